@@ -1,0 +1,126 @@
+//! From a call to its answer.
+
+mod add;
+mod check;
+mod del;
+mod gc;
+mod status;
+
+use std::io::Read;
+
+use serde_json::Value;
+
+use crate::attachment::Attachment;
+use crate::firewall::FirewallError;
+use crate::ipam::{PoolError, StoreError};
+use crate::node_data::NodeDataError;
+use crate::protocol::{Code, Command, Configuration, Environment, Error, Version};
+
+/// What goes back to the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The JSON for standard output, or nothing at all.
+    pub output: Option<String>,
+    /// Whether the exit code is 0.
+    pub outcome: Outcome,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what was asked; the exit code is 0.
+    Success,
+    /// It failed; the output says why.
+    Failure,
+}
+
+/// Does what the runtime asks for by the environment and the configuration in `input`.
+pub fn run(environment: &Environment, mut input: impl Read) -> Answer {
+    let mut version = Version::NEWEST;
+    match dispatch(environment, &mut input, &mut version) {
+        Ok(output) => Answer { output: output.map(|json| json.to_string()), outcome: Outcome::Success },
+        Err(error) => Answer { output: Some(error.to_json(version).to_string()), outcome: Outcome::Failure },
+    }
+}
+
+/// `version` becomes the configuration's as soon as that is known, so that an error can be told in it.
+fn dispatch(environment: &Environment, input: &mut impl Read, version: &mut Version) -> Result<Option<Value>, Error> {
+    let command = environment.command()?;
+    let mut content = Vec::new();
+    input.read_to_end(&mut content).map_err(|error| {
+        Error::new(Code::InputOutput, "cannot read the configuration", format!("standard input: {error}"))
+    })?;
+    if command == Command::Version {
+        return Ok(Some(Version::report(&content)));
+    }
+    let configuration = Configuration::parse(&content)?;
+    *version = configuration.version;
+    version.require(command)?;
+    match command {
+        Command::Add => add::add(environment, &configuration).map(|result| Some(result.to_json(*version))),
+        Command::Del => del::del(environment, &configuration).map(|()| None),
+        Command::Check => check::check(environment, &configuration).map(|()| None),
+        Command::Gc => gc::gc(&configuration).map(|()| None),
+        Command::Status => status::status(&configuration).map(|()| None),
+        Command::Version => Ok(None),
+    }
+}
+
+fn attachment(environment: &Environment, configuration: &Configuration) -> Result<Attachment, Error> {
+    Ok(Attachment {
+        network: configuration.network.clone(),
+        container_id: environment.container_id()?,
+        interface: environment.interface()?,
+    })
+}
+
+impl From<NodeDataError> for Error {
+    fn from(error: NodeDataError) -> Self {
+        let details = error.to_string();
+        match error {
+            NodeDataError::Missing(_) => {
+                Self::new(Code::TryAgainLater, "the agent has not programmed this node yet", details)
+            }
+            NodeDataError::Unreadable { .. } => Self::new(Code::InputOutput, "cannot read the node's data", details),
+            NodeDataError::Damaged { .. } => Self::new(Code::DamagedState, "the node's data is damaged", details),
+        }
+    }
+}
+
+impl From<PoolError> for Error {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::NoCidr => {
+                Self::new(Code::TryAgainLater, "the agent has not programmed this node yet", error.to_string())
+            }
+            PoolError::TooSmall(_) => {
+                Self::new(Code::InvalidConfiguration, "the node's pod CIDRs are unusable", error.to_string())
+            }
+        }
+    }
+}
+
+impl From<FirewallError> for Error {
+    fn from(error: FirewallError) -> Self {
+        match error {
+            FirewallError::Kernel(error) => error.into(),
+            FirewallError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let details = error.to_string();
+        match error {
+            StoreError::AttachedAlready(_) => Self::new(Code::AttachedAlready, "attached already", details),
+            StoreError::Exhausted(_) => Self::new(Code::AddressesExhausted, "no address is free", details),
+            StoreError::OutOfRange(_) => Self::new(Code::InvalidConfiguration, "invalid configuration", details),
+            StoreError::AddressInUse(..) | StoreError::HostPortInUse(..) => {
+                Self::new(Code::Conflict, "another pod has what this one asks for", details)
+            }
+            StoreError::Damaged { .. } => Self::new(Code::DamagedState, "a record is damaged", details),
+            StoreError::InputOutput { .. } => Self::new(Code::InputOutput, "cannot keep the node's records", details),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What the table holds.
+//!
+//! ```text
+//! prerouting, raw           a pod sends with its own addresses only, and never to the host's loopback
+//! prerouting, dstnat + 10   behind kube-proxy: host port → pod
+//! output, dstnat + 10       the same for the host's own packets
+//! postrouting, srcnat       a pod that reached itself by its host port, and the host's loopback, need another source
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use carrick_netlink::nftables::{
+    AddressMatch, Batch, Chain, ChainKind, ElementChange, Elements, Field, Hook, InterfaceMatch, IpVersion, Key, Rule,
+    Set, Table, TableFamily, TableName, Target, Value, priority,
+};
+use carrick_netlink::{Error, Family};
+use carrick_topology::contract::POD_DEVICE_PREFIX;
+use ipnet::Ipv4Net;
+use nix::errno::Errno;
+
+use crate::host_port::HostPort;
+use crate::ipam::Record;
+
+const LOOPBACK: &str = "loopback";
+/// Room for kube-proxy, whose chains stand at `dstnat` itself.
+const BEHIND_KUBE_PROXY: i32 = priority::DESTINATION_NAT + 10;
+
+/// The table's full name.
+#[must_use]
+pub fn table_name() -> TableName {
+    TableName::new(TableFamily::Inet, "carrick-cni")
+}
+
+/// The table for these records, as far as their devices exist.
+#[must_use]
+pub fn wanted(records: &[Record], devices: &BTreeSet<String>) -> Table {
+    let mut table = Table::new(TableFamily::Inet, table_name().name)
+        .with_set(LOOPBACK, Set::ipv4_networks([Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)]))
+        .with_chain("sources", Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(source_rules()))
+        .with_chain(
+            "host-ports",
+            Chain::at(Hook::Prerouting, ChainKind::Nat, BEHIND_KUBE_PROXY).with_rules(translation_rules()),
+        )
+        .with_chain(
+            "own-host-ports",
+            Chain::at(Hook::Output, ChainKind::Nat, BEHIND_KUBE_PROXY).with_rules(translation_rules()),
+        )
+        .with_chain(
+            "answers",
+            Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT).with_rules(answer_rules()),
+        );
+    for family in Family::BOTH {
+        for kind in Kind::ALL {
+            table.sets.insert(kind.name(family), kind.form(family));
+        }
+    }
+    for record in records.iter().filter(|record| devices.contains(&record.device)) {
+        for (name, (key, value)) in elements(record) {
+            if let Some(Set { elements: Elements::Keys(keys), .. }) = table.sets.get_mut(&name) {
+                keys.insert(key, value);
+            }
+        }
+    }
+    table
+}
+
+/// Adds a record's elements to a table that is there.
+pub(super) fn additions(record: &Record) -> Batch {
+    changes(record, |elements| ElementChange { removed: nothing(), added: elements })
+}
+
+/// Removes a record's elements from a table that holds all of them.
+pub(super) fn removals(record: &Record) -> Batch {
+    changes(record, |elements| ElementChange { removed: elements, added: nothing() })
+}
+
+/// The table without what it has of the record's elements.
+pub(super) fn without(present: &Table, record: &Record) -> Table {
+    let mut table = present.clone();
+    for (name, (key, value)) in elements(record) {
+        if let Some(Set { elements: Elements::Keys(keys), .. }) = table.sets.get_mut(&name)
+            && keys.get(&key) == Some(&value)
+        {
+            keys.remove(&key);
+        }
+    }
+    table
+}
+
+/// Whether an element could not be added because there is one with the same key and another value.
+pub(super) fn is_occupied(error: &Error) -> bool {
+    error.is_exists() || error.errno() == Some(Errno::EBUSY)
+}
+
+/// The sets and maps of each family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Ports of every address of the host.
+    Anywhere,
+    /// Ports of one address of the host.
+    Bound,
+    /// Pods that may meet themselves, as source and destination.
+    Hairpin,
+}
+
+impl Kind {
+    const ALL: [Kind; 3] = [Kind::Anywhere, Kind::Bound, Kind::Hairpin];
+
+    fn of(port: &HostPort) -> Self {
+        if port.host.is_unspecified() { Self::Anywhere } else { Self::Bound }
+    }
+
+    fn name(self, family: Family) -> String {
+        let kind = match self {
+            Self::Anywhere => "ports",
+            Self::Bound => "bound-ports",
+            Self::Hairpin => "hairpins",
+        };
+        match family {
+            Family::V4 => format!("{kind}-ipv4"),
+            Family::V6 => format!("{kind}-ipv6"),
+        }
+    }
+
+    fn form(self, family: Family) -> Set {
+        let address = match family {
+            Family::V4 => Field::Ipv4Address,
+            Family::V6 => Field::Ipv6Address,
+        };
+        let pod = [address, Field::Port];
+        match self {
+            Self::Anywhere => Set::map([Field::Protocol, Field::Port], pod, []),
+            Self::Bound => Set::map([address, Field::Protocol, Field::Port], pod, []),
+            Self::Hairpin => Set { key: vec![address, address], target: Target::Nothing, elements: nothing() },
+        }
+    }
+}
+
+/// Each element of a record with the name of its set.
+fn elements(record: &Record) -> Vec<(String, (Key, Value))> {
+    let mut elements = Vec::new();
+    for port in &record.host_ports {
+        let Some(pod) = record.destination(port) else { continue };
+        let kind = Kind::of(port);
+        let key = match kind {
+            Kind::Bound => with_address(Key::new(), port.host),
+            Kind::Anywhere | Kind::Hairpin => Key::new(),
+        };
+        let key = key.protocol(port.transport.number()).port(port.host_port);
+        let value = Value::Fields(with_address(Key::new(), pod).port(port.pod_port));
+        elements.push((kind.name(port.family()), (key, value)));
+    }
+    let families: BTreeSet<Family> = record.host_ports.iter().map(HostPort::family).collect();
+    for pod in record.addresses.iter().filter(|pod| families.contains(&Family::from(**pod))) {
+        let pair = with_address(with_address(Key::new(), *pod), *pod);
+        elements.push((Kind::Hairpin.name((*pod).into()), (pair, Value::Nothing)));
+    }
+    elements
+}
+
+fn changes(record: &Record, change: impl Fn(Elements) -> ElementChange) -> Batch {
+    let mut by_set: BTreeMap<String, BTreeMap<Key, Value>> = BTreeMap::new();
+    for (name, (key, value)) in elements(record) {
+        by_set.entry(name).or_default().insert(key, value);
+    }
+    let forms: BTreeMap<String, Set> = Family::BOTH
+        .into_iter()
+        .flat_map(|family| Kind::ALL.map(|kind| (kind.name(family), kind.form(family))))
+        .collect();
+    by_set.into_iter().fold(Batch::new(), |batch, (name, keys)| match forms.get(&name) {
+        Some(form) => batch.change_elements(&table_name(), &name, form, &change(Elements::Keys(keys))),
+        None => batch,
+    })
+}
+
+/// The check is made where a packet comes up the pod's device, so that a permissive reverse path filter on the host
+/// (the greater of the host's and the device's counts) changes nothing, and for IPv6, which has none.
+fn source_rules() -> Vec<Rule> {
+    let of_pods = || Rule::new().input_interface(InterfaceMatch::StartsWith(POD_DEVICE_PREFIX));
+    vec![
+        of_pods()
+            .version(IpVersion::V4)
+            .destination(IpVersion::V4, AddressMatch::In(LOOPBACK))
+            .drop()
+            .comment("not for pods: what listens on the host's loopback"),
+        of_pods().reverse_path_missing().drop().comment("another's source address"),
+    ]
+}
+
+fn translation_rules() -> Vec<Rule> {
+    let to_host = |version| Rule::new().version(version).destination_is_local();
+    let of_version = |version, family| {
+        [
+            to_host(version).destination_nat_by_address(version, &Kind::Bound.name(family)),
+            to_host(version).destination_nat_by_port(version, &Kind::Anywhere.name(family)),
+        ]
+    };
+    [of_version(IpVersion::V4, Family::V4), of_version(IpVersion::V6, Family::V6)].concat()
+}
+
+fn answer_rules() -> Vec<Rule> {
+    let translated = |version| Rule::new().version(version).destination_was_translated();
+    vec![
+        translated(IpVersion::V4).address_pair_in(IpVersion::V4, &Kind::Hairpin.name(Family::V4)).masquerade(),
+        translated(IpVersion::V6).address_pair_in(IpVersion::V6, &Kind::Hairpin.name(Family::V6)).masquerade(),
+        translated(IpVersion::V4)
+            .output_interface(InterfaceMatch::StartsWith(POD_DEVICE_PREFIX))
+            .source(IpVersion::V4, AddressMatch::In(LOOPBACK))
+            .masquerade(),
+    ]
+}
+
+fn with_address(key: Key, address: IpAddr) -> Key {
+    match address {
+        IpAddr::V4(address) => key.ipv4(address),
+        IpAddr::V6(address) => key.ipv6(address),
+    }
+}
+
+fn nothing() -> Elements {
+    Elements::Keys(BTreeMap::new())
+}

@@ -1,0 +1,398 @@
+//! The records on disk; see [`super`] for the layout and the order of steps.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use carrick_netlink::Family;
+
+use super::claim::{ADDRESSES, ATTACHMENTS, Claim, HOST_PORTS, names};
+use super::{Pool, Record, Reservation, disk};
+use crate::attachment::Attachment;
+use crate::host_port::HostPort;
+
+/// Enough for one address of each family.
+const CURSOR_LENGTH: usize = 64;
+/// After so many taken addresses in a row, all that are taken are read at once.
+const PROBES: usize = 64;
+
+/// The state of one node. It is made by the first attachment.
+#[derive(Debug, Clone)]
+pub struct Store {
+    directory: PathBuf,
+}
+
+/// All records of a node.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Those that can be read, ordered by attachment, each with the addresses and ports that it really holds.
+    pub readable: Vec<Record>,
+    /// Why the others cannot.
+    pub unreadable: Vec<StoreError>,
+}
+
+/// Why the store could not do its part.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The attachment has a record already.
+    #[error("container {} has {} already; DEL it first", .0.container_id, .0.interface)]
+    AttachedAlready(Attachment),
+    /// All addresses of a family are taken.
+    #[error("all {0} addresses of the node's pod CIDRs are in use")]
+    Exhausted(Family),
+    /// A requested address is none that the node may give.
+    #[error("{0} is not among the usable addresses of the node's pod CIDRs")]
+    OutOfRange(IpAddr),
+    /// A requested address belongs to another attachment.
+    #[error("the address {0} belongs to {1}")]
+    AddressInUse(IpAddr, String),
+    /// A requested port of the host belongs to another attachment.
+    #[error("the host port {0} belongs to {1}")]
+    HostPortInUse(HostPort, String),
+    /// A record is not what this crate writes.
+    #[error("{}: {source}", path.display())]
+    Damaged {
+        /// The record's file.
+        path: PathBuf,
+        /// Where the JSON goes wrong.
+        source: serde_json::Error,
+    },
+    /// The file system failed.
+    #[error("{}: {source}", path.display())]
+    InputOutput {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Store {
+    /// The store under a run directory. Touches nothing.
+    #[must_use]
+    pub fn under(run_directory: &Path) -> Self {
+        Self { directory: run_directory.join("ipam") }
+    }
+
+    /// Writes a record with the requested or else one free address of each pool, and takes all that it names.
+    ///
+    /// # Errors
+    ///
+    /// The attachment has a record, a pool is exhausted, something requested cannot be had, or the file system
+    /// failed; then nothing is taken.
+    pub fn reserve(&self, reservation: Reservation, pools: &[Pool]) -> Result<Record, StoreError> {
+        let lock = self.lock_or_make()?;
+        let Reservation { attachment, pod, addresses: requested, mac, host_ports } = reservation;
+        let path = self.record_path(&attachment);
+        if path.try_exists().map_err(at(&path))? {
+            return Err(StoreError::AttachedAlready(attachment));
+        }
+        let last = last_given(&lock);
+        let addresses = self.addresses(&requested, &last, pools)?;
+        for port in &host_ports {
+            let claim = Claim::host_port(port);
+            if let Some(owner) = self.owner(&claim)? {
+                return Err(StoreError::HostPortInUse(*port, self.describe(&owner)));
+            }
+        }
+        let device = attachment.host_device();
+        let record = Record { attachment, pod, device, addresses, mac, host_ports };
+        let content = serde_json::to_vec(&record).map_err(|error| at(&path)(error.into()))?;
+        let temporary = self.temporary();
+        disk::write_new(&temporary, &content).map_err(at(&temporary))?;
+        disk::rename(&temporary, &path).map_err(at(&path))?;
+        if let Err(error) = self.take(&record) {
+            let _reported_below = self.give_back(&record.attachment, Claim::of(&record));
+            return Err(error);
+        }
+        self.remember(&lock, &record, &requested, &last)?;
+        Ok(record)
+    }
+
+    /// Gives back all that the attachment has and removes its record. Nothing to do is fine.
+    ///
+    /// # Errors
+    ///
+    /// The file system failed.
+    pub fn release(&self, attachment: &Attachment) -> Result<(), StoreError> {
+        let _locked = match self.lock() {
+            Err(StoreError::InputOutput { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            locked => locked?,
+        };
+        match self.find(attachment) {
+            Ok(None) => {
+                let temporary = self.temporary();
+                disk::remove(&temporary).map_err(at(&temporary))
+            }
+            Ok(Some(record)) => self.give_back(attachment, Claim::of(&record)),
+            Err(StoreError::Damaged { .. }) => {
+                // Searched among everybody's, because the record is of no use.
+                let all = Claim::all(&self.directory).map_err(at(&self.directory))?;
+                let own = all.into_iter().filter(|(_, owner)| *owner == attachment.key());
+                self.give_back(attachment, own.map(|(claim, _)| claim))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Frees what belongs to attachments without a record, and removes a record that was never finished.
+    ///
+    /// # Errors
+    ///
+    /// The file system failed.
+    pub fn tidy(&self) -> Result<(), StoreError> {
+        let _locked = match self.lock() {
+            Err(StoreError::InputOutput { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            locked => locked?,
+        };
+        let temporary = self.temporary();
+        disk::remove(&temporary).map_err(at(&temporary))?;
+        let keys = names(&self.directory.join(ATTACHMENTS)).map_err(at(&self.directory))?;
+        let claims = Claim::all(&self.directory).map_err(at(&self.directory))?;
+        for (claim, _) in claims.into_iter().filter(|(_, owner)| !keys.contains(owner)) {
+            let path = claim.path(&self.directory);
+            disk::remove(&path).map_err(at(&path))?;
+        }
+        Ok(())
+    }
+
+    /// The record of an attachment, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// The record is damaged, or the file system failed.
+    pub fn find(&self, attachment: &Attachment) -> Result<Option<Record>, StoreError> {
+        read(&self.record_path(attachment))
+    }
+
+    /// The records of all attachments. Takes no lock, as [`Store::find`] takes none: records and claims are replaced
+    /// whole, and a record that comes or goes meanwhile is in the answer or is not.
+    ///
+    /// # Errors
+    ///
+    /// The directory of records cannot be listed; one that nobody has made yet is empty.
+    pub fn records(&self) -> Result<Records, StoreError> {
+        let directory = self.directory.join(ATTACHMENTS);
+        let mut records = Records::default();
+        for name in names(&directory).map_err(at(&directory))? {
+            let held = |record: Record| self.with_claims_held(record);
+            match read(&directory.join(name)).and_then(|record| record.map(held).transpose()) {
+                Ok(record) => records.readable.extend(record),
+                Err(error) => records.unreadable.push(error),
+            }
+        }
+        records.readable.sort_by(|a, b| a.attachment.cmp(&b.attachment));
+        Ok(records)
+    }
+
+    /// What records and claims contradict each other in, in words.
+    ///
+    /// # Errors
+    ///
+    /// The file system failed.
+    pub fn inconsistencies(&self) -> Result<Vec<String>, StoreError> {
+        let mut problems = Vec::new();
+        let directory = self.directory.join(ATTACHMENTS);
+        let keys = names(&directory).map_err(at(&directory))?;
+        for key in &keys {
+            match read(&directory.join(key)) {
+                Err(error @ StoreError::Damaged { .. }) => problems.push(format!("a record is damaged: {error}")),
+                Err(error) => return Err(error),
+                Ok(None) => {}
+                Ok(Some(record)) => {
+                    for claim in Claim::of(&record) {
+                        match self.owner(&claim)? {
+                            Some(owner) if owner == *key => {}
+                            Some(owner) => problems.push(format!("{key} names {claim}, which belongs to {owner}")),
+                            None => problems.push(format!("{key} names {claim}, which is free")),
+                        }
+                    }
+                }
+            }
+        }
+        let claims = Claim::all(&self.directory).map_err(at(&self.directory))?;
+        let orphans = claims.into_iter().filter(|(_, owner)| !keys.contains(owner));
+        problems.extend(orphans.map(|(claim, owner)| format!("{claim} belongs to {owner}, which has no record")));
+        Ok(problems)
+    }
+
+    /// When the attachment was made.
+    ///
+    /// # Errors
+    ///
+    /// There is no record, or the file system failed.
+    pub fn since(&self, attachment: &Attachment) -> Result<SystemTime, StoreError> {
+        let path = self.record_path(attachment);
+        fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(at(&path))
+    }
+
+    /// Whether the attachment is the one that holds the address.
+    ///
+    /// # Errors
+    ///
+    /// The file system failed.
+    pub fn holds(&self, attachment: &Attachment, address: IpAddr) -> Result<bool, StoreError> {
+        self.has(attachment, &Claim::address(address))
+    }
+
+    /// One address of each pool: the requested one, or a free one.
+    fn addresses(&self, requested: &[IpAddr], last: &[IpAddr], pools: &[Pool]) -> Result<Vec<IpAddr>, StoreError> {
+        if let Some(address) = requested.iter().find(|address| !pools.iter().any(|pool| pool.contains(**address))) {
+            return Err(StoreError::OutOfRange(*address));
+        }
+        let of_pool = |addresses: &[IpAddr], pool: &Pool| {
+            addresses.iter().copied().find(|address| Family::from(*address) == pool.family())
+        };
+        let address = |pool: &Pool| match of_pool(requested, pool) {
+            None => self.free_address(pool, of_pool(last, pool)),
+            Some(address) => match self.owner(&Claim::address(address))? {
+                None => Ok(address),
+                Some(owner) => Err(StoreError::AddressInUse(address, self.describe(&owner))),
+            },
+        };
+        pools.iter().map(address).collect()
+    }
+
+    fn free_address(&self, pool: &Pool, last: Option<IpAddr>) -> Result<IpAddr, StoreError> {
+        for address in pool.after(last).take(PROBES) {
+            let path = Claim::address(address).path(&self.directory);
+            match path.symlink_metadata() {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(address),
+                Err(source) => return Err(StoreError::InputOutput { path, source }),
+            }
+        }
+        let directory = self.directory.join(ADDRESSES);
+        let taken = names(&directory).map_err(at(&directory))?;
+        let mut rest = pool.after(last).skip(PROBES);
+        rest.find(|address| !taken.contains(&address.to_string())).ok_or(StoreError::Exhausted(pool.family()))
+    }
+
+    /// A record may name what is another's, or nobody's.
+    fn with_claims_held(&self, mut record: Record) -> Result<Record, StoreError> {
+        let mut addresses = Vec::new();
+        for address in &record.addresses {
+            if self.has(&record.attachment, &Claim::address(*address))? {
+                addresses.push(*address);
+            }
+        }
+        let mut host_ports = Vec::new();
+        for port in &record.host_ports {
+            if self.has(&record.attachment, &Claim::host_port(port))? {
+                host_ports.push(*port);
+            }
+        }
+        (record.addresses, record.host_ports) = (addresses, host_ports);
+        Ok(record)
+    }
+
+    fn take(&self, record: &Record) -> Result<(), StoreError> {
+        for claim in Claim::of(record) {
+            claim.take(&self.directory, &record.attachment).map_err(at(&claim.path(&self.directory)))?;
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, attachment: &Attachment, claims: impl Iterator<Item = Claim>) -> Result<(), StoreError> {
+        for claim in claims {
+            claim.give_back(&self.directory, attachment).map_err(at(&claim.path(&self.directory)))?;
+        }
+        let path = self.record_path(attachment);
+        disk::remove(&path).map_err(at(&path))
+    }
+
+    /// Keeps where the next search starts. A requested address says nothing about the round. What a crash has torn
+    /// only costs the rest of freed addresses.
+    fn remember(&self, lock: &File, record: &Record, requested: &[IpAddr], last: &[IpAddr]) -> Result<(), StoreError> {
+        let given = record.addresses.iter().filter(|address| !requested.contains(address));
+        let mut cursors: Vec<IpAddr> = given.copied().collect();
+        let kept = last.iter().filter(|last| !cursors.iter().any(|given| given.is_ipv4() == last.is_ipv4()));
+        cursors.extend(kept.copied().collect::<Vec<_>>());
+        let mut content = cursors.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        content.push('\n');
+        let content = format!("{content:<CURSOR_LENGTH$}");
+        disk::overwrite(lock, content.as_bytes()).map_err(at(&self.lock_path()))
+    }
+
+    fn has(&self, attachment: &Attachment, claim: &Claim) -> Result<bool, StoreError> {
+        Ok(self.owner(claim)?.is_some_and(|owner| owner == attachment.key()))
+    }
+
+    fn owner(&self, claim: &Claim) -> Result<Option<String>, StoreError> {
+        claim.owner(&self.directory).map_err(at(&claim.path(&self.directory)))
+    }
+
+    /// The pod's name, or the key where that is not known.
+    fn describe(&self, key: &str) -> String {
+        match read(&self.directory.join(ATTACHMENTS).join(key)) {
+            Ok(Some(record)) => record.title(),
+            Ok(None) | Err(_) => key.to_owned(),
+        }
+    }
+
+    /// Exclusive until the file is dropped. The kernel unlocks it too when the process dies.
+    fn lock(&self) -> Result<File, StoreError> {
+        let path = self.lock_path();
+        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
+        file.lock().map_err(at(&path))?;
+        Ok(file)
+    }
+
+    /// The lock is the last thing that is made, so whoever finds it finds the rest too.
+    fn lock_or_make(&self) -> Result<File, StoreError> {
+        match self.lock() {
+            Err(StoreError::InputOutput { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            locked => return locked,
+        }
+        for kind in [ATTACHMENTS, ADDRESSES, HOST_PORTS] {
+            let directory = self.directory.join(kind);
+            DirBuilder::new().recursive(true).create(&directory).map_err(at(&directory))?;
+        }
+        let path = self.lock_path();
+        OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(at(&path))?;
+        self.lock()
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.directory.join("lock")
+    }
+
+    fn record_path(&self, attachment: &Attachment) -> PathBuf {
+        self.directory.join(ATTACHMENTS).join(attachment.key())
+    }
+
+    /// Where a record grows up; the lock keeps others away from it.
+    fn temporary(&self) -> PathBuf {
+        self.directory.join("record.new")
+    }
+}
+
+fn last_given(lock: &File) -> Vec<IpAddr> {
+    let mut content = [0; CURSOR_LENGTH];
+    let length = lock.read_at(&mut content, 0).unwrap_or(0);
+    let text = String::from_utf8_lossy(&content[..length]);
+    text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+fn read(path: &Path) -> Result<Option<Record>, StoreError> {
+    match fs::read(path) {
+        Ok(content) => serde_json::from_slice(&content)
+            .map(Some)
+            .map_err(|source| StoreError::Damaged { path: path.to_owned(), source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(at(path)(source)),
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::InputOutput { path, source }
+}
+
+#[cfg(test)]
+mod replay;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,19 @@
+//! The CNI protocol (specification 1.1.0, sections 2 and 5): what a runtime passes, what it gets back.
+//!
+//! Written by hand; `docs/decisions/0006-cni-protocol.md` says why.
+
+mod configuration;
+mod environment;
+mod error;
+mod requests;
+mod result;
+mod valid_attachments;
+mod version;
+
+pub use configuration::{Configuration, PreviousResult};
+pub use environment::{Command, Environment};
+pub use error::{Code, Error};
+pub use requests::{Rate, RequestedPort, Requests};
+pub use result::{AddResult, Address, Interface, Route};
+pub use valid_attachments::ValidAttachments;
+pub use version::Version;

@@ -1,0 +1,268 @@
+//! What the runtime asks for by capabilities (`runtimeConfig`, CNI conventions, "Dynamic Plugin specific fields").
+
+use std::net::IpAddr;
+
+use carrick_netlink::{Family, MacAddress};
+use ipnet::IpNet;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Code, Error};
+use crate::host_port::{HostPort, Transport};
+
+/// What one pod is to have beside what every pod has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// `ips`: these addresses, at most one of each family.
+    pub addresses: Vec<IpAddr>,
+    /// `mac`: the Ethernet address of the pod's device.
+    pub mac: Option<MacAddress>,
+    /// `portMappings`: ports of the host that lead to the pod.
+    pub ports: Vec<RequestedPort>,
+    /// `bandwidth`, towards the pod.
+    pub ingress: Option<Rate>,
+    /// `bandwidth`, from the pod.
+    pub egress: Option<Rate>,
+}
+
+/// An entry of `portMappings`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestedPort {
+    transport: Transport,
+    host: Option<IpAddr>,
+    host_port: u16,
+    pod_port: u16,
+}
+
+/// How much may pass one way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// Bits per second.
+    pub rate: u64,
+    /// Bits that may pass at once after a pause.
+    pub burst: u64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Raw {
+    ips: Option<Vec<String>>,
+    mac: Option<String>,
+    port_mappings: Option<Vec<RawPort>>,
+    bandwidth: Option<RawBandwidth>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawPort {
+    host_port: u16,
+    container_port: u16,
+    protocol: Option<String>,
+    #[serde(rename = "hostIP")]
+    host: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RawBandwidth {
+    ingress_rate: u64,
+    ingress_burst: u64,
+    egress_rate: u64,
+    egress_burst: u64,
+}
+
+impl Requests {
+    /// Reads `runtimeConfig`; keys that are missing, empty or of no capability of ours ask for nothing.
+    ///
+    /// # Errors
+    ///
+    /// A value has the wrong type ([`Code::Undecodable`]) or makes no sense ([`Code::InvalidConfiguration`]).
+    pub fn read(value: Option<&Value>) -> Result<Self, Error> {
+        let Some(value) = value else { return Ok(Self::default()) };
+        let raw = Raw::deserialize(value).map_err(|error| {
+            Error::new(Code::Undecodable, "cannot decode the configuration", format!("runtimeConfig: {error}"))
+        })?;
+        let bandwidth = raw.bandwidth.unwrap_or_default();
+        Ok(Self {
+            addresses: addresses(&raw.ips.unwrap_or_default())?,
+            mac: raw.mac.as_deref().filter(|text| !text.is_empty()).map(mac).transpose()?,
+            ports: ports(raw.port_mappings.unwrap_or_default())?,
+            ingress: Rate::read("ingress", bandwidth.ingress_rate, bandwidth.ingress_burst)?,
+            egress: Rate::read("egress", bandwidth.egress_rate, bandwidth.egress_burst)?,
+        })
+    }
+
+    /// The ports of the host that lead to a pod with addresses of these families, each once.
+    ///
+    /// # Errors
+    ///
+    /// A host address is of another family, or one host port leads to two ports of the pod.
+    pub fn host_ports(&self, families: &[Family]) -> Result<Vec<HostPort>, Error> {
+        let mut ports: Vec<HostPort> = Vec::new();
+        for requested in &self.ports {
+            let hosts: Vec<IpAddr> = match requested.host {
+                Some(host) if families.contains(&Family::from(host)) => vec![host],
+                Some(host) => {
+                    let details = format!("hostIP {host}: the pod has no {} address", Family::from(host));
+                    return Err(invalid("portMappings", details));
+                }
+                None => families.iter().map(|family| HostPort::any_host(*family)).collect(),
+            };
+            for host in hosts {
+                let RequestedPort { transport, host_port, pod_port, .. } = *requested;
+                let port = HostPort { transport, host, host_port, pod_port };
+                match ports.iter().find(|other| other.key() == port.key()) {
+                    Some(other) if other.pod_port == pod_port => {}
+                    Some(_) => return Err(invalid("portMappings", format!("{port} leads to two ports of the pod"))),
+                    None => ports.push(port),
+                }
+            }
+        }
+        Ok(ports)
+    }
+}
+
+impl Rate {
+    fn read(direction: &str, rate: u64, burst: u64) -> Result<Option<Self>, Error> {
+        match (rate, burst) {
+            (0, 0) => Ok(None),
+            (1..8, _) | (_, 1..8) => {
+                Err(invalid("bandwidth", format!("{direction}: less than one byte; both numbers are bits")))
+            }
+            (0, _) | (_, 0) => {
+                let details = format!("{direction}Rate and {direction}Burst must both be given, or none of them");
+                Err(invalid("bandwidth", details))
+            }
+            (rate, burst) => Ok(Some(Self { rate, burst })),
+        }
+    }
+}
+
+fn addresses(texts: &[String]) -> Result<Vec<IpAddr>, Error> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for text in texts {
+        // A prefix length may stand there; pods have single addresses.
+        let address = text.parse::<IpAddr>().or_else(|_| text.parse::<IpNet>().map(|net| net.addr()));
+        let address = address.map_err(|_| invalid("ips", format!("{text:?} is no address")))?;
+        if addresses.iter().any(|other| Family::from(*other) == Family::from(address)) {
+            return Err(invalid("ips", format!("more than one {} address", Family::from(address))));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+fn mac(text: &str) -> Result<MacAddress, Error> {
+    let mac: MacAddress = text.parse().map_err(|_| invalid("mac", format!("{text:?} is no Ethernet address")))?;
+    if mac.0[0] & 1 != 0 || mac.0 == [0; 6] {
+        return Err(invalid("mac", format!("{mac} is not the address of one device")));
+    }
+    Ok(mac)
+}
+
+fn ports(raw: Vec<RawPort>) -> Result<Vec<RequestedPort>, Error> {
+    // Runtimes pass ports of the pod without one of the host as 0.
+    let mapped = raw.into_iter().filter(|port| port.host_port != 0);
+    mapped
+        .map(|port| {
+            if port.container_port == 0 {
+                return Err(invalid("portMappings", format!("host port {}: containerPort is 0", port.host_port)));
+            }
+            let transport = match port.protocol.as_deref() {
+                None | Some("") => Transport::Tcp,
+                Some(name) => Transport::from_name(name)
+                    .ok_or_else(|| invalid("portMappings", format!("protocol {name:?} is not tcp, udp or sctp")))?,
+            };
+            let host = port.host.as_deref().filter(|text| !text.is_empty()).map(|text| {
+                text.parse().map_err(|_| invalid("portMappings", format!("hostIP {text:?} is no address")))
+            });
+            let host = host.transpose()?;
+            Ok(RequestedPort { transport, host, host_port: port.host_port, pod_port: port.container_port })
+        })
+        .collect()
+}
+
+fn invalid(key: &str, problem: impl AsRef<str>) -> Error {
+    let details = format!("runtimeConfig.{key}: {}", problem.as_ref());
+    Error::new(Code::InvalidConfiguration, "invalid configuration", details)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value) -> Result<Requests, Error> {
+        Requests::read(Some(&value))
+    }
+
+    #[test]
+    fn nothing_is_asked_for_by_empty_values() {
+        let empty = json!({"ips": null, "mac": "", "portMappings": [], "bandwidth": {}, "infinibandGUID": "x"});
+        assert_eq!(read(empty).unwrap(), Requests::default());
+        assert_eq!(Requests::read(None).unwrap(), Requests::default());
+    }
+
+    #[test]
+    fn reads_what_containerd_passes() {
+        let requests = read(json!({
+            "ips": ["10.42.0.9/24", "fd42::9"],
+            "mac": "02:00:00:00:00:09",
+            "portMappings": [
+                {"hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": ""},
+                {"hostPort": 53, "containerPort": 5353, "protocol": "UDP", "hostIP": "192.0.2.1"},
+                {"hostPort": 0, "containerPort": 9, "protocol": "tcp"},
+            ],
+            "bandwidth": {"ingressRate": 8_000_000, "ingressBurst": 80_000, "egressRate": 16, "egressBurst": 16},
+        }))
+        .unwrap();
+        assert_eq!(requests.addresses, ["10.42.0.9", "fd42::9"].map(|text| text.parse::<IpAddr>().unwrap()));
+        assert_eq!(requests.ingress, Some(Rate { rate: 8_000_000, burst: 80_000 }));
+        let ports: Vec<String> = requests.host_ports(&Family::BOTH).unwrap().iter().map(HostPort::to_string).collect();
+        assert_eq!(ports, ["tcp 0.0.0.0:8080", "tcp [::]:8080", "udp 192.0.2.1:53"]);
+        let error = requests.host_ports(&[Family::V6]).unwrap_err();
+        assert!(error.details.contains("hostIP 192.0.2.1: the pod has no IPv4 address"), "{error}");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let cases = [
+            (json!(7), Code::Undecodable, "runtimeConfig"),
+            (json!({"portMappings": [{"hostPort": "80", "containerPort": 80}]}), Code::Undecodable, "runtimeConfig"),
+            (json!({"portMappings": [{"hostPort": 65_536, "containerPort": 80}]}), Code::Undecodable, "65536"),
+            (json!({"portMappings": [{"hostPort": 80, "containerPort": 0}]}), Code::InvalidConfiguration, "port 80"),
+            (
+                json!({"portMappings": [{"hostPort": 80, "containerPort": 80, "protocol": "icmp"}]}),
+                Code::InvalidConfiguration,
+                "icmp",
+            ),
+            (
+                json!({"portMappings": [{"hostPort": 80, "containerPort": 80, "hostIP": "localhost"}]}),
+                Code::InvalidConfiguration,
+                "localhost",
+            ),
+            (json!({"ips": ["10.0.0.256"]}), Code::InvalidConfiguration, "10.0.0.256"),
+            (json!({"ips": ["10.0.0.2", "10.0.0.3"]}), Code::InvalidConfiguration, "more than one IPv4"),
+            (json!({"mac": "02:00:00:00:00"}), Code::InvalidConfiguration, "02:00:00:00:00"),
+            (json!({"mac": "01:00:5e:00:00:01"}), Code::InvalidConfiguration, "not the address of one device"),
+            (json!({"bandwidth": {"ingressRate": 1000}}), Code::InvalidConfiguration, "ingressBurst"),
+            (json!({"bandwidth": {"egressRate": 7, "egressBurst": 7}}), Code::InvalidConfiguration, "bits"),
+            (json!({"bandwidth": {"egressRate": -1}}), Code::Undecodable, "runtimeConfig"),
+        ];
+        for (value, code, words) in cases {
+            let error = read(value.clone()).unwrap_err();
+            assert_eq!(error.code, code, "{value}");
+            assert!(error.details.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_host_port_leads_to_one_port() {
+        let port = |pod_port: u16| json!({"hostPort": 80, "containerPort": pod_port});
+        let requests = read(json!({"portMappings": [port(8080), port(8080)]})).unwrap();
+        assert_eq!(requests.host_ports(&[Family::V4]).unwrap().len(), 1);
+        let requests = read(json!({"portMappings": [port(8080), port(8081)]})).unwrap();
+        assert_eq!(requests.host_ports(&[Family::V4]).unwrap_err().code, Code::InvalidConfiguration);
+    }
+}

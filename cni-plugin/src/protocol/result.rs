@@ -1,0 +1,105 @@
+//! The result of ADD, in each version's form.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use carrick_netlink::MacAddress;
+use ipnet::IpNet;
+use serde_json::{Map, Value, json};
+
+use super::Version;
+
+/// What ADD made (specification, section 5, "ADD Success").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddResult {
+    /// The devices.
+    pub interfaces: Vec<Interface>,
+    /// The pod's addresses.
+    pub addresses: Vec<Address>,
+    /// The pod's routes.
+    pub routes: Vec<Route>,
+    /// The configuration's `dns`, passed on.
+    pub dns: Option<Value>,
+}
+
+/// A device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its Ethernet address.
+    pub mac: MacAddress,
+    /// Its MTU in bytes; told from version 1.1.0 on.
+    pub mtu: u32,
+    /// The path of the namespace that it is in; `None` for the host's.
+    pub sandbox: Option<PathBuf>,
+}
+
+/// An address of the pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The address and its prefix length.
+    pub network: IpNet,
+    /// The next hop to everywhere else.
+    pub gateway: IpAddr,
+    /// Which of the interfaces has it.
+    pub interface: usize,
+}
+
+/// A route of the pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub destination: IpNet,
+    /// The next hop.
+    pub gateway: IpAddr,
+}
+
+impl AddResult {
+    pub(crate) fn to_json(&self, version: Version) -> Value {
+        let mut result = json!({
+            "cniVersion": version,
+            "interfaces": self.interfaces.iter().map(|interface| interface.to_json(version)).collect::<Value>(),
+            "ips": self.addresses.iter().map(|address| address.to_json(version)).collect::<Value>(),
+            "routes": self.routes.iter().map(Route::to_json).collect::<Value>(),
+        });
+        if let Some(dns) = &self.dns {
+            result["dns"] = dns.clone();
+        }
+        result
+    }
+}
+
+impl Interface {
+    fn to_json(&self, version: Version) -> Value {
+        let mut interface = Map::new();
+        interface.insert("name".to_owned(), json!(self.name));
+        interface.insert("mac".to_owned(), json!(self.mac.to_string()));
+        if version >= Version::V1_1_0 {
+            interface.insert("mtu".to_owned(), json!(self.mtu));
+        }
+        if let Some(sandbox) = &self.sandbox {
+            interface.insert("sandbox".to_owned(), json!(sandbox.to_string_lossy()));
+        }
+        interface.into()
+    }
+}
+
+impl Address {
+    fn to_json(&self, version: Version) -> Value {
+        let mut address = json!({ "address": self.network, "gateway": self.gateway, "interface": self.interface });
+        if version < Version::V1_0_0 {
+            address["version"] = json!(match self.network {
+                IpNet::V4(_) => "4",
+                IpNet::V6(_) => "6",
+            });
+        }
+        address
+    }
+}
+
+impl Route {
+    fn to_json(&self) -> Value {
+        json!({ "dst": self.destination, "gw": self.gateway })
+    }
+}

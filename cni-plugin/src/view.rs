@@ -1,0 +1,140 @@
+//! What a person sees who runs the plugin by hand: `carrick-cni ipam list` and `carrick-cni ipam check`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use carrick_netlink::link::{self, LinkKind};
+use carrick_netlink::{Protocol, Socket};
+use carrick_topology::contract::POD_DEVICE_PREFIX;
+
+use crate::commands::{Answer, Outcome};
+use crate::firewall::Firewall;
+use crate::ipam::{Record, Store};
+use crate::node_data::DEFAULT_RUN_DIRECTORY;
+use crate::protocol::Error;
+
+const USAGE: &str = "carrick-cni is run by container runtimes. By hand:
+  carrick-cni ipam list  [--run-dir DIRECTORY]   which pod has which addresses and host ports, since when
+  carrick-cni ipam check [--run-dir DIRECTORY]   what contradicts what; exit code 1 if anything does
+The directory is /run/carrick unless named.";
+
+/// Answers to the words behind the program's name. `now` is what ages are counted from.
+#[must_use]
+pub fn run(arguments: &[String], now: SystemTime) -> Answer {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (command, run_directory) = match words.as_slice() {
+        ["ipam", command] => (*command, DEFAULT_RUN_DIRECTORY),
+        ["ipam", command, "--run-dir", directory] | ["ipam", "--run-dir", directory, command] => (*command, *directory),
+        _ => return answer(USAGE.to_owned(), usage_outcome(&words)),
+    };
+    let store = Store::under(&PathBuf::from(run_directory));
+    let seen = match command {
+        "list" => list(&store, now).map(|text| answer(text, Outcome::Success)),
+        "check" => problems(&store).map(|problems| match problems.as_slice() {
+            [] => answer("nothing is wrong".to_owned(), Outcome::Success),
+            problems => answer(problems.join("\n"), Outcome::Failure),
+        }),
+        _ => Ok(answer(USAGE.to_owned(), Outcome::Failure)),
+    };
+    seen.unwrap_or_else(|error| answer(error.to_string(), Outcome::Failure))
+}
+
+fn usage_outcome(words: &[&str]) -> Outcome {
+    match words {
+        ["--help" | "-h" | "help"] => Outcome::Success,
+        _ => Outcome::Failure,
+    }
+}
+
+fn answer(output: String, outcome: Outcome) -> Answer {
+    Answer { output: Some(output), outcome }
+}
+
+fn list(store: &Store, now: SystemTime) -> Result<String, Error> {
+    let header = ["POD", "ADDRESSES", "HOST PORTS", "AGE", "DEVICE", "CONTAINER"].map(str::to_owned);
+    let mut rows = vec![header];
+    let records = store.records()?;
+    for record in &records.readable {
+        let age = now.duration_since(store.since(&record.attachment)?).unwrap_or_default();
+        rows.push(row(record, age));
+    }
+    let mut lines = table(&rows);
+    lines.extend(records.unreadable.iter().map(|error| format!("unreadable: {error}")));
+    Ok(lines.join("\n"))
+}
+
+fn row(record: &Record, age: Duration) -> [String; 6] {
+    let join = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(",") };
+    let ports = record.host_ports.iter().map(|port| format!("{}:{}", port.transport.name(), port.host_port));
+    let ports: BTreeSet<String> = ports.collect();
+    [
+        record.title(),
+        join(record.addresses.iter().map(ToString::to_string).collect()),
+        join(ports.into_iter().collect()),
+        in_words(age),
+        record.device.clone(),
+        record.attachment.key(),
+    ]
+}
+
+/// In the largest unit that is there once, as kubectl tells ages.
+fn in_words(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// What contradicts what, between records, addresses, devices and the nftables table. What comes or goes meanwhile may show.
+fn problems(store: &Store) -> Result<Vec<String>, Error> {
+    let mut problems = store.inconsistencies()?;
+    let records = store.records()?.readable;
+    let devices = link::dump(&mut Socket::open(Protocol::Route)?)?;
+    for record in records.iter().filter(|record| !devices.iter().any(|link| link.name == record.device)) {
+        problems.push(format!("{} has no device {}; DEL or GC removes its record", record.title(), record.device));
+    }
+    let pods_devices =
+        devices.iter().filter(|link| link.kind == LinkKind::Veth && link.name.starts_with(POD_DEVICE_PREFIX));
+    for link in pods_devices.filter(|link| !records.iter().any(|record| record.device == link.name)) {
+        problems.push(format!("the device {} belongs to no record; GC removes it", link.name));
+    }
+    problems.extend(Firewall::open()?.inconsistencies(store)?);
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_one_unit() {
+        for (seconds, words) in [(0, "0s"), (59, "59s"), (60, "1m"), (7_199, "1h"), (86_400 * 3, "3d")] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
+
+    #[test]
+    fn unknown_words_are_answered_with_the_known_ones() {
+        let run = |words: &[&str]| {
+            run(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), SystemTime::UNIX_EPOCH)
+        };
+        assert_eq!(run(&["--help"]), answer(USAGE.to_owned(), Outcome::Success));
+        for words in [&["ipam"][..], &["ipam", "show"], &["ipam", "list", "--run-dir"], &["x"]] {
+            assert_eq!(run(words), answer(USAGE.to_owned(), Outcome::Failure), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Comparing a pod's connection with what ADD made.
+
+use std::net::IpAddr;
+
+use carrick_netlink::link::{self, Link, LinkKind};
+use carrick_netlink::route::{self, Filter, Route};
+use carrick_netlink::{Family, Socket, address, neighbour};
+
+use super::{MAIN_TABLE, Sockets, Wiring};
+use crate::protocol::{Error, PreviousResult};
+
+impl Wiring {
+    /// What is missing or wrong, in words. Addresses, routes and the Ethernet address in the pod are held
+    /// against `expected`, in which plugins behind this one may have changed or dropped some.
+    ///
+    /// # Errors
+    ///
+    /// The kernel could not be asked.
+    pub(crate) fn inspect(&self, sockets: &mut Sockets, expected: &PreviousResult) -> Result<Vec<String>, Error> {
+        let mut problems = self.inspect_host(&mut sockets.host)?;
+        problems.extend(self.inspect_pod(&mut sockets.pod, expected)?);
+        Ok(problems)
+    }
+
+    fn inspect_host(&self, socket: &mut Socket) -> Result<Vec<String>, Error> {
+        let device = &self.host_device;
+        let Some(link) = find(socket, device)? else { return Ok(vec![format!("the host has no device {device}")]) };
+        let mut problems = usable(&link, "the host's device");
+        let routes = routes(socket, link.index)?;
+        let wanted = self.host_routes(link.index);
+        let missing = wanted.iter().filter(|wanted| !routes.contains(wanted));
+        problems.extend(missing.map(|route| format!("the host has no route to {}", route.destination)));
+        let neighbours = neighbour::dump(socket, link.index)?;
+        let wanted = self.host_neighbours(link.index);
+        let missing = wanted.iter().filter(|wanted| !neighbours.contains(wanted));
+        problems.extend(missing.map(|neighbour| format!("the host has no neighbour {neighbour}")));
+        Ok(problems)
+    }
+
+    fn inspect_pod(&self, socket: &mut Socket, expected: &PreviousResult) -> Result<Vec<String>, Error> {
+        let device = &self.pod_device;
+        let position =
+            expected.interfaces.iter().position(|interface| interface.name == *device && !interface.sandbox.is_empty());
+        let Some(position) = position else {
+            return Ok(vec![format!("prevResult does not name the pod's device {device}")]);
+        };
+        let Some(link) = find(socket, device)? else { return Ok(vec![format!("the pod has no device {device}")]) };
+        let mut problems = usable(&link, "the pod's device");
+
+        let mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
+        let wanted = &expected.interfaces[position].mac;
+        if !wanted.is_empty() && !wanted.eq_ignore_ascii_case(&mac) {
+            problems.push(format!("{device} has the Ethernet address {mac} instead of {wanted}"));
+        }
+
+        let usable: Vec<IpAddr> = address::dump(socket, Some(link.index))?
+            .into_iter()
+            .filter(|address| !address.unusable)
+            .map(|address| address.network.addr())
+            .collect();
+        let wanted = expected.ips.iter().filter(|ip| ip.interface == Some(position)).map(|ip| ip.address.addr());
+        let missing = wanted.filter(|wanted| !usable.contains(wanted));
+        problems.extend(missing.map(|address| format!("{device} has no address {address}")));
+
+        let routes = routes(socket, link.index)?;
+        let exists = |destination, gateway: Option<IpAddr>| {
+            let mut found = routes.iter().filter(|route: &&Route| route.destination == destination);
+            found.any(|route| gateway.is_none() || route.via == gateway)
+        };
+        let missing = expected.routes.iter().filter(|wanted| !exists(wanted.destination, wanted.gateway));
+        problems.extend(missing.map(|route| format!("the pod has no route to {}", route.destination)));
+
+        let neighbours = neighbour::dump(socket, link.index)?;
+        let wanted = self.pod_neighbours(link.index);
+        let missing = wanted.iter().filter(|wanted| !neighbours.contains(wanted));
+        problems.extend(missing.map(|neighbour| format!("the pod has no neighbour {neighbour}")));
+        Ok(problems)
+    }
+}
+
+fn find(socket: &mut Socket, device: &str) -> Result<Option<Link>, Error> {
+    match link::by_name(socket, device) {
+        Err(error) if error.is_not_found() => Ok(None),
+        found => Ok(Some(found?)),
+    }
+}
+
+fn usable(link: &Link, what: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    if link.kind != LinkKind::Veth {
+        problems.push(format!("{what} {} is no veth", link.name));
+    }
+    if !link.up {
+        problems.push(format!("{what} {} is down", link.name));
+    }
+    problems
+}
+
+fn routes(socket: &mut Socket, device: u32) -> Result<Vec<Route>, Error> {
+    let mut routes = Vec::new();
+    for family in Family::BOTH {
+        let filter = Filter { family, table: Some(MAIN_TABLE), protocol: None, device: Some(device) };
+        routes.extend(route::dump(socket, &filter)?);
+    }
+    Ok(routes)
+}

@@ -1,0 +1,112 @@
+use serde_json::Value;
+
+use crate::call::Call;
+use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
+
+/// A pod that is attached, and the CHECK for it.
+fn attached(node: &Node, version: &str) -> (Pod, Call, Value) {
+    let pod = Pod::new();
+    let result = Call::new("ADD", node, &pod, "0a1b").version(version).run().result();
+    let mut check = Call::new("CHECK", node, &pod, "0a1b").version(version);
+    check.set("prevResult", result.clone());
+    (pod, check, result)
+}
+
+fn detach(node: &Node, pod: &Pod) {
+    Call::new("DEL", node, pod, "0a1b").run().silent();
+    node.assert_nothing_left();
+}
+
+#[test]
+fn sound_pod_passes_in_every_version() {
+    for version in ["0.4.0", "1.0.0", "1.1.0"] {
+        on_node(&DUAL_STACK, |node| {
+            let (pod, check, _) = attached(node, version);
+            check.run().silent();
+            detach(node, &pod);
+        });
+    }
+}
+
+#[test]
+fn what_later_plugins_changed_passes() {
+    on_node(&DUAL_STACK, |node| {
+        let (pod, mut check, mut result) = attached(node, "1.0.0");
+        pod.succeed("ip", &["route", "add", "198.51.100.0/24", "via", "169.254.1.1"]);
+        pod.succeed("ip", &["address", "add", "203.0.113.1/32", "dev", "eth0"]);
+        pod.succeed("ip", &["-6", "route", "del", "default"]);
+        result["routes"].as_array_mut().unwrap().pop();
+        result["interfaces"].as_array_mut().unwrap().push(serde_json::json!({"name": "ifb0"}));
+        check.set("prevResult", result);
+        check.run().silent();
+        detach(node, &pod);
+    });
+}
+
+#[test]
+fn changed_ethernet_address_cuts_the_pod_off_and_is_told() {
+    on_node(&DUAL_STACK, |node| {
+        let (pod, mut check, mut result) = attached(node, "1.0.0");
+        pod.succeed("ip", &["link", "set", "eth0", "address", "02:00:00:00:00:07"]);
+        let (code, details) = check.run().failure();
+        assert_eq!(code, 103);
+        assert!(details.contains("eth0 has the Ethernet address 02:00:00:00:00:07"), "{details}");
+
+        result["interfaces"][1]["mac"] = "02:00:00:00:00:07".into();
+        check.set("prevResult", result);
+        let (code, details) = check.run().failure();
+        assert_eq!(code, 103);
+        assert!(details.starts_with("the pod has no neighbour 169.254.1.1"), "{details}");
+        detach(node, &pod);
+    });
+}
+
+#[test]
+fn every_missing_thing_is_named() {
+    let damages: [(&str, &str, &str); 8] = [
+        ("pod", "address del 10.42.0.2/32 dev eth0", "eth0 has no address 10.42.0.2"),
+        ("pod", "address del fd42::2/128 dev eth0", "eth0 has no address fd42::2"),
+        ("pod", "-6 route del default", "the pod has no route to ::/0"),
+        ("pod", "link set eth0 down", "the pod's device eth0 is down"),
+        ("pod", "link set eth0 name eth7", "the pod has no device eth0"),
+        ("pod", "neighbour del 169.254.1.1 dev eth0", "the pod has no neighbour 169.254.1.1"),
+        ("host", "route del 10.42.0.2", "the host has no route to 10.42.0.2/32"),
+        ("host", "-6 neighbour del fd42::2 dev DEVICE", "the host has no neighbour fd42::2"),
+    ];
+    for (place, damage, problem) in damages {
+        on_node(&DUAL_STACK, |node| {
+            let (pod, check, result) = attached(node, "1.1.0");
+            let damage = damage.replace("DEVICE", result["interfaces"][0]["name"].as_str().unwrap());
+            let arguments: Vec<&str> = damage.split(' ').collect();
+            match place {
+                "pod" => pod.succeed("ip", &arguments),
+                _ => succeed(std::process::Command::new("ip").args(arguments)),
+            };
+            let (code, details) = check.run().failure();
+            assert_eq!(code, 103);
+            assert!(details.contains(problem), "{damage}: {details}");
+            detach(node, &pod);
+        });
+    }
+}
+
+#[test]
+fn detached_pod_fails() {
+    on_node(&DUAL_STACK, |node| {
+        let (pod, check, _) = attached(node, "1.0.0");
+        detach(node, &pod);
+        assert_eq!(check.run().failure(), (103, "there is no record of 0a1b:eth0".to_owned()));
+    });
+}
+
+#[test]
+fn previous_result_is_needed() {
+    on_node(&DUAL_STACK, |node| {
+        let (pod, mut check, _) = attached(node, "1.0.0");
+        check.set("prevResult", Value::Null);
+        assert_eq!(check.run().failure().0, 7);
+        check.set("prevResult", serde_json::json!({"ips": [{"address": "garbage"}]}));
+        assert_eq!(check.run().failure().0, 7);
+        detach(node, &pod);
+    });
+}

@@ -1,0 +1,88 @@
+use std::process::{Command, Stdio};
+
+use serde_json::json;
+
+use crate::call::Call;
+use crate::node::{DUAL_STACK, Pod, on_node};
+
+#[test]
+fn version_needs_nothing_but_the_command() {
+    let output = Command::new(env!("CARGO_BIN_EXE_carrick-cni"))
+        .env_clear()
+        .env("CNI_COMMAND", "VERSION")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer, json!({"cniVersion": "1.1.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]}));
+}
+
+#[test]
+fn version_is_answered_as_podman_asks() {
+    on_node(&DUAL_STACK, |node| {
+        let mut call = Call::new("VERSION", node, &Pod::new(), "dummy");
+        call.namespace = Some("dummy".to_owned());
+        call.configuration = r#"{"cniVersion":"0.4.0"}"#.to_owned();
+        assert_eq!(call.run().result()["cniVersion"], "0.4.0");
+        node.assert_nothing_left();
+    });
+}
+
+#[test]
+fn run_by_hand_it_explains_itself_without_waiting_for_input() {
+    let output = Command::new(env!("CARGO_BIN_EXE_carrick-cni")).env_clear().stdin(Stdio::piped()).output().unwrap();
+    assert!(!output.status.success());
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&answer["code"], &answer["details"]), (&json!(4), &json!("CNI_COMMAND: not set")));
+}
+
+#[test]
+fn errors_come_in_the_configurations_version() {
+    on_node(&DUAL_STACK, |node| {
+        let add = Call { container_id: String::new(), ..Call::new("ADD", node, &Pod::new(), "") }.version("0.4.0");
+        let error: serde_json::Value = serde_json::from_str(&add.run().stdout).unwrap();
+        assert_eq!(error["cniVersion"], "0.4.0");
+    });
+}
+
+#[test]
+fn commands_are_refused_to_versions_that_do_not_have_them() {
+    on_node(&DUAL_STACK, |node| {
+        for (command, version, code) in
+            [("CHECK", "0.3.1", 1), ("STATUS", "1.0.0", 1), ("GC", "0.4.0", 1), ("STATUS", "1.1.0", 50)]
+        {
+            let _absent = std::fs::remove_file(node.run_directory().join("node.json"));
+            let reply = Call::new(command, node, &Pod::new(), "0a1b").version(version).run();
+            assert_eq!(reply.failure().0, code, "{command} {version}");
+        }
+        node.assert_nothing_left();
+    });
+}
+
+#[test]
+fn status_tells_when_the_host_stopped_forwarding() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+            let path = std::path::Path::new("/proc/sys/net").join(switch);
+            std::fs::write(&path, "0").unwrap();
+            let (code, details) = Call::new("STATUS", node, &pod, "").run().failure();
+            assert_eq!(code, 51);
+            assert!(details.contains(path.to_str().unwrap()), "{details}");
+            std::fs::write(&path, "1").unwrap();
+        }
+        Call::new("STATUS", node, &pod, "").run().silent();
+    });
+}
+
+#[test]
+fn status_follows_the_agent() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        Call::new("STATUS", node, &pod, "").run().silent();
+        std::fs::remove_file(node.run_directory().join("node.json")).unwrap();
+        assert_eq!(Call::new("STATUS", node, &pod, "").run().failure().0, 50);
+        node.assert_nothing_left();
+    });
+}

@@ -1,0 +1,99 @@
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::call::Call;
+use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
+
+fn refused(node: &Node, asked: Value) -> (u64, String) {
+    let before = node.state();
+    let pod = Pod::new();
+    let failure = Call::new("ADD", node, &pod, "refused").asking(asked).run().failure();
+    let mut after = node.state();
+    after.files.retain(|file| before.files.contains(file) || !file.ends_with("ipam/lock"));
+    assert_eq!(after, before);
+    failure
+}
+
+#[test]
+fn static_addresses_are_given_or_refused_clearly() {
+    on_node(&DUAL_STACK, |node| {
+        let (pod, other) = (Pod::new(), Pod::new());
+        let asked = json!({"ips": ["10.42.0.77/24", "fd42::abcd"], "mac": "02:00:00:00:00:42"});
+        let add = Call::new("ADD", node, &pod, "0a1b").asking(asked);
+        let reply = add.run();
+        assert_eq!(reply.addresses(), ["10.42.0.77", "fd42::abcd"]);
+        assert_eq!(reply.result()["interfaces"][1]["mac"], "02:00:00:00:00:42");
+        for address in ["192.0.2.1", "2001:db8::1"] {
+            pod.succeed("ping", &["-c1", address]);
+        }
+        let mut check = Call { command: "CHECK", ..add };
+        check.set("prevResult", reply.result());
+        check.run().silent();
+
+        assert_eq!(
+            refused(node, json!({"ips": ["10.42.0.77"]})),
+            (105, "the address 10.42.0.77 belongs to shop/pod-0a1b".to_owned())
+        );
+        assert_eq!(refused(node, json!({"ips": ["10.43.0.2"]})).0, 7);
+        assert_eq!(refused(node, json!({"mac": "ff:ff:ff:ff:ff:ff"})).0, 7);
+        assert_eq!(refused(node, json!({"ips": "10.42.0.78"})).0, 6);
+        assert_eq!(Call::new("ADD", node, &other, "other").run().addresses(), ["10.42.0.2", "fd42::2"]);
+        for (pod, container_id) in [(&pod, "0a1b"), (&other, "other")] {
+            Call::new("DEL", node, pod, container_id).run().silent();
+        }
+        node.assert_nothing_left();
+    });
+}
+
+#[test]
+fn bandwidth_is_bounded_both_ways() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        let bits = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 16_000_000, "egressBurst": 800_000});
+        let result = Call::new("ADD", node, &pod, "0a1b").asking(json!({ "bandwidth": bits })).run().result();
+        let device = result["interfaces"][0]["name"].as_str().unwrap();
+        let towards = succeed(Command::new("tc").args(["qdisc", "show", "dev", device, "root"]));
+        assert!(towards.contains("tbf") && towards.contains("rate 8Mbit"), "{towards}");
+        let from = pod.succeed("tc", &["qdisc", "show", "dev", "eth0", "root"]);
+        assert!(from.contains("tbf") && from.contains("rate 16Mbit"), "{from}");
+        pod.succeed("ping", &["-c1", "-s", "1300", "192.0.2.1"]);
+        Call::new("DEL", node, &pod, "0a1b").run().silent();
+        node.assert_nothing_left();
+        for wrong in [json!({"ingressRate": 8_000_000}), json!({"egressBurst": 1_000})] {
+            assert_eq!(refused(node, json!({ "bandwidth": wrong })).0, 7);
+        }
+    });
+}
+
+#[test]
+fn bounded_pod_sends_no_faster_than_it_may() {
+    on_node(&DUAL_STACK, |node| {
+        let (slow, fast) = (Pod::new(), Pod::new());
+        // 1 MB/s and 100 kB at once: 600 kB take half a second at least.
+        let bits = json!({"egressRate": 8_000_000, "egressBurst": 800_000});
+        Call::new("ADD", node, &slow, "slow").asking(json!({ "bandwidth": bits })).run().result();
+        Call::new("ADD", node, &fast, "fast").run().result();
+        let receiver = fast.inside(|| std::net::TcpListener::bind("10.42.0.3:9000").unwrap());
+        let took = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = receiver.accept().unwrap();
+                std::io::copy(&mut stream, &mut std::io::sink()).unwrap()
+            });
+            slow.inside(|| {
+                use std::io::{Read, Write};
+                let started = std::time::Instant::now();
+                let mut stream = std::net::TcpStream::connect("10.42.0.3:9000").unwrap();
+                stream.write_all(&vec![0; 600_000]).unwrap();
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+                started.elapsed()
+            })
+        });
+        assert!(took.as_millis() >= 490, "{took:?}");
+        for (pod, container_id) in [(&slow, "slow"), (&fast, "fast")] {
+            Call::new("DEL", node, pod, container_id).run().silent();
+        }
+        node.assert_nothing_left();
+    });
+}

@@ -1,0 +1,402 @@
+//! The loop that drives the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrick_dataplane::wireguard::WireGuard;
+use carrick_dataplane::{Keys, Sighting};
+use carrick_kube::annotations::Published;
+use carrick_kube::client::ApiClient;
+use carrick_kube::dns::{DnsHandle, Resolved, SystemResolver, resolver};
+use carrick_kube::own_node::OwnNode;
+use carrick_kube::persist::{self, SavedState};
+use carrick_kube::publish::publish_annotations;
+use carrick_kube::watch::{ApiState as WatchState, ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
+use carrick_netlink::wireguard::SecretKey;
+use carrick_topology::{Cluster, NodeName, NodePlan, PublicKey, Settings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::drift::Notice;
+use super::kernel::{Order, Outcome};
+use super::pod_firewall;
+use super::pod_routes::Check;
+use super::pods::PodNetworkFiles;
+use super::preshared_keys::PresharedKeys;
+use super::sightings::PeerStatuses;
+use super::status::Status;
+use super::warnings::Warnings;
+use super::{AgentError, drift, http, interfaces, kernel, names, sightings, wireguard};
+use crate::cli::AgentOptions;
+use crate::core::{ApiState, ApplyOutcome, Core, Effect, Event, Now, PublishOutcome, Scope, Waiting};
+use crate::key::SecretKey as OwnKey;
+use crate::state::StateDir;
+
+/// Notices, orders and outcomes that may wait to be taken.
+const QUEUE: usize = 64;
+
+/// The last good state of the cluster, in the state directory.
+const CLUSTER_FILE: &str = "cluster.json";
+
+/// The loop with all that it listens to.
+pub(super) struct EventLoop {
+    me: NodeName,
+    options: AgentOptions,
+    state: StateDir,
+    uid: Option<ClusterUid>,
+    core: Core,
+    keys: Keys,
+    origin: Instant,
+    status: Status,
+    serves_on_node: bool,
+    client: ApiClient,
+    cluster_events: mpsc::Receiver<ClusterEvent>,
+    api_servers: tokio::sync::watch::Receiver<BTreeSet<IpAddr>>,
+    notices: mpsc::Receiver<Notice>,
+    orders: mpsc::Sender<Order>,
+    outcomes: mpsc::Receiver<Outcome>,
+    publications: (mpsc::Sender<PublishOutcome>, mpsc::Receiver<PublishOutcome>),
+    own_node: Option<OwnNode>,
+    warnings: Warnings,
+    preshared_keys: PresharedKeys,
+    peer_statuses: PeerStatuses,
+    dns: DnsHandle,
+    names: tokio::sync::watch::Receiver<Resolved>,
+    waiting: Waiting,
+    pods: PodNetworkFiles,
+    /// None where another plugin wires pods.
+    pod_routes: Option<Check>,
+}
+
+/// What is opened before anything is changed.
+pub(super) struct Prepared {
+    pub(super) state: StateDir,
+    pub(super) key: OwnKey,
+    pub(super) client: ApiClient,
+    pub(super) wireguard: Box<dyn WireGuard>,
+}
+
+impl EventLoop {
+    /// Opens everything and restores what the disk holds.
+    pub(super) fn start(
+        me: NodeName,
+        options: AgentOptions,
+        settings: Settings,
+        prepared: Prepared,
+    ) -> Result<Self, AgentError> {
+        let Prepared { state, key, client, wireguard } = prepared;
+        let public_key = key.public_key();
+        let private = SecretKey::new(*key.as_bytes());
+
+        let (to_kernel, orders) = mpsc::channel(QUEUE);
+        let (to_loop, outcomes) = mpsc::channel(QUEUE);
+        let own = kernel::start(wireguard, &options.interface, options.run_dir.clone(), orders, to_loop)?;
+        let pod_routes = if options.cni { Some(Check::start(&options.run_dir)?) } else { None };
+        if options.cni {
+            pod_firewall::start(&options.run_dir)?;
+        }
+        let (to_notices, notices) = mpsc::channel(QUEUE);
+        drift::start(own, &to_notices)?;
+
+        let topology_label = settings.topology_label.clone();
+        let mut core = Core::new(me.clone(), public_key, settings, rand::random());
+        let origin = Instant::now();
+        let saved = load(&state, &me);
+        if let Some(saved) = &saved {
+            core.handle_event(origin.elapsed(), Event::Restored(Arc::new(saved.cluster.clone())));
+        }
+
+        let (dns, serve_dns) = resolver(SystemResolver);
+        tokio::spawn(serve_dns);
+        dns.want(names::wanted(core.cluster()));
+
+        let (events, cluster_events) = mpsc::channel(QUEUE);
+        let uid = saved.as_ref().map(|saved| saved.cluster_uid.clone());
+        let config = WatchConfig { me: me.clone(), topology_label, cluster: uid.clone(), limits: Limits::default() };
+        let watched = client.clone();
+        tokio::spawn(async move {
+            let known = saved.map(|saved| saved.cluster).unwrap_or_default();
+            watch(watched, config, &known, Arc::new(ApiStatus::default()), events).await;
+        });
+
+        Ok(Self {
+            me,
+            state,
+            uid,
+            core,
+            keys: Keys { private, preshared: BTreeMap::new() },
+            origin,
+            status: Status::default(),
+            serves_on_node: false,
+            api_servers: client.server_addresses(),
+            cluster_events,
+            notices,
+            orders: to_kernel,
+            outcomes,
+            publications: mpsc::channel(1),
+            own_node: None,
+            warnings: Warnings::start(client.clone()),
+            preshared_keys: PresharedKeys::start(client.clone()),
+            peer_statuses: PeerStatuses::new(client.clone()),
+            names: dns.resolved(),
+            dns,
+            waiting: Waiting::ForNothing,
+            pods: PodNetworkFiles::new(&options),
+            pod_routes,
+            client,
+            options,
+        })
+    }
+
+    /// Runs until a signal asks to end. What the kernel holds stays.
+    pub(super) async fn run(mut self) -> Result<(), AgentError> {
+        let mut terminate = listen_to(SignalKind::terminate())?;
+        let mut interrupt = listen_to(SignalKind::interrupt())?;
+        http::start(&self.options, self.status.clone()).await?;
+        self.read_interfaces();
+        let addresses = self.api_servers.borrow_and_update().clone();
+        self.event(Event::ApiServers(addresses));
+        loop {
+            self.carry_out_effects().await;
+            self.say_what_is_waited_for();
+            self.status.turn(&self.core);
+            let deadline = self.core.next_deadline().map(|deadline| self.origin + deadline);
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                Some(event) = self.cluster_events.recv() => self.take_cluster_event(event),
+                Some(notice) = self.notices.recv() => self.take_notices(notice).await,
+                Some(outcome) = self.outcomes.recv() => {
+                    self.take_outcome(&outcome);
+                }
+                Some(outcome) = self.publications.1.recv() => {
+                    self.status.metrics().published(outcome);
+                    self.event(Event::Published(outcome));
+                }
+                Ok(()) = self.api_servers.changed() => {
+                    let addresses = self.api_servers.borrow_and_update().clone();
+                    self.event(Event::ApiServers(addresses));
+                }
+                Ok(()) = self.names.changed() => {
+                    let names = self.names.borrow_and_update().clone();
+                    self.event(Event::Names(names));
+                }
+                () = self.preshared_keys.changed() => {
+                    self.keys.preshared = self.preshared_keys.known();
+                    self.event(Event::Drift("preshared key"));
+                }
+                () = until(deadline) => {
+                    let now = self.now();
+                    self.core.handle_timeout(now);
+                }
+                // The loop shows that it turns even when nothing happens.
+                () = tokio::time::sleep(Duration::from_secs(5)) => {}
+            }
+        }
+        tracing::info!(event = "agent_stopped", "the data path stays as it is");
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        self.origin.elapsed()
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = self.now();
+        self.core.handle_event(now, event);
+    }
+
+    fn take_outcome(&mut self, outcome: &Outcome) {
+        self.status.applied(outcome);
+        self.event(Event::Applied(outcome.outcome));
+        let Some(plan) = self.core.plan().cloned() else { return };
+        if self.options.cni && matches!(outcome.outcome, ApplyOutcome::Unchanged | ApplyOutcome::Changed) {
+            self.pods.update(&plan);
+        }
+        self.take_sightings(&plan, &outcome.sightings);
+    }
+
+    fn take_sightings(&mut self, plan: &NodePlan, sightings: &BTreeMap<PublicKey, Sighting>) {
+        if sightings.is_empty() {
+            return;
+        }
+        for name in sightings::stale_names(self.core.cluster(), plan, sightings) {
+            self.dns.refresh(&name);
+        }
+        self.peer_statuses.update(plan, sightings);
+        self.event(Event::Sighted(sightings::observed_endpoints(plan, sightings)));
+    }
+
+    fn take_cluster_event(&mut self, event: ClusterEvent) {
+        match event {
+            ClusterEvent::Changed(changes) => {
+                self.event(Event::Changed(changes));
+                self.dns.want(names::wanted(self.core.cluster()));
+            }
+            ClusterEvent::Synced(uid) => {
+                self.uid = Some(uid);
+                self.event(Event::Synced);
+            }
+            ClusterEvent::OwnNode(own_node) => {
+                self.warnings.take_own_node(&own_node);
+                self.own_node = Some(*own_node.clone());
+                self.serve_on_node(&own_node);
+                self.event(Event::OwnNode(*own_node));
+            }
+            ClusterEvent::OwnNodeMissing => {
+                tracing::warn!(event = "own_node_missing", node = %self.me, "there is no such Node; what is programmed stays");
+            }
+            ClusterEvent::Api(WatchState::Synced) => self.event(Event::Api(ApiState::Synced)),
+            ClusterEvent::Api(WatchState::Syncing | WatchState::Lost { .. } | WatchState::ForeignCluster { .. }) => {
+                self.event(Event::Api(ApiState::Lost));
+            }
+        }
+    }
+
+    /// Takes all that have come by now together.
+    async fn take_notices(&mut self, first: Notice) {
+        let mut notices = BTreeSet::from([first]);
+        while let Ok(notice) = self.notices.try_recv() {
+            notices.insert(notice);
+        }
+        for notice in notices {
+            match notice {
+                Notice::Own(what) => {
+                    if what == "device" {
+                        self.keep_userspace_running().await;
+                    }
+                    self.event(Event::Drift(what));
+                }
+                Notice::Interfaces => self.read_interfaces(),
+                Notice::PodRoutes => self.check_pod_routes(),
+            }
+        }
+    }
+
+    /// A data path that the agent started is started again when its process is gone.
+    async fn keep_userspace_running(&self) {
+        if self.options.wireguard == crate::cli::WireGuardBackend::Kernel || !self.has_userspace() {
+            return;
+        }
+        if let Err(error) = wireguard::ensure_userspace(&self.options.interface, &self.options.run_dir).await {
+            tracing::warn!(event = "userspace_wireguard_not_started", %error);
+        }
+    }
+
+    fn has_userspace(&self) -> bool {
+        crate::userspace_wireguard::uapi::socket_path(&self.options.interface).exists()
+    }
+
+    fn check_pod_routes(&self) {
+        if let Some(check) = &self.pod_routes {
+            check.soon();
+        }
+    }
+
+    fn read_interfaces(&mut self) {
+        match interfaces::list() {
+            Ok(interfaces) => self.event(Event::Interfaces(interfaces)),
+            Err(error) => tracing::warn!(event = "interfaces_unreadable", %error),
+        }
+    }
+
+    async fn carry_out_effects(&mut self) {
+        while let Some(effect) = self.core.next_effect() {
+            match effect {
+                Effect::Apply { plan, scope, cause } => {
+                    if scope == Scope::Everything {
+                        self.check_pod_routes();
+                    }
+                    self.preshared_keys.want(&plan);
+                    let order = Order { plan, keys: self.keys.clone(), scope, cause };
+                    if self.orders.send(order).await.is_err() {
+                        tracing::error!(event = "kernel_thread_ended");
+                    }
+                }
+                Effect::Publish(published) => self.publish(published),
+                Effect::Persist(cluster) => self.persist(&cluster),
+                Effect::Warn(warnings) => {
+                    self.status.metrics().warned(warnings.iter().map(|warning| warning.reason.kind()));
+                    self.warnings.update(warnings, self.core.cluster(), &self.me);
+                }
+            }
+        }
+    }
+
+    /// Writes in the background, so that a slow API delays nothing.
+    fn publish(&self, published: Published) {
+        let Some(own_node) = self.own_node.clone() else { return };
+        let (client, done) = (self.client.clone(), self.publications.0.clone());
+        tokio::spawn(async move {
+            let outcome = match publish_annotations(&client, &own_node, &published).await {
+                Ok(()) => PublishOutcome::Complete,
+                Err(error) => {
+                    tracing::warn!(event = "publish_failed", %error);
+                    PublishOutcome::Failed
+                }
+            };
+            // Without a receiver, the agent is about to end.
+            let _ = done.send(outcome).await;
+        });
+    }
+
+    fn persist(&self, cluster: &Cluster) {
+        let Some(uid) = &self.uid else { return };
+        if let Err(error) = persist::save(&self.state.file(CLUSTER_FILE), &self.me, uid, cluster) {
+            tracing::warn!(event = "state_not_written", %error, "a reboot without the API would start from older knowledge");
+        }
+    }
+
+    /// Serves the pages for others as soon as this node's address is known.
+    fn serve_on_node(&mut self, own_node: &OwnNode) {
+        let address = own_node.internal_ips.first().and_then(|address| self.options.metrics_listen.on_node(*address));
+        if let Some(address) = address.filter(|_| !self.serves_on_node) {
+            self.serves_on_node = true;
+            tokio::spawn(http::serve_on_node(address, self.status.clone()));
+        }
+    }
+
+    fn say_what_is_waited_for(&mut self) {
+        let waiting = self.core.waiting();
+        if waiting != self.waiting {
+            match &waiting {
+                Waiting::ForNothing => tracing::info!(event = "nothing_missing"),
+                Waiting::ForCluster | Waiting::ForNode | Waiting::ForPodCidr => {
+                    tracing::info!(event = "waiting", "for" = ?waiting);
+                }
+            }
+            self.waiting = waiting;
+        }
+    }
+}
+
+/// A file that cannot be used is reported and left alone: the API will tell all of it again.
+fn load(state: &StateDir, me: &NodeName) -> Option<SavedState> {
+    match persist::load(&state.file(CLUSTER_FILE), me, None) {
+        Ok(saved) => {
+            if let Some(saved) = &saved {
+                let (nodes, peers) = (saved.cluster.nodes.len(), saved.cluster.peers.len());
+                tracing::info!(event = "state_restored", nodes, peers);
+            }
+            saved
+        }
+        Err(error) => {
+            tracing::warn!(event = "state_unusable", %error);
+            None
+        }
+    }
+}
+
+fn listen_to(kind: SignalKind) -> Result<Signal, AgentError> {
+    signal(kind).map_err(|error| AgentError::Start(format!("listening to signals: {error}")))
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,205 @@
+//! The thread that owns the kernel's side: it takes plans and makes the kernel hold them, one after the other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use carrick_dataplane::drift::DriftWatch;
+use carrick_dataplane::firewall::Firewall;
+use carrick_dataplane::wireguard::{WireGuard, WireGuardError};
+use carrick_dataplane::{Dataplane, Desired, Keys, Poll, Sighting, Sysctls};
+use carrick_topology::contract::VXLAN_DEVICE;
+use carrick_topology::plan::FirewallPlan;
+use carrick_topology::{DeviceName, NodePlan, PublicKey};
+use tokio::sync::mpsc;
+
+use super::AgentError;
+use crate::core::{ApplyOutcome, Scope};
+
+/// One plan to be applied.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// What the kernel must hold.
+    pub(super) plan: Arc<NodePlan>,
+    /// The keys that the plan refers to.
+    pub(super) keys: Keys,
+    /// How much of it to compare.
+    pub(super) scope: Scope,
+    /// Why now.
+    pub(super) cause: &'static str,
+}
+
+/// What an order came to.
+#[derive(Debug, Clone)]
+pub(super) struct Outcome {
+    pub(super) cause: &'static str,
+    pub(super) outcome: ApplyOutcome,
+    /// Operations carried out, the firewall's included.
+    pub(super) operations: usize,
+    pub(super) took: Duration,
+    /// What went wrong, for the status and the log.
+    pub(super) failures: Vec<String>,
+    /// The WireGuard peers as they were seen.
+    pub(super) sightings: BTreeMap<PublicKey, Sighting>,
+}
+
+impl Outcome {
+    /// Whether something was put right that nobody had planned to change.
+    pub(super) fn is_repair(&self) -> bool {
+        !matches!(self.cause, "plan" | "retry") && self.outcome == ApplyOutcome::Changed
+    }
+}
+
+/// Starts the thread in the caller's network namespace. It ends when `orders` is closed, and leaves the kernel as it is. Returns what
+/// watches for the changes of others.
+///
+/// # Errors
+/// The kernel gives no socket.
+pub(super) fn start(
+    wireguard: Box<dyn WireGuard>,
+    interface: &DeviceName,
+    run_directory: PathBuf,
+    orders: mpsc::Receiver<Order>,
+    outcomes: mpsc::Sender<Outcome>,
+) -> Result<DriftWatch, AgentError> {
+    let mut kernel = Kernel {
+        dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?,
+        firewall: Firewall::open()?,
+        settled: None,
+        trouble: Vec::new(),
+    };
+    let vxlan = VXLAN_DEVICE.parse().map_err(|error| AgentError::Start(format!("with its VXLAN device: {error}")))?;
+    let watch = kernel.dataplane.watch(interface, &vxlan)?;
+    std::thread::Builder::new()
+        .name("kernel".to_owned())
+        .spawn(move || kernel.serve(orders, &outcomes))
+        .map_err(|error| AgentError::Start(format!("a thread: {error}")))?;
+    Ok(watch)
+}
+
+struct Kernel {
+    dataplane: Dataplane,
+    firewall: Firewall,
+    /// What the firewall permits since the last order.
+    settled: Option<FirewallPlan>,
+    /// What the last order could not do.
+    trouble: Vec<String>,
+}
+
+impl Kernel {
+    fn serve(&mut self, mut orders: mpsc::Receiver<Order>, outcomes: &mpsc::Sender<Outcome>) {
+        while let Some(order) = orders.blocking_recv() {
+            let outcome = self.carry_out(&order);
+            if outcome.outcome != ApplyOutcome::Waiting || outcome.failures != self.trouble {
+                report(&outcome);
+            }
+            self.trouble.clone_from(&outcome.failures);
+            if outcomes.blocking_send(outcome).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The firewall comes first: what it forbids must not pass for a moment. Where ways change, it permits the old ones until the
+    /// routes have changed.
+    fn carry_out(&mut self, order: &Order) -> Outcome {
+        let started = Instant::now();
+        let desired = Desired::new(&order.plan, &order.keys, self.dataplane.maker());
+        if let (Scope::WireGuard, Poll::AsPlanned(sightings)) =
+            (order.scope, self.dataplane.poll(&desired, SystemTime::now()))
+        {
+            return Outcome {
+                cause: order.cause,
+                outcome: ApplyOutcome::Unchanged,
+                operations: 0,
+                took: started.elapsed(),
+                failures: Vec::new(),
+                sightings,
+            };
+        }
+        let mut failures = Vec::new();
+        let mut waiting_for = None;
+        let mut sightings = BTreeMap::new();
+        let firewall = &order.plan.firewall;
+        let before = self.settled.take().filter(|before| before.carried_by != firewall.carried_by);
+        let in_between = before.map(|before| firewall.permitting_also(&before));
+        let mut operations = self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
+        match self.dataplane.reconcile(&desired, SystemTime::now()) {
+            Err(error) => failures.push(error.to_string()),
+            Ok(report) => {
+                operations += report.operations.len();
+                sightings = report.sightings;
+                failures.extend(report.failures.iter().map(ToString::to_string));
+                match report.unreadable_wireguard {
+                    // The interface is there, and its process is not, or not yet.
+                    Some(WireGuardError::Unreachable { .. }) => {
+                        waiting_for = Some(order.plan.wireguard.device.clone());
+                    }
+                    Some(error) => failures.push(error.to_string()),
+                    None => {}
+                }
+                failures.extend(report.endpoint_memory.map(|error| format!("remember endpoints: {error}")));
+                waiting_for = waiting_for.or(report.waiting_for);
+            }
+        }
+        if in_between.is_some() {
+            operations += self.guard(firewall, &mut failures);
+        }
+        self.settled = Some(firewall.clone());
+        let outcome = match (failures.is_empty(), &waiting_for, operations) {
+            (false, _, _) => ApplyOutcome::Failed,
+            (true, Some(_), _) => ApplyOutcome::Waiting,
+            (true, None, 0) => ApplyOutcome::Unchanged,
+            (true, None, _) => ApplyOutcome::Changed,
+        };
+        failures
+            .extend(waiting_for.map(|device| {
+                format!("wait for device {device}: `carrick userspace-wireguard {device}` does not run")
+            }));
+        Outcome { cause: order.cause, outcome, operations, took: started.elapsed(), failures, sightings }
+    }
+
+    fn guard(&mut self, firewall: &FirewallPlan, failures: &mut Vec<String>) -> usize {
+        match self.firewall.apply(firewall) {
+            Ok(applied) => {
+                // Somebody else's locked chain is not ours to fail over.
+                for refused in &applied.refused {
+                    tracing::warn!(event = "foreign_chain_refused", error = %refused);
+                }
+                usize::from(applied.is_change())
+            }
+            Err(error) => {
+                failures.push(error.to_string());
+                0
+            }
+        }
+    }
+}
+
+fn report(outcome: &Outcome) {
+    let took_ms = outcome.took.as_millis();
+    let (cause, operations) = (outcome.cause, outcome.operations);
+    match outcome.outcome {
+        ApplyOutcome::Failed => {
+            let first = outcome.failures.first().map_or("", String::as_str);
+            tracing::warn!(
+                event = "apply_failed",
+                cause,
+                operations,
+                failures = outcome.failures.len(),
+                first,
+                took_ms
+            );
+        }
+        ApplyOutcome::Waiting => {
+            let what = outcome.failures.first().map_or("", String::as_str);
+            tracing::warn!(event = "apply_waits", cause, operations, what, took_ms);
+        }
+        ApplyOutcome::Unchanged => tracing::trace!(event = "nothing_differs", cause, took_ms),
+        ApplyOutcome::Changed if matches!(cause, "plan" | "retry") => {
+            tracing::info!(event = "plan_applied", operations, took_ms);
+        }
+        ApplyOutcome::Changed => tracing::info!(event = "drift_repaired", cause, operations, took_ms),
+    }
+}

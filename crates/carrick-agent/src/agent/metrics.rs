@@ -1,0 +1,161 @@
+//! What is counted and measured, in the OpenMetrics text format.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::kernel::Outcome;
+use crate::core::{ApiState, ApplyOutcome, Core, PublishOutcome};
+
+/// From a look at a small node to a thousand routes from nothing, in seconds.
+const APPLY_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+/// The agent's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    applies: Family<ResultLabel, Counter>,
+    apply_seconds: Histogram,
+    operations: Counter,
+    drift_repairs: Family<CauseLabel, Counter>,
+    publications: Family<ResultLabel, Counter>,
+    nodes: Gauge,
+    peers: Gauge,
+    ready: Gauge,
+    api_synced: Gauge,
+    warnings: Family<KindLabel, Gauge>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Ending {
+    Unchanged,
+    Changed,
+    Waiting,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: Ending,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("carrick"),
+            applies: Family::default(),
+            apply_seconds: Histogram::new(APPLY_BUCKETS),
+            operations: Counter::default(),
+            drift_repairs: Family::default(),
+            publications: Family::default(),
+            nodes: Gauge::default(),
+            peers: Gauge::default(),
+            ready: Gauge::default(),
+            api_synced: Gauge::default(),
+            warnings: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("applies", "Comparisons of the kernel with the plan, by result", self.applies.clone());
+        registry.register_with_unit(
+            "apply_duration",
+            "Time that comparing and changing the kernel took",
+            Unit::Seconds,
+            self.apply_seconds.clone(),
+        );
+        registry.register("operations", "Changes made to the kernel", self.operations.clone());
+        registry.register("drift_repairs", "Repairs of what others had changed, by cause", self.drift_repairs.clone());
+        registry.register("publications", "Writes of the own Node's annotations, by result", self.publications.clone());
+        registry.register("nodes", "Nodes known", self.nodes.clone());
+        registry.register("peers", "Outside WireGuard devices known", self.peers.clone());
+        registry.register("ready", "1 when the node is ready", self.ready.clone());
+        registry.register("api_synced", "1 while changes arrive from the API server", self.api_synced.clone());
+        registry.register("warnings", "Items left out of the plan, by kind", self.warnings.clone());
+        registry.register("build", "The agent's version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+    }
+
+    pub(super) fn applied(&self, outcome: &Outcome) {
+        let result = match outcome.outcome {
+            ApplyOutcome::Unchanged => Ending::Unchanged,
+            ApplyOutcome::Changed => Ending::Changed,
+            ApplyOutcome::Waiting => Ending::Waiting,
+            ApplyOutcome::Failed => Ending::Failed,
+        };
+        self.applies.get_or_create(&ResultLabel { result }).inc();
+        self.apply_seconds.observe(outcome.took.as_secs_f64());
+        self.operations.inc_by(outcome.operations as u64);
+        if outcome.is_repair() {
+            self.drift_repairs.get_or_create(&CauseLabel { cause: outcome.cause }).inc();
+        }
+    }
+
+    pub(super) fn published(&self, outcome: PublishOutcome) {
+        let result = match outcome {
+            PublishOutcome::Complete => Ending::Changed,
+            PublishOutcome::Failed => Ending::Failed,
+        };
+        self.publications.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// Takes over what the core knows.
+    pub(super) fn turn(&self, core: &Core, is_ready: bool) {
+        set(&self.nodes, core.cluster().nodes.len());
+        set(&self.peers, core.cluster().peers.len());
+        set(&self.ready, usize::from(is_ready));
+        set(&self.api_synced, usize::from(core.api_state() == ApiState::Synced));
+    }
+
+    /// Takes over what was left out of the plan.
+    pub(super) fn warned(&self, kinds: impl Iterator<Item = &'static str>) {
+        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for kind in kinds {
+            *counts.entry(kind).or_default() += 1;
+        }
+        self.warnings.clear();
+        for (kind, count) in counts {
+            set(&self.warnings.get_or_create(&KindLabel { kind }), count);
+        }
+    }
+
+    /// All of them as text.
+    ///
+    /// # Errors
+    /// None in practice: writing into a string does not fail.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn set(gauge: &Gauge, value: usize) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}

@@ -1,0 +1,66 @@
+//! Puts back the CNI plugin's nftables table after somebody's `nft flush ruleset`.
+//!
+//! The plugin does not run again until the next pod comes, and meanwhile host ports would lead nowhere and pods could send with others'
+//! addresses. The table follows from the plugin's records. Before the first pod there is none, and none is made.
+
+use std::path::Path;
+
+use carrick_cni::firewall::{Firewall, Restored};
+use carrick_cni::ipam::Store;
+use carrick_netlink::monitor::Monitor;
+
+use super::AgentError;
+
+/// Starts the thread that watches, in the caller's network namespace.
+///
+/// # Errors
+/// The kernel gives no socket or no thread.
+pub(super) fn start(run_directory: &Path) -> Result<(), AgentError> {
+    let mut monitor = Monitor::nftables()?;
+    let mut firewall = Firewall::open()?;
+    let store = Store::under(run_directory);
+    let watch = move || {
+        let mut trouble = None;
+        loop {
+            trouble = report(restore(&mut firewall, &store), trouble);
+            if let Err(error) = monitor.wait() {
+                tracing::error!(event = "monitor_failed", %error);
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("pod-firewall".to_owned())
+        .spawn(watch)
+        .map(drop)
+        .map_err(|error| AgentError::Start(format!("a thread: {error}")))
+}
+
+/// Makes the table follow the records, once there are any.
+///
+/// # Errors
+/// The records cannot be read, or the kernel refused.
+pub fn restore(firewall: &mut Firewall, store: &Store) -> anyhow::Result<Restored> {
+    if !firewall.exists()? && store.records()?.readable.is_empty() {
+        return Ok(Restored::Unchanged);
+    }
+    Ok(firewall.restore(store)?)
+}
+
+/// What fails again as it did before is not said again.
+fn report(result: anyhow::Result<Restored>, trouble: Option<String>) -> Option<String> {
+    match result {
+        Ok(Restored::Unchanged) => None,
+        Ok(Restored::Repaired) => {
+            tracing::info!(event = "pod_firewall_restored");
+            None
+        }
+        Err(error) => {
+            let error = format!("{error:#}");
+            if trouble.as_ref() != Some(&error) {
+                tracing::warn!(event = "pod_firewall_not_restored", error);
+            }
+            Some(error)
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Which WireGuard carries the interface.
+
+use std::path::Path;
+
+use carrick_dataplane::wireguard::{KernelWireGuard, UserspaceWireGuard, WireGuard};
+use carrick_topology::DeviceName;
+
+use super::AgentError;
+use crate::cli::WireGuardBackend;
+use crate::userspace_wireguard::uapi::is_answering;
+use crate::userspace_wireguard::{Detached, start_detached};
+
+/// The own binary, to be started again as the data path.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// Finds the WireGuard to configure: the kernel's where it has one, else a userspace data path that runs, else, outside of
+/// containers, one that is started here and outlives the agent.
+///
+/// # Errors
+/// [`AgentError::Permission`] when the kernel refuses, [`AgentError::WireGuard`] when none can be had.
+pub(super) async fn choose(
+    backend: WireGuardBackend,
+    interface: &DeviceName,
+    run_directory: &Path,
+) -> Result<Box<dyn WireGuard>, AgentError> {
+    match backend {
+        WireGuardBackend::Kernel => kernel()?.ok_or_else(|| {
+            AgentError::WireGuard(
+                "this kernel has no WireGuard (modprobe wireguard fails too?); use --wireguard userspace".to_owned(),
+            )
+        }),
+        WireGuardBackend::Userspace => userspace(interface, run_directory).await,
+        WireGuardBackend::Auto => match kernel()? {
+            Some(kernel) => Ok(kernel),
+            None => userspace(interface, run_directory).await,
+        },
+    }
+}
+
+fn kernel() -> Result<Option<Box<dyn WireGuard>>, AgentError> {
+    match KernelWireGuard::open() {
+        Ok(kernel) => {
+            tracing::info!(event = "wireguard_chosen", backend = "kernel");
+            Ok(Some(Box::new(kernel)))
+        }
+        Err(error) if error.is_not_found() || error.is_not_supported() => Ok(None),
+        Err(error) => Err(AgentError::Kernel(error)),
+    }
+}
+
+async fn userspace(interface: &DeviceName, run_directory: &Path) -> Result<Box<dyn WireGuard>, AgentError> {
+    tracing::info!(event = "wireguard_chosen", backend = "userspace");
+    ensure_userspace(interface, run_directory).await?;
+    Ok(Box::<UserspaceWireGuard>::default())
+}
+
+/// Starts the userspace data path if none runs. Inside a container it would end with the container: there it is waited for.
+///
+/// # Errors
+/// [`AgentError::WireGuard`].
+pub(super) async fn ensure_userspace(interface: &DeviceName, run_directory: &Path) -> Result<(), AgentError> {
+    if is_answering(interface) {
+        return Ok(());
+    }
+    if is_container() {
+        tracing::warn!(
+            event = "waiting_for_userspace_wireguard",
+            %interface,
+            "this container cannot start the data path: it waits for `carrick userspace-wireguard` on this node"
+        );
+        return Ok(());
+    }
+    let program = Path::new(OWN_PROGRAM);
+    start_detached(Detached { program, interface, run_dir: run_directory }).await.map(drop).map_err(|error| {
+        let of_kind = if error.is_not_permitted() { AgentError::Permission } else { AgentError::WireGuard };
+        of_kind(error.to_string())
+    })
+}
+
+/// Kubernetes sets this variable in every container.
+fn is_container() -> bool {
+    std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}

@@ -1,0 +1,93 @@
+//! `carrick cleanup`: removes from the kernel all that is Carrick's, and nothing else.
+//!
+//! The userspace data path is stopped first, or it would make its deleted interface again. State and CNI configuration
+//! on disk stay: they are not the kernel's.
+
+use carrick_dataplane::firewall::Firewall;
+use carrick_netlink::{Protocol, Socket};
+use carrick_topology::contract::VXLAN_DEVICE;
+use carrick_topology::{DeviceName, model::InvalidName};
+
+use crate::cli::CleanupOptions;
+use crate::exit::Exit;
+use crate::userspace_wireguard;
+
+/// How the cleanup went.
+#[derive(Debug, Default)]
+pub struct Cleanup {
+    /// What was removed, as people know it.
+    pub removed: Vec<String>,
+    /// What could not be removed, and why.
+    pub failures: Vec<String>,
+    is_not_permitted: bool,
+}
+
+/// Removes what there is; what fails does not stop the rest. What is not there is no failure.
+pub async fn run(options: &CleanupOptions) -> Cleanup {
+    let mut cleanup = Cleanup::default();
+    cleanup.stop_userspace(&options.interface).await;
+    cleanup.remove_firewall();
+    cleanup.remove_routing(options);
+    cleanup
+}
+
+impl Cleanup {
+    /// How the process ends on it.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match (self.failures.is_empty(), self.is_not_permitted) {
+            (true, _) => Exit::Success,
+            (false, true) => Exit::Permission,
+            (false, false) => Exit::Failure,
+        }
+    }
+
+    async fn stop_userspace(&mut self, interface: &DeviceName) {
+        let was_running = userspace_wireguard::uapi::is_answering(interface);
+        match userspace_wireguard::stop(interface).await {
+            Ok(()) if was_running => self.removed.push(format!("process of userspace device {interface}")),
+            Ok(()) => {}
+            Err(error) => self.failures.push(error.to_string()),
+        }
+    }
+
+    fn remove_firewall(&mut self) {
+        match Firewall::open().and_then(|mut firewall| firewall.cleanup()) {
+            Ok(applied) => {
+                if applied.is_change() {
+                    self.removed.push("nftables table inet carrick and its rules in chains of others".to_owned());
+                }
+                self.failures.extend(applied.refused.iter().map(ToString::to_string));
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn remove_routing(&mut self, options: &CleanupOptions) {
+        let vxlan: Result<DeviceName, InvalidName> = VXLAN_DEVICE.parse();
+        let vxlan = match vxlan {
+            Ok(vxlan) => vxlan,
+            Err(error) => return self.failures.push(error.to_string()),
+        };
+        match Socket::open(Protocol::Route) {
+            Ok(mut socket) => {
+                let cleaned = carrick_dataplane::cleanup(&mut socket, [&options.interface, &vxlan], &options.run_dir);
+                self.removed.extend(cleaned.removed);
+                for failure in cleaned.failures {
+                    match failure {
+                        carrick_dataplane::cleanup::CleanupFailure::Netlink(error) => self.fail(&error),
+                        failure @ carrick_dataplane::cleanup::CleanupFailure::File(_) => {
+                            self.failures.push(failure.to_string());
+                        }
+                    }
+                }
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &carrick_netlink::Error) {
+        self.is_not_permitted |= error.is_not_permitted();
+        self.failures.push(error.to_string());
+    }
+}

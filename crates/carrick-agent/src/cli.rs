@@ -1,0 +1,125 @@
+//! The command line of `carrick`.
+
+mod agent;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use agent::{AgentOptions, MetricsListen, WireGuardBackend};
+
+use crate::logging::LogFormat;
+use carrick_topology::DeviceName;
+
+/// Carrick joins the nodes of one Kubernetes cluster over clouds, data centres and homes with WireGuard.
+#[derive(Debug, Parser)]
+#[command(name = "carrick", version, propagate_version = true)]
+pub struct Cli {
+    /// Log output, for all commands.
+    #[command(flatten)]
+    pub log: LogOptions,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How and how much to log.
+#[derive(Debug, Args)]
+pub struct LogOptions {
+    /// How log lines on stderr are written.
+    #[arg(long, global = true, env = "CARRICK_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// The least severe level to log: error, warn, info, debug or trace; or a list such as
+    /// `info,carrick_agent=debug`.
+    #[arg(long, global = true, env = "CARRICK_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// A command of `carrick`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the agent: keeps this node in the mesh.
+    Agent(Box<AgentOptions>),
+    /// Removes from the kernel all that Carrick made there, and nothing else.
+    Cleanup(CleanupOptions),
+    /// Carries a WireGuard interface in this process, for kernels without WireGuard; configured over
+    /// /run/wireguard/INTERFACE.sock (by the agent, or by `wg`).
+    UserspaceWireguard(UserspaceWireguardOptions),
+    /// Prints the version.
+    Version,
+}
+
+/// Options of `carrick cleanup`.
+#[derive(Debug, Args)]
+pub struct CleanupOptions {
+    /// The name of the WireGuard interface.
+    #[arg(long, env = "CARRICK_INTERFACE", value_name = "NAME", default_value = carrick_topology::contract::WIREGUARD_DEVICE)]
+    pub interface: DeviceName,
+    /// The directory of runtime files.
+    #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_RUN_DIR)]
+    pub run_dir: std::path::PathBuf,
+}
+
+/// Options of `carrick userspace-wireguard`.
+#[derive(Debug, Args)]
+pub struct UserspaceWireguardOptions {
+    /// The interface to carry; made as a persistent TUN device if it is not there.
+    #[arg(env = "CARRICK_INTERFACE", value_name = "INTERFACE")]
+    pub interface: DeviceName,
+    /// Leave the session of whoever started this.
+    #[arg(long, hide = true)]
+    pub new_session: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_its_environment_variable_and_a_help() {
+        let cli = Cli::command();
+        let agent = cli.find_subcommand("agent").unwrap();
+        let mut seen = 0;
+        for argument in agent.get_arguments().filter(|argument| argument.get_long().is_some_and(|long| long != "help"))
+        {
+            let long = argument.get_long().unwrap();
+            let expected = format!("CARRICK_{}", long.replace('-', "_").to_uppercase());
+            assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()), "--{long}");
+            assert!(argument.get_help().is_some(), "--{long}");
+            seen += 1;
+        }
+        assert!(seen >= 20, "{seen}");
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let cli = Cli::try_parse_from(["carrick", "agent"]).unwrap();
+        let Command::Agent(options) = cli.command else { panic!("another command") };
+        assert_eq!(options.interface.as_str(), "carrick0");
+        assert_eq!(options.port, 51820);
+        assert_eq!(options.mesh_cidrs.len(), 2);
+        assert_eq!(options.listen, "127.0.0.1:1107".parse().unwrap());
+        assert_eq!(options.metrics_listen, MetricsListen::Node);
+        assert_eq!(options.state_dir.to_str(), Some("/var/lib/carrick"));
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_what_would_be_right() {
+        for (flag, value, expected) in [
+            ("--mtu", "1279", "1280"),
+            ("--port", "0", "1.."),
+            ("--granularity", "everything", "location, cross, full"),
+            ("--encapsulation", "sometimes", "always, cross-subnet, never"),
+            ("--metrics-listen", "here", "`node`"),
+            ("--interface", "a-name-of-sixteen", "15 bytes"),
+        ] {
+            let error = Cli::try_parse_from(["carrick", "agent", flag, value]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{flag} {value}: {error}");
+        }
+    }
+}

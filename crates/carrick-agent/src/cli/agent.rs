@@ -1,0 +1,173 @@
+//! The flags of `carrick agent`. Each has an environment variable of the same name with the prefix `CARRICK_`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, ValueEnum};
+use ipnet::IpNet;
+
+use carrick_topology::model::MtuSetting;
+use carrick_topology::{DeviceName, Encapsulation, Granularity, contract};
+
+/// The largest MTU that leaves room for WireGuard over IPv6 in an IP packet, in bytes.
+const LARGEST_MTU: u32 = 65535 - contract::WIREGUARD_OVERHEAD_V6;
+
+/// Where runtime files stand.
+pub const DEFAULT_RUN_DIR: &str = "/run/carrick";
+
+/// Options of `carrick agent`.
+#[derive(Debug, Clone, Args)]
+pub struct AgentOptions {
+    /// This node's name in Kubernetes [default: the host's name].
+    #[arg(long, env = "CARRICK_NODE_NAME", value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// A kubeconfig file [default: in-cluster, then $KUBECONFIG].
+    #[arg(long, env = "CARRICK_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The API server's URL, instead of the in-cluster address. It must be reachable without the mesh, or a new node
+    /// never gets in.
+    #[arg(long, env = "CARRICK_API_SERVER", value_name = "URL")]
+    pub api_server: Option<String>,
+    /// What is meshed: gateways only, every node with every node of other locations, or every node with every node.
+    #[arg(long, env = "CARRICK_GRANULARITY", value_name = "GRANULARITY", default_value = "location")]
+    pub granularity: Granularity,
+    /// The Node label that names a node's location when the annotation carrick.dev/location is absent.
+    #[arg(long, env = "CARRICK_TOPOLOGY_LABEL", value_name = "LABEL", default_value = "topology.kubernetes.io/region")]
+    pub topology_label: String,
+    /// The name of the WireGuard interface, 15 bytes at most.
+    #[arg(long, env = "CARRICK_INTERFACE", value_name = "NAME", default_value = contract::WIREGUARD_DEVICE)]
+    pub interface: DeviceName,
+    /// The UDP port that WireGuard listens on.
+    #[arg(long, env = "CARRICK_PORT", value_name = "PORT", default_value_t = contract::WIREGUARD_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: u16,
+    /// A CIDR that mesh addresses are taken from; repeat it for the other address family.
+    #[arg(long = "mesh-cidr", env = "CARRICK_MESH_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append, default_values = ["10.4.0.0/16", "fdca:7272:6963:6b00::/64"])]
+    pub mesh_cidrs: Vec<IpNet>,
+    /// Take internal addresses from this CIDR only; may be repeated [default: any private address].
+    #[arg(long = "internal-cidr", env = "CARRICK_INTERNAL_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append)]
+    pub internal_cidrs: Vec<IpNet>,
+    /// A CIDR of Kubernetes Services, which the mesh must not use; may be repeated.
+    #[arg(long = "service-cidr", env = "CARRICK_SERVICE_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append)]
+    pub service_cidrs: Vec<IpNet>,
+    /// How many gateways of a location carry its traffic, in gateways.
+    #[arg(long, env = "CARRICK_ACTIVE_GATEWAYS", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub active_gateways: u16,
+    /// How many more gateways of a location stand by with their tunnels up, in gateways.
+    #[arg(long, env = "CARRICK_STANDBY_GATEWAYS", value_name = "COUNT", default_value_t = 1)]
+    pub standby_gateways: u16,
+    /// Whether pod packets between nodes of one location are put into VXLAN: always, only across subnets, or never.
+    #[arg(long, env = "CARRICK_ENCAPSULATION", value_name = "WHEN", default_value = "always")]
+    pub encapsulation: Encapsulation,
+    /// The MTU of the WireGuard interface in bytes (1280 to 65455), or `auto`: from the MTU of the path to each
+    /// endpoint.
+    #[arg(
+        long,
+        env = "CARRICK_MTU",
+        value_name = "auto|BYTES",
+        default_value = "auto",
+        value_parser = parse_mtu
+    )]
+    pub mtu: MtuSetting,
+    /// Which WireGuard carries the interface: the kernel's, `carrick userspace-wireguard`, or the kernel's where it
+    /// has one.
+    #[arg(long, env = "CARRICK_WIREGUARD", value_name = "BACKEND", default_value = "auto")]
+    pub wireguard: WireGuardBackend,
+    /// Whether to install the CNI plugin and its configuration on this node.
+    #[arg(long, env = "CARRICK_CNI", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
+    pub cni: bool,
+    /// The directory of CNI configurations.
+    #[arg(long, env = "CARRICK_CNI_CONF_DIR", value_name = "DIRECTORY", default_value = "/etc/cni/net.d")]
+    pub cni_conf_dir: PathBuf,
+    /// The directory of CNI plugins.
+    #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = "/opt/cni/bin")]
+    pub cni_bin_dir: PathBuf,
+    /// Whether packets to allowed-location-cidrs leave with the address of the node where they leave the mesh.
+    #[arg(long, env = "CARRICK_MASQUERADE_ALLOWED_LOCATION", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
+    pub masquerade_allowed_location: bool,
+    /// The directory of what must outlive a reboot: the private key and the last good cluster state.
+    #[arg(long, env = "CARRICK_STATE_DIR", value_name = "DIRECTORY", default_value = "/var/lib/carrick")]
+    pub state_dir: PathBuf,
+    /// The directory of runtime files.
+    #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = DEFAULT_RUN_DIR)]
+    pub run_dir: PathBuf,
+    /// Where to serve /healthz, /readyz, /metrics and /status over HTTP.
+    #[arg(long, env = "CARRICK_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1107")]
+    pub listen: SocketAddr,
+    /// Where else to serve /healthz, /readyz and /metrics over HTTP: `node` (this node's address, port 1107), an
+    /// address with port, or `none`.
+    #[arg(long, env = "CARRICK_METRICS_LISTEN", value_name = "node|ADDRESS:PORT|none", default_value = "node")]
+    pub metrics_listen: MetricsListen,
+}
+
+/// Which WireGuard carries the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WireGuardBackend {
+    /// The kernel's where it has one, else the userspace one.
+    Auto,
+    /// The kernel's.
+    Kernel,
+    /// `carrick userspace-wireguard`.
+    Userspace,
+}
+
+/// A text that is not an MTU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected `auto` or a number of bytes from 1280 (the least that IPv6 accepts) to 65455")]
+pub struct NotAnMtu;
+
+/// Where the endpoints that others may see are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// On this node's address.
+    Node,
+    /// On this address.
+    Address(SocketAddr),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// A text that is not a place to listen at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected `node`, `none`, or an address and a port such as 192.0.2.1:1107 or [2001:db8::1]:1107")]
+pub struct NotAListenAddress;
+
+impl MetricsListen {
+    /// The port on this node's address.
+    pub const PORT: u16 = 1107;
+
+    /// The place on a node with this address, if that is what was chosen.
+    #[must_use]
+    pub fn on_node(self, address: IpAddr) -> Option<SocketAddr> {
+        match self {
+            Self::Node => Some(SocketAddr::new(address, Self::PORT)),
+            Self::Address(_) | Self::Nowhere => None,
+        }
+    }
+}
+
+impl FromStr for MetricsListen {
+    type Err = NotAListenAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "node" => Ok(Self::Node),
+            "none" => Ok(Self::Nowhere),
+            _ => text.parse().map(Self::Address).map_err(|_| NotAListenAddress),
+        }
+    }
+}
+
+fn cidr(text: &str) -> Result<IpNet, String> {
+    text.parse().map_err(|_| "it is not a CIDR such as 10.4.0.0/16 or fd00::/64".to_owned())
+}
+
+fn parse_mtu(text: &str) -> Result<MtuSetting, NotAnMtu> {
+    if text == "auto" {
+        return Ok(MtuSetting::Auto);
+    }
+    match text.parse() {
+        Ok(bytes @ contract::LEAST_DEVICE_MTU..=LARGEST_MTU) => Ok(MtuSetting::Bytes(bytes)),
+        Ok(_) | Err(_) => Err(NotAnMtu),
+    }
+}

@@ -1,0 +1,12 @@
+//! The per-node agent and the userspace WireGuard data path: what the binary `carrick` is made of.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod cleanup;
+pub mod cli;
+pub mod core;
+pub mod exit;
+pub mod key;
+pub mod logging;
+pub mod state;
+pub mod userspace_wireguard;

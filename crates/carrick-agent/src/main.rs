@@ -1,0 +1,98 @@
+//! The binary `carrick`: the agent, its clean-up, and the userspace WireGuard data path.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use carrick_agent::cli::{AgentOptions, CleanupOptions, Cli, Command, UserspaceWireguardOptions};
+use carrick_agent::exit::Exit;
+use carrick_agent::{agent, cleanup, logging, userspace_wireguard};
+use clap::Parser as _;
+
+/// More threads than this do not make one WireGuard device faster.
+const MAXIMUM_THREADS: usize = 4;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = logging::start(cli.log.log_format, &cli.log.log_level) {
+        return fail(Exit::Configuration, &format!("--log-level: {error}"));
+    }
+    let exit = match cli.command {
+        Command::Agent(options) => run_agent(*options),
+        Command::Cleanup(options) => clean_up(&options),
+        Command::UserspaceWireguard(options) => carry(options),
+        Command::Version => version(),
+    };
+    exit.into()
+}
+
+#[expect(clippy::print_stdout, reason = "it is what the command is for")]
+fn version() -> Exit {
+    println!("carrick {}", env!("CARGO_PKG_VERSION"));
+    Exit::Success
+}
+
+fn run_agent(options: AgentOptions) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(event = "runtime_failed", %error);
+            return Exit::Failure;
+        }
+    };
+    match runtime.block_on(agent::run(options)) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            tracing::error!(event = "agent_failed", "{error}");
+            error.exit()
+        }
+    }
+}
+
+fn clean_up(options: &CleanupOptions) -> Exit {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(event = "runtime_failed", %error);
+            return Exit::Failure;
+        }
+    };
+    let cleanup = runtime.block_on(cleanup::run(options));
+    for object in &cleanup.removed {
+        tracing::info!(event = "removed", object);
+    }
+    for failure in &cleanup.failures {
+        tracing::error!(event = "not_removed", "{failure}");
+    }
+    tracing::info!(event = "cleanup_ended", removed = cleanup.removed.len(), failures = cleanup.failures.len());
+    cleanup.exit()
+}
+
+fn carry(options: UserspaceWireguardOptions) -> Exit {
+    if options.new_session {
+        // It fails only for the leader of a process group, who is in nobody's way.
+        let _ = nix::unistd::setsid();
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads.min(MAXIMUM_THREADS)).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(event = "runtime_failed", %error);
+            return Exit::Failure;
+        }
+    };
+    match runtime.block_on(userspace_wireguard::run(options.interface)) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            tracing::error!(event = "userspace_wireguard_failed", "{error}");
+            error.exit()
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "logging is not there yet")]
+fn fail(exit: Exit, message: &str) -> ExitCode {
+    eprintln!("carrick: {message}");
+    exit.into()
+}

@@ -1,0 +1,173 @@
+//! The state directory: what must outlive a reboot.
+//!
+//! It belongs to one node and is used by one agent at a time.
+
+mod atomic_file;
+mod private_key;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use carrick_topology::NodeName;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+pub use atomic_file::write_atomically;
+
+use crate::key::SecretKey;
+
+/// The file that names the node which the directory belongs to.
+const NODE_NAME: &str = "node-name";
+
+/// The file with the node's private key.
+const PRIVATE_KEY: &str = "private-key";
+
+/// The state directory, locked for as long as this lives.
+#[derive(Debug)]
+pub struct StateDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Another agent uses it; it may go.
+    #[error("another agent uses the state directory {}", path.display())]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// It belongs to another node: its key and its cluster are not this node's.
+    #[error(
+        "the state in {} was written for node `{found}`, and this is node `{expected}`: \
+         if the machine got a new name, empty the directory (the node gets a new key); if --node-name is wrong, correct it",
+        path.display()
+    )]
+    ForeignNode {
+        /// The directory.
+        path: PathBuf,
+        /// The node that it belongs to.
+        found: String,
+        /// The node that wants to use it.
+        expected: NodeName,
+    },
+    /// A private key is there and cannot be read as one. It is never replaced, because other nodes and outside peers
+    /// may know its public key.
+    #[error(
+        "{} is not a private key (44 characters of base64): restore it, or delete it to give the node a new key",
+        path.display()
+    )]
+    CorruptKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refuses.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StateDir {
+    /// Takes the directory for this node; makes it, mode 0700, if it is not there.
+    ///
+    /// # Errors
+    /// [`StateError::InUse`], [`StateError::ForeignNode`] or [`StateError::Io`].
+    pub fn open(path: &Path, node: &NodeName) -> Result<Self, StateError> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create", path))?;
+        let directory = File::open(path).map_err(failed("open", path))?;
+        let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+            Errno::EWOULDBLOCK => StateError::InUse { path: path.to_owned() },
+            errno => failed("lock", path)(errno.into()),
+        })?;
+        let state = Self { path: path.to_owned(), _lock: lock };
+        state.claim(node)?;
+        Ok(state)
+    }
+
+    /// The node's private key. The first call ever makes one.
+    ///
+    /// # Errors
+    /// [`StateError::CorruptKey`] or [`StateError::Io`].
+    pub fn private_key(&self) -> Result<SecretKey, StateError> {
+        private_key::load_or_generate(&self.file(PRIVATE_KEY))
+    }
+
+    /// A file in the directory.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn claim(&self, node: &NodeName) -> Result<(), StateError> {
+        let file = self.file(NODE_NAME);
+        match fs::read_to_string(&file) {
+            Ok(found) if found.trim_end() == node.as_str() => Ok(()),
+            Ok(found) => Err(StateError::ForeignNode {
+                path: self.path.clone(),
+                found: found.trim_end().to_owned(),
+                expected: node.clone(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                write_atomically(&file, format!("{node}\n").as_bytes()).map_err(failed("write", &file))
+            }
+            Err(error) => Err(failed("read", &file)(error)),
+        }
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
+    let path = path.to_owned();
+    move |source| StateError::Io { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> NodeName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn it_belongs_to_one_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lib/carrick");
+        drop(StateDir::open(&path, &name("one")).unwrap());
+        drop(StateDir::open(&path, &name("one")).unwrap());
+        let error = StateDir::open(&path, &name("two")).unwrap_err();
+        assert!(matches!(error, StateError::ForeignNode { .. }));
+        let text = error.to_string();
+        assert!(text.contains("`one`") && text.contains("`two`") && text.contains("--node-name"), "{text}");
+    }
+
+    #[test]
+    fn one_agent_uses_it_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = StateDir::open(folder.path(), &name("one")).unwrap();
+        assert!(matches!(StateDir::open(folder.path(), &name("one")), Err(StateError::InUse { .. })));
+        drop(first);
+        assert!(StateDir::open(folder.path(), &name("one")).is_ok());
+    }
+
+    #[test]
+    fn the_key_survives_and_others_cannot_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("carrick");
+        let key = StateDir::open(&path, &name("one")).unwrap().private_key().unwrap();
+        assert_eq!(StateDir::open(&path, &name("one")).unwrap().private_key().unwrap(), key);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(mode(&path.join(PRIVATE_KEY)), 0o600);
+    }
+}

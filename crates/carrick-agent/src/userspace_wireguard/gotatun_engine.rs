@@ -1,0 +1,309 @@
+//! The engine on gotatun's device (`docs/decisions/0004-userspace-wireguard-engine.md` says why, and what is mended here).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+
+use futures::future::join_all;
+use gotatun::device::configure::{DeviceWrite, PeerStats};
+use gotatun::device::{Device, DeviceBuilder, Error, Peer};
+use ipnet::IpNet;
+use ipnetwork::IpNetwork;
+use tokio::sync::Mutex;
+
+use super::allowed_ips::AllowedIps;
+use super::configuration::{
+    AbsentPeer, DeviceChange, DeviceStatus, PeerChange, PeerStatus, PeerUpdate, Setting, UnnamedPeers,
+};
+use super::engine::{ConfigureError, Engine};
+use super::steady_udp::SteadyUdp;
+use super::tun::Tun;
+use carrick_topology::PublicKey;
+
+use crate::key::SecretKey;
+
+/// How often peers are looked after: handshake times recorded, silent peers dialled.
+const CARE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long sending one handshake initiation may take.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Two readings of one handshake's time differ by the time between the clock reads, never by this much.
+const SAME_HANDSHAKE: Duration = Duration::from_secs(1);
+
+type Transports = (SteadyUdp, Tun, Tun);
+
+/// A WireGuard device carried by gotatun.
+pub struct GotatunEngine {
+    device: Device<Transports>,
+    book: Mutex<Book>,
+}
+
+/// What gotatun does not keep for us.
+#[derive(Default)]
+struct Book {
+    identity: Identity,
+    allowed_ips: AllowedIps,
+    handshakes: BTreeMap<PublicKey, SystemTime>,
+}
+
+/// Whose private key the device uses.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    /// A random one that nobody knows: gotatun cannot hold ports or peers without a key.
+    #[default]
+    Stand,
+    /// The configured one.
+    Configured,
+}
+
+impl GotatunEngine {
+    /// Starts a device without configuration behind this interface.
+    ///
+    /// # Errors
+    /// [`ConfigureError`] when no UDP socket can be had.
+    pub async fn start(tun: Tun) -> Result<Self, ConfigureError> {
+        let device =
+            DeviceBuilder::new().with_udp(SteadyUdp::new()).with_ip(tun).build().await.map_err(engine_failed)?;
+        let stand = SecretKey::generate();
+        device.set_private_key(static_secret(&stand)).await.map_err(engine_failed)?;
+        Ok(Self { device, book: Mutex::default() })
+    }
+
+    /// Looks after the peers, for ever.
+    pub async fn look_after_peers(&self) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(CARE_INTERVAL).await;
+            let mut book = self.book.lock().await;
+            let peers = self.device.peers().await;
+            book.record_handshakes(&peers, SystemTime::now());
+            drop(book);
+            // gotatun gives a handshake up after 90 s and, unlike the kernel, a persistent keepalive does not start
+            // another one. Behind NAT that would be the end: nobody can dial in.
+            let silent = peers.iter().filter(|peer| is_silent(peer));
+            join_all(silent.map(|peer| self.dial(&peer.peer.public_key))).await;
+        }
+    }
+
+    async fn dial(&self, peer: &x25519_dalek::PublicKey) {
+        // The initiation goes out at once; the rest of the future would wait for the answer.
+        let _ = tokio::time::timeout(DIAL_TIMEOUT, self.device.force_handshake(peer)).await;
+    }
+}
+
+impl Engine for GotatunEngine {
+    async fn configure(&self, change: DeviceChange) -> Result<(), ConfigureError> {
+        let mut book = self.book.lock().await;
+        let (port_before, mark_before) = self.device.read(async |device| (device.listen_port(), device.fwmark())).await;
+        // The port is what can fail, so it goes first.
+        if let Some(port) = change.listen_port
+            && let Err(error) = self.device.set_listen_port(port).await
+        {
+            self.device.set_listen_port(port_before).await.map_err(engine_failed)?;
+            return Err(port_failed(port, error));
+        }
+        let mark = change.firewall_mark.filter(|mark| *mark != mark_before.unwrap_or(0));
+        if let Some(mark) = mark {
+            self.device.set_fwmark(mark).await.map_err(engine_failed)?;
+        }
+        self.device.write(async |device| book.apply(device, &change).await).await.map_err(engine_failed)?;
+        Ok(())
+    }
+
+    async fn status(&self) -> DeviceStatus {
+        let mut book = self.book.lock().await;
+        let (private_key, listen_port, mark, peers) = self
+            .device
+            .read(async |device| {
+                (
+                    device.private_key().map(|key| SecretKey::from_bytes(key.to_bytes())),
+                    device.listen_port(),
+                    device.fwmark(),
+                    device.peers().await,
+                )
+            })
+            .await;
+        book.record_handshakes(&peers, SystemTime::now());
+        let mut peers: Vec<_> = peers.iter().map(|peer| book.peer_status(peer)).collect();
+        peers.sort_by_key(|peer| peer.public_key);
+        DeviceStatus {
+            private_key: private_key.filter(|_| book.identity == Identity::Configured),
+            listen_port,
+            firewall_mark: mark.unwrap_or(0),
+            peers,
+        }
+    }
+}
+
+impl Book {
+    async fn apply(&mut self, device: &mut DeviceWrite<'_, Transports>, change: &DeviceChange) {
+        match &change.private_key {
+            Setting::Keep => {}
+            Setting::Clear if self.identity == Identity::Stand => {}
+            Setting::Clear => {
+                self.identity = Identity::Stand;
+                device.set_private_key(static_secret(&SecretKey::generate())).await;
+            }
+            Setting::Set(key) => {
+                self.identity = Identity::Configured;
+                device.set_private_key(static_secret(key)).await;
+                // A peer with the device's own key would be a loop; the kernel drops it as well.
+                self.remove_peer(device, &key.public_key()).await;
+            }
+        }
+        let present = device.peers().await;
+        let mut present: BTreeSet<PublicKey> = present.iter().map(public_key_of).collect();
+        match change.unnamed_peers {
+            UnnamedPeers::Keep => {}
+            UnnamedPeers::Remove => {
+                let named: BTreeSet<_> = change.peers.iter().map(PeerChange::public_key).collect();
+                for peer in present.extract_if(.., |peer| !named.contains(peer)) {
+                    self.remove_peer(device, &peer).await;
+                }
+            }
+        }
+        let own_key = device.private_key().map(x25519_dalek::PublicKey::from);
+        let own_key = own_key.map(|key| PublicKey::from_bytes(key.to_bytes()));
+        for peer in &change.peers {
+            match peer {
+                PeerChange::Remove(peer) => {
+                    present.remove(peer);
+                    self.remove_peer(device, peer).await;
+                }
+                PeerChange::Update(update) if Some(update.public_key) == own_key => {
+                    tracing::warn!(event = "own_key_as_peer_ignored", peer = %update.public_key);
+                }
+                PeerChange::Update(update) => {
+                    let is_new = !present.contains(&update.public_key);
+                    if is_new && update.absent_peer == AbsentPeer::Skip {
+                        continue;
+                    }
+                    present.insert(update.public_key);
+                    self.update_peer(device, update, is_new).await;
+                }
+            }
+        }
+    }
+
+    async fn remove_peer(&mut self, device: &mut DeviceWrite<'_, Transports>, peer: &PublicKey) {
+        device.remove_peer(&foreign_key(peer)).await;
+        self.allowed_ips.remove_peer(peer);
+        self.handshakes.remove(peer);
+    }
+
+    /// Brings one peer, and those that lose allowed IPs to it, to what the update says.
+    async fn update_peer(&mut self, device: &mut DeviceWrite<'_, Transports>, update: &PeerUpdate, is_new: bool) {
+        let changed = self.allowed_ips.apply(update);
+        // gotatun lists one allowed IP at two peers and routes it to the one that was touched last. So the losers are
+        // touched first.
+        for loser in changed.iter().filter(|peer| **peer != update.public_key) {
+            let networks = self.networks_of(loser);
+            device
+                .modify_peer(&foreign_key(loser), |peer| {
+                    peer.clear_allowed_ips();
+                    peer.add_allowed_ips(networks);
+                })
+                .await;
+        }
+        let networks = changed.contains(&update.public_key).then(|| self.networks_of(&update.public_key));
+        if is_new {
+            device.add_peer(new_peer(update, networks.unwrap_or_default()));
+            return;
+        }
+        device
+            .modify_peer(&foreign_key(&update.public_key), |peer| {
+                match &update.preshared_key {
+                    Setting::Keep => {}
+                    Setting::Clear => peer.set_preshared_key(None),
+                    Setting::Set(key) => peer.set_preshared_key(Some(*key.as_bytes())),
+                }
+                if let Some(endpoint) = update.endpoint {
+                    peer.set_endpoint(Some(endpoint));
+                }
+                if let Some(seconds) = update.persistent_keepalive {
+                    peer.set_keepalive(Some(seconds));
+                }
+                if let Some(networks) = networks {
+                    peer.clear_allowed_ips();
+                    peer.add_allowed_ips(networks);
+                }
+            })
+            .await;
+    }
+
+    fn networks_of(&self, peer: &PublicKey) -> Vec<IpNetwork> {
+        self.allowed_ips.of(peer).into_iter().filter_map(foreign_network).collect()
+    }
+
+    /// gotatun forgets a handshake with its session, after 180 s, and gives its age instead of its time.
+    fn record_handshakes(&mut self, peers: &[PeerStats], now: SystemTime) {
+        for peer in peers {
+            let Some(time) = peer.stats.last_handshake.and_then(|age| now.checked_sub(age)) else {
+                continue;
+            };
+            let known = self.handshakes.entry(public_key_of(peer)).or_insert(time);
+            let is_another = time.duration_since(*known).unwrap_or_else(|earlier| earlier.duration()) >= SAME_HANDSHAKE;
+            if is_another {
+                *known = time;
+            }
+        }
+    }
+
+    fn peer_status(&self, peer: &PeerStats) -> PeerStatus {
+        let public_key = public_key_of(peer);
+        PeerStatus {
+            public_key,
+            preshared_key: peer.peer.preshared_key.map(SecretKey::from_bytes),
+            endpoint: peer.peer.endpoint,
+            persistent_keepalive: peer.peer.keepalive.unwrap_or(0),
+            allowed_ips: self.allowed_ips.of(&public_key).into_iter().collect(),
+            last_handshake: self.handshakes.get(&public_key).copied(),
+            received_bytes: peer.stats.rx_bytes as u64,
+            sent_bytes: peer.stats.tx_bytes as u64,
+        }
+    }
+}
+
+/// Whether nobody has dialled a peer that wants a standing connection.
+fn is_silent(peer: &PeerStats) -> bool {
+    let wants_connection = peer.peer.keepalive.unwrap_or(0) > 0 && peer.peer.endpoint.is_some();
+    wants_connection && peer.stats.last_handshake.is_none()
+}
+
+fn new_peer(update: &PeerUpdate, networks: Vec<IpNetwork>) -> Peer {
+    let mut peer = Peer::new(foreign_key(&update.public_key)).with_allowed_ips(networks);
+    peer.endpoint = update.endpoint;
+    peer.keepalive = update.persistent_keepalive;
+    peer.preshared_key = match &update.preshared_key {
+        Setting::Set(key) => Some(*key.as_bytes()),
+        Setting::Keep | Setting::Clear => None,
+    };
+    peer
+}
+
+fn public_key_of(peer: &PeerStats) -> PublicKey {
+    PublicKey::from_bytes(peer.peer.public_key.to_bytes())
+}
+
+fn foreign_key(key: &PublicKey) -> x25519_dalek::PublicKey {
+    x25519_dalek::PublicKey::from(*key.as_bytes())
+}
+
+fn static_secret(key: &SecretKey) -> x25519_dalek::StaticSecret {
+    x25519_dalek::StaticSecret::from(*key.as_bytes())
+}
+
+fn foreign_network(network: IpNet) -> Option<IpNetwork> {
+    // Both types hold every prefix length that its family has, so nothing is dropped here.
+    IpNetwork::new(network.addr(), network.prefix_len()).ok()
+}
+
+fn port_failed(port: u16, error: Error) -> ConfigureError {
+    match error {
+        Error::Bind(source, _) | Error::IoError(source) => ConfigureError::Port { port, source },
+        other => engine_failed(other),
+    }
+}
+
+fn engine_failed(error: Error) -> ConfigureError {
+    ConfigureError::Engine { reason: error.to_string() }
+}

@@ -1,0 +1,96 @@
+//! The WireGuard data path for kernels without WireGuard: a process of its own, so that restarts of the agent do not
+//! cut it.
+//!
+//! It makes a persistent TUN device, listens at `/run/wireguard/INTERFACE.sock`, and gets everything else (keys, port,
+//! peers) over that socket from the agent or from `wg`. It keeps no state on disk: after its own restart the interface
+//! is still there with addresses and routes, and the agent programs the device again.
+
+mod allowed_ips;
+pub mod configuration;
+mod detached;
+pub mod engine;
+mod gotatun_engine;
+mod steady_udp;
+mod tun;
+pub mod uapi;
+
+use std::panic;
+use std::process;
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use carrick_topology::DeviceName;
+pub use detached::{DetachError, Detached, start_detached, stop};
+
+use crate::exit::Exit;
+use gotatun_engine::GotatunEngine;
+use tun::{Tun, TunError};
+use uapi::{Server, SocketError, UapiSocket};
+
+/// Why the data path could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The TUN device cannot be had.
+    #[error(transparent)]
+    Tun(#[from] TunError),
+    /// The socket of the userspace API cannot be had.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The engine does not start.
+    #[error(transparent)]
+    Engine(#[from] engine::ConfigureError),
+    /// Signals cannot be received.
+    #[error("cannot wait for signals: {0}")]
+    Signal(#[source] std::io::Error),
+}
+
+impl StartError {
+    /// How the process ends on it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Tun(TunError::NoDriver | TunError::NoPermission { .. }) => Exit::Permission,
+            Self::Tun(TunError::NameTaken { .. }) | Self::Socket(SocketError::NotASocket { .. }) => Exit::Configuration,
+            Self::Tun(TunError::Busy { .. } | TunError::Io { .. })
+            | Self::Socket(SocketError::AlreadyServed { .. } | SocketError::Io { .. })
+            | Self::Engine(_)
+            | Self::Signal(_) => Exit::Failure,
+        }
+    }
+}
+
+/// Carries the interface until SIGTERM or SIGINT. The TUN device stays.
+///
+/// # Errors
+/// [`StartError`]; once started it runs until it is told to stop.
+pub async fn run(interface: DeviceName) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signal)?;
+    abort_on_panic();
+    UapiSocket::ensure_free(&interface)?;
+    // Opening the TUN device is what only one process can do, so it decides between two that start at once.
+    let tun = Tun::open(interface.clone())?;
+    let engine = Arc::new(GotatunEngine::start(tun.clone()).await?);
+    let socket = UapiSocket::bind(&interface)?;
+    tracing::info!(event = "userspace_wireguard_started", %interface);
+    let server = Server::new(Arc::clone(&engine));
+    let signal = tokio::select! {
+        never = server.serve(&socket) => match never {},
+        never = engine.look_after_peers() => match never {},
+        never = tun.follow_mtu() => match never {},
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!(event = "userspace_wireguard_stopped", %interface, signal);
+    Ok(())
+}
+
+/// A panic in one of the engine's tasks would leave a device that answers and forwards nothing. Ending the process
+/// instead lets whoever watches it start it again.
+fn abort_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |information| {
+        report(information);
+        process::abort();
+    }));
+}

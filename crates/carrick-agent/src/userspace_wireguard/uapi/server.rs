@@ -1,0 +1,120 @@
+//! Answers the clients of the userspace API.
+
+use std::io;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::protocol::{self, Request};
+use super::socket::UapiSocket;
+use crate::userspace_wireguard::engine::{ConfigureError, Engine};
+
+/// The largest request in bytes: far above the configuration of 10,000 peers, far below the memory of a node.
+const MAXIMUM_REQUEST: usize = 64 << 20;
+
+/// Serves one device to any number of clients.
+pub struct Server<E> {
+    engine: Arc<E>,
+}
+
+impl<E: Engine> Server<E> {
+    /// A server for the device behind this engine.
+    pub fn new(engine: Arc<E>) -> Self {
+        Self { engine }
+    }
+
+    /// Serves all clients of the socket, for ever.
+    pub async fn serve(&self, socket: &UapiSocket) -> std::convert::Infallible {
+        loop {
+            match socket.accept().await {
+                Ok((reader, writer)) => {
+                    let engine = Arc::clone(&self.engine);
+                    tokio::spawn(async move {
+                        let reader = BufReader::new(reader);
+                        if let Err(error) = (Server { engine }).converse(reader, writer).await {
+                            tracing::debug!(event = "uapi_client_lost", %error);
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(event = "uapi_accept_failed", %error);
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    /// Answers the requests of one client until it hangs up.
+    ///
+    /// # Errors
+    /// What reading or writing returns, and a request of more than 64 MiB.
+    pub async fn converse(
+        &self,
+        mut reader: impl AsyncBufRead + Unpin,
+        mut writer: impl AsyncWrite + Unpin,
+    ) -> io::Result<()> {
+        while let Some(request) = read_request(&mut reader).await? {
+            let answer = self.answer(&request).await;
+            writer.write_all(answer.as_bytes()).await?;
+            writer.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, request: &str) -> Zeroizing<String> {
+        let (mut text, errno) = match protocol::parse(request) {
+            Ok(Request::Get) => {
+                let status = self.engine.status().await;
+                (protocol::format_status(&status), 0)
+            }
+            Ok(Request::Set(change)) => {
+                let errno = match self.engine.configure(*change).await {
+                    Ok(()) => 0,
+                    Err(error) => {
+                        tracing::warn!(event = "configuration_refused", %error);
+                        errno_of(&error) as i32
+                    }
+                };
+                (Zeroizing::default(), errno)
+            }
+            Err(error) => {
+                tracing::warn!(event = "uapi_request_refused", %error);
+                (Zeroizing::default(), error.errno() as i32)
+            }
+        };
+        text.push_str(&format!("errno={errno}\n\n"));
+        text
+    }
+}
+
+/// Reads up to the blank line that ends a request; `None` when the client has hung up.
+async fn read_request(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Zeroizing<String>>> {
+    let mut request = Zeroizing::new(String::new());
+    loop {
+        let start = request.len();
+        let length = reader.read_line(&mut request).await?;
+        if length == 0 {
+            return Ok(None);
+        }
+        if request.len() > MAXIMUM_REQUEST {
+            request.zeroize();
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a request of the userspace API is larger than 64 MiB",
+            ));
+        }
+        if &request[start..] == "\n" {
+            request.truncate(start);
+            return Ok(Some(request));
+        }
+    }
+}
+
+fn errno_of(error: &ConfigureError) -> Errno {
+    match error {
+        ConfigureError::Port { source, .. } => source.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
+        ConfigureError::Engine { .. } => Errno::EIO,
+    }
+}

@@ -1,0 +1,132 @@
+//! The socket file: where it is, who answers there, and how to take its place.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::Pid;
+use tokio::net::{UnixListener, unix};
+
+use carrick_topology::DeviceName;
+
+/// Where `wg` looks for the sockets of userspace devices.
+pub const SOCKET_DIRECTORY: &str = "/run/wireguard";
+
+/// Why the socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Another process serves the interface.
+    #[error(
+        "{} answers: another process carries this interface already; stop it first",
+        path.display()
+    )]
+    AlreadyServed {
+        /// The socket file.
+        path: PathBuf,
+    },
+    /// Something that is not a socket stands at the socket's place.
+    #[error("{} is not a socket: move it away", path.display())]
+    NotASocket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file system refuses.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A listening socket; its file goes with it.
+#[derive(Debug)]
+pub struct UapiSocket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+/// The socket file of an interface.
+pub fn socket_path(interface: &DeviceName) -> PathBuf {
+    Path::new(SOCKET_DIRECTORY).join(format!("{interface}.sock"))
+}
+
+/// Whether a process serves the interface.
+pub fn is_answering(interface: &DeviceName) -> bool {
+    UnixStream::connect(socket_path(interface)).is_ok()
+}
+
+/// The process that serves the interface, if one does and it runs in this PID namespace.
+pub fn server_process(interface: &DeviceName) -> Option<Pid> {
+    let stream = UnixStream::connect(socket_path(interface)).ok()?;
+    let credentials = getsockopt(&stream, sockopt::PeerCredentials).ok()?;
+    // 0 stands for a process of another PID namespace.
+    Some(Pid::from_raw(credentials.pid())).filter(|pid| pid.as_raw() > 0)
+}
+
+impl UapiSocket {
+    /// Makes sure that nobody serves the interface yet.
+    ///
+    /// # Errors
+    /// [`SocketError::AlreadyServed`] or [`SocketError::NotASocket`].
+    pub fn ensure_free(interface: &DeviceName) -> Result<(), SocketError> {
+        let path = socket_path(interface);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if !metadata.file_type().is_socket() => Err(SocketError::NotASocket { path }),
+            Ok(_) if UnixStream::connect(&path).is_ok() => Err(SocketError::AlreadyServed { path }),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Listens at the interface's socket file, mode 0600, in the place of one that nobody serves any more.
+    ///
+    /// Only the holder of the interface's TUN device may call this: that is what makes the replacement safe.
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn bind(interface: &DeviceName) -> Result<Self, SocketError> {
+        Self::ensure_free(interface)?;
+        let path = socket_path(interface);
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(SOCKET_DIRECTORY)
+            .map_err(failed("create", Path::new(SOCKET_DIRECTORY)))?;
+        match fs::remove_file(&path) {
+            Ok(()) => tracing::info!(event = "stale_socket_removed", path = %path.display()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("remove", &path)(error)),
+        }
+        let listener = UnixListener::bind(&path).map_err(failed("listen at", &path))?;
+        // The directory is closed to others, so nobody slipped in between.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed("restrict", &path))?;
+        Ok(Self { path, listener })
+    }
+
+    /// Waits for a client.
+    ///
+    /// # Errors
+    /// What `accept(2)` returns.
+    pub async fn accept(&self) -> io::Result<(unix::OwnedReadHalf, unix::OwnedWriteHalf)> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(stream.into_split())
+    }
+}
+
+impl Drop for UapiSocket {
+    fn drop(&mut self) {
+        // Nothing is left to do about a file that cannot be removed: the next process replaces it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
+    let path = path.to_owned();
+    move |source| SocketError::Io { action, path, source }
+}

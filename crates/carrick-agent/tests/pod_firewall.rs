@@ -1,0 +1,68 @@
+//! The plugin's nftables table that somebody flushed, in network namespaces made for each test.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
+
+use std::panic::resume_unwind;
+use std::process::Command;
+use std::thread;
+
+use carrick_agent::agent::pod_firewall::restore;
+use carrick_cni::Attachment;
+use carrick_cni::firewall::{Firewall, Restored};
+use carrick_cni::host_port::{HostPort, Transport};
+use carrick_cni::ipam::{Reservation, Store, pools};
+use nix::sched::{CloneFlags, unshare};
+
+/// Runs `test` on a thread of its own in a fresh network namespace, which dies with the thread.
+fn fresh(test: impl FnOnce() + Send) {
+    let inside = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root: unshare(CLONE_NEWNET)");
+        test();
+    };
+    thread::scope(|scope| scope.spawn(inside).join().unwrap_or_else(|panic| resume_unwind(panic)));
+}
+
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn reservation(container_id: &str, host_port: u16) -> Reservation {
+    let attachment = Attachment {
+        network: "carrick".to_owned(),
+        container_id: container_id.to_owned(),
+        interface: "eth0".to_owned(),
+    };
+    let port = HostPort { transport: Transport::Tcp, host: "0.0.0.0".parse().unwrap(), host_port, pod_port: 80 };
+    Reservation { host_ports: vec![port], ..Reservation::plain(attachment, None) }
+}
+
+#[test]
+fn flushed_table_comes_back_for_the_pods_that_are_there() {
+    fresh(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::under(directory.path());
+        let mut firewall = Firewall::open().unwrap();
+        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Unchanged);
+        assert_eq!(run("nft", &["list", "ruleset"]), "", "without pods there is nothing to check");
+
+        let pools = pools(&["10.42.0.0/24".parse().unwrap()]).unwrap();
+        let stays = store.reserve(reservation("stays", 8080), &pools).unwrap();
+        // As an ADD that has made no device yet, or a DEL that has removed it.
+        store.reserve(reservation("half", 8081), &pools).unwrap();
+        run("ip", &["link", "add", &stays.device, "type", "bridge"]);
+        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Repaired);
+        let whole = run("nft", &["list", "ruleset"]);
+        assert!(whole.contains("tcp . 8080 : 10.42.0.2 . 80") && !whole.contains("8081"), "{whole}");
+        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Unchanged);
+
+        run("nft", &["flush", "ruleset"]);
+        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Repaired);
+        assert_eq!(run("nft", &["list", "ruleset"]), whole);
+
+        run("nft", &["flush", "chain", "inet", "carrick-cni", "sources"]);
+        run("nft", &["delete", "element", "inet", "carrick-cni", "ports-ipv4", "{ tcp . 8080 }"]);
+        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Repaired);
+        assert_eq!(run("nft", &["list", "ruleset"]), whole);
+    });
+}

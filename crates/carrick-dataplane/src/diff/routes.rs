@@ -1,0 +1,54 @@
+//! The routes of Carrick's table, merged along their order.
+
+use std::cmp::Ordering;
+
+use carrick_topology::DeviceName;
+
+use super::Changes;
+use crate::desired::Desired;
+use crate::observed::Observed;
+use crate::operation::Operation;
+use crate::route::{TableRoute, by_identity};
+use crate::sysctl::Fate;
+
+/// What differs in the routes. `fate` tells what becomes of a device before routes are written: those of a device
+/// that is made anew are gone, those of a missing device cannot be written.
+pub(super) fn differences(desired: &Desired, observed: &Observed, fate: &impl Fn(&DeviceName) -> Fate) -> Changes {
+    let fate_of = |route: &TableRoute| route.device().map_or(Fate::Stays, fate);
+    let mut wanted = desired.routes.iter().filter(|route| fate_of(route) != Fate::IsMissing).peekable();
+    let mut found = observed.routes.iter().filter(|route| fate_of(route) == Fate::Stays).peekable();
+    let mut changes = Changes::default();
+    loop {
+        let order = match (wanted.peek(), found.peek()) {
+            (Some(wanted), Some(found)) => by_identity(wanted, found),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return changes,
+        };
+        match order {
+            Ordering::Less => changes.made.extend(wanted.next().cloned().map(Operation::SetRoute)),
+            Ordering::Greater => changes.removed.extend(found.next().cloned().map(Operation::RemoveRoute)),
+            Ordering::Equal => {
+                let twins: Vec<&TableRoute> = wanted
+                    .peek()
+                    .map(|wanted| {
+                        std::iter::from_fn(|| found.next_if(|found| by_identity(wanted, found).is_eq())).collect()
+                    })
+                    .unwrap_or_default();
+                if let Some(wanted) = wanted.next() {
+                    one_of(wanted, &twins, &mut changes);
+                }
+            }
+        }
+    }
+}
+
+/// Leaves `wanted` alone of the routes that share its identity.
+fn one_of(wanted: &TableRoute, found: &[&TableRoute], changes: &mut Changes) {
+    if !found.contains(&wanted) {
+        changes.made.push(Operation::SetRoute(wanted.clone()));
+    }
+    let replaced = usize::from(!found.contains(&wanted));
+    let surplus = found.iter().filter(|found| **found != wanted).skip(replaced);
+    changes.removed.extend(surplus.map(|route| Operation::RemoveRoute((*route).clone())));
+}

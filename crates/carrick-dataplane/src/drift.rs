@@ -1,0 +1,139 @@
+//! Drift: what others change of Carrick's in the kernel, as the kernel tells it. WireGuard tells nobody when its
+//! configuration changes; that takes an observation.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
+use carrick_netlink::{Error, Socket};
+use carrick_topology::DeviceName;
+use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
+
+use crate::observe::find;
+
+/// Something of Carrick's that changed. Whether it still is as planned, an observation tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Drift {
+    /// One of the devices was made, changed or removed.
+    Device(DeviceName),
+    /// An address of one of the devices is gone.
+    Address(String),
+    /// A route in Carrick's table.
+    Route(String),
+    /// A rule of Carrick's, or one in its place.
+    Rule(String),
+    /// Neighbours or forwarding entries of one of the devices.
+    Neighbours(DeviceName),
+    /// Notifications were lost: anything may have changed.
+    Lost,
+}
+
+impl Drift {
+    /// The kind as one word, for metrics and logs.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Device(_) => "device",
+            Self::Address(_) => "address",
+            Self::Route(_) => "route",
+            Self::Rule(_) => "rule",
+            Self::Neighbours(_) => "neighbours",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(device) => write!(f, "device {device}"),
+            Self::Address(address) => write!(f, "address {address}"),
+            Self::Route(route) => write!(f, "route {route}"),
+            Self::Rule(rule) => write!(f, "rule {rule}"),
+            Self::Neighbours(device) => write!(f, "neighbours of {device}"),
+            Self::Lost => f.write_str("notifications were lost"),
+        }
+    }
+}
+
+/// Watches what is Carrick's in the namespace of the thread that opened it. Its descriptor becomes readable when
+/// there is something to be read.
+#[derive(Debug)]
+pub struct DriftWatch {
+    monitor: Monitor,
+    devices: [DeviceName; 2],
+    indices: BTreeMap<u32, DeviceName>,
+}
+
+impl DriftWatch {
+    /// Starts to watch. Open it before the first observation, so that nothing falls between.
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives no socket, or could not be asked for the devices.
+    pub fn open(socket: &mut Socket, wireguard: &DeviceName, vxlan: &DeviceName) -> Result<Self, Error> {
+        let mut monitor = Monitor::route(&Group::ALL)?;
+        monitor.ignore(socket.port()?);
+        let devices = [wireguard.clone(), vxlan.clone()];
+        let mut indices = BTreeMap::new();
+        for device in &devices {
+            indices.extend(find(socket, device)?.map(|link| (link.index, device.clone())));
+        }
+        Ok(Self { monitor, devices, indices })
+    }
+
+    /// Reads all notifications that are there, without waiting, and returns those about Carrick's own.
+    ///
+    /// # Errors
+    ///
+    /// The socket failed.
+    pub fn read(&mut self) -> Result<Vec<Drift>, Error> {
+        let mut drifts = Vec::new();
+        while let Some(events) = self.monitor.try_receive()? {
+            drifts.extend(events.into_iter().filter_map(|event| self.judge(event)));
+        }
+        Ok(drifts)
+    }
+
+    fn judge(&mut self, event: Event) -> Option<Drift> {
+        match event {
+            Event::Link(verb, link) => {
+                let device = self.devices.iter().find(|device| device.as_str() == link.name).cloned();
+                let known = match (verb, &device) {
+                    (Verb::Set, Some(device)) => self.indices.insert(link.index, device.clone()),
+                    (Verb::Set, None) | (Verb::Deleted, _) => self.indices.remove(&link.index),
+                };
+                // A device that was renamed is one that is gone.
+                device.or(known).map(Drift::Device)
+            }
+            // The kernel tells of an own IPv6 address some time after it was added, as if it had done it itself. One
+            // too many does no harm until the next observation.
+            Event::Address(Verb::Set, _) => None,
+            Event::Address(Verb::Deleted, address) => {
+                self.indices.contains_key(&address.link).then(|| Drift::Address(address.to_string()))
+            }
+            Event::Route(_, route) => (route.table == ROUTING_TABLE).then(|| Drift::Route(route.to_string())),
+            Event::Rule(_, rule) => {
+                let ours =
+                    rule.protocol == ROUTE_PROTOCOL || rule.table == ROUTING_TABLE || rule.priority == RULE_PRIORITY;
+                ours.then(|| Drift::Rule(rule.to_string()))
+            }
+            Event::Neighbour { link } => self.indices.get(&link).cloned().map(Drift::Neighbours),
+            Event::Nftables { .. } => None,
+            Event::Lost => Some(Drift::Lost),
+        }
+    }
+}
+
+impl AsFd for DriftWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.monitor.as_fd()
+    }
+}
+
+impl AsRawFd for DriftWatch {
+    fn as_raw_fd(&self) -> RawFd {
+        self.monitor.as_raw_fd()
+    }
+}

@@ -1,0 +1,229 @@
+//! The firewall: table `inet carrick`, and the accept rules in forward chains of others that drop by policy.
+
+mod foreign;
+mod ruleset;
+
+use std::collections::BTreeMap;
+
+use carrick_netlink::Error;
+use carrick_netlink::nftables::{Batch, Difference, Generation, Hook, ListedChain, Nftables, Table, is_outdated};
+use carrick_topology::plan::FirewallPlan;
+
+pub use foreign::{ForeignChain, ForeignChange, accept_rules};
+pub use ruleset::{ruleset, table_name};
+
+/// How often a change by somebody else in the middle of ours is answered by looking again.
+const ATTEMPTS: usize = 8;
+
+/// What nftables holds that matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The generation that all of it is of.
+    pub generation: Generation,
+    /// The table `inet carrick`.
+    pub table: Option<Table>,
+    /// The forward chains of others.
+    pub foreign: Vec<ForeignChain>,
+}
+
+/// What an apply changed.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// What changed in the table `inet carrick`.
+    pub table: TableChange,
+    /// For each chain of somebody else that changed: how many rules were put in and taken out.
+    pub foreign: BTreeMap<String, ForeignCount>,
+    /// Chains of others that could not be changed, such as those of a table that its owner has locked. The mesh may
+    /// be cut off there, everything else is in place. Each is told once, and tried again when it looks otherwise.
+    pub refused: Vec<Error>,
+}
+
+/// What changed in the table `inet carrick`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TableChange {
+    /// Nothing.
+    #[default]
+    None,
+    /// Elements of its sets.
+    Elements,
+    /// It was put in place as a whole.
+    Replaced,
+}
+
+/// Rules in a chain of somebody else.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ForeignCount {
+    /// Put in.
+    pub inserted: usize,
+    /// Taken out.
+    pub deleted: usize,
+}
+
+/// The firewall of the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Firewall {
+    nftables: Nftables,
+    /// What is there, as long as the generation is still the same.
+    known: Option<Observation>,
+    /// Chains of others that could not be changed; they are left alone until they look otherwise.
+    refused: Vec<ForeignChain>,
+}
+
+impl Applied {
+    /// Whether anything was written.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        self.table != TableChange::None || !self.foreign.is_empty()
+    }
+}
+
+impl Firewall {
+    /// Opens a connection to nftables in the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// The kernel lacks nfnetlink.
+    pub fn open() -> Result<Self, Error> {
+        Ok(Self { nftables: Nftables::open()?, known: None, refused: Vec::new() })
+    }
+
+    /// The number of messages that could change the kernel which were sent so far.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.nftables.writes()
+    }
+
+    /// Reads what is there; only the generation, if nothing in nftables has changed since the last time.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused.
+    pub fn observe(&mut self) -> Result<&Observation, Error> {
+        let is_current = match &self.known {
+            Some(known) => self.nftables.generation()? == known.generation,
+            None => false,
+        };
+        let observation = match self.known.take() {
+            Some(known) if is_current => known,
+            _ => self.read()?,
+        };
+        Ok(self.known.insert(observation))
+    }
+
+    /// Makes the kernel hold what the plan asks for, and writes only what differs. The table `inet carrick` changes
+    /// as a whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the table, which is as before then.
+    pub fn apply(&mut self, plan: &FirewallPlan) -> Result<Applied, Error> {
+        let wanted = ruleset(plan);
+        let accepts = accept_rules(plan);
+        let refused = self.still_refused()?;
+        self.settle(|observation| {
+            let open = observation.foreign.iter().filter(|chain| !refused.contains(chain));
+            let difference = wanted.difference_from(observation.table.as_ref());
+            Changes {
+                table: match difference {
+                    Difference::None => TableChange::None,
+                    Difference::Elements(_) => TableChange::Elements,
+                    Difference::Structure => TableChange::Replaced,
+                },
+                batch: Batch::new().resolve(&wanted, &difference),
+                becomes: Some(wanted.clone()),
+                foreign: open.filter_map(|chain| chain.change_to(&accepts)).collect(),
+            }
+        })
+    }
+
+    /// Removes the table `inet carrick` and every rule of Carrick's in chains of others.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused the table's removal; what could not be removed from chains of others is in
+    /// [`Applied::refused`].
+    pub fn cleanup(&mut self) -> Result<Applied, Error> {
+        self.settle(|observation| {
+            let (table, batch) = match observation.table {
+                Some(_) => (TableChange::Replaced, Batch::new().remove_table(&table_name())),
+                None => (TableChange::None, Batch::new()),
+            };
+            let foreign = observation.foreign.iter().filter_map(ForeignChain::removal).collect();
+            Changes { table, batch, becomes: None, foreign }
+        })
+    }
+
+    fn still_refused(&mut self) -> Result<Vec<ForeignChain>, Error> {
+        let foreign = self.observe()?.foreign.clone();
+        self.refused.retain(|chain| foreign.contains(chain));
+        Ok(self.refused.clone())
+    }
+
+    fn settle(&mut self, changes: impl Fn(&Observation) -> Changes) -> Result<Applied, Error> {
+        let mut attempt = 1;
+        loop {
+            let observation = self.observe()?;
+            let generation = observation.generation;
+            let changes = changes(observation);
+            match self.carry_out(generation, changes) {
+                Err(error) if is_outdated(&error) && attempt < ATTEMPTS => attempt += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn carry_out(&mut self, generation: Generation, changes: Changes) -> Result<Applied, Error> {
+        let mut applied = Applied { table: changes.table, ..Applied::default() };
+        if changes.table != TableChange::None {
+            self.nftables.commit(changes.batch, Some(generation))?;
+            tracing::info!(event = "firewall_table_changed", change = ?changes.table);
+            if let Some(known) = &mut self.known {
+                known.generation = generation.next();
+                known.table = changes.becomes;
+            }
+        }
+        for change in changes.foreign {
+            let count = ForeignCount { inserted: change.inserted, deleted: change.deleted };
+            match self.nftables.commit(change.batch, None) {
+                Ok(()) => {
+                    let ForeignCount { inserted, deleted } = count;
+                    tracing::info!(event = "foreign_chain_changed", chain = change.chain, inserted, deleted);
+                    applied.foreign.insert(change.chain, count);
+                    // The handles of the new rules are not known yet.
+                    self.known = None;
+                }
+                Err(error) => {
+                    applied.refused.push(error);
+                    self.refused.push(change.before);
+                }
+            }
+        }
+        Ok(applied)
+    }
+
+    fn read(&mut self) -> Result<Observation, Error> {
+        let (generation, (table, foreign)) = self.nftables.snapshot(|nftables| {
+            let table = nftables.table(&table_name())?;
+            let chains = nftables.base_chains(Hook::Forward)?;
+            let candidates = chains.into_iter().filter(ForeignChain::is_candidate);
+            let foreign: Result<Vec<ForeignChain>, Error> =
+                candidates.map(|chain| with_rules(nftables, chain)).collect();
+            Ok((table, foreign?))
+        })?;
+        Ok(Observation { generation, table, foreign })
+    }
+}
+
+/// What to do about one observation.
+struct Changes {
+    table: TableChange,
+    batch: Batch,
+    /// The table behind the batch.
+    becomes: Option<Table>,
+    foreign: Vec<ForeignChange>,
+}
+
+fn with_rules(nftables: &mut Nftables, chain: ListedChain) -> Result<ForeignChain, Error> {
+    let rules = nftables.rules(&chain.table, &chain.name)?;
+    Ok(ForeignChain { chain, rules })
+}

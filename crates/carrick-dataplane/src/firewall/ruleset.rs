@@ -1,0 +1,268 @@
+//! From the plan to the table `inet carrick`: the sets come from the plan, the rules over them are always the same.
+//!
+//! ```text
+//! input        VXLAN is accepted from the own location only
+//! forward      TCP segments through the mesh fit the route's MTU
+//! postrouting  guard: nothing that the mesh carries leaves in clear
+//! postrouting  translate: which packets take this node's address
+//! ```
+//!
+//! The guard stands before source NAT, so that a packet it drops occupies no port. The translation stands
+//! behind priority `srcnat`, where kube-proxy and egress gateways have theirs: what they translate is theirs.
+
+use std::net::IpAddr;
+
+use carrick_netlink::nftables::{
+    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, IpVersion, Origin, Rule, Set, Table, TableFamily, TableName,
+    Verdict, priority,
+};
+use carrick_topology::DeviceName;
+use carrick_topology::model::AllowedLocationMasquerade;
+use carrick_topology::plan::FirewallPlan;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+const UDP: u8 = 17;
+const LOOPBACK: &str = "lo";
+const MESH_DEVICES: &str = "mesh_devices";
+const VERSIONS: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
+
+/// The name of Carrick's table.
+#[must_use]
+pub fn table_name() -> TableName {
+    TableName::new(TableFamily::Inet, "carrick")
+}
+
+/// The table that a plan asks for.
+#[must_use]
+pub fn ruleset(plan: &FirewallPlan) -> Table {
+    let name = table_name();
+    let table = Table::new(name.family, name.name)
+        .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.iter().map(DeviceName::as_str)))
+        .with_chain("input", input(plan))
+        .with_chain("forward", forward())
+        .with_chain("guard", guard(plan))
+        .with_chain("translate", translate(plan));
+    VERSIONS.into_iter().fold(table, |table, version| with_sets(table, plan, version))
+}
+
+/// The name of each set of networks, in one version.
+struct SetNames {
+    vxlan_sources: String,
+    own_pods: String,
+    mesh_addresses: String,
+    carried: String,
+    direct: String,
+    allowed_location: String,
+    location_addresses: String,
+}
+
+impl SetNames {
+    fn of(version: IpVersion) -> Self {
+        let name = |stem| versioned(stem, version);
+        Self {
+            vxlan_sources: name("vxlan_sources"),
+            own_pods: name("own_pods"),
+            mesh_addresses: name("mesh_addresses"),
+            carried: name("carried"),
+            direct: name("direct"),
+            allowed_location: name("allowed_location"),
+            location_addresses: name("location_addresses"),
+        }
+    }
+}
+
+fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
+    let names = SetNames::of(version);
+    let table = table
+        .with_set(names.vxlan_sources, addresses(version, &plan.vxlan_sources))
+        .with_set(names.own_pods, networks(version, &plan.own_pods))
+        .with_set(names.mesh_addresses, addresses(version, &plan.mesh_addresses))
+        .with_set(names.carried, networks(version, &plan.carried))
+        .with_set(names.direct, networks(version, &plan.direct))
+        .with_set(names.allowed_location, networks(version, &plan.allowed_location.destinations))
+        .with_set(names.location_addresses, addresses(version, &plan.location_internal_addresses));
+    plan.carried_by.iter().fold(table, |table, (device, destinations)| {
+        table.with_set(carried_by(device, version), networks(version, destinations))
+    })
+}
+
+fn input(plan: &FirewallPlan) -> Chain {
+    let rules = VERSIONS.map(|version| {
+        let names = SetNames::of(version);
+        Rule::new()
+            .version(version)
+            .protocol(UDP)
+            .destination_port(plan.vxlan_port)
+            .source(version, AddressMatch::NotIn(&names.vxlan_sources))
+            .counter()
+            .drop()
+            .comment("VXLAN from outside the location")
+    });
+    Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER).with_rules(rules)
+}
+
+fn forward() -> Chain {
+    let mesh = InterfaceMatch::In(MESH_DEVICES);
+    let clamp = |rule: Rule| rule.opens_tcp().clamp_segment_size();
+    Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE).with_rules([
+        clamp(Rule::new().output_interface(mesh)).comment("into the mesh"),
+        clamp(Rule::new().input_interface(mesh)).comment("out of the mesh"),
+    ])
+}
+
+fn guard(plan: &FirewallPlan) -> Chain {
+    let always = [
+        Rule::new().output_interface(InterfaceMatch::Is(LOOPBACK)).accept(),
+        Rule::new()
+            .protocol(UDP)
+            .mark(plan.firewall_mark, plan.firewall_mark)
+            .accept()
+            .comment("WireGuard's own packets"),
+    ];
+    Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT - 1)
+        .with_rules(always)
+        .with_rules(VERSIONS.into_iter().flat_map(|version| guard_of(plan, version)))
+}
+
+fn guard_of(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
+    let names = SetNames::of(version);
+    let to = |set| Rule::new().version(version).destination(version, AddressMatch::In(set));
+    let stray_pods = plan.pod_device_prefix.iter().map(|prefix| {
+        to(&names.own_pods)
+            .output_interface(InterfaceMatch::StartsNotWith(prefix))
+            .counter()
+            .drop()
+            .comment("own pods by another device")
+    });
+    let permitted = plan.carried_by.keys().map(|device| {
+        Rule::new()
+            .version(version)
+            .output_interface(InterfaceMatch::Is(device.as_str()))
+            .destination(version, AddressMatch::In(&carried_by(device, version)))
+            .accept()
+    });
+    stray_pods
+        .chain([to(&names.own_pods).accept(), to(&names.direct).accept()])
+        .chain(permitted)
+        .chain([to(&names.carried).counter().drop().comment("mesh destination in clear")])
+        .collect()
+}
+
+fn translate(plan: &FirewallPlan) -> Chain {
+    let rules = VERSIONS.into_iter().flat_map(|version| {
+        let mut rules = leaving_for_location(plan, version);
+        rules.extend(leaving_pods(version));
+        rules.extend(own_flows(plan, version));
+        rules
+    });
+    Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT + 1).with_rules(rules)
+}
+
+/// What leaves the mesh here for networks or nodes of this location.
+fn leaving_for_location(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
+    let names = SetNames::of(version);
+    let leaving = || Rule::new().version(version).output_interface(InterfaceMatch::NotIn(MESH_DEVICES));
+    let to_network = |rule: Rule| {
+        let rule = rule.destination(version, AddressMatch::In(&names.allowed_location));
+        match plan.allowed_location.masquerade {
+            AllowedLocationMasquerade::On => rule.masquerade().comment("network of the location"),
+            AllowedLocationMasquerade::Off => {
+                rule.verdict(Verdict::Return).comment("network of the location keeps the source")
+            }
+        }
+    };
+    let from = |set| leaving().source(version, AddressMatch::In(set));
+    let mut rules = vec![
+        to_network(leaving().input_interface(InterfaceMatch::In(MESH_DEVICES))),
+        to_network(from(&names.own_pods)),
+        to_network(from(&names.carried)),
+    ];
+    rules.extend(plan.mesh_devices.first().map(|wireguard| {
+        leaving()
+            .input_interface(InterfaceMatch::Is(wireguard.as_str()))
+            .destination(version, AddressMatch::In(&names.location_addresses))
+            .masquerade()
+            .comment("node of the location")
+    }));
+    rules
+}
+
+/// Pods that leave for somewhere the mesh does not carry.
+fn leaving_pods(version: IpVersion) -> [Rule; 2] {
+    let names = SetNames::of(version);
+    let pods = || {
+        Rule::new()
+            .version(version)
+            .source(version, AddressMatch::In(&names.own_pods))
+            .destination(version, AddressMatch::NotIn(&names.own_pods))
+    };
+    [
+        pods().destination(version, AddressMatch::NotIn(&names.carried)).masquerade().comment("pods leave the mesh"),
+        pods().destination(version, AddressMatch::In(&names.direct)).masquerade().comment("pods leave beside the mesh"),
+    ]
+}
+
+/// The host's own flows into the mesh.
+fn own_flows(plan: &FirewallPlan, version: IpVersion) -> Option<Rule> {
+    let names = SetNames::of(version);
+    let address = plan.mesh_addresses.iter().find(|address| IpVersion::of(**address) == version)?;
+    Some(
+        Rule::new()
+            .version(version)
+            .origin(Origin::Local)
+            .output_interface(InterfaceMatch::In(MESH_DEVICES))
+            .source(version, AddressMatch::NotIn(&names.mesh_addresses))
+            .source(version, AddressMatch::NotIn(&names.own_pods))
+            .source_nat(*address)
+            .comment("the host's own flows"),
+    )
+}
+
+fn versioned(stem: &str, version: IpVersion) -> String {
+    match version {
+        IpVersion::V4 => format!("{stem}4"),
+        IpVersion::V6 => format!("{stem}6"),
+    }
+}
+
+/// The name of the set of what may leave by a device. Characters that `nft` could not read back are written as
+/// their number, and so is the one that marks them, so that no two devices share a name.
+fn carried_by(device: &DeviceName, version: IpVersion) -> String {
+    let mut stem = "carried_by_".to_owned();
+    for character in device.as_str().chars() {
+        match character {
+            '-' | '.' | '0'..='9' | 'A'..='Z' | 'a'..='z' => stem.push(character),
+            other => stem.push_str(&format!("_{:x}_", u32::from(other))),
+        }
+    }
+    stem.push('_');
+    versioned(&stem, version)
+}
+
+fn networks<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
+    let all = all.into_iter();
+    match version {
+        IpVersion::V4 => Set::ipv4_networks(all.filter_map(|network| match network {
+            IpNet::V4(network) => Some(*network),
+            IpNet::V6(_) => None,
+        })),
+        IpVersion::V6 => Set::ipv6_networks(all.filter_map(|network| match network {
+            IpNet::V4(_) => None,
+            IpNet::V6(network) => Some(*network),
+        })),
+    }
+}
+
+fn addresses<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpAddr>) -> Set {
+    let all = all.into_iter();
+    match version {
+        IpVersion::V4 => Set::ipv4_networks(all.filter_map(|address| match address {
+            IpAddr::V4(address) => Some(Ipv4Net::from(*address)),
+            IpAddr::V6(_) => None,
+        })),
+        IpVersion::V6 => Set::ipv6_networks(all.filter_map(|address| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(Ipv6Net::from(*address)),
+        })),
+    }
+}

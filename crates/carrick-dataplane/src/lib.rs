@@ -1,0 +1,33 @@
+//! The kernel's side of the plan: observe, diff, apply.
+//!
+//! [`Dataplane::reconcile`] makes the kernel hold what a [`Desired`] says. It reads what Carrick owns
+//! ([`observe()`]), compares it with what is wanted ([`diff()`], pure), and carries out the ordered
+//! [`Operation`]s. When nothing differs, nothing is written.
+#![forbid(unsafe_code)]
+
+pub mod apply;
+pub mod cleanup;
+pub mod dataplane;
+pub mod desired;
+pub mod diff;
+pub mod drift;
+pub mod endpoint_memory;
+pub mod firewall;
+mod greeting;
+pub mod observe;
+pub mod observed;
+pub mod operation;
+pub mod route;
+pub mod sysctl;
+pub mod wireguard;
+
+pub use apply::{Failure, FailureCause};
+pub use cleanup::cleanup;
+pub use dataplane::{Dataplane, Poll, Report, Sighting};
+pub use desired::{Desired, Keys, WireGuardMaker};
+pub use diff::{Circumstances, Difference, diff};
+pub use drift::{Drift, DriftWatch};
+pub use observe::{Observation, observe};
+pub use observed::Observed;
+pub use operation::Operation;
+pub use sysctl::Sysctls;

@@ -1,0 +1,125 @@
+//! One route of Carrick's table, with devices by name: numbers change when a device is made anew.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::net::IpAddr;
+
+use carrick_topology::DeviceName;
+use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE};
+use carrick_topology::plan;
+use ipnet::IpNet;
+
+/// A route of Carrick's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRoute {
+    /// Where to.
+    pub destination: IpNet,
+    /// Lower wins; destination and metric together are the route's identity in the table.
+    pub metric: u32,
+    /// Through what.
+    pub hop: Hop,
+    /// The source that the host's own packets take.
+    pub source: Option<IpAddr>,
+    /// MTU of the path in bytes, where it is below the device's.
+    pub mtu: Option<u32>,
+}
+
+/// Where the packets of a route go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hop {
+    /// Out of a device.
+    Device {
+        /// The device.
+        device: DeviceName,
+        /// The next hop on it.
+        via: Option<IpAddr>,
+        /// Whether the next hop is taken to be there although no route says so.
+        onlink: bool,
+    },
+    /// Nowhere: the kernel answers "unreachable".
+    Unreachable,
+    /// Out of this table: the kernel goes on with the next rule.
+    Throw,
+    /// Something that no plan asks for, as found in the kernel.
+    Foreign(Box<carrick_netlink::route::Route>),
+}
+
+/// The order in which [`super::diff()`] walks routes.
+pub(crate) fn by_identity(a: &TableRoute, b: &TableRoute) -> Ordering {
+    (a.destination, a.metric).cmp(&(b.destination, b.metric))
+}
+
+impl TableRoute {
+    /// A planned route, out of the devices that the plan names.
+    #[must_use]
+    pub fn planned(route: &plan::Route, wireguard: &DeviceName, vxlan: &DeviceName) -> Self {
+        let through = |device: &DeviceName, via, onlink| Hop::Device { device: device.clone(), via, onlink };
+        Self {
+            destination: route.destination.trunc(),
+            metric: route.metric(),
+            hop: match &route.next_hop {
+                plan::NextHop::WireGuard => through(wireguard, None, false),
+                plan::NextHop::Vxlan { via } => through(vxlan, Some(*via), true),
+                plan::NextHop::Direct { via, device } => through(device, Some(*via), false),
+                plan::NextHop::Unreachable => Hop::Unreachable,
+                plan::NextHop::Throw => Hop::Throw,
+            },
+            source: route.source,
+            mtu: route.mtu,
+        }
+    }
+
+    /// A route as found in the kernel; `name` finds the devices that plans can name.
+    #[must_use]
+    pub fn found(route: &carrick_netlink::route::Route, name: impl Fn(u32) -> Option<DeviceName>) -> Self {
+        use carrick_netlink::route::Kind;
+        let device = route.device.and_then(name);
+        let hop = match (route.kind, device) {
+            (Kind::Unicast, Some(device)) => Hop::Device { device, via: route.via, onlink: route.onlink },
+            (Kind::Unreachable, _) => Hop::Unreachable,
+            (Kind::Throw, _) => Hop::Throw,
+            _ => Hop::Foreign(Box::new(*route)),
+        };
+        Self { destination: route.destination, metric: route.metric, hop, source: route.source, mtu: route.mtu }
+    }
+
+    /// The device that packets leave by.
+    #[must_use]
+    pub fn device(&self) -> Option<&DeviceName> {
+        match &self.hop {
+            Hop::Device { device, .. } => Some(device),
+            Hop::Unreachable | Hop::Throw | Hop::Foreign(_) => None,
+        }
+    }
+
+    /// The route as netlink wants it; `index` numbers [`Self::device`].
+    #[must_use]
+    pub fn to_kernel(&self, index: Option<u32>) -> carrick_netlink::route::Route {
+        use carrick_netlink::route::{Kind, Route};
+        let route = match (&self.hop, index) {
+            (Hop::Foreign(route), _) => return **route,
+            (Hop::Device { via, onlink, .. }, index) => {
+                let route = Route::through(self.destination, ROUTING_TABLE, ROUTE_PROTOCOL, index.unwrap_or_default());
+                Route { onlink: *onlink, ..via.map_or(route, |via| route.via(via)) }
+            }
+            (Hop::Unreachable, _) => {
+                Route::without_device(self.destination, ROUTING_TABLE, ROUTE_PROTOCOL, Kind::Unreachable)
+            }
+            (Hop::Throw, _) => Route::without_device(self.destination, ROUTING_TABLE, ROUTE_PROTOCOL, Kind::Throw),
+        };
+        Route { metric: self.metric, source: self.source, mtu: self.mtu, ..route }.normalized()
+    }
+}
+
+impl fmt::Display for TableRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} metric {}", self.destination, self.metric)?;
+        match &self.hop {
+            Hop::Device { device, via: None, .. } => write!(f, " by {device}"),
+            Hop::Device { device, via: Some(via), .. } => write!(f, " via {via} by {device}"),
+            Hop::Unreachable => f.write_str(" unreachable"),
+            Hop::Throw => f.write_str(" throw"),
+            Hop::Foreign(_) => f.write_str(" (foreign)"),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Kernel settings under `/proc/sys/net`: read first, written only when different.
+//!
+//! - `net.ipv4.ip_forward` and `net.ipv6.conf.all.forwarding`: nodes forward for pods and for each other.
+//! - `net.ipv6.conf.*.accept_ra` becomes 2 wherever it is 1, before IPv6 forwarding is switched on: with 1,
+//!   the kernel drops the default route that it learned from router advertisements
+//!   (`Documentation/networking/ip-sysctl.rst`).
+//! - `net.ipv4.conf.*.rp_filter` is 2 on Carrick's devices: with strict filters, packets die whose way back
+//!   leads through the other device.
+//! - `net.ipv6.conf.*.disable_ipv6` is 0 on Carrick's devices when the mesh has IPv6.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use carrick_netlink::Family;
+use carrick_topology::DeviceName;
+
+use crate::desired::Desired;
+
+/// One setting: its path below `/proc/sys/net` and its value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Setting {
+    /// Path below `/proc/sys/net`, such as `ipv4/ip_forward`.
+    pub path: String,
+    /// The value.
+    pub value: u32,
+}
+
+/// The values that were read, by path below `/proc/sys/net`. A setting that does not exist is not there.
+pub type SysctlValues = BTreeMap<String, u32>;
+
+/// The folder that holds the kernel's network settings.
+#[derive(Debug)]
+pub struct Sysctls {
+    root: PathBuf,
+    writes: u64,
+}
+
+/// The settings of the process's own network namespace.
+const OWN: &str = "/proc/sys/net";
+/// The same in a container, whose own `/proc/sys` is read-only: a bind mount of the host's, which shows the network namespace
+/// of whoever looks.
+const MOUNTED_FROM_HOST: &str = "/host/proc/sys/net";
+
+const FORWARDING_V4: &str = "ipv4/ip_forward";
+const FORWARDING_V6: &str = "ipv6/conf/all/forwarding";
+const INTERFACES_V6: &str = "ipv6/conf";
+/// Accept router advertisements although this host forwards.
+const ACCEPT_RA_ALWAYS: u32 = 2;
+const LOOSE_FILTER: u32 = 2;
+
+impl Default for Sysctls {
+    fn default() -> Self {
+        let root = [MOUNTED_FROM_HOST, OWN].map(Path::new).into_iter().find(|path| path.is_dir());
+        Self::below(root.unwrap_or_else(|| Path::new(OWN)))
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "net/{} to {}", self.path, self.value)
+    }
+}
+
+impl Sysctls {
+    /// Settings below another folder.
+    #[must_use]
+    pub fn below(root: &Path) -> Self {
+        Self { root: root.to_owned(), writes: 0 }
+    }
+
+    /// Reads what [`host_differences`] and [`device_differences`] need.
+    pub(crate) fn observe(&self, desired: &Desired) -> SysctlValues {
+        let mut paths: BTreeSet<String> = [FORWARDING_V4, FORWARDING_V6].map(str::to_owned).into();
+        for device in ["default", desired.wireguard.device.as_str(), desired.vxlan.device.as_str()] {
+            paths.insert(reverse_path_filter(device));
+            paths.insert(disabled_v6(device));
+        }
+        let mut values = self.read_all(paths);
+        if desired.rules.contains(&Family::V6) && values.get(FORWARDING_V6) == Some(&0) {
+            values.extend(self.read_all(self.router_advertisements()));
+        }
+        values
+    }
+
+    /// Writes one setting.
+    pub(crate) fn write(&mut self, setting: &Setting) -> io::Result<()> {
+        self.writes += 1;
+        std::fs::write(self.root.join(&setting.path), setting.value.to_string())
+    }
+
+    /// The number of settings that were written so far.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.writes
+    }
+
+    fn read_all(&self, paths: BTreeSet<String>) -> SysctlValues {
+        let read = |path: String| {
+            let text = std::fs::read_to_string(self.root.join(&path)).ok()?;
+            Some((path, text.trim().parse().ok()?))
+        };
+        paths.into_iter().filter_map(read).collect()
+    }
+
+    /// The `accept_ra` of every device; `all` and `default` are not devices.
+    fn router_advertisements(&self) -> BTreeSet<String> {
+        let entries = std::fs::read_dir(self.root.join(INTERFACES_V6)).into_iter().flatten().flatten();
+        entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|device| !matches!(device.as_str(), "all" | "default" | "lo"))
+            .map(|device| format!("{INTERFACES_V6}/{device}/accept_ra"))
+            .collect()
+    }
+}
+
+/// What becomes of a device before its settings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is there and stays.
+    Stays,
+    /// It is made, and starts with the settings of `default`.
+    IsMade,
+    /// It is not there.
+    IsMissing,
+}
+
+/// The settings of the host that must be written, in order.
+pub(crate) fn host_differences(desired: &Desired, values: &SysctlValues) -> Vec<Setting> {
+    let is_off = |path: &str| values.get(path).is_some_and(|value| *value != 1);
+    let on = |path: &str| Setting { path: path.to_owned(), value: 1 };
+    let mut settings = Vec::new();
+    if desired.rules.contains(&Family::V4) && is_off(FORWARDING_V4) {
+        settings.push(on(FORWARDING_V4));
+    }
+    if desired.rules.contains(&Family::V6) && is_off(FORWARDING_V6) {
+        let in_use = values.iter().filter(|(path, value)| path.ends_with("/accept_ra") && **value == 1);
+        settings.extend(in_use.map(|(path, _)| Setting { path: path.clone(), value: ACCEPT_RA_ALWAYS }));
+        settings.push(on(FORWARDING_V6));
+    }
+    settings
+}
+
+/// The settings of one of Carrick's devices that must be written.
+pub(crate) fn device_differences(
+    desired: &Desired,
+    values: &SysctlValues,
+    device: &DeviceName,
+    fate: Fate,
+) -> Vec<Setting> {
+    let source = match fate {
+        Fate::Stays => device.as_str(),
+        Fate::IsMade => "default",
+        Fate::IsMissing => return Vec::new(),
+    };
+    let mut settings = Vec::new();
+    if values.get(&reverse_path_filter(source)).is_some_and(|value| *value != LOOSE_FILTER) {
+        settings.push(Setting { path: reverse_path_filter(device.as_str()), value: LOOSE_FILTER });
+    }
+    let needs_v6 = desired.rules.contains(&Family::V6);
+    if needs_v6 && values.get(&disabled_v6(source)).is_some_and(|value| *value != 0) {
+        settings.push(Setting { path: disabled_v6(device.as_str()), value: 0 });
+    }
+    settings
+}
+
+fn reverse_path_filter(device: &str) -> String {
+    format!("ipv4/conf/{device}/rp_filter")
+}
+
+fn disabled_v6(device: &str) -> String {
+    format!("{INTERFACES_V6}/{device}/disable_ipv6")
+}

@@ -1,0 +1,101 @@
+//! A device's configuration from its text.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use carrick_netlink::wireguard::{Device, Peer, PublicKey, SecretKey};
+
+/// A line that cannot be read. It names the key and never the value, which may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the value of `{key}` cannot be read")]
+pub struct Malformed {
+    key: String,
+}
+
+/// Reads the answer to [`super::GET`]. Keys that are not known are left out, as the protocol asks.
+///
+/// # Errors
+///
+/// A value cannot be read.
+pub fn read(answer: &str) -> Result<Device, Malformed> {
+    let mut device = Device { private_key: None, public_key: None, port: 0, firewall_mark: 0, peers: Vec::new() };
+    for line in answer.lines() {
+        let Some((key, value)) = line.split_once('=') else { continue };
+        match (key, device.peers.last_mut()) {
+            ("public_key", _) => device.peers.push(empty_peer(PublicKey(bytes(key, value)?))),
+            ("private_key", _) => device.private_key = secret(key, value)?,
+            ("listen_port", _) => device.port = parsed(key, value)?,
+            ("fwmark", _) => device.firewall_mark = parsed(key, value)?,
+            (_, Some(peer)) => read_peer(peer, key, value)?,
+            (_, None) => {}
+        }
+    }
+    Ok(device)
+}
+
+fn read_peer(peer: &mut Peer, key: &str, value: &str) -> Result<(), Malformed> {
+    match key {
+        "preshared_key" => peer.preshared_key = secret(key, value)?,
+        "endpoint" => peer.endpoint = Some(parsed(key, value)?),
+        "persistent_keepalive_interval" => {
+            peer.persistent_keepalive = Some(parsed(key, value)?).filter(|seconds| *seconds != 0);
+        }
+        "last_handshake_time_sec" => {
+            let nanoseconds = peer.last_handshake.unwrap_or_default().subsec_nanos();
+            peer.last_handshake = handshake(parsed(key, value)?, nanoseconds);
+        }
+        "last_handshake_time_nsec" => {
+            let seconds = peer.last_handshake.unwrap_or_default().as_secs();
+            peer.last_handshake = handshake(seconds, parsed(key, value)?);
+        }
+        "rx_bytes" => peer.received_bytes = parsed(key, value)?,
+        "tx_bytes" => peer.sent_bytes = parsed(key, value)?,
+        "allowed_ip" => peer.allowed_ips.push(parsed(key, value)?),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn empty_peer(public_key: PublicKey) -> Peer {
+    Peer {
+        public_key,
+        preshared_key: None,
+        endpoint: None,
+        persistent_keepalive: None,
+        last_handshake: None,
+        received_bytes: 0,
+        sent_bytes: 0,
+        allowed_ips: Vec::new(),
+    }
+}
+
+/// Zero means that there was none.
+fn handshake(seconds: u64, nanoseconds: u32) -> Option<Duration> {
+    Some(Duration::new(seconds, nanoseconds)).filter(|time| !time.is_zero())
+}
+
+/// All zeros mean that there is none.
+fn secret(key: &str, value: &str) -> Result<Option<SecretKey>, Malformed> {
+    Ok(Some(SecretKey::new(bytes(key, value)?)).filter(|key| !key.is_zero()))
+}
+
+fn bytes(key: &str, value: &str) -> Result<[u8; 32], Malformed> {
+    let mut bytes = [0; 32];
+    if value.len() != 64 || !value.is_ascii() {
+        return Err(malformed(key));
+    }
+    for (position, byte) in bytes.iter_mut().enumerate() {
+        let digits = &value[2 * position..2 * position + 2];
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| malformed(key))?;
+    }
+    Ok(bytes)
+}
+
+fn parsed<T: FromStr>(key: &str, value: &str) -> Result<T, Malformed> {
+    value.parse().map_err(|_| malformed(key))
+}
+
+fn malformed(key: impl fmt::Display) -> Malformed {
+    Malformed { key: key.to_string() }
+}

@@ -1,0 +1,116 @@
+//! WireGuard in a process of its own, through its UAPI socket.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use carrick_netlink::wireguard::{Device, DeviceChange};
+use zeroize::Zeroizing;
+
+use super::{WireGuard, WireGuardError, uapi};
+use crate::desired::WireGuardMaker;
+
+/// A process that hangs must not hang the agent.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// WireGuard devices of processes that listen on `/run/wireguard/INTERFACE.sock`.
+#[derive(Debug)]
+pub struct UserspaceWireGuard {
+    sockets: PathBuf,
+    writes: u64,
+}
+
+impl Default for UserspaceWireGuard {
+    fn default() -> Self {
+        Self::below(Path::new("/run/wireguard"))
+    }
+}
+
+impl UserspaceWireGuard {
+    /// Devices whose sockets are in another folder.
+    #[must_use]
+    pub fn below(sockets: &Path) -> Self {
+        Self { sockets: sockets.to_owned(), writes: 0 }
+    }
+
+    /// Sends one request on a connection of its own and reads the answer up to its empty line.
+    fn ask(&self, device: &str, request: &str) -> io::Result<Zeroizing<String>> {
+        let mut stream = UnixStream::connect(self.sockets.join(format!("{device}.sock")))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Zeroizing::new(String::new());
+        let mut lines = BufReader::new(stream);
+        loop {
+            let before = answer.len();
+            lines.read_line(&mut answer)?;
+            match &answer[before..] {
+                "" => return Err(io::ErrorKind::UnexpectedEof.into()),
+                "\n" => return Ok(answer),
+                _ => {}
+            }
+        }
+    }
+
+    fn transaction(
+        &self,
+        operation: &'static str,
+        device: &str,
+        request: &str,
+    ) -> Result<Zeroizing<String>, WireGuardError> {
+        let answer = self.ask(device, request).map_err(|source| WireGuardError::Unreachable {
+            operation,
+            device: device.to_owned(),
+            source,
+        })?;
+        match uapi::error_number(&answer) {
+            Some(0) => Ok(answer),
+            errno => Err(WireGuardError::Refused {
+                operation,
+                device: device.to_owned(),
+                errno: errno.unwrap_or(nix::errno::Errno::EPROTO as i32),
+            }),
+        }
+    }
+
+    fn set_one(&mut self, device: &str, change: &DeviceChange) -> Result<(), WireGuardError> {
+        self.writes += 1;
+        self.transaction("change", device, &uapi::write(change)).map(drop)
+    }
+}
+
+impl WireGuard for UserspaceWireGuard {
+    fn maker(&self) -> WireGuardMaker {
+        WireGuardMaker::Process
+    }
+
+    fn get(&mut self, device: &str) -> Result<Device, WireGuardError> {
+        let answer = self.transaction("read", device, uapi::GET)?;
+        uapi::read(&answer).map_err(|source| WireGuardError::Malformed { device: device.to_owned(), source })
+    }
+
+    fn set(&mut self, device: &str, changes: &[DeviceChange]) -> Vec<Result<(), WireGuardError>> {
+        if changes.len() > 1 && self.set_one(device, &joined(changes)).is_ok() {
+            return changes.iter().map(|_| Ok(())).collect();
+        }
+        // Each on its own tells which one is refused.
+        changes.iter().map(|change| self.set_one(device, change)).collect()
+    }
+
+    fn writes(&self) -> u64 {
+        self.writes
+    }
+}
+
+/// One change that does all; of the device's own settings, later ones win.
+fn joined(changes: &[DeviceChange]) -> DeviceChange {
+    let mut joined = DeviceChange::default();
+    for change in changes {
+        joined.private_key = change.private_key.clone().or(joined.private_key);
+        joined.port = change.port.or(joined.port);
+        joined.firewall_mark = change.firewall_mark.or(joined.firewall_mark);
+        joined.peers.extend(change.peers.iter().cloned());
+    }
+    joined
+}

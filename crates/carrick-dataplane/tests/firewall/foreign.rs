@@ -1,0 +1,216 @@
+//! Forward chains of others that drop by policy.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+
+use carrick_dataplane::firewall::{Applied, ForeignCount, TableChange};
+
+use crate::namespace::{Namespace, is_silent, source_seen};
+use crate::network::{INTERNET, NODE, Network, POD, REMOTE_POD, address, in_both, plan};
+
+const IPTABLES: [&str; 2] = ["iptables-nft", "ip6tables-nft"];
+
+/// Docker's and ufw's way, both versions.
+fn drop_by_iptables(node: &Namespace) {
+    for iptables in IPTABLES {
+        node.command(iptables, &["-P", "FORWARD", "DROP"], "");
+        node.command(iptables, &["-N", "DOCKER-USER"], "");
+        node.command(iptables, &["-A", "FORWARD", "-j", "DOCKER-USER"], "");
+    }
+}
+
+/// firewalld's way.
+fn reject_at_the_end(node: &Namespace) {
+    node.command(
+        "nft",
+        &["-f", "-"],
+        "table inet firewalld {
+            chain filter_FORWARD {
+                type filter hook forward priority filter + 10; policy accept;
+                ct state established,related accept
+                ct state invalid drop
+                reject with icmpx admin-prohibited
+            }
+        }",
+    );
+}
+
+fn inserted(chain: &str, count: usize) -> BTreeMap<String, ForeignCount> {
+    [(chain.to_owned(), ForeignCount { inserted: count, deleted: 0 })].into()
+}
+
+fn assert_pods_reach_each_other(network: &Network) {
+    for (pod, remote) in in_both(POD, REMOTE_POD) {
+        let (pod_socket, remote_socket) = (network.pod.socket(pod), network.remote.socket(remote));
+        assert_eq!(source_seen(&pod_socket, &remote_socket), address(pod));
+        assert_eq!(source_seen(&remote_socket, &pod_socket), address(remote));
+    }
+}
+
+fn assert_pods_are_cut_off(network: &Network) {
+    for (pod, remote) in in_both(POD, REMOTE_POD) {
+        let (pod_socket, remote_socket) = (network.pod.socket(pod), network.remote.socket(remote));
+        pod_socket.send_to(b"x", remote_socket.local_addr().unwrap()).unwrap();
+        assert!(is_silent(&remote_socket), "the foreign chain drops");
+    }
+}
+
+#[test]
+fn a_policy_of_iptables_does_not_cut_the_mesh_off() {
+    let mut network = Network::guarded();
+    drop_by_iptables(&network.node);
+    assert_pods_are_cut_off(&network);
+
+    let Applied { foreign, .. } = network.apply(&plan());
+    let expected: BTreeMap<_, _> =
+        ["ip filter FORWARD", "ip6 filter FORWARD"].map(|chain| inserted(chain, 6)).into_iter().flatten().collect();
+    assert_eq!(foreign, expected);
+    assert_pods_reach_each_other(&network);
+    let internet = network.outside.socket(INTERNET.0);
+    let pod = network.pod.socket(POD.0);
+    assert_eq!(source_seen(&pod, &internet), address(NODE.0));
+}
+
+#[test]
+fn iptables_shows_the_rules_and_keeps_working() {
+    let mut network = Network::new();
+    drop_by_iptables(&network.node);
+    network.apply(&plan());
+    for iptables in IPTABLES {
+        let shown = network.node.command(iptables, &["-S", "FORWARD"], "");
+        assert_eq!(
+            shown,
+            "-P FORWARD DROP\n\
+             -A FORWARD -i carrick0 -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -o carrick0 -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -i carrick-vx -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -o carrick-vx -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -i crk+ -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -o crk+ -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -j DOCKER-USER\n"
+        );
+        let saved = network.node.command(&format!("{iptables}-save"), &[], "");
+        network.node.command(&format!("{iptables}-restore"), &[], &saved);
+        network.node.command(
+            iptables,
+            &["-I", "FORWARD", "-s", POD.both()[usize::from(iptables == IPTABLES[1])], "-j", "DOCKER-USER"],
+            "",
+        );
+    }
+    assert_pods_reach_each_other(&network);
+}
+
+#[test]
+fn rules_that_iptables_saved_and_restored_are_still_ours() {
+    let mut network = Network::new();
+    drop_by_iptables(&network.node);
+    network.apply(&plan());
+    for iptables in IPTABLES {
+        let saved = network.node.command(&format!("{iptables}-save"), &[], "");
+        network.node.command(&format!("{iptables}-restore"), &[], &saved);
+    }
+    network.apply(&plan());
+    let shown = network.node.command(IPTABLES[0], &["-S", "FORWARD"], "");
+    assert_eq!(shown.matches("--comment carrick").count(), 6, "{shown}");
+    network.firewall.cleanup().unwrap();
+    let shown = network.node.command(IPTABLES[0], &["-S", "FORWARD"], "");
+    assert_eq!(shown, "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n");
+}
+
+#[test]
+fn a_reject_at_the_end_counts_as_policy() {
+    let mut network = Network::guarded();
+    reject_at_the_end(&network.node);
+    assert_pods_are_cut_off(&network);
+    assert_eq!(network.apply(&plan()).foreign, inserted("inet firewalld filter_FORWARD", 6));
+    assert_pods_reach_each_other(&network);
+}
+
+#[test]
+fn one_insertion_is_enough_and_a_flush_is_repaired() {
+    let mut network = Network::new();
+    drop_by_iptables(&network.node);
+    network.apply(&plan());
+    let written = network.firewall.writes();
+    for _ in 0..3 {
+        assert!(!network.apply(&plan()).is_change());
+    }
+    assert_eq!(network.firewall.writes(), written);
+
+    network.node.command(IPTABLES[0], &["-F", "FORWARD"], "");
+    assert_eq!(network.apply(&plan()).foreign, inserted("ip filter FORWARD", 6));
+    assert_pods_reach_each_other(&network);
+}
+
+#[test]
+fn the_rules_go_when_they_are_no_longer_needed() {
+    let mut network = Network::new();
+    drop_by_iptables(&network.node);
+    network.apply(&plan());
+    network.node.command(IPTABLES[0], &["-P", "FORWARD", "ACCEPT"], "");
+    let gone = ForeignCount { inserted: 0, deleted: 6 };
+    assert_eq!(network.apply(&plan()).foreign, [("ip filter FORWARD".to_owned(), gone)].into());
+
+    network.firewall.cleanup().unwrap();
+    for iptables in IPTABLES {
+        let shown = network.node.command(iptables, &["-S", "FORWARD"], "");
+        assert!(!shown.contains("carrick"), "{shown}");
+        assert!(shown.contains("-A FORWARD -j DOCKER-USER"), "{shown}");
+    }
+}
+
+#[test]
+fn chains_that_let_pass_are_left_alone() {
+    let mut network = Network::new();
+    network.node.command(IPTABLES[0], &["-A", "FORWARD", "-p", "tcp", "-j", "DROP"], "");
+    let before = network.node.nft("list table ip filter");
+    assert!(network.apply(&plan()).foreign.is_empty());
+    assert_eq!(network.node.nft("list table ip filter"), before);
+}
+
+/// An `nft` that has locked a table of its own, as firewalld does.
+struct Owner(Child);
+
+impl Owner {
+    fn new(node: &Namespace) -> Self {
+        let mut child =
+            node.run(|| Command::new("nft").arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+        let commands = "add table ip locked { flags owner; }\n\
+             add chain ip locked f { type filter hook forward priority 0; policy drop; }\n";
+        child.stdin.as_mut().unwrap().write_all(commands.as_bytes()).unwrap();
+        while !node.nft("list chains").contains("chain f {") {
+            std::thread::yield_now();
+        }
+        Self(child)
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_locked_table_is_told_and_stops_nothing_else() {
+    let mut network = Network::new();
+    drop_by_iptables(&network.node);
+    let owner = Owner::new(&network.node);
+    let applied = network.firewall.apply(&plan()).unwrap();
+    assert_eq!(applied.table, TableChange::Replaced);
+    assert_eq!(applied.foreign.len(), 2, "the chains of iptables");
+    let [refused] = applied.refused.as_slice() else { panic!("{:?}", applied.refused) };
+    assert!(refused.is_not_permitted() && refused.to_string().contains("ip locked f"), "{refused}");
+
+    assert!(!network.apply(&plan()).is_change());
+    let written = network.firewall.writes();
+    network.node.nft("add table ip unrelated");
+    assert!(!network.apply(&plan()).is_change());
+    assert_eq!(network.firewall.writes(), written, "it is not tried again and again");
+
+    drop(owner);
+    network.apply(&plan());
+    assert_pods_reach_each_other(&network);
+}

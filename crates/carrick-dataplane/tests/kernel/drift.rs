@@ -1,0 +1,66 @@
+//! What others change is told; what we do ourselves, and what others do to their own things, is not.
+
+use carrick_dataplane::drift::Drift;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::AsFd;
+
+use crate::node::{on_node, run};
+use crate::plans;
+
+#[test]
+fn every_loss_is_told_and_nothing_else() {
+    let mac = carrick_topology::model::MacAddress::of_node(&plans::name("node-10"));
+    let losses = [
+        ("ip link set carrick-vx down".to_owned(), "device"),
+        ("ip link set carrick0 mtu 1300".to_owned(), "device"),
+        ("ip address delete 10.4.0.1/32 dev carrick0".to_owned(), "address"),
+        ("ip -6 address delete fdca:7272:6963:6b00::1/128 dev carrick0".to_owned(), "address"),
+        ("ip route delete 10.128.1.0/24 table 1107 metric 100".to_owned(), "route"),
+        ("ip -6 route delete fd42:0:0:2::/64 table 1107 metric 100".to_owned(), "route"),
+        ("ip route replace 10.128.1.0/24 dev eth0 table 1107 proto static metric 100".to_owned(), "route"),
+        ("ip rule delete priority 1107".to_owned(), "rule"),
+        ("ip -6 rule delete priority 1107".to_owned(), "rule"),
+        (format!("bridge fdb delete {mac} dev carrick-vx dst 10.0.0.12"), "neighbours"),
+        ("ip neighbour delete 10.4.1.10 dev carrick-vx".to_owned(), "neighbours"),
+        ("ip link delete carrick-vx".to_owned(), "device"),
+    ];
+    on_node(|node| {
+        let plan = plans::mesh(20, 3);
+        node.reach(&plan);
+        let mut watch = node.dataplane.watch(&plan.wireguard.device, &plan.vxlan.device).unwrap();
+        assert_eq!(watch.read().unwrap(), [], "starts with nothing");
+
+        for (loss, kind) in losses {
+            run(&loss);
+            let mut readable = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
+            poll(&mut readable, PollTimeout::NONE).unwrap();
+            let drifts = watch.read().unwrap();
+            assert!(drifts.iter().any(|drift| drift.kind() == kind), "{loss}: {drifts:?}");
+            node.reach(&plan);
+            watch.read().unwrap();
+        }
+
+        run("ip route add 192.0.2.0/24 dev eth0");
+        run("ip address add 192.0.2.1/32 dev eth0");
+        run("ip rule add from 192.0.2.1 lookup main priority 77");
+        run("ip neighbour add 10.0.0.9 lladdr 02:00:00:00:00:09 dev eth0");
+        run("ip link add foreign type bridge");
+        assert_eq!(watch.read().unwrap(), []);
+    });
+}
+
+#[test]
+fn own_routes_addresses_and_rules_are_no_drift() {
+    on_node(|node| {
+        node.reach(&plans::mesh(20, 3));
+        let plan = plans::alone();
+        let mut watch = node.dataplane.watch(&plan.wireguard.device, &plan.vxlan.device).unwrap();
+        node.reach(&plans::mesh(30, 3));
+        node.reach(&plans::alone());
+        let drifts = watch.read().unwrap();
+        // The kernel does not say who changed devices and forwarding entries.
+        let told: Vec<&Drift> =
+            drifts.iter().filter(|drift| !matches!(drift, Drift::Device(_) | Drift::Neighbours(_))).collect();
+        assert!(told.is_empty(), "{told:?}");
+    });
+}

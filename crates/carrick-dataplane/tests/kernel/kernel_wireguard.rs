@@ -1,0 +1,128 @@
+//! The kernel's own WireGuard. Kernels without it cannot run these: they are for the virtual machine.
+
+use std::time::SystemTime;
+
+use carrick_dataplane::wireguard::KernelWireGuard;
+use carrick_dataplane::{Dataplane, Desired, Keys, Operation, Report, Sysctls, WireGuardMaker};
+use carrick_netlink::wireguard::SecretKey;
+use carrick_topology::model::{Family, SecretReference};
+use carrick_topology::plan::NodePlan;
+use tempfile::TempDir;
+
+use crate::node::{fresh_namespace, run};
+use crate::plans;
+
+struct KernelNode {
+    dataplane: Dataplane,
+    keys: Keys,
+    _folder: TempDir,
+}
+
+fn on_kernel_node<T: Send>(test: impl FnOnce(&mut KernelNode) -> T + Send) -> T {
+    fresh_namespace(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let wireguard = Box::new(KernelWireGuard::open().unwrap());
+        let dataplane = Dataplane::open(wireguard, Sysctls::default(), folder.path().to_owned()).unwrap();
+        test(&mut KernelNode { dataplane, keys: plans::keys(), _folder: folder })
+    })
+}
+
+impl KernelNode {
+    fn reach(&mut self, plan: &NodePlan) -> Report {
+        let desired = Desired::new(plan, &self.keys, WireGuardMaker::Kernel);
+        let report = self.dataplane.reconcile(&desired, SystemTime::now()).unwrap();
+        let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
+        assert!(report.is_complete(), "{failures:#?} {:?}", report.unreadable_wireguard);
+        report
+    }
+
+    fn assert_settled(&mut self, plan: &NodePlan) {
+        let before = self.dataplane.writes();
+        let operations = self.reach(plan).operations;
+        let shown: Vec<String> = operations.iter().map(ToString::to_string).collect();
+        assert!(operations.is_empty(), "{shown:?}");
+        assert_eq!(self.dataplane.writes(), before);
+    }
+}
+
+#[test]
+#[ignore = "needs a kernel with WireGuard"]
+fn plan_becomes_the_kernels_state() {
+    on_kernel_node(|node| {
+        let mut plan = plans::mesh(100, 10);
+        let reference = SecretReference { name: "psk".to_owned(), key: "laptop".to_owned() };
+        node.keys.preshared.insert(reference.clone(), SecretKey::new([3; 32]));
+        let peer = plan.wireguard.peers.get_mut(&plans::key(1)).unwrap();
+        peer.preshared_key = Some(reference);
+        peer.persistent_keepalive = Some(25);
+        node.reach(&plan);
+        node.assert_settled(&plan);
+
+        let dump = run("wg show carrick0 dump");
+        let (own, peers) = dump.split_once('\n').unwrap();
+        assert!(own.ends_with("\t51820\t0x1000"), "{own}");
+        assert_eq!(peers.lines().count(), 10);
+        assert!(run("wg show carrick0 persistent-keepalive").contains(&format!("{}\t25", plans::key(1))));
+        assert!(run("wg show carrick0 endpoints").contains("198.51.100.1:51820"));
+        assert!(run("ip -d link show carrick0").contains("wireguard"));
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with WireGuard"]
+fn peer_with_thousands_of_allowed_ips_is_written_and_read_whole() {
+    on_kernel_node(|node| {
+        let mut plan = plans::alone();
+        let mut peer = plans::peer(1);
+        for family in Family::BOTH {
+            peer.allowed_ips.extend((0..3000).map(|number| plans::pod_cidr(number, family)));
+        }
+        plan.wireguard.peers.insert(plans::key(1), peer);
+        plan.wireguard.peers.insert(plans::key(2), plans::peer(2));
+        node.reach(&plan);
+        node.assert_settled(&plan);
+        let shown = run("wg show carrick0 allowed-ips");
+        assert_eq!(shown.split_whitespace().filter(|word| word.parse::<ipnet::IpNet>().is_ok()).count(), 6000);
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with WireGuard"]
+fn changes_touch_what_changed_alone() {
+    on_kernel_node(|node| {
+        let mut plan = plans::mesh(60, 5);
+        node.reach(&plan);
+
+        let moved = plan.wireguard.peers.remove(&plans::key(3)).unwrap();
+        plan.wireguard.peers.get_mut(&plans::key(4)).unwrap().allowed_ips.extend(moved.allowed_ips);
+        let operations = node.reach(&plan).operations;
+        assert!(matches!(operations[..], [Operation::SetPeer(_), Operation::RemovePeer(_)]), "{operations:?}");
+        node.assert_settled(&plan);
+
+        plan.wireguard.peers.get_mut(&plans::key(4)).unwrap().allowed_ips.pop_first();
+        for _ in 0..2 {
+            plan.wireguard.peers.get_mut(&plans::key(4)).unwrap().allowed_ips.pop_first();
+            node.reach(&plan);
+            node.assert_settled(&plan);
+        }
+        plan.wireguard.port = 51999;
+        plan.wireguard.mtu = 1380;
+        assert_eq!(node.reach(&plan).operations.len(), 2);
+        node.assert_settled(&plan);
+
+        run("ip link delete carrick0");
+        node.reach(&plan);
+        node.assert_settled(&plan);
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with WireGuard"]
+fn device_of_another_kind_is_replaced() {
+    on_kernel_node(|node| {
+        run("ip tuntap add carrick0 mode tun");
+        node.reach(&plans::mesh(20, 3));
+        node.assert_settled(&plans::mesh(20, 3));
+        assert!(run("ip -d link show carrick0").contains("wireguard"));
+    });
+}

@@ -1,0 +1,11 @@
+//! The dataplane against the kernel itself, each test in a network namespace of its own. Where the kernel has no
+//! WireGuard, a device of TUN with a test double behind its UAPI socket stands for it.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod cleanup;
+mod drift;
+mod kernel_wireguard;
+mod node;
+mod plans;
+mod reconcile;
+mod userspace_double;

@@ -1,0 +1,122 @@
+//! Reads values one by one, and notes those that cannot be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use carrick_topology::Warning;
+use carrick_topology::model::Family;
+use carrick_topology::plan::{ObjectName, WarningReason};
+
+/// Bad elements of one list that get a warning each; the rest share one.
+const MOST_WARNINGS_PER_LIST: usize = 8;
+/// Characters of a bad value that a warning shows.
+const MOST_SHOWN: usize = 100;
+/// Characters of the explanation.
+const MOST_EXPLAINED: usize = 400;
+
+/// Reads the annotations of one object.
+pub(crate) struct Reader<'a> {
+    object: ObjectName,
+    annotations: &'a BTreeMap<String, String>,
+    warnings: BTreeSet<Warning>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(object: ObjectName, annotations: &'a BTreeMap<String, String>) -> Self {
+        Self { object, annotations, warnings: BTreeSet::new() }
+    }
+
+    pub(crate) fn into_warnings(self) -> BTreeSet<Warning> {
+        self.warnings
+    }
+
+    /// The annotation's value without surrounding blanks; an empty one counts as absent.
+    pub(crate) fn text(&self, key: &str) -> Option<&'a str> {
+        self.annotations.get(key).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// The single value of an annotation.
+    pub(crate) fn one<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(key)?;
+        self.read(key, text, parse)
+    }
+
+    /// One value of `field`.
+    pub(crate) fn read<T>(&mut self, field: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.warn(field, shown(text, MOST_SHOWN), &expected);
+                None
+            }
+        }
+    }
+
+    /// The elements of a list that can be read.
+    pub(crate) fn list<T: Ord>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> BTreeSet<T> {
+        let text = self.text(key).unwrap_or_default();
+        let elements = text.split(',').map(str::trim).filter(|element| !element.is_empty());
+        self.read_all(key, elements, parse)
+    }
+
+    /// The values of `field` that can be read.
+    pub(crate) fn read_all<'t, T: Ord>(
+        &mut self,
+        field: &str,
+        values: impl Iterator<Item = &'t str>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> BTreeSet<T> {
+        let mut read = BTreeSet::new();
+        let mut unreadable = 0;
+        let mut last_problem = String::new();
+        for value in values {
+            match parse(value) {
+                Ok(value) => drop(read.insert(value)),
+                Err(expected) => {
+                    unreadable += 1;
+                    if unreadable <= MOST_WARNINGS_PER_LIST {
+                        self.warn(field, shown(value, MOST_SHOWN), &expected);
+                    } else {
+                        last_problem = expected;
+                    }
+                }
+            }
+        }
+        if unreadable > MOST_WARNINGS_PER_LIST {
+            let more = format!("{} more", unreadable - MOST_WARNINGS_PER_LIST);
+            self.warn(field, more, &last_problem);
+        }
+        read
+    }
+
+    /// The elements of a list of addresses, the first in order of each family.
+    pub(crate) fn one_per_family(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<IpAddr, String>,
+    ) -> BTreeSet<IpAddr> {
+        let mut kept: BTreeMap<Family, IpAddr> = BTreeMap::new();
+        for address in self.list(key, parse) {
+            let first = *kept.entry(Family::of(&address)).or_insert(address);
+            if first != address {
+                self.warn(key, address.to_string(), &format!("one address for each family; {first} is used"));
+            }
+        }
+        kept.into_values().collect()
+    }
+
+    pub(crate) fn warn(&mut self, field: &str, value: String, expected: &str) {
+        let reason = WarningReason::Unreadable(shown(expected, MOST_EXPLAINED));
+        self.warnings.insert(Warning::new(self.object.clone(), field, value, reason));
+    }
+}
+
+/// The value, cut to a length that logs and Events can bear, without characters that would break a line.
+fn shown(value: &str, most: usize) -> String {
+    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let mut shown: String = value.chars().take(most).map(printable).collect();
+    if value.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}

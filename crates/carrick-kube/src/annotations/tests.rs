@@ -1,0 +1,270 @@
+use proptest::collection::{btree_map, btree_set};
+use proptest::prelude::*;
+
+use super::*;
+use carrick_topology::model::AgentVersion;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+const LABEL: &str = "topology.kubernetes.io/region";
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn metadata(annotations: &[(&str, &str)]) -> NodeMetadata {
+    let owned = |(key, value): &(&str, &str)| (format!("{PREFIX}{key}"), (*value).to_owned());
+    NodeMetadata {
+        name: "a".parse().unwrap(),
+        created: 7,
+        annotations: annotations.iter().map(owned).collect(),
+        labels: BTreeMap::from([(LABEL.to_owned(), "basel".to_owned())]),
+    }
+}
+
+fn parse(annotations: &[(&str, &str)]) -> ParsedNode {
+    parse_node(&metadata(annotations), LABEL)
+}
+
+fn strings<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
+    values.into_iter().map(|value| value.to_string()).collect()
+}
+
+fn clean(annotations: &[(&str, &str)]) -> Node {
+    let parsed = parse(annotations);
+    assert_eq!(parsed.warnings, BTreeSet::new());
+    parsed.node
+}
+
+/// The one warning that a value gives.
+fn warning(key: &str, value: &str) -> String {
+    let parsed = parse(&[(key, value)]);
+    assert_eq!(parsed.warnings.len(), 1, "{key}={value}: {:?}", parsed.warnings);
+    parsed.warnings.first().unwrap().to_string()
+}
+
+#[test]
+fn a_node_without_annotations_has_its_label_only() {
+    let node = clean(&[]);
+    assert_eq!(node.location, Some("basel".parse().unwrap()));
+    let plain = Node { location: node.location.clone(), ..Node::new("a".parse().unwrap(), 7) };
+    assert_eq!(node, plain);
+}
+
+#[test]
+fn everything_people_set_is_read() {
+    let node = clean(&[
+        ("location", "Basel, Keller"),
+        ("endpoint", "gate.example:51000"),
+        ("internal-addresses", " 10.0.0.7/24 ,, fd00::7/64 , 10.1.0.9"),
+        ("gateway", "preferred"),
+        ("relay", "never"),
+        ("persistent-keepalive", "25s"),
+        ("allowed-location-cidrs", "192.168.7.9/24, 2001:db8:1::/48"),
+    ]);
+    assert_eq!(node.location.unwrap().as_str(), "Basel, Keller");
+    assert_eq!(node.endpoint.unwrap().to_string(), "gate.example:51000");
+    let InternalAddresses::Forced(internal) = node.internal_addresses else { panic!("not forced") };
+    assert_eq!(strings(internal), ["10.0.0.7/24", "10.1.0.9/32", "fd00::7/64"]);
+    assert_eq!((node.gateway, node.relay), (Preference::Preferred, Preference::Never));
+    assert_eq!(node.persistent_keepalive, Some(25));
+    assert_eq!(strings(node.allowed_location_cidrs), ["192.168.7.0/24", "2001:db8:1::/48"]);
+}
+
+#[test]
+fn everything_the_agent_publishes_is_read() {
+    let node = clean(&[
+        ("public-key", KEY),
+        ("pod-cidrs", "10.244.3.0/24,fd10:0:0:3::/64"),
+        ("mesh-addresses", "10.4.0.9,fdca:7272:6963:6b00::9"),
+        ("advertised-endpoints", "198.51.100.7:51820,[2001:db8::7]:51820"),
+        ("advertised-internal-addresses", "10.0.0.7/24"),
+        ("observed-endpoints", "b=203.0.113.9:4500,c.example=[2001:db8::9]:51820"),
+        ("agent", "version=0.1.0,protocol=1,settings=00ff"),
+    ]);
+    assert_eq!(node.public_key.unwrap().to_string(), KEY);
+    assert_eq!(strings(node.pod_cidrs), ["10.244.3.0/24", "fd10:0:0:3::/64"]);
+    assert_eq!(strings(node.mesh_addresses), ["10.4.0.9", "fdca:7272:6963:6b00::9"]);
+    assert_eq!(strings(node.advertised_endpoints), ["198.51.100.7:51820", "[2001:db8::7]:51820"]);
+    assert_eq!(node.observed_endpoints["c.example"].to_string(), "[2001:db8::9]:51820");
+    let agent = node.agent.unwrap();
+    assert_eq!((agent.version.as_str(), agent.protocol, agent.settings.as_str()), ("0.1.0", 1, "00ff"));
+}
+
+#[test]
+fn an_empty_value_is_an_absent_key() {
+    let empty = ["location", "endpoint", "internal-addresses", "gateway", "persistent-keepalive", "agent", "pod-cidrs"]
+        .map(|key| (key, " "));
+    assert_eq!(clean(&empty), clean(&[]));
+}
+
+#[test]
+fn internal_addresses_can_be_taken_away() {
+    let node = clean(&[("internal-addresses", " none "), ("advertised-internal-addresses", "10.0.0.7/24")]);
+    assert_eq!(node.internal_addresses, InternalAddresses::None);
+}
+
+#[test]
+fn one_bad_element_leaves_out_that_element_only() {
+    let parsed = parse(&[("pod-cidrs", "10.244.3.0/24,10.244.3.0/33,fd10::/64")]);
+    assert_eq!(strings(parsed.node.pod_cidrs), ["10.244.3.0/24", "fd10::/64"]);
+    assert_eq!(
+        strings(parsed.warnings),
+        [
+            "node `a`: carrick.dev/pod-cidrs `10.244.3.0/33` cannot be read: write a network such as `192.168.1.0/24` or `2001:db8::/64`"
+        ]
+    );
+}
+
+#[test]
+fn every_bad_value_is_named_with_what_would_be_right() {
+    for (key, value, hint) in [
+        ("location", "a\u{7}b", "printed"),
+        ("endpoint", "host:0", "port"),
+        ("internal-addresses", "10.0.0.0/24", "10.0.0.1/24"),
+        ("internal-addresses", "10.0.0.255/24", "broadcast"),
+        ("internal-addresses", "fe80::1/64", "reach"),
+        ("internal-addresses", "127.0.0.1/8", "reach"),
+        ("internal-addresses", "none,10.0.0.7/24", "length of its subnet"),
+        ("gateway", "yes", "`preferred` or `never`"),
+        ("relay", "Never", "`preferred` or `never`"),
+        ("persistent-keepalive", "-1", "0 to 65535"),
+        ("persistent-keepalive", "65536", "0 to 65535"),
+        ("persistent-keepalive", "1m", "0 to 65535"),
+        ("persistent-keepalive", "s", "0 to 65535"),
+        ("allowed-location-cidrs", "printer", "192.168.1.0/24"),
+        ("public-key", "c2hvcnQ=", "44 characters"),
+        ("mesh-addresses", "10.4.0.9/32", "10.4.0.7"),
+        ("mesh-addresses", "10.4.0.9,10.4.0.10", "10.4.0.9 is used"),
+        ("observed-endpoints", "b", "node=1.2.3.4:51820"),
+        ("observed-endpoints", "B=1.2.3.4:5", "lower-case"),
+        ("agent", "version=1", "protocol=NUMBER"),
+        ("agent", "version=1,protocol=x,settings=y", "protocol=NUMBER"),
+    ] {
+        let warning = warning(key, value);
+        assert!(warning.starts_with(&format!("node `a`: carrick.dev/{key} `")), "{warning}");
+        assert!(warning.contains(hint), "{key}={value}: {warning}");
+    }
+}
+
+#[test]
+fn an_unreadable_location_falls_back_to_the_label() {
+    assert_eq!(parse(&[("location", "a\nb")]).node.location.unwrap().as_str(), "basel");
+}
+
+#[test]
+fn an_unreadable_label_is_named() {
+    let mut metadata = metadata(&[]);
+    metadata.labels.insert(LABEL.to_owned(), "a\tb".to_owned());
+    let parsed = parse_node(&metadata, LABEL);
+    assert_eq!(parsed.node.location, None);
+    assert!(parsed.warnings.first().unwrap().to_string().contains(LABEL));
+}
+
+#[test]
+fn a_flood_of_garbage_makes_few_short_warnings() {
+    let parsed = parse(&[("pod-cidrs", &vec!["x".repeat(500); 300].join(",")), ("endpoint", &"y".repeat(9000))]);
+    assert!(parsed.warnings.len() <= 10, "{}", parsed.warnings.len());
+    assert!(parsed.warnings.iter().all(|warning| warning.to_string().chars().count() < 400));
+    let distinct = (0..300).map(|number| format!("x{number}")).collect::<Vec<_>>().join(",");
+    let parsed = parse(&[("pod-cidrs", &distinct)]);
+    assert_eq!(parsed.warnings.len(), 9);
+    assert!(parsed.warnings.iter().any(|warning| warning.value == "292 more"));
+}
+
+prop_compose! {
+    fn address()(v4 in any::<bool>(), bits in any::<u128>()) -> IpAddr {
+        if v4 {
+            IpAddr::V4(Ipv4Addr::from_bits((bits as u32 & 0x00ff_fffe) | 0x0a00_0000))
+        } else {
+            IpAddr::V6(Ipv6Addr::from_bits(0x2001_0db8 << 96 | bits >> 32))
+        }
+    }
+}
+
+prop_compose! {
+    fn network()(address in address(), length in 8_u8..=32) -> ipnet::IpNet {
+        ipnet::IpNet::new(address, length).unwrap().trunc()
+    }
+}
+
+prop_compose! {
+    fn interface_address()(address in address(), length in 8_u8..=32) -> Option<ipnet::IpNet> {
+        let net = ipnet::IpNet::new(address, length).unwrap();
+        value::interface_address(&net.to_string()).ok()
+    }
+}
+
+prop_compose! {
+    fn published()(
+        key in proptest::option::of(any::<[u8; 32]>()),
+        pod_cidrs in btree_set(network(), 0..4),
+        mesh_address in proptest::option::of(address()),
+        endpoints in btree_set((address(), 1_u16..), 0..4),
+        internal in btree_set(interface_address(), 0..4),
+        observed in btree_map("[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", (address(), any::<u16>()), 0..4),
+        agent in proptest::option::of(("[0-9a-z.+-]{1,12}", any::<u32>(), "[0-9a-f]{16}")),
+    ) -> Published {
+        Published {
+            public_key: key.map(PublicKey::from_bytes),
+            pod_cidrs,
+            mesh_addresses: mesh_address.into_iter().collect(),
+            advertised_endpoints: endpoints.into_iter().map(|(host, port)| Endpoint::at(host, port)).collect(),
+            advertised_internal_addresses: internal.into_iter().flatten().collect(),
+            observed_endpoints: observed
+                .into_iter()
+                .map(|(name, (host, port))| (name.parse().unwrap(), SocketAddr::new(host, port)))
+                .collect(),
+            agent: agent.map(|(version, protocol, settings)| AgentVersion { version, protocol, settings }),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_published_is_read_back(published in published()) {
+        let metadata = NodeMetadata {
+            name: "a".parse().unwrap(),
+            created: 0,
+            annotations: published.annotations(),
+            labels: BTreeMap::new(),
+        };
+        prop_assert!(metadata.annotations.keys().all(|key| key::AGENTS.contains(&key.as_str())));
+        let ParsedNode { node, warnings } = parse_node(&metadata, LABEL);
+        prop_assert_eq!(warnings, BTreeSet::new());
+        let read = Published {
+            public_key: node.public_key,
+            pod_cidrs: node.pod_cidrs,
+            mesh_addresses: node.mesh_addresses,
+            advertised_endpoints: node.advertised_endpoints,
+            advertised_internal_addresses: match node.internal_addresses {
+                InternalAddresses::Advertised(addresses) => addresses,
+                other => panic!("{other:?}"),
+            },
+            observed_endpoints: node.observed_endpoints,
+            agent: node.agent,
+        };
+        prop_assert_eq!(read, published);
+    }
+
+    #[test]
+    fn garbage_hurts_nothing_else(key in 0_usize..14, garbage in "\\PC{0,40}|[0-9a-f:./,=\\[\\]s-]{0,40}") {
+        let whole = [
+            ("location", "home"), ("endpoint", "198.51.100.7"), ("internal-addresses", "10.0.0.7/24"),
+            ("gateway", "never"), ("relay", "never"), ("persistent-keepalive", "25"),
+            ("allowed-location-cidrs", "10.9.0.0/16"), ("public-key", KEY), ("pod-cidrs", "10.244.3.0/24"),
+            ("mesh-addresses", "10.4.0.9"), ("advertised-endpoints", "198.51.100.8"),
+            ("advertised-internal-addresses", "10.0.0.8/24"), ("observed-endpoints", "b=1.2.3.4:5"),
+            ("agent", "version=1,protocol=1,settings=1"),
+        ];
+        let mut broken = whole;
+        broken[key].1 = &garbage;
+        let mut without = whole.to_vec();
+        without.remove(key);
+        let broken = parse(&broken);
+        let without = parse(&without);
+        prop_assert!(without.warnings.is_empty());
+        prop_assert!(broken.warnings.iter().all(|warning| warning.field.ends_with(whole[key].0)));
+        // Where the garbage could not be read at all, the node is as if the key were absent.
+        let unreadable_whole = !broken.warnings.is_empty() && !garbage.contains(',');
+        if unreadable_whole && whole[key].0 != "internal-addresses" {
+            prop_assert_eq!(broken.node, without.node);
+        }
+    }
+}

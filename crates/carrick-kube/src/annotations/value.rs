@@ -1,0 +1,106 @@
+//! The forms that single values take. An error says what would be right.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use carrick_topology::NodeName;
+use carrick_topology::model::{AgentVersion, Family, Preference, host_net};
+use ipnet::IpNet;
+
+/// Bytes beyond which no name, key or endpoint is valid.
+const LONGEST: usize = 300;
+
+/// A name, key or endpoint, whose own type says what is wrong with it.
+pub(crate) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    if text.len() > LONGEST {
+        return Err(format!("this is longer than any valid value ({} bytes)", text.len()));
+    }
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// A network. Bits behind the prefix are cut off: `192.168.1.7/24` is the network `192.168.1.0/24`.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let net = address_with_length(text).ok_or("write a network such as `192.168.1.0/24` or `2001:db8::/64`")?;
+    Ok(net.trunc())
+}
+
+/// An address with the length of its subnet; without a length it is alone in its subnet.
+pub(crate) fn interface_address(text: &str) -> Result<IpNet, String> {
+    let net = address_with_length(text)
+        .ok_or("write an address with the length of its subnet, such as `10.0.0.7/24` or `fd00::7/64`")?;
+    host_address_rule(&net.addr())?;
+    let has_host_part = net.prefix_len() + 1 < net.max_prefix_len();
+    if has_host_part && net.addr() == net.network() {
+        return Err(format!("this is a whole network; write the node's address in it, such as `{}`", example_in(&net)));
+    }
+    if has_host_part && Family::of_net(&net) == Family::V4 && net.addr() == net.broadcast() {
+        return Err("this is the broadcast address of its subnet".to_owned());
+    }
+    Ok(net)
+}
+
+/// An address that a node can have.
+pub(crate) fn host_address(text: &str) -> Result<IpAddr, String> {
+    let address = text.parse().map_err(|_| "write an address such as `10.4.0.7` or `fd00::7`".to_owned())?;
+    host_address_rule(&address)?;
+    Ok(address)
+}
+
+/// `node=address:port`.
+pub(crate) fn observed_endpoint(text: &str) -> Result<(NodeName, SocketAddr), String> {
+    let (node, address) = text.split_once('=').ok_or("write `node=1.2.3.4:51820`")?;
+    let address = address.trim().parse().map_err(|_| "write `node=1.2.3.4:51820` or `node=[2001:db8::1]:51820`")?;
+    Ok((parsed(node.trim())?, address))
+}
+
+/// `preferred` or `never`.
+pub(crate) fn preference(text: &str) -> Result<Preference, String> {
+    match text {
+        "preferred" => Ok(Preference::Preferred),
+        "never" => Ok(Preference::Never),
+        _ => Err("write `preferred` or `never`, or remove the annotation".to_owned()),
+    }
+}
+
+/// `25` or `25s`, up to 65535.
+pub(crate) fn keepalive_seconds(text: &str) -> Result<u16, String> {
+    let seconds = text.strip_suffix('s').map_or(text, str::trim_end);
+    let is_number = seconds.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = is_number.then(|| seconds.parse().ok()).flatten();
+    seconds.ok_or_else(|| "write seconds from 0 to 65535, such as `25` or `25s`".to_owned())
+}
+
+/// `version=…,protocol=…,settings=…`, in any order; words of later versions are skipped.
+pub(crate) fn agent_version(text: &str) -> Result<AgentVersion, String> {
+    let expected = || "write `version=…,protocol=NUMBER,settings=…`".to_owned();
+    let mut agent = (None, None, None);
+    for word in text.split(',') {
+        match word.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+            Some(("version", value)) => agent.0 = Some(value.to_owned()),
+            Some(("protocol", value)) => agent.1 = Some(value.parse().map_err(|_| expected())?),
+            Some(("settings", value)) => agent.2 = Some(value.to_owned()),
+            Some(_) | None => {}
+        }
+    }
+    let (Some(version), Some(protocol), Some(settings)) = agent else { return Err(expected()) };
+    Ok(AgentVersion { version, protocol, settings })
+}
+
+fn address_with_length(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse().ok().map(host_net))
+}
+
+fn host_address_rule(address: &IpAddr) -> Result<(), String> {
+    let link_local_v6 = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    if address.is_unspecified() || address.is_loopback() || address.is_multicast() || link_local_v6 {
+        return Err("no other node can reach this address".to_owned());
+    }
+    Ok(())
+}
+
+fn example_in(net: &IpNet) -> IpNet {
+    let first = net.hosts().next().unwrap_or_else(|| net.addr());
+    let second = if first == net.addr() { net.hosts().nth(1).unwrap_or(first) } else { first };
+    IpNet::new(second, net.prefix_len()).unwrap_or(*net)
+}

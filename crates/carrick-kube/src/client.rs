@@ -1,0 +1,272 @@
+//! The connection to the API server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{Response, StatusCode, Uri};
+use hyper_util::client::legacy::connect::HttpInfo;
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use thiserror::Error;
+use tokio::sync::watch;
+use tower::util::MapResponseLayer;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the server may leave what is sent to it unread.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// No server makes us wait longer than this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+/// An address that was last used so much earlier than the latest one is not in use: watches last half of this.
+const IN_USE: Duration = Duration::from_secs(600);
+
+/// Where to find the API server.
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    /// A kubeconfig file; without one the service account that Kubernetes gives to a pod, then `$KUBECONFIG`.
+    pub kubeconfig: Option<PathBuf>,
+    /// The URL of the API server instead of the one found; certificates and tokens stay those found.
+    pub api_server: Option<String>,
+}
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// Nothing says where the API server is.
+    #[error("no API server is known: this is no pod, and neither --kubeconfig nor $KUBECONFIG is set")]
+    NoConfiguration,
+    /// The service account of the pod cannot be used.
+    #[error("cannot use the pod's service account; is automountServiceAccountToken off? {0}")]
+    ServiceAccount(#[source] kube::config::InClusterError),
+    /// A kubeconfig cannot be used.
+    #[error("cannot use the kubeconfig: {0}")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    /// `--api-server` is no URL.
+    #[error("`{0}` is no URL of an API server; write `https://HOST:PORT`")]
+    Url(String),
+    /// The credentials cannot be used.
+    #[error("cannot make a client of the API server's configuration: {0}")]
+    Client(#[source] kube::Error),
+}
+
+/// A client of the API server, and what is known of the connection.
+#[derive(Clone)]
+pub struct ApiClient {
+    client: Client,
+    pace: Arc<ServerPace>,
+    servers: Arc<Servers>,
+}
+
+impl ApiClient {
+    /// Makes a client; nothing is sent yet.
+    ///
+    /// Tokens are read from their file again each minute, so that a bound token that Kubernetes rotates never expires in use.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn new(options: &ClientOptions) -> Result<Self, ClientError> {
+        let mut config = find_config(options).await?;
+        if let Some(url) = &options.api_server {
+            config.cluster_url = server_url(url)?;
+        }
+        Self::from_config(config)
+    }
+
+    /// Makes a client of a configuration that the caller made.
+    ///
+    /// # Errors
+    /// [`ClientError::Client`].
+    pub fn from_config(mut config: Config) -> Result<Self, ClientError> {
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        config.write_timeout = Some(WRITE_TIMEOUT);
+        // Retries belong to those who ask: they know what is urgent, and say so when the server is away.
+        config.default_retry = false;
+        let agent = HeaderValue::from_static(concat!("carrick/", env!("CARGO_PKG_VERSION")));
+        config.headers.push((USER_AGENT, agent));
+
+        let pace = Arc::new(ServerPace::default());
+        let servers = Arc::new(Servers::new(literal_address(&config.cluster_url)));
+        let observer = (pace.clone(), servers.clone());
+        let layer = MapResponseLayer::new(move |response: Response<_>| {
+            observer.0.heed(response.status(), response.headers(), Instant::now());
+            if let Some(info) = response.extensions().get::<HttpInfo>() {
+                observer.1.observe(info.remote_addr().ip(), Instant::now());
+            }
+            response
+        });
+        let builder = ClientBuilder::try_from(config).map_err(ClientError::Client)?;
+        Ok(Self { client: builder.with_layer(&layer).build(), pace, servers })
+    }
+
+    /// Uses a client that the caller made; it tells nothing of the connection.
+    #[must_use]
+    pub fn from_client(client: Client) -> Self {
+        Self { client, pace: Arc::default(), servers: Arc::new(Servers::new(None)) }
+    }
+
+    /// The client itself.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The agent's own namespace: that of the service account, or of the kubeconfig's context.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
+    /// What the server last asked clients to wait.
+    #[must_use]
+    pub fn pace(&self) -> Arc<ServerPace> {
+        self.pace.clone()
+    }
+
+    /// The addresses at which the API server is reached, for [`carrick_topology::model::LocalFacts::api_servers`]: the address in its
+    /// URL, and those that connections were made to.
+    #[must_use]
+    pub fn server_addresses(&self) -> watch::Receiver<BTreeSet<IpAddr>> {
+        self.servers.in_use.subscribe()
+    }
+}
+
+async fn find_config(options: &ClientOptions) -> Result<Config, ClientError> {
+    let kubeconfig = match &options.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path).map_err(ClientError::Kubeconfig)?,
+        None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
+            return Config::incluster_env().map_err(ClientError::ServiceAccount);
+        }
+        None => Kubeconfig::from_env().map_err(ClientError::Kubeconfig)?.ok_or(ClientError::NoConfiguration)?,
+    };
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(ClientError::Kubeconfig)
+}
+
+fn server_url(text: &str) -> Result<Uri, ClientError> {
+    let invalid = || ClientError::Url(text.to_owned());
+    let url: Uri = text.parse().map_err(|_| invalid())?;
+    let is_http = matches!(url.scheme_str(), Some("https" | "http"));
+    if is_http && url.host().is_some_and(|host| !host.is_empty()) { Ok(url) } else { Err(invalid()) }
+}
+
+fn literal_address(url: &Uri) -> Option<IpAddr> {
+    url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+/// When the server wants to be asked again (`Retry-After`, RFC 9110 §10.2.3), for all requests together.
+#[derive(Debug, Default)]
+pub struct ServerPace {
+    not_before: Mutex<Option<Instant>>,
+}
+
+impl ServerPace {
+    /// What is left to wait.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Duration {
+        let not_before = *lock(&self.not_before);
+        not_before.map(|time| time.saturating_duration_since(now)).unwrap_or_default()
+    }
+
+    fn heed(&self, status: StatusCode, headers: &HeaderMap, now: Instant) {
+        if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            return;
+        }
+        let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        if let Some(seconds) = seconds {
+            let wait = Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER);
+            let mut not_before = lock(&self.not_before);
+            *not_before = (*not_before).max(Some(now + wait));
+        }
+    }
+}
+
+/// The addresses at which the server is reached.
+#[derive(Debug)]
+struct Servers {
+    literal: Option<IpAddr>,
+    last_used: Mutex<BTreeMap<IpAddr, Instant>>,
+    in_use: watch::Sender<BTreeSet<IpAddr>>,
+}
+
+impl Servers {
+    fn new(literal: Option<IpAddr>) -> Self {
+        let in_use = watch::Sender::new(literal.into_iter().collect());
+        Self { literal, last_used: Mutex::default(), in_use }
+    }
+
+    fn observe(&self, address: IpAddr, now: Instant) {
+        let mut last_used = lock(&self.last_used);
+        last_used.insert(address, now);
+        last_used.retain(|_, used| now.saturating_duration_since(*used) <= IN_USE);
+        let addresses: BTreeSet<_> = last_used.keys().copied().chain(self.literal).collect();
+        drop(last_used);
+        self.in_use.send_if_modified(|before| {
+            let differs = *before != addresses;
+            *before = addresses;
+            differs
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_wish_to_wait_is_heeded_within_reason() {
+        let pace = ServerPace::default();
+        let now = Instant::now();
+        let headers = |value: &str| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(value).unwrap())]);
+        pace.heed(StatusCode::OK, &headers("9"), now);
+        pace.heed(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), now);
+        pace.heed(StatusCode::TOO_MANY_REQUESTS, &headers("Fri, 31 Dec 1999 23:59:59 GMT"), now);
+        assert_eq!(pace.remaining(now), Duration::ZERO);
+        pace.heed(StatusCode::TOO_MANY_REQUESTS, &headers("9"), now);
+        pace.heed(StatusCode::SERVICE_UNAVAILABLE, &headers("3"), now);
+        assert_eq!(pace.remaining(now + Duration::from_secs(4)), Duration::from_secs(5));
+        pace.heed(StatusCode::SERVICE_UNAVAILABLE, &headers("86400"), now);
+        assert_eq!(pace.remaining(now), LONGEST_RETRY_AFTER);
+    }
+
+    #[test]
+    fn addresses_in_use_are_those_of_late() {
+        let servers = Servers::new(Some("10.96.0.1".parse().unwrap()));
+        let mut in_use = servers.in_use.subscribe();
+        let start = Instant::now();
+        let texts = |set: &BTreeSet<IpAddr>| set.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(&in_use.borrow()), ["10.96.0.1"]);
+        servers.observe("192.0.2.1".parse().unwrap(), start);
+        assert_eq!(texts(&in_use.borrow_and_update()), ["10.96.0.1", "192.0.2.1"]);
+        servers.observe("192.0.2.1".parse().unwrap(), start + IN_USE / 2);
+        assert!(!in_use.has_changed().unwrap());
+        servers.observe("192.0.2.2".parse().unwrap(), start + IN_USE * 2);
+        assert_eq!(texts(&in_use.borrow()), ["10.96.0.1", "192.0.2.2"]);
+    }
+
+    #[test]
+    fn an_api_server_is_a_url() {
+        assert_eq!(
+            literal_address(&server_url("https://[2001:db8::1]:6443").unwrap()).unwrap().to_string(),
+            "2001:db8::1"
+        );
+        assert_eq!(literal_address(&server_url("https://api.example").unwrap()), None);
+        for bad in ["", "10.0.0.1", "10.0.0.1:6443", "ftp://x", "https://"] {
+            assert!(server_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kubeconfig_that_is_not_there_is_named() {
+        let options = ClientOptions { kubeconfig: Some("/nonexistent/config".into()), api_server: None };
+        let error = ApiClient::new(&options).await.err().unwrap();
+        assert!(error.to_string().contains("/nonexistent/config"), "{error}");
+    }
+}

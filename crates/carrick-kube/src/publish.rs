@@ -1,0 +1,59 @@
+//! What the agent writes to the API: its own annotations, the status of peers that it serves, Events.
+//!
+//! Nothing is written that the API shows already: in a steady cluster the agent writes nothing at all.
+
+mod annotations;
+mod event;
+mod event_limiter;
+mod peer_status;
+
+use std::time::Duration;
+
+use kube::core::Status;
+use thiserror::Error;
+use tokio::time::timeout;
+
+pub use annotations::{needs_publishing, publish_annotations};
+pub use event::{is_reporter, publish_event};
+pub use event_limiter::EventLimiter;
+pub use peer_status::{PeerReport, publish_peer_status};
+
+/// The field manager under which the agent applies, see
+/// <https://kubernetes.io/docs/reference/using-api/server-side-apply/>.
+pub const FIELD_MANAGER: &str = "carrick";
+
+/// The answer to a write must come within this time.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why something was not written. Every kind may be tried again, after a pause.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// The object is gone, or another one has its name: what to write must be decided anew.
+    #[error("the {0} was deleted or made anew in the meantime")]
+    Replaced(&'static str),
+    /// The server refused, or could not be reached.
+    #[error(transparent)]
+    Client(#[from] kube::Error),
+    /// The server did not answer.
+    #[error("no answer within {} s", .0.as_secs())]
+    NoAnswer(Duration),
+}
+
+/// The answer, within the limit. `object` is written of.
+async fn answer<T>(object: &'static str, request: impl Future<Output = kube::Result<T>>) -> Result<T, PublishError> {
+    match timeout(ANSWER_LIMIT, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) if says_replaced(&status) => Err(PublishError::Replaced(object)),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(PublishError::NoAnswer(ANSWER_LIMIT)),
+    }
+}
+
+/// Writes name the UID that they are meant for. On another object of that name the server finds it invalid, on none a conflict.
+fn says_replaced(status: &Status) -> bool {
+    match status.code {
+        404 | 409 => true,
+        422 => status.message.contains("metadata.uid"),
+        _ => false,
+    }
+}

@@ -1,0 +1,145 @@
+//! Warnings as Kubernetes Events (`events.k8s.io/v1`).
+
+use carrick_topology::hash::{rendezvous, stable_hash};
+use carrick_topology::plan::{ObjectName, WarningReason};
+use carrick_topology::{Cluster, NodeName, Warning};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Api, PostParams};
+
+use super::{FIELD_MANAGER, PublishError, answer};
+use crate::client::ApiClient;
+use crate::own_node::OwnNode;
+
+/// Where Events about objects without a namespace live.
+const NAMESPACE: &str = "default";
+/// The longest note that the API server takes, in bytes (`events.k8s.io/v1`, field `note`).
+const LONGEST_NOTE: usize = 1024;
+
+/// Whether this node is the one that tells of a warning; every node sees it, and one Event is enough.
+///
+/// A node tells of itself and of what is so on this node alone; of a peer or a location one node tells, picked by its name.
+#[must_use]
+pub fn is_reporter(cluster: &Cluster, me: &NodeName, warning: &Warning) -> bool {
+    if matches!(warning.reason, WarningReason::OverlapsOwnSubnet(_)) {
+        return true;
+    }
+    let picked = |key: &str| {
+        let meshed = cluster.nodes.values().filter(|node| node.public_key.is_some());
+        rendezvous(key, meshed.map(|node| &node.name), |name| name.as_str()) == Some(me)
+    };
+    match &warning.object {
+        ObjectName::Node(name) => name == me,
+        ObjectName::Peer(name) => picked(name.as_str()),
+        ObjectName::Location(name) => picked(name),
+    }
+}
+
+/// Writes a warning as an Event. One that exists already, because an earlier run of the agent wrote it, is left as it is.
+///
+/// # Errors
+/// See [`PublishError`].
+pub async fn publish_event(
+    api: &ApiClient,
+    own: &OwnNode,
+    warning: &Warning,
+    now: Timestamp,
+) -> Result<(), PublishError> {
+    let events: Api<Event> = Api::namespaced(api.client(), NAMESPACE);
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match answer("Event", events.create(&parameters, &event(own, warning, now))).await {
+        Ok(_) | Err(PublishError::Replaced(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn event(own: &OwnNode, warning: &Warning, now: Timestamp) -> Event {
+    let me = own.metadata.name.as_str();
+    let reporter = own_node_reference(own);
+    let (regarding, related) = match &warning.object {
+        ObjectName::Node(name) if name.as_str() == me => (reporter, None),
+        ObjectName::Node(name) => (reference("v1", "Node", name.as_str()), Some(reporter)),
+        ObjectName::Peer(name) => (reference("carrick.dev/v1alpha1", "Peer", name.as_str()), Some(reporter)),
+        ObjectName::Location(_) => (reporter, None),
+    };
+    let identity = stable_hash(&[me, &warning.to_string()]);
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("carrick.{me}.{identity:016x}")),
+            namespace: Some(NAMESPACE.to_owned()),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now)),
+        type_: Some("Warning".to_owned()),
+        reason: Some(warning.reason.kind().to_owned()),
+        action: Some("LeaveOut".to_owned()),
+        note: Some(cut(warning.to_string(), LONGEST_NOTE)),
+        regarding: Some(regarding),
+        related,
+        reporting_controller: Some("carrick.dev/agent".to_owned()),
+        reporting_instance: Some(cut(me.to_owned(), 128)),
+        ..Event::default()
+    }
+}
+
+fn own_node_reference(own: &OwnNode) -> ObjectReference {
+    ObjectReference { uid: Some(own.uid.clone()), ..reference("v1", "Node", own.metadata.name.as_str()) }
+}
+
+fn reference(api_version: &str, kind: &str, name: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(api_version.to_owned()),
+        kind: Some(kind.to_owned()),
+        name: Some(name.to_owned()),
+        ..ObjectReference::default()
+    }
+}
+
+/// At most so many bytes.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carrick_topology::{Node, PublicKey};
+
+    fn cluster(names: &[&str]) -> Cluster {
+        let mut cluster = Cluster::default();
+        for name in names {
+            let public_key = Some(PublicKey::from_bytes([7; 32]));
+            cluster.insert_node(Node { public_key, ..Node::new(name.parse().unwrap(), 0) });
+        }
+        cluster
+    }
+
+    fn reporters(cluster: &Cluster, object: ObjectName, reason: &WarningReason) -> usize {
+        let warning = Warning::new(object, "f", "v", reason.clone());
+        cluster.nodes.keys().filter(|me| is_reporter(cluster, me, &warning)).count()
+    }
+
+    #[test]
+    fn one_node_tells() {
+        let cluster = cluster(&["a", "b", "c", "d"]);
+        let objects = ["a", "b", "c", "d"].map(|name| ObjectName::Node(name.parse().unwrap()));
+        let peers = ["p", "q", "r"].map(|name| ObjectName::Peer(name.parse().unwrap()));
+        let locations = ["x", "y"].map(|name| ObjectName::Location(name.to_owned()));
+        for object in objects.into_iter().chain(peers).chain(locations) {
+            assert_eq!(reporters(&cluster, object.clone(), &WarningReason::NoGateway), 1, "{object}");
+        }
+        let object = ObjectName::Node("a".parse().unwrap());
+        assert_eq!(reporters(&cluster, object, &WarningReason::OverlapsOwnSubnet("10.0.0.0/24".into())), 4);
+    }
+
+    #[test]
+    fn a_note_is_cut_at_a_character() {
+        assert_eq!(cut("aé".into(), 2), "a");
+        assert_eq!(cut("aé".into(), 3), "aé");
+    }
+}

@@ -1,0 +1,132 @@
+//! Which warnings become Events, and when.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use carrick_topology::Warning;
+
+/// Events that may be sent at once.
+const BURST: u32 = 10;
+/// One more for each of these.
+const REFILL: Duration = Duration::from_secs(60);
+/// A warning that comes back earlier than this after it went is the same one.
+const FORGET: Duration = Duration::from_secs(600);
+
+/// Tells each warning once while it lasts, and not too many at a time. The clock is passed in.
+#[derive(Debug)]
+pub struct EventLimiter {
+    /// What was told, and when it was last seen.
+    told: BTreeMap<Warning, Instant>,
+    tokens: u32,
+    refilled: Instant,
+}
+
+impl EventLimiter {
+    /// Nothing was told yet.
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
+        Self { told: BTreeMap::new(), tokens: BURST, refilled: now }
+    }
+
+    /// Of the warnings in force, those to tell now.
+    pub fn admit(&mut self, current: &BTreeSet<Warning>, now: Instant) -> Vec<Warning> {
+        self.refill(now);
+        for warning in current {
+            if let Some(seen) = self.told.get_mut(warning) {
+                *seen = now;
+            }
+        }
+        self.told.retain(|_, seen| now.saturating_duration_since(*seen) < FORGET);
+        let new: Vec<Warning> = current
+            .iter()
+            .filter(|warning| !self.told.contains_key(*warning))
+            .take(self.tokens as usize)
+            .cloned()
+            .collect();
+        self.tokens -= u32::try_from(new.len()).unwrap_or(self.tokens);
+        self.told.extend(new.iter().map(|warning| (warning.clone(), now)));
+        new
+    }
+
+    /// A warning that was admitted could not be told: it will be admitted again.
+    pub fn take_back(&mut self, warning: &Warning) {
+        self.told.remove(warning);
+    }
+
+    /// When to ask again though nothing changed: `None` if all of `current` was told.
+    #[must_use]
+    pub fn next_deadline(&self, current: &BTreeSet<Warning>) -> Option<Instant> {
+        let waits = current.iter().any(|warning| !self.told.contains_key(warning));
+        waits.then(|| self.refilled + REFILL)
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let periods = now.saturating_duration_since(self.refilled).as_secs() / REFILL.as_secs();
+        let periods = u32::try_from(periods).unwrap_or(u32::MAX);
+        self.tokens = self.tokens.saturating_add(periods).min(BURST);
+        self.refilled += REFILL.saturating_mul(periods);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use carrick_topology::plan::{ObjectName, WarningReason};
+
+    fn warnings(count: usize) -> BTreeSet<Warning> {
+        let object = ObjectName::Node("a".parse().unwrap());
+        (0..count).map(|value| Warning::new(object.clone(), "f", value, WarningReason::NoGateway)).collect()
+    }
+
+    #[test]
+    fn a_warning_is_told_once_while_it_lasts() {
+        let start = Instant::now();
+        let mut limiter = EventLimiter::new(start);
+        assert_eq!(limiter.admit(&warnings(2), start).len(), 2);
+        for hour in 1..100 {
+            assert_eq!(limiter.admit(&warnings(2), start + REFILL * 9 * hour).len(), 0);
+        }
+        assert_eq!(limiter.next_deadline(&warnings(2)), None);
+    }
+
+    #[test]
+    fn a_warning_that_flaps_is_not_told_again_at_once() {
+        let start = Instant::now();
+        let mut limiter = EventLimiter::new(start);
+        limiter.admit(&warnings(1), start);
+        limiter.admit(&warnings(0), start + REFILL);
+        assert_eq!(limiter.admit(&warnings(1), start + REFILL * 2).len(), 0);
+        limiter.admit(&warnings(0), start + REFILL * 2 + FORGET);
+        assert_eq!(limiter.admit(&warnings(1), start + REFILL * 3 + FORGET).len(), 1);
+    }
+
+    #[test]
+    fn a_flood_is_told_little_by_little() {
+        let start = Instant::now();
+        let mut limiter = EventLimiter::new(start);
+        let flood = warnings(13);
+        assert_eq!(limiter.admit(&flood, start).len(), 10);
+        assert_eq!(limiter.admit(&flood, start + REFILL / 2).len(), 0);
+        let deadline = limiter.next_deadline(&flood).unwrap();
+        assert_eq!(deadline, start + REFILL);
+        assert_eq!(limiter.admit(&flood, deadline).len(), 1);
+        assert_eq!(limiter.admit(&flood, start + REFILL * 3).len(), 2);
+        assert_eq!(limiter.next_deadline(&flood), None);
+    }
+
+    #[test]
+    fn what_could_not_be_told_is_told_later() {
+        let start = Instant::now();
+        let mut limiter = EventLimiter::new(start);
+        let [warning] = limiter.admit(&warnings(1), start).try_into().unwrap();
+        limiter.take_back(&warning);
+        assert_eq!(limiter.admit(&warnings(1), start).len(), 1);
+    }
+
+    #[test]
+    fn rest_gives_no_more_than_a_burst() {
+        let start = Instant::now();
+        let mut limiter = EventLimiter::new(start);
+        assert_eq!(limiter.admit(&warnings(99), start + REFILL * 1000).len(), 10);
+    }
+}

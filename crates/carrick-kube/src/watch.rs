@@ -1,0 +1,299 @@
+//! What the cluster consists of, as a stream of changes.
+//!
+//! Three resources are followed: all Nodes as metadata only, the own Node in full, and the Peers. Each object is reduced to a fingerprint,
+//! so that what others write into it (a kubelet's heartbeat) is no event, and one changed Node is parsed alone.
+//!
+//! The API server can be away, slow, wrong or another one: nothing of that removes a node. Only a Node's deletion does, be it seen as such
+//! or missing from a later list, and such a list counts only if it names the own Node and comes from the same cluster.
+
+mod event;
+mod follow;
+mod identity;
+mod mirror;
+mod object;
+mod status;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use carrick_topology::{Cluster, NodeName};
+use kube::Api;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::backoff::Backoff;
+use crate::client::ApiClient;
+pub use event::{ApiState, Change, ClusterEvent, ClusterUid};
+pub use follow::Limits;
+use follow::{FollowError, Signal, follow};
+pub use status::{ApiSnapshot, ApiStatus};
+use view::View;
+
+/// Signals that may wait to be taken, of each resource.
+const QUEUE: usize = 16;
+
+/// What to watch for.
+#[derive(Clone, Debug)]
+pub struct WatchConfig {
+    /// The own node.
+    pub me: NodeName,
+    /// The label that names a node's location where no annotation does.
+    pub topology_label: String,
+    /// The cluster that this node belongs to, from the disk; `None` takes the first that answers.
+    pub cluster: Option<ClusterUid>,
+    /// Limits on what the server may take.
+    pub limits: Limits,
+}
+
+/// Watches until the receiver of `events` is gone.
+///
+/// `known` is what the consumer knows already, from the disk or [`Cluster::default`]: only what differs from it becomes a
+/// [`ClusterEvent::Changed`]. A consumer that applies each [`Change`] to its copy has what the API has.
+pub async fn watch(
+    api: ApiClient,
+    config: WatchConfig,
+    known: &Cluster,
+    status: Arc<ApiStatus>,
+    events: mpsc::Sender<ClusterEvent>,
+) {
+    let view = View::new(config.me.clone(), config.topology_label.clone(), known);
+    let cluster = config.cluster.clone();
+    let mut watch = Watch {
+        api,
+        config,
+        view,
+        status,
+        events,
+        cluster,
+        is_verified: false,
+        failing: BTreeSet::new(),
+        peers: PeersState::Unknown,
+    };
+    while matches!(watch.session().await, Err(Ended::ForeignCluster)) {
+        sleep(watch.config.limits.most_delay).await;
+    }
+}
+
+struct Watch {
+    api: ApiClient,
+    config: WatchConfig,
+    view: View,
+    status: Arc<ApiStatus>,
+    events: mpsc::Sender<ClusterEvent>,
+    /// The cluster that this node belongs to, once it is known.
+    cluster: Option<ClusterUid>,
+    /// Whether the server that answers now is known to be of that cluster.
+    is_verified: bool,
+    failing: BTreeSet<Source>,
+    peers: PeersState,
+}
+
+/// A resource that is followed and cannot be done without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Nodes,
+    OwnNode,
+}
+
+/// Whether the cluster has peers to offer; said once in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PeersState {
+    Unknown,
+    Followed,
+    Refused(u16),
+}
+
+/// Why a session ends.
+enum Ended {
+    NobodyListens,
+    ForeignCluster,
+}
+
+impl<T> From<mpsc::error::SendError<T>> for Ended {
+    fn from(_: mpsc::error::SendError<T>) -> Self {
+        Self::NobodyListens
+    }
+}
+
+impl Watch {
+    /// Lists and follows everything from the start.
+    async fn session(&mut self) -> Result<(), Ended> {
+        self.is_verified = false;
+        let (client, limits) = (self.api.client(), self.config.limits.clone());
+        let own = Some(format!("metadata.name={}", self.config.me));
+        let (to_nodes, mut nodes) = mpsc::channel(QUEUE);
+        let (to_own, mut own_node) = mpsc::channel(QUEUE);
+        let (to_peers, mut peers) = mpsc::channel(QUEUE);
+        let pace = || self.api.pace();
+        let followers = futures::future::join3(
+            follow(Api::all(client.clone()), None, limits.clone(), pace(), to_nodes),
+            follow(Api::all(client.clone()), own, limits.clone(), pace(), to_own),
+            follow(Api::all(client), None, limits, pace(), to_peers),
+        );
+        let take = async {
+            loop {
+                tokio::select! {
+                    Some(signal) = nodes.recv() => {
+                        self.check(Some(Source::Nodes), &signal).await?;
+                        let changes = self.view.take_node(signal);
+                        self.tell(changes).await?;
+                    }
+                    Some(signal) = own_node.recv() => {
+                        self.check(Some(Source::OwnNode), &signal).await?;
+                        if let Some(event) = self.view.take_own(signal) {
+                            self.events.send(event).await?;
+                        }
+                    }
+                    Some(signal) = peers.recv() => {
+                        self.note_peers(&signal);
+                        self.check(None, &signal).await?;
+                        let changes = self.view.take_peer(signal);
+                        self.tell(changes).await?;
+                    }
+                    () = self.events.closed() => return Err(Ended::NobodyListens),
+                }
+                self.tell_if_synced().await?;
+            }
+        };
+        tokio::select! {
+            _ = followers => Ok(()),
+            ended = take => ended,
+        }
+    }
+
+    /// Notes what a signal says of the server, and before anything of its content counts, makes sure that it is of this cluster.
+    async fn check<K>(&mut self, source: Option<Source>, signal: &Signal<K>) -> Result<(), Ended> {
+        match signal {
+            Signal::Failed(error) => {
+                self.is_verified &= error.code().is_some();
+                if let Some(source) = source {
+                    self.lose(source, error).await?;
+                }
+                return Ok(());
+            }
+            Signal::ListBegins | Signal::Listed(_) => {}
+            Signal::ListEnds | Signal::Connected | Signal::Alive | Signal::Applied(_) | Signal::Deleted(_) => {
+                if !self.is_verified {
+                    self.verify().await?;
+                }
+                if let Some(source) = source {
+                    self.failing.remove(&source);
+                }
+            }
+        }
+        self.status.heard(Instant::now());
+        Ok(())
+    }
+
+    async fn lose(&mut self, source: Source, error: &FollowError) -> Result<(), Ended> {
+        if self.failing.is_empty() {
+            if error.is_refusal() || error.code() == Some(401) {
+                tracing::warn!(event = "api_refused", ?source, %error);
+            } else {
+                tracing::info!(event = "api_lost", ?source, %error);
+            }
+            self.set_state(ApiState::Lost { since: Instant::now(), error: error.to_string() }).await?;
+        } else {
+            tracing::debug!(event = "api_still_lost", ?source, %error);
+        }
+        self.failing.insert(source);
+        Ok(())
+    }
+
+    /// Waits until the server says which cluster it is of.
+    async fn verify(&mut self) -> Result<(), Ended> {
+        let limits = &self.config.limits;
+        let mut backoff = Backoff::new(limits.least_delay, limits.most_delay);
+        let found = loop {
+            let error = match identity::cluster_uid(&self.api, &self.config.limits).await {
+                Ok(found) => break found,
+                Err(error) => error,
+            };
+            let state = ApiState::Lost { since: Instant::now(), error: error.to_string() };
+            let is_lost = matches!(self.status.snapshot().state, ApiState::Lost { .. });
+            if !is_lost && self.status.set(&state) {
+                if error.is_refusal() {
+                    tracing::warn!(event = "cluster_identity_refused", %error);
+                }
+                self.events.send(ClusterEvent::Api(state)).await?;
+            }
+            let delay = backoff.delay_after_failure(Instant::now(), rand::random());
+            let delay = delay.max(self.api.pace().remaining(Instant::now()));
+            tokio::select! {
+                () = sleep(delay) => {}
+                () = self.events.closed() => return Err(Ended::NobodyListens),
+            }
+        };
+        let expected = self.cluster.get_or_insert_with(|| found.clone()).clone();
+        if expected != found {
+            tracing::error!(
+                event = "foreign_cluster", %expected, %found,
+                "the API server belongs to another cluster; nothing that it says counts. \
+                 If this node was moved on purpose, empty its state directory"
+            );
+            self.set_state(ApiState::ForeignCluster { expected, found }).await?;
+            return Err(Ended::ForeignCluster);
+        }
+        self.is_verified = true;
+        Ok(())
+    }
+
+    /// Without the resource the mesh has no peers; what was known of them stays.
+    fn note_peers<K>(&mut self, signal: &Signal<K>) {
+        let now = match signal {
+            Signal::ListEnds | Signal::Connected => PeersState::Followed,
+            Signal::Failed(error) => match error.code() {
+                Some(code) => {
+                    self.view.go_on_without_peers();
+                    PeersState::Refused(code)
+                }
+                None => return,
+            },
+            Signal::ListBegins | Signal::Listed(_) | Signal::Alive | Signal::Applied(_) | Signal::Deleted(_) => return,
+        };
+        if now != self.peers {
+            match now {
+                PeersState::Refused(404) => {
+                    tracing::info!(
+                        event = "peers_absent",
+                        "the CRD peers.carrick.dev is not installed: there are no peers"
+                    );
+                }
+                PeersState::Refused(code) => tracing::warn!(event = "peers_refused", code, "Peers cannot be read"),
+                PeersState::Followed | PeersState::Unknown => tracing::debug!(event = "peers_followed"),
+            }
+        }
+        self.peers = now;
+    }
+
+    async fn tell(&mut self, changes: Vec<Change>) -> Result<(), Ended> {
+        if !changes.is_empty() {
+            self.events.send(ClusterEvent::Changed(changes)).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_if_synced(&mut self) -> Result<(), Ended> {
+        let Some(cluster) = self.cluster.clone().filter(|_| self.is_verified && self.failing.is_empty()) else {
+            return Ok(());
+        };
+        let state = if self.view.is_synced() { ApiState::Synced } else { ApiState::Syncing };
+        if let Some(event) = self.view.synced(&cluster) {
+            tracing::info!(event = "cluster_synced", %cluster);
+            self.events.send(event).await?;
+        }
+        self.set_state(state).await
+    }
+
+    async fn set_state(&mut self, state: ApiState) -> Result<(), Ended> {
+        if self.status.set(&state) {
+            self.events.send(ClusterEvent::Api(state)).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! What the watch tells its consumer.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Instant;
+
+use carrick_topology::plan::ObjectName;
+use carrick_topology::{Cluster, Node, NodeName, Peer, PeerName, Warning};
+use serde::{Deserialize, Serialize};
+
+use crate::own_node::OwnNode;
+
+/// By which a cluster is known: the UID of its namespace `kube-system`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClusterUid(pub String);
+
+impl fmt::Display for ClusterUid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Something about the cluster became known.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClusterEvent {
+    /// These nodes and peers changed, never none. After a list they come in one event.
+    Changed(Vec<Change>),
+    /// Sent once: everything that the API has is known, all changes up to now were sent before this.
+    Synced(ClusterUid),
+    /// The own Node as it is; sent at first, and when something of it changed that the agent needs.
+    OwnNode(Box<OwnNode>),
+    /// There is no Node of this name, or it was deleted. What is known of the cluster stays as it is.
+    OwnNodeMissing,
+    /// The API server came or went.
+    Api(ApiState),
+}
+
+/// One node or peer that differs from before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A node.
+    Node {
+        /// Its name.
+        name: NodeName,
+        /// What it is; `None` once it was deleted.
+        node: Option<Box<Node>>,
+        /// All that could not be read of it.
+        warnings: BTreeSet<Warning>,
+    },
+    /// A peer.
+    Peer {
+        /// Its name.
+        name: PeerName,
+        /// What it is; `None` once it was deleted, and while the object cannot be used.
+        peer: Option<Box<Peer>>,
+        /// All that could not be read of it.
+        warnings: BTreeSet<Warning>,
+    },
+}
+
+impl Change {
+    /// Makes the change in what is known of the cluster, warnings included.
+    pub fn apply(self, cluster: &mut Cluster) {
+        let (object, warnings) = match self {
+            Self::Node { name, node, warnings } => {
+                let object = ObjectName::Node(name.clone());
+                match node {
+                    Some(node) => drop(cluster.nodes.insert(name, *node)),
+                    None => drop(cluster.nodes.remove(&name)),
+                }
+                (object, warnings)
+            }
+            Self::Peer { name, peer, warnings } => {
+                let object = ObjectName::Peer(name.clone());
+                match peer {
+                    Some(peer) => drop(cluster.peers.insert(name, *peer)),
+                    None => drop(cluster.peers.remove(&name)),
+                }
+                (object, warnings)
+            }
+        };
+        cluster.warnings.retain(|warning| warning.object != object);
+        cluster.warnings.extend(warnings);
+    }
+}
+
+/// How it stands with the API server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiState {
+    /// It has not answered yet, or the first lists are under way.
+    Syncing,
+    /// Everything that it has is known, and changes arrive.
+    Synced,
+    /// It does not answer, or refuses; what is known stays in force.
+    Lost {
+        /// Since when.
+        since: Instant,
+        /// The first failure.
+        error: String,
+    },
+    /// It is the API server of another cluster; nothing that it says counts.
+    ForeignCluster {
+        /// The cluster that this node belongs to.
+        expected: ClusterUid,
+        /// The cluster that answered.
+        found: ClusterUid,
+    },
+}

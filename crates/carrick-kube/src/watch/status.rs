@@ -1,0 +1,51 @@
+//! How it stands with the API server, for those who ask: readiness and metrics.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use super::event::ApiState;
+
+/// Shared between the watch, which writes it, and everybody else.
+#[derive(Debug)]
+pub struct ApiStatus(Mutex<ApiSnapshot>);
+
+/// How it stands at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiSnapshot {
+    /// The state.
+    pub state: ApiState,
+    /// When the API server last sent anything: a change, a heartbeat of others, a bookmark.
+    pub last_heard: Option<Instant>,
+}
+
+impl Default for ApiStatus {
+    fn default() -> Self {
+        Self(Mutex::new(ApiSnapshot { state: ApiState::Syncing, last_heard: None }))
+    }
+}
+
+impl ApiStatus {
+    /// How it stands now.
+    #[must_use]
+    pub fn snapshot(&self) -> ApiSnapshot {
+        self.lock().clone()
+    }
+
+    pub(super) fn heard(&self, now: Instant) {
+        self.lock().last_heard = Some(now);
+    }
+
+    /// Whether this is another state than before.
+    pub(super) fn set(&self, state: &ApiState) -> bool {
+        let mut snapshot = self.lock();
+        let differs = snapshot.state != *state;
+        if differs {
+            snapshot.state = state.clone();
+        }
+        differs
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, ApiSnapshot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,164 @@
+use super::view::View;
+use super::*;
+use crate::watch::object::{NodeObject, OwnNodeObject, PeerObject};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn object<K: DeserializeOwned>(name: &str, annotations: &Value, spec: &Value) -> K {
+    let metadata = json!({"name": name, "uid": name, "resourceVersion": "1", "annotations": annotations});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+}
+
+fn node(name: &str, gateway: &str) -> NodeObject {
+    object(
+        name,
+        &json!({"carrick.dev/gateway": gateway, "kubelet/heartbeat": rand::random::<u64>().to_string()}),
+        &json!({}),
+    )
+}
+
+fn peer(name: &str, allowed: &str) -> PeerObject {
+    object(name, &json!({}), &json!({"publicKey": KEY, "allowedIPs": [allowed]}))
+}
+
+fn view(known: &Cluster) -> View {
+    View::new("a".parse().unwrap(), "region".into(), known)
+}
+
+/// The names of what changed, with `-` before those that are gone.
+fn names(changes: &[Change]) -> Vec<String> {
+    let signed = |name: String, is_there: bool| if is_there { name } else { format!("-{name}") };
+    changes
+        .iter()
+        .map(|change| match change {
+            Change::Node { name, node, .. } => signed(name.to_string(), node.is_some()),
+            Change::Peer { name, peer, .. } => signed(name.to_string(), peer.is_some()),
+        })
+        .collect()
+}
+
+fn list_nodes(view: &mut View, nodes: &[(&str, &str)]) -> Vec<Change> {
+    let mut changes = view.take_node(Signal::ListBegins);
+    for (name, gateway) in nodes {
+        changes.extend(view.take_node(Signal::Listed(node(name, gateway))));
+    }
+    assert_eq!(names(&changes), [""; 0], "nothing counts before the list is complete");
+    view.take_node(Signal::ListEnds)
+}
+
+#[test]
+fn heartbeats_are_no_change_and_one_change_is_one() {
+    let mut view = view(&Cluster::default());
+    assert_eq!(names(&list_nodes(&mut view, &[("a", "never"), ("b", "never")])), ["a", "b"]);
+    assert_eq!(names(&list_nodes(&mut view, &[("a", "never"), ("b", "never")])), [""; 0]);
+    assert_eq!(names(&view.take_node(Signal::Applied(node("b", "never")))), [""; 0]);
+    assert_eq!(names(&view.take_node(Signal::Applied(node("b", "preferred")))), ["b"]);
+    assert_eq!(names(&view.take_node(Signal::Deleted(node("b", "preferred")))), ["-b"]);
+    assert_eq!(names(&view.take_node(Signal::Deleted(node("b", "preferred")))), [""; 0]);
+}
+
+#[test]
+fn a_list_without_the_own_node_removes_nothing() {
+    let mut view = view(&Cluster::default());
+    list_nodes(&mut view, &[("a", "never"), ("b", "never")]);
+    assert_eq!(names(&list_nodes(&mut view, &[])), [""; 0]);
+    assert_eq!(names(&list_nodes(&mut view, &[("c", "never")])), ["c"]);
+    assert_eq!(names(&list_nodes(&mut view, &[("a", "never"), ("c", "never")])), ["-b"]);
+}
+
+#[test]
+fn the_own_nodes_deletion_leaves_the_cluster_as_it_is() {
+    let mut view = view(&Cluster::default());
+    list_nodes(&mut view, &[("a", "never"), ("b", "never")]);
+    assert_eq!(names(&view.take_node(Signal::Deleted(node("a", "never")))), [""; 0]);
+}
+
+#[test]
+fn what_the_disk_knows_is_compared() {
+    let mut cluster = Cluster::default();
+    let mut first = view(&cluster);
+    for change in list_nodes(&mut first, &[("a", "never"), ("b", "garbage"), ("c", "never")]) {
+        change.apply(&mut cluster);
+    }
+    assert_eq!((cluster.nodes.len(), cluster.warnings.len()), (3, 1));
+    first.take_peer(Signal::ListBegins);
+    first.take_peer(Signal::Listed(peer("laptop", "10.9.0.0/16")));
+    for change in first.take_peer(Signal::ListEnds) {
+        change.apply(&mut cluster);
+    }
+
+    let mut second = view(&cluster);
+    let changes = list_nodes(&mut second, &[("a", "preferred"), ("b", "garbage")]);
+    assert_eq!(names(&changes), ["a", "-c"]);
+    second.take_peer(Signal::ListBegins);
+    second.take_peer(Signal::Listed(peer("laptop", "10.9.0.0/16")));
+    assert_eq!(names(&second.take_peer(Signal::ListEnds)), [""; 0]);
+    for change in changes {
+        change.apply(&mut cluster);
+    }
+    assert_eq!(cluster.nodes.len(), 2);
+}
+
+#[test]
+fn warnings_go_with_the_value_that_caused_them() {
+    let mut cluster = Cluster::default();
+    let mut view = view(&cluster);
+    for (gateway, warnings) in [("garbage", 1), ("rubbish", 1), ("never", 0), ("garbage", 1)] {
+        for change in view.take_node(Signal::Applied(node("a", gateway))) {
+            change.apply(&mut cluster);
+        }
+        assert_eq!(cluster.warnings.len(), warnings, "{gateway}");
+    }
+    cluster.nodes.clear();
+    Change::Node { name: "a".parse().unwrap(), node: None, warnings: BTreeSet::new() }.apply(&mut cluster);
+    assert_eq!(cluster, Cluster::default());
+}
+
+#[test]
+fn a_peer_that_cannot_be_used_is_gone_with_a_warning() {
+    let mut cluster = Cluster::default();
+    let mut view = view(&cluster);
+    for (allowed, count) in [("10.9.0.0/16", (1, 0)), ("x", (0, 1)), ("10.9.0.0/16", (1, 0))] {
+        for change in view.take_peer(Signal::Applied(peer("laptop", allowed))) {
+            change.apply(&mut cluster);
+        }
+        assert_eq!((cluster.peers.len(), cluster.warnings.len()), count, "{allowed}");
+    }
+    assert_eq!(names(&view.take_peer(Signal::Deleted(peer("laptop", "x")))), ["-laptop"]);
+}
+
+#[test]
+fn it_is_synced_when_nodes_peers_and_the_own_node_are_known() {
+    let uid = ClusterUid("u".into());
+    let mut view = view(&Cluster::default());
+    let own = || object::<OwnNodeObject>("a", &json!({}), &json!({"podCIDRs": ["10.244.1.0/24"]}));
+    list_nodes(&mut view, &[("b", "never")]);
+    view.go_on_without_peers();
+    assert!(matches!(view.take_own(Signal::Applied(own())), Some(ClusterEvent::OwnNode(_))));
+    assert_eq!(view.synced(&uid), None, "the list lacks the own node");
+    list_nodes(&mut view, &[("a", "never"), ("b", "never")]);
+    assert_eq!(view.synced(&uid), Some(ClusterEvent::Synced(uid.clone())));
+    assert_eq!(view.synced(&uid), None, "said once");
+}
+
+#[test]
+fn the_own_node_is_told_when_it_differs() {
+    let mut view = view(&Cluster::default());
+    let own = |cidr: &str, beat: u32| {
+        let annotations = json!({"kubelet/heartbeat": beat.to_string()});
+        object::<OwnNodeObject>("a", &annotations, &json!({"podCIDRs": [cidr]}))
+    };
+    view.take_own(Signal::ListBegins);
+    assert_eq!(view.take_own(Signal::ListEnds), Some(ClusterEvent::OwnNodeMissing));
+    view.take_own(Signal::ListBegins);
+    assert_eq!(view.take_own(Signal::ListEnds), None, "said once");
+    assert!(view.take_own(Signal::Applied(own("10.244.1.0/24", 1))).is_some());
+    assert_eq!(view.take_own(Signal::Applied(own("10.244.1.0/24", 2))), None);
+    assert!(view.take_own(Signal::Applied(own("10.244.2.0/24", 3))).is_some());
+    assert_eq!(view.take_own(Signal::Deleted(own("10.244.2.0/24", 4))), Some(ClusterEvent::OwnNodeMissing));
+    assert!(view.take_own(Signal::Applied(own("10.244.2.0/24", 5))).is_some());
+    view.take_own(Signal::ListBegins);
+    assert_eq!(view.take_own(Signal::ListEnds), Some(ClusterEvent::OwnNodeMissing));
+}

@@ -1,0 +1,221 @@
+//! From what the API sends to what changed: no I/O, no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carrick_topology::plan::ObjectName;
+use carrick_topology::{Cluster, Node, NodeName, Peer, PeerName, Warning};
+use serde::Serialize;
+
+use super::event::{Change, ClusterEvent, ClusterUid};
+use super::follow::Signal;
+use super::mirror::{Mirror, Unlisted, fingerprint};
+use super::object::{NodeObject, OwnNodeObject, PeerObject};
+use crate::annotations::{NodeMetadata, parse_node};
+use crate::own_node::OwnNode;
+use crate::peer::parse_peer;
+
+/// Everything that is known of the cluster, as far as it takes to notice changes.
+#[derive(Debug)]
+pub(crate) struct View {
+    me: NodeName,
+    topology_label: String,
+    nodes: Mirror<NodeName, Change>,
+    peers: Mirror<PeerName, Change>,
+    own: Own,
+    /// Whether the list of the own Node that is under way has named it.
+    own_is_listed: bool,
+    progress: Progress,
+}
+
+/// What the own Node is known to be.
+#[derive(Debug)]
+enum Own {
+    Unknown,
+    Missing,
+    Present(Box<OwnNode>),
+}
+
+/// Which first lists are complete.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    nodes: bool,
+    peers: bool,
+    told: bool,
+}
+
+impl View {
+    /// Knows what is in `cluster`, from the disk: only what differs from it will be a change.
+    pub(crate) fn new(me: NodeName, topology_label: String, cluster: &Cluster) -> Self {
+        let mut warnings: BTreeMap<&ObjectName, BTreeSet<&Warning>> = BTreeMap::new();
+        for warning in &cluster.warnings {
+            warnings.entry(&warning.object).or_default().insert(warning);
+        }
+        let of = |object: ObjectName| warnings.get(&object).cloned().unwrap_or_default();
+        let nodes = cluster
+            .nodes
+            .iter()
+            .map(|(name, node)| (name.clone(), outcome(Some(node), of(ObjectName::Node(name.clone())))));
+        let peers = cluster
+            .peers
+            .iter()
+            .map(|(name, peer)| (name.clone(), outcome(Some(peer), of(ObjectName::Peer(name.clone())))));
+        Self {
+            nodes: Mirror::of(nodes),
+            peers: Mirror::of(peers),
+            own: Own::Unknown,
+            own_is_listed: false,
+            progress: Progress::default(),
+            me,
+            topology_label,
+        }
+    }
+
+    /// Takes what the watch of all nodes sends.
+    pub(crate) fn take_node(&mut self, signal: Signal<NodeObject>) -> Vec<Change> {
+        match signal {
+            Signal::ListBegins => self.nodes.begin(),
+            Signal::Listed(object) => {
+                if let Some(metadata) = object.into_metadata() {
+                    let (name, source) = (metadata.name.clone(), self.source(&metadata));
+                    self.nodes.list(name, source, || node_change(&metadata, &self.topology_label));
+                }
+            }
+            Signal::ListEnds => {
+                let has_me = self.nodes.has_listed(&self.me);
+                let unlisted = if has_me { Unlisted::Remove } else { Unlisted::Keep };
+                self.progress.nodes |= has_me;
+                return self.nodes.complete(unlisted, removed_node);
+            }
+            Signal::Applied(object) => {
+                if let Some(metadata) = object.into_metadata() {
+                    let (name, source) = (metadata.name.clone(), self.source(&metadata));
+                    self.progress.nodes |= name == self.me;
+                    let change = self.nodes.apply(name, source, || node_change(&metadata, &self.topology_label));
+                    return change.into_iter().collect();
+                }
+            }
+            Signal::Deleted(object) => {
+                let name = object.into_metadata().map(|metadata| metadata.name);
+                let gone = name.filter(|name| *name != self.me && self.nodes.delete(name));
+                return gone.map(removed_node).into_iter().collect();
+            }
+            Signal::Connected | Signal::Alive | Signal::Failed(_) => {}
+        }
+        Vec::new()
+    }
+
+    /// Takes what the watch of the peers sends.
+    pub(crate) fn take_peer(&mut self, signal: Signal<PeerObject>) -> Vec<Change> {
+        match signal {
+            Signal::ListBegins => self.peers.begin(),
+            Signal::Listed(object) => {
+                if let Some((name, source, parse)) = read_peer(&object) {
+                    self.peers.list(name, source, parse);
+                }
+            }
+            Signal::ListEnds => {
+                self.progress.peers = true;
+                return self.peers.complete(Unlisted::Remove, removed_peer);
+            }
+            Signal::Applied(object) => {
+                if let Some((name, source, parse)) = read_peer(&object) {
+                    return self.peers.apply(name, source, parse).into_iter().collect();
+                }
+            }
+            Signal::Deleted(object) => {
+                let name = object.peer_metadata().map(|metadata| metadata.name);
+                let gone = name.filter(|name| self.peers.delete(name));
+                return gone.map(removed_peer).into_iter().collect();
+            }
+            Signal::Connected | Signal::Alive | Signal::Failed(_) => {}
+        }
+        Vec::new()
+    }
+
+    /// The API server has no peers to offer for now; nobody should wait for them.
+    pub(crate) fn go_on_without_peers(&mut self) {
+        self.progress.peers = true;
+    }
+
+    /// Takes what the watch of the own Node sends.
+    pub(crate) fn take_own(&mut self, signal: Signal<OwnNodeObject>) -> Option<ClusterEvent> {
+        match signal {
+            Signal::ListBegins => {
+                self.own_is_listed = false;
+                None
+            }
+            Signal::Listed(object) | Signal::Applied(object) => {
+                self.own_is_listed = true;
+                let own = object.into_own_node().filter(|own| own.metadata.name == self.me)?;
+                let is_same = matches!(&self.own, Own::Present(before) if **before == own);
+                self.own = Own::Present(Box::new(own.clone()));
+                (!is_same).then(|| ClusterEvent::OwnNode(Box::new(own)))
+            }
+            Signal::ListEnds if self.own_is_listed => None,
+            Signal::ListEnds | Signal::Deleted(_) => {
+                let was_known = !matches!(self.own, Own::Missing);
+                self.own = Own::Missing;
+                was_known.then_some(ClusterEvent::OwnNodeMissing)
+            }
+            Signal::Connected | Signal::Alive | Signal::Failed(_) => None,
+        }
+    }
+
+    /// Everything that the API has is known: all nodes with this one among them, this one in full, and the peers.
+    pub(crate) fn is_synced(&self) -> bool {
+        self.progress.nodes && self.progress.peers && matches!(self.own, Own::Present(_))
+    }
+
+    /// The event that says so, once.
+    pub(crate) fn synced(&mut self, cluster: &ClusterUid) -> Option<ClusterEvent> {
+        let first = self.is_synced() && !self.progress.told;
+        self.progress.told |= first;
+        first.then(|| ClusterEvent::Synced(cluster.clone()))
+    }
+
+    /// The fingerprint of all that [`parse_node`] looks at.
+    fn source(&self, metadata: &NodeMetadata) -> u64 {
+        let label = metadata.labels.get(&self.topology_label);
+        fingerprint(&(metadata.created, &metadata.annotations, label))
+    }
+}
+
+fn node_change(metadata: &NodeMetadata, topology_label: &str) -> (u64, Change) {
+    let parsed = parse_node(metadata, topology_label);
+    let outcome = outcome(Some(&parsed.node), parsed.warnings.iter().collect());
+    let name = metadata.name.clone();
+    (outcome, Change::Node { name, node: Some(Box::new(parsed.node)), warnings: parsed.warnings })
+}
+
+type ReadPeer<'o, F> = (PeerName, u64, F);
+
+fn read_peer(object: &PeerObject) -> Option<ReadPeer<'_, impl FnOnce() -> (u64, Change) + '_>> {
+    let metadata = object.peer_metadata()?;
+    let name = metadata.name.clone();
+    let source = fingerprint(&(metadata.created, object.spec.to_string()));
+    let parse = move || {
+        let name = metadata.name.clone();
+        let parsed = parse_peer(metadata, &object.spec);
+        let outcome = outcome(parsed.peer.as_ref(), parsed.warnings.iter().collect());
+        (outcome, Change::Peer { name, peer: parsed.peer.map(Box::new), warnings: parsed.warnings })
+    };
+    Some((name, source, parse))
+}
+
+fn removed_node(name: NodeName) -> Change {
+    Change::Node { name, node: None, warnings: BTreeSet::new() }
+}
+
+fn removed_peer(name: PeerName) -> Change {
+    Change::Peer { name, peer: None, warnings: BTreeSet::new() }
+}
+
+/// The fingerprint of what an object was parsed into.
+fn outcome<T: Outcome>(parsed: Option<&T>, warnings: BTreeSet<&Warning>) -> u64 {
+    // Every part of the model is written out as JSON, in one order.
+    fingerprint(&serde_json::to_string(&(parsed, warnings)).unwrap_or_default())
+}
+
+trait Outcome: Serialize {}
+impl Outcome for Node {}
+impl Outcome for Peer {}

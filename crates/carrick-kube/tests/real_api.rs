@@ -1,0 +1,214 @@
+//! The client against a real kube-apiserver: the CRD's rules, the watch, and all that is written.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use carrick_kube::annotations::Published;
+use carrick_kube::client::{ApiClient, ClientOptions};
+use carrick_kube::peer::{ConditionStatus, Peer};
+use carrick_kube::publish::{
+    PeerReport, PublishError, needs_publishing, publish_annotations, publish_event, publish_peer_status,
+};
+use carrick_kube::secrets::preshared_key;
+use carrick_kube::watch::{ApiState, ClusterEvent};
+use carrick_lab::control_plane::{ADMIN, Assets, ControlPlane, Error, Options};
+use carrick_topology::model::SecretReference;
+use carrick_topology::plan::{ObjectName, WarningReason};
+use carrick_topology::{Cluster, Warning};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, Node, Secret};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use support::{Consumer, KEY, enter_new_namespace, limits};
+
+const NAMESPACE: &str = "carrick-system";
+
+#[tokio::test]
+async fn the_client_understands_a_real_api_server() {
+    let Some(server) = real_server() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kubeconfig");
+    let kubeconfig = server.kubeconfig(&server.url(), ADMIN).unwrap();
+    std::fs::write(
+        &path,
+        kubeconfig.replace(r#""user": "lab""#, &format!(r#""user": "lab", "namespace": "{NAMESPACE}""#)),
+    )
+    .unwrap();
+    let options = ClientOptions { kubeconfig: Some(path), api_server: Some(server.url()) };
+    let api = ApiClient::new(&options).await.unwrap();
+    assert_eq!(api.namespace(), NAMESPACE);
+
+    let namespace = json!({"metadata": {"name": NAMESPACE}});
+    Api::<Namespace>::all(api.client()).create(&PostParams::default(), &object(&namespace)).await.unwrap();
+    the_crd_takes_what_is_valid_and_refuses_the_rest(&api).await;
+    what_changes_is_seen_and_what_is_published_is_shown(&api).await;
+    a_preshared_key_is_read(&api).await;
+}
+
+/// The server, in a network namespace that the calling thread enters; `None` where it cannot be had.
+fn real_server() -> Option<ControlPlane> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let assets = match Assets::locate(&root.join("tests/kubernetes/build.sh")) {
+        Ok(assets) => assets,
+        Err(error @ Error::Assets { .. }) => {
+            let is_required = std::env::var_os("CARRICK_REQUIRE_ALL").is_some_and(|all| all == "1");
+            assert!(!is_required, "{error}");
+            let line = format!("SKIPPED: the client against a real kube-apiserver: {error}\n");
+            // Past the capture of a passing test's output.
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
+            return None;
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kube-real-api");
+    drop(std::fs::remove_dir_all(&directory));
+    enter_new_namespace();
+    let options = Options {
+        assets,
+        namespace: Some(OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap())),
+        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 6443)),
+        directory,
+        users: Vec::new(),
+        manifests: vec![root.join("deploy/crd")],
+    };
+    Some(ControlPlane::start(options).unwrap())
+}
+
+fn object<K: DeserializeOwned>(object: &Value) -> K {
+    serde_json::from_value(object.clone()).unwrap()
+}
+
+/// A Peer with some fields of its spec replaced; `null` takes a field away.
+fn peer(name: &str, changes: &Value) -> Value {
+    let mut spec = json!({"publicKey": KEY, "allowedIPs": ["10.9.0.0/16", "fd00:9::/64"]});
+    for (field, value) in changes.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    spec.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+    json!({"apiVersion": "carrick.dev/v1alpha1", "kind": "Peer", "metadata": {"name": name}, "spec": spec})
+}
+
+async fn the_crd_takes_what_is_valid_and_refuses_the_rest(api: &ApiClient) {
+    let peers: Api<kube::api::DynamicObject> =
+        Api::all_with(api.client(), &kube::core::ApiResource::erase::<Peer>(&()));
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    for valid in [
+        json!({}),
+        json!({"allowedIPs": ["0.0.0.0/0", "::/0", "192.168.7.1/32", "2001:db8::1/128"]}),
+        json!({"endpoint": "198.51.100.7:51820"}),
+        json!({"endpoint": "[2001:db8::7]:1"}),
+        json!({"endpoint": "office.example:65535"}),
+        json!({"persistentKeepalive": 0}),
+        json!({"persistentKeepalive": 65535}),
+        json!({"location": "Basel, Keller"}),
+        json!({"presharedKeySecretRef": {"name": "psk", "key": "laptop"}}),
+    ] {
+        let outcome = peers.create(&dry_run, &object(&peer("valid", &valid))).await;
+        assert!(outcome.is_ok(), "{valid}: {outcome:?}");
+    }
+    for (invalid, word) in [
+        (json!({"publicKey": null}), "publicKey"),
+        (json!({"publicKey": "short"}), "spec.publicKey"),
+        (json!({"publicKey": format!("{}B=", &KEY[..42])}), "must be a WireGuard public key"),
+        (json!({"publicKey": "!".repeat(44)}), "must be a WireGuard public key"),
+        (json!({"allowedIPs": []}), "spec.allowedIPs"),
+        (json!({"allowedIPs": null}), "allowedIPs"),
+        (json!({"allowedIPs": ["10.9.0.0"]}), "must be CIDRs"),
+        (json!({"allowedIPs": ["10.9.0.0/33"]}), "must be CIDRs"),
+        (json!({"allowedIPs": ["fd00::/129"]}), "must be CIDRs"),
+        (json!({"allowedIPs": ["printer/24"]}), "must be CIDRs"),
+        (json!({"allowedIPs": ["10.9.0.0/16", "10.9.0.0/16"]}), "Duplicate"),
+        (json!({"endpoint": "office.example"}), "must be host:port"),
+        (json!({"endpoint": "office.example:0"}), "must be host:port"),
+        (json!({"endpoint": "office.example:65536"}), "must be host:port"),
+        (json!({"endpoint": "2001:db8::7:1"}), "must be host:port"),
+        (json!({"persistentKeepalive": -1}), "persistentKeepalive"),
+        (json!({"persistentKeepalive": 65536}), "persistentKeepalive"),
+        (json!({"presharedKeySecretRef": {"name": "psk"}}), "presharedKeySecretRef.key"),
+        (json!({"location": ""}), "location"),
+    ] {
+        let error = peers.create(&dry_run, &object(&peer("invalid", &invalid))).await.unwrap_err().to_string();
+        assert!(error.contains(word), "{invalid}: {error}");
+    }
+}
+
+async fn what_changes_is_seen_and_what_is_published_is_shown(api: &ApiClient) {
+    let nodes: Api<Node> = Api::all(api.client());
+    for name in ["a", "b"] {
+        let node =
+            json!({"metadata": {"name": name}, "spec": {"podCIDRs": ["10.244.1.0/24"], "podCIDR": "10.244.1.0/24"}});
+        nodes.create(&PostParams::default(), &object(&node)).await.unwrap();
+    }
+    let peers: Api<Peer> = Api::all(api.client());
+    peers.create(&PostParams::default(), &object(&peer("laptop", &json!({})))).await.unwrap();
+
+    let few = carrick_kube::watch::Limits { page_size: 1, ..limits() };
+    let mut consumer = Consumer::start(api.clone(), few, None, Cluster::default());
+    consumer.until(|consumer| consumer.api == ApiState::Synced).await;
+    assert_eq!((consumer.names(), consumer.cluster.peers.len()), (vec!["a", "b"], 1));
+
+    let published = Published {
+        public_key: Some(KEY.parse().unwrap()),
+        pod_cidrs: consumer.own.as_ref().unwrap().pod_cidrs.clone(),
+        ..Published::default()
+    };
+    publish_annotations(api, consumer.own.as_ref().unwrap(), &published).await.unwrap();
+    consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| !needs_publishing(own, &published))).await;
+    consumer.until(|consumer| consumer.cluster.nodes["a"].public_key.is_some()).await;
+
+    let before = consumer.log.len();
+    let beat = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}});
+    nodes.patch_status("b", &PatchParams::default(), &Patch::Merge(&beat)).await.unwrap();
+    nodes.delete("b", &DeleteParams::default()).await.unwrap();
+    consumer.until(|consumer| consumer.names() == ["a"]).await;
+    assert_eq!(consumer.log.len(), before + 1, "{:?}", &consumer.log[before..]);
+
+    let report = PeerReport {
+        serving_node: "a".parse().unwrap(),
+        connected: ConditionStatus::True,
+        reason: "Handshake".into(),
+        message: String::new(),
+    };
+    let laptop = "laptop".parse().unwrap();
+    publish_peer_status(api, &laptop, &report, Timestamp::UNIX_EPOCH).await.unwrap();
+    let first = peers.get("laptop").await.unwrap();
+    assert_eq!(first.status.as_ref().unwrap().conditions[0].status, ConditionStatus::True);
+    publish_peer_status(api, &laptop, &report, Timestamp::now()).await.unwrap();
+    assert_eq!(peers.get("laptop").await.unwrap().metadata.resource_version, first.metadata.resource_version);
+
+    let own = consumer.own.clone().unwrap();
+    let reason = WarningReason::Unreadable("write seconds".into());
+    let warning = Warning::new(ObjectName::Node("a".parse().unwrap()), "carrick.dev/persistent-keepalive", "x", reason);
+    for _ in 0..2 {
+        publish_event(api, &own, &warning, Timestamp::now()).await.unwrap();
+    }
+    let events = Api::<Event>::namespaced(api.client(), "default").list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(events.iter().filter(|event| event.reason.as_deref() == Some("Unreadable")).count(), 1);
+
+    nodes.delete("a", &DeleteParams::default()).await.unwrap();
+    consumer.until(|consumer| consumer.log.contains(&ClusterEvent::OwnNodeMissing)).await;
+    let other = Published { pod_cidrs: [].into(), ..published };
+    let error = publish_annotations(api, &own, &other).await.unwrap_err();
+    assert!(matches!(error, PublishError::Replaced("Node")), "{error}");
+    nodes.create(&PostParams::default(), &object(&json!({"metadata": {"name": "a"}}))).await.unwrap();
+    let error = publish_annotations(api, &own, &other).await.unwrap_err();
+    assert!(matches!(error, PublishError::Replaced("Node")), "{error}");
+    assert!(api.server_addresses().borrow().contains(&Ipv4Addr::LOCALHOST.into()));
+}
+
+async fn a_preshared_key_is_read(api: &ApiClient) {
+    let secret = json!({"metadata": {"name": "psk"}, "stringData": {"laptop": format!("{KEY}\n")}});
+    let secrets: Api<Secret> = Api::namespaced(api.client(), NAMESPACE);
+    secrets.create(&PostParams::default(), &object(&secret)).await.unwrap();
+    let key = preshared_key(api, &SecretReference { name: "psk".into(), key: "laptop".into() }).await.unwrap();
+    assert!(key.as_bytes().iter().copied().eq(0..32));
+}

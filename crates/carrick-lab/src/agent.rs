@@ -1,0 +1,123 @@
+//! The agent on a node: `carrick agent`, as a process of that node.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
+
+use crate::binaries;
+use crate::log_tail::log_tail;
+use crate::namespace::Namespaces;
+use crate::node::LAB_FILES;
+use crate::process::Process;
+use crate::topology::AgentSettings;
+
+/// Where the agent answers about itself, on its node.
+pub const HTTP_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1107);
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    process: Process,
+    namespaces: Namespaces,
+    log: PathBuf,
+}
+
+impl Agent {
+    /// Starts it on a node; what it prints is appended to `log`.
+    ///
+    /// # Errors
+    /// `carrick` is not built, or the node is off.
+    pub fn start(node: &Namespaces, settings: &AgentSettings, own_flags: &[String], log: &Path) -> Result<Self> {
+        let output: File = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .with_context(|| format!("open {}", log.display()))?;
+        let mut command = Command::new(binaries::find("carrick")?);
+        command
+            .arg("agent")
+            .args(["--node-name", node.name()])
+            .args(["--kubeconfig", &format!("{LAB_FILES}/kubeconfig")])
+            .args(["--granularity", settings.granularity.as_str()])
+            .args(["--encapsulation", settings.encapsulation.as_str()])
+            .args(["--active-gateways", &settings.active_gateways.to_string()])
+            .args(&settings.flags)
+            .args(own_flags)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        Ok(Self {
+            process: Process::adopt(node.spawn(&mut command)?)?,
+            namespaces: node.clone(),
+            log: log.to_path_buf(),
+        })
+    }
+
+    /// Its process.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Fails if it has ended, with the end of its log.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn check(&self) -> Result<()> {
+        match self.process.status() {
+            None => Ok(()),
+            Some(status) => {
+                let name = self.namespaces.name();
+                bail!("{name}: the agent ended ({status}); its log ends with:\n{}", log_tail(&self.log))
+            }
+        }
+    }
+
+    /// Sends a signal and waits for the end.
+    ///
+    /// # Errors
+    /// The signal cannot be sent.
+    pub fn end(self, signal: Signal) -> Result<ExitStatus> {
+        self.process.signal(signal)?;
+        Ok(self.process.wait())
+    }
+
+    /// Asks its `/readyz`.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        get(&self.namespaces, "/readyz").is_ok_and(|answer| answer.status == 200)
+    }
+}
+
+/// An answer of the agent's HTTP server.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: String,
+}
+
+/// Gets a page of the agent on a node (`/status`, `/metrics`, `/readyz`).
+///
+/// # Errors
+/// Nobody answers there, or not in HTTP.
+pub fn get(node: &Namespaces, path: &str) -> Result<Answer> {
+    let text = node.enter(|| {
+        let mut stream = TcpStream::connect(HTTP_ADDRESS).context("connect to the agent")?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).context("read the agent's answer")?;
+        Ok(text)
+    })?;
+    let (head, body) = text.split_once("\r\n\r\n").context("the agent's answer has no end of its head")?;
+    let status = head.split_whitespace().nth(1).context("the agent's answer has no status")?;
+    Ok(Answer { status: status.parse().context("the agent's status code")?, body: body.to_owned() })
+}

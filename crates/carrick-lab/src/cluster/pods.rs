@@ -1,0 +1,93 @@
+//! The network namespaces of real pods, found by their addresses.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::address::Addresses;
+use crate::kubernetes::Kubernetes;
+use crate::namespace::Namespaces;
+use crate::node::Node;
+use crate::wait;
+
+/// Where containerd keeps pods' network namespaces.
+const NAMESPACES: &str = "/run/netns";
+
+/// A pod that a kubelet runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterPod {
+    /// Its name in Kubernetes.
+    pub name: String,
+    /// Its node.
+    pub node: String,
+    /// Its addresses.
+    pub addresses: Addresses,
+    /// Its network namespace, on its node.
+    pub namespace: PathBuf,
+}
+
+impl ClusterPod {
+    /// Its network on its node.
+    ///
+    /// # Errors
+    /// The pod or its node is gone.
+    pub fn namespaces(&self, node: &Node) -> Result<Namespaces> {
+        let network = Namespaces::network(&self.name, &node.path(&self.namespace.to_string_lossy())?)?;
+        node.namespaces()?.with_network_of(&network)
+    }
+}
+
+/// The pod of a selector on a node.
+pub(super) fn of_node(kubernetes: &Kubernetes, node: &Node, selector: &str) -> Result<ClusterPod> {
+    let field = format!("--field-selector=spec.nodeName={}", node.name());
+    wait::until(&format!("a pod on {}", node.name()), || {
+        let text = kubernetes.kubectl(&["get", "pods", "--selector", selector, &field, "--output=json"])?;
+        let pods: Value = serde_json::from_str(&text).context("parse kubectl's answer")?;
+        let running =
+            |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null() && !pod["status"]["podIPs"].is_null();
+        let Some(pod) = pods["items"].as_array().into_iter().flatten().find(running) else {
+            return Ok(None);
+        };
+        let addresses: Vec<IpAddr> = pod["status"]["podIPs"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry["ip"].as_str()?.parse().ok())
+            .collect();
+        let namespace = namespace_with(node, &addresses)?;
+        Ok(namespace.map(|namespace| ClusterPod {
+            name: pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            node: node.name().to_owned(),
+            addresses: addresses.into_iter().collect(),
+            namespace,
+        }))
+    })
+}
+
+/// The namespace on a node that has all these addresses.
+fn namespace_with(node: &Node, wanted: &[IpAddr]) -> Result<Option<PathBuf>> {
+    for entry in fs::read_dir(node.path(NAMESPACES)?).context("list a node's network namespaces")? {
+        let name = entry?.file_name();
+        let inside = Path::new(NAMESPACES).join(&name);
+        let Ok(network) = Namespaces::network(node.name(), &node.path(&inside.to_string_lossy())?) else {
+            continue;
+        };
+        let Ok(text) = network.exec(&["ip", "-json", "address"]) else { continue };
+        let present = addresses(&text);
+        if wanted.iter().all(|address| present.contains(address)) {
+            return Ok(Some(inside));
+        }
+    }
+    Ok(None)
+}
+
+/// The addresses in what `ip -json address` prints.
+fn addresses(text: &str) -> BTreeSet<IpAddr> {
+    let links: Value = serde_json::from_str(text).unwrap_or_default();
+    let infos = links.as_array().into_iter().flatten().filter_map(|link| link["addr_info"].as_array());
+    infos.flatten().filter_map(|info| info["local"].as_str()?.parse().ok()).collect()
+}

@@ -1,0 +1,173 @@
+//! The demo: a cluster over three clouds, everybody talking to everybody.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use carrick_lab::Topology;
+use carrick_lab::cluster::services;
+use carrick_lab::description::Description;
+use carrick_lab::matrix::{self, Effort, Pair};
+use carrick_lab::serve::{Order, Served};
+use carrick_lab::topology::{DEMO, Encapsulation, Granularity, Kubernetes};
+use serde::Serialize;
+
+use super::prove::{self, Proof};
+use super::{attach, say, table};
+
+/// How thoroughly pairs are measured: a megabyte each, and time for the first handshakes.
+const EFFORT: Effort = Effort { patience: Duration::from_secs(15), tcp_bytes: 1_000_000 };
+/// How long nodes may take to get ready before the measurement starts without them.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to show.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// What is meshed.
+    #[arg(long, value_enum, default_value_t)]
+    granularity: Granularity,
+    /// How pod packets travel inside a location.
+    #[arg(long, value_enum, default_value_t)]
+    encapsulation: Encapsulation,
+    /// Use a real etcd and kube-apiserver instead of the lab's own small one.
+    #[arg(long)]
+    apiserver: bool,
+    /// Use real Kubernetes: etcd, kube-apiserver, controller manager and scheduler, and on each node containerd, kubelet and
+    /// kube-proxy, with Carrick as a DaemonSet; also asks for a Service by its DNS name in each location.
+    #[arg(long, conflicts_with_all = ["apiserver", "prove"])]
+    kubernetes: bool,
+    /// Also capture in the internet, and stop WireGuard, to show that nothing passes without it.
+    #[arg(long)]
+    prove: bool,
+    /// Leave the lab running.
+    #[arg(long)]
+    keep: bool,
+    /// Print one JSON object and nothing else on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Another topology than two clouds and a home.
+    #[arg(long, value_name = "FILE")]
+    topology: Option<PathBuf>,
+}
+
+/// The result, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Report {
+    granularity: Granularity,
+    kubernetes: Kubernetes,
+    nodes: Vec<NodeReport>,
+    pairs: Vec<Pair>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Proof>,
+    ok: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeReport {
+    name: String,
+    location: String,
+    ready: bool,
+}
+
+/// `carrick-lab demo`; succeeds if everybody reaches everybody.
+///
+/// # Errors
+/// The lab does not come up, or breaks.
+pub fn demo(name: Option<&str>, options: &Options) -> Result<ExitCode> {
+    let began = Instant::now();
+    let name = match (name, options.keep) {
+        (Some(name), _) => name.to_owned(),
+        (None, true) => "demo".to_owned(),
+        (None, false) => format!("demo-{}", std::process::id()),
+    };
+    let topology = options.topology()?;
+    tracing::info!(event = "demo_started", locations = topology.locations.len());
+    let mut served = Served::up(&name, &topology)?;
+    let description = served.description()?;
+    let nodes = await_ready(&description);
+    tracing::info!(event = "demo_measures", seconds = began.elapsed().as_secs_f64());
+    let watch = if options.prove { Some(prove::Watch::start(&description)?) } else { None };
+    let endpoints = description.endpoints()?;
+    let mut pairs = matrix::measure(&endpoints, EFFORT)?;
+    if description.kubectl.is_some() {
+        let locations: Vec<_> = topology.locations.iter().map(|location| location.name.clone()).collect();
+        pairs.extend(services::measure(&endpoints, &locations)?);
+        pairs.sort_by(|one, other| (&one.from, &one.to, one.family).cmp(&(&other.from, &other.to, other.family)));
+    }
+    let proof = match watch {
+        Some(watch) => Some(watch.prove(&mut served, &description)?),
+        None => None,
+    };
+    let ok = !pairs.is_empty()
+        && pairs.iter().all(|pair| pair.reachable && pair.tcp_ok)
+        && nodes.iter().all(|node| node.ready)
+        && proof.as_ref().is_none_or(|proof| proof.ok);
+    let report = Report { granularity: options.granularity, kubernetes: topology.kubernetes, nodes, pairs, proof, ok };
+    show(&report, options.json, began)?;
+    if options.keep {
+        served.order(Order::Stay)?;
+        let guide = attach::how_to_look_around(&name, &description);
+        std::io::stderr().write_all(format!("\n{guide}\n").as_bytes()).context("write to standard error")?;
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Options {
+    fn topology(&self) -> Result<Topology> {
+        let mut topology = match &self.topology {
+            Some(file) => Topology::read(file)?,
+            None => Topology::parse(DEMO)?,
+        };
+        topology.agent.granularity = self.granularity;
+        topology.agent.encapsulation = self.encapsulation;
+        if self.kubernetes {
+            topology.kubernetes = Kubernetes::Cluster;
+        }
+        if self.apiserver {
+            topology.kubernetes = Kubernetes::Apiserver;
+        }
+        Ok(topology)
+    }
+}
+
+fn await_ready(description: &Description) -> Vec<NodeReport> {
+    let deadline = Instant::now() + READY_PATIENCE;
+    let ready = |name: &String| loop {
+        if attach::is_ready(description, name) {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let report = |(name, node): (&String, &carrick_lab::description::NodeDescription)| NodeReport {
+        name: name.clone(),
+        location: node.location.clone(),
+        ready: ready(name),
+    };
+    description.nodes.iter().map(report).collect()
+}
+
+fn show(report: &Report, json: bool, began: Instant) -> Result<()> {
+    if json {
+        return say(&(serde_json::to_string(report)? + "\n"));
+    }
+    let reached = report.pairs.iter().filter(|pair| pair.reachable).count();
+    let moved = report.pairs.iter().filter(|pair| pair.tcp_ok).count();
+    let all = report.pairs.len();
+    let mut text = format!(
+        "\n{}{reached} of {all} pairs reach, {moved} of {all} moved 1 MB over TCP with the right hash\n",
+        table::matrix(&report.pairs)
+    );
+    for node in report.nodes.iter().filter(|node| !node.ready) {
+        text += &format!("{} is not ready\n", node.name);
+    }
+    if let Some(proof) = &report.proof {
+        text += &proof.to_string();
+    }
+    text += if report.ok { "all well" } else { "NOT WELL" };
+    say(&format!("{text} after {:.1} s\n", began.elapsed().as_secs_f64()))
+}

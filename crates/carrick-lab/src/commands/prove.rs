@@ -1,0 +1,113 @@
+//! The proof that pods talk through WireGuard and through nothing else.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use carrick_lab::capture::{Capture, filter};
+use carrick_lab::description::{Description, INTERNET};
+use carrick_lab::matrix::{self, Effort};
+use carrick_lab::namespace::Namespaces;
+use carrick_lab::network;
+use carrick_lab::serve::{Order, Served};
+use serde::Serialize;
+
+/// How long a pair that must not reach is tried.
+const SHORT: Effort = Effort { patience: Duration::from_secs(2), tcp_bytes: 0 };
+/// How many packets are shown of those that should not be there.
+const EXAMPLES: usize = 10;
+
+/// Counts packets of WireGuard: its port, and one of its four message types followed by three zero bytes.
+const COUNTER: &str = "
+    table inet proof
+    delete table inet proof
+    table inet proof {
+        counter wireguard { }
+        chain arriving {
+            type filter hook prerouting priority raw;
+            udp sport != 51820 udp dport != 51820 accept
+            @th,64,32 { 0x01000000, 0x02000000, 0x03000000, 0x04000000 } counter name wireguard
+        }
+    }";
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Proof {
+    /// WireGuard packets between locations while everybody talked.
+    wireguard_packets: u64,
+    /// Other packets between locations, in that time and with WireGuard stopped.
+    other_packets: usize,
+    /// The first few of those.
+    examples: Vec<String>,
+    /// Pairs of different locations.
+    crossing_pairs: usize,
+    /// Those of them that still reached each other with WireGuard stopped.
+    reaching_without_wireguard: usize,
+    /// Whether WireGuard was seen, nothing else was, and nobody reached another location without it.
+    pub ok: bool,
+}
+
+/// A counter and a capture in the internet.
+pub struct Watch {
+    internet: Namespaces,
+    other: Capture,
+}
+
+impl Watch {
+    /// Starts to count WireGuard's packets and to capture all others.
+    ///
+    /// # Errors
+    /// `nft` or `tcpdump` cannot be started.
+    pub fn start(description: &Description) -> Result<Self> {
+        let internet = description.namespaces(INTERNET)?;
+        network::nft(&internet, COUNTER)?;
+        let others = format!("not ({}) and not ({})", filter::wireguard(), filter::background());
+        Ok(Self { other: Capture::start(&internet, "any", &others)?, internet })
+    }
+
+    /// Stops WireGuard on all nodes, tries all pairs again, and adds up what the captures saw. Agents run
+    /// again afterwards.
+    ///
+    /// # Errors
+    /// The lab breaks.
+    pub fn prove(self, served: &mut Served, description: &Description) -> Result<Proof> {
+        let wireguard_packets = network::counter(&self.internet, "proof", "wireguard")?;
+        served.order(Order::KillAgents)?;
+        for node in description.nodes.keys() {
+            description.namespaces(node)?.exec(&["ip", "link", "delete", "carrick0"])?;
+        }
+        let pairs = matrix::measure(&description.endpoints()?, SHORT)?;
+        let crossing: Vec<_> = pairs.iter().filter(|pair| pair.crosses).collect();
+        let reaching_without_wireguard = crossing.iter().filter(|pair| pair.reachable).count();
+        let mut others = self.other.stop()?;
+        served.order(Order::StartAgents)?;
+        let other_packets = others.len();
+        others.truncate(EXAMPLES);
+        Ok(Proof {
+            wireguard_packets,
+            other_packets,
+            examples: others,
+            crossing_pairs: crossing.len(),
+            reaching_without_wireguard,
+            ok: wireguard_packets > 0 && other_packets == 0 && reaching_without_wireguard == 0,
+        })
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "in the internet: {} WireGuard packets, {} others between locations",
+            self.wireguard_packets, self.other_packets
+        )?;
+        for packet in &self.examples {
+            writeln!(f, "  {packet}")?;
+        }
+        writeln!(
+            f,
+            "with WireGuard stopped {} of {} pairs of different locations reach",
+            self.reaching_without_wireguard, self.crossing_pairs
+        )
+    }
+}

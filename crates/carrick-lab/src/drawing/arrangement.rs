@@ -1,0 +1,202 @@
+//! Where everything stands on the picture: locations in an upper and a lower row, gateways facing the internet between them,
+//! pods on the far side.
+
+use std::collections::BTreeMap;
+
+use super::diagram::{Card, Diagram, Group, Tunnel};
+
+/// Distances in pixels.
+pub(super) const CARD_WIDTH: i32 = 150;
+pub(super) const CARD_HEIGHT: i32 = 68;
+pub(super) const POD_HEIGHT: i32 = 40;
+pub(super) const POD_WIDTH: i32 = 118;
+const LEAST_WIDTH: i32 = 900;
+const MARGIN: i32 = 28;
+const BETWEEN_CARDS: i32 = 34;
+const BETWEEN_GROUPS: i32 = 48;
+const PADDING: i32 = 20;
+const CAPTION_HEIGHT: i32 = 44;
+const CABLE: i32 = 18;
+const GROUP_HEIGHT: i32 = CAPTION_HEIGHT + POD_HEIGHT + CABLE + CARD_HEIGHT + PADDING;
+const INTERNET_HEIGHT: i32 = 170;
+const LEGEND_HEIGHT: i32 = 58;
+
+/// A point; y grows downwards.
+pub(super) type Point = (i32, i32);
+
+/// The picture with all places.
+#[derive(Debug)]
+pub(super) struct Arrangement<'a> {
+    pub(super) width: i32,
+    pub(super) height: i32,
+    /// The middle of the word, below where tunnels hang.
+    pub(super) internet: Point,
+    pub(super) groups: Vec<PlacedGroup<'a>>,
+    pub(super) cables: Vec<Cable>,
+    /// The middle of the legend.
+    pub(super) legend: Point,
+}
+
+/// A location, by its upper left corner.
+#[derive(Debug)]
+pub(super) struct PlacedGroup<'a> {
+    pub(super) group: &'a Group,
+    pub(super) corner: Point,
+    pub(super) size: (i32, i32),
+    /// Where its caption begins.
+    pub(super) caption: Point,
+    pub(super) cards: Vec<PlacedCard<'a>>,
+}
+
+/// A node and its pod, by their upper left corners.
+#[derive(Debug)]
+pub(super) struct PlacedCard<'a> {
+    pub(super) card: &'a Card,
+    pub(super) corner: Point,
+    pub(super) pod: Point,
+}
+
+/// A tunnel as a cubic curve: start, two control points, end.
+#[derive(Debug)]
+pub(super) struct Cable {
+    pub(super) tunnel: Tunnel,
+    pub(super) points: [Point; 4],
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    Upper,
+    Lower,
+}
+
+impl<'a> Arrangement<'a> {
+    /// Places everything; the width follows the wider row.
+    pub(super) fn new(diagram: &'a Diagram) -> Self {
+        let (upper, lower) = diagram.locations.split_at(diagram.locations.len().div_ceil(2));
+        let width = LEAST_WIDTH.max(row_width(upper).max(row_width(lower)) + 2 * MARGIN);
+        let internet_top = MARGIN + GROUP_HEIGHT;
+        let internet_bottom = internet_top + INTERNET_HEIGHT;
+        let mut groups = place_row(upper, Row::Upper, width, MARGIN);
+        groups.extend(place_row(lower, Row::Lower, width, internet_bottom));
+        let bottom = if lower.is_empty() { internet_bottom } else { internet_bottom + GROUP_HEIGHT };
+        Self {
+            width,
+            height: bottom + LEGEND_HEIGHT,
+            internet: (5 * MARGIN, internet_bottom - MARGIN),
+            cables: cables(diagram, &groups, internet_top),
+            groups,
+            legend: (width / 2, bottom + LEGEND_HEIGHT / 2 + 2),
+        }
+    }
+}
+
+fn group_width(group: &Group) -> i32 {
+    let cards = i32::try_from(group.nodes.len().max(1)).unwrap_or(1);
+    cards * CARD_WIDTH + (cards - 1) * BETWEEN_CARDS + 2 * PADDING
+}
+
+fn row_width(groups: &[Group]) -> i32 {
+    groups.iter().map(|group| group_width(group) + BETWEEN_GROUPS).sum::<i32>() - BETWEEN_GROUPS
+}
+
+/// Spreads a row's locations evenly over the width.
+fn place_row<'a>(groups: &'a [Group], row: Row, width: i32, top: i32) -> Vec<PlacedGroup<'a>> {
+    let spaces = i32::try_from(groups.len().saturating_sub(1)).unwrap_or(0);
+    let wide = width - 2 * MARGIN - row_width(groups);
+    let between = if spaces == 0 { 0 } else { BETWEEN_GROUPS + wide / spaces };
+    let mut left = if spaces == 0 { MARGIN + wide / 2 } else { MARGIN };
+    let mut placed = Vec::new();
+    for group in groups {
+        let corner = (left, top);
+        placed.push(place_group(group, row, corner));
+        left += group_width(group) + between;
+    }
+    placed
+}
+
+fn place_group(group: &Group, row: Row, (left, top): Point) -> PlacedGroup<'_> {
+    let bottom = top + GROUP_HEIGHT;
+    let (caption, pods, cards) = match row {
+        Row::Upper => (top + 28, top + CAPTION_HEIGHT, bottom - PADDING - CARD_HEIGHT),
+        Row::Lower => (bottom - 17, bottom - CAPTION_HEIGHT - POD_HEIGHT, top + PADDING),
+    };
+    let lefts = (0..).map(|place| left + PADDING + place * (CARD_WIDTH + BETWEEN_CARDS));
+    PlacedGroup {
+        group,
+        corner: (left, top),
+        size: (group_width(group), GROUP_HEIGHT),
+        caption: (left + PADDING, caption),
+        cards: lefts
+            .zip(&group.nodes)
+            .map(|(left, card)| PlacedCard {
+                card,
+                corner: (left, cards),
+                pod: (left + (CARD_WIDTH - POD_WIDTH) / 2, pods),
+            })
+            .collect(),
+    }
+}
+
+/// Where a node's tunnels may begin.
+struct Face {
+    centre: i32,
+    edge: i32,
+    row: Row,
+}
+
+fn cables(diagram: &Diagram, groups: &[PlacedGroup<'_>], internet_top: i32) -> Vec<Cable> {
+    let cards = groups.iter().flat_map(|group| &group.cards);
+    let faces: BTreeMap<&str, Face> = cards.map(|card| (card.card.name.as_str(), face(card, internet_top))).collect();
+    let mut cables: Vec<Cable> = diagram
+        .tunnels
+        .iter()
+        .filter_map(|((from, to), tunnel)| {
+            let (start, end) = (start(diagram, &faces, from, to)?, start(diagram, &faces, to, from)?);
+            let (from, to) = (faces.get(from.as_str())?, faces.get(to.as_str())?);
+            Some(Cable { tunnel: *tunnel, points: curve((start, from.row), (end, to.row)) })
+        })
+        .collect();
+    // What carries lies on top.
+    cables.sort_by_key(|cable| cable.tunnel);
+    cables
+}
+
+fn face(card: &PlacedCard<'_>, internet_top: i32) -> Face {
+    let (left, top) = card.corner;
+    let (row, edge) = if top < internet_top { (Row::Upper, top + CARD_HEIGHT) } else { (Row::Lower, top) };
+    Face { centre: left + CARD_WIDTH / 2, edge, row }
+}
+
+/// A node's tunnels leave its edge side by side, in the order of where they go.
+fn start(diagram: &Diagram, faces: &BTreeMap<&str, Face>, node: &str, far: &str) -> Option<Point> {
+    let face = faces.get(node)?;
+    let mut others: Vec<(i32, &str)> = diagram
+        .tunnels
+        .keys()
+        .filter_map(|(low, high)| {
+            if low == node {
+                Some(high)
+            } else if high == node {
+                Some(low)
+            } else {
+                None
+            }
+        })
+        .filter_map(|other| Some((faces.get(other.as_str())?.centre, other.as_str())))
+        .collect();
+    others.sort_unstable();
+    let place = i32::try_from(others.iter().position(|(_, other)| *other == far)?).ok()?;
+    let count = i32::try_from(others.len()).ok()?;
+    Some((face.centre - CARD_WIDTH / 2 + CARD_WIDTH * (place + 1) / (count + 1), face.edge))
+}
+
+/// Leaves both ends upright, and hangs the deeper into the internet the farther the ends of one row are apart.
+fn curve((start, from): (Point, Row), (end, to): (Point, Row)) -> [Point; 4] {
+    let depth = if from == to { 60 + (start.0 - end.0).abs() / 6 } else { INTERNET_HEIGHT * 2 / 3 };
+    let depth = depth.min(INTERNET_HEIGHT + PADDING);
+    let into_internet = |(x, y): Point, row| match row {
+        Row::Upper => (x, y + depth),
+        Row::Lower => (x, y - depth),
+    };
+    [start, into_internet(start, from), into_internet(end, to), end]
+}

@@ -1,0 +1,143 @@
+//! The picture as text: SVG 1.1 without scripts, links or fonts of its own.
+
+use carrick_topology::plan::Role;
+
+use super::arrangement::{Arrangement, CARD_HEIGHT, CARD_WIDTH, Cable, POD_HEIGHT, POD_WIDTH, PlacedCard, PlacedGroup};
+use super::diagram::{Inside, Tunnel};
+use crate::topology::RouterKind;
+
+const STYLE: &str = "\
+text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1e293b}\
+.paper{fill:#f8fafc;stroke:#cbd5e1}\
+.open{fill:#e8f1fb;stroke:#94b8dc}\
+.nat{fill:#fdf1e3;stroke:#dba765;stroke-width:2}\
+.caption{font-size:17px;font-weight:600}\
+.kind{font-size:13px;fill:#64748b}\
+.internet{font-size:15px;fill:#94a3b8;letter-spacing:6px;text-anchor:middle}\
+.node{fill:#fff;stroke:#94a3b8}\
+.active{fill:#2456c4;stroke:#2456c4}\
+.standby{fill:#fff;stroke:#2456c4;stroke-width:2}\
+.name{font-size:16px;font-weight:600}\
+.small{font-size:12px;fill:#475569}\
+.on-active{fill:#fff}\
+.pod{fill:#e3f4ea;stroke:#5fae83}\
+.wire{stroke:#5fae83;stroke-width:1.5}\
+.carrying{fill:none;stroke:#2456c4;stroke-width:3}\
+.warm{fill:none;stroke:#8fa9e0;stroke-width:1.4}\
+.vxlan{fill:none;stroke:#0f766e;stroke-width:2.5;stroke-dasharray:6 4}\
+.plain{fill:none;stroke:#0f766e;stroke-width:2}";
+
+/// Writes the picture.
+pub(super) fn write(arrangement: &Arrangement<'_>) -> String {
+    let Arrangement { width, height, internet: (x, y), .. } = arrangement;
+    let mut text = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
+         <title>Locations, their nodes and the tunnels between them</title>\n\
+         <style>{STYLE}</style>\n\
+         <rect class=\"paper\" x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"14\"/>\n",
+        width - 1,
+        height - 1
+    );
+    for group in &arrangement.groups {
+        text += &frame(group);
+    }
+    text += &label("internet", (*x, *y), "internet");
+    for cable in &arrangement.cables {
+        text += &tunnel(cable);
+    }
+    for group in &arrangement.groups {
+        text += &inside(group);
+        text.extend(group.cards.iter().map(card));
+    }
+    text + &legend(arrangement) + "</svg>\n"
+}
+
+fn frame(placed: &PlacedGroup<'_>) -> String {
+    let (class, kind) = match placed.group.router {
+        RouterKind::Open => ("open", "public addresses"),
+        RouterKind::Nat => ("nat", "behind NAT"),
+        RouterKind::Symmetric => ("nat", "behind symmetric NAT"),
+    };
+    let (x, y) = placed.caption;
+    let name = &placed.group.name;
+    rectangle(class, placed.corner, placed.size, 14)
+        + &format!(
+            "<text x=\"{x}\" y=\"{y}\"><tspan class=\"caption\">{name}</tspan><tspan class=\"kind\" dx=\"8\">{kind}</tspan></text>\n"
+        )
+}
+
+fn tunnel(cable: &Cable) -> String {
+    let [(x1, y1), (x2, y2), (x3, y3), (x4, y4)] = cable.points;
+    format!("<path class=\"{}\" d=\"M{x1} {y1}C{x2} {y2} {x3} {y3} {x4} {y4}\"/>\n", class_of(cable.tunnel))
+}
+
+const fn class_of(tunnel: Tunnel) -> &'static str {
+    match tunnel {
+        Tunnel::Carrying => "carrying",
+        Tunnel::Warm => "warm",
+    }
+}
+
+/// One line through all nodes of a location: there, everybody reaches everybody.
+fn inside(placed: &PlacedGroup<'_>) -> String {
+    let class = match placed.group.inside {
+        Inside::Vxlan => "vxlan",
+        Inside::Plain => "plain",
+        Inside::Nothing => return String::new(),
+    };
+    let (Some(first), Some(last)) = (placed.cards.first(), placed.cards.last()) else { return String::new() };
+    let y = first.corner.1 + CARD_HEIGHT / 2;
+    format!("<path class=\"{class}\" d=\"M{} {y}H{}\"/>\n", first.corner.0 + CARD_WIDTH, last.corner.0)
+}
+
+fn card(placed: &PlacedCard<'_>) -> String {
+    let (left, top) = placed.corner;
+    let centre = left + CARD_WIDTH / 2;
+    let (class, words) = match placed.card.role {
+        Some(Role::Active) => ("active", "active gateway"),
+        Some(Role::Standby) => ("standby", "standby gateway"),
+        Some(Role::Inner) => ("node", "node"),
+        None => ("node", "not in the mesh"),
+    };
+    let on = if class == "active" { " on-active" } else { "" };
+    let (near_end, far_end) =
+        if placed.pod.1 < top { (top, placed.pod.1 + POD_HEIGHT) } else { (top + CARD_HEIGHT, placed.pod.1) };
+    let pod_middle = placed.pod.1 + POD_HEIGHT / 2;
+    format!("<path class=\"wire\" d=\"M{centre} {near_end}V{far_end}\"/>\n")
+        + &rectangle("pod", placed.pod, (POD_WIDTH, POD_HEIGHT), 8)
+        + &centred("small", (centre, pod_middle - 3), "pod")
+        + &centred("small", (centre, pod_middle + 13), &placed.card.pod_cidr)
+        + &rectangle(class, placed.corner, (CARD_WIDTH, CARD_HEIGHT), 10)
+        + &centred(&format!("name{on}"), (centre, top + 22), &placed.card.name)
+        + &centred(&format!("small{on}"), (centre, top + 40), words)
+        + &centred(&format!("small{on}"), (centre, top + 57), &placed.card.mesh_address)
+}
+
+fn legend(arrangement: &Arrangement<'_>) -> String {
+    const ENTRIES: [(&str, &str, i32); 3] = [
+        ("carrying", "WireGuard tunnel between active gateways", 336),
+        ("warm", "kept warm for a standby", 220),
+        ("vxlan", "VXLAN inside a location", 190),
+    ];
+    let (middle, y) = arrangement.legend;
+    let mut x = middle - ENTRIES.iter().map(|(_, _, width)| width).sum::<i32>() / 2;
+    let mut text = String::new();
+    for (class, words, width) in ENTRIES {
+        text += &format!("<path class=\"{class}\" d=\"M{x} {y}H{}\"/>\n", x + 34);
+        text += &label("small", (x + 42, y + 4), words);
+        x += width;
+    }
+    text
+}
+
+fn rectangle(class: &str, (x, y): (i32, i32), (width, height): (i32, i32), radius: i32) -> String {
+    format!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"{radius}\"/>\n")
+}
+
+fn label(class: &str, (x, y): (i32, i32), words: &str) -> String {
+    format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{words}</text>\n")
+}
+
+fn centred(class: &str, (x, y): (i32, i32), words: &str) -> String {
+    format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{words}</text>\n")
+}

@@ -1,0 +1,112 @@
+//! The internet: routes public prefixes between locations and carries nothing private.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+
+use crate::address::{Addresses, Family};
+use crate::keeper::{Furnishing, Keeper};
+use crate::layout::{API_ADDRESSES, INTERNET_GATEWAY, LocationLayout, UPLINK_LINK_LOCAL, private_prefixes};
+use crate::namespace::Namespaces;
+use crate::network::{self, Role};
+
+/// The lab's outermost namespaces, whose network is the internet.
+#[derive(Debug)]
+pub struct Internet {
+    keeper: Keeper,
+}
+
+impl Internet {
+    /// Makes it, without any location.
+    ///
+    /// # Errors
+    /// The caller is not root, or the kernel refuses.
+    pub fn start() -> Result<Self> {
+        let keeper = Keeper::start("internet", &Furnishing::default(), None)?;
+        let namespaces = keeper.namespaces();
+        network::prepare(namespaces, Role::Router)?;
+        let own = [Some(IpAddr::V4(INTERNET_GATEWAY)), API_ADDRESSES.of(Family::V4), API_ADDRESSES.of(Family::V6)];
+        let lines: String =
+            own.into_iter().flatten().map(|address| format!("address add {address} dev lo\n")).collect();
+        network::ip(namespaces, &lines)?;
+        network::nft(namespaces, &firewall())?;
+        Ok(Self { keeper })
+    }
+
+    /// The namespaces of the internet.
+    #[must_use]
+    pub const fn namespaces(&self) -> &Namespaces {
+        self.keeper.namespaces()
+    }
+
+    /// The process that keeps the lab, and with it everything in it.
+    #[must_use]
+    pub const fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    /// Makes an empty network namespace that ends with the lab; `ip netns` shows it inside.
+    ///
+    /// # Errors
+    /// The name is taken, or the kernel refuses.
+    pub fn make_network(&self, name: &str) -> Result<Namespaces> {
+        self.namespaces().exec(&["ip", "netns", "add", name])?;
+        Namespaces::network(name, &self.keeper.path(&format!("/run/netns/{name}")))
+    }
+
+    /// Lays the cable to a location's router, whose end is `wan0`, and routes its public prefixes there.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn connect(&self, location: &LocationLayout) -> Result<()> {
+        let name = &location.name;
+        let mtu = location.mtu;
+        let (own, router) = UPLINK_LINK_LOCAL;
+        let mut lines = format!(
+            "link add name {name} mtu {mtu} type veth peer name wan0 mtu {mtu} netns {name}\n\
+             address add {own}/64 dev {name} nodad\n\
+             link set dev {name} up\n"
+        );
+        if let Some(v4) = location.wan.v4 {
+            lines += &format!("route add {} via {v4} dev {name} onlink\n", location.public_v4);
+        }
+        if location.wan.v6.is_some() {
+            lines += &format!("route add {} via {router} dev {name}\n", location.public_v6);
+        }
+        network::ip(self.namespaces(), &lines)
+    }
+
+    /// How many packets with a private source or destination arrived here, and were dropped.
+    ///
+    /// # Errors
+    /// nftables does not answer.
+    pub fn dropped_private(&self) -> Result<u64> {
+        network::counter(self.namespaces(), "internet", "private")
+    }
+
+    /// The addresses at which nodes reach the Kubernetes API.
+    #[must_use]
+    pub const fn api_addresses() -> Addresses {
+        API_ADDRESSES
+    }
+}
+
+fn firewall() -> String {
+    let v4 = private_prefixes(Family::V4).join(", ");
+    let v6 = private_prefixes(Family::V6).join(", ");
+    format!(
+        "table inet internet {{
+            counter private {{ }}
+            set private4 {{ type ipv4_addr; flags interval; elements = {{ {v4} }} }}
+            set private6 {{ type ipv6_addr; flags interval; elements = {{ {v6} }} }}
+            chain arriving {{
+                type filter hook prerouting priority raw;
+                iif lo accept
+                ip saddr @private4 counter name private drop
+                ip daddr @private4 counter name private drop
+                ip6 saddr @private6 counter name private drop
+                ip6 daddr @private6 counter name private drop
+            }}
+        }}"
+    )
+}

@@ -1,0 +1,330 @@
+//! Kubernetes as the lab's nodes see it: an API server in the internet, behind a proxy of their own each,
+//! and what kubelets and the controller manager would write there.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+
+use crate::address::Family;
+use crate::apiserver::{ApiServer, Key, Resource};
+use crate::cluster::{KUBE_PROXY, SERVICE_CIDRS};
+use crate::control_plane::{ADMIN, Assets, ControlPlane, FurtherFlags, Options, User};
+use crate::layout::{API_ADDRESSES, NodeLayout};
+use crate::namespace::Namespaces;
+use crate::proxy::{Backend, Mode, Proxy};
+use crate::topology::{self, LOCATION_LABEL, Topology};
+
+/// The port of a node's proxy is this plus the node's number.
+const FIRST_PROXY_PORT: u16 = 6443;
+
+/// Where a real API server listens in the internet, behind the proxies.
+const REAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
+
+/// Where a cluster's API server is published: where agents and Services find it.
+pub const PUBLIC_API: SocketAddr = SocketAddr::new(IpAddr::V4(API_ADDRESS), REAL_ADDRESS.port());
+
+const API_ADDRESS: Ipv4Addr = match API_ADDRESSES.v4 {
+    Some(address) => address,
+    None => Ipv4Addr::LOCALHOST,
+};
+
+/// The API server and its proxies.
+pub struct Kubernetes {
+    server: Server,
+    internet: Namespaces,
+    proxies: BTreeMap<String, Proxy>,
+    published: Option<Proxy>,
+}
+
+enum Server {
+    Embedded(ApiServer),
+    Real(ControlPlane),
+    Cluster(ControlPlane),
+}
+
+/// How many nodes may join that the topology does not have: `spare1`, `spare2` and so on.
+const SPARE_NODES: usize = 2;
+
+/// Where the project's files are: the real API server is built and furnished from them.
+pub(crate) const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+impl Kubernetes {
+    /// Starts the API server in the internet; a real one keeps its state in `directory`.
+    ///
+    /// # Errors
+    /// It cannot listen, or the real one's programs can be neither found nor built.
+    pub fn start(topology: &Topology, internet: &Namespaces, directory: &Path) -> Result<Self> {
+        let mut published = None;
+        let server = match topology.kubernetes {
+            topology::Kubernetes::Embedded => {
+                let listener = listen(internet, (Ipv4Addr::LOCALHOST, 0).into())?;
+                Server::Embedded(ApiServer::start(listener).context("start the API server")?)
+            }
+            topology::Kubernetes::Apiserver => Server::Real(start_control_plane(internet, directory)?),
+            topology::Kubernetes::Cluster => {
+                let backend = Backend::in_namespace(REAL_ADDRESS, internet.network_descriptor()?);
+                let control_plane = start_cluster_control_plane(topology, internet, directory)?;
+                let proxy = Proxy::start(listen(internet, PUBLIC_API)?, backend).context("publish the API server")?;
+                published = Some(proxy);
+                Server::Cluster(control_plane)
+            }
+        };
+        Ok(Self { server, internet: internet.clone(), proxies: BTreeMap::new(), published })
+    }
+
+    /// The embedded API server.
+    ///
+    /// # Errors
+    /// The lab has another one.
+    pub fn embedded(&self) -> Result<&ApiServer> {
+        match &self.server {
+            Server::Embedded(server) => Ok(server),
+            Server::Real(_) | Server::Cluster(_) => bail!("the lab's API server is a real one"),
+        }
+    }
+
+    /// Runs kubectl as the administrator and gives what it prints.
+    ///
+    /// # Errors
+    /// It fails, or the lab has no real API server.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        Ok(self.real()?.kubectl(arguments)?)
+    }
+
+    /// The administrator's kubeconfig, for programs in the internet.
+    ///
+    /// # Errors
+    /// The lab has no real API server.
+    pub fn admin_kubeconfig(&self) -> Result<String> {
+        let server = self.real()?;
+        Ok(server.kubeconfig(&server.url(), ADMIN)?)
+    }
+
+    /// The kubeconfig of kube-proxy, for all nodes.
+    ///
+    /// # Errors
+    /// The lab has no real API server.
+    pub fn kube_proxy_kubeconfig(&self) -> Result<String> {
+        Ok(self.real()?.kubeconfig(&format!("https://{PUBLIC_API}"), KUBE_PROXY)?)
+    }
+
+    /// The directory of Kubernetes' programs.
+    ///
+    /// # Errors
+    /// The lab has no real API server.
+    pub fn programs(&self) -> Result<PathBuf> {
+        Ok(self.real()?.assets().directory().to_owned())
+    }
+
+    fn real(&self) -> Result<&ControlPlane> {
+        match &self.server {
+            Server::Real(server) | Server::Cluster(server) => Ok(server),
+            Server::Embedded(_) => bail!("the lab's API server is its own small one"),
+        }
+    }
+
+    /// Opens a node's proxy and gives its kubeconfig: the kubelet's in a cluster, else the agent's, after registering the node
+    /// as a kubelet and the controller manager would.
+    ///
+    /// # Errors
+    /// There is a Node of this name, or the proxy cannot listen.
+    pub fn register(&mut self, node: &NodeLayout, spec: &topology::Node) -> Result<String> {
+        match &self.server {
+            Server::Embedded(_) | Server::Real(_) => self.create(node_object(node, spec))?,
+            Server::Cluster(_) => {}
+        }
+        let family = if node.internal.v4.is_some() { Family::V4 } else { Family::V6 };
+        let address = API_ADDRESSES.of(family).context("the API has addresses of both families")?;
+        let address = SocketAddr::new(address, FIRST_PROXY_PORT + node.number);
+        let listener = listen(&self.internet, address)?;
+        let proxy = Proxy::start(listener, self.backend()?).context("start a proxy")?;
+        self.proxies.insert(node.name.clone(), proxy);
+        self.kubeconfig(address, &node.name)
+    }
+
+    /// What the connections of one node to the API meet from now on.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn set(&self, node: &str, mode: Mode) -> Result<()> {
+        self.proxies.get(node).with_context(|| format!("no node named {node}"))?.set(mode);
+        Ok(())
+    }
+
+    /// What the connections of all nodes to the API meet from now on.
+    pub fn set_all(&self, mode: Mode) {
+        for proxy in self.proxies.values() {
+            proxy.set(mode);
+        }
+        if let Some(proxy) = &self.published {
+            proxy.set(mode);
+        }
+    }
+
+    /// A node's Node object.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn node(&self, name: &str) -> Result<Value> {
+        match &self.server {
+            Server::Embedded(server) => server.get(&Key::node(name)).with_context(|| format!("no Node {name}")),
+            Server::Real(server) | Server::Cluster(server) => {
+                let text = server.kubectl(&["get", "node", name, "--output=json"])?;
+                serde_json::from_str(&text).context("parse kubectl's answer")
+            }
+        }
+    }
+
+    /// Changes a Node object by merge patch (RFC 7386).
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn patch_node(&self, name: &str, patch: Value) -> Result<()> {
+        match &self.server {
+            Server::Embedded(server) => server.patch(&Key::node(name), patch).map(drop)?,
+            Server::Real(server) | Server::Cluster(server) => {
+                let patch = patch.to_string();
+                server.kubectl(&["patch", "node", name, "--type=merge", "--patch", &patch])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets an annotation of a Node object, or removes it.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn annotate(&self, node: &str, key: &str, value: Option<&str>) -> Result<()> {
+        self.patch_node(node, json!({ "metadata": { "annotations": { key: value } } }))
+    }
+
+    /// Deletes a Node object.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub fn delete_node(&self, name: &str) -> Result<()> {
+        match &self.server {
+            Server::Embedded(server) => server.delete(&Key::node(name))?,
+            Server::Real(server) | Server::Cluster(server) => {
+                server.kubectl(&["delete", "node", name])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, node: Value) -> Result<()> {
+        match &self.server {
+            Server::Embedded(server) => server.create(Resource::Node, node).map(drop)?,
+            Server::Real(server) | Server::Cluster(server) => {
+                let mut file = tempfile::NamedTempFile::new().context("make a file for kubectl")?;
+                file.write_all(node.to_string().as_bytes())?;
+                let path = file.path().to_str().context("a temporary path is not UTF-8")?;
+                server.kubectl(&["create", "--filename", path])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn backend(&self) -> Result<Backend> {
+        let namespace = self.internet.network_descriptor()?;
+        let address = match &self.server {
+            Server::Embedded(server) => server.address(),
+            Server::Real(_) | Server::Cluster(_) => REAL_ADDRESS,
+        };
+        Ok(Backend::in_namespace(address, namespace))
+    }
+
+    fn kubeconfig(&self, address: SocketAddr, user: &str) -> Result<String> {
+        match &self.server {
+            Server::Embedded(_) => Ok(ApiServer::kubeconfig(&format!("http://{address}"), user)),
+            Server::Real(server) => Ok(server.kubeconfig(&format!("https://{address}"), ADMIN)?),
+            Server::Cluster(server) => Ok(server.kubeconfig(&format!("https://{address}"), &kubelet(user))?),
+        }
+    }
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubernetes").finish_non_exhaustive()
+    }
+}
+
+fn start_control_plane(internet: &Namespaces, directory: &Path) -> Result<ControlPlane> {
+    let project = Path::new(PROJECT);
+    let options = Options {
+        assets: Assets::locate(&project.join("tests/kubernetes/build.sh"))?,
+        namespace: Some(internet.network_descriptor()?),
+        address: REAL_ADDRESS,
+        directory: directory.to_path_buf(),
+        users: Vec::new(),
+        manifests: vec![project.join("deploy/crd")],
+    };
+    ControlPlane::start(options).context("start the API server")
+}
+
+/// A control plane that kubelets and controllers can use: its certificate and its Service name the published address.
+fn start_cluster_control_plane(topology: &Topology, internet: &Namespaces, directory: &Path) -> Result<ControlPlane> {
+    let project = Path::new(PROJECT);
+    let nodes = topology.locations.iter().flat_map(|location| &location.nodes);
+    let spare = (1..=SPARE_NODES).map(|number| format!("spare{number}"));
+    let kubelets = nodes.map(|node| node.name.clone()).chain(spare);
+    let mut users: Vec<User> =
+        kubelets.map(|node| User { name: kubelet(&node), groups: vec!["system:nodes".to_owned()] }).collect();
+    users.push(User { name: KUBE_PROXY.to_owned(), groups: vec!["system:node-proxier".to_owned()] });
+    let options = Options {
+        assets: Assets::locate_cluster(&project.join("tests/kubernetes/build.sh"))?,
+        namespace: Some(internet.network_descriptor()?),
+        address: REAL_ADDRESS,
+        directory: directory.to_path_buf(),
+        users,
+        manifests: Vec::new(),
+    };
+    let apiserver = vec![
+        "--bind-address=127.0.0.1".to_owned(),
+        format!("--advertise-address={API_ADDRESS}"),
+        format!("--service-cluster-ip-range={SERVICE_CIDRS}"),
+        "--allow-privileged".to_owned(),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+    ];
+    let flags = FurtherFlags { apiserver, etcd: Vec::new() };
+    ControlPlane::start_with(options, flags).context("start the control plane")
+}
+
+/// The name of a kubelet's user, from which the node authorizer takes the node.
+fn kubelet(node: &str) -> String {
+    format!("system:node:{node}")
+}
+
+fn listen(namespaces: &Namespaces, address: SocketAddr) -> Result<TcpListener> {
+    namespaces.enter(|| TcpListener::bind(address).with_context(|| format!("listen on {address}")))
+}
+
+/// A Node object after the kubelet and the controller manager have written to it.
+fn node_object(node: &NodeLayout, spec: &topology::Node) -> Value {
+    let mut labels: BTreeMap<String, String> = spec.labels.clone();
+    for (key, value) in [
+        ("kubernetes.io/hostname", &node.name),
+        ("kubernetes.io/os", &"linux".to_owned()),
+        (LOCATION_LABEL, &node.location),
+    ] {
+        labels.entry(key.to_owned()).or_insert_with(|| value.clone());
+    }
+    let addresses = |kind: &str, list: Vec<IpAddr>| -> Vec<Value> {
+        let entry = |address| json!({ "type": kind, "address": address });
+        list.into_iter().map(entry).collect()
+    };
+    let mut status = addresses("InternalIP", node.internal.list());
+    status.extend(addresses("ExternalIP", node.public.list()));
+    status.push(json!({ "type": "Hostname", "address": node.name }));
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": { "name": node.name, "labels": labels, "annotations": spec.annotations },
+        "spec": { "podCIDR": node.pod_cidrs.first(), "podCIDRs": node.pod_cidrs },
+        "status": { "addresses": status },
+    })
+}

@@ -1,0 +1,101 @@
+//! The lab's command line.
+#![forbid(unsafe_code)]
+
+mod commands;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use carrick_lab::{init, keeper, serve};
+use clap::{Parser, Subcommand};
+
+/// Clouds in network namespaces on one machine.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The lab's name; when several run, it chooses one.
+    #[arg(long, global = true)]
+    name: Option<String>,
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Brings up the lab of a topology file and leaves it running.
+    Up {
+        /// The topology file.
+        file: PathBuf,
+    },
+    /// Takes a running lab down.
+    Down,
+    /// Runs a command on a node, in a pod, on a location's router or device, or in the internet.
+    Exec {
+        /// The name of the node, pod, location or device, or `internet`.
+        inside: String,
+        /// The command and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Shows a running lab.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Brings up clouds, shows that everybody reaches everybody, and takes them down.
+    Demo(commands::demo::Options),
+    /// Draws a topology, without bringing it up: writes an SVG to standard output.
+    Draw {
+        /// The topology file; the demo's by default.
+        file: Option<PathBuf>,
+    },
+    /// Measures one real agent beside many Node objects on a real API server.
+    BenchScale(commands::bench_scale::Options),
+    /// Makes namespaces and keeps them (the lab starts this itself).
+    #[command(hide = true)]
+    Keep { furnishing: String },
+    /// Is the first process of namespaces (the lab starts this itself).
+    #[command(hide = true)]
+    Init { furnishing: String },
+    /// Holds a lab (the lab starts this itself).
+    #[command(hide = true)]
+    Serve { lab: String, topology: String },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_logging();
+    run(arguments).unwrap_or_else(|error| {
+        tracing::error!(event = "failed", "{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start_logging() {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let name = arguments.name.as_deref();
+    match arguments.command {
+        Action::Up { file } => commands::up(name.unwrap_or("lab"), &file),
+        Action::Down => commands::down(name),
+        Action::Exec { inside, command } => commands::exec(name, &inside, &command),
+        Action::Status { json } => commands::status(name, json),
+        Action::Demo(options) => commands::demo::demo(name, &options),
+        Action::Draw { file } => commands::draw(file.as_deref()),
+        Action::BenchScale(options) => commands::bench_scale::bench_scale(&options),
+        Action::Keep { furnishing } => keeper::keep(&furnishing).map(|()| ExitCode::SUCCESS),
+        Action::Init { furnishing } => init::init(&furnishing).map(|()| ExitCode::SUCCESS),
+        Action::Serve { lab, topology } => serve::serve(&lab, &topology).map(|()| ExitCode::SUCCESS),
+    }
+}

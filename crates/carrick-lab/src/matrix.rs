@@ -1,0 +1,206 @@
+//! Everybody to everybody: who reaches whom, how fast, and with whole bytes.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::address::{Addresses, Family};
+use crate::namespace::Namespaces;
+use crate::ping;
+use crate::transfer::{self, HashServer};
+
+/// How many pairs are timed or transfer at a time: more would only share the processors.
+const AT_A_TIME: usize = 4;
+
+/// One end of pairs.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// The pod's or node's name.
+    pub name: String,
+    /// Its location.
+    pub location: String,
+    /// Whether others are tested against it; otherwise it only asks.
+    pub kind: Kind,
+    /// Its namespaces.
+    pub namespaces: Namespaces,
+    /// Its addresses.
+    pub addresses: Addresses,
+}
+
+impl Endpoint {
+    /// The families that it has an address of.
+    pub fn families(&self) -> impl Iterator<Item = Family> + use<> {
+        let addresses = self.addresses;
+        [Family::V4, Family::V6].into_iter().filter(move |family| addresses.of(*family).is_some())
+    }
+}
+
+/// What an endpoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A pod: asks and is asked.
+    Pod,
+    /// A node: only asks.
+    Node,
+}
+
+/// How thoroughly a matrix is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// How long a pair may take to its first answer.
+    pub patience: Duration,
+    /// How many bytes each pair that reaches moves over TCP; 0 for none.
+    pub tcp_bytes: usize,
+}
+
+/// What was found about a pair, in one family.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pair {
+    /// Who asked.
+    pub from: String,
+    /// Who was asked.
+    pub to: String,
+    /// By which family.
+    pub family: Family,
+    /// Whether there was an answer.
+    pub reachable: bool,
+    /// The round-trip time of the answered ping, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// Whether all bytes arrived unchanged; false if none were sent.
+    pub tcp_ok: bool,
+    /// Whether the two stand in different locations.
+    #[serde(skip)]
+    pub crosses: bool,
+}
+
+/// A pair before it is measured.
+struct Task<'a> {
+    from: &'a Endpoint,
+    to: &'a Endpoint,
+    family: Family,
+    target: IpAddr,
+}
+
+/// Measures each ordered pair of endpoints in each family that the asked one has, in order of names.
+///
+/// # Errors
+/// A namespace is gone.
+pub fn measure(endpoints: &[Endpoint], effort: Effort) -> Result<Vec<Pair>> {
+    let tasks = tasks(endpoints);
+    let mut pairs = ping_all(&tasks, effort.patience)?;
+    time_all(&tasks, &mut pairs);
+    if effort.tcp_bytes > 0 {
+        transfer_all(&tasks, &mut pairs, effort.tcp_bytes)?;
+    }
+    Ok(pairs)
+}
+
+fn tasks(endpoints: &[Endpoint]) -> Vec<Task<'_>> {
+    let mut tasks = Vec::new();
+    for from in endpoints {
+        for to in endpoints.iter().filter(|to| to.kind == Kind::Pod && to.name != from.name) {
+            tasks.extend(to.addresses.list().into_iter().map(|target| Task {
+                from,
+                to,
+                family: Family::of(target),
+                target,
+            }));
+        }
+    }
+    tasks
+}
+
+fn ping_all(tasks: &[Task<'_>], patience: Duration) -> Result<Vec<Pair>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = tasks.iter().map(|task| scope.spawn(|| task.ping(patience))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
+}
+
+fn transfer_all(tasks: &[Task<'_>], pairs: &mut [Pair], bytes: usize) -> Result<()> {
+    let servers = servers(tasks)?;
+    let moved = few_at_a_time(tasks, pairs, |task| task.transfer(&servers, bytes));
+    for (pair, moved) in pairs.iter_mut().zip(moved) {
+        pair.tcp_ok = moved.unwrap_or(false);
+    }
+    Ok(())
+}
+
+/// Takes the round-trip times again while the network is quiet.
+fn time_all(tasks: &[Task<'_>], pairs: &mut [Pair]) {
+    let times = few_at_a_time(tasks, pairs, |task| ping::round_trip(&task.from.namespaces, task.target).ok().flatten());
+    for (pair, time) in pairs.iter_mut().zip(times) {
+        pair.rtt_ms = time.flatten().map(milliseconds).or(pair.rtt_ms);
+    }
+}
+
+/// Does something with each pair that reaches.
+fn few_at_a_time<T: Send>(tasks: &[Task<'_>], pairs: &[Pair], work: impl Fn(&Task<'_>) -> T + Sync) -> Vec<Option<T>> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < tasks.len());
+        let reaching = std::iter::from_fn(take).filter(|number| pairs[*number].reachable);
+        reaching.map(|number| (number, work(&tasks[number]))).collect::<Vec<_>>()
+    };
+    let mut results: Vec<Option<T>> = tasks.iter().map(|_| None).collect();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(worker)).collect();
+        for worker in workers {
+            for (number, result) in worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
+                results[number] = Some(result);
+            }
+        }
+    });
+    results
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn servers(tasks: &[Task<'_>]) -> Result<BTreeMap<IpAddr, HashServer>> {
+    let mut servers = BTreeMap::new();
+    for task in tasks {
+        if let Entry::Vacant(place) = servers.entry(task.target) {
+            place.insert(HashServer::start(&task.to.namespaces, task.target)?);
+        }
+    }
+    Ok(servers)
+}
+
+impl Task<'_> {
+    fn ping(&self, patience: Duration) -> Result<Pair> {
+        let rtt = ping::until_answered(&self.from.namespaces, self.target, patience)?;
+        Ok(Pair {
+            from: self.from.name.clone(),
+            to: self.to.name.clone(),
+            family: self.family,
+            reachable: rtt.is_some(),
+            rtt_ms: rtt.map(milliseconds),
+            tcp_ok: false,
+            crosses: self.from.location != self.to.location,
+        })
+    }
+
+    fn transfer(&self, servers: &BTreeMap<IpAddr, HashServer>, bytes: usize) -> bool {
+        let Some(address) = servers.get(&self.target).map(HashServer::address) else {
+            return false;
+        };
+        match transfer::send(&self.from.namespaces, SocketAddr::new(self.target, address.port()), bytes) {
+            Ok(_time) => true,
+            Err(error) => {
+                let (from, to) = (&self.from.name, &self.to.name);
+                tracing::warn!(event = "transfer_failed", from, to, error = format!("{error:#}"));
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Entering namespaces: a thread of this process goes in, does its work, and ends there.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// A set of namespaces, held open.
+#[derive(Debug, Clone)]
+pub struct Namespaces {
+    name: Arc<str>,
+    files: Arc<[(CloneFlags, File)]>,
+}
+
+impl Namespaces {
+    /// The network namespace bound at a path (`/run/netns/NAME`, `/proc/PID/ns/net`).
+    ///
+    /// # Errors
+    /// The path cannot be opened.
+    pub fn network(name: &str, path: &Path) -> Result<Self> {
+        let file = File::open(path).with_context(|| format!("open namespace {}", path.display()))?;
+        Ok(Self { name: name.into(), files: Arc::new([(CloneFlags::CLONE_NEWNET, file)]) })
+    }
+
+    /// The network, mount and host name namespaces of a process, and the process namespace of its children.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub fn of_process(name: &str, pid: u32) -> Result<Self> {
+        let open = |kind: &str| {
+            let path = format!("/proc/{pid}/ns/{kind}");
+            File::open(&path).with_context(|| format!("open namespace {path}"))
+        };
+        // The mount namespace comes last: after it, nothing outside can be named.
+        Ok(Self {
+            name: name.into(),
+            files: Arc::new([
+                (CloneFlags::CLONE_NEWPID, open("pid_for_children")?),
+                (CloneFlags::CLONE_NEWNET, open("net")?),
+                (CloneFlags::CLONE_NEWUTS, open("uts")?),
+                (CloneFlags::CLONE_NEWNS, open("mnt")?),
+            ]),
+        })
+    }
+
+    /// The same, with the network namespace of `other`: a pod's network on its node.
+    ///
+    /// # Errors
+    /// `other` has no network namespace, or no descriptor is left.
+    pub fn with_network_of(&self, other: &Self) -> Result<Self> {
+        let mut files = Vec::new();
+        for (kind, file) in self.files.iter() {
+            let source = if *kind == CloneFlags::CLONE_NEWNET { other.network_file()? } else { file };
+            files.push((*kind, source.try_clone().context("duplicate a namespace's descriptor")?));
+        }
+        Ok(Self { name: other.name.clone(), files: files.into() })
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The inode that identifies the network namespace on this machine.
+    ///
+    /// # Errors
+    /// The descriptor cannot be read.
+    pub fn network_inode(&self) -> Result<u64> {
+        Ok(self.network_file()?.metadata()?.ino())
+    }
+
+    /// The network namespace alone, as a descriptor for others.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn network_descriptor(&self) -> Result<OwnedFd> {
+        Ok(self.network_file()?.try_clone().context("duplicate a namespace's descriptor")?.into())
+    }
+
+    fn network_file(&self) -> Result<&File> {
+        self.files
+            .iter()
+            .find(|(kind, _)| *kind == CloneFlags::CLONE_NEWNET)
+            .map(|(_, file)| file)
+            .with_context(|| format!("{} has no network namespace", self.name))
+    }
+
+    /// Moves the calling thread in, for good. Its processes start there too.
+    ///
+    /// # Errors
+    /// The kernel refuses: a namespace is gone, or the caller is not root.
+    pub fn move_thread(&self) -> Result<()> {
+        for (kind, file) in self.files.iter() {
+            if *kind == CloneFlags::CLONE_NEWNS {
+                // A thread that shares its root and working directory may not change its mounts (setns(2)).
+                unshare(CloneFlags::CLONE_FS).context("unshare the file system attributes")?;
+            }
+            setns(file.as_fd(), *kind).with_context(|| format!("enter {} ({kind:?})", self.name))?;
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in a thread of its own inside, and waits for it.
+    ///
+    /// # Errors
+    /// Those of [`Namespaces::move_thread`] and of `work`.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                self.move_thread()?;
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Starts a process inside.
+    ///
+    /// # Errors
+    /// The namespaces cannot be entered, or the program cannot be started.
+    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
+        self.enter(|| {
+            let child = command.spawn();
+            child.with_context(|| format!("start {:?} in {}", command.get_program(), self.name))
+        })
+    }
+
+    /// Runs a process inside to its end and gives what it printed, whatever its exit code.
+    ///
+    /// # Errors
+    /// The namespaces cannot be entered, or the program cannot be started.
+    pub fn output(&self, command: &mut Command) -> Result<Output> {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = self.spawn(command)?;
+        child.wait_with_output().with_context(|| format!("wait for {:?}", command.get_program()))
+    }
+
+    /// Runs a command line inside and gives its standard output.
+    ///
+    /// # Errors
+    /// As [`Namespaces::output`]; a failed exit code is an error with what the program printed.
+    pub fn exec(&self, command_line: &[&str]) -> Result<String> {
+        let Some((program, arguments)) = command_line.split_first() else {
+            bail!("an empty command line");
+        };
+        let output = self.output(Command::new(program).args(arguments))?;
+        if !output.status.success() {
+            bail!(
+                "{}: {} failed with {}: {}{}",
+                self.name,
+                command_line.join(" "),
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim_end(),
+                String::from_utf8_lossy(&output.stdout).trim_end(),
+            );
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("output of {program}"))
+    }
+}

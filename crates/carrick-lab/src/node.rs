@@ -1,0 +1,268 @@
+//! A node: a machine of its own in namespaces, with a disk that survives its reboots.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::agent::{self, Agent, Answer};
+use crate::internet::Internet;
+use crate::keeper::{Content, Furnishing, Keeper, PrivateDirectory};
+use crate::layout::NodeLayout;
+use crate::namespace::Namespaces;
+use crate::network::{self, Role};
+use crate::site::Site;
+use crate::topology::{self, AgentSettings, Kubernetes, Topology};
+use crate::wait;
+
+/// Where a node finds what the lab gives it.
+pub const LAB_FILES: &str = "/run/lab";
+
+/// The directories that a node has for itself, and whether they are on its disk.
+const OWN_DIRECTORIES: &[(&str, Storage)] = &[
+    ("/etc/cni", Storage::Memory),
+    ("/opt/cni", Storage::Memory),
+    ("/var/lib/carrick", Storage::Disk("carrick")),
+    ("/var/lib/cni", Storage::Disk("cni")),
+    (LAB_FILES, Storage::Disk("lab")),
+];
+
+/// Those that a node with a kubelet has besides.
+const KUBELET_DIRECTORIES: &[(&str, Storage)] =
+    &[("/var/lib/containerd", Storage::Disk("containerd")), ("/var/lib/kubelet", Storage::Disk("kubelet"))];
+
+#[derive(Debug, Clone, Copy)]
+enum Storage {
+    Memory,
+    Disk(&'static str),
+}
+
+/// A node, powered or not.
+#[derive(Debug)]
+pub struct Node {
+    layout: NodeLayout,
+    spec: topology::Node,
+    disk: PathBuf,
+    settings: AgentSettings,
+    kind: Kubernetes,
+    machine: Mutex<Option<Keeper>>,
+    agent: Mutex<Option<Agent>>,
+}
+
+impl Node {
+    /// Describes a node whose disk is a directory of the machine; [`Node::boot`] switches it on.
+    #[must_use]
+    pub fn new(layout: NodeLayout, spec: topology::Node, topology: &Topology, disk: PathBuf) -> Self {
+        let (settings, kind) = (topology.agent.clone(), topology.kubernetes);
+        Self { layout, spec, disk, settings, kind, machine: Mutex::new(None), agent: Mutex::new(None) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.layout.name
+    }
+
+    /// Its numbers.
+    #[must_use]
+    pub const fn layout(&self) -> &NodeLayout {
+        &self.layout
+    }
+
+    /// What the topology says of it.
+    #[must_use]
+    pub const fn spec(&self) -> &topology::Node {
+        &self.spec
+    }
+
+    /// Puts a file where the node sees it in [`LAB_FILES`].
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn give_file(&self, name: &str, content: &str) -> Result<()> {
+        let path = self.disk_directory("lab")?.join(name);
+        std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Switches it on and connects it to its router.
+    ///
+    /// # Errors
+    /// It is on already, or the kernel refuses.
+    pub fn boot(&self, internet: &Internet, site: &Site) -> Result<()> {
+        let mut machine = self.machine();
+        ensure!(machine.is_none(), "{} is running", self.name());
+        let keeper = Keeper::start(self.name(), &self.furnishing()?, Some(internet.namespaces()))?;
+        let namespaces = keeper.namespaces();
+        network::prepare(namespaces, Role::Host)?;
+        let sysctls: Vec<_> = self.spec.sysctls.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        network::sysctl(namespaces, &sysctls)?;
+        site.connect(&self.layout, namespaces, keeper.pid())?;
+        *machine = Some(keeper);
+        drop(machine);
+        tracing::info!(event = "node_booted", node = self.name());
+        Ok(())
+    }
+
+    /// Ends every process on it at once; its disk stays.
+    ///
+    /// # Errors
+    /// It is off already.
+    pub fn crash(&self) -> Result<()> {
+        drop(self.agent().take());
+        let keeper = self.machine().take();
+        keeper.with_context(|| self.is_off())?.cut_power();
+        tracing::info!(event = "node_crashed", node = self.name());
+        Ok(())
+    }
+
+    /// Its namespaces.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn namespaces(&self) -> Result<Namespaces> {
+        let machine = self.machine();
+        let keeper = machine.as_ref().with_context(|| self.is_off())?;
+        Ok(keeper.namespaces().clone())
+    }
+
+    /// The process that keeps it, as this machine numbers it.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn pid(&self) -> Result<u32> {
+        let machine = self.machine();
+        Ok(machine.as_ref().with_context(|| self.is_off())?.pid())
+    }
+
+    /// A path on the node, as this machine sees it.
+    ///
+    /// # Errors
+    /// It is off.
+    pub fn path(&self, on_node: &str) -> Result<PathBuf> {
+        let machine = self.machine();
+        Ok(machine.as_ref().with_context(|| self.is_off())?.path(on_node))
+    }
+
+    /// Runs a command line on it and gives its standard output.
+    ///
+    /// # Errors
+    /// It is off, or the command fails; the error has what it printed.
+    pub fn exec(&self, command_line: &[&str]) -> Result<String> {
+        self.namespaces()?.exec(command_line)
+    }
+
+    /// Starts the agent with the lab's settings and the node's own flags.
+    ///
+    /// # Errors
+    /// It runs, `carrick` is not built, or the node is off.
+    pub fn start_agent(&self) -> Result<()> {
+        let mut agent = self.agent();
+        ensure!(agent.is_none(), "{}: the agent is running", self.name());
+        let log = self.agent_log();
+        *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &self.spec.agent_flags, &log)?);
+        drop(agent);
+        tracing::info!(event = "agent_started", node = self.name());
+        Ok(())
+    }
+
+    /// Kills the agent as `kill -9` does.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn kill_agent(&self) -> Result<()> {
+        self.end_agent(Signal::SIGKILL)
+    }
+
+    /// Ends the agent as an orderly shutdown does.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn stop_agent(&self) -> Result<()> {
+        self.end_agent(Signal::SIGTERM)
+    }
+
+    /// Fails if the agent was started and has ended by itself.
+    ///
+    /// # Errors
+    /// It has ended; the error has the end of its log.
+    pub fn check_agent(&self) -> Result<()> {
+        self.agent().as_ref().map_or(Ok(()), Agent::check)
+    }
+
+    /// Waits until the agent says that it is ready.
+    ///
+    /// # Errors
+    /// None runs, or it ends.
+    pub fn await_agent(&self) -> Result<()> {
+        wait::until(&format!("the agent on {}", self.name()), || {
+            let agent = self.agent();
+            let agent = agent.as_ref().with_context(|| format!("{}: no agent runs", self.name()))?;
+            agent.check()?;
+            Ok(agent.is_ready().then_some(()))
+        })
+    }
+
+    /// The agent's process, as this machine numbers it.
+    #[must_use]
+    pub fn agent_pid(&self) -> Option<u32> {
+        self.agent().as_ref().map(|agent| agent.process().pid())
+    }
+
+    /// Where the agent's output goes, on this machine.
+    #[must_use]
+    pub fn agent_log(&self) -> PathBuf {
+        self.disk.join("agent.log")
+    }
+
+    /// Gets a page of the agent (`/status`, `/metrics`, `/readyz`).
+    ///
+    /// # Errors
+    /// Nobody answers, or the node is off.
+    pub fn agent_page(&self, path: &str) -> Result<Answer> {
+        agent::get(&self.namespaces()?, path)
+    }
+
+    fn end_agent(&self, signal: Signal) -> Result<()> {
+        let agent = self.agent().take().with_context(|| format!("{}: no agent runs", self.name()))?;
+        let status = agent.end(signal)?;
+        tracing::info!(event = "agent_ended", node = self.name(), %status);
+        Ok(())
+    }
+
+    fn agent(&self) -> MutexGuard<'_, Option<Agent>> {
+        self.agent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Option<Keeper>> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_off(&self) -> String {
+        format!("{} is off", self.name())
+    }
+
+    fn furnishing(&self) -> Result<Furnishing> {
+        let directory = |(path, storage): &(&str, Storage)| {
+            let content = match storage {
+                Storage::Memory => Content::Fresh,
+                Storage::Disk(name) => Content::Of(self.disk_directory(name)?),
+            };
+            Ok(PrivateDirectory { path: Path::new(path).to_path_buf(), content })
+        };
+        let of_kubelet: &[_] = match self.kind {
+            Kubernetes::Embedded | Kubernetes::Apiserver => &[],
+            Kubernetes::Cluster => KUBELET_DIRECTORIES,
+        };
+        Ok(Furnishing {
+            hostname: Some(self.name().to_owned()),
+            directories: OWN_DIRECTORIES.iter().chain(of_kubelet).map(directory).collect::<Result<_>>()?,
+        })
+    }
+
+    fn disk_directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.disk.join(name);
+        std::fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
+        Ok(path)
+    }
+}

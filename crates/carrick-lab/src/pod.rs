@@ -1,0 +1,140 @@
+//! A pod: a network namespace on a node, wired by the node's own plugins.
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::address::Addresses;
+use crate::cni::{self, Container, Network, PluginError};
+use crate::namespace::Namespaces;
+use crate::node::Node;
+use crate::wait;
+
+/// Where a node's container runtime looks for networks.
+const CONFIGURATION_DIRECTORY: &str = "/etc/cni/net.d";
+
+/// A wired pod.
+#[derive(Debug)]
+pub struct Pod {
+    name: String,
+    node: String,
+    namespaces: Namespaces,
+    addresses: Addresses,
+    container: Container,
+    network: Network,
+    result: Value,
+}
+
+impl Pod {
+    /// Makes a pod on a node: waits for the node's network configuration, then wires it.
+    ///
+    /// # Errors
+    /// The node is off, its agent ends, or a plugin fails.
+    pub fn start(node: &Node, name: &str) -> Result<Self> {
+        let network = wait::until(&format!("a network configuration on {}", node.name()), || {
+            node.check_agent()?;
+            cni::first_network(&node.path(CONFIGURATION_DIRECTORY)?)
+        })?;
+        let on_node = node.namespaces()?;
+        let bound = format!("cni-{name}");
+        let path = format!("/run/netns/{bound}");
+        on_node.exec(&["ip", "netns", "add", &bound])?;
+        let own = Namespaces::network(name, &node.path(&path)?)?;
+        own.exec(&["ip", "link", "set", "lo", "up"])?;
+        let container = Container {
+            id: format!("{name}-sandbox"),
+            namespace: path.into(),
+            pod: ("default".to_owned(), name.to_owned()),
+        };
+        let result = match wire(node, &network, &on_node, &container) {
+            Ok(result) => result,
+            Err(error) => {
+                on_node.exec(&["ip", "netns", "delete", &bound])?;
+                return Err(error).with_context(|| format!("wire the pod {name}"));
+            }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            node: node.name().to_owned(),
+            namespaces: on_node.with_network_of(&own)?,
+            addresses: cni::addresses(&result)?,
+            container,
+            network,
+            result,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node that it is on.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Its addresses.
+    #[must_use]
+    pub const fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its network, with the rest of its node.
+    #[must_use]
+    pub const fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    /// The container that its runtime names to plugins.
+    #[must_use]
+    pub const fn container(&self) -> &Container {
+        &self.container
+    }
+
+    /// What the plugins said when they wired it.
+    #[must_use]
+    pub const fn result(&self) -> &Value {
+        &self.result
+    }
+
+    /// Runs a command line in it and gives its standard output.
+    ///
+    /// # Errors
+    /// The command fails; the error has what it printed.
+    pub fn exec(&self, command_line: &[&str]) -> Result<String> {
+        self.namespaces.exec(command_line)
+    }
+
+    /// Lets the plugins verify its wiring.
+    ///
+    /// # Errors
+    /// A plugin finds a difference, or the node is off.
+    pub fn check(&self, node: &Node) -> Result<()> {
+        self.network.check(&node.namespaces()?, &self.container, &self.result)
+    }
+
+    /// Ends it as a runtime does: the plugins first, then its network.
+    ///
+    /// # Errors
+    /// A plugin fails, or the node is off.
+    pub fn stop(self, node: &Node) -> Result<()> {
+        let on_node = node.namespaces()?;
+        self.network.del(&on_node, &self.container, Some(&self.result))?;
+        on_node.exec(&["ip", "netns", "delete", &format!("cni-{}", self.name)])?;
+        Ok(())
+    }
+}
+
+/// Wires a container, again and again as long as the plugins ask for it, as kubelets do.
+fn wire(node: &Node, network: &Network, on_node: &Namespaces, container: &Container) -> Result<Value> {
+    wait::until(&format!("the plugins on {}", node.name()), || match network.add(on_node, container) {
+        Ok(result) => Ok(Some(result)),
+        Err(error) if error.downcast_ref().is_some_and(PluginError::is_temporary) => {
+            node.check_agent()?;
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    })
+}

@@ -1,0 +1,69 @@
+//! What a process uses, as proc(5) tells.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// Memory and processor time of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Footprint {
+    /// Resident memory now, in bytes.
+    pub(super) resident: u64,
+    /// The part of it that is no file's content, in bytes.
+    pub(super) anonymous: u64,
+    /// The most that was ever resident, in bytes.
+    pub(super) peak: u64,
+    /// Processor time since its start, in user and kernel mode.
+    pub(super) processor: Duration,
+}
+
+impl Footprint {
+    /// Of the process with this number.
+    pub(super) fn of(pid: u32) -> Result<Self> {
+        let read = |file: &str| {
+            let path = format!("/proc/{pid}/{file}");
+            fs::read_to_string(&path).with_context(|| format!("read {path}"))
+        };
+        let ticks_per_second =
+            nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("the kernel tells no clock rate")?;
+        Self::parse(&read("status")?, &read("stat")?, u64::try_from(ticks_per_second)?)
+    }
+
+    fn parse(status: &str, stat: &str, ticks_per_second: u64) -> Result<Self> {
+        let bytes = |key: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+            let kilobytes = value.and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+            anyhow::Ok(kilobytes.with_context(|| format!("no {key} in a process's status"))? * 1024)
+        };
+        // The program's name may hold anything but ends with the last parenthesis; utime and stime are fields 14 and 15.
+        let fields = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        Ok(Self {
+            resident: bytes("VmRSS")?,
+            anonymous: bytes("RssAnon")?,
+            peak: bytes("VmHWM")?,
+            processor: Duration::from_millis(ticks * 1000 / ticks_per_second),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_something() {
+        let own = Footprint::of(std::process::id()).unwrap();
+        assert!(own.peak >= own.resident && own.resident > own.anonymous && own.anonymous > 0, "{own:?}");
+    }
+
+    #[test]
+    fn a_name_cannot_shift_the_fields() {
+        let status = "Name:\tx\nVmHWM:\t    30 kB\nVmRSS:\t    20 kB\nRssAnon:\t    10 kB\n";
+        let stat = "7 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0";
+        let footprint = Footprint::parse(status, stat, 100).unwrap();
+        assert_eq!(footprint.processor, Duration::from_secs(2));
+        assert_eq!((footprint.resident, footprint.anonymous, footprint.peak), (20 << 10, 10 << 10, 30 << 10));
+    }
+}

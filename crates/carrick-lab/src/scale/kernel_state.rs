@@ -1,0 +1,151 @@
+//! What the node's kernel and its WireGuard hold, looked at from outside the agent.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::machine::Machine;
+
+/// Where the WireGuard device answers (wireguard.com/xplatform).
+const WIREGUARD_SOCKET: &str = "/run/wireguard/carrick0.sock";
+/// How long a change may take to arrive.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How often WireGuard is asked, which tells nobody when its configuration changes.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// The node's routes and WireGuard device.
+pub(super) struct KernelState {
+    wireguard: PathBuf,
+    monitor: Child,
+    /// When each route came that was added since.
+    added: Arc<Mutex<Vec<(Instant, String)>>>,
+}
+
+impl KernelState {
+    /// Looks at the caller's network and the node's WireGuard.
+    pub(super) fn open(machine: &Machine) -> Result<Self> {
+        let mut monitor = Command::new("ip")
+            .args(["-oneline", "monitor", "route"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start ip monitor")?;
+        let lines = BufReader::new(monitor.stdout.take().context("no pipe from ip")?).lines();
+        let added = Arc::new(Mutex::new(Vec::new()));
+        let seen = added.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let now = Instant::now();
+                let added = !line.starts_with("Deleted") && !line.starts_with("unreachable");
+                let destination = line.split_whitespace().next().filter(|_| added);
+                if let Some(destination) = destination {
+                    seen.lock().unwrap_or_else(PoisonError::into_inner).push((now, destination.to_owned()));
+                }
+            }
+        });
+        Ok(Self { wireguard: machine.path(WIREGUARD_SOCKET), monitor, added })
+    }
+
+    /// The destinations of all routes of Carrick's.
+    pub(super) fn routes(&self) -> Result<BTreeSet<String>> {
+        let mut destinations = BTreeSet::new();
+        for family in ["-4", "-6"] {
+            let output = Command::new("ip").args([family, "route", "show", "table", "1107"]).output()?;
+            for line in String::from_utf8_lossy(&output.stdout).lines() {
+                let mut words = line.split_whitespace();
+                // An unreachable route is the one behind the real one.
+                destinations.extend(words.next().filter(|word| *word != "unreachable").map(str::to_owned));
+            }
+        }
+        Ok(destinations)
+    }
+
+    /// Waits until WireGuard has this endpoint for a peer; gives the time at which it was seen.
+    pub(super) fn await_endpoint(&self, public_key: &[u8; 32], endpoint: &str) -> Result<Instant> {
+        let peer = format!("public_key={}\n", hexadecimal(public_key));
+        let wanted = format!("\nendpoint={endpoint}\n");
+        self.await_configuration(|text| {
+            let Some((_, own)) = text.split_once(&peer) else { return false };
+            own.split("public_key=").next().is_some_and(|own| format!("\n{own}").contains(&wanted))
+        })
+        .with_context(|| format!("endpoint {endpoint}"))
+    }
+
+    /// Waits until pod CIDRs are routed, and where they go through WireGuard, are allowed there.
+    pub(super) fn await_pod_cidrs(&self, cidrs: &[String; 2], crossing: Crossing) -> Result<Instant> {
+        let allowed = match crossing {
+            Crossing::InsideLocation => None,
+            Crossing::BetweenLocations => {
+                let wanted = cidrs.each_ref().map(|cidr| format!("allowed_ip={cidr}\n"));
+                let seen = self.await_configuration(|text| wanted.iter().all(|line| text.contains(line)));
+                Some(seen.with_context(|| format!("{cidrs:?}"))?)
+            }
+        };
+        let limit = Instant::now() + LIMIT;
+        loop {
+            if let [Some(v4), Some(v6)] = cidrs.each_ref().map(|cidr| self.arrival(cidr)) {
+                return Ok(allowed.into_iter().chain([v4, v6]).max().unwrap_or(v4));
+            }
+            if Instant::now() > limit {
+                bail!("{cidrs:?} were not routed within {} s", LIMIT.as_secs());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn arrival(&self, cidr: &str) -> Option<Instant> {
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        added.iter().rev().find(|(_, destination)| destination == cidr).map(|(time, _)| *time)
+    }
+
+    fn await_configuration(&self, is_there: impl Fn(&str) -> bool) -> Result<Instant> {
+        let limit = Instant::now() + LIMIT;
+        loop {
+            let text = self.wireguard_configuration()?;
+            let now = Instant::now();
+            if is_there(&text) {
+                return Ok(now);
+            }
+            if now > limit {
+                bail!("it did not come within {} s", LIMIT.as_secs());
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn wireguard_configuration(&self) -> Result<String> {
+        let mut stream = UnixStream::connect(&self.wireguard).context("connect to the WireGuard device")?;
+        stream.write_all(b"get=1\n\n")?;
+        stream.shutdown(std::net::Shutdown::Write)?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).context("read the WireGuard device's configuration")?;
+        Ok(text)
+    }
+}
+
+impl Drop for KernelState {
+    fn drop(&mut self) {
+        // Fails exactly when it has ended already.
+        drop(self.monitor.kill());
+        drop(self.monitor.wait());
+    }
+}
+
+/// Whether a node is reached through WireGuard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// It is in the own location.
+    InsideLocation,
+    /// It is in another location.
+    BetweenLocations,
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,242 @@
+//! A location at work: its router, its LANs and the devices in them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::{Context as _, Result};
+
+use crate::address::Family;
+use crate::internet::Internet;
+use crate::layout::{
+    DeviceLayout, INTERNET_GATEWAY, Lan, LocationLayout, NodeLayout, PUBLIC_SLICE_LENGTH, UPLINK_LINK_LOCAL,
+};
+use crate::namespace::Namespaces;
+use crate::network::{self, Role};
+use crate::topology::{self, RouterKind};
+
+/// The port of WireGuard on the nodes.
+const WIREGUARD_PORT: u16 = 51820;
+
+/// A location's router and devices.
+#[derive(Debug)]
+pub struct Site {
+    layout: LocationLayout,
+    router: Namespaces,
+    devices: BTreeMap<String, (DeviceLayout, Namespaces)>,
+}
+
+impl Site {
+    /// Makes the router with its LANs and connects it to the internet.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn start(internet: &Internet, layout: LocationLayout) -> Result<Self> {
+        let router = internet.make_network(&layout.name)?;
+        network::prepare(&router, Role::Router)?;
+        internet.connect(&layout)?;
+        network::ip(&router, &(uplink(&layout) + &layout.lans.iter().map(bridge).collect::<String>()))?;
+        network::nft(&router, &firewall(layout.router))?;
+        Ok(Self { layout, router, devices: BTreeMap::new() })
+    }
+
+    /// Its numbers.
+    #[must_use]
+    pub const fn layout(&self) -> &LocationLayout {
+        &self.layout
+    }
+
+    /// Its numbers, to take further ones from.
+    pub const fn layout_mut(&mut self) -> &mut LocationLayout {
+        &mut self.layout
+    }
+
+    /// The router's network: `wan0` is its uplink, `lanN` its LANs, and each node's cable has the node's name.
+    #[must_use]
+    pub const fn router(&self) -> &Namespaces {
+        &self.router
+    }
+
+    /// A device of this location.
+    #[must_use]
+    pub fn device(&self, name: &str) -> Option<(&DeviceLayout, &Namespaces)> {
+        self.devices.get(name).map(|(layout, namespaces)| (layout, namespaces))
+    }
+
+    /// Adds a machine that knows its own subnet and nothing else.
+    ///
+    /// # Errors
+    /// The device names a LAN that does not exist, or the kernel refuses.
+    pub fn add_device(&mut self, internet: &Internet, spec: &topology::Device) -> Result<()> {
+        let device = self.layout.device(spec)?;
+        let namespaces = internet.make_network(&device.name)?;
+        network::prepare(&namespaces, Role::Host)?;
+        // Through the keeper's /proc: `ip` runs in the router's network but with the machine's own files.
+        let path = internet.keeper().path(&format!("/run/netns/{}", device.name));
+        self.plug_in(&device.name, &device.lan, &path.display().to_string())?;
+        network::ip(&namespaces, &lan_addresses(&device.lan, device.internal))?;
+        self.devices.insert(device.name.clone(), (device, namespaces));
+        Ok(())
+    }
+
+    /// Lays a node's cable, from a router port of the node's name to the node's `eth0`, and routes its public
+    /// addresses there.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn connect(&self, node: &NodeLayout, namespaces: &Namespaces, pid: u32) -> Result<()> {
+        // A namespace that ended is removed with delay, and so is its end of the cable.
+        let _gone = self.router.exec(&["ip", "link", "delete", "dev", &node.name]);
+        self.plug_in(&node.name, &node.lan, &pid.to_string())?;
+        network::ip(namespaces, &(lan_addresses(&node.lan, node.internal) + &node_routes(node)))?;
+        network::ip(&self.router, &public_routes(node))?;
+        self.map_wireguard(node)
+    }
+
+    fn plug_in(&self, port: &str, lan: &Lan, target: &str) -> Result<()> {
+        let bridge = &lan.bridge;
+        network::ip(
+            &self.router,
+            &format!(
+                "link add name {port} type veth peer name eth0 netns {target}\n\
+                 link set dev {port} master {bridge} up\n"
+            ),
+        )
+    }
+
+    /// Two nodes behind one router both send from WireGuard's port. The kernel would keep the port for both
+    /// and change it only where their destinations meet, so a mapping would depend on the destination.
+    fn map_wireguard(&self, node: &NodeLayout) -> Result<()> {
+        match self.layout.router {
+            RouterKind::Open | RouterKind::Symmetric => Ok(()),
+            RouterKind::Nat => {
+                let port = WIREGUARD_PORT + node.place;
+                let mut elements = String::new();
+                for (family, map) in [(Family::V4, "wireguard4"), (Family::V6, "wireguard6")] {
+                    if let (Some(inside), Some(outside)) = (node.internal.of(family), self.layout.wan.of(family)) {
+                        elements += &format!("add element inet router {map} {{ {inside} : {outside} . {port} }}\n");
+                    }
+                }
+                network::nft(&self.router, &elements).context("map WireGuard's port")
+            }
+        }
+    }
+}
+
+fn uplink(location: &LocationLayout) -> String {
+    let (internet, own) = UPLINK_LINK_LOCAL;
+    let mut lines = format!("address add {own}/64 dev wan0 nodad\nlink set wan0 up\n");
+    if let Some(v4) = location.wan.v4 {
+        lines += &format!(
+            "address add {v4}/32 dev wan0\n\
+             route add default via {INTERNET_GATEWAY} dev wan0 onlink src {v4}\n"
+        );
+    }
+    if let Some(v6) = location.wan.v6 {
+        lines += &format!(
+            "address add {v6}/128 dev wan0 nodad\n\
+             route add default via {internet} dev wan0 src {v6}\n"
+        );
+    }
+    lines
+}
+
+fn bridge(lan: &Lan) -> String {
+    let name = &lan.bridge;
+    let lines = format!("link add name {name} type bridge mcast_snooping 0\nlink set dev {name} up\n");
+    lines + &addresses(name, lan, lan.gateway)
+}
+
+fn lan_addresses(lan: &Lan, internal: crate::address::Addresses) -> String {
+    addresses("eth0", lan, internal) + "link set eth0 up\n"
+}
+
+fn addresses(interface: &str, lan: &Lan, of: crate::address::Addresses) -> String {
+    of.list()
+        .into_iter()
+        .filter_map(|address| {
+            let family = Family::of(address);
+            let length = lan.prefix_len(family)?;
+            let nodad = if family == Family::V6 { " nodad" } else { "" };
+            Some(format!("address add {address}/{length} dev {interface}{nodad}\n"))
+        })
+        .collect()
+}
+
+/// The default route prefers a public source where there is one: the internet drops any other. Its IPv4 gateway is the router's
+/// public address, because masquerading takes the address whose subnet has the gateway, whatever the route prefers.
+fn node_routes(node: &NodeLayout) -> String {
+    let mut lines = String::new();
+    for family in [Family::V4, Family::V6] {
+        let Some(gateway) = node.lan.gateway.of(family) else {
+            continue;
+        };
+        let Some(public) = node.public.of(family) else {
+            lines += &format!("route add default via {gateway} dev eth0\n");
+            continue;
+        };
+        lines += &match public {
+            IpAddr::V4(public) => format!(
+                "address add {public}/{PUBLIC_SLICE_LENGTH} dev eth0 noprefixroute\n\
+                 route add default via {} dev eth0 onlink src {public}\n",
+                public_gateway(public)
+            ),
+            IpAddr::V6(public) => format!(
+                "address add {public}/128 dev eth0 nodad\n\
+                 route add default via {gateway} dev eth0 src {public}\n"
+            ),
+        };
+    }
+    lines
+}
+
+/// The router's address in the slice of the public prefix that an address is from.
+fn public_gateway(public: Ipv4Addr) -> Ipv4Addr {
+    let slice = !((1 << (32 - PUBLIC_SLICE_LENGTH)) - 1);
+    Ipv4Addr::from_bits((public.to_bits() & slice) + 1)
+}
+
+fn public_routes(node: &NodeLayout) -> String {
+    [Family::V4, Family::V6]
+        .into_iter()
+        .filter_map(|family| {
+            let (public, internal) = (node.public.of(family)?, node.internal.of(family)?);
+            let bridge = &node.lan.bridge;
+            Some(format!("route replace {public} via {internal} dev {bridge}\n"))
+        })
+        .collect()
+}
+
+/// Packets to the router itself are dropped as well: its own answer to an unsolicited one would occupy the
+/// mapping that a later flow from inside needs.
+fn firewall(kind: RouterKind) -> String {
+    let masquerade = match kind {
+        RouterKind::Open => return String::new(),
+        RouterKind::Nat => "masquerade",
+        RouterKind::Symmetric => "masquerade fully-random",
+    };
+    format!(
+        "table inet router {{
+            chain input {{
+                type filter hook input priority filter; policy accept;
+                iifname != wan0 accept
+                ct state established,related accept
+                meta l4proto {{ icmp, icmpv6 }} accept
+                drop
+            }}
+            chain forward {{
+                type filter hook forward priority filter; policy drop;
+                ct state established,related accept
+                iifname \"lan*\" accept
+            }}
+            map wireguard4 {{ type ipv4_addr : ipv4_addr . inet_service; }}
+            map wireguard6 {{ type ipv6_addr : ipv6_addr . inet_service; }}
+            chain leaving {{
+                type nat hook postrouting priority srcnat;
+                oifname != wan0 accept
+                udp sport {WIREGUARD_PORT} snat ip to ip saddr map @wireguard4
+                udp sport {WIREGUARD_PORT} snat ip6 to ip6 saddr map @wireguard6
+                {masquerade}
+            }}
+        }}"
+    )
+}

@@ -1,0 +1,51 @@
+//! Pods, nodes, Services and names, from every location.
+
+use std::time::Duration;
+
+use carrick_lab::Lab;
+use carrick_lab::cluster::services;
+use carrick_lab::matrix::Effort;
+
+use crate::{cluster, kubectl};
+
+/// A megabyte for each pair, and time for the first handshakes.
+const EFFORT: Effort = Effort { patience: Duration::from_secs(60), tcp_bytes: 1_000_000 };
+
+pub fn everybody_reaches_everybody(lab: &Lab) {
+    assert!(cluster(lab).unready(lab.kubernetes()).unwrap().is_empty());
+    let pairs = lab.ping_matrix(EFFORT).unwrap();
+    // Ten ends, five of them pods, in two families; a pod does not ask itself, and the home's node has no IPv6 of its own.
+    assert!(pairs.len() >= 80, "{}", pairs.len());
+    for pair in &pairs {
+        assert!(pair.reachable && pair.tcp_ok, "{pair:?}");
+    }
+}
+
+pub fn services_answer_by_name_everywhere(lab: &Lab) {
+    let locations: Vec<_> = lab.topology().locations.iter().map(|location| location.name.clone()).collect();
+    let endpoints = lab.endpoints().unwrap();
+    let pairs = services::measure(&endpoints, &locations).unwrap();
+    let families: usize = endpoints.iter().map(|endpoint| endpoint.families().count()).sum();
+    assert_eq!(pairs.len(), families * locations.len());
+    for pair in &pairs {
+        assert!(pair.reachable && pair.tcp_ok, "{pair:?}");
+    }
+}
+
+/// What the agent does in this lab, it does with these rights: it is running. Here is what it may not.
+pub fn the_agent_has_no_more_rights_than_it_needs(lab: &Lab) {
+    let may = |verb: &str, resource: &str, more: &[&str]| {
+        let question = ["auth", "can-i", verb, resource, "--as=system:serviceaccount:carrick-system:carrick"];
+        lab.kubernetes().kubectl(&[&question, more].concat()).is_ok()
+    };
+    assert!(may("patch", "nodes", &[]));
+    assert!(may("get", "secrets", &["--namespace=carrick-system"]));
+    assert!(!may("get", "secrets", &["--namespace=kube-system"]));
+    assert!(!may("list", "secrets", &["--namespace=carrick-system"]));
+    assert!(!may("delete", "nodes", &[]));
+    assert!(!may("get", "pods", &["--all-namespaces"]));
+    let path = "--output=jsonpath={.spec.template.spec.containers[0].securityContext}";
+    let context = kubectl(lab, &["get", "daemonset", "carrick", "--namespace=carrick-system", path]);
+    assert!(context.contains(r#""readOnlyRootFilesystem":true"#), "{context}");
+    assert!(!context.contains("privileged"), "{context}");
+}

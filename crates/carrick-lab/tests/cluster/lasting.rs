@@ -1,0 +1,56 @@
+//! What must not cut traffic: updates of Carrick, and an API server that is away.
+
+use carrick_lab::Lab;
+use carrick_lab::address::Family;
+use carrick_lab::cluster::Rollout;
+use carrick_lab::flow::Flow;
+use carrick_lab::proxy::Mode;
+
+use crate::{INTERVAL, cluster, flow};
+
+/// How long the API is away, in seconds: two minutes where nothing may be skipped.
+fn outage_seconds() -> u64 {
+    let given = std::env::var("CARRICK_API_OUTAGE_SECONDS").ok().map(|seconds| seconds.parse().unwrap());
+    let all = std::env::var_os("CARRICK_REQUIRE_ALL").is_some();
+    given.unwrap_or(if all { 120 } else { 20 })
+}
+
+/// Pings between clouds, and from behind NAT, while something happens; nothing may be lost.
+fn loses_nothing(lab: &Lab, event: &str, happen: impl FnOnce()) {
+    let flows = [
+        ("a1-pod1 to b1-pod1", flow(lab, "a1-pod1", "b1-pod1", Family::V4)),
+        ("h1-pod1 to a2-pod1", flow(lab, "h1-pod1", "a2-pod1", Family::V6)),
+    ];
+    happen();
+    for (name, flow) in flows {
+        flow.await_answers(50).unwrap();
+        let report = flow.stop().unwrap();
+        eprintln!("{event}: {name}: {} of {} lost", report.lost.len(), report.sent);
+        assert!(report.lost.is_empty(), "{event}: {name}: {report:?}");
+    }
+}
+
+pub fn an_update_loses_nothing(lab: &Lab) {
+    let rollout = Rollout::of(lab.topology(), cluster(lab).images());
+    let with_setting = rollout.clone().with_setting("CARRICK_LOG_LEVEL=debug");
+    loses_nothing(lab, "change of a setting", || {
+        cluster(lab).roll_out(lab.kubernetes(), &with_setting).unwrap();
+    });
+    loses_nothing(lab, "change of the image", || {
+        cluster(lab).roll_out(lab.kubernetes(), &rollout.with_next_image()).unwrap();
+    });
+    assert!(cluster(lab).unready(lab.kubernetes()).unwrap().is_empty());
+}
+
+pub fn an_outage_of_the_api_loses_nothing(lab: &Lab) {
+    let answers = outage_seconds() * 1000 / u64::try_from(INTERVAL.as_millis()).unwrap();
+    loses_nothing(lab, "outage of the API server", || {
+        let watch: Flow = flow(lab, "b2-pod1", "h1-pod1", Family::V4);
+        lab.kubernetes().set_all(Mode::Cut);
+        watch.await_answers(answers).unwrap();
+        lab.kubernetes().set_all(Mode::Pass);
+        watch.await_answers(100).unwrap();
+        let report = watch.stop().unwrap();
+        assert!(report.lost.is_empty(), "{report:?}");
+    });
+}

@@ -1,0 +1,80 @@
+//! Clients in the internet, who know nobody's mesh: NodePort Services and load balancers' addresses at public nodes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use carrick_lab::address::Family;
+use carrick_lab::cluster::services::{fetch, is_megabyte};
+use carrick_lab::{Lab, wait};
+use serde_json::{Value, json};
+
+use crate::kubectl;
+
+/// How long kube-proxy may take to learn of a Service.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The port of the Services.
+const LOAD_BALANCER_PORT: u16 = 80;
+
+const SERVICE: &str = "
+apiVersion: v1
+kind: Service
+metadata: {name: NAME, namespace: default}
+spec:
+  type: LoadBalancer
+  externalTrafficPolicy: POLICY
+  ipFamilyPolicy: RequireDualStack
+  selector: {app: echo-LOCATION}
+  ports: [{port: 80, targetPort: 8080}]
+";
+
+pub fn node_ports_answer_from_outside(lab: &Lab) {
+    for location in &lab.topology().locations {
+        let port = expose(lab, &format!("outside-{}", location.name), "Cluster", &location.name);
+        for node in lab.nodes() {
+            ask(lab, node.name(), port);
+        }
+        // The next Service has the same addresses.
+        kubectl(lab, &["delete", "service", &format!("outside-{}", location.name)]);
+    }
+    // With Local, a node answers for its own pods alone.
+    let port = expose(lab, "outside-local", "Local", "cloud-a");
+    for node in ["a1", "a2"] {
+        ask(lab, node, port);
+    }
+}
+
+/// A megabyte from each public address of a node: at the NodePort, and at a load balancer's address, which is the node's own.
+fn ask(lab: &Lab, node: &str, port: u16) {
+    let internet = lab.internet().namespaces();
+    let public = lab.node(node).unwrap().layout().public;
+    for family in [Family::V4, Family::V6] {
+        let Some(address) = public.of(family) else { continue };
+        for port in [port, LOAD_BALANCER_PORT] {
+            let address = SocketAddr::new(address, port);
+            let deadline = Instant::now() + PATIENCE;
+            let fetched = wait::until("kube-proxy to serve the port", || match fetch(internet, address, "/megabyte") {
+                Ok((body, _)) => Ok(Some(body)),
+                Err(error) if Instant::now() > deadline => Err(error),
+                Err(_not_yet) => Ok(None),
+            });
+            let body = fetched.unwrap_or_else(|error| panic!("{node} {address}: {error:#}"));
+            assert!(is_megabyte(&body), "{node} {address}: {} bytes", body.len());
+        }
+    }
+}
+
+/// Makes a Service, gives it the public addresses of its nodes as a cloud's controller would, and tells its NodePort.
+fn expose(lab: &Lab, name: &str, policy: &str, location: &str) -> u16 {
+    let file = lab.state().path().join(format!("{name}.yaml"));
+    let manifest = SERVICE.replace("NAME", name).replace("POLICY", policy).replace("LOCATION", location);
+    std::fs::write(&file, manifest).unwrap();
+    kubectl(lab, &["apply", "--filename", &file.to_string_lossy()]);
+    let addresses: Vec<Value> = lab
+        .nodes()
+        .flat_map(|node| node.layout().public.list())
+        .map(|address| json!({ "ip": address.to_string(), "ipMode": "VIP" }))
+        .collect();
+    let status = json!({ "status": { "loadBalancer": { "ingress": addresses } } }).to_string();
+    kubectl(lab, &["patch", "service", name, "--subresource=status", "--type=merge", "--patch", &status]);
+    kubectl(lab, &["get", "service", name, "--output=jsonpath={.spec.ports[0].nodePort}"]).parse().unwrap()
+}

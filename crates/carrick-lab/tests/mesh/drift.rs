@@ -1,0 +1,187 @@
+//! What others delete comes back at once, and meanwhile nothing of the mesh leaves a node in clear.
+
+use std::time::{Duration, Instant};
+
+use carrick_lab::address::Family;
+use carrick_lab::capture::{Capture, filter};
+use carrick_lab::flow::Flow;
+use carrick_lab::namespace::Namespaces;
+use carrick_lab::wait;
+
+use crate::kernel::held;
+use crate::mesh::{CLOUDS, Mesh, is_cut_off, reaches};
+
+/// A capture on every node's uplink, on every router's, and in the internet.
+struct Uplinks(Vec<Capture>);
+
+impl Uplinks {
+    fn watch(mesh: &Mesh) -> Self {
+        let mut captures = Vec::new();
+        for node in mesh.nodes() {
+            let capture = Capture::start(&node.namespaces().unwrap(), "eth0", &filter::clear_mesh());
+            captures.push(capture.unwrap());
+        }
+        let allowed = [filter::wireguard(), filter::wireguard_unreachable(), filter::background()];
+        let crossing = allowed.map(|filter| format!("not ({filter})")).join(" and ");
+        captures.push(Capture::start(mesh.internet().namespaces(), "any", &crossing).unwrap());
+        Self(captures)
+    }
+
+    fn saw_nothing(self) {
+        for capture in self.0 {
+            let packets = capture.stop().unwrap();
+            assert!(packets.is_empty(), "{} packets in clear, the first: {:#?}", packets.len(), &packets[..1]);
+        }
+    }
+}
+
+/// Traffic through the gateway `a1`, in both families and from behind it.
+fn load(mesh: &Mesh) -> Vec<Flow> {
+    let flow = |from: &str, to: &str, family| {
+        let namespaces = mesh.pod(from).unwrap().namespaces();
+        Flow::start(namespaces, mesh.pod_address(to, family), Duration::from_millis(2)).unwrap()
+    };
+    vec![
+        flow("a1-pod1", "b1-pod1", Family::V4),
+        flow("a2-pod1", "b2-pod1", Family::V6),
+        flow("h1-pod1", "a1-pod1", Family::V4),
+        flow("b1-pod1", "a2-pod1", Family::V4),
+    ]
+}
+
+/// Does something to the gateway `a1` under load and waits until all is as before.
+fn comes_back(mesh: &Mesh, what: &str, fault: impl FnOnce(&Namespaces)) {
+    let node = mesh.node_namespaces("a1");
+    let before = held(&node);
+    let uplinks = Uplinks::watch(mesh);
+    let flows = load(mesh);
+    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    fault(&node);
+    let start = Instant::now();
+    wait::until(what, || {
+        mesh.node("a1").unwrap().check_agent()?;
+        Ok((held(&node) == before).then_some(()))
+    })
+    .unwrap();
+    let restored = start.elapsed();
+    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    let silence = longest_silence(flows);
+    eprintln!("{what}: the kernel was as before after {restored:.0?}, the longest silence lasted {silence:.0?}");
+    uplinks.saw_nothing();
+}
+
+/// Ends all at once: each waits for late answers.
+fn longest_silence(flows: Vec<Flow>) -> Duration {
+    std::thread::scope(|scope| {
+        let ended: Vec<_> = flows.into_iter().map(|flow| scope.spawn(|| flow.stop().unwrap())).collect();
+        ended.into_iter().map(|report| report.join().unwrap().longest_silence).max().unwrap_or_default()
+    })
+}
+
+fn run(command: &str) -> impl FnOnce(&Namespaces) {
+    move |node| {
+        node.exec(&["sh", "-ec", command]).unwrap();
+    }
+}
+
+#[test]
+fn a_deleted_wireguard_device_comes_back_and_nothing_leaks() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    comes_back(&mesh, "deleted carrick0", run("ip link delete carrick0"));
+    mesh.all_reach();
+}
+
+#[test]
+fn a_deleted_vxlan_device_comes_back_and_nothing_leaks() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    comes_back(&mesh, "deleted carrick-vx", run("ip link delete carrick-vx"));
+    mesh.all_reach();
+}
+
+#[test]
+fn every_other_loss_is_made_good_and_nothing_leaks() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    let losses = [
+        "nft flush ruleset",
+        "ip route flush table 1107; ip -6 route flush table 1107",
+        "ip rule delete priority 1107; ip -6 rule delete priority 1107",
+        "ip address flush dev carrick0",
+        "ip address flush dev carrick-vx",
+        "ip link set carrick0 down",
+        "ip link set carrick-vx down",
+        "bridge fdb show dev carrick-vx | while read mac rest; do bridge fdb delete $mac dev carrick-vx; done",
+        "ip neighbour flush dev carrick-vx nud permanent; ip -6 neighbour flush dev carrick-vx nud permanent",
+        "for peer in $(wg show carrick0 peers); do wg set carrick0 peer $peer remove; done",
+    ];
+    for loss in losses {
+        comes_back(&mesh, loss, run(loss));
+    }
+    mesh.all_reach();
+}
+
+#[test]
+fn a_killed_data_path_comes_back_and_nothing_leaks() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    await_sight(&mesh, "a1", "h1");
+    comes_back(&mesh, "killed carrick userspace-wireguard", |node| {
+        let killed = data_path(node).unwrap();
+        node.exec(&["kill", "-9", &killed]).unwrap();
+        wait::until("another data path", || Ok(data_path(node).filter(|pid| *pid != killed))).unwrap();
+    });
+    mesh.all_reach();
+}
+
+/// Waits until the agent of `node` knows where the peer dials in from.
+fn await_sight(mesh: &Mesh, node: &str, peer: &str) {
+    wait::until("the peer's endpoint in /status", || {
+        let status = mesh.status(node);
+        let planned = status["plan"]["wireguard"]["peers"].as_object().unwrap();
+        let (key, _) = planned.iter().find(|(_, planned)| planned["identity"]["node"] == peer).unwrap();
+        let seen = &status["peers"][key];
+        Ok((seen["endpoint"].is_string() && seen["seconds_since_handshake"].is_u64()).then_some(()))
+    })
+    .unwrap();
+}
+
+/// The process of the node's userspace WireGuard.
+fn data_path(node: &Namespaces) -> Option<String> {
+    let list = "for entry in /proc/[0-9]*; do tr '\\0' ' ' < $entry/cmdline | grep -q '[u]serspace-wireguard' && \
+        [ $(readlink $entry/ns/net) = $(readlink /proc/self/ns/net) ] && basename $entry; done; true";
+    let pids = node.exec(&["sh", "-c", list]).unwrap();
+    pids.lines().next().map(str::to_owned)
+}
+
+#[test]
+fn without_wireguard_locations_are_apart() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    let everybody = mesh.everybody();
+    for node in mesh.nodes() {
+        node.kill_agent().unwrap();
+    }
+    let uplinks = Uplinks::watch(&mesh);
+    for node in mesh.nodes() {
+        node.exec(&["ip", "link", "delete", "carrick0"]).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for from in &everybody {
+            for to in everybody.iter().filter(|to| to.name != from.name) {
+                for target in to.addresses.list() {
+                    scope.spawn(move || {
+                        let (one, other) = (&from.name, &to.name);
+                        if from.location == to.location {
+                            assert!(reaches(&from.namespaces, target), "{one} does not reach {other} ({target})");
+                        } else {
+                            assert!(is_cut_off(&from.namespaces, target), "{one} reaches {other} ({target})");
+                        }
+                    });
+                }
+            }
+        }
+    });
+    uplinks.saw_nothing();
+}

@@ -1,0 +1,29 @@
+//! nftables by netlink: tables as values, encoded into one transaction, read back and compared.
+//!
+//! A [`Table`] says what is wanted. [`Nftables::table`] inside [`Nftables::snapshot`] reads what is there,
+//! [`Table::difference_from`] compares both, [`Batch::resolve`] makes the changes of the difference and
+//! [`Nftables::commit`] carries them out together or not at all. The vocabulary is small: what Carrick's own
+//! tables need, in the form in which `nft list` prints it readably.
+
+mod abi;
+mod attribute;
+mod batch;
+mod compare;
+mod connection;
+mod expression;
+mod interval;
+mod rule;
+mod set;
+mod table;
+
+pub use batch::{Batch, TableName};
+pub use compare::{Difference, ElementChange};
+pub use connection::{Generation, ListedChain, ListedRule, Nftables, is_outdated};
+pub use expression::{
+    ConntrackKey, ConntrackState, Direction, Expression, Header, IpVersion, Membership, MetaKey, Operator, Register,
+    Verdict,
+};
+pub use interval::Intervals;
+pub use rule::{AddressMatch, InterfaceMatch, Origin, Rule};
+pub use set::{Elements, Field, Key, Set, Target, Value};
+pub use table::{BaseChain, Chain, ChainKind, Hook, Policy, Table, TableFamily, priority};

@@ -1,0 +1,116 @@
+//! Policy rules: which packets look into which routing table.
+
+use std::fmt;
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
+
+use crate::family::Family;
+use crate::frame::Frame;
+use crate::request::encode;
+use crate::{Error, Request, Socket};
+
+pub(crate) const RTM_NEWRULE: u16 = 32;
+pub(crate) const RTM_DELRULE: u16 = 33;
+const RTM_GETRULE: u16 = 34;
+
+/// A rule that leads packets into a routing table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rule {
+    /// The family of the packets.
+    pub family: Family,
+    /// Lower is asked first.
+    pub priority: u32,
+    /// The routing table.
+    pub table: u32,
+    /// Who made the rule (`RTPROT_*`).
+    pub protocol: u8,
+    /// Which firewall marks it is for; `None` for all packets.
+    pub mark: Option<Mark>,
+    /// Whether it is for exactly the packets that do not match (`not`).
+    pub invert: bool,
+}
+
+/// Packets with these bits in their firewall mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// The bits.
+    pub value: u32,
+    /// The bits that count.
+    pub mask: u32,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} priority {} to table {}", self.family, self.priority, self.table)
+    }
+}
+
+/// Lists the rules of one family that lead to a table; others (`goto`, `nop`, …) are left out.
+///
+/// # Errors
+///
+/// See [`Socket::query`].
+pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, Error> {
+    let mut message = RuleMessage::default();
+    message.header.family = family.to_kernel();
+    let request = Request::dump("list", format!("{family} rules"), RTM_GETRULE, encode(&message));
+    socket.query(&request, |frame| read(frame).map_err(|cause| Error::new("list", "rules", cause)))
+}
+
+/// Adds a rule; an equal one is an error ([`Error::is_exists`]).
+#[must_use]
+pub fn add(rule: &Rule) -> Request {
+    write("add rule", rule, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL)
+}
+
+/// Removes a rule; all fields must match.
+#[must_use]
+pub fn delete(rule: &Rule) -> Request {
+    write("delete rule", rule, RTM_DELRULE, 0)
+}
+
+fn write(operation: &'static str, rule: &Rule, message_type: u16, flags: u16) -> Request {
+    let mut message = RuleMessage::default();
+    message.header.family = rule.family.to_kernel();
+    message.header.table = u8::try_from(rule.table).unwrap_or_default();
+    message.header.action = RuleAction::ToTable;
+    message.header.flags.set(RuleFlags::Invert, rule.invert);
+    message.attributes.push(RuleAttribute::Table(rule.table));
+    message.attributes.push(RuleAttribute::Priority(rule.priority));
+    message.attributes.push(RuleAttribute::Protocol(rule.protocol.into()));
+    if let Some(mark) = rule.mark {
+        message.attributes.push(RuleAttribute::FwMark(mark.value));
+        message.attributes.push(RuleAttribute::FwMask(mark.mask));
+    }
+    Request::write(operation, rule.to_string(), message_type, flags, encode(&message))
+}
+
+pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_core::DecodeError> {
+    let header = RuleHeader::parse(frame.payload)?;
+    let Some(family) = Family::from_kernel(header.family) else { return Ok(None) };
+    if header.action != RuleAction::ToTable {
+        return Ok(None);
+    }
+    let mut rule = Rule {
+        family,
+        priority: 0,
+        table: header.table.into(),
+        protocol: 0,
+        mark: None,
+        invert: header.flags.contains(RuleFlags::Invert),
+    };
+    let mut mark = Mark { value: 0, mask: 0 };
+    for attribute in RuleMessage::parse(frame.payload)?.attributes {
+        match attribute {
+            RuleAttribute::Priority(priority) => rule.priority = priority,
+            RuleAttribute::Table(table) => rule.table = table,
+            RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
+            RuleAttribute::FwMark(value) => mark.value = value,
+            RuleAttribute::FwMask(mask) => mark.mask = mask,
+            _ => {}
+        }
+    }
+    rule.mark = (mark.mask != 0).then_some(mark);
+    Ok(Some(rule))
+}

@@ -1,0 +1,163 @@
+use std::net::IpAddr;
+
+use carrick_netlink::address::{self, Address};
+use carrick_netlink::route::{self, Filter, Kind, Route};
+use carrick_netlink::rule::{self, Rule};
+use carrick_netlink::{Family, Socket};
+use ipnet::IpNet;
+
+use crate::namespace::{fresh, make_device, route_socket};
+
+const TABLE: u32 = 1107;
+const PROTOCOL: u8 = 107;
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn ours(family: Family) -> Filter {
+    Filter { family, table: Some(TABLE), protocol: Some(PROTOCOL), device: None }
+}
+
+fn own_routes(socket: &mut Socket) -> Vec<Route> {
+    let mut routes = route::dump(socket, &ours(Family::V4)).unwrap();
+    routes.extend(route::dump(socket, &ours(Family::V6)).unwrap());
+    routes.sort();
+    routes
+}
+
+/// A device with an address of each family, so that routes can name a source.
+fn prepared(socket: &mut Socket) -> u32 {
+    let device = make_device(socket, "d0");
+    for network in ["10.4.0.1/32", "fdca::1/128"] {
+        socket.execute(&address::add(&Address::without_side_effects(device, net(network)))).unwrap();
+    }
+    device
+}
+
+#[test]
+fn every_kind_of_route_reads_back_as_it_was_written() {
+    fresh(|| {
+        let mut socket = route_socket();
+        let device = prepared(&mut socket);
+        let through = |destination| Route::through(net(destination), TABLE, PROTOCOL, device);
+        let without = |destination, kind| Route::without_device(net(destination), TABLE, PROTOCOL, kind);
+        let mut wanted = vec![
+            through("10.42.1.0/24"),
+            through("fd42:1::/64"),
+            Route { source: Some(ip("10.4.0.1")), mtu: Some(1300), metric: 50, ..through("10.42.2.0/24") },
+            Route { source: Some(ip("fdca::1")), mtu: Some(1300), metric: 50, ..through("fd42:2::/64") },
+            Route { onlink: true, ..through("10.42.3.0/24").via(ip("10.4.0.3")) },
+            Route { onlink: true, ..through("fd42:3::/64").via(ip("fdca::3")) },
+            Route { onlink: true, ..through("10.42.4.0/24").via(ip("fe80::4")) },
+            Route { metric: 4_000_000, ..without("10.42.1.0/24", Kind::Unreachable) },
+            Route { metric: 4_000_000, ..without("fd42:1::/64", Kind::Unreachable) },
+            without("10.42.5.0/24", Kind::Blackhole),
+            without("fd42:5::/64", Kind::Blackhole),
+            without("10.42.6.0/24", Kind::Throw),
+            without("fd42:6::/64", Kind::Throw),
+            through("0.0.0.0/0"),
+            through("::/0"),
+        ];
+        for (result, route) in socket.batch(&wanted.iter().map(route::add).collect::<Vec<_>>()).into_iter().zip(&wanted)
+        {
+            result.unwrap_or_else(|error| panic!("{error}: {route:?}"));
+        }
+        wanted.sort();
+        assert_eq!(own_routes(&mut socket), wanted);
+
+        for result in socket.batch(&wanted.iter().map(route::delete).collect::<Vec<_>>()) {
+            result.unwrap();
+        }
+        assert_eq!(own_routes(&mut socket), []);
+    });
+}
+
+#[test]
+fn replacing_changes_the_route_in_its_place() {
+    fresh(|| {
+        let mut socket = route_socket();
+        let device = prepared(&mut socket);
+        let other = make_device(&mut socket, "d1");
+        for destination in ["10.42.1.0/24", "fd42:1::/64"] {
+            let old = Route::through(net(destination), TABLE, PROTOCOL, device);
+            let new = Route { device: Some(other), mtu: Some(1400), ..old };
+            socket.execute(&route::add(&old)).unwrap();
+            assert!(socket.execute(&route::add(&old)).unwrap_err().is_exists());
+            socket.execute(&route::replace(&new)).unwrap();
+            assert_eq!(route::dump(&mut socket, &ours(new.family())).unwrap(), [new]);
+            assert!(socket.execute(&route::delete(&old)).unwrap_err().is_not_found(), "all fields must match");
+        }
+    });
+}
+
+#[test]
+fn filters_leave_the_routes_of_others_out() {
+    fresh(|| {
+        let mut socket = route_socket();
+        let device = prepared(&mut socket);
+        let other = make_device(&mut socket, "d1");
+        let own = Route::through(net("10.42.1.0/24"), TABLE, PROTOCOL, device);
+        let foreign_table = Route { table: 254, ..own };
+        let foreign_protocol = Route { protocol: 4, metric: 7, ..own };
+        let foreign_device = Route { device: Some(other), metric: 8, ..own };
+        for route in [&own, &foreign_table, &foreign_protocol, &foreign_device] {
+            socket.execute(&route::add(route)).unwrap();
+        }
+        let filter = Filter { device: Some(device), ..ours(Family::V4) };
+        assert_eq!(route::dump(&mut socket, &filter).unwrap(), [own]);
+    });
+}
+
+#[test]
+fn table_that_does_not_exist_is_empty() {
+    fresh(|| assert_eq!(own_routes(&mut route_socket()), []));
+}
+
+#[test]
+fn lookup_follows_rules_and_reports_unreachable() {
+    fresh(|| {
+        let mut socket = route_socket();
+        let device = prepared(&mut socket);
+        for (destination, source, family) in
+            [("10.42.1.9", "10.4.0.1", Family::V4), ("fd42:1::9", "fdca::1", Family::V6)]
+        {
+            let (destination, source) = (ip(destination), ip(source));
+            assert!(route::lookup(&mut socket, destination, 0).is_err());
+            let route = Route { source: Some(source), ..Route::through(destination.into(), TABLE, PROTOCOL, device) };
+            socket.execute(&route::add(&route)).unwrap();
+            let rule = Rule { family, priority: 1107, table: TABLE, protocol: PROTOCOL, mark: None, invert: false };
+            socket.execute(&rule::add(&rule)).unwrap();
+            let found = route::lookup(&mut socket, destination, 0).unwrap();
+            assert_eq!((found.device, found.source), (Some(device), Some(source)));
+        }
+    });
+}
+
+#[test]
+fn thousands_of_routes_go_in_one_call_and_are_listed_whole() {
+    fresh(|| {
+        let mut socket = route_socket();
+        let device = prepared(&mut socket);
+        let wanted: Vec<Route> = (0..5000u32)
+            .map(|n| {
+                let destination = IpNet::new(std::net::Ipv4Addr::from(0x0a80_0000 + (n << 8)).into(), 24).unwrap();
+                Route::through(destination, TABLE, PROTOCOL, device)
+            })
+            .collect();
+        let before = socket.writes();
+        let results = socket.batch(&wanted.iter().map(route::add).collect::<Vec<_>>());
+        assert_eq!(results.len(), 5000);
+        assert!(results.iter().all(Result::is_ok));
+        assert_eq!(socket.writes() - before, 5000);
+
+        let mut listed = own_routes(&mut socket);
+        listed.sort();
+        assert_eq!(listed, wanted);
+        assert_eq!(socket.writes() - before, 5000, "listing writes nothing");
+    });
+}

@@ -1,0 +1,57 @@
+//! Names and numbers that Carrick occupies in the kernel and on the wire.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// Name of the WireGuard device.
+pub const WIREGUARD_DEVICE: &str = "carrick0";
+/// Name of the VXLAN device.
+pub const VXLAN_DEVICE: &str = "carrick-vx";
+/// Host-side names of the pods' veth devices begin with this.
+pub const POD_DEVICE_PREFIX: &str = "crk";
+/// UDP port on which WireGuard listens.
+pub const WIREGUARD_PORT: u16 = 51820;
+/// UDP port of the VXLAN device; 8472 belongs to flannel and Cilium.
+pub const VXLAN_PORT: u16 = 51822;
+/// VXLAN network identifier (RFC 7348 §5).
+pub const VXLAN_IDENTIFIER: u32 = 1107;
+/// Firewall mark on WireGuard's own outer packets; also its mask.
+pub const FIREWALL_MARK: u32 = 0x1000;
+/// Routing table that holds Carrick's routes.
+pub const ROUTING_TABLE: u32 = 1107;
+/// Priority of the rule, one for each family, that leads to [`ROUTING_TABLE`].
+pub const RULE_PRIORITY: u32 = 1107;
+/// Route protocol number (`RTA_PROTOCOL`) on the routes and rules of the agent.
+pub const ROUTE_PROTOCOL: u8 = 107;
+/// Route protocol number on the CNI plugin's routes to the node's own pods, in table main.
+pub const POD_ROUTE_PROTOCOL: u8 = 108;
+/// Metric of the routes that carry traffic.
+pub const ROUTE_METRIC: u32 = 100;
+/// Metric of the `unreachable` routes behind them.
+pub const UNREACHABLE_METRIC: u32 = 10_000;
+
+/// Bytes that WireGuard adds to a packet over IPv4.
+pub const WIREGUARD_OVERHEAD_V4: u32 = 60;
+/// Bytes that WireGuard adds to a packet over IPv6.
+pub const WIREGUARD_OVERHEAD_V6: u32 = 80;
+/// Bytes that VXLAN adds to a packet over IPv4.
+pub const VXLAN_OVERHEAD_V4: u32 = 50;
+/// Bytes that VXLAN adds to a packet over IPv6.
+pub const VXLAN_OVERHEAD_V6: u32 = 70;
+/// The least MTU that IPv6 accepts (RFC 8200 §5); no device of Carrick's goes below it, in bytes.
+pub const LEAST_DEVICE_MTU: u32 = 1280;
+/// MTU assumed where nothing is known of the path, in bytes.
+pub const DEFAULT_UPLINK_MTU: u32 = 1500;
+
+/// Seconds between the keepalives that hold a tunnel to or from a standby gateway warm.
+pub const WARM_KEEPALIVE_SECONDS: u16 = 25;
+
+/// The mesh CIDRs used where none is given.
+#[must_use]
+pub fn default_mesh_cidrs() -> [IpNet; 2] {
+    [
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 4, 0, 0), 16)),
+        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfdca, 0x7272, 0x6963, 0x6b00, 0, 0, 0, 0), 64)),
+    ]
+}

@@ -1,0 +1,136 @@
+//! How a node comes to its mesh addresses.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::hash::stable_hash;
+use crate::model::{Cluster, Family, NodeName};
+
+/// The mesh addresses that node `me` should publish: one in each mesh CIDR.
+///
+/// What it has published stays, as long as it lies in a mesh CIDR and no older node claims it. Otherwise the node starts from a
+/// position hashed from its name and takes the first address that nobody claims. A full CIDR gives none.
+#[must_use]
+pub fn choose_mesh_addresses(cluster: &Cluster, mesh_cidrs: &BTreeSet<IpNet>, me: &NodeName) -> BTreeSet<IpAddr> {
+    mesh_cidrs.iter().filter_map(|cidr| choose_in(cluster, cidr, me)).collect()
+}
+
+fn choose_in(cluster: &Cluster, cidr: &IpNet, me: &NodeName) -> Option<IpAddr> {
+    let own = cluster.nodes.get(me);
+    let kept = own.and_then(|node| {
+        node.mesh_addresses.iter().find(|address| {
+            is_assignable(cidr, address)
+                && !cluster
+                    .nodes
+                    .values()
+                    .any(|other| other.age() < node.age() && other.mesh_addresses.contains(*address))
+        })
+    });
+    if let Some(address) = kept {
+        return Some(*address);
+    }
+    let taken: BTreeSet<IpAddr> = cluster
+        .nodes
+        .values()
+        .filter(|node| node.name != *me)
+        .flat_map(|node| node.mesh_addresses.iter().copied())
+        .collect();
+    first_free(cidr, me, &taken)
+}
+
+fn first_free(cidr: &IpNet, me: &NodeName, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+    let size = positions(cidr);
+    let start = u128::from(stable_hash(&["mesh-address", me.as_str()])) % size;
+    // One more step than there are taken addresses must find a free one, unless the CIDR is full.
+    let steps = size.min(taken.len() as u128 + 3);
+    (0..steps)
+        .map(|step| address_at(cidr, (start + step) % size))
+        .find(|address| is_assignable(cidr, address) && !taken.contains(address))
+}
+
+/// How many addresses the CIDR has; more than 2^64 are not used.
+fn positions(cidr: &IpNet) -> u128 {
+    let bits = u32::from(cidr.max_prefix_len() - cidr.prefix_len()).min(64);
+    1 << bits
+}
+
+fn address_at(cidr: &IpNet, position: u128) -> IpAddr {
+    match cidr.network() {
+        IpAddr::V4(network) => IpAddr::V4(Ipv4Addr::from_bits(
+            network.to_bits() | u32::try_from(position).unwrap_or(u32::MAX) & cidr_host_mask_v4(cidr),
+        )),
+        IpAddr::V6(network) => IpAddr::V6(Ipv6Addr::from_bits(network.to_bits() | position)),
+    }
+}
+
+fn cidr_host_mask_v4(cidr: &IpNet) -> u32 {
+    u32::MAX.checked_shr(u32::from(cidr.prefix_len())).unwrap_or(0)
+}
+
+/// Not the network's own address (the anycast address of RFC 4291 §2.6.1 in IPv6), nor the IPv4 broadcast address.
+fn is_assignable(cidr: &IpNet, address: &IpAddr) -> bool {
+    cidr.contains(address)
+        && *address != cidr.network()
+        && (Family::of(address) == Family::V6 || *address != cidr.broadcast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::default_mesh_cidrs;
+    use crate::model::Node;
+
+    fn cluster(nodes: &[(&str, i64, &[&str])]) -> Cluster {
+        let mut cluster = Cluster::default();
+        for (name, created, addresses) in nodes {
+            let mut node = Node::new(name.parse().unwrap(), *created);
+            node.mesh_addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            cluster.insert_node(node);
+        }
+        cluster
+    }
+
+    fn choose(cluster: &Cluster, cidrs: &[&str], me: &str) -> Vec<String> {
+        let cidrs = cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
+        choose_mesh_addresses(cluster, &cidrs, &me.parse().unwrap()).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn one_address_in_each_cidr() {
+        let cidrs = default_mesh_cidrs().into_iter().collect();
+        let addresses = choose_mesh_addresses(&Cluster::default(), &cidrs, &"a".parse().unwrap());
+        assert_eq!(addresses.len(), 2);
+        assert!(cidrs.iter().zip(&addresses).all(|(cidr, address)| cidr.contains(address)), "{addresses:?}");
+    }
+
+    #[test]
+    fn a_published_address_is_kept_for_life() {
+        let cluster = cluster(&[("a", 5, &["10.4.0.9"]), ("b", 1, &["10.4.0.8"])]);
+        assert_eq!(choose(&cluster, &["10.4.0.0/16"], "a"), ["10.4.0.9"]);
+    }
+
+    #[test]
+    fn of_two_claims_the_younger_moves_on() {
+        let cluster = cluster(&[("a", 5, &["10.4.0.9"]), ("b", 6, &["10.4.0.9"])]);
+        assert_eq!(choose(&cluster, &["10.4.0.0/16"], "a"), ["10.4.0.9"]);
+        let moved = choose(&cluster, &["10.4.0.0/16"], "b");
+        assert!(moved.len() == 1 && moved != ["10.4.0.9"], "{moved:?}");
+    }
+
+    #[test]
+    fn a_small_cidr_is_used_up_and_then_gives_none() {
+        let cluster = cluster(&[("a", 1, &["10.4.0.1"]), ("b", 2, &[]), ("c", 3, &[])]);
+        assert_eq!(choose(&cluster, &["10.4.0.0/30"], "b"), ["10.4.0.2"]);
+        let full = self::cluster(&[("a", 1, &["10.4.0.1"]), ("b", 2, &["10.4.0.2"]), ("c", 3, &[])]);
+        assert_eq!(choose(&full, &["10.4.0.0/30"], "c"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_address_outside_the_cidr_is_replaced() {
+        let cluster = cluster(&[("a", 1, &["10.9.0.1"])]);
+        let chosen = choose(&cluster, &["10.4.0.0/16"], "a");
+        assert!(chosen[0].starts_with("10.4."), "{chosen:?}");
+    }
+}

@@ -1,0 +1,21 @@
+//! What is known of the cluster: parsed types, in the vocabulary of the design.
+
+mod address;
+mod cluster;
+mod endpoint;
+mod key;
+mod name;
+mod node;
+mod peer;
+mod settings;
+
+pub use address::{Family, host_net, is_public};
+pub use cluster::{Cluster, Liveness};
+pub use endpoint::{DEFAULT_PORT, DnsName, Endpoint, Host, InvalidEndpoint};
+pub use key::{InvalidPublicKey, MacAddress, PublicKey};
+pub use name::{DeviceName, InvalidName, LocationName, NodeName, PeerName};
+pub use node::{AgentVersion, CreationTime, InternalAddresses, Node, Preference};
+pub use peer::{Peer, SecretReference};
+pub use settings::{
+    AllowedLocationMasquerade, Encapsulation, Granularity, LocalFacts, MtuSetting, PodNetwork, Settings, UnknownChoice,
+};

@@ -1,0 +1,47 @@
+//! The cluster as one node knows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Node, NodeName, Peer, PeerName};
+use crate::plan::Warning;
+
+/// All nodes and peers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// The nodes.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// The outside devices.
+    pub peers: BTreeMap<PeerName, Peer>,
+    /// What had to be left out already when the objects were read.
+    #[serde(default)]
+    pub warnings: BTreeSet<Warning>,
+}
+
+impl Cluster {
+    /// Adds a node, or replaces the one of this name.
+    pub fn insert_node(&mut self, node: Node) {
+        self.nodes.insert(node.name.clone(), node);
+    }
+
+    /// Adds a peer, or replaces the one of this name.
+    pub fn insert_peer(&mut self, peer: Peer) {
+        self.peers.insert(peer.name.clone(), peer);
+    }
+}
+
+/// What probes say of the nodes. A node that is not named counts as live.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Liveness {
+    /// Nodes that answer nobody.
+    pub down: BTreeSet<NodeName>,
+}
+
+impl Liveness {
+    /// Whether a node counts as live.
+    #[must_use]
+    pub fn is_live(&self, node: &NodeName) -> bool {
+        !self.down.contains(node)
+    }
+}

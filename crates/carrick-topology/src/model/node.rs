@@ -1,0 +1,137 @@
+//! A node as its metadata describes it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Endpoint, LocationName, NodeName, PublicKey, is_public};
+
+/// When an object was created, in seconds since 1970-01-01 UTC (`metadata.creationTimestamp`).
+///
+/// Of two objects that claim the same thing, the older one keeps it.
+pub type CreationTime = i64;
+
+/// What people want of a node in a role.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preference {
+    /// Before others.
+    Preferred,
+    /// Nothing said.
+    #[default]
+    Auto,
+    /// Not at all.
+    Never,
+}
+
+/// The addresses of a node inside its location, each with the length of its subnet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InternalAddresses {
+    /// What the node's agent found; public ones do not count unless `--internal-cidr` covers them.
+    Advertised(BTreeSet<IpNet>),
+    /// What people wrote; it counts as it stands.
+    Forced(BTreeSet<IpNet>),
+    /// People wrote `none`: the node stands alone.
+    None,
+}
+
+impl Default for InternalAddresses {
+    fn default() -> Self {
+        Self::Advertised(BTreeSet::new())
+    }
+}
+
+/// What a node's agent says of itself in its `agent` annotation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AgentVersion {
+    /// The agent's version.
+    pub version: String,
+    /// Version of what agents tell each other.
+    pub protocol: u32,
+    /// Hash of the settings that all nodes must share, see [`crate::Settings::shared_hash`].
+    pub settings: String,
+}
+
+/// A Kubernetes Node, reduced to what the mesh needs of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// When the object was created.
+    pub created: CreationTime,
+    /// Where it stands: the annotation, else the topology label, else nothing.
+    pub location: Option<LocationName>,
+    /// Its WireGuard key; a node takes part in the mesh once this is known.
+    pub public_key: Option<PublicKey>,
+    /// Its pod subnets.
+    pub pod_cidrs: BTreeSet<IpNet>,
+    /// Its addresses on the mesh, at most one for each family.
+    pub mesh_addresses: BTreeSet<IpAddr>,
+    /// Its addresses inside its location.
+    pub internal_addresses: InternalAddresses,
+    /// The endpoint that people forced upon it.
+    pub endpoint: Option<Endpoint>,
+    /// The endpoints that its agent found.
+    pub advertised_endpoints: BTreeSet<Endpoint>,
+    /// Where this node sees other nodes come from that have no endpoint of their own.
+    pub observed_endpoints: BTreeMap<NodeName, SocketAddr>,
+    /// Whether it should be a gateway of its location.
+    pub gateway: Preference,
+    /// Whether it should carry traffic between two other locations.
+    pub relay: Preference,
+    /// Seconds between keepalives; `None` or 0 turns them off.
+    pub persistent_keepalive: Option<u16>,
+    /// Networks reachable inside its location.
+    pub allowed_location_cidrs: BTreeSet<IpNet>,
+    /// Its agent.
+    pub agent: Option<AgentVersion>,
+}
+
+impl Node {
+    /// A node of which only the name and the age are known.
+    #[must_use]
+    pub fn new(name: NodeName, created: CreationTime) -> Self {
+        Self {
+            name,
+            created,
+            location: None,
+            public_key: None,
+            pod_cidrs: BTreeSet::new(),
+            mesh_addresses: BTreeSet::new(),
+            internal_addresses: InternalAddresses::default(),
+            endpoint: None,
+            advertised_endpoints: BTreeSet::new(),
+            observed_endpoints: BTreeMap::new(),
+            gateway: Preference::Auto,
+            relay: Preference::Auto,
+            persistent_keepalive: None,
+            allowed_location_cidrs: BTreeSet::new(),
+            agent: None,
+        }
+    }
+
+    /// The order in which claims are settled: creation time, then name.
+    #[must_use]
+    pub fn age(&self) -> (CreationTime, &NodeName) {
+        (self.created, &self.name)
+    }
+
+    /// The keepalive interval in seconds, if it is on.
+    #[must_use]
+    pub fn keepalive(&self) -> Option<u16> {
+        self.persistent_keepalive.filter(|seconds| *seconds > 0)
+    }
+
+    /// Whether other locations cannot dial this node: keepalive on, no forced endpoint, no public address or domain name.
+    #[must_use]
+    pub fn is_behind_nat(&self) -> bool {
+        let has_public_endpoint = self
+            .advertised_endpoints
+            .iter()
+            .any(|endpoint| endpoint.address().is_none_or(|address| is_public(&address)));
+        self.keepalive().is_some() && self.endpoint.is_none() && !has_public_endpoint
+    }
+}

@@ -1,0 +1,64 @@
+//! The plan: everything that one node's kernel must hold.
+
+mod build;
+mod firewall;
+mod node_plan;
+mod route;
+mod vxlan;
+mod warning;
+mod wireguard;
+
+use thiserror::Error;
+
+pub use firewall::{AllowedLocation, FirewallPlan};
+pub use node_plan::{LocationSummary, NodePlan, Role};
+pub use route::{NextHop, Route};
+pub use vxlan::{VxlanNeighbour, VxlanPlan};
+pub use warning::{ObjectName, Warning, WarningReason};
+pub use wireguard::{PeerIdentity, WireGuardPeer, WireGuardPlan};
+
+use crate::model::{Cluster, Liveness, NodeName, Settings};
+use crate::resolve::Resolved;
+
+/// Why there is no plan for a node.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// The cluster has no such node.
+    #[error("there is no node `{0}` in the cluster")]
+    UnknownNode(NodeName),
+    /// The node has published no public key, or an older node has the same one.
+    #[error("node `{0}` takes no part in the mesh: it has no public key of its own")]
+    NoPublicKey(NodeName),
+}
+
+/// Computes what the kernel of node `me` must hold.
+///
+/// The same input gives the same plan, on every node and in every order of arrival.
+///
+/// # Errors
+/// When `me` is not in the cluster or takes no part in the mesh.
+pub fn plan(cluster: &Cluster, settings: &Settings, liveness: &Liveness, me: &NodeName) -> Result<NodePlan, PlanError> {
+    let resolved = Resolved::new(cluster, settings, liveness);
+    plan_resolved(&resolved, me)
+}
+
+/// Computes the plans of all nodes that take part in the mesh, resolving the cluster once.
+///
+/// Each node is given the same `settings`, local facts included.
+#[must_use]
+pub fn plan_all(
+    cluster: &Cluster,
+    settings: &Settings,
+    liveness: &Liveness,
+) -> std::collections::BTreeMap<NodeName, NodePlan> {
+    let resolved = Resolved::new(cluster, settings, liveness);
+    cluster.nodes.keys().filter_map(|name| Some((name.clone(), plan_resolved(&resolved, name).ok()?))).collect()
+}
+
+fn plan_resolved(resolved: &Resolved<'_>, me: &NodeName) -> Result<NodePlan, PlanError> {
+    if !resolved.cluster.nodes.contains_key(me) {
+        return Err(PlanError::UnknownNode(me.clone()));
+    }
+    let me = resolved.member(me).ok_or_else(|| PlanError::NoPublicKey(me.clone()))?;
+    Ok(build::build(resolved, me))
+}

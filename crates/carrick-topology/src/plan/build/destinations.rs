@@ -1,0 +1,156 @@
+//! What the mesh carries for one node, and which way.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Way;
+use crate::model::{Endpoint, Host, Settings, host_net};
+use crate::plan::{ObjectName, Warning, WarningReason};
+use crate::resolve::{Member, Resolved};
+
+/// One network that the mesh carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Destination {
+    pub(super) net: IpNet,
+    pub(super) way: Way,
+    /// Whether it lies in another location.
+    pub(super) is_remote: bool,
+}
+
+/// All networks that the mesh carries for one node, and what is excepted from them.
+#[derive(Debug)]
+pub(super) struct Destinations {
+    /// In order; no network twice.
+    pub(super) carried: Vec<Destination>,
+    /// Networks inside carried ones that are reached outside the mesh.
+    pub(super) direct: BTreeSet<IpNet>,
+}
+
+impl Destinations {
+    pub(super) fn new(
+        resolved: &Resolved<'_>,
+        me: &Member<'_>,
+        ways: &[Way],
+        warnings: &mut BTreeSet<Warning>,
+    ) -> Self {
+        let exceptions = Exceptions::new(resolved, me);
+        let mut carried = Vec::with_capacity(resolved.members.len() * 6);
+        // Networks that people name, and which may therefore be wide enough to cover an exception.
+        let mut wide: Vec<IpNet> = Vec::new();
+
+        for (other, way) in resolved.members.iter().zip(ways) {
+            let is_remote = other.location != me.location;
+            let mut carry = |net| carried.push(Destination { net, way: *way, is_remote });
+            if other.index != me.index {
+                other.pod_cidrs.iter().copied().for_each(&mut carry);
+                other.mesh_addresses.iter().copied().map(host_net).for_each(&mut carry);
+                for cidr in other.owned_cidrs.iter().filter(|cidr| !me.exit_cidrs.contains(cidr)) {
+                    if exceptions.permit_named(*cidr, other.object(), "allowed-location-cidrs", warnings) {
+                        carry(*cidr);
+                        wide.push(*cidr);
+                    }
+                }
+                if is_remote {
+                    for net in &other.internal_addresses {
+                        let host = host_net(net.addr());
+                        if !exceptions.addresses.contains(&net.addr())
+                            && exceptions.permit(host, other.object(), "internal-addresses", warnings)
+                        {
+                            carry(host);
+                        }
+                    }
+                }
+            }
+            let way = if other.index == me.index { Way::Tunnel(me.index) } else { *way };
+            for (net, peer) in resolved.outside_networks.get(&other.index).into_iter().flatten() {
+                let owner = ObjectName::Peer((*peer).clone());
+                if exceptions.permit_named(*net, owner, "allowedIPs", warnings) {
+                    carried.push(Destination { net: *net, way, is_remote });
+                    wide.push(*net);
+                }
+            }
+        }
+        carried.sort_unstable_by_key(|destination| destination.net);
+        let direct = exceptions.inside(&wide);
+        Self { carried, direct }
+    }
+}
+
+/// What is never carried.
+struct Exceptions {
+    /// The subnets of the node's own internal addresses.
+    own_subnets: Vec<IpNet>,
+    /// Networks of the location that leave the mesh at this node.
+    exits: Vec<IpNet>,
+    /// Internal addresses of the own location.
+    location: Vec<IpAddr>,
+    /// Where tunnels are dialled, and the API server.
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl Exceptions {
+    fn new(resolved: &Resolved<'_>, me: &Member<'_>) -> Self {
+        let own_subnets = me.internal_addresses.iter().map(IpNet::trunc).collect();
+        let location = resolved.location_of(me);
+        let location = location
+            .members
+            .iter()
+            .flat_map(|index| resolved.at(*index).internal_addresses.iter().map(IpNet::addr))
+            .collect();
+        Self { own_subnets, exits: me.exit_cidrs.clone(), location, addresses: dialled_addresses(resolved) }
+    }
+
+    /// Whether a network may be routed here: not where the node's own subnet has the same numbers.
+    fn permit(&self, net: IpNet, owner: ObjectName, field: &str, warnings: &mut BTreeSet<Warning>) -> bool {
+        let Some(subnet) = self.own_subnets.iter().find(|subnet| subnet.contains(&net)) else {
+            return true;
+        };
+        let reason = WarningReason::OverlapsOwnSubnet(subnet.to_string());
+        warnings.insert(Warning::new(owner, field, net, reason));
+        false
+    }
+
+    /// The same for a network that people name: one that is nothing but an excepted address is refused too.
+    fn permit_named(&self, net: IpNet, owner: ObjectName, field: &str, warnings: &mut BTreeSet<Warning>) -> bool {
+        if host_net(net.addr()) == net && self.addresses.contains(&net.addr()) {
+            let reason = WarningReason::OverlapsCluster("an endpoint or the API server".to_owned());
+            warnings.insert(Warning::new(owner, field, net, reason));
+            return false;
+        }
+        self.permit(net, owner, field, warnings)
+    }
+
+    /// The exceptions that lie inside one of these networks.
+    fn inside(&self, nets: &[IpNet]) -> BTreeSet<IpNet> {
+        if nets.is_empty() {
+            return BTreeSet::new();
+        }
+        let hosts = self.addresses.iter().chain(&self.location).copied().map(host_net);
+        let own = self.own_subnets.iter().chain(&self.exits);
+        own.copied().chain(hosts).filter(|exception| nets.iter().any(|net| net.contains(exception))).collect()
+    }
+}
+
+/// Addresses at which gateways and outside peers are dialled, and those of the API server.
+///
+/// Nodes that are never dialled, because a gateway carries for them, do not count: their internal addresses belong into the mesh
+/// even where their agents advertise them as endpoints.
+fn dialled_addresses(resolved: &Resolved<'_>) -> BTreeSet<IpAddr> {
+    let settings = resolved.settings;
+    let gateways = resolved.members.iter().filter(|member| member.carrier == Some(member.index));
+    let endpoints = gateways.flat_map(|member| member.endpoints.iter().copied());
+    let outside = resolved.outside.iter().filter_map(|outside| outside.peer.endpoint.as_ref());
+    let dialled = endpoints.chain(outside).flat_map(|endpoint| addresses_of(settings, endpoint));
+    settings.local.api_servers.iter().copied().chain(dialled).collect()
+}
+
+/// The addresses that an endpoint stands for, as far as they are known here.
+pub(super) fn addresses_of(settings: &Settings, endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
+    let (address, name) = match &endpoint.host {
+        Host::Address(address) => (Some(*address), None),
+        Host::Name(name) => (None, settings.local.resolved.get(name)),
+    };
+    address.into_iter().chain(name.into_iter().flatten().copied())
+}

@@ -1,0 +1,70 @@
+//! The content of the nftables table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::destinations::Destinations;
+use crate::contract;
+use crate::model::{DeviceName, PodNetwork, Settings};
+use crate::plan::{AllowedLocation, FirewallPlan, NextHop, Route};
+use crate::resolve::{Member, Resolved};
+
+/// Derives the sets from the routes, so that the guard permits exactly what they do.
+pub(super) fn build(
+    resolved: &Resolved<'_>,
+    me: &Member<'_>,
+    destinations: &Destinations,
+    routes: &[Route],
+) -> FirewallPlan {
+    let settings = resolved.settings;
+    #[expect(clippy::expect_used, reason = "the name is a constant of 10 bytes without `/` and white space")]
+    let vxlan: DeviceName = contract::VXLAN_DEVICE.parse().expect("the constant is a device name");
+    let others: BTreeSet<_> =
+        others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr)).collect();
+    FirewallPlan {
+        mesh_devices: vec![settings.interface.clone(), vxlan.clone()],
+        vxlan_port: contract::VXLAN_PORT,
+        vxlan_sources: others.clone(),
+        mesh_addresses: me.mesh_addresses.iter().copied().collect(),
+        own_pods: me.pod_cidrs.iter().copied().collect(),
+        pod_device_prefix: match settings.pod_network {
+            PodNetwork::Carrick => Some(contract::POD_DEVICE_PREFIX.to_owned()),
+            PodNetwork::Foreign => None,
+        },
+        carried: carried(settings, destinations),
+        carried_by: carried_by(&settings.interface, &vxlan, routes),
+        direct: destinations.direct.clone(),
+        allowed_location: AllowedLocation {
+            destinations: me.exit_cidrs.iter().copied().collect(),
+            masquerade: settings.allowed_location_masquerade,
+        },
+        location_internal_addresses: others,
+        firewall_mark: contract::FIREWALL_MARK,
+    }
+}
+
+fn others_of_location<'r>(resolved: &'r Resolved<'r>, me: &Member<'_>) -> impl Iterator<Item = &'r Member<'r>> {
+    let own = me.index;
+    let location = resolved.location_of(me);
+    location.members.iter().filter(move |index| **index != own).map(|index| resolved.at(*index))
+}
+
+fn carried(settings: &Settings, destinations: &Destinations) -> BTreeSet<IpNet> {
+    let mesh = settings.mesh_cidrs.iter().map(IpNet::trunc);
+    destinations.carried.iter().map(|destination| destination.net).chain(mesh).collect()
+}
+
+fn carried_by(wireguard: &DeviceName, vxlan: &DeviceName, routes: &[Route]) -> BTreeMap<DeviceName, BTreeSet<IpNet>> {
+    let mut by_device: BTreeMap<&DeviceName, Vec<IpNet>> = BTreeMap::new();
+    for route in routes {
+        let device = match &route.next_hop {
+            NextHop::WireGuard => wireguard,
+            NextHop::Vxlan { .. } => vxlan,
+            NextHop::Direct { device, .. } => device,
+            NextHop::Unreachable | NextHop::Throw => continue,
+        };
+        by_device.entry(device).or_default().push(route.destination);
+    }
+    by_device.into_iter().map(|(device, nets)| (device.clone(), nets.into_iter().collect())).collect()
+}

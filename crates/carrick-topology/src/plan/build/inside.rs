@@ -1,0 +1,73 @@
+//! How nodes of one location reach each other.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{DeviceName, Encapsulation, Family, MacAddress, NodeName};
+use crate::plan::{NextHop, VxlanNeighbour, WarningReason};
+use crate::resolve::{Member, Resolved};
+
+/// All other nodes of the location.
+pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<NodeName, VxlanNeighbour> {
+    let location = resolved.location_of(me);
+    location
+        .members
+        .iter()
+        .map(|index| resolved.at(*index))
+        .filter(|other| other.index != me.index)
+        .filter_map(|other| {
+            let neighbour = VxlanNeighbour {
+                mac: MacAddress::of_node(&other.node.name),
+                internal_address: other.internal_address(location.underlay)?,
+                mesh_addresses: other.mesh_addresses.iter().copied().collect(),
+            };
+            Some((other.node.name.clone(), neighbour))
+        })
+        .collect()
+}
+
+/// The next hop from `me` to another node of the location, for destinations of this family.
+pub(super) fn next_hop(
+    resolved: &Resolved<'_>,
+    me: &Member<'_>,
+    other: &Member<'_>,
+    family: Family,
+) -> Result<NextHop, WarningReason> {
+    match resolved.settings.encapsulation {
+        Encapsulation::Always => encapsulated(other, family),
+        Encapsulation::CrossSubnet => {
+            plain(resolved, me, other, family).map_or_else(|| encapsulated(other, family), Ok)
+        }
+        Encapsulation::Never => {
+            plain(resolved, me, other, family).ok_or_else(|| WarningReason::NoSharedSubnet(me.node.name.clone()))
+        }
+    }
+}
+
+fn encapsulated(other: &Member<'_>, family: Family) -> Result<NextHop, WarningReason> {
+    let via = other.mesh_address(family).ok_or(WarningReason::NoMeshAddress)?;
+    Ok(NextHop::Vxlan { via })
+}
+
+fn plain(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, family: Family) -> Option<NextHop> {
+    let (via, device) = shared_subnet(resolved, me, other, family)?;
+    Some(NextHop::Direct { via, device: device.clone() })
+}
+
+/// The other node's address in a subnet that both stand in, and the own device there.
+fn shared_subnet<'r>(
+    resolved: &'r Resolved<'_>,
+    me: &Member<'_>,
+    other: &Member<'_>,
+    family: Family,
+) -> Option<(IpAddr, &'r DeviceName)> {
+    let of_family = |net: &&IpNet| Family::of_net(net) == family;
+    let own = me.internal_addresses.iter().filter(of_family);
+    let pairs = own.flat_map(|own| other.internal_addresses.iter().filter(of_family).map(move |theirs| (own, theirs)));
+    pairs.filter(|(own, theirs)| own.trunc() == theirs.trunc()).find_map(|(own, theirs)| {
+        let device = resolved.settings.local.internal_devices.get(&own.addr())?;
+        Some((theirs.addr(), device))
+    })
+}

@@ -1,0 +1,79 @@
+//! How large packets may be.
+
+use std::collections::BTreeMap;
+
+use crate::contract::{
+    LEAST_DEVICE_MTU, VXLAN_OVERHEAD_V4, VXLAN_OVERHEAD_V6, WIREGUARD_OVERHEAD_V4, WIREGUARD_OVERHEAD_V6,
+};
+use crate::model::{Endpoint, Family, MtuSetting, PublicKey};
+use crate::plan::{NextHop, WireGuardPeer};
+use crate::resolve::{Member, Resolved};
+
+/// The largest packets that pass, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mtus {
+    /// Through the tunnels of this node, or through its gateway's.
+    wireguard: u32,
+    /// Through VXLAN.
+    vxlan: u32,
+    /// Whatever the way.
+    pub(super) pods: u32,
+}
+
+impl Mtus {
+    pub(super) fn new(resolved: &Resolved<'_>, me: &Member<'_>, peers: &BTreeMap<PublicKey, WireGuardPeer>) -> Self {
+        let settings = resolved.settings;
+        let uplink = settings.local.uplink_mtu;
+        let wireguard = match settings.mtu {
+            MtuSetting::Bytes(bytes) => bytes,
+            MtuSetting::Auto => uplink.saturating_sub(wireguard_overhead(resolved, me, peers)),
+        };
+        let vxlan = uplink.saturating_sub(match resolved.location_of(me).underlay {
+            Family::V4 => VXLAN_OVERHEAD_V4,
+            Family::V6 => VXLAN_OVERHEAD_V6,
+        });
+        Self { wireguard, vxlan, pods: wireguard.min(vxlan).max(LEAST_DEVICE_MTU) }
+    }
+
+    pub(super) fn wireguard_device(&self) -> u32 {
+        self.wireguard.max(LEAST_DEVICE_MTU)
+    }
+
+    pub(super) fn vxlan_device(&self) -> u32 {
+        self.vxlan.max(LEAST_DEVICE_MTU)
+    }
+
+    /// The MTU that a route needs of its own: where its path takes less than its device.
+    ///
+    /// IPv6 has no paths below 1280 bytes: there the tunnel's outer packets are fragmented.
+    pub(super) fn of_route(&self, next_hop: &NextHop, is_remote: bool, family: Family) -> Option<u32> {
+        let (path, device) = match next_hop {
+            NextHop::WireGuard => (self.wireguard, self.wireguard_device()),
+            NextHop::Vxlan { .. } if is_remote => (self.wireguard.min(self.vxlan), self.vxlan_device()),
+            NextHop::Vxlan { .. } => (self.vxlan, self.vxlan_device()),
+            NextHop::Direct { .. } if is_remote => (self.wireguard, u32::MAX),
+            NextHop::Direct { .. } | NextHop::Unreachable | NextHop::Throw => return None,
+        };
+        let path = match family {
+            Family::V4 => path,
+            Family::V6 => path.max(LEAST_DEVICE_MTU),
+        };
+        (path < device).then_some(path)
+    }
+}
+
+/// What the outer headers take: those of IPv6 as soon as one tunnel may run over it.
+fn wireguard_overhead(resolved: &Resolved<'_>, me: &Member<'_>, peers: &BTreeMap<PublicKey, WireGuardPeer>) -> u32 {
+    let may_be_v6 = |endpoint: &Endpoint| endpoint.family() != Some(Family::V4);
+    let any_v6 = if peers.is_empty() {
+        // A node without tunnels depends on those of its gateway.
+        let gateways = resolved.members.iter().filter(|member| member.carrier == Some(member.index));
+        gateways.flat_map(|gateway| gateway.endpoints.iter().copied()).any(may_be_v6)
+    } else {
+        peers.values().any(|peer| match peer.endpoint {
+            Some(endpoint) => endpoint.is_ipv6(),
+            None => me.endpoints.iter().copied().any(may_be_v6),
+        })
+    };
+    if any_v6 { WIREGUARD_OVERHEAD_V6 } else { WIREGUARD_OVERHEAD_V4 }
+}

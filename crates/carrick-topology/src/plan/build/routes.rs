@@ -1,0 +1,95 @@
+//! Routes in Carrick's table.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::destinations::{Destination, Destinations};
+use super::mtu::Mtus;
+use super::{Way, inside};
+use crate::model::Family;
+use crate::plan::{NextHop, Route, Warning, WarningReason};
+use crate::resolve::{Member, MemberIndex, Resolved};
+
+/// One route for each destination, one `unreachable` route behind it, one `throw` route for each exception.
+pub(super) fn build(
+    resolved: &Resolved<'_>,
+    me: &Member<'_>,
+    destinations: &Destinations,
+    mtus: &Mtus,
+    warnings: &mut BTreeSet<Warning>,
+) -> Vec<Route> {
+    let mut hops = HopCache::new(resolved, me);
+    let mut routes = Vec::with_capacity(destinations.carried.len() * 2);
+    for destination in &destinations.carried {
+        let family = Family::of_net(&destination.net);
+        match hops.next_hop(destination, family) {
+            Ok(Some(next_hop)) => {
+                let mtu = mtus.of_route(&next_hop, destination.is_remote, family);
+                let source = me.mesh_address(family);
+                routes.push(Route { destination: destination.net, next_hop, source, mtu });
+            }
+            Ok(None) => {}
+            Err((through, reason)) => {
+                warnings.insert(Warning::new(through.object(), "route", family, reason));
+            }
+        }
+        if !covered_by_mesh_cidr(resolved, &destination.net) {
+            routes.push(bare(destination.net, NextHop::Unreachable));
+        }
+    }
+    routes.extend(resolved.settings.mesh_cidrs.iter().map(|cidr| bare(cidr.trunc(), NextHop::Unreachable)));
+    routes.extend(destinations.direct.iter().map(|net| bare(*net, NextHop::Throw)));
+    // One long sorted run with a few strays behind it, which the stable sort knows to merge.
+    routes.sort();
+    routes
+}
+
+/// One `unreachable` route for the whole mesh CIDR stands behind all mesh addresses.
+fn covered_by_mesh_cidr(resolved: &Resolved<'_>, net: &IpNet) -> bool {
+    resolved.settings.mesh_cidrs.iter().any(|cidr| cidr.contains(net))
+}
+
+const fn bare(destination: IpNet, next_hop: NextHop) -> Route {
+    Route { destination, next_hop, source: None::<IpAddr>, mtu: None }
+}
+
+/// The next hops inside the location, each found once for a family.
+struct HopCache<'r> {
+    resolved: &'r Resolved<'r>,
+    me: &'r Member<'r>,
+    last: Option<(MemberIndex, Family, Result<NextHop, WarningReason>)>,
+}
+
+impl<'r> HopCache<'r> {
+    const fn new(resolved: &'r Resolved<'r>, me: &'r Member<'r>) -> Self {
+        Self { resolved, me, last: None }
+    }
+
+    fn next_hop(
+        &mut self,
+        destination: &Destination,
+        family: Family,
+    ) -> Result<Option<NextHop>, (&'r Member<'r>, WarningReason)> {
+        match destination.way {
+            Way::Nowhere => Ok(None),
+            Way::Tunnel(_) => Ok(Some(NextHop::WireGuard)),
+            Way::Inside(index) => {
+                let through = self.resolved.at(index);
+                self.inside(through, family).map(Some).map_err(|reason| (through, reason))
+            }
+        }
+    }
+
+    fn inside(&mut self, through: &Member<'_>, family: Family) -> Result<NextHop, WarningReason> {
+        match &self.last {
+            Some((index, known, hop)) if *index == through.index && *known == family => hop.clone(),
+            _ => {
+                let hop = inside::next_hop(self.resolved, self.me, through, family);
+                self.last = Some((through.index, family, hop.clone()));
+                hop
+            }
+        }
+    }
+}

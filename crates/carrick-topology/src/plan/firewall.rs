@@ -1,0 +1,87 @@
+//! What the nftables table `inet carrick` must enforce.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{AllowedLocationMasquerade, DeviceName};
+
+/// The content of the nftables table, as sets; the rules over them are always the same.
+///
+/// Where a set holds networks, none of its elements need be disjoint; families are mixed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallPlan {
+    /// The WireGuard and the VXLAN device, in this order, once there is a plan.
+    pub mesh_devices: Vec<DeviceName>,
+    /// UDP port of the VXLAN device.
+    pub vxlan_port: u16,
+    /// VXLAN is accepted from these alone: internal addresses of the other nodes of the location.
+    pub vxlan_sources: BTreeSet<IpAddr>,
+    /// This node's mesh addresses: the source of the host's own flows into the mesh.
+    pub mesh_addresses: BTreeSet<IpAddr>,
+    /// This node's pod CIDRs.
+    pub own_pods: BTreeSet<IpNet>,
+    /// Pods hang on devices whose names begin with this: a packet for an own pod that leaves by another
+    /// device is dropped. `None` where another plugin wires pods.
+    pub pod_device_prefix: Option<String>,
+    /// Clear-text guard: every destination that the mesh carries. A packet to one of these that leaves by
+    /// a device which [`Self::carried_by`] does not name for it is dropped.
+    pub carried: BTreeSet<IpNet>,
+    /// For each device, the carried destinations that may leave by it.
+    pub carried_by: BTreeMap<DeviceName, BTreeSet<IpNet>>,
+    /// Exceptions inside [`Self::carried`]: own subnets, endpoints and API servers, reached outside the mesh.
+    pub direct: BTreeSet<IpNet>,
+    /// Networks of this location that leave the mesh at this node.
+    pub allowed_location: AllowedLocation,
+    /// Internal addresses of the other nodes of the location: packets from the WireGuard device to one of
+    /// them leave with this node's address.
+    pub location_internal_addresses: BTreeSet<IpAddr>,
+    /// Firewall mark and mask of WireGuard's own outer packets, which the guard lets pass.
+    pub firewall_mark: u32,
+}
+
+impl FirewallPlan {
+    /// This plan, and beside it the ways that `before` permitted: for the moment in which routes change from one to the other.
+    #[must_use]
+    pub fn permitting_also(&self, before: &Self) -> Self {
+        let mut both = self.clone();
+        for (device, nets) in &before.carried_by {
+            both.carried_by.entry(device.clone()).or_default().extend(nets);
+        }
+        both
+    }
+}
+
+/// Networks of the location that leave the mesh at this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AllowedLocation {
+    /// The networks.
+    pub destinations: BTreeSet<IpNet>,
+    /// Whether packets to them take this node's address.
+    pub masquerade: AllowedLocationMasquerade,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(device: &str, net: &str) -> FirewallPlan {
+        let nets = BTreeSet::from([net.parse().unwrap()]);
+        FirewallPlan {
+            carried: nets.clone(),
+            carried_by: BTreeMap::from([(device.parse().unwrap(), nets)]),
+            ..FirewallPlan::default()
+        }
+    }
+
+    #[test]
+    fn both_ways_are_permitted_while_routes_change() {
+        let (before, after) = (plan("carrick-vx", "10.42.1.0/24"), plan("carrick0", "10.42.1.0/24"));
+        let both = after.permitting_also(&before);
+        assert_eq!(both.carried, after.carried);
+        assert_eq!(both.carried_by.len(), 2);
+        assert_eq!(after.permitting_also(&after), after);
+    }
+}

@@ -1,0 +1,66 @@
+//! One node's plan as a whole.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Family, LocationName, NodeName};
+use crate::plan::{FirewallPlan, Route, VxlanPlan, Warning, WireGuardPlan};
+
+/// Everything that one node's kernel must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// The node that the plan is for.
+    pub node: NodeName,
+    /// The node's place in the mesh, for people.
+    pub location: LocationSummary,
+    /// The node's mesh addresses: held by both devices as /32 and /128.
+    pub mesh_addresses: BTreeSet<IpAddr>,
+    /// The node's pod CIDRs.
+    pub pod_cidrs: BTreeSet<IpNet>,
+    /// The MTU of pods' devices: the smallest path that a pod's packet can take, in bytes.
+    pub pod_mtu: u32,
+    /// The WireGuard device.
+    pub wireguard: WireGuardPlan,
+    /// The VXLAN device.
+    pub vxlan: VxlanPlan,
+    /// The routes in Carrick's own table, in order, no two for the same destination and metric.
+    pub routes: Vec<Route>,
+    /// The families that need a rule leading to Carrick's table.
+    pub rules: BTreeSet<Family>,
+    /// The nftables table.
+    pub firewall: FirewallPlan,
+    /// What was left out, and why.
+    pub warnings: BTreeSet<Warning>,
+}
+
+/// What a node does in its location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Carries traffic of its location.
+    Active,
+    /// Would carry it if an active gateway failed.
+    Standby,
+    /// Reaches other locations through a gateway.
+    Inner,
+}
+
+/// A node's place in the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocationSummary {
+    /// The location's name.
+    pub name: LocationName,
+    /// Whether the node shares the location with nobody, for want of an internal address.
+    pub alone: bool,
+    /// What the node does there.
+    pub role: Role,
+    /// The gateway that the node is assigned to; `None` in an isolated location.
+    pub gateway: Option<NodeName>,
+    /// The active gateways of the location.
+    pub active: BTreeSet<NodeName>,
+    /// The standby gateways of the location.
+    pub standby: BTreeSet<NodeName>,
+}

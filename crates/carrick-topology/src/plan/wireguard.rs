@@ -1,0 +1,49 @@
+//! The WireGuard device and its peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DeviceName, NodeName, PeerName, PublicKey, SecretReference};
+
+/// The WireGuard device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireGuardPlan {
+    /// Its name.
+    pub device: DeviceName,
+    /// UDP port on which it listens.
+    pub port: u16,
+    /// Firewall mark on its outer packets.
+    pub firewall_mark: u32,
+    /// Its MTU in bytes, never below 1280.
+    pub mtu: u32,
+    /// Its peers. No two share an allowed IP.
+    pub peers: BTreeMap<PublicKey, WireGuardPeer>,
+}
+
+/// Who a WireGuard peer is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerIdentity {
+    /// A node, for its segment.
+    Node(NodeName),
+    /// An outside device.
+    Outside(PeerName),
+}
+
+/// One WireGuard peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireGuardPeer {
+    /// Who it is.
+    pub identity: PeerIdentity,
+    /// Where to dial it; `None` when it dials in or its name is not resolved yet.
+    pub endpoint: Option<SocketAddr>,
+    /// Seconds between keepalives, if they are on; never 0.
+    pub persistent_keepalive: Option<u16>,
+    /// Where its preshared key is kept.
+    pub preshared_key: Option<SecretReference>,
+    /// What it may send, and what is sent to it.
+    pub allowed_ips: BTreeSet<IpNet>,
+}

@@ -1,0 +1,100 @@
+//! Who owns which networks.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::Family;
+use crate::plan::ObjectName;
+
+/// Disjoint networks, each with its owner.
+#[derive(Clone, Debug)]
+pub(super) struct Claims<Owner> {
+    /// First address to last address and owner.
+    held: BTreeMap<(Family, u128), (u128, Owner)>,
+}
+
+impl<Owner> Default for Claims<Owner> {
+    fn default() -> Self {
+        Self { held: BTreeMap::new() }
+    }
+}
+
+impl<Owner> Claims<Owner> {
+    /// Gives the network to the owner, or says whose network overlaps it.
+    pub(super) fn claim(&mut self, net: IpNet, owner: Owner) -> Result<(), &Owner> {
+        let (family, first, last) = bounds(&net);
+        // Asked twice, because a borrow that is returned on one path would last over the insertion.
+        if self.overlap(&net).is_some() {
+            return self.overlap(&net).map_or(Ok(()), Err);
+        }
+        self.held.insert((family, first), (last, owner));
+        Ok(())
+    }
+
+    /// The owner of a network that overlaps this one; of several, the one with the highest address.
+    pub(super) fn overlap(&self, net: &IpNet) -> Option<&Owner> {
+        let (family, first, last) = bounds(net);
+        let ((held_family, _), (held_last, owner)) = self.held.range(..=(family, last)).next_back()?;
+        (*held_family == family && *held_last >= first).then_some(owner)
+    }
+}
+
+/// Single addresses, each with its owner.
+#[derive(Default)]
+pub(super) struct AddressClaims {
+    held: BTreeMap<IpAddr, ObjectName>,
+}
+
+impl AddressClaims {
+    /// Gives the address to the owner, or says who has it.
+    pub(super) fn claim(&mut self, address: IpAddr, owner: &ObjectName) -> Result<(), &ObjectName> {
+        match self.held.entry(address) {
+            Entry::Occupied(held) => Err(held.into_mut()),
+            Entry::Vacant(free) => {
+                free.insert(owner.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// The owner of the one address that this network is, if it is one.
+    pub(super) fn owner_of(&self, net: &IpNet) -> Option<&ObjectName> {
+        self.held.get(&net.addr()).filter(|_| net.prefix_len() == net.max_prefix_len())
+    }
+
+    /// The owner of an address in this network; of several, the one with the highest address.
+    pub(super) fn inside(&self, net: &IpNet) -> Option<&ObjectName> {
+        self.held.range(net.network()..=net.broadcast()).next_back().map(|(_, owner)| owner)
+    }
+}
+
+fn bounds(net: &IpNet) -> (Family, u128, u128) {
+    let number = |address| match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    (Family::of_net(net), number(net.network()), number(net.broadcast()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_claims_name_the_owner() {
+        let mut claims = Claims::default();
+        let net = |text: &str| text.parse::<IpNet>().unwrap();
+        claims.claim(net("10.0.0.0/24"), "a").unwrap();
+        claims.claim(net("10.0.1.0/24"), "b").unwrap();
+        claims.claim(net("fd00::/64"), "c").unwrap();
+        assert_eq!(claims.claim(net("10.0.0.0/25"), "d"), Err(&"a"));
+        assert_eq!(claims.claim(net("10.0.1.7/32"), "d"), Err(&"b"));
+        assert_eq!(claims.claim(net("10.0.0.0/8"), "d"), Err(&"b"));
+        assert_eq!(claims.overlap(&net("fd00::1/128")), Some(&"c"));
+        assert_eq!(claims.overlap(&net("fd01::/64")), None);
+        assert_eq!(claims.overlap(&net("10.0.2.0/24")), None);
+    }
+}

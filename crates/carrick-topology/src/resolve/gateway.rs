@@ -1,0 +1,99 @@
+//! Which nodes carry their location's traffic, and who is assigned to whom.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::location::{ActiveGateway, Location};
+use super::member::{Member, MemberIndex};
+use crate::hash::rendezvous;
+use crate::model::{CreationTime, Granularity, Liveness, NodeName, Preference, Settings};
+use crate::plan::{ObjectName, Warning, WarningReason};
+
+/// Chooses active and standby gateways of every location. In `cross` and `full` every node carries its own traffic
+/// and there is nothing to choose, but the ranking still says who serves outside peers and who relays.
+pub(super) fn choose(
+    members: &[Member<'_>],
+    locations: &mut [Location],
+    settings: &Settings,
+    liveness: &Liveness,
+    warnings: &mut BTreeSet<Warning>,
+) {
+    for location in locations {
+        let ranked = rank(members, &location.members, settings.granularity);
+        if ranked.is_empty() {
+            let object = ObjectName::Location(location.name.to_string());
+            let names: Vec<&str> = location.members.iter().map(|index| members[index.0].node.name.as_str()).collect();
+            warnings.insert(Warning::new(object, "gateway", names.join(","), WarningReason::NoGateway));
+            continue;
+        }
+        fill(location, &ranked, members, settings, liveness);
+    }
+}
+
+/// The first-ranked nodes hold the active places; where one is down, the next live node stands in.
+fn fill(
+    location: &mut Location,
+    ranked: &[MemberIndex],
+    members: &[Member<'_>],
+    settings: &Settings,
+    liveness: &Liveness,
+) {
+    let is_live = |index: &MemberIndex| liveness.is_live(&members[index.0].node.name);
+    // Silence of a whole location judges nobody.
+    let nobody_is_live = !ranked.iter().any(is_live);
+    let is_live = |index: &MemberIndex| nobody_is_live || is_live(index);
+
+    let places = ranked.len().min(settings.active_gateways.get());
+    let (first, rest) = ranked.split_at(places);
+    let mut stand_ins = rest.iter().copied().filter(|index| is_live(index));
+    for place in first.iter().copied() {
+        let holder = if is_live(&place) { Some(place) } else { stand_ins.next() };
+        location.active.extend(holder.map(|holder| ActiveGateway { place, holder }));
+    }
+    location.standby = stand_ins.take(settings.standby_gateways).collect();
+}
+
+/// Preferred before the rest, public endpoint before none, then creation time, then name; `never` is out.
+fn rank(members: &[Member<'_>], candidates: &[MemberIndex], granularity: Granularity) -> Vec<MemberIndex> {
+    let preference = |index: &MemberIndex| match granularity {
+        Granularity::Location => members[index.0].node.gateway,
+        Granularity::Cross | Granularity::Full => Preference::Auto,
+    };
+    let mut ranked: Vec<MemberIndex> =
+        candidates.iter().copied().filter(|index| preference(index) != Preference::Never).collect();
+    ranked.sort_by_cached_key(|index| rank_key(&members[index.0], preference(index)));
+    ranked
+}
+
+type RankKey<'a> = (Preference, Reverse<bool>, CreationTime, &'a NodeName);
+
+fn rank_key<'a>(member: &Member<'a>, preference: Preference) -> RankKey<'a> {
+    let (created, name) = member.node.age();
+    (preference, Reverse(member.has_public_endpoint()), created, name)
+}
+
+/// Assigns every member to the gateway that carries its traffic: gateways to themselves, the others by rendezvous hashing.
+pub(super) fn assign(members: &mut [Member<'_>], locations: &[Location], settings: &Settings) {
+    let carriers: Vec<Option<MemberIndex>> =
+        members.iter().map(|member| carrier(member, members, locations, settings.granularity)).collect();
+    for (member, carrier) in members.iter_mut().zip(carriers) {
+        member.carrier = carrier;
+    }
+}
+
+fn carrier(
+    member: &Member<'_>,
+    members: &[Member<'_>],
+    locations: &[Location],
+    granularity: Granularity,
+) -> Option<MemberIndex> {
+    let location = &locations[member.location.0];
+    match granularity {
+        Granularity::Cross | Granularity::Full => Some(member.index),
+        Granularity::Location if location.is_gateway(member.index) => Some(member.index),
+        Granularity::Location => {
+            let place_name = |gateway: &&ActiveGateway| members[gateway.place.0].node.name.as_str();
+            rendezvous(member.node.name.as_str(), &location.active, place_name).map(|gateway| gateway.holder)
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Which nodes stand together.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::member::{Member, MemberIndex};
+use crate::model::{Family, LocationName};
+use crate::plan::{Warning, WarningReason};
+
+/// A location's place in [`super::Resolved::locations`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LocationIndex(pub(crate) usize);
+
+/// Nodes that reach each other directly; or one node that stands alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Location {
+    pub(crate) name: LocationName,
+    pub(crate) alone: bool,
+    /// The family in which the members reach each other: all of them have an internal address of it.
+    pub(crate) underlay: Family,
+    pub(crate) members: Vec<MemberIndex>,
+    /// Gateways that carry traffic, each in the place of a first-ranked one: itself while that is live.
+    pub(crate) active: Vec<ActiveGateway>,
+    pub(crate) standby: Vec<MemberIndex>,
+}
+
+/// One of the places that the location's traffic is spread over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActiveGateway {
+    /// Whose place it is; the nodes are spread by this one's name, so that a stand-in takes over exactly its share.
+    pub(crate) place: MemberIndex,
+    /// Who fills it.
+    pub(crate) holder: MemberIndex,
+}
+
+impl Location {
+    fn new(name: LocationName, alone: bool, underlay: Family, members: Vec<MemberIndex>) -> Self {
+        Self { name, alone, underlay, members, active: Vec::new(), standby: Vec::new() }
+    }
+
+    pub(crate) fn is_gateway(&self, member: MemberIndex) -> bool {
+        self.is_active(member) || self.standby.contains(&member)
+    }
+
+    /// Those in their own place, then those who stand in for others, then those who stand by.
+    pub(crate) fn gateways_by_rank(&self) -> impl Iterator<Item = MemberIndex> {
+        let is_stand_in = |gateway: &&ActiveGateway| gateway.holder != gateway.place;
+        let own = self.active.iter().filter(move |gateway| !is_stand_in(gateway));
+        let stand_ins = self.active.iter().filter(is_stand_in);
+        own.chain(stand_ins).map(|gateway| gateway.holder).chain(self.standby.iter().copied())
+    }
+
+    pub(crate) fn is_active(&self, member: MemberIndex) -> bool {
+        self.active.iter().any(|gateway| gateway.holder == member)
+    }
+}
+
+/// Forms the locations: by name those that have an internal address of the family that most of them share, the others alone.
+pub(super) fn form(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>) -> Vec<Location> {
+    let mut by_name: BTreeMap<LocationName, Vec<MemberIndex>> = BTreeMap::new();
+    for member in members.iter() {
+        let name = member.node.location.clone().unwrap_or_else(LocationName::shared_default);
+        by_name.entry(name).or_default().push(member.index);
+    }
+    let mut locations = Vec::new();
+    for (name, all) in by_name {
+        let underlay = underlay_family(members, &all);
+        let (together, alone): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|index| members[index.0].internal_address(underlay).is_some());
+        for index in &alone {
+            let member = &members[index.0];
+            if !member.internal_addresses.is_empty() {
+                let addresses = member.internal_addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+                let reason = WarningReason::ForeignUnderlayFamily;
+                warnings.insert(Warning::new(member.object(), "internal-addresses", addresses, reason));
+            }
+        }
+        if !together.is_empty() {
+            locations.push(Location::new(name.clone(), false, underlay, together));
+        }
+        locations.extend(alone.into_iter().map(|index| Location::new(name.clone(), true, underlay, vec![index])));
+    }
+    for (index, location) in locations.iter().enumerate() {
+        for member in &location.members {
+            members[member.0].location = LocationIndex(index);
+        }
+    }
+    locations
+}
+
+/// The family of which most have an internal address; IPv4 where both have as many.
+fn underlay_family(members: &[Member<'_>], all: &[MemberIndex]) -> Family {
+    let count = |family| all.iter().filter(|index| members[index.0].internal_address(family).is_some()).count();
+    if count(Family::V6) > count(Family::V4) { Family::V6 } else { Family::V4 }
+}

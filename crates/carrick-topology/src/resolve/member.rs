@@ -1,0 +1,330 @@
+//! The nodes that take part in the mesh, with what is left of their claims.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::claims::{AddressClaims, Claims};
+use super::location::LocationIndex;
+use crate::model::{Cluster, Endpoint, Family, InternalAddresses, Node, PublicKey, Settings, host_net, is_public};
+use crate::plan::{ObjectName, Warning, WarningReason};
+
+/// A member's place in [`super::Resolved::members`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MemberIndex(pub(crate) usize);
+
+/// A node that takes part in the mesh.
+#[derive(Clone, Debug)]
+pub(crate) struct Member<'a> {
+    pub(crate) index: MemberIndex,
+    pub(crate) node: &'a Node,
+    pub(crate) key: PublicKey,
+    pub(crate) pod_cidrs: Vec<IpNet>,
+    /// At most one for each family.
+    pub(crate) mesh_addresses: Vec<IpAddr>,
+    /// Addresses with the length of their subnet.
+    pub(crate) internal_addresses: Vec<IpNet>,
+    /// Endpoints that other locations can dial: IPv4, then IPv6, then names.
+    pub(crate) endpoints: Vec<&'a Endpoint>,
+    pub(crate) location: LocationIndex,
+    /// The gateway that carries this node's traffic to other locations; itself where it is one.
+    pub(crate) carrier: Option<MemberIndex>,
+    /// Allowed-location CIDRs that are routed to this node.
+    pub(crate) owned_cidrs: Vec<IpNet>,
+    /// Allowed-location CIDRs that leave the mesh here when a packet for them comes by: owned, or declared by a node that is
+    /// not their first in the location.
+    pub(crate) exit_cidrs: Vec<IpNet>,
+}
+
+impl Member<'_> {
+    pub(crate) fn mesh_address(&self, family: Family) -> Option<IpAddr> {
+        self.mesh_addresses.iter().copied().find(|address| Family::of(address) == family)
+    }
+
+    /// The first internal address of the family.
+    pub(crate) fn internal_address(&self, family: Family) -> Option<IpAddr> {
+        self.internal_addresses.iter().map(IpNet::addr).find(|address| Family::of(address) == family)
+    }
+
+    /// Whether an endpoint is public: an address of the internet, a domain name, or what people forced.
+    pub(crate) fn has_public_endpoint(&self) -> bool {
+        self.node.endpoint.is_some()
+            || self.endpoints.iter().any(|endpoint| endpoint.address().is_none_or(|address| is_public(&address)))
+    }
+
+    pub(crate) fn object(&self) -> ObjectName {
+        ObjectName::Node(self.node.name.clone())
+    }
+}
+
+/// What the cluster itself occupies: claimed by nodes, or reserved by settings.
+#[derive(Default)]
+pub(super) struct ClusterClaims {
+    /// Mesh, Service and pod CIDRs.
+    pub(super) ranges: Claims<RangeOwner>,
+    /// Internal and mesh addresses.
+    pub(super) addresses: AddressClaims,
+    /// Allowed-location CIDRs and, behind them, the allowed IPs of outside peers.
+    pub(super) outside_networks: Claims<ObjectName>,
+    pub(super) keys: BTreeMap<PublicKey, ObjectName>,
+    location_networks: Vec<(IpNet, MemberIndex)>,
+}
+
+/// Who holds a range of the cluster's own.
+#[derive(Clone, Debug)]
+pub(super) enum RangeOwner {
+    Mesh(IpNet),
+    Service(IpNet),
+    Pods(ObjectName, IpNet),
+}
+
+impl RangeOwner {
+    pub(super) fn reason(&self) -> WarningReason {
+        WarningReason::OverlapsCluster(match self {
+            Self::Mesh(cidr) => format!("the mesh CIDR {cidr}"),
+            Self::Service(cidr) => format!("the Service CIDR {cidr}"),
+            Self::Pods(owner, cidr) => format!("the pod CIDR {cidr} of {owner}"),
+        })
+    }
+}
+
+/// Admits the nodes that have a key of their own; of two claims of one thing, the older node's counts.
+pub(super) fn admit<'a>(
+    cluster: &'a Cluster,
+    settings: &Settings,
+    warnings: &mut BTreeSet<Warning>,
+) -> (Vec<Member<'a>>, ClusterClaims) {
+    let mut claims = reserved(settings);
+    let mut by_age: Vec<&Node> = cluster.nodes.values().collect();
+    by_age.sort_by_key(|node| node.age());
+
+    let mut members: Vec<Member<'a>> =
+        by_age.into_iter().filter_map(|node| admit_node(node, settings, &mut claims, warnings)).collect();
+    for member in &mut members {
+        member.internal_addresses = admit_internal_addresses(member.node, settings, &mut claims, warnings);
+    }
+    members.sort_by(|a, b| a.node.name.cmp(&b.node.name));
+    for (index, member) in members.iter_mut().enumerate() {
+        member.index = MemberIndex(index);
+    }
+    (members, claims)
+}
+
+fn reserved(settings: &Settings) -> ClusterClaims {
+    let mut claims = ClusterClaims::default();
+    // A Service CIDR that overlaps the mesh CIDR is the operator's own choice: the mesh CIDR keeps its place.
+    for cidr in &settings.mesh_cidrs {
+        let _ = claims.ranges.claim(*cidr, RangeOwner::Mesh(*cidr));
+    }
+    for cidr in &settings.service_cidrs {
+        let _ = claims.ranges.claim(*cidr, RangeOwner::Service(*cidr));
+    }
+    claims
+}
+
+fn admit_node<'a>(
+    node: &'a Node,
+    settings: &Settings,
+    claims: &mut ClusterClaims,
+    warnings: &mut BTreeSet<Warning>,
+) -> Option<Member<'a>> {
+    let object = ObjectName::Node(node.name.clone());
+    let key = node.public_key?;
+    if let Some(owner) = claims.keys.get(&key) {
+        warnings.insert(Warning::new(object, "public-key", key, WarningReason::ClaimedBy(owner.clone())));
+        return None;
+    }
+    claims.keys.insert(key, object);
+    Some(Member {
+        index: MemberIndex(0),
+        node,
+        key,
+        pod_cidrs: admit_pod_cidrs(node, claims, warnings),
+        mesh_addresses: admit_mesh_addresses(node, settings, claims, warnings),
+        internal_addresses: Vec::new(),
+        endpoints: usable_endpoints(node),
+        location: LocationIndex(0),
+        carrier: None,
+        owned_cidrs: Vec::new(),
+        exit_cidrs: Vec::new(),
+    })
+}
+
+fn admit_pod_cidrs(node: &Node, claims: &mut ClusterClaims, warnings: &mut BTreeSet<Warning>) -> Vec<IpNet> {
+    let object = ObjectName::Node(node.name.clone());
+    let mut admitted = Vec::new();
+    for cidr in &node.pod_cidrs {
+        let cidr = cidr.trunc();
+        match claims.ranges.claim(cidr, RangeOwner::Pods(object.clone(), cidr)) {
+            Ok(()) => admitted.push(cidr),
+            Err(RangeOwner::Pods(owner, _)) => {
+                let reason = WarningReason::ClaimedBy(owner.clone());
+                warnings.insert(Warning::new(object.clone(), "pod-cidrs", cidr, reason));
+            }
+            Err(owner @ (RangeOwner::Mesh(_) | RangeOwner::Service(_))) => {
+                warnings.insert(Warning::new(object.clone(), "pod-cidrs", cidr, owner.reason()));
+            }
+        }
+    }
+    admitted
+}
+
+fn admit_mesh_addresses(
+    node: &Node,
+    settings: &Settings,
+    claims: &mut ClusterClaims,
+    warnings: &mut BTreeSet<Warning>,
+) -> Vec<IpAddr> {
+    let object = ObjectName::Node(node.name.clone());
+    let mut admitted: Vec<IpAddr> = Vec::new();
+    for address in &node.mesh_addresses {
+        let reason = if !settings.mesh_cidrs.iter().any(|cidr| cidr.contains(address)) {
+            Some(WarningReason::OutsideMeshCidr)
+        } else if admitted.iter().any(|other| Family::of(other) == Family::of(address)) {
+            Some(WarningReason::Unreadable("one address for each family".to_owned()))
+        } else {
+            // Mesh addresses lie in reserved ranges, so that they cannot meet internal addresses or anything else here.
+            match claims.addresses.claim(*address, &object) {
+                Ok(()) => None,
+                Err(owner) => Some(WarningReason::ClaimedBy(owner.clone())),
+            }
+        };
+        match reason {
+            None => admitted.push(*address),
+            Some(reason) => {
+                warnings.insert(Warning::new(object.clone(), "mesh-addresses", address, reason));
+            }
+        }
+    }
+    admitted
+}
+
+fn admit_internal_addresses(
+    node: &Node,
+    settings: &Settings,
+    claims: &mut ClusterClaims,
+    warnings: &mut BTreeSet<Warning>,
+) -> Vec<IpNet> {
+    let object = ObjectName::Node(node.name.clone());
+    let (field, addresses) = match &node.internal_addresses {
+        InternalAddresses::None => return Vec::new(),
+        InternalAddresses::Forced(addresses) => ("internal-addresses", addresses),
+        InternalAddresses::Advertised(addresses) => ("advertised-internal-addresses", addresses),
+    };
+    let forced = matches!(node.internal_addresses, InternalAddresses::Forced(_));
+    let mut admitted = Vec::new();
+    for net in addresses {
+        let address = net.addr();
+        let counts_as_internal =
+            forced || !is_public(&address) || settings.internal_cidrs.iter().any(|cidr| cidr.contains(&address));
+        let reason = if !counts_as_internal {
+            Some(WarningReason::PublicInternalAddress)
+        } else if let Some(owner) = claims.ranges.overlap(&host_net(address)) {
+            Some(owner.reason())
+        } else {
+            match claims.addresses.claim(address, &object) {
+                Ok(()) => None,
+                Err(owner) if *owner == object => continue,
+                Err(owner) => Some(WarningReason::ClaimedBy(owner.clone())),
+            }
+        };
+        match reason {
+            None => admitted.push(*net),
+            Some(reason) => {
+                warnings.insert(Warning::new(object.clone(), field, net, reason));
+            }
+        }
+    }
+    admitted
+}
+
+fn usable_endpoints(node: &Node) -> Vec<&Endpoint> {
+    if let Some(forced) = &node.endpoint {
+        return vec![forced];
+    }
+    if node.is_behind_nat() {
+        return Vec::new();
+    }
+    // Addresses sort before names, and IPv4 before IPv6. A public address leaves the private ones of its family unused.
+    let has_public = |family: Family| {
+        node.advertised_endpoints
+            .iter()
+            .filter_map(Endpoint::address)
+            .any(|address| Family::of(&address) == family && is_public(&address))
+    };
+    node.advertised_endpoints
+        .iter()
+        .filter(|endpoint| {
+            endpoint.address().is_none_or(|address| is_public(&address) || !has_public(Family::of(&address)))
+        })
+        .collect()
+}
+
+/// Gives each allowed-location CIDR to the oldest node that declares it; nodes of its location that declare the same
+/// CIDR are further exits.
+pub(super) fn settle_allowed_location_cidrs(
+    members: &mut [Member<'_>],
+    claims: &mut ClusterClaims,
+    warnings: &mut BTreeSet<Warning>,
+) {
+    let mut by_age: Vec<MemberIndex> = members.iter().map(|member| member.index).collect();
+    by_age.sort_by_key(|index| members[index.0].node.age());
+    for index in by_age {
+        let node = members[index.0].node;
+        for cidr in node.allowed_location_cidrs.iter().map(IpNet::trunc) {
+            match settle_cidr(members, claims, index, cidr) {
+                Ok(Claimed::First) => {
+                    members[index.0].owned_cidrs.push(cidr);
+                    members[index.0].exit_cidrs.push(cidr);
+                }
+                Ok(Claimed::Again) => members[index.0].exit_cidrs.push(cidr),
+                Err(reason) => {
+                    let object = ObjectName::Node(node.name.clone());
+                    warnings.insert(Warning::new(object, "allowed-location-cidrs", cidr, reason));
+                }
+            }
+        }
+    }
+    for (cidr, index) in &claims.location_networks {
+        // Disjoint already, but for networks that overlap within one location, where the first one stands for both.
+        let _ = claims.outside_networks.claim(*cidr, members[index.0].object());
+    }
+}
+
+enum Claimed {
+    /// By nobody before.
+    First,
+    /// By another node of the same location.
+    Again,
+}
+
+fn settle_cidr(
+    members: &[Member<'_>],
+    claims: &mut ClusterClaims,
+    index: MemberIndex,
+    cidr: IpNet,
+) -> Result<Claimed, WarningReason> {
+    if let Some(owner) = claims.ranges.overlap(&cidr) {
+        return Err(owner.reason());
+    }
+    // A wider network may hold internal addresses: their own routes are longer. One of the same length would be wanted twice.
+    if let Some(owner) = claims.addresses.owner_of(&cidr) {
+        return Err(WarningReason::OverlapsCluster(format!("an internal address of {owner}")));
+    }
+    let overlaps = |other: &IpNet| other.contains(&cidr) || cidr.contains(other);
+    let mut claimed = Claimed::First;
+    for (other, owner) in claims.location_networks.iter().filter(|(other, _)| overlaps(other)) {
+        let owner = &members[owner.0];
+        if owner.location != members[index.0].location {
+            return Err(WarningReason::ClaimedBy(owner.object()));
+        }
+        if *other == cidr {
+            claimed = Claimed::Again;
+        }
+    }
+    if matches!(claimed, Claimed::First) {
+        claims.location_networks.push((cidr, index));
+    }
+    Ok(claimed)
+}

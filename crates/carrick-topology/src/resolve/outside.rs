@@ -1,0 +1,122 @@
+//! Outside peers: which count, what is left of their claims, and who serves them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::location::Location;
+use super::member::{ClusterClaims, Member, MemberIndex};
+use crate::hash::rendezvous;
+use crate::model::{Cluster, LocationName, Peer, PeerName};
+use crate::plan::{ObjectName, Warning, WarningReason};
+
+/// An outside peer that a node serves.
+#[derive(Clone, Debug)]
+pub(crate) struct OutsidePeer<'a> {
+    pub(crate) peer: &'a Peer,
+    pub(crate) allowed_ips: Vec<IpNet>,
+    pub(crate) server: MemberIndex,
+}
+
+/// Admits the peers whose key is their own, oldest first, and finds the node that serves each.
+pub(super) fn admit<'a>(
+    cluster: &'a Cluster,
+    members: &[Member<'_>],
+    locations: &[Location],
+    claims: &mut ClusterClaims,
+    warnings: &mut BTreeSet<Warning>,
+) -> Vec<OutsidePeer<'a>> {
+    let mut by_age: Vec<&Peer> = cluster.peers.values().collect();
+    by_age.sort_by_key(|peer| peer.age());
+    let servers = Servers::new(members, locations);
+
+    let mut admitted = Vec::new();
+    for peer in by_age {
+        let object = ObjectName::Peer(peer.name.clone());
+        if let Some(owner) = claims.keys.get(&peer.public_key) {
+            let reason = WarningReason::ClaimedBy(owner.clone());
+            warnings.insert(Warning::new(object, "publicKey", peer.public_key, reason));
+            continue;
+        }
+        claims.keys.insert(peer.public_key, object.clone());
+        let Some(server) = servers.of(peer) else {
+            let wanted = peer.location.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
+            warnings.insert(Warning::new(object, "location", wanted, WarningReason::NoServingNode));
+            continue;
+        };
+        let allowed_ips = admit_allowed_ips(peer, &object, claims, warnings);
+        admitted.push(OutsidePeer { peer, allowed_ips, server });
+    }
+    admitted.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
+    admitted
+}
+
+/// What the peers add to the networks behind their serving nodes.
+pub(super) fn networks_by_server<'a>(outside: &[OutsidePeer<'a>]) -> BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>> {
+    let mut networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>> = BTreeMap::new();
+    for outside in outside {
+        let owned = outside.allowed_ips.iter().map(|net| (*net, &outside.peer.name));
+        networks.entry(outside.server).or_default().extend(owned);
+    }
+    networks
+}
+
+fn admit_allowed_ips(
+    peer: &Peer,
+    object: &ObjectName,
+    claims: &mut ClusterClaims,
+    warnings: &mut BTreeSet<Warning>,
+) -> Vec<IpNet> {
+    let mut admitted = Vec::new();
+    for net in peer.allowed_ips.iter().map(IpNet::trunc) {
+        let reason = if let Some(owner) = claims.ranges.overlap(&net) {
+            Some(owner.reason())
+        } else if let Some(owner) = claims.addresses.inside(&net) {
+            Some(WarningReason::OverlapsCluster(format!("an internal address of {owner}")))
+        } else {
+            match claims.outside_networks.claim(net, object.clone()) {
+                Ok(()) => None,
+                Err(owner) if owner == object => continue,
+                Err(owner) => Some(WarningReason::ClaimedBy(owner.clone())),
+            }
+        };
+        match reason {
+            None => admitted.push(net),
+            Some(reason) => {
+                warnings.insert(Warning::new(object.clone(), "allowedIPs", net, reason));
+            }
+        }
+    }
+    admitted
+}
+
+/// The first-ranked gateway of each location.
+struct Servers<'a> {
+    /// Those with a public endpoint, which peers can dial.
+    public: BTreeMap<&'a LocationName, MemberIndex>,
+    /// All, for peers that are dialled themselves.
+    any: BTreeMap<&'a LocationName, MemberIndex>,
+}
+
+impl<'a> Servers<'a> {
+    fn new(members: &[Member<'_>], locations: &'a [Location]) -> Self {
+        let mut servers = Self { public: BTreeMap::new(), any: BTreeMap::new() };
+        for location in locations {
+            for gateway in location.gateways_by_rank() {
+                servers.any.entry(&location.name).or_insert(gateway);
+                if members[gateway.0].has_public_endpoint() {
+                    servers.public.entry(&location.name).or_insert(gateway);
+                }
+            }
+        }
+        servers
+    }
+
+    fn of(&self, peer: &Peer) -> Option<MemberIndex> {
+        let in_reach = |servers: &BTreeMap<&'a LocationName, MemberIndex>| match &peer.location {
+            Some(location) => servers.get(location).copied(),
+            None => rendezvous(peer.name.as_str(), servers, |(location, _)| location.as_str()).map(|(_, index)| *index),
+        };
+        in_reach(&self.public).or_else(|| peer.endpoint.as_ref().and_then(|_| in_reach(&self.any)))
+    }
+}

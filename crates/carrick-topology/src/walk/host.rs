@@ -1,0 +1,258 @@
+//! What one node does with a packet.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::network::{Arrival, Entry, Network, PrefixTable, Verdict};
+use super::{DropReason, Hop, Link, Outcome, Packet, Translation, Walk};
+use crate::model::{AllowedLocationMasquerade, DeviceName, Family, NodeName, PublicKey, host_net};
+use crate::plan::{NextHop, NodePlan, PeerIdentity, Route};
+use crate::resolve::Member;
+
+/// A node with its plan, compiled.
+pub(super) struct Host<'a> {
+    pub(super) plan: &'a NodePlan,
+    key: PublicKey,
+    /// Its own addresses: mesh, internal, endpoints.
+    addresses: BTreeSet<IpAddr>,
+    internal_addresses: Vec<IpNet>,
+    /// The nodes that it reaches directly.
+    location: BTreeSet<NodeName>,
+    routes: PrefixTable<&'a Route>,
+    allowed_ips: PrefixTable<PublicKey>,
+    carried: PrefixTable<()>,
+    direct: PrefixTable<()>,
+}
+
+/// Where a packet leaves a node.
+enum Exit<'p> {
+    WireGuard,
+    Vxlan(IpAddr),
+    Plain { to: NodeName, device: Option<&'p DeviceName> },
+    Uplink,
+}
+
+impl<'a> Host<'a> {
+    pub(super) fn compile(
+        member: &Member<'_>,
+        plan: &'a NodePlan,
+        location: BTreeSet<NodeName>,
+        gone: &BTreeSet<&DeviceName>,
+    ) -> Self {
+        let mut routes: PrefixTable<&'a Route> = PrefixTable::new();
+        for route in plan.routes.iter().filter(|route| !leads_to(plan, route, gone)) {
+            let best = routes.get(&route.destination).is_none_or(|other| route.metric() < other.metric());
+            if best {
+                routes.insert(route.destination, route);
+            }
+        }
+        let mut allowed_ips = PrefixTable::new();
+        for (key, peer) in &plan.wireguard.peers {
+            for net in &peer.allowed_ips {
+                allowed_ips.insert(*net, *key);
+            }
+        }
+        let table = |nets: &BTreeSet<IpNet>| nets.iter().map(|net| (*net, ())).collect::<PrefixTable<()>>();
+        let internal = member.internal_addresses.iter().map(IpNet::addr);
+        let endpoints = member.endpoints.iter().filter_map(|endpoint| endpoint.address());
+        Self {
+            plan,
+            key: member.key,
+            addresses: plan.mesh_addresses.iter().copied().chain(internal).chain(endpoints).collect(),
+            internal_addresses: member.internal_addresses.clone(),
+            location,
+            routes,
+            allowed_ips,
+            carried: table(&plan.firewall.carried),
+            direct: table(&plan.firewall.direct),
+        }
+    }
+
+    /// Cryptokey routing: the peer that has this address among its allowed IPs.
+    pub(super) fn peer_for(&self, address: IpAddr) -> Option<&PublicKey> {
+        self.allowed_ips.get_lpm(&host_net(address)).map(|(_, key)| key)
+    }
+
+    pub(super) fn handle(&self, network: &Network<'_>, arrival: &Arrival, packet: Packet, walk: &mut Walk) -> Verdict {
+        let name = &self.plan.node;
+        let destination = packet.destination;
+        if self.plan.pod_cidrs.iter().any(|cidr| cidr.contains(&destination)) {
+            return Verdict::End(Outcome::Pod(name.clone()));
+        }
+        if self.addresses.contains(&destination) {
+            return Verdict::End(Outcome::Host(name.clone()));
+        }
+        let route = self.routes.get_lpm(&host_net(destination)).map(|(_, route)| *route);
+        let (exit, mtu) = match route {
+            Some(Route { next_hop: NextHop::Unreachable, .. }) => {
+                return Verdict::End(Outcome::Dropped(name.clone(), DropReason::UnreachableRoute));
+            }
+            Some(route) => self.exit_by(network, route, destination),
+            None => (self.exit_of_host(network, destination), u32::MAX),
+        };
+        if packet.source.is_none() {
+            walk.source = route.and_then(|route| route.source).or_else(|| self.own_address(destination));
+        }
+        if !self.guard_permits(&exit, destination) {
+            return Verdict::End(Outcome::Dropped(name.clone(), DropReason::Guard));
+        }
+        self.translate_source(&exit, arrival.by, destination, walk);
+        match walk.source {
+            None => Verdict::End(Outcome::Dropped(name.clone(), DropReason::NoSource)),
+            Some(source) => self.send(network, exit, source, destination, mtu),
+        }
+    }
+
+    fn exit_by<'p>(&self, network: &Network<'_>, route: &'p Route, destination: IpAddr) -> (Exit<'p>, u32) {
+        let device_mtu = |mtu: u32| route.mtu.map_or(mtu, |route_mtu| route_mtu.min(mtu));
+        match &route.next_hop {
+            NextHop::WireGuard => (Exit::WireGuard, device_mtu(self.plan.wireguard.mtu)),
+            NextHop::Vxlan { via } => (Exit::Vxlan(*via), device_mtu(self.plan.vxlan.mtu)),
+            NextHop::Direct { via, device } => match network.internal.get(via) {
+                Some(to) => (Exit::Plain { to: to.clone(), device: Some(device) }, device_mtu(u32::MAX)),
+                None => (Exit::Uplink, u32::MAX),
+            },
+            NextHop::Throw | NextHop::Unreachable => (self.exit_of_host(network, destination), u32::MAX),
+        }
+    }
+
+    /// The host's other routes: its location, then the uplink.
+    fn exit_of_host(&self, network: &Network<'_>, destination: IpAddr) -> Exit<'static> {
+        match network.internal.get(&destination) {
+            Some(to) if self.location.contains(to) => Exit::Plain { to: to.clone(), device: None },
+            _ => Exit::Uplink,
+        }
+    }
+
+    fn guard_permits(&self, exit: &Exit<'_>, destination: IpAddr) -> bool {
+        let host = host_net(destination);
+        if self.carried.get_lpm(&host).is_none() || self.direct.get_lpm(&host).is_some() {
+            return true;
+        }
+        let devices = &self.plan.firewall.mesh_devices;
+        let device = match exit {
+            Exit::WireGuard => devices.first(),
+            Exit::Vxlan(_) => devices.get(1),
+            Exit::Plain { device, .. } => *device,
+            Exit::Uplink => None,
+        };
+        let permitted = device.and_then(|device| self.plan.firewall.carried_by.get(device));
+        permitted.is_some_and(|nets| nets.iter().any(|net| net.contains(&destination)))
+    }
+
+    fn translate_source(&self, exit: &Exit<'_>, by: Entry, destination: IpAddr, walk: &mut Walk) {
+        let Some(source) = walk.source else { return };
+        let firewall = &self.plan.firewall;
+        let is_carried = self.carried.get_lpm(&host_net(destination)).is_some()
+            && self.direct.get_lpm(&host_net(destination)).is_none();
+        let leaves_mesh = matches!(exit, Exit::Plain { device: None, .. } | Exit::Uplink);
+        let to_location_network = firewall.allowed_location.destinations.iter().any(|net| net.contains(&destination));
+        let keeps_source_there = firewall.allowed_location.masquerade == AllowedLocationMasquerade::Off;
+
+        let after = match exit {
+            Exit::WireGuard | Exit::Vxlan(_) if by == Entry::Host => self.mesh_address_unless_held(source),
+            _ if leaves_mesh && to_location_network && keeps_source_there => None,
+            _ if leaves_mesh && (to_location_network || (by == Entry::Pod && !is_carried)) => {
+                self.own_address(destination)
+            }
+            _ if leaves_mesh
+                && by == Entry::WireGuard
+                && firewall.location_internal_addresses.contains(&destination) =>
+            {
+                self.own_address(destination)
+            }
+            _ => None,
+        };
+        if let Some(after) = after.filter(|after| *after != source) {
+            walk.translations.push(Translation { node: self.plan.node.clone(), before: source, after });
+            walk.source = Some(after);
+        }
+    }
+
+    fn mesh_address_unless_held(&self, source: IpAddr) -> Option<IpAddr> {
+        if self.plan.mesh_addresses.contains(&source) {
+            return None;
+        }
+        self.plan.mesh_addresses.iter().copied().find(|address| Family::of(address) == Family::of(&source))
+    }
+
+    /// The address with which the host appears outside the mesh.
+    fn own_address(&self, destination: IpAddr) -> Option<IpAddr> {
+        let family = Family::of(&destination);
+        let internal = self.internal_addresses.iter().map(IpNet::addr).find(|address| Family::of(address) == family);
+        internal.or_else(|| self.addresses.iter().copied().find(|address| Family::of(address) == family))
+    }
+
+    fn send(&self, network: &Network<'_>, exit: Exit<'_>, source: IpAddr, destination: IpAddr, mtu: u32) -> Verdict {
+        let name = self.plan.node.clone();
+        let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
+        match exit {
+            Exit::Uplink => {
+                let here =
+                    self.plan.firewall.allowed_location.destinations.iter().any(|net| net.contains(&destination));
+                Verdict::End(if here { Outcome::LocationNetwork(name) } else { Outcome::Uplink(name) })
+            }
+            Exit::Plain { to, device } => Verdict::Forward {
+                hop: Hop { from: name, link: Link::Plain(device.cloned()) },
+                next: Arrival { node: to, by: Entry::Plain },
+                mtu,
+            },
+            Exit::Vxlan(via) => match self.vxlan_receiver(network, via) {
+                None => drop(DropReason::NoNeighbour),
+                Some(to) => Verdict::Forward {
+                    hop: Hop { from: name, link: Link::Vxlan },
+                    next: Arrival { node: to, by: Entry::Vxlan },
+                    mtu,
+                },
+            },
+            Exit::WireGuard => self.send_by_tunnel(network, source, destination, mtu),
+        }
+    }
+
+    fn vxlan_receiver(&self, network: &Network<'_>, via: IpAddr) -> Option<NodeName> {
+        let (name, _) =
+            self.plan.vxlan.neighbours.iter().find(|(_, neighbour)| neighbour.mesh_addresses.contains(&via))?;
+        let receiver = network.hosts.get(name)?;
+        let accepts = self
+            .internal_addresses
+            .iter()
+            .filter(|net| Family::of_net(net) == self.plan.vxlan.underlay)
+            .any(|net| receiver.plan.firewall.vxlan_sources.contains(&net.addr()));
+        accepts.then(|| name.clone())
+    }
+
+    fn send_by_tunnel(&self, network: &Network<'_>, source: IpAddr, destination: IpAddr, mtu: u32) -> Verdict {
+        let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
+        let hop = Hop { from: self.plan.node.clone(), link: Link::WireGuard };
+        let Some(entry) = self.peer_for(destination).and_then(|key| self.plan.wireguard.peers.get(key)) else {
+            return drop(DropReason::NoPeer);
+        };
+        let receiver = match &entry.identity {
+            PeerIdentity::Outside(peer) => return Verdict::Leave { hop, outcome: Outcome::Outside(peer.clone()), mtu },
+            PeerIdentity::Node(name) => network.hosts.get(name),
+        };
+        let Some(receiver) = receiver else { return drop(DropReason::NoPeer) };
+        let Some(back) = receiver.plan.wireguard.peers.get(&self.key) else {
+            return drop(DropReason::SourceNotAllowed);
+        };
+        if entry.endpoint.is_none() && back.endpoint.is_none() {
+            return drop(DropReason::NoEndpoint);
+        }
+        if receiver.peer_for(source) != Some(&self.key) {
+            return drop(DropReason::SourceNotAllowed);
+        }
+        Verdict::Forward { hop, next: Arrival { node: receiver.plan.node.clone(), by: Entry::WireGuard }, mtu }
+    }
+}
+
+/// Whether a route leads out of a device that is gone.
+fn leads_to(plan: &NodePlan, route: &Route, gone: &BTreeSet<&DeviceName>) -> bool {
+    match &route.next_hop {
+        NextHop::WireGuard => gone.contains(&plan.wireguard.device),
+        NextHop::Vxlan { .. } => gone.contains(&plan.vxlan.device),
+        NextHop::Direct { device, .. } => gone.contains(device),
+        NextHop::Unreachable | NextHop::Throw => false,
+    }
+}

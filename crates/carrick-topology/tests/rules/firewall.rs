@@ -1,0 +1,96 @@
+//! The sets of the nftables table.
+
+use carrick_topology::DeviceName;
+use carrick_topology::model::{Encapsulation, PodNetwork};
+use carrick_topology::plan::NodePlan;
+
+use crate::builders::*;
+
+fn permitted(plan: &NodePlan, device: &str, destination: &str) -> bool {
+    let device: DeviceName = device.parse().unwrap();
+    plan.firewall.carried_by.get(&device).is_some_and(|nets| nets.contains(&net(destination)))
+}
+
+/// `a3` is an inner node, `a4` another one in another subnet.
+fn world() -> Mesh {
+    let apart = node("a4").with(|n| n.internal_addresses = internal(&["192.168.101.4/24"]));
+    mesh([node("a1"), node("a2"), node("a3"), apart, node("b1")])
+        .peer(outside("laptop", 200, &["172.30.0.1/32"]).with(|peer| peer.location = location("b")))
+        .set(|settings| settings.encapsulation = Encapsulation::CrossSubnet)
+}
+
+#[test]
+fn the_guard_covers_all_that_the_mesh_carries() {
+    let nothing_of_its_own = ["10.42.13.0/24", "192.168.1.3/32", "192.168.1.1/32"];
+    let carried = [
+        "10.42.11.0/24",
+        "fd42:0:0:11::/64",
+        "10.42.21.0/24",
+        "10.4.0.11/32",
+        "10.4.0.21/32",
+        "fdca:7272:6963:6b00::21/128",
+        "10.4.0.0/16",
+        "fdca:7272:6963:6b00::/64",
+        "192.168.2.1/32",
+        "fd99:0:0:2::1/128",
+        "172.30.0.1/32",
+    ];
+    let plan = world().plan("a3");
+    assert!(plan.firewall.carried.is_superset(&nets(&carried)), "{:?}", plan.firewall.carried);
+    assert!(plan.firewall.carried.is_disjoint(&nets(&nothing_of_its_own)), "{:?}", plan.firewall.carried);
+}
+
+#[test]
+fn every_carried_destination_may_leave_by_the_device_of_its_route_alone() {
+    let plan = world().plan("a3");
+    for (destination, device) in [
+        ("10.42.12.0/24", "eth0"),
+        ("10.42.14.0/24", "carrick-vx"),
+        ("10.42.21.0/24", "eth0"),
+        ("172.30.0.1/32", "eth0"),
+    ] {
+        for other in ["eth0", "carrick-vx", "carrick0"] {
+            assert_eq!(permitted(&plan, other, destination), other == device, "{destination} by {other}");
+        }
+    }
+    let gateway = world().plan("a1");
+    assert!(permitted(&gateway, "carrick0", "10.42.21.0/24"));
+    assert!(permitted(&gateway, "carrick-vx", "10.42.14.0/24"));
+    assert!(permitted(&gateway, "eth0", "10.42.13.0/24"));
+}
+
+#[test]
+fn a_destination_without_a_way_is_guarded_and_permitted_nowhere() {
+    let plan = mesh([nat_node("a1"), nat_node("b1")]).plan("a1");
+    assert!(plan.firewall.carried.contains(&net("10.42.21.0/24")));
+    assert!(plan.firewall.carried_by.values().all(|nets| !nets.contains(&net("10.42.21.0/24"))));
+}
+
+#[test]
+fn only_exceptions_inside_carried_networks_are_direct() {
+    let plan = world().plan("a1");
+    assert!(plan.firewall.direct.is_empty(), "{:?}", plan.firewall.direct);
+    let wide = world().peer(outside("office", 201, &["198.51.0.0/16"])).plan("a1");
+    assert_eq!(wide.firewall.direct, nets(&["198.51.1.1/32", "198.51.1.2/32", "198.51.2.1/32"]));
+}
+
+#[test]
+fn vxlan_is_accepted_from_the_other_nodes_of_the_location_alone() {
+    let plan = world().plan("a3");
+    let sources: Vec<String> = plan.firewall.vxlan_sources.iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["192.168.1.1", "192.168.1.2", "192.168.101.4", "fd99:0:0:1::1", "fd99:0:0:1::2"]);
+    assert_eq!(plan.firewall.location_internal_addresses, plan.firewall.vxlan_sources);
+    assert!(world().plan("b1").firewall.vxlan_sources.is_empty());
+}
+
+#[test]
+fn own_networks_and_devices_are_named() {
+    let plan = world().plan("a3");
+    assert_eq!(plan.firewall.own_pods, nets(&["10.42.13.0/24", "fd42:0:0:13::/64"]));
+    let devices: Vec<&str> = plan.firewall.mesh_devices.iter().map(|device| device.as_str()).collect();
+    assert_eq!(devices, ["carrick0", "carrick-vx"]);
+    assert_eq!(plan.firewall.pod_device_prefix.as_deref(), Some("crk"));
+    assert_eq!((plan.firewall.firewall_mark, plan.wireguard.firewall_mark), (0x1000, 0x1000));
+    let foreign = world().set(|settings| settings.pod_network = PodNetwork::Foreign).plan("a3");
+    assert_eq!(foreign.firewall.pod_device_prefix, None);
+}

@@ -1,0 +1,57 @@
+//! What counts as an internal address. What is left out with a warning stands in `warnings`.
+
+use carrick_topology::model::InternalAddresses;
+use carrick_topology::plan::WarningReason;
+
+use crate::builders::*;
+
+fn is_alone(mesh: &Mesh, name: &str) -> bool {
+    mesh.plan(name).location.alone
+}
+
+fn public(addresses: InternalAddresses) -> Mesh {
+    mesh([node("a1"), node("a2").with(|n| n.internal_addresses = addresses)])
+}
+
+#[test]
+fn a_public_address_counts_only_where_people_say_so() {
+    let found = public(internal(&["198.51.1.2/24"]));
+    assert!(is_alone(&found, "a2"));
+    let expected = warning(
+        node_object("a2"),
+        "advertised-internal-addresses",
+        "198.51.1.2/24",
+        WarningReason::PublicInternalAddress,
+    );
+    assert!(found.plan("a1").warnings.contains(&expected));
+    assert!(!is_alone(&found.set(|settings| settings.internal_cidrs = nets(&["198.51.0.0/16"])), "a2"));
+    assert!(!is_alone(&public(InternalAddresses::Forced(nets(&["198.51.1.2/24"]))), "a2"));
+}
+
+#[test]
+fn carrier_grade_nat_addresses_are_not_public() {
+    assert!(!is_alone(&public(internal(&["100.64.1.2/24"])), "a2"));
+    assert!(is_alone(&public(internal(&["100.128.1.2/24"])), "a2"));
+}
+
+#[test]
+fn none_makes_a_node_stand_alone() {
+    assert!(is_alone(&public(InternalAddresses::None), "a2"));
+}
+
+#[test]
+fn of_two_claims_the_older_nodes_counts() {
+    let mesh =
+        mesh([node("a1"), node("b1"), node("b2").with(|n| n.internal_addresses = internal(&["192.168.1.1/24"]))]);
+    assert!(is_alone(&mesh, "b2") && !is_alone(&mesh, "b1"));
+    assert!(mesh.plan("b1").routes.iter().any(|route| route.destination == net("192.168.1.1/32")));
+    let elder = mesh.change("b2", |n| n.created = 0);
+    assert!(!is_alone(&elder, "b2"));
+}
+
+#[test]
+fn a_node_may_name_one_address_twice() {
+    let twice = node("a2").with(|n| n.internal_addresses = internal(&["192.168.1.2/24", "192.168.1.2/32"]));
+    let plan = mesh([node("a1"), twice]).plan("a1");
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}

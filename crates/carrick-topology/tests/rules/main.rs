@@ -1,0 +1,17 @@
+//! The rules of the plan, one example for each.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
+
+mod builders;
+mod encapsulation;
+mod firewall;
+mod gateways;
+mod internal_addresses;
+mod locations;
+mod mesh_addresses;
+mod networks;
+mod outside_peers;
+mod packet_sizes;
+mod paths;
+mod tunnels;
+mod warnings;

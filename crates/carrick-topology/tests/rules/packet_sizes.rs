@@ -1,0 +1,90 @@
+//! MTUs of devices, routes and pods.
+
+use carrick_topology::Endpoint;
+use carrick_topology::model::{Encapsulation, MtuSetting};
+
+use crate::builders::*;
+
+fn v4_only(mesh: Mesh) -> Mesh {
+    let names: Vec<String> = mesh.cluster.nodes.keys().map(ToString::to_string).collect();
+    names.iter().fold(mesh, |mesh, name| {
+        mesh.change(name, |node| {
+            node.advertised_endpoints.retain(|endpoint| endpoint.address().is_some_and(|address| address.is_ipv4()));
+        })
+    })
+}
+
+fn v6_only(mesh: Mesh) -> Mesh {
+    let names: Vec<String> = mesh.cluster.nodes.keys().map(ToString::to_string).collect();
+    names.iter().fold(mesh, |mesh, name| {
+        mesh.change(name, |node| {
+            let is_v6 = |endpoint: &Endpoint| endpoint.address().is_some_and(|address| address.is_ipv6());
+            node.advertised_endpoints.retain(is_v6);
+            let location = name.as_bytes()[0] - b'a' + 1;
+            node.internal_addresses = internal(&[&format!("fd99:0:0:{location}::{}/64", &name[1..])]);
+        })
+    })
+}
+
+fn world() -> Mesh {
+    mesh([node("a1"), node("a2"), node("a3"), node("b1")])
+}
+
+fn uplink(bytes: u32) -> impl FnOnce(&mut carrick_topology::Settings) {
+    move |settings| settings.local.uplink_mtu = bytes
+}
+
+#[test]
+fn tunnels_over_ipv4_cost_60_bytes_and_over_ipv6_80() {
+    let v4 = v4_only(world()).plan("a1");
+    assert_eq!((v4.wireguard.mtu, v4.vxlan.mtu, v4.pod_mtu), (1440, 1450, 1440));
+    let v6 = v6_only(world()).plan("a1");
+    assert_eq!((v6.wireguard.mtu, v6.vxlan.mtu, v6.pod_mtu), (1420, 1430, 1420));
+}
+
+#[test]
+fn one_tunnel_that_may_run_over_ipv6_makes_room_for_it() {
+    let plan = world().plan("b1");
+    assert_eq!(plan.wireguard.mtu, 1440, "all are dialled over IPv4");
+    let waits = mesh([nat_node("a1"), node("b1")]).plan("b1");
+    assert_eq!(waits.wireguard.mtu, 1420, "the node behind NAT may dial either address");
+}
+
+#[test]
+fn a_node_without_tunnels_leaves_room_for_its_gateways() {
+    let inner = v4_only(world()).plan("a3");
+    assert!(inner.wireguard.peers.is_empty());
+    assert_eq!(inner.pod_mtu, 1440);
+    let route = |mesh: &Mesh, pods: &str| routes(&mesh.plan("a3"), pods)[0].mtu;
+    assert_eq!(route(&v4_only(world()), "10.42.21.0/24"), Some(1440), "by VXLAN to the gateway, then by tunnel");
+    assert_eq!(route(&v4_only(world()), "10.42.12.0/24"), None, "by VXLAN alone");
+    let plain = v4_only(world()).set(|settings| settings.encapsulation = Encapsulation::CrossSubnet);
+    assert_eq!(route(&plain, "10.42.21.0/24"), Some(1440), "plainly to the gateway, then by tunnel");
+    assert_eq!(route(&plain, "10.42.12.0/24"), None);
+}
+
+#[test]
+fn the_uplinks_mtu_counts() {
+    let plan = v4_only(world()).set(uplink(1400)).plan("a1");
+    assert_eq!((plan.wireguard.mtu, plan.vxlan.mtu, plan.pod_mtu), (1340, 1350, 1340));
+    let jumbo = v4_only(world()).set(uplink(9000)).plan("a1");
+    assert_eq!((jumbo.wireguard.mtu, jumbo.pod_mtu), (8940, 8940));
+}
+
+#[test]
+fn below_1280_the_devices_stay_there_and_ipv4_routes_carry_the_rest() {
+    let plan = v4_only(world()).set(uplink(1296)).plan("a1");
+    assert_eq!((plan.wireguard.mtu, plan.vxlan.mtu, plan.pod_mtu), (1280, 1280, 1280));
+    assert_eq!(routes(&plan, "10.42.21.0/24")[0].mtu, Some(1236));
+    assert_eq!(routes(&plan, "fd42:0:0:21::/64")[0].mtu, None, "IPv6 has no paths below 1280 bytes");
+    assert_eq!(routes(&plan, "10.42.12.0/24")[0].mtu, Some(1246));
+    assert_eq!(routes(&plan, "fd42:0:0:12::/64")[0].mtu, None);
+}
+
+#[test]
+fn an_explicit_mtu_is_taken_as_it_is() {
+    let plan = world().set(|settings| settings.mtu = MtuSetting::Bytes(1300)).plan("a1");
+    assert_eq!((plan.wireguard.mtu, plan.pod_mtu, plan.vxlan.mtu), (1300, 1300, 1450));
+    let small = world().set(|settings| settings.mtu = MtuSetting::Bytes(1200)).plan("a1");
+    assert_eq!((small.wireguard.mtu, routes(&small, "10.42.21.0/24")[0].mtu), (1280, Some(1200)));
+}

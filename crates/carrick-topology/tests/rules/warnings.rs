@@ -1,0 +1,216 @@
+//! A bad value hurts its owner only: the plans are those of a cluster in which it was never written, and a warning names it.
+
+use carrick_topology::model::{AgentVersion, InternalAddresses};
+use carrick_topology::plan::{NodePlan, Warning, WarningReason};
+
+use crate::builders::*;
+
+/// Every plan of `bad` is that of `clean`, but for this warning.
+fn assert_only_this_is_left_out(clean: &Mesh, bad: &Mesh, expected: &Warning) {
+    let without_warnings = |plan: &NodePlan| NodePlan { warnings: Default::default(), ..plan.clone() };
+    let (clean, bad) = (clean.plans(), bad.plans());
+    assert_eq!(clean.keys().collect::<Vec<_>>(), bad.keys().collect::<Vec<_>>(), "{expected}");
+    for (name, plan) in &bad {
+        let added: Vec<&Warning> = plan.warnings.difference(&clean[name].warnings).collect();
+        assert_eq!(added, [expected], "on {name}");
+        assert_eq!(without_warnings(plan), without_warnings(&clean[name]), "{expected}: on {name}");
+    }
+}
+
+fn world() -> Mesh {
+    mesh([node("a1"), node("a2"), node("b1"), node("b2"), node("b3")])
+        .peer(outside("laptop", 200, &["172.30.0.1/32"]))
+        .set(|settings| settings.service_cidrs = nets(&["10.96.0.0/12"]))
+}
+
+fn cluster(what: &str) -> WarningReason {
+    WarningReason::OverlapsCluster(what.to_owned())
+}
+
+fn claimed_by(name: &str) -> WarningReason {
+    WarningReason::ClaimedBy(node_object(name))
+}
+
+#[test]
+fn a_public_key_that_an_older_node_has() {
+    let clean = world().change("b2", |node| node.public_key = None);
+    let bad = world().change("b2", |node| node.public_key = Some(key(11)));
+    let expected = warning(node_object("b2"), "public-key", &key(11).to_string(), claimed_by("a1"));
+    assert_only_this_is_left_out(&clean, &bad, &expected);
+}
+
+#[test]
+fn pod_cidrs_that_overlap_others() {
+    for (cidr, reason) in [
+        ("10.42.11.0/24", claimed_by("a1")),
+        ("10.42.11.128/25", claimed_by("a1")),
+        ("10.42.22.0/25", claimed_by("b2")),
+        ("fd42:0:0:12::/80", claimed_by("a2")),
+        ("10.4.7.0/24", cluster("the mesh CIDR 10.4.0.0/16")),
+        ("10.100.0.0/24", cluster("the Service CIDR 10.96.0.0/12")),
+    ] {
+        let bad = world().change("b2", |node| assert!(node.pod_cidrs.insert(net(cidr))));
+        let expected = warning(node_object("b2"), "pod-cidrs", cidr, reason);
+        // Of a node's own networks that overlap, the one that sorts first counts; the bad one sorts behind.
+        assert_only_this_is_left_out(&world(), &bad, &expected);
+    }
+}
+
+#[test]
+fn mesh_addresses_that_do_not_fit() {
+    let one_per_family = || WarningReason::Unreadable("one address for each family".to_owned());
+    for (address, reason) in [
+        ("192.0.2.1", WarningReason::OutsideMeshCidr),
+        ("10.4.0.99", one_per_family()),
+        ("10.4.0.11", claimed_by("a1")),
+    ] {
+        let clean = world().change("b2", |node| {
+            if address == "10.4.0.11" {
+                node.mesh_addresses.retain(|address| address.is_ipv6());
+            }
+        });
+        let bad = clean.clone().change("b2", |node| assert!(node.mesh_addresses.insert(address.parse().unwrap())));
+        let expected = warning(node_object("b2"), "mesh-addresses", address, reason);
+        if address == "10.4.0.11" {
+            let plan = bad.plan("a1");
+            assert!(plan.warnings.contains(&expected), "{:?}", plan.warnings);
+            assert_eq!(bad.plan("b2").mesh_addresses, clean.plan("b2").mesh_addresses);
+        } else {
+            assert_only_this_is_left_out(&clean, &bad, &expected);
+        }
+    }
+}
+
+#[test]
+fn internal_addresses_that_do_not_fit() {
+    for (net, reason) in [
+        ("198.51.7.7/24", WarningReason::PublicInternalAddress),
+        ("192.168.1.1/24", claimed_by("a1")),
+        ("10.42.11.7/24", cluster("the pod CIDR 10.42.11.0/24 of node `a1`")),
+        ("10.4.9.9/24", cluster("the mesh CIDR 10.4.0.0/16")),
+        ("10.97.0.9/24", cluster("the Service CIDR 10.96.0.0/12")),
+    ] {
+        let bad = world().change("b2", |node| {
+            let InternalAddresses::Advertised(nets) = &mut node.internal_addresses else { panic!("advertised") };
+            nets.insert(net.parse().unwrap());
+        });
+        let expected = warning(node_object("b2"), "advertised-internal-addresses", net, reason);
+        assert_only_this_is_left_out(&world(), &bad, &expected);
+    }
+}
+
+#[test]
+fn forced_internal_addresses_are_named_by_the_annotation() {
+    let force = |list: &[&str]| InternalAddresses::Forced(nets(list));
+    let clean = world().change("b2", |node| node.internal_addresses = force(&["192.168.2.2/24"]));
+    let bad = world().change("b2", |node| node.internal_addresses = force(&["192.168.2.2/24", "10.4.9.9/24"]));
+    let reason = cluster("the mesh CIDR 10.4.0.0/16");
+    assert_only_this_is_left_out(
+        &clean,
+        &bad,
+        &warning(node_object("b2"), "internal-addresses", "10.4.9.9/24", reason),
+    );
+}
+
+#[test]
+fn allowed_location_cidrs_that_overlap() {
+    let declares = |list: &[&str]| {
+        world()
+            .change("a2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]))
+            .change("b2", |node| node.allowed_location_cidrs = nets(list))
+    };
+    for (cidr, reason) in [
+        ("172.20.7.0/24", claimed_by("a2")),
+        ("172.16.0.0/12", claimed_by("a2")),
+        ("10.42.11.0/25", cluster("the pod CIDR 10.42.11.0/24 of node `a1`")),
+        ("10.96.5.0/24", cluster("the Service CIDR 10.96.0.0/12")),
+        ("10.4.5.0/24", cluster("the mesh CIDR 10.4.0.0/16")),
+        ("192.168.1.1/32", cluster("an internal address of node `a1`")),
+        ("192.168.2.3/32", cluster("an internal address of node `b3`")),
+    ] {
+        let expected = warning(node_object("b2"), "allowed-location-cidrs", cidr, reason);
+        assert_only_this_is_left_out(&declares(&["172.21.0.0/24"]), &declares(&["172.21.0.0/24", cidr]), &expected);
+    }
+}
+
+#[test]
+fn a_default_route_is_no_network_of_a_location_or_peer() {
+    for everything in ["0.0.0.0/0", "::/0"] {
+        let bad = world().change("b2", |node| node.allowed_location_cidrs = nets(&[everything]));
+        let plan = bad.plan("a1");
+        assert!(plan.warnings.iter().any(|warning| warning.value == everything), "{:?}", plan.warnings);
+        assert!(routes(&plan, everything).is_empty());
+        let bad = world().peer(outside("vpn", 201, &[everything]));
+        for plan in bad.plans().values() {
+            assert!(plan.warnings.iter().any(|warning| warning.value == everything), "{:?}", plan.warnings);
+            assert!(routes(plan, everything).is_empty());
+            assert!(plan.wireguard.peers.values().all(|peer| !peer.allowed_ips.contains(&net(everything))));
+        }
+    }
+}
+
+#[test]
+fn a_peer_with_the_key_of_a_node_or_of_an_older_peer() {
+    for (number, owner) in [(11, node_object("a1")), (200, peer_object("laptop"))] {
+        let bad = outside("second", 201, &["172.30.9.0/24"]).with(|peer| peer.public_key = key(number));
+        let reason = WarningReason::ClaimedBy(owner);
+        let expected = warning(peer_object("second"), "publicKey", &key(number).to_string(), reason);
+        assert_only_this_is_left_out(&world(), &world().peer(bad), &expected);
+    }
+}
+
+#[test]
+fn allowed_ips_of_a_peer_that_overlap() {
+    let declared = || world().change("a2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]));
+    for (cidr, reason) in [
+        ("10.42.11.7/32", cluster("the pod CIDR 10.42.11.0/24 of node `a1`")),
+        ("10.4.0.0/24", cluster("the mesh CIDR 10.4.0.0/16")),
+        ("10.96.0.1/32", cluster("the Service CIDR 10.96.0.0/12")),
+        ("192.168.2.2/32", cluster("an internal address of node `b2`")),
+        ("192.168.1.0/24", cluster("an internal address of node `a2`")),
+        ("172.20.9.0/24", claimed_by("a2")),
+        ("172.30.0.0/24", WarningReason::ClaimedBy(peer_object("laptop"))),
+    ] {
+        let good = outside("second", 201, &["172.31.0.0/24"]);
+        let bad = outside("second", 201, &["172.31.0.0/24", cidr]);
+        let expected = warning(peer_object("second"), "allowedIPs", cidr, reason);
+        assert_only_this_is_left_out(&declared().peer(good), &declared().peer(bad), &expected);
+    }
+}
+
+#[test]
+fn a_node_without_a_mesh_address_of_a_family_cannot_be_a_next_hop_in_it() {
+    let plan = world().change("a2", |node| node.mesh_addresses.retain(|address| address.is_ipv4())).plan("a1");
+    let expected = warning(node_object("a2"), "route", "IPv6", WarningReason::NoMeshAddress);
+    assert_eq!(plan.warnings, [expected].into());
+    assert_eq!(next_hop(&plan, "fd42:0:0:12::/64"), Some(&carrick_topology::plan::NextHop::Unreachable));
+    assert_eq!(next_hop(&plan, "10.42.12.0/24"), Some(&vxlan("10.4.0.12")));
+}
+
+#[test]
+fn an_agent_with_other_settings_is_named_with_both_nodes() {
+    let agent =
+        |settings: &str| Some(AgentVersion { version: "1".to_owned(), protocol: 1, settings: settings.to_owned() });
+    let mesh = world().change("a1", |node| node.agent = agent("one")).change("b1", |node| node.agent = agent("two"));
+    let expected = |object: &str, value: &str, me: &str| {
+        warning(node_object(object), "agent", value, WarningReason::SettingsDiffer(me.parse().unwrap()))
+    };
+    assert_eq!(mesh.plan("a1").warnings, [expected("b1", "two", "a1")].into());
+    assert_eq!(mesh.plan("b1").warnings, [expected("a1", "one", "b1")].into());
+    assert!(mesh.plan("a2").warnings.is_empty(), "its own agent has said nothing yet");
+}
+
+#[test]
+fn what_could_not_be_read_is_passed_on() {
+    let reason = WarningReason::Unreadable("a number of seconds".to_owned());
+    let expected = warning(node_object("b2"), "persistent-keepalive", "soon", reason);
+    let mut bad = world();
+    bad.cluster.warnings.insert(expected.clone());
+    assert_only_this_is_left_out(&world(), &bad, &expected);
+}
+
+#[test]
+fn every_warning_reads_as_one_sentence_that_names_object_field_and_value() {
+    let text = warning(node_object("b2"), "pod-cidrs", "10.42.11.0/24", claimed_by("a1")).to_string();
+    assert_eq!(text, "node `b2`: pod-cidrs `10.42.11.0/24` is claimed by node `a1`, which is older");
+}

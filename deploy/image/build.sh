@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# build.sh [--profile release|dev] [--name NAME:TAG] OUT.tar : Carrick's image, of static binaries and nothing else, as an
+# archive that `ctr images import`, `docker load` and `skopeo` read. Needs the Rust target x86_64-unknown-linux-musl.
+#   --profile  cargo's profile (release)
+#   --name     what the image is called (carrick:VERSION)
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+root=$(realpath "$here/../..")
+readonly TARGET=x86_64-unknown-linux-musl
+say() { printf 'image: %s\n' "$*" >&2; }
+
+profile=release name= out=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --profile) profile=$2; shift 2 ;;
+    --name) name=$2; shift 2 ;;
+    -*) sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+    *) out=$1; shift ;;
+  esac
+done
+[ -n "$out" ] || { sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+mkdir -p "$(dirname "$out")"
+out=$(realpath -m "$out")
+
+cd "$root"
+if ! rustup target list --installed 2>/dev/null | grep -qx "$TARGET"; then
+  command -v rustup >/dev/null || { say "the Rust target $TARGET is missing; install it, for instance with rustup"; exit 1; }
+  rustup target add "$TARGET" >&2
+fi
+# The C parts of the cryptography library need no C library, so the machine's own compiler does.
+export CC_x86_64_unknown_linux_musl=${CC_x86_64_unknown_linux_musl:-cc}
+cargo build --quiet --profile "$profile" --target "$TARGET" -p carrick-agent -p carrick-cni >&2
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+case $profile in dev) directory=debug ;; *) directory=$profile ;; esac
+built=$target/$TARGET/$directory
+if [ -z "$name" ]; then name=carrick:$("$built/carrick" version | cut -d' ' -f2); fi
+
+stripped=$(mktemp -d)
+trap 'rm -rf "$stripped"' EXIT
+for program in carrick carrick-cni; do strip -o "$stripped/$program" "$built/$program"; done
+"$here/archive.sh" "$out" "$name" /bin/carrick "$stripped/carrick=bin/carrick" "$stripped/carrick-cni=bin/carrick-cni"
+say "$name, $(($(stat -c %s "$out") / 1024)) KiB, is in $out"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# bench-scale.sh [OPTION...] : what one real agent costs beside many Node objects on a real kube-apiserver and etcd, and how
+# fast the kernel follows a changed endpoint and a new node.
+#   --nodes N,N,...  sizes of clusters (5,200,1000,5000)
+#   --seconds S      how long a steady cluster is watched (60)
+#   --changes N      how many changes of each kind are made (50)
+#   --json           one JSON object on standard output and nothing else
+# Needs root: it makes namespaces of processes, mounts and networks, and changes nothing outside them. kube-apiserver and etcd
+# are built with Go the first time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/requirements.sh
+
+case " $* " in *" --help "* | *" -h "*) sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
+require_root
+require_cargo
+require cc ip nft
+say "building ..."
+cargo build --quiet --release -p carrick-agent -p carrick-cni -p carrick-lab >&2
+target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+exec "$target/release/carrick-lab" bench-scale "$@"

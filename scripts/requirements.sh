@@ -1,0 +1,36 @@
+# Sourced by the other scripts: what they need from the machine, checked before anything starts.
+
+# The Debian and Ubuntu packages of the commands that the lab and the tests run.
+declare -A PACKAGE_OF=(
+  [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux
+  [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
+)
+
+say() { printf '%s\n' "$*" >&2; }
+
+# require COMMAND... : installs what is missing where that is possible, else names it and fails.
+require() {
+  local command missing=()
+  for command in "$@"; do
+    command -v "$command" >/dev/null || missing+=("${PACKAGE_OF[$command]:-$command}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing: ${missing[*]}"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"; } >&2 && return 0
+  fi
+  say "missing: ${missing[*]}; install with: sudo apt-get install ${missing[*]}"
+  return 1
+}
+
+require_cargo() {
+  command -v cargo >/dev/null && return 0
+  say "missing: cargo, of Rust 1.95 or newer; install Rust as https://rustup.rs describes"
+  return 1
+}
+
+require_root() {
+  [ "$(id -u)" = 0 ] && return 0
+  say "this needs root, because it makes network namespaces; run: sudo -E $0"
+  return 1
+}

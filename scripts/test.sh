@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# test.sh [TIER...] : checks and tests but those of `cluster`, or those of the named tiers.
+#   checks  formatting, lints, licences and sources of dependencies
+#   pure    1: unit, property and model tests; no privileges
+#   kernel  2: netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in namespaces of their own; root
+#   lab     3: agents in simulated clouds, with real packets; root
+#   api     4: the client against a real kube-apiserver and etcd; root, and Go where they are not built yet
+#   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above;
+#             only when named: the first run builds Kubernetes, which takes a quarter of an hour or more
+# A tier that the machine cannot run is skipped with its reason; with CARRICK_REQUIRE_ALL=1 that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/requirements.sh
+
+readonly UNNAMED=(checks pure kernel lab api)
+readonly TIERS=("${UNNAMED[@]}" cluster)
+skipped=() failed=() timings=()
+
+usage() { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+
+checks() {
+  cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
+  if command -v cargo-deny >/dev/null; then
+    cargo deny check licenses bans sources
+  elif [ -n "${CARRICK_REQUIRE_ALL:-}" ]; then
+    cargo install --locked --quiet cargo-deny && cargo deny check licenses bans sources
+  else
+    skip "cargo deny" "it is not installed: cargo install --locked cargo-deny"
+  fi
+}
+
+pure() {
+  cargo test -p carrick-topology -p carrick-kube -p carrick-agent --lib &&
+    cargo test -p carrick-topology --tests && cargo test -p carrick-lab --test drawing
+}
+
+kernel() {
+  privileged || { skip kernel "it needs root"; return 0; }
+  require ip nft ping wg iptables unshare || return 1
+  cargo build --bins && cargo test -p carrick-netlink -p carrick-dataplane -p carrick-agent -p carrick-cni
+}
+
+lab() {
+  privileged || { skip lab "it needs root"; return 0; }
+  require ip nft ping tcpdump unshare nsenter sysctl || return 1
+  cargo build --bins && cargo test -p carrick-kube --test crd --test watch --test publish &&
+    cargo test -p carrick-lab --lib --bins --test clouds --test demo --test drawing --test mesh --test pod_routes --test proxy \
+      -- --test-threads=2
+}
+
+api() {
+  privileged || { skip api "it needs root"; return 0; }
+  if ! command -v go >/dev/null && ! tests/kubernetes/build.sh >/dev/null; then
+    skip api "there is neither a kube-apiserver nor Go to build one with"
+    return 0
+  fi
+  tests/kubernetes/build.sh >/dev/null && cargo test -p carrick-kube --test real_api &&
+    cargo test -p carrick-lab --test api_client
+}
+
+cluster() {
+  privileged || { skip cluster "it needs root"; return 0; }
+  require ip nft ping tcpdump unshare nsenter sysctl cc runc busybox strip || return 1
+  if ! command -v go >/dev/null && ! tests/kubernetes/build.sh cluster >/dev/null; then
+    skip cluster "there are neither kubelets nor Go to build them with"
+    return 0
+  fi
+  tests/kubernetes/build.sh cluster >/dev/null && cargo build --bins &&
+    cargo test -p carrick-lab --test cluster -- --nocapture
+}
+
+privileged() { [ "$(id -u)" = 0 ]; }
+
+skip() { # WHAT WHY
+  skipped+=("$1: $2")
+  say "SKIPPED $1: $2"
+}
+
+run_tier() {
+  local started=$SECONDS
+  say "== $1"
+  "$1" || failed+=("$1")
+  timings+=("$1 $((SECONDS - started)) s")
+}
+
+[ $# -gt 0 ] || set -- "${UNNAMED[@]}"
+for tier in "$@"; do
+  [[ " ${TIERS[*]} " == *" $tier "* ]] || usage
+done
+require_cargo
+for tier in "$@"; do run_tier "$tier"; done
+
+say "== took: $(printf '%s, ' "${timings[@]}" | sed 's/, $//')"
+for line in ${skipped[@]+"${skipped[@]}"}; do say "SKIPPED $line"; done
+if [ ${#failed[@]} -gt 0 ]; then say "FAILED: ${failed[*]}"; exit 1; fi
+if [ -n "${CARRICK_REQUIRE_ALL:-}" ] && [ ${#skipped[@]} -gt 0 ]; then say "FAILED: nothing may be skipped here"; exit 1; fi
