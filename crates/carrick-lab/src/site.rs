@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context as _, Result};
 
-use crate::address::Family;
+use crate::address::{Addresses, Family};
 use crate::internet::Internet;
 use crate::layout::{
     DeviceLayout, INTERNET_GATEWAY, Lan, LocationLayout, NodeLayout, PUBLIC_SLICE_LENGTH, UPLINK_LINK_LOCAL,
@@ -72,7 +72,7 @@ impl Site {
         network::prepare(&namespaces, Role::Host)?;
         // Through the keeper's /proc: `ip` runs in the router's network but with the machine's own files.
         let path = internet.keeper().path(&format!("/run/netns/{}", device.name));
-        self.plug_in(&device.name, &device.lan, &path.display().to_string())?;
+        self.plug_in(&device.name, &device.lan, device.internal, &path.display().to_string())?;
         network::ip(&namespaces, &lan_addresses(&device.lan, device.internal))?;
         self.devices.insert(device.name.clone(), (device, namespaces));
         Ok(())
@@ -86,18 +86,19 @@ impl Site {
     pub fn connect(&self, node: &NodeLayout, namespaces: &Namespaces, pid: u32) -> Result<()> {
         // A namespace that ended is removed with delay, and so is its end of the cable.
         let _gone = self.router.exec(&["ip", "link", "delete", "dev", &node.name]);
-        self.plug_in(&node.name, &node.lan, &pid.to_string())?;
+        self.plug_in(&node.name, &node.lan, node.internal, &pid.to_string())?;
         network::ip(namespaces, &(lan_addresses(&node.lan, node.internal) + &node_routes(node)))?;
         network::ip(&self.router, &public_routes(node))?;
         self.map_wireguard(node)
     }
 
-    fn plug_in(&self, port: &str, lan: &Lan, target: &str) -> Result<()> {
+    fn plug_in(&self, port: &str, lan: &Lan, of: Addresses, target: &str) -> Result<()> {
         let bridge = &lan.bridge;
+        let hardware = hardware_address(of);
         network::ip(
             &self.router,
             &format!(
-                "link add name {port} type veth peer name eth0 netns {target}\n\
+                "link add name {port} type veth peer name eth0{hardware} netns {target}\n\
                  link set dev {port} master {bridge} up\n"
             ),
         )
@@ -142,15 +143,29 @@ fn uplink(location: &LocationLayout) -> String {
 
 fn bridge(lan: &Lan) -> String {
     let name = &lan.bridge;
-    let lines = format!("link add name {name} type bridge mcast_snooping 0\nlink set dev {name} up\n");
+    let hardware = hardware_address(lan.gateway);
+    let lines = format!("link add name {name}{hardware} type bridge mcast_snooping 0\nlink set dev {name} up\n");
     lines + &addresses(name, lan, lan.gateway)
 }
 
-fn lan_addresses(lan: &Lan, internal: crate::address::Addresses) -> String {
+/// A locally administered hardware address (IEEE 802-2014, 8.4.4) with the number of the host in its LAN, as words for `ip link add`.
+/// It outlives a reboot, as that of a machine does; the kernel would take a random one, and for a bridge one of its ports'.
+fn hardware_address(of: Addresses) -> String {
+    let octets = of.list().first().map(|address| match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    });
+    match octets.as_deref() {
+        Some([.., high, low]) => format!(" address 02:00:00:00:{high:02x}:{low:02x}"),
+        _ => String::new(),
+    }
+}
+
+fn lan_addresses(lan: &Lan, internal: Addresses) -> String {
     addresses("eth0", lan, internal) + "link set eth0 up\n"
 }
 
-fn addresses(interface: &str, lan: &Lan, of: crate::address::Addresses) -> String {
+fn addresses(interface: &str, lan: &Lan, of: Addresses) -> String {
     of.list()
         .into_iter()
         .filter_map(|address| {

@@ -1,5 +1,7 @@
 //! What nodes have for themselves, and what survives a crash.
 
+use carrick_lab::Lab;
+
 use crate::lab;
 
 const TWO_NODES: &str = "[{name: a, nodes: [{name: a1}, {name: a2, sysctls: {net.ipv4.conf.all.rp_filter: '1'}}]}]";
@@ -38,6 +40,27 @@ fn a_crash_ends_everything_but_the_disk() {
     a1.exec(&["test", "!", "-e", "/run/pid"]).unwrap();
     a1.exec(&["ping", "-c1", "-W5", "10.10.0.12"]).unwrap();
     a1.exec(&["ping", "-c1", "-W5", "203.0.113.10"]).unwrap();
+}
+
+/// Otherwise its neighbours would send to an address that is gone until they ask again, which takes them up to a minute.
+#[test]
+fn a_reboot_changes_no_hardware_address() {
+    let mut lab = lab(TWO_NODES);
+    let addresses = |lab: &Lab| {
+        let node = lab.node("a2").unwrap();
+        let bridge = &node.layout().lan.bridge;
+        let router = lab.site("a").unwrap().router().exec(&["ip", "-json", "link", "show", bridge]).unwrap();
+        let links: serde_json::Value = serde_json::from_str(&router).unwrap();
+        let router = links[0]["address"].as_str().unwrap().to_owned();
+        (router, node.exec(&["cat", "/sys/class/net/eth0/address"]).unwrap())
+    };
+    let before = addresses(&lab);
+    assert_ne!(before.0, before.1.trim());
+    for _ in 0..5 {
+        lab.crash("a2").unwrap();
+        lab.boot("a2").unwrap();
+        assert_eq!(addresses(&lab), before);
+    }
 }
 
 /// The processes of this machine that are in a process namespace.
