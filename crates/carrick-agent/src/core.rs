@@ -163,6 +163,11 @@ impl Core {
             }
             Event::Sighted(sighted) => self.sighted = Some(sighted),
             Event::Drift(what) => self.take_drift(now, what),
+            // What failed while it was down need not fail again.
+            Event::UplinkBack => {
+                self.apply_backoff.reset();
+                self.take_drift(now, "uplink");
+            }
             Event::Applied(outcome) => self.take_apply_outcome(now, outcome),
             Event::Published(outcome) => self.take_publish_outcome(now, outcome),
             Event::Api(state) => {
@@ -349,7 +354,9 @@ impl Core {
         let changed = old.as_ref().is_none_or(|old| **old != new);
         self.plan = Some(Arc::new(new));
         if changed {
-            self.wanted = Some((Scope::Everything, "plan"));
+            // Drift that waits is looked for on the way.
+            let scope = self.wanted.map_or(Scope::Change, |(scope, _)| scope.max(Scope::Change));
+            self.wanted = Some((scope, "plan"));
         }
     }
 

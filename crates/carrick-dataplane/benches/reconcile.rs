@@ -47,7 +47,8 @@ fn one_node(criterion: &mut Criterion) {
                 let wishes = [node.desired(&with), node.desired(&without)];
                 let start = Instant::now();
                 for turn in 0..iterations {
-                    let report = node.dataplane.reconcile(&wishes[turn as usize % 2], SystemTime::now()).unwrap();
+                    let wish = &wishes[turn as usize % 2];
+                    let report = node.dataplane.reconcile_change(wish, SystemTime::now()).unwrap();
                     assert!(report.is_complete() && !report.operations.is_empty());
                 }
                 start.elapsed()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use carrick_netlink::wireguard::{self, Device};
@@ -16,7 +17,7 @@ use crate::diff::{Circumstances, Difference, diff, wireguard_differs};
 use crate::drift::DriftWatch;
 use crate::endpoint_memory::{EndpointMemory, Endpoints};
 use crate::greeting::greet;
-use crate::observe::{Observation, observe};
+use crate::observe::{Observation, SettledRoutes, observe};
 use crate::operation::Operation;
 use crate::sysctl::Sysctls;
 use crate::wireguard::{WireGuard, WireGuardError};
@@ -33,6 +34,8 @@ pub struct Dataplane {
     endpoints: EndpointMemory,
     seen_endpoints: Endpoints,
     removal: AllowedIpRemoval,
+    /// None when the last reconciliation was not complete.
+    settled_routes: Option<SettledRoutes>,
 }
 
 /// What one reconciliation did.
@@ -105,6 +108,7 @@ impl Dataplane {
             endpoints: EndpointMemory::open(run_folder.join(EndpointMemory::FILE)),
             seen_endpoints: Endpoints::new(),
             removal: AllowedIpRemoval::Single,
+            settled_routes: None,
         })
     }
 
@@ -130,7 +134,7 @@ impl Dataplane {
     ///
     /// The kernel could not be asked.
     pub fn observe(&mut self, desired: &Desired) -> Result<Observation, carrick_netlink::Error> {
-        observe(&mut self.socket, self.wireguard.as_mut(), &self.sysctls, desired)
+        observe(&mut self.socket, self.wireguard.as_mut(), &self.sysctls, desired, None)
     }
 
     /// What [`Self::reconcile`] would do to what was observed.
@@ -146,7 +150,21 @@ impl Dataplane {
     ///
     /// The kernel could not be asked; then nothing was done.
     pub fn reconcile(&mut self, desired: &Desired, now: SystemTime) -> Result<Report, carrick_netlink::Error> {
-        let observation = self.observe(desired)?;
+        self.settled_routes = None;
+        self.reconcile_change(desired, now)
+    }
+
+    /// As [`Self::reconcile`], for a plan that has changed: the routes, which are many, are taken to be as the last
+    /// complete reconciliation left them. That somebody else changed them, a [`DriftWatch`] tells; then
+    /// [`Self::reconcile`] is due.
+    ///
+    /// # Errors
+    ///
+    /// The kernel could not be asked; then nothing was done.
+    pub fn reconcile_change(&mut self, desired: &Desired, now: SystemTime) -> Result<Report, carrick_netlink::Error> {
+        let settled = self.settled_routes.take();
+        let wireguard = self.wireguard.as_mut();
+        let observation = observe(&mut self.socket, wireguard, &self.sysctls, desired, settled.as_ref())?;
         let Difference { operations, waiting_for } = self.compare(desired, &observation, now);
         let failures = self.apply(desired, &operations);
         let found = observation.observed.wireguard.as_ref().and_then(|found| found.configuration.as_ref());
@@ -158,14 +176,18 @@ impl Dataplane {
         let is_made = operations.iter().any(|operation| matches!(operation, Operation::CreateWireGuard { .. }));
         let endpoint_memory =
             if configured || is_made { self.remember_endpoints(desired, &failures).err() } else { None };
-        Ok(Report {
+        let report = Report {
             operations,
             failures,
             waiting_for,
             unreadable_wireguard: observation.unreadable_wireguard,
             endpoint_memory,
             sightings,
-        })
+        };
+        self.settled_routes = report
+            .is_complete()
+            .then(|| SettledRoutes { devices: observation.route_devices, routes: Arc::clone(&desired.routes) });
+        Ok(report)
     }
 
     /// Asks WireGuard alone, which tells nobody when its configuration changes. Writes nothing.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use carrick_netlink::link::Vxlan;
 use carrick_netlink::wireguard::{PublicKey, SecretKey};
@@ -39,7 +40,7 @@ pub struct Desired {
     /// What both devices carry.
     pub(crate) addresses: BTreeSet<IpNet>,
     /// In the order of [`by_identity`].
-    pub(crate) routes: Vec<TableRoute>,
+    pub(crate) routes: Arc<Vec<TableRoute>>,
     pub(crate) rules: BTreeSet<Family>,
 }
 
@@ -88,7 +89,7 @@ impl Desired {
             wireguard: WantedWireGuard::new(plan, keys, maker),
             vxlan: WantedVxlan::new(&plan.vxlan),
             addresses: plan.mesh_addresses.iter().copied().map(IpNet::from).collect(),
-            routes,
+            routes: Arc::new(routes),
             rules: plan.rules.iter().copied().map(family).collect(),
         }
     }

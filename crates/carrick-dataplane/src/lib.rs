@@ -27,7 +27,7 @@ pub use dataplane::{Dataplane, Poll, Report, Sighting};
 pub use desired::{Desired, Keys, WireGuardMaker};
 pub use diff::{Circumstances, Difference, diff};
 pub use drift::{Drift, DriftWatch};
-pub use observe::{Observation, observe};
+pub use observe::Observation;
 pub use observed::Observed;
 pub use operation::Operation;
 pub use sysctl::Sysctls;

@@ -1,6 +1,7 @@
 //! Reading what the kernel holds of Carrick's. Nothing here writes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use carrick_netlink::address::{self, Scope};
 use carrick_netlink::link::{self, Link, LinkKind};
@@ -24,18 +25,31 @@ pub struct Observation {
     pub observed: Observed,
     /// Why the WireGuard device's configuration could not be read although the device is there.
     pub unreadable_wireguard: Option<WireGuardError>,
+    /// The numbers of the devices that routes lead to.
+    pub(crate) route_devices: BTreeMap<u32, DeviceName>,
 }
 
-/// Reads the parts of the kernel that `desired` is about.
+/// The routes of Carrick's table as the last complete reconciliation left them.
+#[derive(Debug)]
+pub(crate) struct SettledRoutes {
+    /// The numbers of the devices that they lead to.
+    pub(crate) devices: BTreeMap<u32, DeviceName>,
+    /// The routes.
+    pub(crate) routes: Arc<Vec<TableRoute>>,
+}
+
+/// Reads the parts of the kernel that `desired` is about. Settled routes are not read again unless one of the devices
+/// has another number by now: then they are gone.
 ///
 /// # Errors
 ///
 /// The kernel could not be asked. A WireGuard device that does not answer is not an error.
-pub fn observe(
+pub(crate) fn observe(
     socket: &mut Socket,
     wireguard: &mut dyn WireGuard,
     sysctls: &Sysctls,
     desired: &Desired,
+    settled: Option<&SettledRoutes>,
 ) -> Result<Observation, Error> {
     let wireguard_link = find(socket, desired.wireguard_device())?;
     let vxlan_link = find(socket, desired.vxlan_device())?;
@@ -56,11 +70,14 @@ pub fn observe(
             Some(link) => Some(vxlan(socket, link)?),
             None => None,
         },
-        routes: routes(socket, &names)?,
+        routes: match settled.filter(|settled| settled.devices == names) {
+            Some(settled) => Arc::clone(&settled.routes),
+            None => Arc::new(routes(socket, &names)?),
+        },
         rules: rules(socket)?,
         sysctls: sysctls.observe(desired),
     };
-    Ok(Observation { observed, unreadable_wireguard })
+    Ok(Observation { observed, unreadable_wireguard, route_devices: names })
 }
 
 /// Finds a device; `None` when there is none of its name.

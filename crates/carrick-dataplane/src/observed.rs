@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use carrick_netlink::MacAddress;
 use carrick_netlink::link::{LinkKind, Vxlan};
@@ -20,7 +21,7 @@ pub struct Observed {
     /// The VXLAN device; `None` when there is none of its name.
     pub vxlan: Option<ObservedVxlan>,
     /// The routes of Carrick's protocol number in Carrick's table, in the order of their identity.
-    pub routes: Vec<TableRoute>,
+    pub routes: Arc<Vec<TableRoute>>,
     /// The rules of Carrick's protocol number.
     pub rules: BTreeSet<Rule>,
     /// The kernel's settings.

@@ -2,9 +2,10 @@
 
 use carrick_cni::pod_routes::is_pod_route;
 use carrick_dataplane::drift::{Drift, DriftWatch};
-use carrick_netlink::link::LinkKind;
+use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
 use tokio::sync::mpsc;
 
@@ -17,6 +18,8 @@ pub(super) enum Notice {
     Own(&'static str),
     /// The host's interfaces, addresses or default routes.
     Interfaces,
+    /// One of the host's devices is up again. The kernel dropped the routes over it when it went down, and says so to nobody.
+    UplinkBack,
     /// A route to one of the node's own pods is gone.
     PodRoutes,
 }
@@ -29,11 +32,10 @@ const INTERFACE_GROUPS: [Group; 5] = [Group::Link, Group::AddressV4, Group::Addr
 /// # Errors
 /// The kernel gives no socket.
 pub(super) fn start(own: DriftWatch, notices: &mpsc::Sender<Notice>) -> Result<(), AgentError> {
-    let (routing, nftables) = (Monitor::route(&INTERFACE_GROUPS)?, Monitor::nftables()?);
+    let host = Host { monitor: Monitor::route(&INTERFACE_GROUPS)?, down: BTreeSet::new() };
+    let nftables = Monitor::nftables()?;
     thread("drift", own, notices.clone(), read_own)?;
-    thread("routing", routing, notices.clone(), |monitor| {
-        Ok(monitor.wait()?.iter().flat_map(|event| [of_interfaces(event), of_pods(event)]).flatten().collect())
-    })?;
+    thread("routing", host, notices.clone(), Host::read)?;
     thread("nftables", nftables, notices.clone(), |monitor| {
         Ok(monitor.wait()?.iter().map(|_| Notice::Own("nftables")).collect())
     })
@@ -77,10 +79,45 @@ fn read_own(watch: &mut DriftWatch) -> Result<Vec<Notice>, carrick_netlink::Erro
     Ok(watch.read()?.iter().map(Drift::kind).map(Notice::Own).collect())
 }
 
+/// What the host's own devices, addresses and routes do.
+struct Host {
+    monitor: Monitor,
+    /// The devices that went down, by number.
+    down: BTreeSet<u32>,
+}
+
+impl Host {
+    fn read(&mut self) -> Result<Vec<Notice>, carrick_netlink::Error> {
+        let events = self.monitor.wait()?;
+        let notices = events.iter().flat_map(|event| [of_interfaces(event), self.of_uplinks(event), of_pods(event)]);
+        Ok(notices.flatten().collect())
+    }
+
+    fn of_uplinks(&mut self, event: &Event) -> Option<Notice> {
+        let Event::Link(verb, link) = event else { return None };
+        let is_back = match (verb, link.up) {
+            (Verb::Set, true) => self.down.remove(&link.index),
+            (Verb::Set, false) => {
+                self.down.insert(link.index);
+                false
+            }
+            (Verb::Deleted, _) => {
+                self.down.remove(&link.index);
+                false
+            }
+        };
+        (is_back && is_uplink(link)).then_some(Notice::UplinkBack)
+    }
+}
+
+/// Pods come and go; their devices are nobody's uplink.
+fn is_uplink(link: &Link) -> bool {
+    link.kind != LinkKind::Veth || link.name.starts_with("eth")
+}
+
 fn of_interfaces(event: &Event) -> Option<Notice> {
     let concerns = match event {
-        // Pods come and go; their devices are nobody's uplink.
-        Event::Link(_, link) => link.kind != LinkKind::Veth || link.name.starts_with("eth"),
+        Event::Link(_, link) => is_uplink(link),
         Event::Address(..) | Event::Lost => true,
         Event::Route(_, route) => route.destination.prefix_len() == 0,
         Event::Rule(..) | Event::Neighbour { .. } | Event::Nftables { .. } => false,

@@ -271,6 +271,7 @@ impl EventLoop {
                     self.event(Event::Drift(what));
                 }
                 Notice::Interfaces => self.read_interfaces(),
+                Notice::UplinkBack => self.event(Event::UplinkBack),
                 Notice::PodRoutes => self.check_pod_routes(),
             }
         }
@@ -307,7 +308,7 @@ impl EventLoop {
         while let Some(effect) = self.core.next_effect() {
             match effect {
                 Effect::Apply { plan, scope, cause } => {
-                    if scope == Scope::Everything {
+                    if scope > Scope::WireGuard {
                         self.check_pod_routes();
                     }
                     self.preshared_keys.want(&plan);

@@ -125,7 +125,11 @@ impl Kernel {
         let before = self.settled.take().filter(|before| before.carried_by != firewall.carried_by);
         let in_between = before.map(|before| firewall.permitting_also(&before));
         let mut operations = self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
-        match self.dataplane.reconcile(&desired, SystemTime::now()) {
+        let reconciled = match order.scope {
+            Scope::Change => self.dataplane.reconcile_change(&desired, SystemTime::now()),
+            Scope::WireGuard | Scope::Everything => self.dataplane.reconcile(&desired, SystemTime::now()),
+        };
+        match reconciled {
             Err(error) => failures.push(error.to_string()),
             Ok(report) => {
                 operations += report.operations.len();

@@ -34,6 +34,8 @@ pub enum Event {
     Sighted(BTreeMap<NodeName, SocketAddr>),
     /// Something of Carrick's changed in the kernel, and not by the agent; what, in a word.
     Drift(&'static str),
+    /// One of the host's devices is up again; the routes over it are gone.
+    UplinkBack,
     /// An apply has ended.
     Applied(ApplyOutcome),
     /// A publication has ended.
@@ -78,6 +80,8 @@ pub enum ApiState {
 pub enum Scope {
     /// The WireGuard device alone.
     WireGuard,
+    /// All that the plan names, but routes only where they are planned otherwise than they were applied last.
+    Change,
     /// All that the plan names.
     Everything,
 }

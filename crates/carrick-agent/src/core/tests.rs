@@ -280,7 +280,7 @@ fn a_lone_change_is_applied_within_10_ms() {
     let mut bench = Bench::steady();
     bench.show(&published_cluster(&["a", "b", "c"]));
     let applied = applies(&bench.wait(Duration::from_millis(50)));
-    assert_eq!(applied, [(Duration::from_millis(10), Scope::Everything, "plan")]);
+    assert_eq!(applied, [(Duration::from_millis(10), Scope::Change, "plan")]);
 }
 
 #[test]
@@ -342,18 +342,20 @@ fn drift_is_repaired_at_once_but_a_fight_slows_down() {
 fn wireguard_is_polled_every_5_s_and_everything_every_5_min() {
     let mut bench = Bench::steady();
     let mut polls = 0;
+    let mut changes = 0;
     let mut full = 0;
     for _ in 0..3300 {
         for (_, scope, _) in applies(&bench.wait(Duration::from_millis(200))) {
             match scope {
                 Scope::WireGuard => polls += 1,
+                Scope::Change => changes += 1,
                 Scope::Everything => full += 1,
             }
             bench.event(Event::Applied(ApplyOutcome::Changed));
         }
     }
     assert!((120..=132).contains(&polls), "{polls} polls in 11 minutes");
-    assert_eq!(full, 2);
+    assert_eq!((changes, full), (0, 2));
 }
 
 #[test]
@@ -444,7 +446,18 @@ fn another_plan_does_not_wait_for_the_back_off_and_drift_does() {
     assert!(applies(&bench.wait(Duration::from_secs(10))).is_empty());
     bench.show(&published_cluster(&["a", "b", "c"]));
     let applied = applies(&bench.wait(Duration::from_millis(50)));
-    assert_eq!(applied, [(Duration::from_millis(10), Scope::Everything, "plan")]);
+    assert_eq!(
+        applied,
+        [(Duration::from_millis(10), Scope::Everything, "plan")],
+        "drift that waits is looked for on the way"
+    );
+}
+
+#[test]
+fn an_uplink_that_is_back_ends_the_back_off() {
+    let mut bench = failing();
+    bench.event(Event::UplinkBack);
+    assert!(matches!(bench.effects().as_slice(), [Effect::Apply { scope: Scope::Everything, .. }]));
 }
 
 #[test]

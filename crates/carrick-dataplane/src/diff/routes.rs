@@ -29,13 +29,13 @@ pub(super) fn differences(desired: &Desired, observed: &Observed, fate: &impl Fn
             Ordering::Less => changes.made.extend(wanted.next().cloned().map(Operation::SetRoute)),
             Ordering::Greater => changes.removed.extend(found.next().cloned().map(Operation::RemoveRoute)),
             Ordering::Equal => {
-                let twins: Vec<&TableRoute> = wanted
-                    .peek()
-                    .map(|wanted| {
-                        std::iter::from_fn(|| found.next_if(|found| by_identity(wanted, found).is_eq())).collect()
-                    })
-                    .unwrap_or_default();
-                if let Some(wanted) = wanted.next() {
+                let Some(wanted) = wanted.next() else { return changes };
+                let twin = found.next();
+                let more = found.peek().is_some_and(|found| by_identity(wanted, found).is_eq());
+                // Almost every route is there once and as wanted.
+                if more || twin != Some(wanted) {
+                    let others = std::iter::from_fn(|| found.next_if(|found| by_identity(wanted, found).is_eq()));
+                    let twins: Vec<&TableRoute> = twin.into_iter().chain(others).collect();
                     one_of(wanted, &twins, &mut changes);
                 }
             }

@@ -10,6 +10,7 @@ mod plans;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use carrick_dataplane::observed::Observed;
@@ -115,14 +116,14 @@ fn happen(state: &mut Observed, mishap: &Mishap) {
         Mishap::SetDown => {
             if let Some(vxlan) = &mut state.vxlan {
                 vxlan.device.up = false;
-                state.routes.retain(|route| route.device() != Some(&device("carrick-vx")));
+                Arc::make_mut(&mut state.routes).retain(|route| route.device() != Some(&device("carrick-vx")));
             }
         }
         Mishap::LosePeers => {
             state.wireguard.iter_mut().filter_map(|w| w.configuration.as_mut()).for_each(|c| c.peers.clear());
         }
         Mishap::LoseRoute(number) if *number < state.routes.len() => {
-            state.routes.remove(*number);
+            Arc::make_mut(&mut state.routes).remove(*number);
         }
         Mishap::LoseRoute(_) => {}
         Mishap::LoseAddresses => state.wireguard.iter_mut().for_each(|w| w.device.addresses.clear()),

@@ -1,6 +1,7 @@
 //! A kernel that is only data: what operations do to it, and what they must never do on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use carrick_dataplane::Operation;
 use carrick_dataplane::observed::{Observed, ObservedDevice, ObservedVxlan, ObservedWireGuard};
@@ -18,7 +19,7 @@ pub fn untouched() -> Observed {
     Observed {
         wireguard: None,
         vxlan: None,
-        routes: Vec::new(),
+        routes: Arc::default(),
         rules: BTreeSet::new(),
         sysctls: [
             ("ipv4/ip_forward", 0),
@@ -101,7 +102,7 @@ pub fn apply(state: &mut Observed, operation: &Operation) {
         Operation::SetRoute(route) => set_route(state, route),
         Operation::RemoveRoute(route) => {
             let position = state.routes.iter().position(|other| other == route).expect("not there");
-            state.routes.remove(position);
+            Arc::make_mut(&mut state.routes).remove(position);
         }
         Operation::AddRule(rule) => assert!(state.rules.insert(*rule), "exists"),
         Operation::RemoveRule(rule) => assert!(state.rules.remove(rule), "not there"),
@@ -126,7 +127,7 @@ pub fn delete(state: &mut Observed, device: &DeviceName) {
         VXLAN_DEVICE => assert!(state.vxlan.take().is_some(), "not there"),
         other => panic!("{other} is not Carrick's"),
     }
-    state.routes.retain(|route| route.device() != Some(device));
+    Arc::make_mut(&mut state.routes).retain(|route| route.device() != Some(device));
     state.sysctls.retain(|path, _| !path.contains(&format!("/{device}/")));
 }
 
@@ -208,9 +209,9 @@ fn set_route(state: &mut Observed, route: &TableRoute) {
         assert!(link(state, &device).up, "{device} is down");
     }
     let identity = |route: &TableRoute| (route.destination, route.metric);
-    match state.routes.iter_mut().find(|other| identity(other) == identity(route)) {
+    match Arc::make_mut(&mut state.routes).iter_mut().find(|other| identity(other) == identity(route)) {
         Some(other) => *other = route.clone(),
-        None => state.routes.push(route.clone()),
+        None => Arc::make_mut(&mut state.routes).push(route.clone()),
     }
-    state.routes.sort_by_key(identity);
+    Arc::make_mut(&mut state.routes).sort_by_key(identity);
 }

@@ -185,3 +185,37 @@ fn without_wireguard_locations_are_apart() {
     });
     uplinks.saw_nothing();
 }
+
+/// The kernel drops the routes over a device that goes down and tells nobody. What it drops of the host's own, whoever manages the host's
+/// network puts back.
+#[test]
+fn routes_over_an_uplink_come_back_with_it() {
+    let mesh = Mesh::up(PLAIN);
+    let node = mesh.node_namespaces("a2");
+    let before = held(&node);
+    let over_uplink =
+        || node.exec(&["ip", "-4", "route", "show", "table", "all", "proto", "107", "dev", "eth0"]).unwrap();
+    assert_ne!(over_uplink(), "");
+    node.exec(&["sh", "-c", DOWN]).unwrap();
+    assert_eq!(over_uplink(), "");
+    node.exec(&["sh", "-c", UP]).unwrap();
+    wait::until("the routes over eth0", || {
+        mesh.node("a2").unwrap().check_agent()?;
+        Ok((held(&node) == before).then_some(()))
+    })
+    .unwrap();
+    mesh.everybody_reaches_everybody();
+}
+
+/// Nodes of a location reach each other's pods over their own network.
+const PLAIN: &str = "
+agent: {encapsulation: cross-subnet}
+locations:
+  - {name: a, nodes: [{name: a1}, {name: a2}]}
+  - {name: b, nodes: [{name: b1}]}
+";
+const DOWN: &str = "ip address save dev eth0 > /run/addresses && ip -4 route save table main > /run/routes4 && \
+    ip -6 route save table main > /run/routes6 && ip link set eth0 down";
+/// Each fails at the first thing that is there already, such as the connected subnet.
+const UP: &str = "ip link set eth0 up; ip address restore < /run/addresses; ip -6 address show dev eth0; \
+    ip -4 route restore < /run/routes4; ip -6 route restore < /run/routes6; true";
