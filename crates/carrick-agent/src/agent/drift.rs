@@ -18,7 +18,7 @@ pub(super) enum Notice {
     Own(&'static str),
     /// The host's interfaces, addresses or default routes.
     Interfaces,
-    /// One of the host's devices is up again. The kernel dropped the routes over it when it went down, and says so to nobody.
+    /// One of the host's devices is up again. The kernel dropped the IPv4 routes over it when it went down, and told nobody.
     UplinkBack,
     /// A route to one of the node's own pods is gone.
     PodRoutes,
