@@ -16,12 +16,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 fn cluster(nodes: u32, locations: u32) -> Cluster {
     let mut cluster = Cluster::default();
     for number in 0..nodes {
-        cluster.insert_node(node(number, number % locations));
+        cluster.insert_node(node(number, number % locations, number / locations));
     }
     cluster
 }
 
-fn node(number: u32, location: u32) -> Node {
+/// A node with its place in its location, which has a subnet of its own.
+fn node(number: u32, location: u32, place: u32) -> Node {
     let mut node = Node::new(format!("node-{number:05}").parse().unwrap(), i64::from(number));
     let mut key = [1; 32];
     key[..4].copy_from_slice(&number.to_be_bytes());
@@ -35,7 +36,7 @@ fn node(number: u32, location: u32) -> Node {
     node.pod_cidrs = [IpNet::V4(pods_v4), IpNet::V6(pods_v6)].into();
     let mesh_v6 = Ipv6Addr::new(0xfdca, 0x7272, 0x6963, 0x6b00, 0, 0, 0, low + 1);
     node.mesh_addresses = [v4(0x0a04_0001, number), IpAddr::V6(mesh_v6)].into();
-    let internal_v4 = IpNet::new(v4(0xac10_0000, number), 24).unwrap();
+    let internal_v4 = IpNet::new(v4(0xac10_0000 + location * 256, place + 1), 24).unwrap();
     let internal_v6 = IpNet::new(v6(0xfd99), 64).unwrap();
     node.internal_addresses = InternalAddresses::Advertised([internal_v4, internal_v6].into());
     if number % 10 == 7 {
@@ -55,6 +56,8 @@ fn bench(criterion: &mut Criterion) {
         let cluster = cluster(nodes, locations);
         for granularity in [Granularity::Location, Granularity::Cross, Granularity::Full] {
             let settings = Settings { granularity, ..Settings::default() };
+            let warnings = plan(&cluster, &settings, &Liveness::default(), &me).unwrap().warnings;
+            assert!(warnings.is_empty(), "warnings cost time: {warnings:?}");
             let id = BenchmarkId::new(granularity.to_string(), format!("{nodes} nodes in {locations} locations"));
             group.bench_function(id, |bencher| {
                 bencher.iter(|| plan(black_box(&cluster), &settings, &Liveness::default(), &me).unwrap());

@@ -12,46 +12,69 @@ use crate::plan::ObjectName;
 /// Disjoint networks, each with its owner.
 #[derive(Clone, Debug)]
 pub(super) struct Claims<Owner> {
-    /// First address to last address and owner.
-    held: BTreeMap<(Family, u128), (u128, Owner)>,
+    /// For each family, first address to last address and owner.
+    held: ByFamily<BTreeMap<u128, (u128, Owner)>>,
+}
+
+/// One thing for each family. Numbers are compared faster than addresses that may be of either.
+#[derive(Clone, Debug, Default)]
+struct ByFamily<T> {
+    v4: T,
+    v6: T,
 }
 
 impl<Owner> Default for Claims<Owner> {
     fn default() -> Self {
-        Self { held: BTreeMap::new() }
+        Self { held: ByFamily { v4: BTreeMap::new(), v6: BTreeMap::new() } }
     }
 }
 
 impl<Owner> Claims<Owner> {
     /// Gives the network to the owner, or says whose network overlaps it.
     pub(super) fn claim(&mut self, net: IpNet, owner: Owner) -> Result<(), &Owner> {
-        let (family, first, last) = bounds(&net);
         // Asked twice, because a borrow that is returned on one path would last over the insertion.
         if self.overlap(&net).is_some() {
             return self.overlap(&net).map_or(Ok(()), Err);
         }
-        self.held.insert((family, first), (last, owner));
+        let (first, last) = bounds(&net);
+        self.held.of_mut(Family::of_net(&net)).insert(first, (last, owner));
         Ok(())
     }
 
     /// The owner of a network that overlaps this one; of several, the one with the highest address.
     pub(super) fn overlap(&self, net: &IpNet) -> Option<&Owner> {
-        let (family, first, last) = bounds(net);
-        let ((held_family, _), (held_last, owner)) = self.held.range(..=(family, last)).next_back()?;
-        (*held_family == family && *held_last >= first).then_some(owner)
+        let (first, last) = bounds(net);
+        let (_, (held_last, owner)) = self.held.of(Family::of_net(net)).range(..=last).next_back()?;
+        (*held_last >= first).then_some(owner)
+    }
+}
+
+impl<T> ByFamily<T> {
+    const fn of(&self, family: Family) -> &T {
+        match family {
+            Family::V4 => &self.v4,
+            Family::V6 => &self.v6,
+        }
+    }
+
+    const fn of_mut(&mut self, family: Family) -> &mut T {
+        match family {
+            Family::V4 => &mut self.v4,
+            Family::V6 => &mut self.v6,
+        }
     }
 }
 
 /// Single addresses, each with its owner.
 #[derive(Default)]
 pub(super) struct AddressClaims {
-    held: BTreeMap<IpAddr, ObjectName>,
+    held: ByFamily<BTreeMap<u128, ObjectName>>,
 }
 
 impl AddressClaims {
     /// Gives the address to the owner, or says who has it.
     pub(super) fn claim(&mut self, address: IpAddr, owner: &ObjectName) -> Result<(), &ObjectName> {
-        match self.held.entry(address) {
+        match self.held.of_mut(Family::of(&address)).entry(number(address)) {
             Entry::Occupied(held) => Err(held.into_mut()),
             Entry::Vacant(free) => {
                 free.insert(owner.clone());
@@ -62,21 +85,27 @@ impl AddressClaims {
 
     /// The owner of the one address that this network is, if it is one.
     pub(super) fn owner_of(&self, net: &IpNet) -> Option<&ObjectName> {
-        self.held.get(&net.addr()).filter(|_| net.prefix_len() == net.max_prefix_len())
+        let held = self.held.of(Family::of_net(net));
+        held.get(&number(net.addr())).filter(|_| net.prefix_len() == net.max_prefix_len())
     }
 
     /// The owner of an address in this network; of several, the one with the highest address.
     pub(super) fn inside(&self, net: &IpNet) -> Option<&ObjectName> {
-        self.held.range(net.network()..=net.broadcast()).next_back().map(|(_, owner)| owner)
+        let (first, last) = bounds(net);
+        self.held.of(Family::of_net(net)).range(first..=last).next_back().map(|(_, owner)| owner)
     }
 }
 
-fn bounds(net: &IpNet) -> (Family, u128, u128) {
-    let number = |address| match address {
+/// The first and the last address.
+fn bounds(net: &IpNet) -> (u128, u128) {
+    (number(net.network()), number(net.broadcast()))
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
-    };
-    (Family::of_net(net), number(net.network()), number(net.broadcast()))
+    }
 }
 
 #[cfg(test)]
