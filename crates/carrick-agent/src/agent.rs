@@ -20,6 +20,7 @@ pub mod pod_firewall;
 pub mod pod_routes;
 mod pods;
 mod preshared_keys;
+mod saved_state;
 mod settings;
 mod sightings;
 mod status;

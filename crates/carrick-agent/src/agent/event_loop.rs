@@ -11,11 +11,10 @@ use carrick_kube::annotations::Published;
 use carrick_kube::client::ApiClient;
 use carrick_kube::dns::{DnsHandle, Resolved, SystemResolver, resolver};
 use carrick_kube::own_node::OwnNode;
-use carrick_kube::persist::{self, SavedState};
 use carrick_kube::publish::publish_annotations;
 use carrick_kube::watch::{ApiState as WatchState, ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_netlink::wireguard::SecretKey;
-use carrick_topology::{Cluster, NodeName, NodePlan, PublicKey, Settings};
+use carrick_topology::{NodeName, NodePlan, PublicKey, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -26,6 +25,7 @@ use super::pod_firewall;
 use super::pod_routes::Check;
 use super::pods::PodNetworkFiles;
 use super::preshared_keys::PresharedKeys;
+use super::saved_state::{self, Saver};
 use super::sightings::PeerStatuses;
 use super::status::Status;
 use super::warnings::Warnings;
@@ -38,14 +38,11 @@ use crate::state::StateDir;
 /// Notices, orders and outcomes that may wait to be taken.
 const QUEUE: usize = 64;
 
-/// The last good state of the cluster, in the state directory.
-const CLUSTER_FILE: &str = "cluster.json";
-
 /// The loop with all that it listens to.
 pub(super) struct EventLoop {
     me: NodeName,
     options: AgentOptions,
-    state: StateDir,
+    saver: Saver,
     uid: Option<ClusterUid>,
     core: Core,
     keys: Keys,
@@ -104,7 +101,7 @@ impl EventLoop {
         let topology_label = settings.topology_label.clone();
         let mut core = Core::new(me.clone(), public_key, settings, rand::random());
         let origin = Instant::now();
-        let saved = load(&state, &me);
+        let saved = saved_state::load(&state, &me);
         if let Some(saved) = &saved {
             core.handle_event(origin.elapsed(), Event::Restored(Arc::new(saved.cluster.clone())));
         }
@@ -123,8 +120,8 @@ impl EventLoop {
         });
 
         Ok(Self {
+            saver: Saver::start(&state, &me),
             me,
-            state,
             uid,
             core,
             keys: Keys { private, preshared: BTreeMap::new() },
@@ -196,6 +193,7 @@ impl EventLoop {
                 () = tokio::time::sleep(Duration::from_secs(5)) => {}
             }
         }
+        self.saver.finish().await;
         tracing::info!(event = "agent_stopped", "the data path stays as it is");
         Ok(())
     }
@@ -318,7 +316,11 @@ impl EventLoop {
                     }
                 }
                 Effect::Publish(published) => self.publish(published),
-                Effect::Persist(cluster) => self.persist(&cluster),
+                Effect::Persist(cluster) => {
+                    if let Some(uid) = &self.uid {
+                        self.saver.save(uid.clone(), &cluster);
+                    }
+                }
                 Effect::Warn(warnings) => {
                     self.status.metrics().warned(warnings.iter().map(|warning| warning.reason.kind()));
                     self.warnings.update(warnings, self.core.cluster(), &self.me);
@@ -344,13 +346,6 @@ impl EventLoop {
         });
     }
 
-    fn persist(&self, cluster: &Cluster) {
-        let Some(uid) = &self.uid else { return };
-        if let Err(error) = persist::save(&self.state.file(CLUSTER_FILE), &self.me, uid, cluster) {
-            tracing::warn!(event = "state_not_written", %error, "a reboot without the API would start from older knowledge");
-        }
-    }
-
     /// Serves the pages for others as soon as this node's address is known.
     fn serve_on_node(&mut self, own_node: &OwnNode) {
         let address = own_node.internal_ips.first().and_then(|address| self.options.metrics_listen.on_node(*address));
@@ -370,23 +365,6 @@ impl EventLoop {
                 }
             }
             self.waiting = waiting;
-        }
-    }
-}
-
-/// A file that cannot be used is reported and left alone: the API will tell all of it again.
-fn load(state: &StateDir, me: &NodeName) -> Option<SavedState> {
-    match persist::load(&state.file(CLUSTER_FILE), me, None) {
-        Ok(saved) => {
-            if let Some(saved) = &saved {
-                let (nodes, peers) = (saved.cluster.nodes.len(), saved.cluster.peers.len());
-                tracing::info!(event = "state_restored", nodes, peers);
-            }
-            saved
-        }
-        Err(error) => {
-            tracing::warn!(event = "state_unusable", %error);
-            None
         }
     }
 }
