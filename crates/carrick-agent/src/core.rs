@@ -13,6 +13,7 @@ mod backoff;
 mod debounce;
 mod event;
 mod own;
+mod records;
 
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_kube::annotations::Published;
 use carrick_kube::own_node::{Interface, OwnFacts, OwnNode, own_facts};
 use carrick_kube::watch::Change;
 use carrick_topology::model::{Liveness, PublicKey};
@@ -314,14 +314,6 @@ impl Core {
         }
     }
 
-    /// What is known in part only is not kept.
-    fn persist_soon(&mut self, now: Now) {
-        if self.knowledge == Knowledge::Api {
-            let earliest = self.persisted_at.map_or(now, |at| at + PERSIST_INTERVAL);
-            self.persist_due.get_or_insert(earliest.max(now));
-        }
-    }
-
     fn take_drift(&mut self, now: Now, what: &'static str) {
         self.want(Scope::Everything, what);
         self.waiting_until = Now::ZERO;
@@ -410,43 +402,6 @@ impl Core {
         }
         self.next_wireguard_poll = Some(now + WIREGUARD_POLL_INTERVAL);
         self.next_full_observation.get_or_insert(now + FULL_OBSERVATION_INTERVAL);
-    }
-
-    /// What the API should show of this node and does not, as far as that is known.
-    fn missing_publication(&self) -> Option<Published> {
-        let heard = self.api == ApiState::Synced && self.knowledge == Knowledge::Api;
-        let facts = self.facts.as_ref().filter(|_| heard && !self.publishing)?;
-        let shown = self.cluster.nodes.get(&self.me)?;
-        let wanted = own::published(&self.cluster, &self.me, self.key, facts, self.sighted.as_ref(), &self.settings);
-        (!own::shows(shown, &wanted)).then_some(wanted)
-    }
-
-    fn publish_if_needed(&mut self, now: Now) {
-        if now < self.publish_backoff.not_before() {
-            return;
-        }
-        if let Some(wanted) = self.missing_publication() {
-            self.effects.push_back(Effect::Publish(wanted));
-            self.publishing = true;
-        }
-    }
-
-    fn take_publish_outcome(&mut self, now: Now, outcome: PublishOutcome) {
-        self.publishing = false;
-        // After a success, too: the watch needs a moment to show what was written.
-        self.publish_backoff.delay(now);
-        if outcome == PublishOutcome::Complete {
-            self.publish_backoff.settle(now, Duration::ZERO);
-        }
-    }
-
-    fn persist_if_due(&mut self, now: Now) {
-        if !is_over(self.persist_due, now) {
-            return;
-        }
-        self.persist_due = None;
-        self.persisted_at = Some(now);
-        self.effects.push_back(Effect::Persist(Arc::clone(&self.cluster)));
     }
 }
 
