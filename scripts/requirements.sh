@@ -3,7 +3,7 @@
 # The Debian and Ubuntu packages of the commands that the lab and the tests run.
 declare -A PACKAGE_OF=(
   [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux
-  [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
+  [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [c++]=g++ [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
 )
 
 say() { printf '%s\n' "$*" >&2; }

@@ -30,12 +30,14 @@ pub struct PodName {
 impl Attachment {
     /// The file name under which its record is kept. The network is no part of it: a pod cannot have two
     /// devices of one name, whatever their networks are called.
-    pub(crate) fn key(&self) -> String {
+    #[must_use]
+    pub fn key(&self) -> String {
         format!("{}:{}", self.container_id, self.interface)
     }
 
     /// The name of the device at the host's end: a prefix and 44 bits, 14 bytes in all.
-    pub(crate) fn host_device(&self) -> String {
+    #[must_use]
+    pub fn host_device(&self) -> String {
         format!("{POD_DEVICE_PREFIX}{:011x}", self.hash("device") >> 20)
     }
 

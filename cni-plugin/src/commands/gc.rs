@@ -7,17 +7,17 @@ use carrick_topology::contract::POD_DEVICE_PREFIX;
 use crate::commands::del;
 use crate::firewall::{Firewall, FirewallError};
 use crate::ipam::Store;
-use crate::protocol::{Code, Configuration, Error};
+use crate::protocol::{Code, Error, Gc};
 
 /// Detaches this network's attachments that the runtime does not name, removes pods' devices and frees addresses that no
 /// record names, and makes the host ports follow the rest. Goes on past what fails.
 ///
 /// # Errors
 ///
-/// The list of attachments is missing or wrong, which leaves everything as it is; or something could not be removed.
-pub(super) fn gc(configuration: &Configuration) -> Result<(), Error> {
-    let valid = configuration.valid_attachments()?;
-    let store = Store::under(&configuration.run_directory);
+/// Something could not be removed.
+pub(super) fn gc(call: &Gc) -> Result<(), Error> {
+    let Gc { network, valid, run_directory } = call;
+    let store = Store::under(run_directory);
     let mut socket = Socket::open(Protocol::Route)?;
     // The devices are listed before the records: ADD writes its record first, DEL removes it last.
     let devices = link::dump(&mut socket)?;
@@ -26,7 +26,7 @@ pub(super) fn gc(configuration: &Configuration) -> Result<(), Error> {
 
     let (kept, leaked): (Vec<_>, Vec<_>) = records.readable.into_iter().partition(|record| {
         let attachment = &record.attachment;
-        attachment.network != configuration.network || valid.contains(&attachment.container_id, &attachment.interface)
+        attachment.network != *network || valid.contains(&attachment.container_id, &attachment.interface)
     });
     failures.extend(leaked.iter().filter_map(|record| del::detach(&store, &record.attachment).err()));
 
