@@ -39,7 +39,7 @@ pure() {
 
 kernel() {
   privileged || { skip kernel "it needs root"; return 0; }
-  require ip nft ping wg iptables unshare || return 1
+  require ip nft ping tc wg iptables unshare "$REFERENCE_PLUGINS"/{portmap,tuning,bandwidth} || return 1
   cargo build --bins && cargo test -p carrick-netlink -p carrick-dataplane -p carrick-agent -p carrick-cni
 }
 

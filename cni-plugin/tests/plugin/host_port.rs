@@ -1,89 +1,17 @@
 //! Ports of the host, with real packets.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::TcpListener;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::call::Call;
+use crate::conversation::{PATIENCE, REFUSAL, ask_tcp, ask_udp, neighbour, serve_tcp, serve_udp, unplug};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
-
-/// Long enough for a machine with other work; only what must not answer takes it in full.
-const PATIENCE: Duration = Duration::from_secs(10);
-const REFUSAL: Duration = Duration::from_millis(300);
 
 fn mappings(entries: &[(u16, u16, &str, &str)]) -> Value {
     let entry = |(host, pod, protocol, address): &(u16, u16, &str, &str)| json!({"hostPort": host, "containerPort": pod, "protocol": protocol, "hostIP": address});
     json!({"portMappings": entries.iter().map(entry).collect::<Vec<_>>()})
-}
-
-/// A machine beside the node, on its uplink.
-fn neighbour() -> Pod {
-    let outside = Pod::new();
-    succeed(Command::new("ip").args("link add plug type veth peer name wire".split(' ')));
-    succeed(Command::new("ip").args("link set plug master uplink up".split(' ')));
-    let netns = outside.path();
-    succeed(Command::new("ip").args(["link", "set", "wire", "netns", netns.to_str().unwrap()]));
-    for arguments in [
-        "address add 192.0.2.9/24 dev wire",
-        "address add 2001:db8::9/64 dev wire nodad",
-        "link set wire up",
-        "link set lo up",
-    ] {
-        outside.succeed("ip", &arguments.split(' ').collect::<Vec<_>>());
-    }
-    outside
-}
-
-fn unplug() {
-    succeed(Command::new("ip").args(["link", "del", "plug"]));
-}
-
-/// Answers every connection with the peer's address, until the test ends.
-fn serve_tcp(pod: &Pod, port: u16) {
-    let listener = pod.inside(|| TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let peer = stream.peer_addr().unwrap().ip().to_canonical();
-            let _gone = write!(stream, "{peer}");
-        }
-    });
-}
-
-fn serve_udp(pod: &Pod, port: u16) {
-    let socket = pod.inside(|| UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).unwrap());
-    thread::spawn(move || {
-        let mut buffer = [0; 64];
-        while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-            let _gone = socket.send_to(peer.ip().to_canonical().to_string().as_bytes(), peer);
-        }
-    });
-}
-
-/// What the server saw as the client's address.
-fn ask_tcp(address: &str, port: u16, patience: Duration) -> Option<String> {
-    let server = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-    let mut stream = TcpStream::connect_timeout(&server, patience).ok()?;
-    stream.set_read_timeout(Some(patience)).unwrap();
-    let mut seen = String::new();
-    stream.read_to_string(&mut seen).ok()?;
-    Some(seen)
-}
-
-fn ask_udp(address: &str, port: u16) -> Option<String> {
-    let server = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-    let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(any).unwrap();
-    socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.send(b"?").ok()?;
-    let mut buffer = [0; 64];
-    let length = socket.recv(&mut buffer).ok()?;
-    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
 fn end(node: &Node, pods: &[(&Pod, &str)]) {
