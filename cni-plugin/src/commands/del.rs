@@ -36,7 +36,7 @@ pub(super) fn detach(store: &Store, attachment: &Attachment) -> Result<(), Error
         // Its ports cannot be told any more; what no record names goes.
         Err(StoreError::Damaged { .. }) => {
             store.release(attachment)?;
-            Firewall::open()?.restore(store)?;
+            Firewall::open()?.follow(store)?;
         }
         Err(error) => return Err(error.into()),
     }

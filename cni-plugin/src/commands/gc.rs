@@ -34,7 +34,7 @@ pub(super) fn gc(call: &Gc) -> Result<(), Error> {
         }
     }
     failures.extend(store.tidy().err().map(Error::from));
-    if let Err(error) = follow(&store) {
+    if let Err(error) = Firewall::open().map_err(FirewallError::from).and_then(|mut firewall| firewall.follow(&store)) {
         failures.push(error.into());
     }
     match failures.as_slice() {
@@ -44,13 +44,4 @@ pub(super) fn gc(call: &Gc) -> Result<(), Error> {
             Err(Error::new(first.code, "not everything could be removed", details.join("; ")))
         }
     }
-}
-
-/// Without pods ever attached there is no table, and none is made.
-fn follow(store: &Store) -> Result<(), FirewallError> {
-    let mut firewall = Firewall::open()?;
-    if firewall.exists()? {
-        firewall.restore(store)?;
-    }
-    Ok(())
 }

@@ -107,6 +107,20 @@ fn gc_goes_on_past_a_damaged_record_and_names_it() {
 }
 
 #[test]
+fn gc_makes_a_flushed_table_whole() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        with_port(Call::new("ADD", node, &pod, "stays"), 8080).run().result();
+        let whole = succeed(Command::new("nft").args(["list", "ruleset"]));
+        succeed(Command::new("nft").args(["flush", "ruleset"]));
+        gc(node, &["stays"]).run().silent();
+        assert_eq!(succeed(Command::new("nft").args(["list", "ruleset"])), whole);
+        gc(node, &[]).run().silent();
+        node.assert_nothing_left();
+    });
+}
+
+#[test]
 fn gc_on_a_node_without_pods_makes_nothing() {
     on_node(&DUAL_STACK, |node| {
         gc(node, &[]).run().silent();
