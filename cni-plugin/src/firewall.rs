@@ -4,6 +4,7 @@
 //! only; GC, the agent, and an ADD that finds the table missing, compare all of it and put it right, in one transaction
 //! ([`Firewall::follow`]).
 
+mod connections;
 mod table;
 
 use std::collections::BTreeSet;
@@ -68,7 +69,10 @@ impl Firewall {
         match self.nftables.commit(batch, None) {
             // No table, or an element of a pod that is gone: the store knows.
             Err(error) if error.is_not_found() || table::is_occupied(&error) => self.follow(store).map(drop),
-            done => Ok(done?),
+            done => {
+                done?;
+                Ok(connections::forget_untranslated(std::slice::from_ref(record))?)
+            }
         }
     }
 
@@ -83,10 +87,12 @@ impl Firewall {
             return Ok(());
         }
         match self.nftables.commit(table::removals(record), None) {
-            Err(error) if error.is_not_found() => {}
-            done => return done,
+            Err(error) if error.is_not_found() => {
+                self.change(|present| Ok::<_, Error>(present.map(|present| table::without(present, record))))?;
+            }
+            done => done?,
         }
-        self.change(|present| Ok(present.map(|present| table::without(present, record)))).map(drop)
+        connections::forget_translated(record)
     }
 
     /// Makes the table follow the store, as it is when this returns. Where there was never a pod there is no table, and none is
@@ -104,6 +110,9 @@ impl Firewall {
         // Once more after a change: a DEL that saw the old table has ended by then.
         while self.change(|_| wanted_now(&mut socket, store).map(Some))? == Restored::Repaired {
             restored = Restored::Repaired;
+        }
+        if restored == Restored::Repaired {
+            connections::forget_untranslated(&store.records()?.readable)?;
         }
         Ok(restored)
     }

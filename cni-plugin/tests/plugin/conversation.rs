@@ -78,3 +78,13 @@ pub fn ask_udp(address: &str, port: u16) -> Option<String> {
     let length = socket.recv(&mut buffer).ok()?;
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
+
+/// Asks from a socket that stays the same, so that all its datagrams are one connection to the kernel.
+pub fn ask_from(client: &UdpSocket, address: &str, port: u16) -> Option<String> {
+    let server = SocketAddr::new(address.parse().unwrap(), port);
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(b"?", server).unwrap();
+    let mut buffer = [0; 64];
+    let length = client.recv(&mut buffer).ok()?;
+    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
