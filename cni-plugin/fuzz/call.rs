@@ -87,6 +87,8 @@ fn check_add(add: &Add) {
             addresses: requests.addresses.clone(),
             mac: requests.mac,
             host_ports,
+            ingress: requests.ingress,
+            egress: requests.egress,
         });
     }
 }

@@ -35,9 +35,9 @@ pub(super) fn add(call: Add) -> Result<AddResult, Error> {
 
     let store = Store::under(&run_directory);
     let Requests { addresses, mac, ingress, egress, .. } = requests;
-    let reservation = Reservation { attachment: attachment.clone(), pod, addresses, mac, host_ports };
+    let reservation = Reservation { attachment: attachment.clone(), pod, addresses, mac, host_ports, ingress, egress };
     let record = store.reserve(reservation, &pools)?;
-    let wiring = Wiring::of(&record, node.mtu).limited(ingress, egress);
+    let wiring = Wiring::of(&record, node.mtu);
     let connected = wiring.connect(&mut sockets, &namespace);
     let admitted = connected.and_then(|()| firewall.admit(&record, &store).map_err(Error::from));
     if let Err(mut error) = admitted {
