@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# bench-cni.sh [--json] [--runs N] : attaching and detaching pods with carrick-cni, with the reference plugins
+# bench-cni.sh [--json] [--runs N] : attaching and detaching pods with carrick-cni, static as users get it, with the reference plugins
 # (bridge and ptp with host-local, with and without portmap), and with the bare netlink calls, interleaved in one run;
 # one after the other, and 50 at once. Root. The reference plugins are Debian's containernetworking-plugins;
 # CNI_REFERENCE_PLUGINS names their directory (/usr/lib/cni).
@@ -10,4 +10,5 @@ source scripts/requirements.sh
 require_cargo
 [ "$(id -u)" = 0 ] || { say "bench-cni.sh needs root"; exit 1; }
 require iptables ip "$REFERENCE_PLUGINS"/{bridge,ptp,host-local,portmap} || exit 1
-cargo bench --quiet -p carrick-cni --bench attach -- --reference "$REFERENCE_PLUGINS" "$@"
+plugin=$(scripts/build-static.sh carrick-cni)/carrick-cni
+cargo bench --quiet -p carrick-cni --bench attach -- --plugin "$plugin" --reference "$REFERENCE_PLUGINS" "$@"
