@@ -1,10 +1,15 @@
 # Sourced by the other scripts: what they need from the machine, checked before anything starts.
 
+# Where the reference CNI plugins are.
+readonly REFERENCE_PLUGINS=${CNI_REFERENCE_PLUGINS:-/usr/lib/cni}
+
 # The Debian and Ubuntu packages of the commands that the lab and the tests run.
 declare -A PACKAGE_OF=(
   [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux
-  [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
+  [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [c++]=g++ [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
+  [tc]=iproute2
 )
+for plugin in bandwidth bridge host-local portmap ptp tuning; do PACKAGE_OF[$REFERENCE_PLUGINS/$plugin]=containernetworking-plugins; done
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# test.sh [TIER...] : checks and tests but those of `cluster`, or those of the named tiers.
+# test.sh [--fuzz] [TIER...] : checks and tests but those of `cluster`, or those of the named tiers.
+#   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
+#           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
 #   checks  formatting, lints, licences and sources of dependencies
 #   pure    1: unit, property and model tests; no privileges
 #   kernel  2: netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in namespaces of their own; root
@@ -14,9 +16,10 @@ source scripts/requirements.sh
 
 readonly UNNAMED=(checks pure kernel lab api)
 readonly TIERS=("${UNNAMED[@]}" cluster)
+readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
 skipped=() failed=() timings=()
 
-usage() { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
@@ -36,7 +39,7 @@ pure() {
 
 kernel() {
   privileged || { skip kernel "it needs root"; return 0; }
-  require ip nft ping wg iptables unshare || return 1
+  require ip nft ping tc wg iptables unshare "$REFERENCE_PLUGINS"/{portmap,tuning,bandwidth} || return 1
   cargo build --bins && cargo test -p carrick-netlink -p carrick-dataplane -p carrick-agent -p carrick-cni
 }
 
@@ -69,6 +72,21 @@ cluster() {
     cargo test -p carrick-lab --test cluster -- --nocapture
 }
 
+fuzz() {
+  require c++ || return 1
+  command -v cargo-fuzz >/dev/null || { say "installing: cargo-fuzz"; cargo install --locked --quiet cargo-fuzz; } || return 1
+  local directory=cni-plugin/fuzz target found
+  found=$(mktemp -d)
+  # Of what it finds on the way, only what breaks something is worth keeping; that is in artifacts/.
+  # The address sanitizer would need a nightly Rust, and there is no unsafe code to watch.
+  for target in $(cargo fuzz list --fuzz-dir "$directory"); do
+    mkdir "$found/$target"
+    cargo fuzz run --fuzz-dir "$directory" --sanitizer none "$target" "$found/$target" "$directory/corpus/$target" -- \
+      -max_total_time="$FUZZ_SECONDS" -timeout=10 -dict="$directory/$target.dict" -print_final_stats=1 || return 1
+  done
+  rm -r "$found"
+}
+
 privileged() { [ "$(id -u)" = 0 ]; }
 
 skip() { # WHAT WHY
@@ -83,12 +101,16 @@ run_tier() {
   timings+=("$1 $((SECONDS - started)) s")
 }
 
-[ $# -gt 0 ] || set -- "${UNNAMED[@]}"
-for tier in "$@"; do
-  [[ " ${TIERS[*]} " == *" $tier "* ]] || usage
+tiers=()
+for word in "$@"; do
+  if [ "$word" = --fuzz ]; then tiers+=(fuzz)
+  elif [[ " ${TIERS[*]} " == *" $word "* ]]; then tiers+=("$word")
+  else usage
+  fi
 done
+[ ${#tiers[@]} -gt 0 ] || tiers=("${UNNAMED[@]}")
 require_cargo
-for tier in "$@"; do run_tier "$tier"; done
+for tier in "${tiers[@]}"; do run_tier "$tier"; done
 
 say "== took: $(printf '%s, ' "${timings[@]}" | sed 's/, $//')"
 for line in ${skipped[@]+"${skipped[@]}"}; do say "SKIPPED $line"; done

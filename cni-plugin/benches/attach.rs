@@ -29,7 +29,8 @@ fn main() {
     let value = |name: &str| arguments.iter().position(|word| word == name).and_then(|at| arguments.get(at + 1));
     let runs: usize = value("--runs").map_or(100, |text| text.parse().unwrap());
     let reference = PathBuf::from(value("--reference").map_or("/usr/lib/cni", String::as_str));
-    let subjects = Subject::all(&reference);
+    let plugin = PathBuf::from(value("--plugin").map_or(env!("CARGO_BIN_EXE_carrick-cni"), String::as_str));
+    let subjects = Subject::all(&plugin, &reference);
 
     let mut rows = Vec::new();
     for parallel in [1, PARALLEL] {
@@ -109,15 +110,12 @@ struct Subject {
 }
 
 impl Subject {
-    fn all(reference: &Path) -> Vec<Self> {
+    fn all(plugin: &Path, reference: &Path) -> Vec<Self> {
         let mut subjects = vec![Self::new("floor", false, reference, |_| Vec::new())];
         for host_port in [false, true] {
             subjects.push(Self::new("carrick", host_port, reference, |directory| {
                 NodeData { pod_cidrs: vec!["10.42.0.0/16".parse().unwrap()], mtu: 1370 }.write(directory).unwrap();
-                vec![(
-                    env!("CARGO_BIN_EXE_carrick-cni").into(),
-                    json!({ "type": "carrick-cni", "runDirectory": directory }),
-                )]
+                vec![(plugin.to_owned(), json!({ "type": "carrick-cni", "runDirectory": directory }))]
             }));
             for name in ["bridge", "ptp"] {
                 subjects.push(Self::new(name, host_port, reference, |directory| {

@@ -27,16 +27,29 @@ pub struct PodName {
     pub name: String,
 }
 
+/// Hexadecimal digits behind the prefix of a device's name.
+const DEVICE_DIGITS: usize = 11;
+
+/// Whether [`Attachment::host_device`] gives such names. Others may have devices with the same prefix.
+#[must_use]
+pub(crate) fn is_host_device(name: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let digits = name.strip_prefix(POD_DEVICE_PREFIX);
+    digits.is_some_and(|digits| digits.len() == DEVICE_DIGITS && digits.bytes().all(is_digit))
+}
+
 impl Attachment {
     /// The file name under which its record is kept. The network is no part of it: a pod cannot have two
     /// devices of one name, whatever their networks are called.
-    pub(crate) fn key(&self) -> String {
+    #[must_use]
+    pub fn key(&self) -> String {
         format!("{}:{}", self.container_id, self.interface)
     }
 
-    /// The name of the device at the host's end: a prefix and 44 bits, 14 bytes in all.
-    pub(crate) fn host_device(&self) -> String {
-        format!("{POD_DEVICE_PREFIX}{:011x}", self.hash("device") >> 20)
+    /// The name of the device at the host's end: a prefix and 44 bits.
+    #[must_use]
+    pub fn host_device(&self) -> String {
+        format!("{POD_DEVICE_PREFIX}{:0DEVICE_DIGITS$x}", self.hash("device") >> 20)
     }
 
     /// The Ethernet address of the host's end. A given one is left alone by udev, which otherwise
@@ -69,6 +82,16 @@ mod tests {
             network: "carrick".to_owned(),
             container_id: container_id.to_owned(),
             interface: "eth0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn own_names_are_told_from_others() {
+        assert!(is_host_device(&attachment("0a1b").host_device()));
+        for name in
+            ["crkother", "crk0123456789", "crk0123456789ab", "crk0123456789g", "crk0123456789A", "veth0123456789"]
+        {
+            assert!(!is_host_device(name), "{name}");
         }
     }
 

@@ -10,11 +10,10 @@ use std::io::Read;
 
 use serde_json::Value;
 
-use crate::attachment::Attachment;
 use crate::firewall::FirewallError;
 use crate::ipam::{PoolError, StoreError};
 use crate::node_data::NodeDataError;
-use crate::protocol::{Code, Command, Configuration, Environment, Error, Version};
+use crate::protocol::{Call, Code, Environment, Error, Version};
 
 /// What goes back to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,44 +33,36 @@ pub enum Outcome {
     Failure,
 }
 
-/// Does what the runtime asks for by the environment and the configuration in `input`.
-pub fn run(environment: &Environment, mut input: impl Read) -> Answer {
-    let mut version = Version::NEWEST;
-    match dispatch(environment, &mut input, &mut version) {
+/// Does what the runtime asks for by the environment and the configuration in `input`, which is read only when the
+/// environment names a command.
+pub fn run(environment: &Environment, input: impl Read) -> Answer {
+    let (version, call) = match environment.command().and_then(|command| Ok((command, read(input)?))) {
+        Ok((command, content)) => Call::read(command, environment, &content),
+        Err(error) => (Version::NEWEST, Err(error)),
+    };
+    match call.and_then(|call| dispatch(call, version)) {
         Ok(output) => Answer { output: output.map(|json| json.to_string()), outcome: Outcome::Success },
         Err(error) => Answer { output: Some(error.to_json(version).to_string()), outcome: Outcome::Failure },
     }
 }
 
-/// `version` becomes the configuration's as soon as that is known, so that an error can be told in it.
-fn dispatch(environment: &Environment, input: &mut impl Read, version: &mut Version) -> Result<Option<Value>, Error> {
-    let command = environment.command()?;
+fn read(mut input: impl Read) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
     input.read_to_end(&mut content).map_err(|error| {
         Error::new(Code::InputOutput, "cannot read the configuration", format!("standard input: {error}"))
     })?;
-    if command == Command::Version {
-        return Ok(Some(Version::report(&content)));
-    }
-    let configuration = Configuration::parse(&content)?;
-    *version = configuration.version;
-    version.require(command)?;
-    match command {
-        Command::Add => add::add(environment, &configuration).map(|result| Some(result.to_json(*version))),
-        Command::Del => del::del(environment, &configuration).map(|()| None),
-        Command::Check => check::check(environment, &configuration).map(|()| None),
-        Command::Gc => gc::gc(&configuration).map(|()| None),
-        Command::Status => status::status(&configuration).map(|()| None),
-        Command::Version => Ok(None),
-    }
+    Ok(content)
 }
 
-fn attachment(environment: &Environment, configuration: &Configuration) -> Result<Attachment, Error> {
-    Ok(Attachment {
-        network: configuration.network.clone(),
-        container_id: environment.container_id()?,
-        interface: environment.interface()?,
-    })
+fn dispatch(call: Call, version: Version) -> Result<Option<Value>, Error> {
+    match call {
+        Call::Add(call) => add::add(call).map(|result| Some(result.to_json(version))),
+        Call::Del(call) => del::del(&call).map(|()| None),
+        Call::Check(call) => check::check(&call).map(|()| None),
+        Call::Gc(call) => gc::gc(&call).map(|()| None),
+        Call::Status(run_directory) => status::status(&run_directory).map(|()| None),
+        Call::Version(report) => Ok(Some(report)),
+    }
 }
 
 impl From<NodeDataError> for Error {

@@ -1,8 +1,10 @@
 //! The nftables table `inet carrick-cni`: ports of the host that lead to pods, and the check of pods' source addresses.
 //!
 //! The table follows from the store's records and the devices that exist ([`wanted`]). ADD and DEL change elements
-//! only; whoever finds the table missing makes all of it, in one transaction.
+//! only; GC, the agent, and an ADD that finds the table missing, compare all of it and put it right, in one transaction
+//! ([`Firewall::follow`]).
 
+mod connections;
 mod table;
 
 use std::collections::BTreeSet;
@@ -10,7 +12,7 @@ use std::collections::BTreeSet;
 use carrick_netlink::nftables::{Batch, Nftables, Table, is_outdated};
 use carrick_netlink::{Error, Protocol, Socket, link};
 
-use crate::ipam::{Record, Store, StoreError};
+use crate::ipam::{Record, Records, Store, StoreError};
 
 pub use table::{table_name, wanted};
 
@@ -61,16 +63,16 @@ impl Firewall {
     /// See [`FirewallError`].
     pub fn admit(&mut self, record: &Record, store: &Store) -> Result<(), FirewallError> {
         if record.host_ports.is_empty() {
-            if !self.exists()? {
-                self.restore(store)?;
-            }
-            return Ok(());
+            return if self.exists()? { Ok(()) } else { self.follow(store).map(drop) };
         }
         let batch = table::additions(record);
         match self.nftables.commit(batch, None) {
             // No table, or an element of a pod that is gone: the store knows.
-            Err(error) if error.is_not_found() || table::is_occupied(&error) => self.restore(store).map(drop),
-            done => Ok(done?),
+            Err(error) if error.is_not_found() || table::is_occupied(&error) => self.follow(store).map(drop),
+            done => {
+                done?;
+                Ok(connections::forget_untranslated(std::slice::from_ref(record))?)
+            }
         }
     }
 
@@ -85,33 +87,38 @@ impl Firewall {
             return Ok(());
         }
         match self.nftables.commit(table::removals(record), None) {
-            Err(error) if error.is_not_found() => {}
-            done => return done,
+            Err(error) if error.is_not_found() => {
+                self.change(|present| Ok::<_, Error>(present.map(|present| table::without(present, record))))?;
+            }
+            done => done?,
         }
-        self.change(|present| Ok(present.map(|present| table::without(present, record)))).map(drop)
+        connections::forget_translated(record)
     }
 
-    /// Makes the table follow the store, as it is when this returns.
+    /// Makes the table follow the store, as it is when this returns. Where there was never a pod there is no table, and none is
+    /// made.
     ///
     /// # Errors
     ///
     /// See [`FirewallError`].
-    pub fn restore(&mut self, store: &Store) -> Result<Restored, FirewallError> {
+    pub fn follow(&mut self, store: &Store) -> Result<Restored, FirewallError> {
+        if !self.exists()? && !is_needed(&store.records()?) {
+            return Ok(Restored::Unchanged);
+        }
         let mut socket = Socket::open(Protocol::Route)?;
         let mut restored = Restored::Unchanged;
         // Once more after a change: a DEL that saw the old table has ended by then.
         while self.change(|_| wanted_now(&mut socket, store).map(Some))? == Restored::Repaired {
             restored = Restored::Repaired;
         }
+        if restored == Restored::Repaired {
+            connections::forget_untranslated(&store.records()?.readable)?;
+        }
         Ok(restored)
     }
 
     /// Whether the table is there, in whatever state.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refused.
-    pub fn exists(&mut self) -> Result<bool, Error> {
+    fn exists(&mut self) -> Result<bool, Error> {
         self.nftables.has_table(&table_name())
     }
 
@@ -124,7 +131,7 @@ impl Firewall {
         let mut socket = Socket::open(Protocol::Route)?;
         let (_, present) = self.nftables.snapshot(|nftables| nftables.table(&table_name()))?;
         Ok(match present {
-            None if store.records()?.readable.is_empty() => Vec::new(),
+            None if !is_needed(&store.records()?) => Vec::new(),
             None => vec![format!("there is no nftables table {}", table_name())],
             Some(present) if wanted_now(&mut socket, store)?.matches(Some(&present)) => Vec::new(),
             Some(_) => vec![format!("the nftables table {} does not hold what the records say", table_name())],
@@ -151,6 +158,11 @@ impl Firewall {
         }
         Err(E::from(Error::new("change nftables table", table_name().to_string(), carrick_netlink::Cause::Interrupted)))
     }
+}
+
+/// A record that cannot be read stands for a pod too, whose source addresses are to be checked.
+fn is_needed(records: &Records) -> bool {
+    !records.readable.is_empty() || !records.unreadable.is_empty()
 }
 
 /// The devices are looked at after the records: one that is gone by then is on its way out.

@@ -17,6 +17,7 @@ pub mod installation;
 pub mod ipam;
 mod namespace;
 pub mod node_data;
+mod orphan;
 pub mod pod_routes;
 pub mod protocol;
 mod replace_file;

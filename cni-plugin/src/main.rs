@@ -8,6 +8,11 @@ use std::time::SystemTime;
 use carrick_cni::protocol::Environment;
 use carrick_cni::{Answer, Outcome, run, view};
 
+/// musl's own allocator maps and unmaps pages for almost every request of a process that lives so shortly.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     // Runtimes pass no arguments; a person does.
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();

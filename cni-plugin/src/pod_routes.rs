@@ -61,7 +61,16 @@ mod tests {
         };
         let device = attachment.host_device();
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        Record { attachment, pod: None, device, addresses, mac: None, host_ports: Vec::new() }
+        Record {
+            attachment,
+            pod: None,
+            device,
+            addresses,
+            mac: None,
+            host_ports: Vec::new(),
+            ingress: None,
+            egress: None,
+        }
     }
 
     fn link(record: &Record, index: u32) -> Link {

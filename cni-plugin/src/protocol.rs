@@ -2,6 +2,7 @@
 //!
 //! Written by hand; `docs/decisions/0006-cni-protocol.md` says why.
 
+mod call;
 mod configuration;
 mod environment;
 mod error;
@@ -10,6 +11,7 @@ mod result;
 mod valid_attachments;
 mod version;
 
+pub use call::{Add, Call, Check, Del, Gc};
 pub use configuration::{Configuration, PreviousResult};
 pub use environment::{Command, Environment};
 pub use error::{Code, Error};

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use carrick_netlink::link::{self, LinkKind};
-use carrick_netlink::{Protocol, Socket};
-use carrick_topology::contract::POD_DEVICE_PREFIX;
+use carrick_netlink::{Protocol, Socket, link};
 
 use crate::commands::{Answer, Outcome};
 use crate::firewall::Firewall;
 use crate::ipam::{Record, Store};
 use crate::node_data::DEFAULT_RUN_DIRECTORY;
+use crate::orphan::orphans;
 use crate::protocol::Error;
 
 const USAGE: &str = "carrick-cni is run by container runtimes. By hand:
@@ -102,14 +101,12 @@ fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
 /// What contradicts what, between records, addresses, devices and the nftables table. What comes or goes meanwhile may show.
 fn problems(store: &Store) -> Result<Vec<String>, Error> {
     let mut problems = store.inconsistencies()?;
-    let records = store.records()?.readable;
     let devices = link::dump(&mut Socket::open(Protocol::Route)?)?;
-    for record in records.iter().filter(|record| !devices.iter().any(|link| link.name == record.device)) {
+    let records = store.records()?;
+    for record in records.readable.iter().filter(|record| !devices.iter().any(|link| link.name == record.device)) {
         problems.push(format!("{} has no device {}; DEL or GC removes its record", record.title(), record.device));
     }
-    let pods_devices =
-        devices.iter().filter(|link| link.kind == LinkKind::Veth && link.name.starts_with(POD_DEVICE_PREFIX));
-    for link in pods_devices.filter(|link| !records.iter().any(|record| record.device == link.name)) {
+    for link in orphans(&devices, &records) {
         problems.push(format!("the device {} belongs to no record; GC removes it", link.name));
     }
     problems.extend(Firewall::open()?.inconsistencies(store)?);

@@ -112,14 +112,9 @@ impl Wiring {
             addresses: record.addresses.clone(),
             alias,
             from_loopback: record.host_ports.iter().any(|port| port.family() == Family::V4),
-            ingress: None,
-            egress: None,
+            ingress: record.ingress,
+            egress: record.egress,
         }
-    }
-
-    /// The same with bounds on what passes towards the pod and from it.
-    pub(crate) fn limited(self, ingress: Option<Rate>, egress: Option<Rate>) -> Self {
-        Self { ingress, egress, ..self }
     }
 
     /// Makes the pair and all that is on it; on failure nothing of it stays.
@@ -166,7 +161,8 @@ impl Wiring {
         }
         let up = Change { up: Some(true), alias: Some(self.alias.clone()), ..Change::default() };
         let mut requests = vec![link::change(index, &self.host_device, &up)];
-        requests.extend(self.ingress.map(|rate| limit(index, &self.host_device, rate, self.mtu)));
+        requests
+            .extend(self.ingress.map(|rate| queue::replace_root(index, &self.host_device, &bucket(rate, self.mtu))));
         requests.extend(self.host_address(index).as_ref().map(address::add));
         requests.extend(self.host_routes(index).iter().map(route::add));
         requests.extend(self.host_neighbours(index).iter().map(neighbour::replace));
@@ -183,7 +179,7 @@ impl Wiring {
         })?;
         let up = Change { up: Some(true), ..Change::default() };
         let mut requests = vec![link::change(LOOPBACK, "lo", &up), link::change(index, &self.pod_device, &up)];
-        requests.extend(self.egress.map(|rate| limit(index, &self.pod_device, rate, self.mtu)));
+        requests.extend(self.egress.map(|rate| queue::replace_root(index, &self.pod_device, &bucket(rate, self.mtu))));
         requests.extend(self.pod_addresses(index).iter().map(address::add));
         requests.extend(self.pod_routes(index).iter().map(route::add));
         requests.extend(self.pod_neighbours(index).iter().map(neighbour::replace));
@@ -271,7 +267,7 @@ pub(crate) fn disconnect(host: &mut Socket, host_device: &str) -> Result<(), car
 
 /// What leaves by the pod's end is bounded there, so that the pod waits instead of losing packets, and so that nothing of it
 /// is left when the device is gone. The burst holds the largest packet at least, or nothing would ever leave.
-fn limit(index: u32, device: &str, rate: Rate, mtu: u32) -> Request {
+fn bucket(rate: Rate, mtu: u32) -> TokenBucket {
     const BITS: u64 = 8;
     const ETHERNET_HEADER: u32 = 14;
     /// What may wait: so many parts of a second at the full rate.
@@ -279,7 +275,7 @@ fn limit(index: u32, device: &str, rate: Rate, mtu: u32) -> Request {
     let bytes = rate.rate / BITS;
     let burst = u32::try_from(rate.burst / BITS).unwrap_or(u32::MAX).max(mtu.saturating_add(ETHERNET_HEADER));
     let waiting = u32::try_from(bytes / LATENCY).unwrap_or(u32::MAX);
-    queue::replace_root(index, device, &TokenBucket { rate: bytes, burst, limit: burst.saturating_add(waiting) })
+    TokenBucket { rate: bytes, burst, limit: burst.saturating_add(waiting) }
 }
 
 fn execute_all(socket: &mut Socket, requests: &[Request]) -> Result<(), Error> {

@@ -6,7 +6,6 @@
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")
-readonly TARGET=x86_64-unknown-linux-musl
 say() { printf 'image: %s\n' "$*" >&2; }
 
 profile=release name= out=
@@ -22,17 +21,7 @@ done
 mkdir -p "$(dirname "$out")"
 out=$(realpath -m "$out")
 
-cd "$root"
-if ! rustup target list --installed 2>/dev/null | grep -qx "$TARGET"; then
-  command -v rustup >/dev/null || { say "the Rust target $TARGET is missing; install it, for instance with rustup"; exit 1; }
-  rustup target add "$TARGET" >&2
-fi
-# The C parts of the cryptography library need no C library, so the machine's own compiler does.
-export CC_x86_64_unknown_linux_musl=${CC_x86_64_unknown_linux_musl:-cc}
-cargo build --quiet --profile "$profile" --target "$TARGET" -p carrick-agent -p carrick-cni >&2
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-case $profile in dev) directory=debug ;; *) directory=$profile ;; esac
-built=$target/$TARGET/$directory
+built=$("$root/scripts/build-static.sh" --profile "$profile" carrick-agent carrick-cni)
 if [ -z "$name" ]; then name=carrick:$("$built/carrick" version | cut -d' ' -f2); fi
 
 stripped=$(mktemp -d)

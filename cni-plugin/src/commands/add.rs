@@ -4,13 +4,14 @@ use std::net::IpAddr;
 
 use carrick_netlink::Family;
 use carrick_topology::contract::LEAST_DEVICE_MTU;
+use serde_json::Value;
 
-use crate::commands::{attachment, del};
+use crate::commands::del;
 use crate::firewall::Firewall;
 use crate::ipam::{Pool, Reservation, Store, pools};
 use crate::namespace::PodNamespace;
 use crate::node_data::NodeData;
-use crate::protocol::{AddResult, Address, Code, Configuration, Environment, Error, Interface, Requests, Route};
+use crate::protocol::{Add, AddResult, Address, Code, Error, Interface, Requests, Route};
 use crate::wiring::{Sockets, Wiring, default_network, gateway};
 
 /// The place of the pod's device in the result.
@@ -21,12 +22,10 @@ const POD_INTERFACE: usize = 1;
 /// # Errors
 ///
 /// Any of [`Code`], except CHECK's and STATUS's.
-pub(super) fn add(environment: &Environment, configuration: &Configuration) -> Result<AddResult, Error> {
-    configuration.require_first()?;
-    let attachment = attachment(environment, configuration)?;
-    let namespace = PodNamespace::open(&environment.namespace()?)?;
-    let requests = configuration.requests()?;
-    let node = NodeData::read(&configuration.run_directory)?;
+pub(super) fn add(call: Add) -> Result<AddResult, Error> {
+    let Add { attachment, namespace, pod, requests, dns, run_directory } = call;
+    let namespace = PodNamespace::open(&namespace)?;
+    let node = NodeData::read(&run_directory)?;
     let pools = pools(&node.pod_cidrs)?;
     check_mtu(node.mtu, &pools)?;
     let families: Vec<Family> = pools.iter().map(Pool::family).collect();
@@ -34,12 +33,11 @@ pub(super) fn add(environment: &Environment, configuration: &Configuration) -> R
     let mut sockets = Sockets::open(&namespace)?;
     let mut firewall = Firewall::open()?;
 
-    let store = Store::under(&configuration.run_directory);
+    let store = Store::under(&run_directory);
     let Requests { addresses, mac, ingress, egress, .. } = requests;
-    let pod = environment.pod_name();
-    let reservation = Reservation { attachment: attachment.clone(), pod, addresses, mac, host_ports };
+    let reservation = Reservation { attachment: attachment.clone(), pod, addresses, mac, host_ports, ingress, egress };
     let record = store.reserve(reservation, &pools)?;
-    let wiring = Wiring::of(&record, node.mtu).limited(ingress, egress);
+    let wiring = Wiring::of(&record, node.mtu);
     let connected = wiring.connect(&mut sockets, &namespace);
     let admitted = connected.and_then(|()| firewall.admit(&record, &store).map_err(Error::from));
     if let Err(mut error) = admitted {
@@ -48,7 +46,7 @@ pub(super) fn add(environment: &Environment, configuration: &Configuration) -> R
         }
         return Err(error);
     }
-    Ok(result(&wiring, &namespace, configuration))
+    Ok(result(&wiring, &namespace, dns))
 }
 
 /// The kernel has no IPv6 on devices with less.
@@ -60,7 +58,7 @@ fn check_mtu(mtu: u32, pools: &[Pool]) -> Result<(), Error> {
     Ok(())
 }
 
-fn result(wiring: &Wiring, namespace: &PodNamespace, configuration: &Configuration) -> AddResult {
+fn result(wiring: &Wiring, namespace: &PodNamespace, dns: Option<Value>) -> AddResult {
     let host = Interface { name: wiring.host_device.clone(), mac: wiring.host_mac, mtu: wiring.mtu, sandbox: None };
     let pod = Interface {
         name: wiring.pod_device.clone(),
@@ -72,7 +70,7 @@ fn result(wiring: &Wiring, namespace: &PodNamespace, configuration: &Configurati
         interfaces: vec![host, pod],
         addresses: wiring.addresses.iter().map(|address| pod_address(*address)).collect(),
         routes: wiring.addresses.iter().map(|address| default_route((*address).into())).collect(),
-        dns: configuration.dns.clone(),
+        dns,
     }
 }
 

@@ -3,10 +3,9 @@
 use carrick_netlink::{Protocol, Socket};
 
 use crate::attachment::Attachment;
-use crate::commands::attachment;
 use crate::firewall::Firewall;
 use crate::ipam::{Store, StoreError};
-use crate::protocol::{Configuration, Environment, Error};
+use crate::protocol::{Del, Error};
 use crate::wiring::disconnect;
 
 /// Detaches a pod: removes the devices, then gives the addresses back. What is gone already is fine, and the
@@ -15,13 +14,13 @@ use crate::wiring::disconnect;
 /// # Errors
 ///
 /// The kernel or the file system failed; then the addresses stay reserved.
-pub(super) fn del(environment: &Environment, configuration: &Configuration) -> Result<(), Error> {
-    let attachment = attachment(environment, configuration)?;
-    let store = Store::under(&configuration.run_directory);
-    if store.find(&attachment).is_ok_and(|found| found.is_some_and(|it| it.attachment.network != attachment.network)) {
+pub(super) fn del(call: &Del) -> Result<(), Error> {
+    let Del { attachment, run_directory } = call;
+    let store = Store::under(run_directory);
+    if store.find(attachment).is_ok_and(|found| found.is_some_and(|it| it.attachment.network != attachment.network)) {
         return Ok(());
     }
-    detach(&store, &attachment)
+    detach(&store, attachment)
 }
 
 /// Removes devices and host ports, then gives back what the store keeps.
@@ -37,7 +36,7 @@ pub(super) fn detach(store: &Store, attachment: &Attachment) -> Result<(), Error
         // Its ports cannot be told any more; what no record names goes.
         Err(StoreError::Damaged { .. }) => {
             store.release(attachment)?;
-            Firewall::open()?.restore(store)?;
+            Firewall::open()?.follow(store)?;
         }
         Err(error) => return Err(error.into()),
     }

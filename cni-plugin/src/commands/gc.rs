@@ -1,49 +1,40 @@
 //! GC: remove what belongs to no attachment any more.
 
-use carrick_netlink::link::{self, LinkKind};
-use carrick_netlink::{Protocol, Socket};
-use carrick_topology::contract::POD_DEVICE_PREFIX;
+use carrick_netlink::{Protocol, Socket, link};
 
 use crate::commands::del;
 use crate::firewall::{Firewall, FirewallError};
 use crate::ipam::Store;
-use crate::protocol::{Code, Configuration, Error};
+use crate::orphan::orphans;
+use crate::protocol::{Error, Gc};
 
 /// Detaches this network's attachments that the runtime does not name, removes pods' devices and frees addresses that no
 /// record names, and makes the host ports follow the rest. Goes on past what fails.
 ///
 /// # Errors
 ///
-/// The list of attachments is missing or wrong, which leaves everything as it is; or something could not be removed.
-pub(super) fn gc(configuration: &Configuration) -> Result<(), Error> {
-    let valid = configuration.valid_attachments()?;
-    let store = Store::under(&configuration.run_directory);
+/// Something could not be removed.
+pub(super) fn gc(call: &Gc) -> Result<(), Error> {
+    let Gc { network, valid, run_directory } = call;
+    let store = Store::under(run_directory);
     let mut socket = Socket::open(Protocol::Route)?;
-    // The devices are listed before the records: ADD writes its record first, DEL removes it last.
     let devices = link::dump(&mut socket)?;
     let records = store.records()?;
+    let orphans = orphans(&devices, &records);
     let mut failures: Vec<Error> = records.unreadable.into_iter().map(Error::from).collect();
 
-    let (kept, leaked): (Vec<_>, Vec<_>) = records.readable.into_iter().partition(|record| {
-        let attachment = &record.attachment;
-        attachment.network != configuration.network || valid.contains(&attachment.container_id, &attachment.interface)
+    let leaked = records.readable.iter().map(|record| &record.attachment).filter(|attachment| {
+        attachment.network == *network && !valid.contains(&attachment.container_id, &attachment.interface)
     });
-    failures.extend(leaked.iter().filter_map(|record| del::detach(&store, &record.attachment).err()));
-
-    let is_owned = |name: &str| kept.iter().chain(&leaked).any(|record| record.device == name);
-    let is_ours = |name: &str| name.starts_with(POD_DEVICE_PREFIX) && name.len() == DEVICE_NAME_LENGTH;
-    // A record that cannot be read may name any device.
-    if failures.iter().all(|failure| failure.code != Code::DamagedState) {
-        let orphans = devices.iter().filter(|link| link.kind == LinkKind::Veth && is_ours(&link.name));
-        for orphan in orphans.filter(|link| !is_owned(&link.name)) {
-            match socket.execute(&link::delete(orphan.index, &orphan.name)) {
-                Err(error) if !error.is_not_found() => failures.push(error.into()),
-                _ => {}
-            }
+    failures.extend(leaked.filter_map(|attachment| del::detach(&store, attachment).err()));
+    for orphan in orphans {
+        match socket.execute(&link::delete(orphan.index, &orphan.name)) {
+            Err(error) if !error.is_not_found() => failures.push(error.into()),
+            _ => {}
         }
     }
     failures.extend(store.tidy().err().map(Error::from));
-    if let Err(error) = follow(&store) {
+    if let Err(error) = Firewall::open().map_err(FirewallError::from).and_then(|mut firewall| firewall.follow(&store)) {
         failures.push(error.into());
     }
     match failures.as_slice() {
@@ -53,15 +44,4 @@ pub(super) fn gc(configuration: &Configuration) -> Result<(), Error> {
             Err(Error::new(first.code, "not everything could be removed", details.join("; ")))
         }
     }
-}
-
-const DEVICE_NAME_LENGTH: usize = 14;
-
-/// Without pods ever attached there is no table, and none is made.
-fn follow(store: &Store) -> Result<(), FirewallError> {
-    let mut firewall = Firewall::open()?;
-    if firewall.exists()? {
-        firewall.restore(store)?;
-    }
-    Ok(())
 }

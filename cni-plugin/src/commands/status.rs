@@ -1,12 +1,13 @@
 //! STATUS: could pods be attached?
 
 use std::fs;
+use std::path::Path;
 
 use carrick_netlink::Family;
 
 use crate::ipam::{Pool, pools};
 use crate::node_data::NodeData;
-use crate::protocol::{Code, Configuration, Error};
+use crate::protocol::{Code, Error};
 
 /// Tells whether the agent has programmed this node since the machine was started, and whether the host still forwards
 /// for pods. An agent that is away later changes nothing: what it left is enough to attach pods.
@@ -14,8 +15,8 @@ use crate::protocol::{Code, Configuration, Error};
 /// # Errors
 ///
 /// It has not ([`Code::NotAvailable`]), or somebody switched forwarding off ([`Code::LimitedConnectivity`]).
-pub(super) fn status(configuration: &Configuration) -> Result<(), Error> {
-    let pools = NodeData::read(&configuration.run_directory)
+pub(super) fn status(run_directory: &Path) -> Result<(), Error> {
+    let pools = NodeData::read(run_directory)
         .map_err(Error::from)
         .and_then(|node| pools(&node.pod_cidrs).map_err(Error::from))
         .map_err(|error| Error { code: Code::NotAvailable, ..error })?;

@@ -8,6 +8,10 @@ use super::BINARY_FILE;
 use crate::protocol::Version;
 
 const NETWORK: &str = "carrick";
+/// What our plugin does when asked.
+const CAPABILITIES: [&str; 4] = ["bandwidth", "ips", "mac", "portMappings"];
+/// What must not be done twice. A plugin behind ours with such a capability is there because somebody wants it instead.
+const DONE_ONCE: [&str; 2] = ["bandwidth", "portMappings"];
 /// What runtimes take that do not know `cniVersions`.
 const COMMON_VERSION: Version = Version::V1_0_0;
 
@@ -31,12 +35,17 @@ fn own_keys() -> Map<String, Value> {
 }
 
 fn with_own_plugin(mut plugins: Vec<Value>, run_directory: &Path) -> Vec<Value> {
+    let is_own = |plugin: &Value| plugin["type"] == BINARY_FILE;
+    let by_another = |capability: &str| {
+        let mut others = plugins.iter().filter(|plugin| !is_own(plugin));
+        DONE_ONCE.contains(&capability) && others.any(|plugin| plugin["capabilities"][capability] == true)
+    };
+    let capabilities = CAPABILITIES.into_iter().filter(|capability| !by_another(capability));
     let own = json!({
         "type": BINARY_FILE,
         "runDirectory": run_directory.to_string_lossy(),
-        "capabilities": { "bandwidth": true, "ips": true, "mac": true, "portMappings": true },
+        "capabilities": capabilities.map(|capability| (capability.to_owned(), true.into())).collect::<Map<_, _>>(),
     });
-    let is_own = |plugin: &Value| plugin["type"] == BINARY_FILE;
     match plugins.iter().position(is_own) {
         Some(position) => {
             plugins[position] = own;

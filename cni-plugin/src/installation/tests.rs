@@ -133,6 +133,27 @@ fn own_plugin_is_put_right() {
 }
 
 #[test]
+fn what_another_plugin_does_is_not_done_twice() {
+    let host = Host::new();
+    host.install();
+    let off = json!({ "type": "portmap", "capabilities": { "portMappings": false } });
+    let on = json!({ "type": "portmap", "capabilities": { "portMappings": true } });
+    let tuning = json!({ "type": "tuning", "capabilities": { "mac": true } });
+    host.edit(|configuration| configuration["plugins"] = json!([own_plugin(), off, tuning]));
+    assert_eq!(host.install().1, Written::Unchanged);
+
+    host.edit(|configuration| configuration["plugins"] = json!([own_plugin(), on, tuning]));
+    assert_eq!(host.install().1, Written::Changed);
+    let mut own = own_plugin();
+    own["capabilities"] = json!({ "bandwidth": true, "ips": true, "mac": true });
+    assert_eq!(host.configuration()["plugins"], json!([own, on, tuning]));
+
+    host.edit(|configuration| configuration["plugins"] = json!([own, tuning]));
+    assert_eq!(host.install().1, Written::Changed);
+    assert_eq!(host.configuration()["plugins"], json!([own_plugin(), tuning]));
+}
+
+#[test]
 fn leftover_of_a_crash_is_overwritten_and_other_files_are_not_touched() {
     let host = Host::new();
     let directory = &host.installation.configuration_directory;

@@ -6,6 +6,7 @@ use carrick_netlink::MacAddress;
 
 use crate::attachment::{Attachment, PodName};
 use crate::host_port::HostPort;
+use crate::protocol::Rate;
 
 /// An attachment before it has anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +21,16 @@ pub struct Reservation {
     pub mac: Option<MacAddress>,
     /// The ports of the host that are to lead to the pod.
     pub host_ports: Vec<HostPort>,
+    /// How much may pass towards the pod, where that is to be bounded.
+    pub ingress: Option<Rate>,
+    /// How much may pass from the pod, where that is to be bounded.
+    pub egress: Option<Rate>,
 }
 
 impl Reservation {
     /// Any address of each family, and nothing else.
     #[must_use]
     pub fn plain(attachment: Attachment, pod: Option<PodName>) -> Self {
-        Self { attachment, pod, addresses: Vec::new(), mac: None, host_ports: Vec::new() }
+        Self { attachment, pod, addresses: Vec::new(), mac: None, host_ports: Vec::new(), ingress: None, egress: None }
     }
 }

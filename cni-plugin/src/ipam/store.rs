@@ -85,7 +85,7 @@ impl Store {
     /// failed; then nothing is taken.
     pub fn reserve(&self, reservation: Reservation, pools: &[Pool]) -> Result<Record, StoreError> {
         let lock = self.lock_or_make()?;
-        let Reservation { attachment, pod, addresses: requested, mac, host_ports } = reservation;
+        let Reservation { attachment, pod, addresses: requested, mac, host_ports, ingress, egress } = reservation;
         let path = self.record_path(&attachment);
         if path.try_exists().map_err(at(&path))? {
             return Err(StoreError::AttachedAlready(attachment));
@@ -99,7 +99,7 @@ impl Store {
             }
         }
         let device = attachment.host_device();
-        let record = Record { attachment, pod, device, addresses, mac, host_ports };
+        let record = Record { attachment, pod, device, addresses, mac, host_ports, ingress, egress };
         let content = serde_json::to_vec(&record).map_err(|error| at(&path)(error.into()))?;
         let temporary = self.temporary();
         disk::write_new(&temporary, &content).map_err(at(&temporary))?;

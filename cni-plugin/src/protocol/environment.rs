@@ -61,7 +61,13 @@ impl Environment {
     /// The variables of this process.
     #[must_use]
     pub fn from_process() -> Self {
-        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self::from_variables(|name| std::env::var_os(name))
+    }
+
+    /// The variables that `value` gives by their names.
+    #[must_use]
+    pub fn from_variables(value: impl Fn(&str) -> Option<OsString>) -> Self {
+        let variable = |name: &str| value(name).filter(|value| !value.is_empty());
         Self {
             command: variable("CNI_COMMAND"),
             container_id: variable("CNI_CONTAINERID"),
@@ -113,7 +119,10 @@ impl Environment {
     pub fn interface(&self) -> Result<String, Error> {
         const NAME: &str = "CNI_IFNAME";
         let value = required(NAME, self.interface.as_ref())?;
-        let forbidden = |character: char| matches!(character, '/' | ':') || character.is_whitespace();
+        // With a '%' in it the kernel takes the name for a pattern.
+        let forbidden = |character: char| {
+            matches!(character, '/' | ':' | '%') || character.is_whitespace() || character.is_control()
+        };
         if value.len() > LONGEST_INTERFACE || matches!(value, "" | "." | "..") || value.contains(forbidden) {
             return Err(invalid(NAME, format!("{value:?} cannot be the name of a network device")));
         }
@@ -129,12 +138,13 @@ impl Environment {
         self.namespace.clone().map(PathBuf::from).ok_or_else(|| invalid("CNI_NETNS", "not set"))
     }
 
-    /// What Kubernetes calls the pod, where the runtime says so. Other arguments are ignored.
+    /// What Kubernetes calls the pod, where the runtime says so in words that can be shown. Other arguments are ignored.
     #[must_use]
     pub fn pod_name(&self) -> Option<PodName> {
         let arguments = self.arguments.as_ref()?.to_str()?;
         let value = |wanted: &str| {
-            arguments.split(';').find_map(|pair| pair.strip_prefix(wanted)?.strip_prefix('=')).map(str::to_owned)
+            let value = arguments.split(';').find_map(|pair| pair.strip_prefix(wanted)?.strip_prefix('='))?;
+            (!value.is_empty() && !value.contains(char::is_control)).then(|| value.to_owned())
         };
         Some(PodName { namespace: value("K8S_POD_NAMESPACE")?, name: value("K8S_POD_NAME")? })
     }
@@ -183,7 +193,7 @@ mod tests {
     fn interfaces_are_device_names() {
         let name = |text: OsString| Environment { interface: Some(text), ..Environment::default() }.interface();
         assert_eq!(name("net1-é".into()).unwrap(), "net1-é");
-        for refused in ["", ".", "..", "a/b", "a:b", "a b", "a\tb", "sixteen-letters!"] {
+        for refused in ["", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\x1bb", "eth%d", "sixteen-letters!"] {
             assert_eq!(name(refused.into()).unwrap_err().code, Code::InvalidEnvironment, "{refused}");
         }
         let error = name(OsString::from_vec(vec![0xff])).unwrap_err();
@@ -195,7 +205,14 @@ mod tests {
         let pod = |text: &str| Environment { arguments: Some(text.into()), ..Environment::default() }.pod_name();
         let found = pod("IgnoreUnknown=1;K8S_POD_NAMESPACE=web;K8S_POD_NAME=shop-0;K8S_POD_UID=").unwrap();
         assert_eq!((found.namespace.as_str(), found.name.as_str()), ("web", "shop-0"));
-        for without in ["", "K8S_POD_NAME=shop-0", "K8S_POD_NAMESPACEX=web;K8S_POD_NAME=a", "=;;="] {
+        for without in [
+            "",
+            "K8S_POD_NAME=shop-0",
+            "K8S_POD_NAMESPACEX=web;K8S_POD_NAME=a",
+            "=;;=",
+            "K8S_POD_NAMESPACE=web;K8S_POD_NAME=",
+            "K8S_POD_NAMESPACE=web;K8S_POD_NAME=\x1b[2J",
+        ] {
             assert_eq!(pod(without), None, "{without}");
         }
     }

@@ -61,7 +61,9 @@ impl Error {
         Self { code, message: message.into(), details: details.into() }
     }
 
-    pub(crate) fn to_json(&self, version: Version) -> Value {
+    /// As it goes to standard output.
+    #[must_use]
+    pub fn to_json(&self, version: Version) -> Value {
         json!({
             "cniVersion": version,
             "code": self.code.number(),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use carrick_netlink::{Family, MacAddress};
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Code, Error};
@@ -35,7 +35,7 @@ pub struct RequestedPort {
 }
 
 /// How much may pass one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rate {
     /// Bits per second.
     pub rate: u64,

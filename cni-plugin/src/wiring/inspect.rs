@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::route::{self, Filter, Route};
-use carrick_netlink::{Family, Socket, address, neighbour};
+use carrick_netlink::{Family, Socket, address, neighbour, queue};
 
-use super::{MAIN_TABLE, Sockets, Wiring};
-use crate::protocol::{Error, PreviousResult};
+use super::{MAIN_TABLE, Sockets, Wiring, bucket};
+use crate::protocol::{Error, PreviousResult, Rate};
 
 impl Wiring {
     /// What is missing or wrong, in words. Addresses, routes and the Ethernet address in the pod are held
@@ -26,6 +26,7 @@ impl Wiring {
         let device = &self.host_device;
         let Some(link) = find(socket, device)? else { return Ok(vec![format!("the host has no device {device}")]) };
         let mut problems = usable(&link, "the host's device");
+        problems.extend(unbounded(socket, &link, self.ingress)?);
         let routes = routes(socket, link.index)?;
         let wanted = self.host_routes(link.index);
         let missing = wanted.iter().filter(|wanted| !routes.contains(wanted));
@@ -46,6 +47,7 @@ impl Wiring {
         };
         let Some(link) = find(socket, device)? else { return Ok(vec![format!("the pod has no device {device}")]) };
         let mut problems = usable(&link, "the pod's device");
+        problems.extend(unbounded(socket, &link, self.egress)?);
 
         let mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
         let wanted = &expected.interfaces[position].mac;
@@ -94,6 +96,16 @@ fn usable(link: &Link, what: &str) -> Vec<String> {
         problems.push(format!("{what} {} is down", link.name));
     }
     problems
+}
+
+/// A larger burst passes, because a bucket has room for the largest packet at least, and the MTU may have changed since.
+fn unbounded(socket: &mut Socket, link: &Link, rate: Option<Rate>) -> Result<Option<String>, Error> {
+    let Some(rate) = rate else { return Ok(None) };
+    let wanted = bucket(rate, 0);
+    let found = queue::root_bound(socket, link.index, &link.name)?;
+    let is_as_added = found.is_some_and(|bound| bound.rate == wanted.rate && bound.limit >= wanted.limit);
+    let problem = || format!("what leaves by {} is not bounded to {} bits per second", link.name, rate.rate);
+    Ok((!is_as_added).then(problem))
 }
 
 fn routes(socket: &mut Socket, device: u32) -> Result<Vec<Route>, Error> {

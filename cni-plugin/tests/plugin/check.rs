@@ -91,6 +91,34 @@ fn every_missing_thing_is_named() {
 }
 
 #[test]
+fn lost_and_changed_token_buckets_are_told() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        let bits = serde_json::json!({"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 16_000_000, "egressBurst": 800});
+        let add = Call::new("ADD", node, &pod, "0a1b").asking(serde_json::json!({ "bandwidth": bits }));
+        let result = add.run().result();
+        // What a runtime passes in runtimeConfig does not count, but what ADD made.
+        let mut check = Call::new("CHECK", node, &pod, "0a1b");
+        check.set("prevResult", result.clone());
+        check.run().silent();
+        // A later plugin may do that.
+        pod.succeed("ip", &["link", "set", "eth0", "mtu", "1300"]);
+        check.run().silent();
+
+        let device = result["interfaces"][0]["name"].as_str().unwrap();
+        pod.succeed("tc", &["qdisc", "del", "dev", "eth0", "root"]);
+        let faster = format!("qdisc replace dev {device} root tbf rate 9mbit burst 100000 limit 200000");
+        succeed(std::process::Command::new("tc").args(faster.split(' ')));
+        let (code, details) = check.run().failure();
+        assert_eq!(code, 103);
+        let wanted = [(device, 8_000_000), ("eth0", 16_000_000)]
+            .map(|(device, rate)| format!("what leaves by {device} is not bounded to {rate} bits per second"));
+        assert_eq!(details, wanted.join("; "));
+        detach(node, &pod);
+    });
+}
+
+#[test]
 fn detached_pod_fails() {
     on_node(&DUAL_STACK, |node| {
         let (pod, check, _) = attached(node, "1.0.0");

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
+use crate::view::ipam;
 
 fn gc(node: &Node, valid: &[&str]) -> Call {
     let mut call = Call::new("GC", node, &Pod::new(), "");
@@ -46,15 +47,21 @@ fn gc_removes_what_the_runtime_does_not_name_and_nothing_else() {
 fn gc_removes_everything_that_no_record_names() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
-        with_port(Call::new("ADD", node, &pod, "leaked"), 8080).run().result();
+        let result = with_port(Call::new("ADD", node, &pod, "leaked"), 8080).run().result();
+        let leaked = result["interfaces"][0]["name"].as_str().unwrap();
         std::fs::remove_file(node.run_directory().join("ipam/attachments/leaked:eth0")).unwrap();
         std::fs::write(node.run_directory().join("ipam/record.new"), "{").unwrap();
         // Others' devices, however alike their names.
-        for name in ["crk0123456789a", "crkother"] {
-            succeed(Command::new("ip").args(["link", "add", name, "type", "bridge"]));
+        let foreign =
+            [("crk0123456789a", "bridge"), ("crkother", "bridge"), ("crkveth", "veth"), ("crk0123456789x", "veth")];
+        for (name, kind) in foreign {
+            succeed(Command::new("ip").args(["link", "add", name, "type", kind]));
         }
+        let (_, found) = ipam(node, "check");
+        let named: Vec<&str> = found.lines().filter(|line| line.contains("GC removes it")).collect();
+        assert_eq!(named, [format!("the device {leaked} belongs to no record; GC removes it")]);
         gc(node, &[]).run().silent();
-        for name in ["crk0123456789a", "crkother"] {
+        for (name, _) in foreign {
             succeed(Command::new("ip").args(["link", "del", name]));
         }
         node.assert_nothing_left();
@@ -88,11 +95,27 @@ fn gc_goes_on_past_a_damaged_record_and_names_it() {
         let before = node.state();
         Call::new("ADD", node, &gone, "gone").run().result();
         std::fs::write(node.run_directory().join("ipam/attachments/damaged:eth0"), "{").unwrap();
+        let (_, found) = ipam(node, "check");
+        assert!(!found.contains("GC removes it"), "the damaged record may name the device: {found}");
         let (code, details) = gc(node, &[]).run().failure();
         assert_eq!(code, 104);
         assert!(details.contains("damaged:eth0"), "{details}");
         assert_eq!(node.state(), before);
         Call::new("DEL", node, &damaged, "damaged").run().silent();
+        node.assert_nothing_left();
+    });
+}
+
+#[test]
+fn gc_makes_a_flushed_table_whole() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        with_port(Call::new("ADD", node, &pod, "stays"), 8080).run().result();
+        let whole = succeed(Command::new("nft").args(["list", "ruleset"]));
+        succeed(Command::new("nft").args(["flush", "ruleset"]));
+        gc(node, &["stays"]).run().silent();
+        assert_eq!(succeed(Command::new("nft").args(["list", "ruleset"])), whole);
+        gc(node, &[]).run().silent();
         node.assert_nothing_left();
     });
 }

@@ -1,89 +1,22 @@
 //! Ports of the host, with real packets.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use carrick_cni::host_port::Transport;
+use carrick_netlink::conntrack::{self, Connection, Filter};
+use carrick_netlink::{Protocol, Socket};
 use serde_json::{Value, json};
 
 use crate::call::Call;
+use crate::conversation::{PATIENCE, REFUSAL, ask_from, ask_tcp, ask_udp, neighbour, serve_tcp, serve_udp, unplug};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
-
-/// Long enough for a machine with other work; only what must not answer takes it in full.
-const PATIENCE: Duration = Duration::from_secs(10);
-const REFUSAL: Duration = Duration::from_millis(300);
 
 fn mappings(entries: &[(u16, u16, &str, &str)]) -> Value {
     let entry = |(host, pod, protocol, address): &(u16, u16, &str, &str)| json!({"hostPort": host, "containerPort": pod, "protocol": protocol, "hostIP": address});
     json!({"portMappings": entries.iter().map(entry).collect::<Vec<_>>()})
-}
-
-/// A machine beside the node, on its uplink.
-fn neighbour() -> Pod {
-    let outside = Pod::new();
-    succeed(Command::new("ip").args("link add plug type veth peer name wire".split(' ')));
-    succeed(Command::new("ip").args("link set plug master uplink up".split(' ')));
-    let netns = outside.path();
-    succeed(Command::new("ip").args(["link", "set", "wire", "netns", netns.to_str().unwrap()]));
-    for arguments in [
-        "address add 192.0.2.9/24 dev wire",
-        "address add 2001:db8::9/64 dev wire nodad",
-        "link set wire up",
-        "link set lo up",
-    ] {
-        outside.succeed("ip", &arguments.split(' ').collect::<Vec<_>>());
-    }
-    outside
-}
-
-fn unplug() {
-    succeed(Command::new("ip").args(["link", "del", "plug"]));
-}
-
-/// Answers every connection with the peer's address, until the test ends.
-fn serve_tcp(pod: &Pod, port: u16) {
-    let listener = pod.inside(|| TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).unwrap());
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let peer = stream.peer_addr().unwrap().ip().to_canonical();
-            let _gone = write!(stream, "{peer}");
-        }
-    });
-}
-
-fn serve_udp(pod: &Pod, port: u16) {
-    let socket = pod.inside(|| UdpSocket::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).unwrap());
-    thread::spawn(move || {
-        let mut buffer = [0; 64];
-        while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-            let _gone = socket.send_to(peer.ip().to_canonical().to_string().as_bytes(), peer);
-        }
-    });
-}
-
-/// What the server saw as the client's address.
-fn ask_tcp(address: &str, port: u16, patience: Duration) -> Option<String> {
-    let server = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-    let mut stream = TcpStream::connect_timeout(&server, patience).ok()?;
-    stream.set_read_timeout(Some(patience)).unwrap();
-    let mut seen = String::new();
-    stream.read_to_string(&mut seen).ok()?;
-    Some(seen)
-}
-
-fn ask_udp(address: &str, port: u16) -> Option<String> {
-    let server = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
-    let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-    let socket = UdpSocket::bind(any).unwrap();
-    socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.send(b"?").ok()?;
-    let mut buffer = [0; 64];
-    let length = socket.recv(&mut buffer).ok()?;
-    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
 fn end(node: &Node, pods: &[(&Pod, &str)]) {
@@ -158,6 +91,102 @@ fn sctp_is_led_on_too() {
         assert!(printed.contains("sctp . 9000 : 10.42.0.2 . 90"), "{printed}");
         end(node, &[(&pod, "pod")]);
     });
+}
+
+/// A client that sends all the time from one socket, while pods come and go behind the port.
+#[test]
+fn datagrams_follow_the_port_from_pod_to_pod() {
+    on_node(&DUAL_STACK, |node| {
+        // Before the first pod the table, and with it tracking, is not there.
+        let other = Pod::new();
+        Call::new("ADD", node, &other, "other").run().result();
+        let outside = neighbour();
+        for (host, client) in [("192.0.2.1", "192.0.2.9"), ("2001:db8::1", "2001:db8::9")] {
+            let asked = mappings(&[(5353, 53, "udp", "")]);
+            let socket = outside.inside(|| UdpSocket::bind((client, 0)).unwrap());
+            // To the host itself, which the kernel remembers.
+            let unanswered = || {
+                socket.send_to(b"?", (host, 5353)).unwrap();
+                wait_until_tracked(host, 5353);
+            };
+            unanswered();
+            for container_id in ["first", "second"] {
+                let pod = Pod::new();
+                Call::new("ADD", node, &pod, container_id).asking(asked.clone()).run().result();
+                serve_udp(&pod, 53);
+                assert_eq!(ask_from(&socket, host, 5353).as_deref(), Some(client), "{container_id}");
+                Call::new("DEL", node, &pod, container_id).run().silent();
+                assert_eq!(tracked(host, 5353), []);
+                unanswered();
+            }
+        }
+        unplug();
+        end(node, &[(&other, "other")]);
+    });
+}
+
+/// While somebody had flushed the table, the kernel learned that the port is the host's.
+#[test]
+fn datagrams_find_the_port_again_after_a_flush() {
+    on_node(&DUAL_STACK, |node| {
+        let (pod, next) = (Pod::new(), Pod::new());
+        Call::new("ADD", node, &pod, "pod").asking(mappings(&[(5353, 53, "udp", "192.0.2.1")])).run().result();
+        serve_udp(&pod, 53);
+        let outside = neighbour();
+        let socket = outside.inside(|| UdpSocket::bind(("192.0.2.9", 0)).unwrap());
+        succeed(Command::new("nft").args(["flush", "ruleset"]));
+        // Connections are tracked as long as a rule asks for them.
+        for rule in [
+            "add table inet t",
+            "add chain inet t c { type filter hook input priority 0 ; }",
+            "add rule inet t c ct state new accept",
+        ] {
+            succeed(Command::new("nft").args(rule.split(' ')));
+        }
+        socket.send_to(b"?", ("192.0.2.1", 5353)).unwrap();
+        wait_until_tracked("192.0.2.1", 5353);
+        Call::new("ADD", node, &next, "next").run().result();
+        assert_eq!(ask_from(&socket, "192.0.2.1", 5353).as_deref(), Some("192.0.2.9"));
+        unplug();
+        end(node, &[(&pod, "pod"), (&next, "next")]);
+    });
+}
+
+#[test]
+fn conversations_with_others_on_the_same_port_stay() {
+    on_node(&DUAL_STACK, |node| {
+        let (client, pod) = (Pod::new(), Pod::new());
+        Call::new("ADD", node, &client, "client").run().result();
+        let outside = neighbour();
+        outside.succeed("ip", &["route", "add", "10.42.0.0/24", "via", "192.0.2.1"]);
+        serve_udp(&outside, 5353);
+        assert_eq!(client.inside(|| ask_udp("192.0.2.9", 5353)).as_deref(), Some("10.42.0.2"));
+        let before = tracked("192.0.2.9", 5353);
+        assert_eq!(before.len(), 1);
+        Call::new("ADD", node, &pod, "pod").asking(mappings(&[(5353, 53, "udp", "")])).run().result();
+        Call::new("DEL", node, &pod, "pod").run().silent();
+        assert_eq!(tracked("192.0.2.9", 5353), before);
+        unplug();
+        end(node, &[(&client, "client")]);
+    });
+}
+
+/// A datagram that nobody answers is on its way for a while.
+fn wait_until_tracked(host: &str, port: u16) {
+    let patience = Instant::now() + PATIENCE;
+    while tracked(host, port).is_empty() {
+        assert!(Instant::now() < patience, "nothing is tracked to {host}, port {port}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The connections of UDP that the node tracks to this address and port.
+fn tracked(host: &str, port: u16) -> Vec<Connection> {
+    let host: IpAddr = host.parse().unwrap();
+    let mut socket = Socket::open(Protocol::Netfilter).unwrap();
+    let filter = Filter { family: host.into(), protocol: Transport::Udp.number(), port };
+    let connections = conntrack::dump(&mut socket, &filter).unwrap();
+    connections.into_iter().filter(|connection| connection.original.destination.ip() == host).collect()
 }
 
 #[test]

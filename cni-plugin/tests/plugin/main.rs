@@ -3,7 +3,9 @@
 
 mod attach;
 mod call;
+mod chain;
 mod check;
+mod conversation;
 mod crash;
 mod detach;
 mod garbage;

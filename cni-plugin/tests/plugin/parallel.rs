@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use crate::call::{Call, Reply};
 use crate::node::{DUAL_STACK, Pod, on_node};
 
-const PODS: usize = 20;
+const PODS: usize = 100;
 
 #[test]
 fn parallel_adds_get_distinct_addresses_that_work() {

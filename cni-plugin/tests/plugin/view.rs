@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::call::Call;
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
 
-fn ipam(node: &Node, command: &str) -> (bool, String) {
+/// What `carrick-cni ipam COMMAND` says, and whether it ended well.
+pub fn ipam(node: &Node, command: &str) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_carrick-cni"))
         .args(["ipam", command, "--run-dir"])
         .arg(node.run_directory())

@@ -16,7 +16,7 @@ mod interfaces;
 mod kernel;
 mod metrics;
 mod names;
-pub mod pod_firewall;
+mod pod_firewall;
 pub mod pod_routes;
 mod pods;
 mod preshared_keys;

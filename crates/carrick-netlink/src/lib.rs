@@ -1,4 +1,4 @@
-//! Synchronous, batched netlink: links, addresses, routes, rules, neighbours, WireGuard and nftables.
+//! Synchronous, batched netlink: links, addresses, routes, rules, neighbours, WireGuard, nftables and tracked connections.
 //!
 //! Everything goes through one [`Socket`]: requests are sent many at a time, every one of them is
 //! answered by name ([`Error`] says which operation on which object failed and why), and every
@@ -7,6 +7,7 @@
 
 pub mod address;
 mod attribute;
+pub mod conntrack;
 pub mod error;
 pub mod family;
 pub mod frame;

@@ -6,7 +6,7 @@
 //! tables need, in the form in which `nft list` prints it readably.
 
 mod abi;
-mod attribute;
+pub(crate) mod attribute;
 mod batch;
 mod compare;
 mod connection;

@@ -2,10 +2,14 @@
 
 use netlink_packet_core::NLM_F_CREATE;
 
-use crate::Request;
 use crate::attribute::push;
+use crate::nftables::attribute::Received;
+use crate::{Error, Request, Socket};
 
 const RTM_NEWQDISC: u16 = 36;
+const RTM_GETQDISC: u16 = 38;
+/// Length of `struct tcmsg`, in bytes.
+const HEADER_LENGTH: usize = 20;
 /// `TC_H_ROOT`.
 const ROOT: u32 = 0xffff_ffff;
 /// `1:`.
@@ -15,6 +19,9 @@ const REPLACE: u16 = 0x100;
 /// `TC_LINKLAYER_ETHERNET`: the kernel computes times itself instead of taking a table.
 const LINK_LAYER: u8 = 1;
 const KIND_NAME: &[u8] = b"tbf\0";
+/// Where the rate and the limit stand in `struct tc_tbf_qopt`, in bytes.
+const RATE_POSITION: usize = 8;
+const LIMIT_POSITION: usize = 24;
 
 /// `TCA_*` and `TCA_TBF_*`.
 mod attribute {
@@ -44,15 +51,50 @@ pub fn replace_root(index: u32, name: &str, bucket: &TokenBucket) -> Request {
     push(&mut options, attribute::PARAMETERS, &parameters(bucket));
     push(&mut options, attribute::RATE, &bucket.rate.to_ne_bytes());
     push(&mut options, attribute::BURST, &bucket.burst.to_ne_bytes());
-    let mut payload = header(index);
+    let mut payload = header(index, HANDLE, ROOT);
     push(&mut payload, attribute::KIND, KIND_NAME);
     push(&mut payload, attribute::OPTIONS, &options);
     Request::write("limit rate of", name, RTM_NEWQDISC, NLM_F_CREATE | REPLACE, payload)
 }
 
+/// What the kernel tells of a token bucket. Of the burst it tells only how long that takes, rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// Bytes per second.
+    pub rate: u64,
+    /// Bytes that wait before packets are dropped.
+    pub limit: u32,
+}
+
+/// The token bucket before the device with the number `index`, if its root queue is one. `name` is for error messages only.
+///
+/// # Errors
+///
+/// See [`Socket::query`].
+pub fn root_bound(socket: &mut Socket, index: u32, name: &str) -> Result<Option<Bound>, Error> {
+    // Asked for one queue alone, the kernel answers with an error where it is a default one.
+    let request = Request::dump("list queues of", name, RTM_GETQDISC, header(index, 0, 0));
+    let bounds = socket.query(&request, |frame| Ok(read_root(frame.payload, index)))?;
+    Ok(bounds.into_iter().next())
+}
+
+fn read_root(payload: &[u8], wanted: u32) -> Option<Bound> {
+    let word = |at: usize| Some(u32::from_ne_bytes(payload.get(at..at + 4)?.try_into().ok()?));
+    let (index, parent) = (word(4)?, word(12)?);
+    let attributes = Received::new(payload.get(HEADER_LENGTH..)?);
+    if (index, parent, attributes.bytes(attribute::KIND)?) != (wanted, ROOT, KIND_NAME) {
+        return None;
+    }
+    let options = attributes.nested(attribute::OPTIONS)?;
+    let parameters = options.bytes(attribute::PARAMETERS)?;
+    let number = |at: usize| Some(u32::from_ne_bytes(parameters.get(at..at + 4)?.try_into().ok()?));
+    let large = options.bytes(attribute::RATE).and_then(|bytes| bytes.try_into().ok()).map(u64::from_ne_bytes);
+    Some(Bound { rate: large.or_else(|| number(RATE_POSITION).map(u64::from))?, limit: number(LIMIT_POSITION)? })
+}
+
 /// `struct tcmsg`.
-fn header(index: u32) -> Vec<u8> {
-    [0, index, HANDLE, ROOT, 0].iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
+fn header(index: u32, handle: u32, parent: u32) -> Vec<u8> {
+    [0, index, handle, parent, 0].iter().flat_map(|word: &u32| word.to_ne_bytes()).collect()
 }
 
 /// `struct tc_tbf_qopt`: rate, no peak rate, limit, then a burst and a packet size that [`attribute::BURST`] overrides.

@@ -1,11 +1,11 @@
 //! Puts back the CNI plugin's nftables table after somebody's `nft flush ruleset`.
 //!
 //! The plugin does not run again until the next pod comes, and meanwhile host ports would lead nowhere and pods could send with others'
-//! addresses. The table follows from the plugin's records. Before the first pod there is none, and none is made.
+//! addresses. When the table is made again, and what it holds, is the plugin's own rule.
 
 use std::path::Path;
 
-use carrick_cni::firewall::{Firewall, Restored};
+use carrick_cni::firewall::{Firewall, FirewallError, Restored};
 use carrick_cni::ipam::Store;
 use carrick_netlink::monitor::Monitor;
 
@@ -22,7 +22,7 @@ pub(super) fn start(run_directory: &Path) -> Result<(), AgentError> {
     let watch = move || {
         let mut trouble = None;
         loop {
-            trouble = report(restore(&mut firewall, &store), trouble);
+            trouble = report(firewall.follow(&store), trouble);
             if let Err(error) = monitor.wait() {
                 tracing::error!(event = "monitor_failed", %error);
                 return;
@@ -36,19 +36,8 @@ pub(super) fn start(run_directory: &Path) -> Result<(), AgentError> {
         .map_err(|error| AgentError::Start(format!("a thread: {error}")))
 }
 
-/// Makes the table follow the records, once there are any.
-///
-/// # Errors
-/// The records cannot be read, or the kernel refused.
-pub fn restore(firewall: &mut Firewall, store: &Store) -> anyhow::Result<Restored> {
-    if !firewall.exists()? && store.records()?.readable.is_empty() {
-        return Ok(Restored::Unchanged);
-    }
-    Ok(firewall.restore(store)?)
-}
-
 /// What fails again as it did before is not said again.
-fn report(result: anyhow::Result<Restored>, trouble: Option<String>) -> Option<String> {
+fn report(result: Result<Restored, FirewallError>, trouble: Option<String>) -> Option<String> {
     match result {
         Ok(Restored::Unchanged) => None,
         Ok(Restored::Repaired) => {
@@ -56,7 +45,7 @@ fn report(result: anyhow::Result<Restored>, trouble: Option<String>) -> Option<S
             None
         }
         Err(error) => {
-            let error = format!("{error:#}");
+            let error = error.to_string();
             if trouble.as_ref() != Some(&error) {
                 tracing::warn!(event = "pod_firewall_not_restored", error);
             }

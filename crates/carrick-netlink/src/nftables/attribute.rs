@@ -1,4 +1,4 @@
-//! nf_tables attributes: type, length, value, numbers in network byte order.
+//! Attributes of netfilter's subsystems: type, length, value, numbers in network byte order.
 
 use crate::attribute::{HEADER_LENGTH, push};
 use crate::{Cause, Error};
@@ -9,65 +9,69 @@ const KIND: u16 = 0x3fff;
 
 /// Attributes under construction.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     bytes: Vec<u8>,
 }
 
 impl Attributes {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
-    pub(super) fn with_bytes(mut self, kind: u16, value: &[u8]) -> Self {
+    pub(crate) fn with_bytes(mut self, kind: u16, value: &[u8]) -> Self {
         push(&mut self.bytes, kind, value);
         self
     }
 
-    pub(super) fn with_text(self, kind: u16, text: &str) -> Self {
+    pub(crate) fn with_text(self, kind: u16, text: &str) -> Self {
         let mut value = text.as_bytes().to_vec();
         value.push(0);
         self.with_bytes(kind, &value)
     }
 
-    pub(super) fn with_u32(self, kind: u16, number: u32) -> Self {
+    pub(crate) fn with_u32(self, kind: u16, number: u32) -> Self {
         self.with_bytes(kind, &number.to_be_bytes())
     }
 
-    pub(super) fn with_u64(self, kind: u16, number: u64) -> Self {
+    pub(crate) fn with_u64(self, kind: u16, number: u64) -> Self {
         self.with_bytes(kind, &number.to_be_bytes())
     }
 
-    pub(super) fn with_nested(mut self, kind: u16, inner: &Attributes) -> Self {
-        push(&mut self.bytes, kind | NESTED, &inner.bytes);
-        self
+    pub(crate) fn with_nested(self, kind: u16, inner: &Attributes) -> Self {
+        self.with_nested_bytes(kind, &inner.bytes)
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// Nested attributes as they were received.
+    pub(crate) fn with_nested_bytes(self, kind: u16, inner: &[u8]) -> Self {
+        self.with_bytes(kind | NESTED, inner)
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 /// Received attributes of one level.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Received<'a> {
+pub(crate) struct Received<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Received<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// The values of all attributes of one kind, in order; a cut-off rest is left out.
-    pub(super) fn all(self, wanted: u16) -> impl Iterator<Item = &'a [u8]> {
+    pub(crate) fn all(self, wanted: u16) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.bytes;
         let attributes = std::iter::from_fn(move || {
             let [low, high, kind_low, kind_high, ..] = *rest else {
@@ -81,31 +85,31 @@ impl<'a> Received<'a> {
         attributes.filter_map(move |(kind, value)| (kind == wanted).then_some(value))
     }
 
-    pub(super) fn bytes(self, kind: u16) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(self, kind: u16) -> Option<&'a [u8]> {
         self.all(kind).next()
     }
 
-    pub(super) fn nested(self, kind: u16) -> Option<Received<'a>> {
+    pub(crate) fn nested(self, kind: u16) -> Option<Received<'a>> {
         self.bytes(kind).map(Received::new)
     }
 
-    pub(super) fn text(self, kind: u16) -> Option<String> {
+    pub(crate) fn text(self, kind: u16) -> Option<String> {
         let value = self.bytes(kind)?;
         let end = value.iter().position(|byte| *byte == 0);
         Some(String::from_utf8_lossy(&value[..end.unwrap_or(value.len())]).into_owned())
     }
 
-    pub(super) fn u32(self, kind: u16) -> Option<u32> {
+    pub(crate) fn u32(self, kind: u16) -> Option<u32> {
         Some(u32::from_be_bytes(self.bytes(kind)?.try_into().ok()?))
     }
 
-    pub(super) fn u64(self, kind: u16) -> Option<u64> {
+    pub(crate) fn u64(self, kind: u16) -> Option<u64> {
         Some(u64::from_be_bytes(self.bytes(kind)?.try_into().ok()?))
     }
 }
 
 /// Turns an attribute that the kernel always sends into an error when it is absent.
-pub(super) fn required<T>(value: Option<T>, operation: &'static str) -> Result<T, Error> {
+pub(crate) fn required<T>(value: Option<T>, operation: &'static str) -> Result<T, Error> {
     value.ok_or_else(|| Error::new(operation, "answer", Cause::Missing))
 }
 

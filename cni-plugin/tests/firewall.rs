@@ -5,7 +5,6 @@ use std::panic::resume_unwind;
 use std::process::Command;
 use std::thread;
 
-use carrick_agent::agent::pod_firewall::restore;
 use carrick_cni::Attachment;
 use carrick_cni::firewall::{Firewall, Restored};
 use carrick_cni::host_port::{HostPort, Transport};
@@ -43,7 +42,7 @@ fn flushed_table_comes_back_for_the_pods_that_are_there() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::under(directory.path());
         let mut firewall = Firewall::open().unwrap();
-        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Unchanged);
+        assert_eq!(firewall.follow(&store).unwrap(), Restored::Unchanged);
         assert_eq!(run("nft", &["list", "ruleset"]), "", "without pods there is nothing to check");
 
         let pools = pools(&["10.42.0.0/24".parse().unwrap()]).unwrap();
@@ -51,18 +50,30 @@ fn flushed_table_comes_back_for_the_pods_that_are_there() {
         // As an ADD that has made no device yet, or a DEL that has removed it.
         store.reserve(reservation("half", 8081), &pools).unwrap();
         run("ip", &["link", "add", &stays.device, "type", "bridge"]);
-        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
         let whole = run("nft", &["list", "ruleset"]);
         assert!(whole.contains("tcp . 8080 : 10.42.0.2 . 80") && !whole.contains("8081"), "{whole}");
-        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Unchanged);
+        assert_eq!(firewall.follow(&store).unwrap(), Restored::Unchanged);
 
         run("nft", &["flush", "ruleset"]);
-        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
         assert_eq!(run("nft", &["list", "ruleset"]), whole);
+
+        // A record that cannot be read stands for a pod too.
+        let record = directory.path().join("ipam/attachments/stays:eth0");
+        std::fs::remove_file(directory.path().join("ipam/attachments/half:eth0")).unwrap();
+        let content = std::fs::read(&record).unwrap();
+        std::fs::write(&record, "{").unwrap();
+        run("nft", &["flush", "ruleset"]);
+        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
+        let ruleset = run("nft", &["list", "ruleset"]);
+        assert!(ruleset.contains("chain sources") && !ruleset.contains("8080"), "{ruleset}");
+        std::fs::write(&record, content).unwrap();
+        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
 
         run("nft", &["flush", "chain", "inet", "carrick-cni", "sources"]);
         run("nft", &["delete", "element", "inet", "carrick-cni", "ports-ipv4", "{ tcp . 8080 }"]);
-        assert_eq!(restore(&mut firewall, &store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
         assert_eq!(run("nft", &["list", "ruleset"]), whole);
     });
 }
