@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench-scale.sh [OPTION...] : what one real agent costs beside many Node objects on a real kube-apiserver and etcd, and how
-# fast the kernel follows a changed endpoint and a new node.
+# bench-scale.sh [OPTION...] : what one real agent, static as users get it, costs beside many Node objects on a real
+# kube-apiserver and etcd, and how fast the kernel follows a changed endpoint and a new node.
 #   --nodes N,N,...  sizes of clusters (5,200,1000,5000)
 #   --seconds S      how long a steady cluster is watched (60)
 #   --changes N      how many changes of each kind are made (50)
@@ -16,6 +16,10 @@ require_root
 require_cargo
 require cc ip nft
 say "building ..."
-cargo build --quiet --release -p carrick-agent -p carrick-cni -p carrick-lab >&2
+static=$(scripts/build-static.sh carrick-agent carrick-cni)
+cargo build --quiet --release -p carrick-lab >&2
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-exec "$target/release/carrick-lab" bench-scale "$@"
+programs=$(mktemp -d)
+trap 'rm -rf "$programs"' EXIT
+ln -s "$static/carrick" "$static/carrick-cni" "$target/release/carrick-lab" "$programs/"
+CARRICK_BIN_DIR=$programs "$programs/carrick-lab" bench-scale "$@"

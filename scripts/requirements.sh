@@ -22,9 +22,9 @@ require() {
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "installing: ${missing[*]}"
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"; } >&2 && return 0
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >&2 && return 0
   fi
-  say "missing: ${missing[*]}; install with: sudo apt-get install ${missing[*]}"
+  say "missing: ${missing[*]}; install with: sudo apt-get install --no-install-recommends ${missing[*]}"
   return 1
 }
 
