@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh [--fuzz] [TIER...] : checks and tests but those of `cluster`, or those of the named tiers.
+# test.sh [--fuzz] [TIER...] : checks and tests but those of `cluster` and `vm`, or those of the named tiers.
 #   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
 #           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
 #   checks  formatting, lints, licences and sources of dependencies
@@ -9,17 +9,18 @@
 #   api     4: the client against a real kube-apiserver and etcd; root, and Go where they are not built yet
 #   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above;
 #             only when named: the first run builds Kubernetes, which takes a quarter of an hour or more
+#   vm      6: a kernel with WireGuard, in a virtual machine; only when named: an emulated processor is slow
 # A tier that the machine cannot run is skipped with its reason; with CARRICK_REQUIRE_ALL=1 that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
 readonly UNNAMED=(checks pure kernel lab api)
-readonly TIERS=("${UNNAMED[@]}" cluster)
+readonly TIERS=("${UNNAMED[@]}" cluster vm)
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
 skipped=() failed=() timings=()
 
-usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
@@ -85,6 +86,16 @@ fuzz() {
       -max_total_time="$FUZZ_SECONDS" -timeout=10 -dict="$directory/$target.dict" -print_final_stats=1 || return 1
   done
   rm -r "$found"
+}
+
+vm() {
+  if [ "$(uname -m)" != x86_64 ] || ! command -v apt-get >/dev/null; then
+    skip vm "it boots Debian's kernel for x86_64, which this machine cannot run or get"
+    return 0
+  fi
+  require qemu-system-x86_64 busybox modprobe depmod cpio xz flock timeout ||
+    { skip vm "QEMU cannot be had, or what prepares its virtual machine"; return 0; }
+  require ip nft ping wg tcpdump iptables unshare nsenter sysctl && scripts/test-vm.sh
 }
 
 privileged() { [ "$(id -u)" = 0 ]; }

@@ -47,7 +47,7 @@ pub enum AgentError {
     #[error(transparent)]
     State(#[from] crate::state::StateError),
     /// The kernel refuses.
-    #[error("{0}; the agent needs root, or CAP_NET_ADMIN and CAP_SYS_MODULE")]
+    #[error("{0}; the agent needs root, or CAP_NET_ADMIN")]
     Kernel(#[from] carrick_netlink::Error),
     /// The data path lacks a permission.
     #[error("{0}")]

@@ -12,7 +12,7 @@ use carrick_topology::DeviceName;
 use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE};
 use ipnet::IpNet;
 
-use crate::desired::Desired;
+use crate::desired::{Desired, WireGuardMaker};
 use crate::observed::{Observed, ObservedDevice, ObservedVxlan, ObservedWireGuard};
 use crate::route::{TableRoute, by_identity};
 use crate::sysctl::Sysctls;
@@ -104,8 +104,9 @@ pub(crate) fn own_routes(family: Family) -> Filter {
 }
 
 fn configuration(wireguard: &mut dyn WireGuard, link: &Link) -> Result<Option<Device>, WireGuardError> {
-    match link.kind {
-        LinkKind::WireGuard | LinkKind::Tun => wireguard.get(&link.name).map(Some),
+    match (wireguard.maker(), &link.kind) {
+        (_, LinkKind::WireGuard) | (WireGuardMaker::Process, LinkKind::Tun) => wireguard.get(&link.name).map(Some),
+        // The kernel's WireGuard knows nothing of a process's device, which gives way to its own.
         _ => Ok(None),
     }
 }

@@ -126,7 +126,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// The first refusal in the order of the requests (then nothing was changed), or a failure of the socket.
+    /// The first refusal in the order of the requests (then nothing was changed), or a failure of the socket. The kernel may
+    /// refuse a whole batch by its answer to any one request: to a later one where it had to load a module for that one.
     pub fn transaction(&mut self, requests: &[Request]) -> Result<(), Error> {
         let length: usize = requests.iter().map(encoded_length).sum();
         if length > CHUNK_LENGTH {
@@ -136,7 +137,7 @@ impl Socket {
                 return Err(failure(requests, Cause::Socket(errno)));
             }
         }
-        self.send_chunk(requests).into_iter().collect()
+        outcome_of_all(self.send_chunk(requests))
     }
 
     /// Asks for one object or several; `read` turns each answer into a value, or `None` to leave it out.
@@ -322,6 +323,18 @@ pub(crate) fn grow_receive_buffer(socket: &netlink_sys::Socket) -> Result<(), Er
         .or_else(|_| setsockopt(socket, sockopt::RcvBuf, &RECEIVE_BUFFER))
 }
 
+/// The first refusal, wherever it is; else the first request that stayed without an answer.
+fn outcome_of_all(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+    let mut unanswered = Ok(());
+    for result in results {
+        match result {
+            Err(error) if matches!(error.cause, Cause::Unanswered) => unanswered = unanswered.and(Err(error)),
+            result => result?,
+        }
+    }
+    unanswered
+}
+
 /// How many of the requests fit into one datagram; at least one.
 fn chunk_length(requests: &[Request]) -> usize {
     let mut length = 0;
@@ -342,5 +355,24 @@ fn failure(requests: &[Request], cause: Cause) -> Error {
         operation: first.map_or("send", |request| request.operation),
         object: first.map_or_else(String::new, |request| request.object.clone()),
         cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(cause: Cause) -> Result<(), Error> {
+        Err(Error::new("add", "table", cause))
+    }
+
+    #[test]
+    fn refusal_of_a_later_request_explains_silence_about_earlier_ones() {
+        let refused = Cause::Refused { errno: Errno::ERESTART, message: None };
+        let results = vec![Ok(()), answer(Cause::Unanswered), answer(refused), answer(Cause::Unanswered)];
+        assert_eq!(outcome_of_all(results).unwrap_err().errno(), Some(Errno::ERESTART));
+        let silent = outcome_of_all(vec![Ok(()), answer(Cause::Unanswered)]).unwrap_err();
+        assert!(matches!(silent.cause, Cause::Unanswered));
+        assert!(outcome_of_all(vec![Ok(()), Ok(())]).is_ok());
     }
 }

@@ -20,7 +20,7 @@ use carrick_topology::DeviceName;
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long a new process may take to answer, or an old one to go.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A data path to be started as a process of its own.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_netlink::wireguard::{
-    AllowedIpChange, AllowedIps, Device, DeviceChange, Peer, PeerChange, PeerVerb, Preshared, PublicKey,
+    AllowedIpChange, AllowedIps, Device, DeviceChange, Peer, PeerChange, PeerVerb, Preshared, PublicKey, SecretKey,
 };
 use ipnet::IpNet;
 
@@ -18,7 +18,9 @@ pub(super) fn device_configuration(wanted: &WantedWireGuard, fate: Fate, found: 
     if fate == Fate::Stays && found.is_none() {
         return None;
     }
-    let same_key = found.is_some_and(|found| found.private_key.as_ref() == Some(&wanted.private_key));
+    // To set another form of the same key would end the sessions of all peers.
+    let held_key = found.and_then(|found| found.private_key.as_ref()).map(SecretKey::clamped);
+    let same_key = held_key == Some(wanted.private_key.clamped());
     let same_port = found.is_some_and(|found| found.port == wanted.port);
     let same_mark = found.is_some_and(|found| found.firewall_mark == wanted.firewall_mark);
     let change = DeviceChange {

@@ -17,6 +17,8 @@ pub struct State {
     pub sets: Vec<String>,
     /// Whether it knows `allowed_ip=-…`.
     pub removes_single_allowed_ips: bool,
+    /// Whether it keeps private keys as the kernel does.
+    pub clamps: bool,
     /// Requests that name this key are refused.
     pub refused: Option<PublicKey>,
 }
@@ -35,6 +37,7 @@ impl UserspaceDouble {
                 device: Device { private_key: None, public_key: None, port: 0, firewall_mark: 0, peers: Vec::new() },
                 sets: Vec::new(),
                 removes_single_allowed_ips: true,
+                clamps: false,
                 refused: None,
             })),
         };
@@ -75,7 +78,10 @@ impl State {
         for line in lines {
             let (key, value) = line.split_once('=').unwrap();
             match (key, current) {
-                ("private_key", None) => self.device.private_key = Some(SecretKey::new(bytes(value))),
+                ("private_key", None) => {
+                    let given = SecretKey::new(bytes(value));
+                    self.device.private_key = Some(if self.clamps { given.clamped() } else { given });
+                }
                 ("listen_port", None) => self.device.port = value.parse().unwrap(),
                 ("fwmark", None) => self.device.firewall_mark = value.parse().unwrap(),
                 ("public_key", _) => current = Some(self.peer(PublicKey(bytes(value)))),

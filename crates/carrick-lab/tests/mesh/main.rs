@@ -10,6 +10,7 @@ mod garbage;
 mod gateways;
 mod granularity;
 mod kernel;
+mod kernel_wireguard;
 mod mesh;
 mod newcomer;
 mod outages;

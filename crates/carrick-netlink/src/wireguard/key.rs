@@ -27,6 +27,16 @@ impl SecretKey {
         &self.0
     }
 
+    /// The form in which Curve25519 uses a private key. The kernel keeps a device's private key in this form, whatever was set, so
+    /// private keys have to be compared in it; a preshared key has no such form.
+    #[must_use]
+    pub fn clamped(&self) -> Self {
+        let mut clamped = self.clone();
+        clamped.0[0] &= 0b1111_1000;
+        clamped.0[31] = (clamped.0[31] & 0b0111_1111) | 0b0100_0000;
+        clamped
+    }
+
     /// Whether all bytes are zero, which is how the kernel says that there is no key.
     #[must_use]
     pub fn is_zero(&self) -> bool {
@@ -69,6 +79,15 @@ mod tests {
     #[test]
     fn secret_keys_are_never_printed() {
         assert_eq!(format!("{:?}", SecretKey::new([7; 32])), "SecretKey(hidden)");
+    }
+
+    #[test]
+    fn clamped_keys_are_as_the_kernel_keeps_them() {
+        let clamped = SecretKey::new([0xff; 32]).clamped();
+        assert_eq!((clamped.0[0], clamped.0[31]), (0xf8, 0x7f));
+        assert_eq!(SecretKey::new([0; 32]).clamped().0[31], 0x40);
+        assert_eq!(clamped.0[1..31], [0xff; 30]);
+        assert_eq!(clamped.clamped(), clamped);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 mod elements;
+mod modules;
 mod readable;
 mod transaction;
 

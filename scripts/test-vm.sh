@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# test-vm.sh [dataplane] [lab] : tests on a kernel with WireGuard, in a virtual machine; all of them, or the named ones.
+#   dataplane  netlink and the dataplane against that kernel
+#   lab        agents that choose kernel WireGuard, and its sessions across polls and a restart
+# The programs are built outside. Exit code 0 if all is well. See scripts/run-in-vm.sh for what it needs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/requirements.sh
+
+readonly PARTS=(dataplane lab)
+# Without /dev/net/tun there is no userspace WireGuard.
+readonly MODULES=wireguard,tun
+
+usage() { sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+
+# The program of a package's test.
+test_program() { # PACKAGE TEST
+  cargo test --quiet -p "$1" --test "$2" --no-run --message-format=json |
+    sed -n '/"reason":"compiler-artifact"/s/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+}
+
+# The first ones make the kernel load modules, so each needs a machine of its own.
+dataplane() {
+  local netlink dataplane test
+  netlink=$(test_program carrick-netlink kernel) && dataplane=$(test_program carrick-dataplane kernel) || return 1
+  for test in nftables::modules::a_change_while_a_module_is_loaded_is_noticed \
+    wireguard::modules_are_loaded_for_a_process_with_net_admin_alone; do
+    scripts/run-in-vm.sh -v "$netlink --ignored --exact $test" || return 1
+  done
+  scripts/run-in-vm.sh -v -t 900 -l "$MODULES" "$netlink && $dataplane --include-ignored"
+}
+
+lab() {
+  local mesh
+  cargo build --quiet --bins && mesh=$(test_program carrick-lab mesh) || return 1
+  # Read once in a row, the programs start at once; page by page they take seconds.
+  scripts/run-in-vm.sh -v -t 1800 -l "$MODULES" \
+    "cat target/debug/carrick* >/dev/null; $mesh --ignored kernel_wireguard --test-threads=1"
+}
+
+[ $# -gt 0 ] || set -- "${PARTS[@]}"
+for part in "$@"; do
+  [[ " ${PARTS[*]} " == *" $part "* ]] || usage
+done
+require_cargo
+failed=()
+for part in "$@"; do
+  say "== $part, in a virtual machine"
+  "$part" || failed+=("$part")
+done
+if [ ${#failed[@]} -gt 0 ]; then say "FAILED: ${failed[*]}"; exit 1; fi
