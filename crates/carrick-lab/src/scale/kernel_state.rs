@@ -16,8 +16,11 @@ use super::machine::Machine;
 const WIREGUARD_SOCKET: &str = "/run/wireguard/carrick0.sock";
 /// How long a change may take to arrive.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often WireGuard is asked, which tells nobody when its configuration changes.
+/// How often it is looked whether a route was told of.
 const LOOK: Duration = Duration::from_millis(1);
+/// How often WireGuard is asked, which tells nobody when its configuration changes. With thousands of allowed IPs an answer takes
+/// milliseconds, in which the device does not do what the agent asks of it: more often, and it is the question that is measured.
+const QUESTION: Duration = Duration::from_millis(10);
 
 /// The node's routes and WireGuard device.
 pub(super) struct KernelState {
@@ -77,20 +80,28 @@ impl KernelState {
         .with_context(|| format!("endpoint {endpoint}"))
     }
 
-    /// Waits until pod CIDRs are routed, and where they go through WireGuard, are allowed there.
+    /// Waits until pod CIDRs are routed, and where they go through WireGuard, are allowed there. Routes come last, so that WireGuard is
+    /// asked when they are there.
     pub(super) fn await_pod_cidrs(&self, cidrs: &[String; 2], crossing: Crossing) -> Result<Instant> {
-        let allowed = match crossing {
-            Crossing::InsideLocation => None,
+        let routed = self.await_routes(cidrs)?;
+        match crossing {
+            Crossing::InsideLocation => Ok(routed),
             Crossing::BetweenLocations => {
                 let wanted = cidrs.each_ref().map(|cidr| format!("allowed_ip={cidr}\n"));
-                let seen = self.await_configuration(|text| wanted.iter().all(|line| text.contains(line)));
-                Some(seen.with_context(|| format!("{cidrs:?}"))?)
+                let is_there = |text: &str| wanted.iter().all(|line| text.contains(line));
+                if is_there(&self.wireguard_configuration()?) {
+                    return Ok(routed);
+                }
+                self.await_configuration(is_there).with_context(|| format!("{cidrs:?}"))
             }
-        };
+        }
+    }
+
+    fn await_routes(&self, cidrs: &[String; 2]) -> Result<Instant> {
         let limit = Instant::now() + LIMIT;
         loop {
             if let [Some(v4), Some(v6)] = cidrs.each_ref().map(|cidr| self.arrival(cidr)) {
-                return Ok(allowed.into_iter().chain([v4, v6]).max().unwrap_or(v4));
+                return Ok(v4.max(v6));
             }
             if Instant::now() > limit {
                 bail!("{cidrs:?} were not routed within {} s", LIMIT.as_secs());
@@ -115,7 +126,7 @@ impl KernelState {
             if now > limit {
                 bail!("it did not come within {} s", LIMIT.as_secs());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(QUESTION);
         }
     }
 
