@@ -12,6 +12,14 @@ locations:
   - {name: b, families: v4, nodes: [{name: b1}]}
 ";
 
+/// As above, and one of the two has a process for it.
+const MIXED: &str = "
+families: v4
+locations:
+  - {name: a, families: v4, nodes: [{name: a1, agent_flags: [--wireguard=kernel]}]}
+  - {name: b, families: v4, nodes: [{name: b1, agent_flags: [--wireguard=userspace]}]}
+";
+
 /// How many times the agent reads WireGuard's configuration while a test watches its sessions.
 const POLLS: u64 = 3;
 
@@ -32,12 +40,27 @@ fn await_polls(mesh: &Mesh, node: &str, polls: u64) {
     .unwrap();
 }
 
+/// What kind of device the node's WireGuard is, as `ip` shows it.
+fn device(mesh: &Mesh, node: &str) -> String {
+    mesh.node(node).unwrap().exec(&["ip", "-details", "link", "show", "carrick0"]).unwrap()
+}
+
+#[test]
+#[ignore = "needs a kernel with WireGuard: scripts/test-vm.sh"]
+fn a_node_on_the_kernels_wireguard_and_one_on_a_process_form_one_mesh() {
+    let mesh = Mesh::up(MIXED);
+    let [kernel, process] = ["a1", "b1"].map(|node| device(&mesh, node));
+    assert!(kernel.contains("wireguard"), "{kernel}");
+    assert!(process.contains("tun"), "{process}");
+    mesh.everybody_reaches_everybody();
+}
+
 #[test]
 #[ignore = "needs a kernel with WireGuard: scripts/test-vm.sh"]
 fn agents_choose_the_kernels_wireguard_and_leave_its_sessions_alone() {
     let mesh = Mesh::up(PAIR);
     for node in ["a1", "b1"] {
-        let shown = mesh.node(node).unwrap().exec(&["ip", "-details", "link", "show", "carrick0"]).unwrap();
+        let shown = device(&mesh, node);
         assert!(shown.contains("wireguard"), "{shown}");
         assert_eq!(mesh.logged(node, "wireguard_chosen").len(), 1);
         assert!(mesh.logged(node, "wireguard_chosen")[0].contains("kernel"));
