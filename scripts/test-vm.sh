@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test-vm.sh [dataplane] [lab] : tests on a kernel with WireGuard, in a virtual machine; all of them, or the named ones.
 #   dataplane  netlink and the dataplane against that kernel
-#   lab        agents that choose kernel WireGuard, and its sessions across polls and a restart
+#   lab        the demo's clouds on kernel WireGuard, nodes with and without it in one mesh, sessions across a restart
 # The programs are built outside. Exit code 0 if all is well. See scripts/run-in-vm.sh for what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."

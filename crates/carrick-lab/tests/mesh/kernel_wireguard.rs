@@ -1,8 +1,9 @@
 //! Meshes on the kernel's WireGuard. Kernels without it cannot run these: they are for the virtual machine.
 
-use carrick_lab::wait;
+use carrick_lab::topology::DEMO;
+use carrick_lab::{Topology, wait};
 
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, reaches};
 
 /// Two nodes that find each other at fixed endpoints; nothing tells their agents which WireGuard to use.
 const PAIR: &str = "
@@ -12,12 +13,22 @@ locations:
   - {name: b, families: v4, nodes: [{name: b1}]}
 ";
 
-/// As above, and one of the two has a process for it.
+/// Kernel and process in each cloud, so that every kind of tunnel is there in both directions, also from behind NAT.
 const MIXED: &str = "
-families: v4
+agent: {granularity: cross}
 locations:
-  - {name: a, families: v4, nodes: [{name: a1, agent_flags: [--wireguard=kernel]}]}
-  - {name: b, families: v4, nodes: [{name: b1, agent_flags: [--wireguard=userspace]}]}
+  - name: a
+    nodes:
+      - {name: a1, agent_flags: [--wireguard=kernel]}
+      - {name: a2, agent_flags: [--wireguard=userspace]}
+  - name: b
+    nodes:
+      - {name: b1, agent_flags: [--wireguard=userspace]}
+      - {name: b2, agent_flags: [--wireguard=kernel]}
+  - name: home
+    router: nat
+    nodes:
+      - {name: h1, agent_flags: [--wireguard=kernel], annotations: {carrick.dev/persistent-keepalive: '25'}}
 ";
 
 /// How many times the agent reads WireGuard's configuration while a test watches its sessions.
@@ -47,11 +58,34 @@ fn device(mesh: &Mesh, node: &str) -> String {
 
 #[test]
 #[ignore = "needs a kernel with WireGuard: scripts/test-vm.sh"]
-fn a_node_on_the_kernels_wireguard_and_one_on_a_process_form_one_mesh() {
+fn nodes_on_the_kernels_wireguard_and_on_a_process_form_one_mesh() {
     let mesh = Mesh::up(MIXED);
-    let [kernel, process] = ["a1", "b1"].map(|node| device(&mesh, node));
-    assert!(kernel.contains("wireguard"), "{kernel}");
-    assert!(process.contains("tun"), "{process}");
+    for (node, kind) in [("a1", "wireguard"), ("a2", "tun"), ("b1", "tun"), ("b2", "wireguard"), ("h1", "wireguard")] {
+        let shown = device(&mesh, node);
+        assert!(shown.contains(kind), "{shown}");
+    }
+    // One after the other: an emulated processor does not carry all pairs at once through a process.
+    let everybody = mesh.everybody();
+    for from in &everybody {
+        for to in everybody.iter().filter(|to| to.name != from.name) {
+            for target in to.addresses.list() {
+                assert!(reaches(&from.namespaces, target), "{} does not reach {} ({target})", from.name, to.name);
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a kernel with WireGuard: scripts/test-vm.sh"]
+fn the_demo_reaches_by_the_kernels_wireguard() {
+    let mut topology = Topology::parse(DEMO).unwrap();
+    topology.agent.flags.push("--wireguard=kernel".to_owned());
+    // JSON is YAML.
+    let mesh = Mesh::up(&serde_json::to_string(&topology).unwrap());
+    for node in mesh.nodes() {
+        let shown = device(&mesh, node.name());
+        assert!(shown.contains("wireguard"), "{shown}");
+    }
     mesh.everybody_reaches_everybody();
 }
 
