@@ -6,17 +6,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use nix::libc::{AF_INET, AF_INET6};
-
 use crate::family::Family;
+use crate::frame::NETFILTER_HEADER_LENGTH;
 use crate::nftables::attribute::{Attributes, Received};
 use crate::{Error, Request, Socket};
 
 /// `NFNL_SUBSYS_CTNETLINK` in the upper byte, `IPCTNL_MSG_CT_GET`, `IPCTNL_MSG_CT_DELETE`.
 const GET: u16 = (1 << 8) | 1;
 const DELETE: u16 = (1 << 8) | 2;
-/// Length of `struct nfgenmsg`, in bytes.
-const HEADER_LENGTH: usize = 4;
 
 /// `CTA_*`.
 mod attribute {
@@ -119,13 +116,8 @@ pub fn delete(connection: &Connection) -> Request {
     Request::write("delete", format!("connection from {source} to {destination}"), DELETE, 0, payload)
 }
 
-fn header(family: Family) -> [u8; HEADER_LENGTH] {
-    let family = match family {
-        Family::V4 => AF_INET,
-        Family::V6 => AF_INET6,
-    };
-    // The numbers of both fit.
-    [family as u8, 0, 0, 0]
+fn header(family: Family) -> [u8; NETFILTER_HEADER_LENGTH] {
+    [family.to_kernel().into(), 0, 0, 0]
 }
 
 fn payload(family: Family, attributes: &Attributes) -> Vec<u8> {
@@ -133,7 +125,7 @@ fn payload(family: Family, attributes: &Attributes) -> Vec<u8> {
 }
 
 fn read(payload: &[u8]) -> Option<Connection> {
-    let attributes = Received::new(payload.get(HEADER_LENGTH..)?);
+    let attributes = Received::new(payload.get(NETFILTER_HEADER_LENGTH..)?);
     let original = attributes.nested(attribute::ORIGINAL)?;
     let mut identity = Attributes::new().with_nested_bytes(attribute::ORIGINAL, attributes.bytes(attribute::ORIGINAL)?);
     for kind in [attribute::ZONE, attribute::ID] {

@@ -7,6 +7,8 @@ use nix::errno::Errno;
 use crate::Request;
 
 const HEADER_LENGTH: usize = 16;
+/// Length of `struct nfgenmsg`, which stands in front of netfilter's messages, in bytes.
+pub(crate) const NETFILTER_HEADER_LENGTH: usize = 4;
 const ALIGNMENT: usize = 4;
 /// `NLM_F_CAPPED`: the acknowledgement repeats the header of the request, not its payload.
 const FLAG_CAPPED: u16 = 0x100;

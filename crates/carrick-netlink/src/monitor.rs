@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::address::{Address, RTM_DELADDR, RTM_NEWADDR};
-use crate::frame::Frame;
+use crate::frame::{Frame, NETFILTER_HEADER_LENGTH};
 use crate::link::{Link, RTM_DELLINK, RTM_NEWLINK};
 use crate::neighbour::{RTM_DELNEIGH, RTM_NEWNEIGH};
 use crate::route::{RTM_DELROUTE, RTM_NEWROUTE, Route};
@@ -20,8 +20,6 @@ use crate::{Cause, Error, address, link, route, rule};
 const RECEIVE_LENGTH: usize = 64 * 1024;
 /// `NFT_MSG_NEWGEN` of the nftables subsystem: a transaction was committed.
 const NFT_NEW_GENERATION: u16 = 10 << 8 | 15;
-/// The header of nfnetlink messages, `struct nfgenmsg`.
-const NETFILTER_HEADER_LENGTH: usize = 4;
 const NFTA_GEN_ID: u16 = 1;
 const NFTA_GEN_PROC_PID: u16 = 2;
 

@@ -9,6 +9,7 @@ mod node;
 mod peer;
 mod settings;
 
+pub(crate) use address::number_of;
 pub use address::{Family, host_net, is_public};
 pub use cluster::{Cluster, Liveness};
 pub use endpoint::{DEFAULT_PORT, DnsName, Endpoint, Host, InvalidEndpoint};

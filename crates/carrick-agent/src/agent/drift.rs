@@ -82,7 +82,7 @@ fn read_own(watch: &mut DriftWatch) -> Result<Vec<Notice>, carrick_netlink::Erro
 /// What the host's own devices, addresses and routes do.
 struct Host {
     monitor: Monitor,
-    /// The devices that went down, by number.
+    /// The uplinks that went down, by number.
     down: BTreeSet<u32>,
 }
 
@@ -95,18 +95,21 @@ impl Host {
 
     fn of_uplinks(&mut self, event: &Event) -> Option<Notice> {
         let Event::Link(verb, link) = event else { return None };
+        if !is_uplink(link) {
+            return None;
+        }
         let is_back = match (verb, link.up) {
-            (Verb::Set, true) => self.down.remove(&link.index),
             (Verb::Set, false) => {
                 self.down.insert(link.index);
                 false
             }
+            (Verb::Set, true) => self.down.remove(&link.index),
             (Verb::Deleted, _) => {
                 self.down.remove(&link.index);
                 false
             }
         };
-        (is_back && is_uplink(link)).then_some(Notice::UplinkBack)
+        is_back.then_some(Notice::UplinkBack)
     }
 }
 

@@ -79,7 +79,6 @@ async fn serve(mut contents: watch::Receiver<Content>, path: PathBuf, me: NodeNa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::StateDir;
 
     #[tokio::test]
     async fn what_was_sent_last_is_on_the_disk_when_it_has_finished() {

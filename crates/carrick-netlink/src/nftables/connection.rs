@@ -10,10 +10,9 @@ use super::interval::{Bound, Intervals};
 use super::set::{Elements, Field, Key, Set, Target, Value};
 use super::table::{BaseChain, Chain, ChainKind, Hook, Policy, Table, TableFamily};
 use super::{Rule, Verdict};
+use crate::frame::NETFILTER_HEADER_LENGTH;
 use crate::{Cause, Error, Protocol, Request, Socket};
 
-/// Length of `struct nfgenmsg`, in bytes.
-const HEADER_LENGTH: usize = 4;
 const SNAPSHOT_ATTEMPTS: usize = 16;
 
 /// The number of the last change of anything in nftables, in this network namespace.
@@ -310,7 +309,7 @@ pub fn is_outdated(error: &Error) -> bool {
 }
 
 fn attributes(payload: &[u8]) -> Received<'_> {
-    Received::new(payload.get(HEADER_LENGTH..).unwrap_or_default())
+    Received::new(payload.get(NETFILTER_HEADER_LENGTH..).unwrap_or_default())
 }
 
 fn base_chain(attributes: Received<'_>) -> Option<BaseChain> {

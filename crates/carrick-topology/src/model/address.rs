@@ -47,6 +47,14 @@ impl std::fmt::Display for Family {
     }
 }
 
+/// An address as a number: numbers are compared faster than addresses that may be of either family, and in the same order within one.
+pub(crate) const fn number_of(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits() as u128,
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
 /// The network that holds this one address: /32 or /128.
 #[must_use]
 pub fn host_net(address: IpAddr) -> IpNet {

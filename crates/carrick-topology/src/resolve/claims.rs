@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::Family;
+use crate::model::{Family, number_of};
 use crate::plan::ObjectName;
 
 /// Disjoint networks, each with its owner.
@@ -16,7 +16,7 @@ pub(super) struct Claims<Owner> {
     held: ByFamily<BTreeMap<u128, (u128, Owner)>>,
 }
 
-/// One thing for each family. Numbers are compared faster than addresses that may be of either.
+/// One thing for each family.
 #[derive(Clone, Debug, Default)]
 struct ByFamily<T> {
     v4: T,
@@ -25,7 +25,7 @@ struct ByFamily<T> {
 
 impl<Owner> Default for Claims<Owner> {
     fn default() -> Self {
-        Self { held: ByFamily { v4: BTreeMap::new(), v6: BTreeMap::new() } }
+        Self { held: ByFamily::default() }
     }
 }
 
@@ -74,7 +74,7 @@ pub(super) struct AddressClaims {
 impl AddressClaims {
     /// Gives the address to the owner, or says who has it.
     pub(super) fn claim(&mut self, address: IpAddr, owner: &ObjectName) -> Result<(), &ObjectName> {
-        match self.held.of_mut(Family::of(&address)).entry(number(address)) {
+        match self.held.of_mut(Family::of(&address)).entry(number_of(address)) {
             Entry::Occupied(held) => Err(held.into_mut()),
             Entry::Vacant(free) => {
                 free.insert(owner.clone());
@@ -86,7 +86,7 @@ impl AddressClaims {
     /// The owner of the one address that this network is, if it is one.
     pub(super) fn owner_of(&self, net: &IpNet) -> Option<&ObjectName> {
         let held = self.held.of(Family::of_net(net));
-        held.get(&number(net.addr())).filter(|_| net.prefix_len() == net.max_prefix_len())
+        held.get(&number_of(net.addr())).filter(|_| net.prefix_len() == net.max_prefix_len())
     }
 
     /// The owner of an address in this network; of several, the one with the highest address.
@@ -98,14 +98,7 @@ impl AddressClaims {
 
 /// The first and the last address.
 fn bounds(net: &IpNet) -> (u128, u128) {
-    (number(net.network()), number(net.broadcast()))
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    }
+    (number_of(net.network()), number_of(net.broadcast()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Way;
-use crate::model::{Endpoint, Family, Host, Settings, host_net};
+use crate::model::{Endpoint, Family, Host, Settings, host_net, number_of};
 use crate::plan::{ObjectName, Warning, WarningReason};
 use crate::resolve::{Member, Resolved};
 
@@ -78,13 +78,9 @@ impl Destinations {
     }
 }
 
-/// A network's place among all: the order that the type itself has, as numbers, which are compared faster.
+/// A network's place among all: the order that the type itself has, in numbers.
 fn order(net: &IpNet) -> (Family, u128, u8) {
-    let number = match net.addr() {
-        IpAddr::V4(address) => u128::from(address.to_bits()),
-        IpAddr::V6(address) => address.to_bits(),
-    };
-    (Family::of_net(net), number, net.prefix_len())
+    (Family::of_net(net), number_of(net.addr()), net.prefix_len())
 }
 
 /// What is never carried.
