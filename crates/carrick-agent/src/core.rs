@@ -65,7 +65,7 @@ enum Knowledge {
 pub struct Core {
     me: NodeName,
     key: PublicKey,
-    settings: Settings,
+    settings: Arc<Settings>,
     liveness: Liveness,
     /// `None` until WireGuard was asked: what an earlier agent published stays until then.
     sighted: Option<BTreeMap<NodeName, SocketAddr>>,
@@ -105,7 +105,7 @@ impl Core {
         Self {
             me,
             key,
-            settings,
+            settings: Arc::new(settings),
             liveness: Liveness::default(),
             sighted: None,
             own_node: None,
@@ -150,11 +150,11 @@ impl Core {
                 self.find_facts(now);
             }
             Event::ApiServers(addresses) => {
-                self.settings.local.api_servers = addresses;
+                Arc::make_mut(&mut self.settings).local.api_servers = addresses;
                 self.replan_soon(now);
             }
             Event::Names(resolved) => {
-                self.settings.local.resolved = resolved;
+                Arc::make_mut(&mut self.settings).local.resolved = resolved;
                 self.replan_soon(now);
             }
             Event::Liveness(liveness) => {
@@ -249,6 +249,12 @@ impl Core {
         &self.cluster
     }
 
+    /// The settings, with what the node knows of itself.
+    #[must_use]
+    pub const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
     /// What the agent waits for.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
@@ -302,11 +308,13 @@ impl Core {
         match &self.own_node {
             Some(own_node) => {
                 let facts = own_facts(own_node, interfaces, &self.settings);
-                self.settings.local.internal_devices = facts.internal_devices.clone();
-                self.settings.local.uplink_mtu = facts.uplink_mtu;
+                Arc::make_mut(&mut self.settings).local.internal_devices = facts.internal_devices.clone();
+                Arc::make_mut(&mut self.settings).local.uplink_mtu = facts.uplink_mtu;
                 self.facts = Some(facts);
             }
-            None => own::find_devices(&self.cluster, &self.me, interfaces, &mut self.settings.local),
+            None => {
+                own::find_devices(&self.cluster, &self.me, interfaces, &mut Arc::make_mut(&mut self.settings).local)
+            }
         }
         // The own Node's annotations are compared with the facts again in any case.
         if self.settings.local != local || self.own_node.is_some() {

@@ -121,12 +121,12 @@ impl EventLoop {
 
         Ok(Self {
             saver: Saver::start(&state, &me),
+            status: Status::new(me.clone()),
             me,
             uid,
             core,
             keys: Keys { private, preshared: BTreeMap::new() },
             origin,
-            status: Status::default(),
             serves_on_node: false,
             api_servers: client.server_addresses(),
             cluster_events,

@@ -9,10 +9,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use carrick_status::StatusPage;
 use tokio::net::TcpListener;
 
 use super::AgentError;
-use super::status::{Page, Status};
+use super::status::Status;
 use crate::cli::{AgentOptions, MetricsListen};
 
 /// The media type of the OpenMetrics text format 1.0.0.
@@ -102,7 +103,7 @@ async fn metrics(State(status): State<Status>) -> Response {
     }
 }
 
-async fn status_page(State(status): State<Status>) -> Json<Page> {
+async fn status_page(State(status): State<Status>) -> Json<StatusPage> {
     Json(status.page())
 }
 
@@ -148,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn health_needs_a_turning_loop() {
-        let status = Status::default();
+        let status = Status::new("me".parse().unwrap());
         assert_eq!(fetch(public_pages(status.clone()), "/healthz").await.0, 503);
         status.turn(&core());
         assert_eq!(fetch(public_pages(status), "/healthz").await.0, 200);
@@ -156,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn readiness_says_what_is_missing() {
-        let status = Status::default();
+        let status = Status::new("me".parse().unwrap());
         status.turn(&core());
         let (code, answer) = fetch(public_pages(status), "/readyz").await;
         assert_eq!(code, 503);
@@ -165,7 +166,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_status_is_for_the_node_only() {
-        let status = Status::default();
+        let status = Status::new("me".parse().unwrap());
         status.turn(&core());
         let (code, answer) = fetch(private_pages(status.clone()), "/status").await;
         assert_eq!(code, 200);
@@ -179,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn metrics_count_what_happened() {
-        let status = Status::default();
+        let status = Status::new("me".parse().unwrap());
         status.turn(&core());
         status.applied(&outcome("plan", ApplyOutcome::Changed));
         status.applied(&outcome("route", ApplyOutcome::Changed));

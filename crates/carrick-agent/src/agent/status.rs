@@ -1,14 +1,13 @@
 //! What the agent tells of itself.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use carrick_dataplane::Sighting;
+use carrick_status::{ApiHearing, PeerState, StatusPage};
 use carrick_topology::plan::Warning;
-use carrick_topology::{NodePlan, PublicKey};
-use serde::Serialize;
+use carrick_topology::{NodeName, NodePlan, PublicKey, Settings};
 
 use super::kernel::Outcome;
 use super::metrics::Metrics;
@@ -18,8 +17,10 @@ use crate::core::{ApiState, Core, Waiting};
 const LOOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// Shared between the event loop, which writes it, and the HTTP server.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Status {
+    node: NodeName,
+    started_at: Instant,
     content: Arc<Mutex<Content>>,
     metrics: Arc<Metrics>,
 }
@@ -30,6 +31,7 @@ struct Content {
     waiting: Option<Waiting>,
     has_applied: bool,
     api: Option<ApiState>,
+    settings: Option<Arc<Settings>>,
     plan: Option<Arc<NodePlan>>,
     applies: u64,
     failures: Vec<String>,
@@ -37,41 +39,13 @@ struct Content {
     peers: BTreeMap<PublicKey, Sighting>,
 }
 
-/// The page `/status`.
-#[derive(Debug, Serialize)]
-pub struct Page {
-    /// The agent's version.
-    pub version: &'static str,
-    /// Whether `/readyz` says yes.
-    pub ready: bool,
-    /// What the agent waits for, in words; empty when it waits for nothing.
-    pub waiting: String,
-    /// Whether the API is heard.
-    pub api: &'static str,
-    /// How often the kernel was compared with the plan.
-    pub applies: u64,
-    /// How often something else than the agent had changed what is Carrick's.
-    pub drift_repairs: u64,
-    /// What the last apply could not do.
-    pub failures: Vec<String>,
-    /// What was left out of the plan, in words.
-    pub warnings: BTreeSet<String>,
-    /// The plan in force.
-    pub plan: Option<Arc<NodePlan>>,
-    /// The WireGuard peers as the device has them.
-    pub peers: BTreeMap<PublicKey, PeerState>,
-}
-
-/// A WireGuard peer as the device has it.
-#[derive(Debug, Serialize)]
-pub struct PeerState {
-    /// Where its packets last came from, or where it is dialled.
-    pub endpoint: Option<SocketAddr>,
-    /// The time since the last handshake when the device was last looked at; absent when there was none.
-    pub seconds_since_handshake: Option<u64>,
-}
-
 impl Status {
+    /// The status of an agent that starts now.
+    #[must_use]
+    pub fn new(node: NodeName) -> Self {
+        Self { node, started_at: Instant::now(), content: Arc::default(), metrics: Arc::default() }
+    }
+
     /// Takes over what the core knows; called at each turn of the loop.
     pub(super) fn turn(&self, core: &Core) {
         let mut content = self.lock();
@@ -79,6 +53,7 @@ impl Status {
         content.waiting = Some(core.waiting());
         content.has_applied = core.has_applied();
         content.api = Some(core.api_state());
+        content.settings = Some(Arc::clone(core.settings()));
         content.plan = core.plan().cloned();
         drop(content);
         self.metrics.turn(core, self.readiness().is_ok());
@@ -120,24 +95,30 @@ impl Status {
 
     /// The page `/status`.
     #[must_use]
-    pub fn page(&self) -> Page {
+    pub fn page(&self) -> StatusPage {
         let ready = self.readiness().is_ok();
         let content = self.lock();
         let warnings = content.plan.as_ref().map(|plan| plan.warnings.iter().map(Warning::to_string).collect());
-        Page {
-            version: env!("CARGO_PKG_VERSION"),
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        StatusPage {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: Some(self.node.clone()),
+            unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            running_seconds: self.started_at.elapsed().as_secs(),
             ready,
             waiting: content.waiting.as_ref().map_or("", in_words).to_owned(),
             api: match content.api {
-                Some(ApiState::Synced) => "synced",
-                Some(ApiState::Lost) | None => "lost",
+                Some(ApiState::Synced) => ApiHearing::Synced,
+                Some(ApiState::Lost) | None => ApiHearing::Lost,
             },
             applies: content.applies,
             drift_repairs: content.drift_repairs,
             failures: content.failures.clone(),
             warnings: warnings.unwrap_or_default(),
+            settings: content.settings.clone(),
             plan: content.plan.clone(),
-            peers: content.peers.iter().map(|(key, sighting)| (*key, PeerState::from(sighting))).collect(),
+            peers: content.peers.iter().map(|(key, sighting)| (*key, peer_state(sighting))).collect(),
+            ..StatusPage::default()
         }
     }
 
@@ -146,10 +127,11 @@ impl Status {
     }
 }
 
-impl From<&Sighting> for PeerState {
-    fn from(sighting: &Sighting) -> Self {
-        let seconds_since_handshake = sighting.since_handshake.map(|since| since.as_secs());
-        Self { endpoint: sighting.endpoint, seconds_since_handshake }
+fn peer_state(sighting: &Sighting) -> PeerState {
+    PeerState {
+        endpoint: sighting.endpoint,
+        seconds_since_handshake: sighting.since_handshake.map(|since| since.as_secs()),
+        ..PeerState::default()
     }
 }
 
