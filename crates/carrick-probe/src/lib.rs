@@ -2,6 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+mod packet;
 mod path;
 
-pub use path::{Path, PathKind, PathState, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
+pub use carrick_topology::plan::PathKind;
+pub use packet::{Audience, Hearing, NotAPacket, PACKET_BYTES, Packet, Question};
+pub use path::{Path, PathState, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};

@@ -3,22 +3,13 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use carrick_topology::plan::PathKind;
 use carrick_topology::{LocationName, NodeName};
 use serde::{Deserialize, Serialize};
 
 /// Upper bounds of the round-trip histogram's buckets, in seconds; a last bucket holds what is slower.
 pub const ROUND_TRIP_BOUNDS: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0];
-
-/// Which way a path takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PathKind {
-    /// Over the mesh, to a mesh address.
-    Tunnel,
-    /// Inside the location, to an internal address.
-    Inside,
-}
 
 /// Whether the other end is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -12,6 +12,8 @@ pub const VXLAN_DEVICE: &str = "carrick-vx";
 pub const POD_DEVICE_PREFIX: &str = "crk";
 /// UDP port on which WireGuard listens.
 pub const WIREGUARD_PORT: u16 = 51820;
+/// UDP port on which agents answer probes, on mesh and internal addresses only.
+pub const PROBE_PORT: u16 = 51821;
 /// UDP port of the VXLAN device; 8472 belongs to flannel and Cilium.
 pub const VXLAN_PORT: u16 = 51822;
 /// VXLAN network identifier (RFC 7348 §5).

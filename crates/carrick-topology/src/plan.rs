@@ -3,6 +3,7 @@
 mod build;
 mod firewall;
 mod node_plan;
+mod probe;
 mod route;
 mod vxlan;
 mod warning;
@@ -12,6 +13,7 @@ use thiserror::Error;
 
 pub use firewall::{AllowedLocation, FirewallPlan};
 pub use node_plan::{LocationSummary, NodePlan, Role};
+pub use probe::{PathKind, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};
 pub use vxlan::{VxlanNeighbour, VxlanPlan};
 pub use warning::{ObjectName, Warning, WarningReason};

@@ -10,7 +10,7 @@ use carrick_topology::contract::{
 };
 use carrick_topology::model::{Family, LocationName, MacAddress, NodeName, PublicKey};
 use carrick_topology::plan::{
-    FirewallPlan, LocationSummary, NextHop, NodePlan, PeerIdentity, Role, Route, VxlanNeighbour, VxlanPlan,
+    FirewallPlan, LocationSummary, NextHop, NodePlan, PeerIdentity, ProbePlan, Role, Route, VxlanNeighbour, VxlanPlan,
     WireGuardPeer, WireGuardPlan,
 };
 use ipnet::IpNet;
@@ -26,6 +26,7 @@ pub fn alone() -> NodePlan {
             gateway: Some(name("me")),
             active: [name("me")].into(),
             standby: BTreeSet::new(),
+            down: BTreeSet::new(),
         },
         mesh_addresses: [ip("10.4.0.1"), ip("fdca:7272:6963:6b00::1")].into(),
         pod_cidrs: [net("10.42.0.0/24"), net("fd42::/64")].into(),
@@ -50,6 +51,7 @@ pub fn alone() -> NodePlan {
         routes: Vec::new(),
         rules: Family::BOTH.into(),
         firewall: FirewallPlan::default(),
+        probes: ProbePlan::default(),
         warnings: BTreeSet::new(),
     }
 }

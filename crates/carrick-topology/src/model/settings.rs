@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::contract;
 use crate::hash::stable_hash;
-use crate::model::{DeviceName, DnsName};
+use crate::model::{DeviceName, DnsName, NodeName};
 
 /// A word that is none of the choices.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -119,6 +119,9 @@ pub struct LocalFacts {
     pub uplink_mtu: u32,
     /// What the domain names of endpoints resolve to.
     pub resolved: BTreeMap<DnsName, BTreeSet<IpAddr>>,
+    /// The largest packets that pass on the ways to nodes which this one probes, in bytes, where that is less than the devices permit.
+    #[serde(default)]
+    pub path_mtus: BTreeMap<NodeName, u32>,
 }
 
 impl Default for LocalFacts {
@@ -128,6 +131,7 @@ impl Default for LocalFacts {
             internal_devices: BTreeMap::new(),
             uplink_mtu: contract::DEFAULT_UPLINK_MTU,
             resolved: BTreeMap::new(),
+            path_mtus: BTreeMap::new(),
         }
     }
 }

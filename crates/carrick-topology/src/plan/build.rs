@@ -4,6 +4,7 @@ mod destinations;
 mod firewall;
 mod inside;
 mod mtu;
+mod probes;
 mod routes;
 mod tunnels;
 
@@ -46,6 +47,7 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
         vxlan: vxlan(resolved, me, mtus.vxlan_device()),
         firewall: firewall::build(resolved, me, &destinations, &routes),
         rules: BTreeSet::from(Family::BOTH),
+        probes: probes::build(resolved, me, &ways, &mtus),
         routes,
         warnings,
     }
@@ -134,6 +136,7 @@ fn summary(resolved: &Resolved<'_>, me: &Member<'_>) -> LocationSummary {
         gateway: me.carrier.map(name_of),
         active: location.active.iter().map(|gateway| name_of(gateway.holder)).collect(),
         standby: location.standby.iter().copied().map(name_of).collect(),
+        down: location.down.iter().copied().map(name_of).collect(),
     }
 }
 

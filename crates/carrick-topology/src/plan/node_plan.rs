@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Family, LocationName, NodeName};
-use crate::plan::{FirewallPlan, Route, VxlanPlan, Warning, WireGuardPlan};
+use crate::plan::{FirewallPlan, ProbePlan, Route, VxlanPlan, Warning, WireGuardPlan};
 
 /// Everything that one node's kernel must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct NodePlan {
     pub rules: BTreeSet<Family>,
     /// The nftables table.
     pub firewall: FirewallPlan,
+    /// Which nodes are probed.
+    #[serde(default)]
+    pub probes: ProbePlan,
     /// What was left out, and why.
     pub warnings: BTreeSet<Warning>,
 }
@@ -63,4 +66,7 @@ pub struct LocationSummary {
     pub active: BTreeSet<NodeName>,
     /// The standby gateways of the location.
     pub standby: BTreeSet<NodeName>,
+    /// The nodes of the location that would be gateways if they were not down.
+    #[serde(default)]
+    pub down: BTreeSet<NodeName>,
 }

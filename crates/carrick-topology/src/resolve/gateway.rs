@@ -51,6 +51,8 @@ fn fill(
         location.active.extend(holder.map(|holder| ActiveGateway { place, holder }));
     }
     location.standby = stand_ins.take(settings.standby_gateways).collect();
+    let would_be_gateways = ranked.iter().take(places + settings.standby_gateways);
+    location.down = would_be_gateways.copied().filter(|index| !is_live(index)).collect();
 }
 
 /// Preferred before the rest, public endpoint before none, then creation time, then name; `never` is out.

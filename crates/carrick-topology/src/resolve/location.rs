@@ -21,6 +21,9 @@ pub(crate) struct Location {
     /// Gateways that carry traffic, each in the place of a first-ranked one: itself while that is live.
     pub(crate) active: Vec<ActiveGateway>,
     pub(crate) standby: Vec<MemberIndex>,
+    /// Gateways that would be active or stand by if they were not down: they keep their own tunnels, or nobody could tell that they
+    /// are back.
+    pub(crate) down: Vec<MemberIndex>,
 }
 
 /// One of the places that the location's traffic is spread over.
@@ -34,11 +37,11 @@ pub(crate) struct ActiveGateway {
 
 impl Location {
     fn new(name: LocationName, alone: bool, underlay: Family, members: Vec<MemberIndex>) -> Self {
-        Self { name, alone, underlay, members, active: Vec::new(), standby: Vec::new() }
+        Self { name, alone, underlay, members, active: Vec::new(), standby: Vec::new(), down: Vec::new() }
     }
 
     pub(crate) fn is_gateway(&self, member: MemberIndex) -> bool {
-        self.is_active(member) || self.standby.contains(&member)
+        self.is_active(member) || self.standby.contains(&member) || self.down.contains(&member)
     }
 
     /// Those in their own place, then those who stand in for others, then those who stand by.

@@ -139,3 +139,15 @@ fn without_standby_gateways_nobody_stands_by() {
     let plan = mesh([node("a1"), node("a2")]).set(|settings| settings.standby_gateways = 0).plan("a2");
     assert_eq!((standby(&plan), plan.location.role), (vec![], Role::Inner));
 }
+
+#[test]
+fn a_dead_gateway_keeps_its_own_tunnels_so_that_its_return_can_be_seen() {
+    let mesh = mesh([node("a1"), node("a2"), node("a3"), node("a4"), node("b1")]).down(&["a1"]);
+    let plan = mesh.plan("b1");
+    let kept = &tunnel(&plan, "a1").unwrap().allowed_ips;
+    assert!(kept.contains(&net("10.4.0.11/32")) && !kept.contains(&net("10.42.14.0/24")), "{kept:?}");
+    assert!(tunnel(&plan, "a2").unwrap().allowed_ips.contains(&net("10.42.14.0/24")));
+    let own = mesh.plan("a1");
+    assert_eq!((own.location.role, own.location.gateway), (Role::Standby, Some("a1".parse().unwrap())));
+    assert_eq!(own.location.down, ["a1".parse().unwrap()].into());
+}

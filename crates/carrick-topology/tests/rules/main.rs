@@ -13,5 +13,6 @@ mod networks;
 mod outside_peers;
 mod packet_sizes;
 mod paths;
+mod probes;
 mod tunnels;
 mod warnings;

@@ -88,3 +88,25 @@ fn an_explicit_mtu_is_taken_as_it_is() {
     let small = world().set(|settings| settings.mtu = MtuSetting::Bytes(1200)).plan("a1");
     assert_eq!((small.wireguard.mtu, routes(&small, "10.42.21.0/24")[0].mtu), (1280, Some(1200)));
 }
+
+#[test]
+fn a_narrow_tunnel_shows_in_the_ipv4_routes_through_it_and_in_no_other() {
+    let narrow = |settings: &mut carrick_topology::Settings| {
+        settings.local.path_mtus = [("b1".parse().unwrap(), 1240)].into();
+    };
+    let mesh = mesh([node("a1"), node("a2"), node("b1"), node("c1")]).set(narrow);
+    let plan = mesh.plan("a1");
+    let mtu = |net: &str| routes(&plan, net)[0].mtu;
+    assert_eq!((mtu("10.42.21.0/24"), mtu("10.42.31.0/24"), mtu("10.42.12.0/24")), (Some(1240), None, None));
+    assert_eq!(mtu("fd42:0:0:21::/64"), Some(1280), "no IPv6 path is smaller");
+}
+
+#[test]
+fn a_narrow_way_inside_the_location_leaves_room_for_vxlan() {
+    let narrow = |settings: &mut carrick_topology::Settings| {
+        settings.local.path_mtus = [("a1".parse().unwrap(), 1400)].into();
+    };
+    let plan = mesh([node("a1"), node("a2"), node("b1")]).set(|s| s.standby_gateways = 0).set(narrow).plan("a2");
+    let mtu = |net: &str| routes(&plan, net)[0].mtu;
+    assert_eq!((mtu("10.42.11.0/24"), mtu("10.42.21.0/24")), (Some(1350), Some(1350)));
+}

@@ -7,10 +7,13 @@ use crate::contract::{
 };
 use crate::model::{Endpoint, Family, MtuSetting, PublicKey};
 use crate::plan::{NextHop, WireGuardPeer};
-use crate::resolve::{Member, Resolved};
+use crate::resolve::{Member, MemberIndex, Resolved};
+
+use super::Way;
+use super::destinations::Destination;
 
 /// The largest packets that pass, in bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Mtus {
     /// Through the tunnels of this node, or through its gateway's.
     wireguard: u32,
@@ -18,6 +21,9 @@ pub(super) struct Mtus {
     vxlan: u32,
     /// Whatever the way.
     pub(super) pods: u32,
+    vxlan_overhead: u32,
+    /// What probes found to pass towards other members, where that is less than the devices permit.
+    measured: BTreeMap<MemberIndex, u32>,
 }
 
 impl Mtus {
@@ -28,11 +34,14 @@ impl Mtus {
             MtuSetting::Bytes(bytes) => bytes,
             MtuSetting::Auto => uplink.saturating_sub(wireguard_overhead(resolved, me, peers)),
         };
-        let vxlan = uplink.saturating_sub(match resolved.location_of(me).underlay {
+        let vxlan_overhead = match resolved.location_of(me).underlay {
             Family::V4 => VXLAN_OVERHEAD_V4,
             Family::V6 => VXLAN_OVERHEAD_V6,
-        });
-        Self { wireguard, vxlan, pods: wireguard.min(vxlan).max(LEAST_DEVICE_MTU) }
+        };
+        let vxlan = uplink.saturating_sub(vxlan_overhead);
+        let measured = &settings.local.path_mtus;
+        let measured = measured.iter().filter_map(|(name, mtu)| Some((resolved.member(name)?.index, *mtu))).collect();
+        Self { wireguard, vxlan, pods: wireguard.min(vxlan).max(LEAST_DEVICE_MTU), vxlan_overhead, measured }
     }
 
     pub(super) fn wireguard_device(&self) -> u32 {
@@ -46,12 +55,21 @@ impl Mtus {
     /// The MTU that a route needs of its own: where its path takes less than its device.
     ///
     /// IPv6 has no paths below 1280 bytes: there the tunnel's outer packets are fragmented.
-    pub(super) fn of_route(&self, next_hop: &NextHop, is_remote: bool, family: Family) -> Option<u32> {
+    pub(super) fn of_route(&self, next_hop: &NextHop, destination: &Destination, family: Family) -> Option<u32> {
+        let measured = match destination.way {
+            Way::Tunnel(to) | Way::Inside(to) => self.measured.get(&to).copied(),
+            Way::Nowhere => None,
+        };
+        let measured = measured.unwrap_or(u32::MAX);
+        let is_remote = destination.is_remote;
         let (path, device) = match next_hop {
-            NextHop::WireGuard => (self.wireguard, self.wireguard_device()),
-            NextHop::Vxlan { .. } if is_remote => (self.wireguard.min(self.vxlan), self.vxlan_device()),
-            NextHop::Vxlan { .. } => (self.vxlan, self.vxlan_device()),
-            NextHop::Direct { .. } if is_remote => (self.wireguard, u32::MAX),
+            NextHop::WireGuard => (self.wireguard.min(measured), self.wireguard_device()),
+            NextHop::Vxlan { .. } => {
+                let vxlan = self.vxlan.min(measured.saturating_sub(self.vxlan_overhead));
+                (if is_remote { self.wireguard.min(vxlan) } else { vxlan }, self.vxlan_device())
+            }
+            NextHop::Direct { .. } if is_remote => (self.wireguard.min(measured), u32::MAX),
+            NextHop::Direct { .. } if measured < u32::MAX => (measured, u32::MAX),
             NextHop::Direct { .. } | NextHop::Unreachable | NextHop::Throw => return None,
         };
         let path = match family {

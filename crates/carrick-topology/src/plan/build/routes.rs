@@ -26,7 +26,7 @@ pub(super) fn build(
         let family = Family::of_net(&destination.net);
         match hops.next_hop(destination, family) {
             Ok(Some(next_hop)) => {
-                let mtu = mtus.of_route(&next_hop, destination.is_remote, family);
+                let mtu = mtus.of_route(&next_hop, destination, family);
                 let source = me.mesh_address(family);
                 routes.push(Route { destination: destination.net, next_hop, source, mtu });
             }

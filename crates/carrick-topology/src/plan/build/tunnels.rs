@@ -94,8 +94,11 @@ fn listen_port(settings: &Settings, node: &Member<'_>) -> u16 {
 
 /// A tunnel with a standby gateway at either end has no traffic that would keep its session alive.
 fn warm_keepalive(resolved: &Resolved<'_>, me: &Member<'_>, gateway: &Member<'_>) -> Option<u16> {
-    let is_standby = |member: &Member<'_>| resolved.location_of(member).standby.contains(&member.index);
-    let warm = resolved.settings.granularity == Granularity::Location && (is_standby(me) || is_standby(gateway));
+    let stands_by = |member: &Member<'_>| {
+        let location = resolved.location_of(member);
+        location.is_gateway(member.index) && !location.is_active(member.index)
+    };
+    let warm = resolved.settings.granularity == Granularity::Location && (stands_by(me) || stands_by(gateway));
     warm.then_some(WARM_KEEPALIVE_SECONDS)
 }
 

@@ -1,0 +1,171 @@
+//! What goes over the wire: probes, and answers of one size.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0..4 | `CRKP` |
+//! | 4 | version, 1 |
+//! | 5 | 1: probe, 2: answer |
+//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location) |
+//! | 7 | 0 |
+//! | 8..16 | the asker's token, which an answer repeats |
+//! | 16..24 | sequence number of the probe, which an answer repeats |
+//!
+//! Numbers are in network order. A probe may be followed by padding; an answer never is, so that nobody gets more bytes than he sent.
+
+use thiserror::Error;
+
+/// Bytes of an answer, and of a probe without padding.
+pub const PACKET_BYTES: usize = 24;
+
+const MAGIC: [u8; 4] = *b"CRKP";
+const VERSION: u8 = 1;
+const PROBE: u8 = 1;
+const ANSWER: u8 = 2;
+
+/// A question that an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// A random number of the asker's, so that nobody answers who has not seen the question.
+    pub token: u64,
+    /// Which of its probes this is.
+    pub sequence: u64,
+}
+
+/// Whether a node is heard by anybody, in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Audience {
+    /// It is too early to say, or there is nobody there to hear it.
+    #[default]
+    Unknown,
+    /// It hears somebody.
+    Somebody,
+    /// It hears nobody of those whom it probes there.
+    Nobody,
+}
+
+/// What a node hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hearing {
+    /// From other locations, through its tunnels.
+    pub tunnels: Audience,
+    /// From its own location.
+    pub inside: Audience,
+}
+
+/// A datagram on the probe port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// "Are you there?"
+    Probe(Question),
+    /// "I am."
+    Answer(Question, Hearing),
+}
+
+/// Why a datagram is none of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("it is no probe and no answer of version 1")]
+pub struct NotAPacket;
+
+impl Packet {
+    /// Reads a datagram. Padding behind a probe is ignored.
+    ///
+    /// # Errors
+    /// It is too short, of another kind, or of another version.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotAPacket> {
+        let (head, padding) = bytes.split_first_chunk::<PACKET_BYTES>().ok_or(NotAPacket)?;
+        let [m0, m1, m2, m3, version, kind, hearing, _, question @ ..] = *head;
+        if [m0, m1, m2, m3] != MAGIC || version != VERSION {
+            return Err(NotAPacket);
+        }
+        let (token, sequence) = question.split_at(8);
+        let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let question = Question { token: number(token), sequence: number(sequence) };
+        match kind {
+            PROBE => Ok(Self::Probe(question)),
+            ANSWER if padding.is_empty() => Ok(Self::Answer(question, Hearing::from_bits(hearing))),
+            _ => Err(NotAPacket),
+        }
+    }
+
+    /// The datagram, without padding.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
+        let (kind, question, hearing) = match self {
+            Self::Probe(question) => (PROBE, question, 0),
+            Self::Answer(question, hearing) => (ANSWER, question, hearing.to_bits()),
+        };
+        let mut bytes = [0; PACKET_BYTES];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..7].copy_from_slice(&[VERSION, kind, hearing]);
+        bytes[8..16].copy_from_slice(&question.token.to_be_bytes());
+        bytes[16..].copy_from_slice(&question.sequence.to_be_bytes());
+        bytes
+    }
+}
+
+impl Hearing {
+    const fn to_bits(self) -> u8 {
+        self.tunnels.to_bits() | self.inside.to_bits() << 2
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        Self { tunnels: Audience::from_bits(bits), inside: Audience::from_bits(bits >> 2) }
+    }
+}
+
+impl Audience {
+    const fn to_bits(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Somebody => 1,
+            Self::Nobody => 2,
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        match bits & 0b11 {
+            1 => Self::Somebody,
+            2 => Self::Nobody,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_on_the_wire_are_these() {
+        let question = Question { token: 0x0102_0304_0506_0708, sequence: 9 };
+        let hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::Nobody };
+        let bytes = Packet::Answer(question, hearing).to_bytes();
+        assert_eq!(bytes, *b"CRKP\x01\x02\x09\0\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x09");
+    }
+
+    #[test]
+    fn padding_belongs_behind_probes_only() {
+        let question = Question { token: 1, sequence: 2 };
+        let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
+        assert_eq!(Packet::parse(&padded(Packet::Probe(question))), Ok(Packet::Probe(question)));
+        assert_eq!(Packet::parse(&padded(Packet::Answer(question, Hearing::default()))), Err(NotAPacket));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..11) {
+            let hearing = Hearing::from_bits(bits);
+            let question = Question { token, sequence };
+            for packet in [Packet::Probe(question), Packet::Answer(question, hearing)] {
+                prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes: Vec<u8>) {
+            let _ = Packet::parse(&bytes);
+        }
+    }
+}

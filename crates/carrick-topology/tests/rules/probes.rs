@@ -1,0 +1,50 @@
+//! Who probes whom.
+
+use carrick_topology::NodePlan;
+use carrick_topology::model::Granularity;
+use carrick_topology::plan::PathKind;
+
+use crate::builders::*;
+
+fn targets(plan: &NodePlan) -> Vec<(&str, PathKind, String)> {
+    plan.probes.targets.iter().map(|(name, target)| (name.as_str(), target.kind, target.to.to_string())).collect()
+}
+
+fn clouds() -> Mesh {
+    mesh(["a1", "a2", "a3", "a4", "b1", "b2", "b3"].map(node))
+}
+
+#[test]
+fn inner_nodes_probe_the_gateways_of_their_location() {
+    let plan = clouds().plan("a4");
+    let inside = |name, address: &str| (name, PathKind::Inside, address.to_owned());
+    assert_eq!(targets(&plan), [inside("a1", "192.168.1.1"), inside("a2", "192.168.1.2")]);
+    assert_eq!(plan.probes.crowd, 4);
+}
+
+#[test]
+fn gateways_probe_each_other_and_those_of_other_locations() {
+    for gateway in ["a1", "a2"] {
+        let plan = clouds().plan(gateway);
+        let names: Vec<_> = targets(&plan).into_iter().map(|(name, kind, _)| (name, kind)).collect();
+        let other = if gateway == "a1" { "a2" } else { "a1" };
+        assert_eq!(names, [(other, PathKind::Inside), ("b1", PathKind::Tunnel), ("b2", PathKind::Tunnel)]);
+        assert_eq!(targets(&plan)[1].2, "10.4.0.21");
+    }
+}
+
+#[test]
+fn a_dead_gateway_is_still_probed() {
+    let plan = clouds().down(&["b1"]).plan("a1");
+    let names: Vec<_> = targets(&plan).into_iter().map(|(name, ..)| name).collect();
+    assert_eq!(names, ["a2", "b1", "b2", "b3"], "b3 stands by now");
+}
+
+#[test]
+fn in_cross_and_full_everybody_probes_everybody() {
+    let cross = clouds().granularity(Granularity::Cross).plan("a4");
+    assert_eq!(targets(&cross).iter().filter(|(_, kind, _)| *kind == PathKind::Tunnel).count(), 3);
+    assert_eq!(targets(&cross).len(), 6);
+    let full = clouds().granularity(Granularity::Full).plan("a4");
+    assert_eq!(targets(&full).iter().filter(|(_, kind, _)| *kind == PathKind::Tunnel).count(), 6);
+}
