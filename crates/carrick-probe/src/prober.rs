@@ -1,0 +1,317 @@
+//! Probes the nodes of a plan, and says what came of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use carrick_topology::model::Liveness;
+use carrick_topology::plan::{PathKind, ProbePlan};
+use carrick_topology::{LocationName, NodeName};
+
+use crate::Now;
+use crate::hearing::{Expected, Heard};
+use crate::judgement::{Judge, Judgement, Testimony};
+use crate::packet::{Hearing, Question};
+use crate::path::{Path, PathState};
+use crate::target::Target;
+
+/// The least time between two probes of a node, whomever they are for: 50 a second.
+const LEAST_GAP: Duration = Duration::from_millis(20);
+/// How much longer probes may be apart for each node that shares its gateways' attention: 250 answers a second.
+const GAP_PER_NODE: Duration = Duration::from_millis(4);
+/// Nobody is heard when that is so for this many intervals.
+const SILENT_INTERVALS: u32 = 3;
+/// Whoever is called later than this after his deadline was held up himself.
+const HELD_UP: Duration = Duration::from_millis(100);
+
+/// A datagram to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// The address that sends.
+    pub from: IpAddr,
+    /// The address to probe.
+    pub to: IpAddr,
+    /// What to ask.
+    pub question: Question,
+    /// The size of the whole IP packet that padding must make it, in bytes; unpadded where this is absent.
+    pub ip_bytes: Option<u32>,
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tidings {
+    /// A path came up or went down.
+    Path {
+        /// The node at the other end.
+        to: NodeName,
+        /// Which way.
+        kind: PathKind,
+        /// What it is now.
+        state: PathState,
+    },
+    /// The nodes that are down are others now.
+    Liveness(Liveness),
+    /// The ways that carry less than devices permit are others now, in bytes.
+    PathMtus(BTreeMap<NodeName, u32>),
+}
+
+/// The state machine. Drive it so:
+///
+/// 1. give it what happened ([`Prober::set_plan`], [`Prober::take_answer`], [`Prober::take_refusal`], [`Prober::note_question`]), or
+///    call [`Prober::handle_timeout`] once [`Prober::next_deadline`] is over, after all datagrams that wait were handed in;
+/// 2. send what [`Prober::next_transmit`] gives;
+/// 3. act on what [`Prober::next_tidings`] gives.
+#[derive(Debug)]
+pub struct Prober {
+    interval: Duration,
+    token: u64,
+    sequence: u64,
+    own_location: Option<LocationName>,
+    is_gateway: bool,
+    crowd: usize,
+    targets: BTreeMap<NodeName, Target>,
+    by_address: BTreeMap<IpAddr, NodeName>,
+    heard: Heard,
+    judgement: Judgement,
+    judged_with: Hearing,
+    /// Locations of which a further word may change the judgement.
+    doubtful: BTreeSet<LocationName>,
+    told_liveness: Liveness,
+    told_mtus: BTreeMap<NodeName, u32>,
+    not_before: Now,
+    transmits: VecDeque<Transmit>,
+    tidings: VecDeque<Tidings>,
+}
+
+/// Where the prober's node stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standpoint {
+    /// Its location.
+    pub location: LocationName,
+    /// Whether it is a gateway there, active or not.
+    pub is_gateway: bool,
+}
+
+impl Prober {
+    /// A prober that probes each target every `interval`, or less often where they are many. `token` is random; `known` is what an
+    /// earlier run had found.
+    #[must_use]
+    pub fn new(interval: Duration, token: u64, known: Liveness) -> Self {
+        Self {
+            interval,
+            token,
+            sequence: 0,
+            own_location: None,
+            is_gateway: false,
+            crowd: 0,
+            targets: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            heard: Heard::default(),
+            judgement: Judgement::restore(&known),
+            judged_with: Hearing::default(),
+            doubtful: BTreeSet::new(),
+            told_liveness: known,
+            told_mtus: BTreeMap::new(),
+            not_before: Now::ZERO,
+            transmits: VecDeque::new(),
+            tidings: VecDeque::new(),
+        }
+    }
+
+    /// Probes these from now on. What is known of those that stay is kept.
+    pub fn set_plan(&mut self, now: Now, standpoint: Standpoint, plan: &ProbePlan) {
+        if self.own_location.is_none() {
+            self.heard = Heard::since(now);
+        }
+        self.own_location = Some(standpoint.location);
+        self.is_gateway = standpoint.is_gateway;
+        self.crowd = plan.crowd;
+        self.targets.retain(|name, target| plan.targets.get(name) == Some(target.wanted()));
+        for (position, (name, wanted)) in (0_u32..).zip(&plan.targets) {
+            // They take turns from the beginning.
+            let first_probe = now + LEAST_GAP * position;
+            self.targets.entry(name.clone()).or_insert_with(|| Target::new(wanted.clone(), first_probe));
+        }
+        self.by_address = self.targets.iter().map(|(name, target)| (target.wanted().to, name.clone())).collect();
+        self.judge(now);
+    }
+
+    /// The node with this address answered.
+    pub fn take_answer(&mut self, now: Now, from: IpAddr, question: Question, hearing: Hearing) {
+        if question.token != self.token {
+            return;
+        }
+        let Some((name, target)) = self.target_at(from) else { return };
+        let (before, mtu_before) = (target.evidence(), target.narrow_mtu());
+        if !target.take_answer(now, question.sequence, hearing) {
+            return;
+        }
+        let (kind, mtu, location) = (target.wanted().kind, target.narrow_mtu(), target.wanted().location.clone());
+        self.heard.somebody(now, kind);
+        self.take_evidence(now, name, before);
+        if self.doubtful.contains(&location) {
+            self.judge(now);
+        }
+        if mtu != mtu_before {
+            self.tell_of_mtus();
+        }
+    }
+
+    /// The kernel of the node with this address says that nobody listens on the probe port.
+    pub fn take_refusal(&mut self, now: Now, from: IpAddr) {
+        let Some((name, target)) = self.target_at(from) else { return };
+        let before = target.evidence();
+        target.take_refusal(now);
+        self.take_evidence(now, name, before);
+    }
+
+    /// A known node asked this one, by this way.
+    pub fn note_question(&mut self, now: Now, kind: PathKind) {
+        self.heard.somebody(now, kind);
+    }
+
+    /// What this node hears, for its answers.
+    #[must_use]
+    pub fn hearing(&self, now: Now) -> Hearing {
+        let expected = |somebody| if somebody { Expected::Somebody } else { Expected::Nobody };
+        let tunnels = self.targets.values().any(|target| target.wanted().kind == PathKind::Tunnel);
+        let patience = self.interval_among(self.targets.len()) * SILENT_INTERVALS;
+        let patience_inside = self.interval_inside() * SILENT_INTERVALS;
+        Hearing {
+            tunnels: self.heard.audience(now, PathKind::Tunnel, patience, expected(tunnels)),
+            inside: self.heard.audience(now, PathKind::Inside, patience_inside, expected(self.crowd > 1)),
+        }
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.next_deadline().is_some_and(|deadline| now > deadline + HELD_UP) {
+            self.targets.values_mut().for_each(|target| target.forbear(now + HELD_UP));
+        }
+        let mut changed = Vec::new();
+        for (name, target) in &mut self.targets {
+            let (before, mtu_before) = (target.evidence(), target.narrow_mtu());
+            let is_missed = target.handle_timeout(now);
+            if is_missed || target.evidence() != before || target.narrow_mtu() != mtu_before {
+                changed.push((name.clone(), before));
+            }
+        }
+        if !changed.is_empty() {
+            self.tell_of_mtus();
+        }
+        for (name, before) in changed {
+            self.take_evidence(now, name, before);
+        }
+        let hearing = self.hearing(now);
+        let is_due = self.judgement.next_deadline().is_some_and(|deadline| deadline <= now);
+        if is_due || hearing != self.judged_with {
+            self.judge(now);
+        }
+        self.probe(now);
+    }
+
+    /// When [`Prober::handle_timeout`] must be called next, if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Now> {
+        let probe = self.targets.values().map(Target::next_probe).min().map(|due| due.max(self.not_before));
+        let expiry = self.targets.values().filter_map(Target::next_expiry).min();
+        [probe, expiry, self.judgement.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// The next datagram to send.
+    pub fn next_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// The next thing worth telling.
+    pub fn next_tidings(&mut self) -> Option<Tidings> {
+        self.tidings.pop_front()
+    }
+
+    /// What is known of each path.
+    #[must_use]
+    pub fn paths(&self) -> Vec<Path> {
+        self.targets.iter().map(|(name, target)| target.path(name)).collect()
+    }
+
+    /// Sends at most one probe: the one that is due longest.
+    fn probe(&mut self, now: Now) {
+        if now < self.not_before {
+            return;
+        }
+        let interval = self.interval_among(self.targets.len());
+        let inside = self.interval_inside();
+        let due = self.targets.values_mut().filter(|target| target.next_probe() <= now);
+        let Some(target) = due.min_by_key(|target| target.next_probe()) else { return };
+        let interval = match target.wanted().kind {
+            PathKind::Tunnel => interval,
+            PathKind::Inside => interval.max(inside),
+        };
+        self.sequence += 1;
+        let question = Question { token: self.token, sequence: self.sequence };
+        let ip_bytes = target.send(now, self.sequence, self.interval, interval);
+        let (from, to) = (target.wanted().from, target.wanted().to);
+        self.transmits.push_back(Transmit { from, to, question, ip_bytes });
+        self.not_before = now + LEAST_GAP;
+    }
+
+    fn interval_among(&self, targets: usize) -> Duration {
+        self.interval.max(LEAST_GAP * u32::try_from(targets).unwrap_or(u32::MAX))
+    }
+
+    fn interval_inside(&self) -> Duration {
+        self.interval.max(GAP_PER_NODE * u32::try_from(self.crowd).unwrap_or(u32::MAX))
+    }
+
+    fn target_at(&mut self, address: IpAddr) -> Option<(NodeName, &mut Target)> {
+        let name = self.by_address.get(&address)?.clone();
+        let target = self.targets.get_mut(&name)?;
+        Some((name, target))
+    }
+
+    fn take_evidence(&mut self, now: Now, to: NodeName, before: (PathState, Hearing)) {
+        let Some(target) = self.targets.get(&to) else { return };
+        let (evidence, kind, is_suspect) = (target.evidence(), target.wanted().kind, target.is_suspect());
+        if is_suspect {
+            self.ask_neighbours(now, &to);
+        }
+        if evidence.0 != before.0 {
+            self.tidings.push_back(Tidings::Path { to, kind, state: evidence.0 });
+        }
+        if evidence != before {
+            self.judge(now);
+        }
+    }
+
+    /// Whether the others of its location are heard decides whether a node is judged by its silence.
+    fn ask_neighbours(&mut self, now: Now, of: &NodeName) {
+        let Some(location) = self.targets.get(of).map(|target| target.wanted().location.clone()) else { return };
+        let neighbours = self.targets.values_mut().filter(|target| target.wanted().location == location);
+        neighbours.for_each(|target| target.hasten(now));
+    }
+
+    fn judge(&mut self, now: Now) {
+        let hearing = self.hearing(now);
+        self.judged_with = hearing;
+        let gateway_of = self.own_location.as_ref().filter(|_| self.is_gateway);
+        let testimonies: Vec<Testimony<'_>> =
+            self.targets.iter().map(|(node, target)| target.testimony(node)).collect();
+        let doubtful = testimonies.iter().filter(|testimony| testimony.is_doubtful());
+        self.doubtful = doubtful.map(|testimony| testimony.location.clone()).collect();
+        self.judgement.judge(now, Judge { gateway_of, hearing }, &testimonies);
+        let liveness = self.judgement.liveness();
+        if liveness != self.told_liveness {
+            self.told_liveness.clone_from(&liveness);
+            self.tidings.push_back(Tidings::Liveness(liveness));
+        }
+    }
+
+    fn tell_of_mtus(&mut self) {
+        let narrow = |(name, target): (&NodeName, &Target)| Some((name.clone(), target.narrow_mtu()?));
+        let mtus: BTreeMap<NodeName, u32> = self.targets.iter().filter_map(narrow).collect();
+        if mtus != self.told_mtus {
+            self.told_mtus.clone_from(&mtus);
+            self.tidings.push_back(Tidings::PathMtus(mtus));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Whether the other end of one path is heard.
+
+use std::time::Duration;
+
+use carrick_topology::plan::PathKind;
+
+use crate::Now;
+use crate::packet::{Audience, Hearing};
+use crate::path::PathState;
+
+/// A path is down after so many probes in a row without any sign of life.
+const MISSES: u32 = 3;
+
+/// A kernel whose agent does not run refuses one probe a second (`net.ipv4.icmp_ratelimit`); three of them may get lost.
+const REFUSAL_PATIENCE: Duration = Duration::from_millis(3_500);
+
+/// Signs of life of the other end.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse {
+    state: Option<Heard>,
+    missed: u32,
+    /// When the latest probe went out that found life.
+    heard_from: Option<Now>,
+    /// Whatever went out since then found none.
+    silent_from: Option<Now>,
+    /// Since when the other end says that it hears nobody through its tunnels, and nobody inside.
+    deaf_since: (Option<Now>, Option<Now>),
+}
+
+/// What was heard last.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Agent { hearing: Hearing },
+    Kernel { at: Now },
+    Nothing,
+}
+
+impl Pulse {
+    /// The other end's agent answered a probe that was sent then.
+    pub(crate) fn answered(&mut self, now: Now, sent_at: Now, hearing: Hearing) {
+        self.state = Some(Heard::Agent { hearing });
+        let since = |before: Option<Now>, audience| (audience == Audience::Nobody).then(|| before.unwrap_or(now));
+        self.deaf_since = (since(self.deaf_since.0, hearing.tunnels), since(self.deaf_since.1, hearing.inside));
+        self.lives(sent_at);
+    }
+
+    /// The other end's kernel said that nobody listens: the way there is open.
+    pub(crate) fn refused(&mut self, now: Now) {
+        self.state = Some(Heard::Kernel { at: now });
+        self.deaf_since = (None, None);
+        self.lives(now);
+    }
+
+    fn lives(&mut self, from: Now) {
+        self.heard_from = self.heard_from.max(Some(from));
+        self.silent_from = None;
+        self.missed = 0;
+    }
+
+    /// A probe that was sent then remained without an answer.
+    pub(crate) fn missed(&mut self, now: Now, sent_at: Now) {
+        self.missed = self.missed.saturating_add(1);
+        // The first one may have been under way when the other end fell silent.
+        if self.missed == 2 {
+            self.silent_from = Some(sent_at);
+        }
+        let is_over = match self.state {
+            Some(Heard::Kernel { at }) => now.saturating_sub(at) >= REFUSAL_PATIENCE,
+            Some(Heard::Agent { .. } | Heard::Nothing) | None => self.missed >= MISSES,
+        };
+        if is_over {
+            self.state = Some(Heard::Nothing);
+        }
+    }
+
+    /// Whether it is about to be told: probes should not wait.
+    pub(crate) fn is_suspect(&self) -> bool {
+        (1..MISSES).contains(&self.missed)
+    }
+
+    pub(crate) const fn state(&self) -> PathState {
+        match self.state {
+            None => PathState::Unknown,
+            Some(Heard::Agent { .. }) => PathState::Up,
+            Some(Heard::Kernel { .. }) => PathState::AgentAway,
+            Some(Heard::Nothing) => PathState::Down,
+        }
+    }
+
+    pub(crate) const fn heard_from(&self) -> Option<Now> {
+        self.heard_from
+    }
+
+    pub(crate) const fn silent_from(&self) -> Option<Now> {
+        self.silent_from
+    }
+
+    /// Since when the other end says that it hears nobody by the ways of this kind.
+    pub(crate) const fn deaf_since(&self, kind: PathKind) -> Option<Now> {
+        match kind {
+            PathKind::Tunnel => self.deaf_since.0,
+            PathKind::Inside => self.deaf_since.1,
+        }
+    }
+
+    /// What the other end said that it hears.
+    pub(crate) fn hearing(&self) -> Hearing {
+        match self.state {
+            Some(Heard::Agent { hearing }) => hearing,
+            Some(Heard::Kernel { .. } | Heard::Nothing) | None => Hearing::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Now {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn three_misses_in_a_row_and_no_fewer_are_silence() {
+        let mut pulse = Pulse::default();
+        assert_eq!(pulse.state(), PathState::Unknown);
+        pulse.answered(ms(0), ms(0), Hearing::default());
+        for now in [250, 500] {
+            pulse.missed(ms(now), ms(now - 250));
+            assert_eq!((pulse.state(), pulse.is_suspect()), (PathState::Up, true));
+        }
+        pulse.answered(ms(0), ms(0), Hearing::default());
+        pulse.missed(ms(1000), ms(1000 - 250));
+        pulse.missed(ms(1250), ms(1250 - 250));
+        assert_eq!(pulse.state(), PathState::Up);
+        pulse.missed(ms(1500), ms(1500 - 250));
+        assert_eq!((pulse.state(), pulse.is_suspect()), (PathState::Down, false));
+        pulse.answered(ms(0), ms(0), Hearing::default());
+        assert_eq!(pulse.state(), PathState::Up);
+    }
+
+    #[test]
+    fn whoever_was_never_heard_is_silent_too() {
+        let mut pulse = Pulse::default();
+        (1..=3).for_each(|_| pulse.missed(ms(0), ms(0)));
+        assert_eq!(pulse.state(), PathState::Down);
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_has_an_open_way() {
+        let mut pulse = Pulse::default();
+        pulse.answered(ms(0), ms(0), Hearing::default());
+        pulse.missed(ms(250), ms(250 - 250));
+        pulse.refused(ms(300));
+        assert_eq!(pulse.state(), PathState::AgentAway);
+        for now in (500..3_750).step_by(250) {
+            pulse.missed(ms(now), ms(now - 250));
+            assert_eq!(pulse.state(), PathState::AgentAway, "{now}");
+        }
+        pulse.missed(ms(3_800), ms(3_800 - 250));
+        assert_eq!(pulse.state(), PathState::Down);
+    }
+}
