@@ -11,6 +11,7 @@
 
 mod drift;
 mod event_loop;
+mod happenings;
 mod http;
 mod interfaces;
 mod kernel;
@@ -20,10 +21,12 @@ mod pod_firewall;
 pub mod pod_routes;
 mod pods;
 mod preshared_keys;
+mod probes;
 mod saved_state;
 mod settings;
 mod sightings;
 mod status;
+mod traffic;
 mod warnings;
 mod wireguard;
 

@@ -161,6 +161,10 @@ impl Core {
                 self.liveness = liveness;
                 self.replan_soon(now);
             }
+            Event::PathMtus(path_mtus) => {
+                Arc::make_mut(&mut self.settings).local.path_mtus = path_mtus;
+                self.replan_soon(now);
+            }
             Event::Sighted(sighted) => self.sighted = Some(sighted),
             Event::Drift(what) => self.take_drift(now, what),
             // What failed while it was down need not fail again.
@@ -247,6 +251,12 @@ impl Core {
     #[must_use]
     pub const fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// Which nodes answer, as far as is known.
+    #[must_use]
+    pub const fn liveness(&self) -> &Liveness {
+        &self.liveness
     }
 
     /// The settings, with what the node knows of itself.

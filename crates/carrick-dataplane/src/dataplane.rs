@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use carrick_netlink::wireguard::{self, Device};
 use carrick_netlink::{Protocol, Socket};
 use carrick_topology::{DeviceName, PublicKey};
+use ipnet::IpNet;
 
 use crate::apply::{AllowedIpRemoval, Executor, Failure};
 use crate::desired::Desired;
@@ -65,12 +66,18 @@ pub enum Poll {
 }
 
 /// What WireGuard knows of a peer by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sighting {
     /// Where the peer's packets last came from, or where it is dialled.
     pub endpoint: Option<SocketAddr>,
     /// The time since the last handshake; `None` when there was none.
     pub since_handshake: Option<Duration>,
+    /// Bytes received from it since the device or the peer was made.
+    pub received_bytes: u64,
+    /// Bytes sent to it since the device or the peer was made.
+    pub sent_bytes: u64,
+    /// What it may send, and what is sent to it.
+    pub allowed_ips: Vec<IpNet>,
 }
 
 impl Sighting {
@@ -167,12 +174,12 @@ impl Dataplane {
         let observation = observe(&mut self.socket, wireguard, &self.sysctls, desired, settled.as_ref())?;
         let Difference { operations, waiting_for } = self.compare(desired, &observation, now);
         let failures = self.apply(desired, &operations);
-        let found = observation.observed.wireguard.as_ref().and_then(|found| found.configuration.as_ref());
-        let sightings = sightings(found, now);
+        // What could not be seen was not written either.
+        let configuration = observation.observed.wireguard.and_then(|found| found.configuration);
+        let configured = configuration.is_some();
+        let sightings = sightings(configuration, now);
         self.remember_seen(desired, &sightings);
         greet(&operations);
-        // What could not be seen was not written either.
-        let configured = observation.observed.wireguard.is_some_and(|found| found.configuration.is_some());
         let is_made = operations.iter().any(|operation| matches!(operation, Operation::CreateWireGuard { .. }));
         let endpoint_memory =
             if configured || is_made { self.remember_endpoints(desired, &failures).err() } else { None };
@@ -198,7 +205,7 @@ impl Dataplane {
         if wireguard_differs(desired, &device, &self.circumstances(now)) {
             return Poll::Differs;
         }
-        let sightings = sightings(Some(&device), now);
+        let sightings = sightings(Some(device), now);
         self.remember_seen(desired, &sightings);
         Poll::AsPlanned(sightings)
     }
@@ -254,14 +261,20 @@ impl Dataplane {
     }
 }
 
-fn sightings(configuration: Option<&Device>, now: SystemTime) -> BTreeMap<PublicKey, Sighting> {
+fn sightings(configuration: Option<Device>, now: SystemTime) -> BTreeMap<PublicKey, Sighting> {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     configuration
         .into_iter()
-        .flat_map(|device| &device.peers)
+        .flat_map(|device| device.peers)
         .map(|peer| {
-            let since_handshake = peer.last_handshake.map(|time| now.saturating_sub(time));
-            (PublicKey::from_bytes(peer.public_key.0), Sighting { endpoint: peer.endpoint, since_handshake })
+            let sighting = Sighting {
+                endpoint: peer.endpoint,
+                since_handshake: peer.last_handshake.map(|time| now.saturating_sub(time)),
+                received_bytes: peer.received_bytes,
+                sent_bytes: peer.sent_bytes,
+                allowed_ips: peer.allowed_ips,
+            };
+            (PublicKey::from_bytes(peer.public_key.0), sighting)
         })
         .collect()
 }

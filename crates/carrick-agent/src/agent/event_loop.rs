@@ -25,6 +25,7 @@ use super::pod_firewall;
 use super::pod_routes::Check;
 use super::pods::PodNetworkFiles;
 use super::preshared_keys::PresharedKeys;
+use super::probes::Probes;
 use super::saved_state::{self, Saver};
 use super::sightings::PeerStatuses;
 use super::status::Status;
@@ -66,6 +67,7 @@ pub(super) struct EventLoop {
     pods: PodNetworkFiles,
     /// None where another plugin wires pods.
     pod_routes: Option<Check>,
+    probes: Probes,
 }
 
 /// What is opened before anything is changed.
@@ -98,9 +100,12 @@ impl EventLoop {
         let (to_notices, notices) = mpsc::channel(QUEUE);
         drift::start(own, &to_notices)?;
 
+        let probes = Probes::start(Duration::from_millis(options.failover_interval.into()), &options.run_dir)?;
+
         let topology_label = settings.topology_label.clone();
         let mut core = Core::new(me.clone(), public_key, settings, rand::random());
         let origin = Instant::now();
+        core.handle_event(origin.elapsed(), Event::Liveness(probes.liveness().clone()));
         let saved = saved_state::load(&state, &me);
         if let Some(saved) = &saved {
             core.handle_event(origin.elapsed(), Event::Restored(Arc::new(saved.cluster.clone())));
@@ -143,6 +148,7 @@ impl EventLoop {
             waiting: Waiting::ForNothing,
             pods: PodNetworkFiles::new(&options),
             pod_routes,
+            probes,
             client,
             options,
         })
@@ -152,6 +158,7 @@ impl EventLoop {
     pub(super) async fn run(mut self) -> Result<(), AgentError> {
         let mut terminate = listen_to(SignalKind::terminate())?;
         let mut interrupt = listen_to(SignalKind::interrupt())?;
+        self.status.read_paths_from(self.probes.path_reader());
         http::start(&self.options, self.status.clone()).await?;
         self.read_interfaces();
         let addresses = self.api_servers.borrow_and_update().clone();
@@ -168,6 +175,11 @@ impl EventLoop {
                 Some(notice) = self.notices.recv() => self.take_notices(notice).await,
                 Some(outcome) = self.outcomes.recv() => {
                     self.take_outcome(&outcome);
+                }
+                Some(tidings) = self.probes.next() => {
+                    if let Some(event) = self.probes.take(tidings, &self.status) {
+                        self.event(event);
+                    }
                 }
                 Some(outcome) = self.publications.1.recv() => {
                     self.status.metrics().published(outcome);
@@ -211,8 +223,11 @@ impl EventLoop {
         self.status.applied(outcome);
         self.event(Event::Applied(outcome.outcome));
         let Some(plan) = self.core.plan().cloned() else { return };
-        if self.options.cni && matches!(outcome.outcome, ApplyOutcome::Unchanged | ApplyOutcome::Changed) {
-            self.pods.update(&plan);
+        if matches!(outcome.outcome, ApplyOutcome::Unchanged | ApplyOutcome::Changed) {
+            self.probes.follow(&plan, self.core.cluster());
+            if self.options.cni {
+                self.pods.update(&plan);
+            }
         }
         self.take_sightings(&plan, &outcome.sightings);
     }
@@ -224,6 +239,7 @@ impl EventLoop {
         for name in sightings::stale_names(self.core.cluster(), plan, sightings) {
             self.dns.refresh(&name);
         }
+        self.status.sighted(&self.core, sightings);
         self.peer_statuses.update(plan, sightings);
         self.event(Event::Sighted(sightings::observed_endpoints(plan, sightings)));
     }

@@ -14,10 +14,10 @@ use carrick_topology::{Cluster, NodeName, NodePlan, PeerName, PublicKey};
 use super::names;
 
 /// The peers of a plan, each with what was seen of it.
-type Seen<'a> = Vec<(&'a WireGuardPeer, Sighting)>;
+type Seen<'a> = Vec<(&'a WireGuardPeer, &'a Sighting)>;
 
-fn seen<'a>(plan: &'a NodePlan, sightings: &BTreeMap<PublicKey, Sighting>) -> Seen<'a> {
-    plan.wireguard.peers.iter().filter_map(|(key, peer)| Some((peer, *sightings.get(key)?))).collect()
+fn seen<'a>(plan: &'a NodePlan, sightings: &'a BTreeMap<PublicKey, Sighting>) -> Seen<'a> {
+    plan.wireguard.peers.iter().filter_map(|(key, peer)| Some((peer, sightings.get(key)?))).collect()
 }
 
 /// Where nodes without an endpoint of their own come from.
@@ -25,7 +25,7 @@ pub(super) fn observed_endpoints(
     plan: &NodePlan,
     sightings: &BTreeMap<PublicKey, Sighting>,
 ) -> BTreeMap<NodeName, SocketAddr> {
-    let dials_in = |(peer, sighting): (&WireGuardPeer, Sighting)| match &peer.identity {
+    let dials_in = |(peer, sighting): (&WireGuardPeer, &Sighting)| match &peer.identity {
         PeerIdentity::Node(name) if peer.endpoint.is_none() && sighting.is_connected() => {
             Some((name.clone(), sighting.endpoint?))
         }
@@ -115,7 +115,8 @@ mod tests {
     }
 
     fn sighting(endpoint: &str, seconds: u64) -> Sighting {
-        Sighting { endpoint: Some(endpoint.parse().unwrap()), since_handshake: Some(Duration::from_secs(seconds)) }
+        let since_handshake = Some(Duration::from_secs(seconds));
+        Sighting { endpoint: Some(endpoint.parse().unwrap()), since_handshake, ..Sighting::default() }
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use carrick_dataplane::Sighting;
-use carrick_status::{ApiHearing, PeerState, StatusPage};
+use carrick_status::{ApiHearing, HappeningKind, PeerState, StatusPage, Traffic};
+use carrick_topology::model::Liveness;
 use carrick_topology::plan::Warning;
-use carrick_topology::{NodeName, NodePlan, PublicKey, Settings};
+use carrick_topology::{LocationName, NodeName, NodePlan, PublicKey, Settings};
 
+use super::happenings::{Happenings, unix_ms};
 use super::kernel::Outcome;
 use super::metrics::Metrics;
+use super::probes::PathReader;
+use super::traffic::{Bytes, TrafficMeter};
 use crate::core::{ApiState, Core, Waiting};
 
 /// The loop counts as stuck when it has not turned for this long.
@@ -37,6 +41,10 @@ struct Content {
     failures: Vec<String>,
     drift_repairs: u64,
     peers: BTreeMap<PublicKey, Sighting>,
+    liveness: Liveness,
+    path_reader: Option<PathReader>,
+    traffic: TrafficMeter,
+    happenings: Happenings,
 }
 
 impl Status {
@@ -55,12 +63,37 @@ impl Status {
         content.api = Some(core.api_state());
         content.settings = Some(Arc::clone(core.settings()));
         content.plan = core.plan().cloned();
+        content.liveness.clone_from(core.liveness());
         drop(content);
         self.metrics.turn(core, self.readiness().is_ok());
     }
 
+    /// Where paths are read from when somebody asks.
+    pub(super) fn read_paths_from(&self, reader: PathReader) {
+        self.lock().path_reader = Some(reader);
+    }
+
+    /// Keeps what happened for people who ask later.
+    pub(super) fn happened(&self, kind: HappeningKind, text: String) {
+        self.lock().happenings.add(kind, text);
+    }
+
+    /// Takes what was seen of the peers.
+    pub(super) fn sighted(&self, core: &Core, sightings: &BTreeMap<PublicKey, Sighting>) {
+        let Some(plan) = core.plan() else { return };
+        self.lock().traffic.take(self.started_at.elapsed(), plan, core.cluster(), sightings);
+    }
+
     pub(super) fn applied(&self, outcome: &Outcome) {
         let mut content = self.lock();
+        if outcome.is_repair() {
+            content
+                .happenings
+                .add(HappeningKind::DriftRepair, format!("put right what others had changed: {}", outcome.cause));
+        }
+        if let Some(failure) = outcome.failures.first().filter(|failure| content.failures.first() != Some(failure)) {
+            content.happenings.add(HappeningKind::Failure, failure.clone());
+        }
         content.applies += 1;
         content.drift_repairs += u64::from(outcome.is_repair());
         content.failures = outcome.failures.clone();
@@ -99,11 +132,10 @@ impl Status {
         let ready = self.readiness().is_ok();
         let content = self.lock();
         let warnings = content.plan.as_ref().map(|plan| plan.warnings.iter().map(Warning::to_string).collect());
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         StatusPage {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: Some(self.node.clone()),
-            unix_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            unix_ms: unix_ms(),
             running_seconds: self.started_at.elapsed().as_secs(),
             ready,
             waiting: content.waiting.as_ref().map_or("", in_words).to_owned(),
@@ -118,7 +150,10 @@ impl Status {
             settings: content.settings.clone(),
             plan: content.plan.clone(),
             peers: content.peers.iter().map(|(key, sighting)| (*key, peer_state(sighting))).collect(),
-            ..StatusPage::default()
+            liveness: content.liveness.clone(),
+            paths: content.path_reader.as_ref().map(PathReader::paths).unwrap_or_default(),
+            traffic: traffic(content.plan.as_deref(), &content.traffic),
+            happenings: content.happenings.list(),
         }
     }
 
@@ -127,11 +162,24 @@ impl Status {
     }
 }
 
+fn traffic(plan: Option<&NodePlan>, meter: &TrafficMeter) -> Vec<Traffic> {
+    let Some(plan) = plan else { return Vec::new() };
+    let traffic = |(to, bytes): (&LocationName, &Bytes)| Traffic {
+        from: plan.location.name.clone(),
+        to: to.clone(),
+        sent_bytes: bytes.sent,
+        sent_bytes_per_second: meter.rate(to),
+    };
+    meter.totals().iter().map(traffic).collect()
+}
+
 fn peer_state(sighting: &Sighting) -> PeerState {
     PeerState {
         endpoint: sighting.endpoint,
         seconds_since_handshake: sighting.since_handshake.map(|since| since.as_secs()),
-        ..PeerState::default()
+        received_bytes: sighting.received_bytes,
+        sent_bytes: sighting.sent_bytes,
+        allowed_ips: sighting.allowed_ips.iter().copied().collect(),
     }
 }
 

@@ -56,6 +56,10 @@ pub struct AgentOptions {
     /// How many more gateways of a location stand by with their tunnels up, in gateways.
     #[arg(long, env = "CARRICK_STANDBY_GATEWAYS", value_name = "COUNT", default_value_t = 1)]
     pub standby_gateways: u16,
+    /// The time between two probes of a gateway, in milliseconds (50 to 60000); one that misses three is down, and its standby takes
+    /// over. Many nodes probe each other less often.
+    #[arg(long, env = "CARRICK_FAILOVER_INTERVAL", value_name = "MILLISECONDS", default_value_t = 250, value_parser = clap::value_parser!(u16).range(50..=60_000))]
+    pub failover_interval: u16,
     /// Whether pod packets between nodes of one location are put into VXLAN: always, only across subnets, or never.
     #[arg(long, env = "CARRICK_ENCAPSULATION", value_name = "WHEN", default_value = "always")]
     pub encapsulation: Encapsulation,

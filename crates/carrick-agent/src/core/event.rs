@@ -30,6 +30,8 @@ pub enum Event {
     Names(BTreeMap<DnsName, BTreeSet<IpAddr>>),
     /// Which nodes answer.
     Liveness(Liveness),
+    /// The largest packets that pass towards the nodes that are probed, in bytes, where that is less than devices permit.
+    PathMtus(BTreeMap<NodeName, u32>),
     /// Where WireGuard sees nodes come from that have no endpoint of their own.
     Sighted(BTreeMap<NodeName, SocketAddr>),
     /// Something of Carrick's changed in the kernel, and not by the agent; what, in a word.

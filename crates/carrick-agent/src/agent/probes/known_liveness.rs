@@ -1,0 +1,61 @@
+//! Which nodes were down, kept where it outlives the agent and not the machine: an agent that starts must not send its node's traffic
+//! to a gateway that it had found dead before.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use carrick_topology::model::Liveness;
+
+use crate::state::write_atomically;
+
+/// The file in the run directory.
+#[derive(Debug)]
+pub(super) struct KnownLiveness {
+    path: PathBuf,
+}
+
+impl KnownLiveness {
+    pub(super) fn in_directory(run_directory: &Path) -> Self {
+        Self { path: run_directory.join("liveness.json") }
+    }
+
+    /// What an earlier agent left; nothing where there was none, or where it cannot be read.
+    pub(super) fn load(&self) -> Liveness {
+        let read = fs::read(&self.path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
+        match read {
+            Ok(liveness) => liveness,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Liveness::default(),
+            Err(error) => {
+                tracing::warn!(event = "liveness_not_read", file = %self.path.display(), %error, "all nodes count as live");
+                Liveness::default()
+            }
+        }
+    }
+
+    /// Replaces what was kept.
+    pub(super) fn keep(&self, liveness: &Liveness) {
+        let kept =
+            serde_json::to_vec(liveness).map_err(io::Error::from).and_then(|json| write_atomically(&self.path, &json));
+        if let Err(error) = kept {
+            tracing::warn!(event = "liveness_not_kept", file = %self.path.display(), %error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_found_and_what_is_broken_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KnownLiveness::in_directory(folder.path());
+        assert_eq!(file.load(), Liveness::default());
+        let down = Liveness { down: ["a1".parse().unwrap()].into() };
+        file.keep(&down);
+        assert_eq!(KnownLiveness::in_directory(folder.path()).load(), down);
+        fs::write(&file.path, b"{").unwrap();
+        assert_eq!(file.load(), Liveness::default());
+    }
+}

@@ -1,0 +1,116 @@
+//! Probing other nodes, and answering them.
+
+mod known_liveness;
+mod socket;
+mod thread;
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrick_probe::{Path, PathState, Tidings};
+use carrick_status::HappeningKind;
+use carrick_topology::model::Liveness;
+use carrick_topology::{Cluster, NodePlan};
+use tokio::sync::mpsc;
+
+use super::AgentError;
+use super::status::Status;
+use crate::core::Event;
+use known_liveness::KnownLiveness;
+use thread::ProbeThread;
+
+/// The event loop's side of the probes.
+#[derive(Debug)]
+pub(super) struct Probes {
+    thread: ProbeThread,
+    tidings: mpsc::UnboundedReceiver<Tidings>,
+    known: KnownLiveness,
+    liveness: Liveness,
+    followed: Option<Arc<NodePlan>>,
+}
+
+/// Gives what is known of each path.
+#[derive(Clone, Debug)]
+pub(super) struct PathReader(ProbeThread);
+
+impl PathReader {
+    pub(super) fn paths(&self) -> Vec<Path> {
+        self.0.paths()
+    }
+}
+
+impl Probes {
+    /// Starts to answer and to probe in the caller's network namespace.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(super) fn start(interval: Duration, run_directory: &FilePath) -> Result<Self, AgentError> {
+        let known = KnownLiveness::in_directory(run_directory);
+        let liveness = known.load();
+        let (told, tidings) = mpsc::unbounded_channel();
+        let thread = ProbeThread::start(interval, liveness.clone(), told)?;
+        Ok(Self { thread, tidings, known, liveness, followed: None })
+    }
+
+    /// Which nodes are down, as far as is known.
+    pub(super) const fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    pub(super) fn path_reader(&self) -> PathReader {
+        PathReader(self.thread.clone())
+    }
+
+    /// Probes what a plan says that the kernel holds by now.
+    pub(super) fn follow(&mut self, plan: &Arc<NodePlan>, cluster: &Cluster) {
+        if self.followed.as_ref().is_none_or(|followed| !Arc::ptr_eq(followed, plan)) {
+            self.thread.follow(plan, cluster);
+            self.followed = Some(Arc::clone(plan));
+        }
+    }
+
+    /// The next thing that the probes have to tell.
+    pub(super) async fn next(&mut self) -> Option<Tidings> {
+        self.tidings.recv().await
+    }
+
+    /// Logs it and keeps it; what the core must know of it is returned.
+    pub(super) fn take(&mut self, tidings: Tidings, status: &Status) -> Option<Event> {
+        match tidings {
+            Tidings::Path { to, kind, state } => {
+                let state = in_words(state);
+                tracing::info!(event = "path", %to, ?kind, state);
+                status.happened(HappeningKind::Path, format!("{to} {state}"));
+                None
+            }
+            Tidings::Liveness(liveness) => {
+                for node in liveness.down.difference(&self.liveness.down) {
+                    tracing::warn!(event = "gateway_down", %node, "its standby carries its traffic");
+                    status
+                        .happened(HappeningKind::Gateway, format!("gateway {node} is down: others carry its traffic"));
+                }
+                for node in self.liveness.down.difference(&liveness.down) {
+                    tracing::info!(event = "gateway_back", %node);
+                    status.happened(HappeningKind::Gateway, format!("gateway {node} carries traffic again"));
+                }
+                self.known.keep(&liveness);
+                self.liveness.clone_from(&liveness);
+                Some(Event::Liveness(liveness))
+            }
+            Tidings::PathMtus(path_mtus) => {
+                tracing::info!(event = "narrow_paths", bytes = ?path_mtus);
+                Some(Event::PathMtus(path_mtus))
+            }
+        }
+    }
+}
+
+const fn in_words(state: PathState) -> &'static str {
+    match state {
+        PathState::Unknown => "is not known yet",
+        PathState::Up => "answers",
+        PathState::AgentAway => "is reached, and its agent does not run",
+        PathState::Down => "does not answer",
+    }
+}

@@ -1,0 +1,184 @@
+//! A UDP socket on one of the node's own addresses, from which it probes and answers.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+
+use carrick_topology::contract::PROBE_PORT;
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
+
+/// Headers of IPv4 and UDP, in bytes.
+const HEADERS_V4: usize = 20 + 8;
+/// Headers of IPv6 and UDP, in bytes.
+const HEADERS_V6: usize = 40 + 8;
+
+/// The largest datagram that is sent or taken, in bytes.
+pub(super) const LARGEST_DATAGRAM: usize = 65_535;
+
+/// The socket. It never blocks.
+#[derive(Debug)]
+pub(super) struct ProbeSocket {
+    socket: UdpSocket,
+    address: IpAddr,
+}
+
+impl ProbeSocket {
+    /// Binds to an own address. What it sends is never fragmented here and pays no heed to what routers said of its size, so that what
+    /// passes can be measured (ip(7), `IP_PMTUDISC_PROBE`).
+    pub(super) fn bind(address: IpAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(SocketAddr::new(address, PROBE_PORT))?;
+        socket.set_nonblocking(true)?;
+        match address {
+            IpAddr::V4(_) => {
+                set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::PROBE)?;
+                setsockopt(&socket, Ipv4RecvErr, &true)?;
+            }
+            IpAddr::V6(_) => {
+                set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE)?;
+                setsockopt(&socket, Ipv6RecvErr, &true)?;
+            }
+        }
+        Ok(Self { socket, address })
+    }
+
+    /// The own address.
+    pub(super) const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Sends a datagram, followed by zeros until the IP packet has this size.
+    pub(super) fn send(&self, to: IpAddr, datagram: &[u8], ip_bytes: Option<u32>) -> io::Result<()> {
+        let headers = if to.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+        let wanted = ip_bytes.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(headers));
+        let to = SocketAddr::new(to, PROBE_PORT);
+        if wanted <= datagram.len() {
+            self.socket.send_to(datagram, to)?;
+        } else {
+            let mut padded = datagram.to_vec();
+            padded.resize(wanted.min(LARGEST_DATAGRAM), 0);
+            self.socket.send_to(&padded, to)?;
+        }
+        Ok(())
+    }
+
+    /// The next datagram that waits, with its sender.
+    pub(super) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<(IpAddr, &'b [u8])> {
+        loop {
+            match self.socket.recv_from(buffer) {
+                // Another port than the agents' is nobody's.
+                Ok((length, from)) if from.port() == PROBE_PORT => {
+                    return Some((from.ip().to_canonical(), &buffer[..length]));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                // What routers and hosts said stands in the error queue; here it only shows once.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused || is_unreachable(&error) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// The next node that said itself that nobody listens on its port: its kernel lives, and the way there and back is open.
+    pub(super) fn next_refusal(&self) -> Option<IpAddr> {
+        loop {
+            let mut scrap = [0_u8; 64];
+            let mut iov = [IoSliceMut::new(&mut scrap)];
+            let mut space = nix::cmsg_space!(nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
+            let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+            let message =
+                recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut iov, Some(&mut space), flags).ok()?;
+            let to = message.address.as_ref().and_then(address_of);
+            let refused_by =
+                message.cmsgs().ok().and_then(|mut messages| messages.find_map(|message| refuser(&message)));
+            if let (Some(to), Some(by)) = (to, refused_by)
+                && to == by
+            {
+                return Some(to);
+            }
+        }
+    }
+}
+
+impl AsFd for ProbeSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EMSGSIZE | Errno::EACCES | Errno::EPROTO)
+    )
+}
+
+/// Who sent an ICMP "port unreachable".
+fn refuser(message: &ControlMessageOwned) -> Option<IpAddr> {
+    const REFUSED: u32 = Errno::ECONNREFUSED as u32;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds of messages are many, and not asked for")]
+    match message {
+        ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) if error.ee_errno == REFUSED => {
+            Some(IpAddr::from(u32::from_be(offender.sin_addr.s_addr).to_be_bytes()))
+        }
+        ControlMessageOwned::Ipv6RecvErr(error, Some(offender)) if error.ee_errno == REFUSED => {
+            Some(IpAddr::from(offender.sin6_addr.s6_addr))
+        }
+        _ => None,
+    }
+}
+
+fn address_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(found) = attempt() {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "it did not come");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn datagrams_arrive_padded_and_a_closed_port_is_told() {
+        // Loopback addresses of this test's own.
+        let addresses = [Ipv4Addr::new(127, 17, 7, 1), Ipv4Addr::new(127, 17, 7, 2)].map(IpAddr::V4);
+        let [one, two] = addresses.map(|address| ProbeSocket::bind(address).unwrap());
+        one.send(addresses[1], b"probe", Some(1300)).unwrap();
+        let mut buffer = vec![0; LARGEST_DATAGRAM];
+        let (from, length) =
+            eventually(|| two.receive(&mut buffer).map(|(from, datagram)| (from, datagram.len() + HEADERS_V4)));
+        assert_eq!((from, length), (addresses[0], 1300));
+        assert_eq!(one.next_refusal(), None);
+
+        drop(two);
+        one.send(addresses[1], b"probe", None).unwrap();
+        assert_eq!(eventually(|| one.next_refusal()), addresses[1]);
+        assert_eq!(one.receive(&mut buffer), None);
+    }
+
+    #[test]
+    fn a_closed_port_is_told_over_ipv6() {
+        let loopback = IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]);
+        let socket = UdpSocket::bind((loopback, 0)).unwrap();
+        set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE).unwrap();
+        setsockopt(&socket, Ipv6RecvErr, &true).unwrap();
+        let socket = ProbeSocket { socket, address: loopback };
+        socket.send(loopback, b"probe", None).unwrap();
+        assert_eq!(eventually(|| socket.next_refusal()), loopback);
+    }
+}

@@ -1,0 +1,202 @@
+//! The thread that probes other nodes and answers them.
+//!
+//! It is a thread of its own, with sockets of its own, so that nothing else that the agent does delays an answer or blurs a measurement.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use carrick_probe::{Packet, Path, PathKind, Prober, Responder, Standpoint, Tidings};
+use carrick_topology::model::Liveness;
+use carrick_topology::plan::Role;
+use carrick_topology::{Cluster, NodePlan};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use tokio::sync::mpsc;
+
+use super::AgentError;
+use super::socket::{LARGEST_DATAGRAM, ProbeSocket};
+
+/// An address that is not there yet is tried again after this.
+const BIND_INTERVAL: Duration = Duration::from_millis(250);
+/// The thread looks around at least this often.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The thread, as others see it.
+#[derive(Clone, Debug)]
+pub(super) struct ProbeThread {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    origin: Instant,
+    state: Mutex<State>,
+    wake: EventFd,
+}
+
+#[derive(Debug)]
+struct State {
+    prober: Prober,
+    responder: Responder,
+    /// The own addresses on which it listens.
+    listen: BTreeSet<IpAddr>,
+}
+
+impl ProbeThread {
+    /// Starts the thread in the caller's network namespace. What it finds out comes by `tidings`; it ends when nobody listens there.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub(super) fn start(
+        interval: Duration,
+        known: Liveness,
+        tidings: mpsc::UnboundedSender<Tidings>,
+    ) -> Result<Self, AgentError> {
+        let failed = |what: String| AgentError::Start(format!("probing: {what}"));
+        let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
+            .map_err(|error| failed(error.to_string()))?;
+        let prober = Prober::new(interval, rand::random(), known);
+        let state = State { prober, responder: Responder::default(), listen: BTreeSet::new() };
+        let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake });
+        let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, tidings };
+        std::thread::Builder::new()
+            .name("probes".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self { shared })
+    }
+
+    /// Probes what this plan says from now on, and answers the nodes of this cluster.
+    pub(super) fn follow(&self, plan: &NodePlan, cluster: &Cluster) {
+        let is_gateway = plan.location.role != Role::Inner;
+        let standpoint = Standpoint { location: plan.location.name.clone(), is_gateway };
+        let now = self.shared.origin.elapsed();
+        let mut state = self.shared.lock();
+        state.prober.set_plan(now, standpoint, &plan.probes);
+        state.responder.set_known(known(plan, cluster));
+        state.listen = plan.mesh_addresses.iter().copied().chain(plan.vxlan.local).collect();
+        drop(state);
+        // A full counter wakes as well.
+        let _ = self.shared.wake.write(1);
+    }
+
+    /// What is known of each path.
+    pub(super) fn paths(&self) -> Vec<Path> {
+        self.shared.lock().prober.paths()
+    }
+}
+
+/// Whose questions are answered, and which way they come.
+fn known(plan: &NodePlan, cluster: &Cluster) -> BTreeMap<IpAddr, PathKind> {
+    let tunnels =
+        cluster.nodes.values().flat_map(|node| &node.mesh_addresses).map(|address| (*address, PathKind::Tunnel));
+    let neighbours = plan.vxlan.neighbours.values();
+    let inside = neighbours.flat_map(|other| other.mesh_addresses.iter().copied().chain([other.internal_address]));
+    let mut known: BTreeMap<IpAddr, PathKind> = tunnels.collect();
+    known.extend(inside.map(|address| (address, PathKind::Inside)));
+    known
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Thread {
+    shared: Arc<Shared>,
+    sockets: BTreeMap<IpAddr, ProbeSocket>,
+    /// When addresses that were not there are tried again.
+    bind_again: Option<Instant>,
+    tidings: mpsc::UnboundedSender<Tidings>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut buffer = vec![0; LARGEST_DATAGRAM];
+        while !self.tidings.is_closed() {
+            self.wait(&shared);
+            let mut state = shared.lock();
+            self.bind(&state.listen);
+            for socket in self.sockets.values() {
+                take_datagrams(&shared, &mut state, socket, &mut buffer);
+            }
+            state.prober.handle_timeout(shared.origin.elapsed());
+            while let Some(transmit) = state.prober.next_transmit() {
+                let Some(socket) = self.sockets.get(&transmit.from) else { continue };
+                let datagram = Packet::Probe(transmit.question).to_bytes();
+                if let Err(error) = socket.send(transmit.to, &datagram, transmit.ip_bytes) {
+                    tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
+                }
+            }
+            while let Some(tidings) = state.prober.next_tidings() {
+                // Nobody listens when the agent is about to end.
+                let _ = self.tidings.send(tidings);
+            }
+        }
+    }
+
+    /// Waits for a datagram, a new plan, or the prober's deadline.
+    fn wait(&self, shared: &Shared) {
+        let deadline = shared.lock().prober.next_deadline();
+        let until = deadline.map_or(IDLE, |deadline| deadline.saturating_sub(shared.origin.elapsed()).min(IDLE));
+        let until = self.bind_again.map_or(until, |again| until.min(again.saturating_duration_since(Instant::now())));
+        // Rounded up: a poll that ends too early only turns in vain.
+        let timeout = u16::try_from(until.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
+        let sockets = self.sockets.values().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN));
+        let mut waited: Vec<PollFd<'_>> = sockets.collect();
+        waited.push(PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN));
+        // Whatever it says, everything is looked at.
+        let _ = poll(&mut waited, PollTimeout::from(timeout));
+        let _ = shared.wake.read();
+    }
+
+    fn bind(&mut self, listen: &BTreeSet<IpAddr>) {
+        self.sockets.retain(|address, _| listen.contains(address));
+        let missing: Vec<IpAddr> =
+            listen.iter().filter(|address| !self.sockets.contains_key(address)).copied().collect();
+        if missing.is_empty() {
+            self.bind_again = None;
+            return;
+        }
+        if self.bind_again.is_some_and(|again| Instant::now() < again) {
+            return;
+        }
+        for address in missing {
+            match ProbeSocket::bind(address) {
+                Ok(socket) => {
+                    self.sockets.insert(address, socket);
+                }
+                Err(error) => {
+                    tracing::debug!(event = "probe_address_not_bound", %address, %error);
+                }
+            }
+        }
+        self.bind_again = (self.sockets.len() < listen.len()).then(|| Instant::now() + BIND_INTERVAL);
+    }
+}
+
+fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buffer: &mut [u8]) {
+    while let Some((from, datagram)) = socket.receive(buffer) {
+        let now = shared.origin.elapsed();
+        match Packet::parse(datagram) {
+            Ok(Packet::Probe(question)) => {
+                let Some(kind) = state.responder.permits(now, from) else { continue };
+                state.prober.note_question(now, kind);
+                let answer = Packet::Answer(question, state.prober.hearing(now)).to_bytes();
+                if let Err(error) = socket.send(from, &answer, None) {
+                    tracing::trace!(event = "probe_not_answered", %from, %error);
+                }
+            }
+            Ok(Packet::Answer(question, hearing)) => state.prober.take_answer(now, from, question, hearing),
+            Err(error) => tracing::trace!(event = "no_probe", %from, at = %socket.address(), %error),
+        }
+    }
+    while let Some(refused) = socket.next_refusal() {
+        state.prober.take_refusal(shared.origin.elapsed(), refused);
+    }
+}
