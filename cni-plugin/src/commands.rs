@@ -7,9 +7,12 @@ mod gc;
 mod status;
 
 use std::io::Read;
+use std::path::Path;
+use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::call_log::CallRecord;
 use crate::firewall::FirewallError;
 use crate::ipam::{PoolError, StoreError};
 use crate::node_data::NodeDataError;
@@ -36,11 +39,20 @@ pub enum Outcome {
 /// Does what the runtime asks for by the environment and the configuration in `input`, which is read only when the
 /// environment names a command.
 pub fn run(environment: &Environment, input: impl Read) -> Answer {
+    let began = Instant::now();
     let (version, call) = match environment.command().and_then(|command| Ok((command, read(input)?))) {
         Ok((command, content)) => Call::read(command, environment, &content),
         Err(error) => (Version::NEWEST, Err(error)),
     };
-    match call.and_then(|call| dispatch(call, version)) {
+    let run_directory = call.as_ref().ok().and_then(Call::run_directory).map(Path::to_path_buf);
+    let result = call.and_then(|call| dispatch(call, version));
+    if let (Some(run_directory), Ok(command)) = (run_directory, environment.command()) {
+        let code = result.as_ref().err().map_or(0, |error| error.code.number());
+        let record = CallRecord { command: command.to_string(), code, took: began.elapsed() };
+        // A call does not fail because nobody can count it.
+        let _ = record.append(&run_directory);
+    }
+    match result {
         Ok(output) => Answer { output: output.map(|json| json.to_string()), outcome: Outcome::Success },
         Err(error) => Answer { output: Some(error.to_json(version).to_string()), outcome: Outcome::Failure },
     }

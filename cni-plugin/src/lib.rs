@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod attachment;
+pub mod call_log;
 mod commands;
 pub mod firewall;
 pub mod host_port;

@@ -1,6 +1,6 @@
 //! A whole call, judged as far as that goes without looking at the machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -98,6 +98,21 @@ impl Call {
             Command::Version => Ok(Self::Version(Version::report(input))),
         };
         (version, call)
+    }
+}
+
+impl Call {
+    /// Where the agent's data and the plugin's records are, for commands that need them.
+    #[must_use]
+    pub fn run_directory(&self) -> Option<&Path> {
+        match self {
+            Self::Add(call) => Some(&call.run_directory),
+            Self::Del(call) => Some(&call.run_directory),
+            Self::Check(call) => Some(&call.run_directory),
+            Self::Gc(call) => Some(&call.run_directory),
+            Self::Status(run_directory) => Some(run_directory),
+            Self::Version(_) => None,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use carrick_netlink::wireguard::{self, Device};
 use carrick_netlink::{Protocol, Socket};
@@ -54,6 +54,19 @@ pub struct Report {
     pub endpoint_memory: Option<io::Error>,
     /// The WireGuard peers as they were seen before anything was changed.
     pub sightings: BTreeMap<PublicKey, Sighting>,
+    /// How long it took.
+    pub phases: Phases,
+}
+
+/// How long the phases of a reconciliation took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Reading what the kernel holds.
+    pub observe: Duration,
+    /// Comparing it with what it should hold.
+    pub compare: Duration,
+    /// Changing it.
+    pub apply: Duration,
 }
 
 /// What a look at WireGuard alone showed.
@@ -169,11 +182,15 @@ impl Dataplane {
     ///
     /// The kernel could not be asked; then nothing was done.
     pub fn reconcile_change(&mut self, desired: &Desired, now: SystemTime) -> Result<Report, carrick_netlink::Error> {
+        let mut watch = StopWatch::start();
         let settled = self.settled_routes.take();
         let wireguard = self.wireguard.as_mut();
         let observation = observe(&mut self.socket, wireguard, &self.sysctls, desired, settled.as_ref())?;
+        let observed = watch.lap();
         let Difference { operations, waiting_for } = self.compare(desired, &observation, now);
+        let compared = watch.lap();
         let failures = self.apply(desired, &operations);
+        let phases = Phases { observe: observed, compare: compared, apply: watch.lap() };
         // What could not be seen was not written either.
         let configuration = observation.observed.wireguard.and_then(|found| found.configuration);
         let configured = configuration.is_some();
@@ -190,6 +207,7 @@ impl Dataplane {
             unreadable_wireguard: observation.unreadable_wireguard,
             endpoint_memory,
             sightings,
+            phases,
         };
         self.settled_routes = report
             .is_complete()
@@ -258,6 +276,19 @@ impl Dataplane {
             }
         }
         self.endpoints.remember(endpoints)
+    }
+}
+
+struct StopWatch(Instant);
+
+impl StopWatch {
+    fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    fn lap(&mut self) -> Duration {
+        let before = std::mem::replace(&mut self.0, Instant::now());
+        self.0.saturating_duration_since(before)
     }
 }
 

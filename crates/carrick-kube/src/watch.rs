@@ -191,6 +191,7 @@ impl Watch {
     }
 
     async fn lose(&mut self, source: Source, error: &FollowError) -> Result<(), Ended> {
+        self.status.failed();
         if self.failing.is_empty() {
             if error.is_refusal() || error.code() == Some(401) {
                 tracing::warn!(event = "api_refused", ?source, %error);

@@ -19,6 +19,7 @@ pub mod control_plane;
 pub mod description;
 pub mod drawing;
 pub mod equipment;
+pub mod failure;
 pub mod flow;
 pub mod init;
 pub mod internet;

@@ -11,7 +11,7 @@ use crate::path::PathState;
 /// A path is down after so many probes in a row without any sign of life.
 const MISSES: u32 = 3;
 
-/// A kernel whose agent does not run refuses one probe a second (`net.ipv4.icmp_ratelimit`); three of them may get lost.
+/// A kernel whose agent does not run refuses one probe a second once its allowance is used up; three refusals may get lost.
 const REFUSAL_PATIENCE: Duration = Duration::from_millis(3_500);
 
 /// Signs of life of the other end.
@@ -25,6 +25,7 @@ pub(crate) struct Pulse {
     silent_from: Option<Now>,
     /// Since when the other end says that it hears nobody through its tunnels, and nobody inside.
     deaf_since: (Option<Now>, Option<Now>),
+    allowance: Allowance,
 }
 
 /// What was heard last.
@@ -47,6 +48,7 @@ impl Pulse {
     /// The other end's kernel said that nobody listens: the way there is open.
     pub(crate) fn refused(&mut self, now: Now) {
         self.state = Some(Heard::Kernel { at: now });
+        self.allowance.take_one(now);
         self.deaf_since = (None, None);
         self.lives(now);
     }
@@ -59,16 +61,23 @@ impl Pulse {
 
     /// A probe that was sent then remained without an answer.
     pub(crate) fn missed(&mut self, now: Now, sent_at: Now) {
+        if let Some(Heard::Kernel { at }) = self.state
+            && !self.allowance.is_left(sent_at)
+            && now.saturating_sub(at) < REFUSAL_PATIENCE
+        {
+            return;
+        }
         self.missed = self.missed.saturating_add(1);
         // The first one may have been under way when the other end fell silent.
         if self.missed == 2 {
             self.silent_from = Some(sent_at);
         }
         let is_over = match self.state {
-            Some(Heard::Kernel { at }) => now.saturating_sub(at) >= REFUSAL_PATIENCE,
+            Some(Heard::Kernel { at }) => self.missed >= MISSES || now.saturating_sub(at) >= REFUSAL_PATIENCE,
             Some(Heard::Agent { .. } | Heard::Nothing) | None => self.missed >= MISSES,
         };
         if is_over {
+            self.silent_from = self.silent_from.or(Some(sent_at));
             self.state = Some(Heard::Nothing);
         }
     }
@@ -112,6 +121,39 @@ impl Pulse {
     }
 }
 
+/// How many refusals a kernel may send at once, as far as can be told from here: six, and one more each second
+/// (`net.ipv4.icmp_ratelimit`; `XRLIM_BURST_FACTOR` in the kernel's net/ipv4/icmp.c and net/ipv6/icmp.c). Taken to be less, so that a
+/// refusal that could not come is not missed.
+#[derive(Debug)]
+struct Allowance {
+    left: Duration,
+    at: Now,
+}
+
+impl Allowance {
+    const EACH: Duration = Duration::from_millis(1_050);
+    const MOST: Duration = Duration::from_millis(5 * 1_050);
+
+    fn take_one(&mut self, now: Now) {
+        self.left = self.at_time(now).saturating_sub(Self::EACH);
+        self.at = now;
+    }
+
+    fn is_left(&self, now: Now) -> bool {
+        self.at_time(now) >= Self::EACH
+    }
+
+    fn at_time(&self, now: Now) -> Duration {
+        (self.left + now.saturating_sub(self.at)).min(Self::MOST)
+    }
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self { left: Self::MOST, at: Now::ZERO }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,17 +189,33 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_refuses_has_an_open_way() {
+    fn a_kernel_that_refuses_has_an_open_way_though_it_does_so_once_a_second_only() {
         let mut pulse = Pulse::default();
         pulse.answered(ms(0), ms(0), Hearing::default());
-        pulse.missed(ms(250), ms(250 - 250));
-        pulse.refused(ms(300));
-        assert_eq!(pulse.state(), PathState::AgentAway);
-        for now in (500..3_750).step_by(250) {
-            pulse.missed(ms(now), ms(now - 250));
+        // Its allowance first, then one a second.
+        for probe in 1..100 {
+            let now = 250 * probe;
+            if probe <= 6 || probe % 4 == 0 {
+                pulse.refused(ms(now));
+            } else {
+                pulse.missed(ms(now + 250), ms(now));
+            }
             assert_eq!(pulse.state(), PathState::AgentAway, "{now}");
         }
-        pulse.missed(ms(3_800), ms(3_800 - 250));
+        pulse.missed(ms(24_750 + 3_500), ms(28_000));
+        assert_eq!(pulse.state(), PathState::Down);
+    }
+
+    #[test]
+    fn a_node_that_dies_soon_after_its_agent_is_noticed_as_soon_as_any() {
+        let mut pulse = Pulse::default();
+        pulse.answered(ms(9_000), ms(9_000), Hearing::default());
+        pulse.refused(ms(9_250));
+        for now in [9_500, 9_750] {
+            pulse.missed(ms(now + 250), ms(now));
+            assert_eq!(pulse.state(), PathState::AgentAway);
+        }
+        pulse.missed(ms(10_250), ms(10_000));
         assert_eq!(pulse.state(), PathState::Down);
     }
 }

@@ -17,7 +17,7 @@ const HEARS: Hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::
 enum Answering {
     /// After this time, packets up to this size.
     Agent(Duration, u32),
-    /// With "port unreachable", once a second.
+    /// With "port unreachable": six times at once, then once a second.
     Kernel,
     Nobody,
 }
@@ -29,7 +29,8 @@ struct World {
     prober: Prober,
     nodes: BTreeMap<IpAddr, (NodeName, Answering)>,
     on_the_way: Vec<(Now, Transmit)>,
-    refused_at: BTreeMap<IpAddr, Now>,
+    /// What each kernel's rate limit leaves it, and when that was so.
+    allowances: BTreeMap<IpAddr, (Duration, Now)>,
     sent: Vec<(Now, Transmit)>,
     tidings: Vec<(Now, Tidings)>,
 }
@@ -61,7 +62,7 @@ impl World {
             prober,
             nodes,
             on_the_way: Vec::new(),
-            refused_at: BTreeMap::new(),
+            allowances: BTreeMap::new(),
             sent: Vec::new(),
             tidings: Vec::new(),
         }
@@ -101,9 +102,11 @@ impl World {
                 }
                 Answering::Agent(..) | Answering::Nobody => {}
                 Answering::Kernel => {
-                    let last = self.refused_at.get(&transmit.to).copied();
-                    if last.is_none_or(|last| now - last >= Duration::from_secs(1)) {
-                        self.refused_at.insert(transmit.to, now);
+                    let (left, at) = self.allowances.entry(transmit.to).or_insert((seconds(6), now));
+                    *left = (*left + now.saturating_sub(*at)).min(seconds(6));
+                    *at = now;
+                    if *left >= seconds(1) {
+                        *left -= seconds(1);
                         self.prober.take_refusal(now, transmit.to);
                     }
                 }

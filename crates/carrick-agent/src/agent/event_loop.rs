@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrick_cni::call_log::CallLog;
 use carrick_dataplane::wireguard::WireGuard;
 use carrick_dataplane::{Keys, Sighting};
 use carrick_kube::annotations::Published;
@@ -65,6 +66,7 @@ pub(super) struct EventLoop {
     names: tokio::sync::watch::Receiver<Resolved>,
     waiting: Waiting,
     pods: PodNetworkFiles,
+    call_log: CallLog,
     /// None where another plugin wires pods.
     pod_routes: Option<Check>,
     probes: Probes,
@@ -119,14 +121,17 @@ impl EventLoop {
         let uid = saved.as_ref().map(|saved| saved.cluster_uid.clone());
         let config = WatchConfig { me: me.clone(), topology_label, cluster: uid.clone(), limits: Limits::default() };
         let watched = client.clone();
+        let api = Arc::new(ApiStatus::default());
+        let status = Status::new(me.clone());
+        status.read_api_from(Arc::clone(&api));
         tokio::spawn(async move {
             let known = saved.map(|saved| saved.cluster).unwrap_or_default();
-            watch(watched, config, &known, Arc::new(ApiStatus::default()), events).await;
+            watch(watched, config, &known, api, events).await;
         });
 
         Ok(Self {
             saver: Saver::start(&state, &me),
-            status: Status::new(me.clone()),
+            status,
             me,
             uid,
             core,
@@ -147,6 +152,7 @@ impl EventLoop {
             dns,
             waiting: Waiting::ForNothing,
             pods: PodNetworkFiles::new(&options),
+            call_log: CallLog::follow(&options.run_dir),
             pod_routes,
             probes,
             client,
@@ -230,16 +236,24 @@ impl EventLoop {
             }
         }
         self.take_sightings(&plan, &outcome.sightings);
+        self.count_pod_calls();
+    }
+
+    fn count_pod_calls(&mut self) {
+        match self.call_log.take_new() {
+            Ok(calls) => calls.iter().for_each(|call| self.status.metrics().pod_call(call)),
+            Err(error) => tracing::debug!(event = "pod_calls_not_counted", %error),
+        }
     }
 
     fn take_sightings(&mut self, plan: &NodePlan, sightings: &BTreeMap<PublicKey, Sighting>) {
+        self.status.sighted(&self.core, sightings);
         if sightings.is_empty() {
             return;
         }
         for name in sightings::stale_names(self.core.cluster(), plan, sightings) {
             self.dns.refresh(&name);
         }
-        self.status.sighted(&self.core, sightings);
         self.peer_statuses.update(plan, sightings);
         self.event(Event::Sighted(sightings::observed_endpoints(plan, sightings)));
     }

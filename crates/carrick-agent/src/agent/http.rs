@@ -128,6 +128,8 @@ mod tests {
             outcome,
             operations: 4,
             took: Duration::from_millis(3),
+            guarding: Duration::from_millis(1),
+            reconciling: carrick_dataplane::Phases::default(),
             sightings: std::collections::BTreeMap::new(),
             failures: Vec::new(),
         }
@@ -190,7 +192,7 @@ mod tests {
         for line in [
             "carrick_applies_total{result=\"Changed\"} 2",
             "carrick_applies_total{result=\"Unchanged\"} 1",
-            "carrick_apply_duration_seconds_count 3",
+            "carrick_apply_duration_seconds_count{phase=\"firewall\"} 3",
             "carrick_operations_total 12",
             "carrick_drift_repairs_total{cause=\"route\"} 1",
             "carrick_warnings{kind=\"NoGateway\"} 2",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use carrick_dataplane::drift::DriftWatch;
 use carrick_dataplane::firewall::Firewall;
 use carrick_dataplane::wireguard::{WireGuard, WireGuardError};
-use carrick_dataplane::{Dataplane, Desired, Keys, Poll, Sighting, Sysctls};
+use carrick_dataplane::{Dataplane, Desired, Keys, Phases, Poll, Sighting, Sysctls};
 use carrick_topology::contract::VXLAN_DEVICE;
 use carrick_topology::plan::FirewallPlan;
 use carrick_topology::{DeviceName, NodePlan, PublicKey};
@@ -38,6 +38,10 @@ pub(super) struct Outcome {
     /// Operations carried out, the firewall's included.
     pub(super) operations: usize,
     pub(super) took: Duration,
+    /// What of it the firewall took.
+    pub(super) guarding: Duration,
+    /// What the rest took.
+    pub(super) reconciling: Phases,
     /// What went wrong, for the status and the log.
     pub(super) failures: Vec<String>,
     /// The WireGuard peers as they were seen.
@@ -45,6 +49,12 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    /// How long each phase took.
+    pub(super) const fn phases(&self) -> [(&'static str, Duration); 4] {
+        let Phases { observe, compare, apply } = self.reconciling;
+        [("firewall", self.guarding), ("observe", observe), ("compare", compare), ("apply", apply)]
+    }
+
     /// Whether something was put right that nobody had planned to change.
     pub(super) fn is_repair(&self) -> bool {
         !matches!(self.cause, "plan" | "retry") && self.outcome == ApplyOutcome::Changed
@@ -114,6 +124,8 @@ impl Kernel {
                 outcome: ApplyOutcome::Unchanged,
                 operations: 0,
                 took: started.elapsed(),
+                guarding: Duration::ZERO,
+                reconciling: Phases { observe: started.elapsed(), ..Phases::default() },
                 failures: Vec::new(),
                 sightings,
             };
@@ -125,6 +137,8 @@ impl Kernel {
         let before = self.settled.take().filter(|before| before.carried_by != firewall.carried_by);
         let in_between = before.map(|before| firewall.permitting_also(&before));
         let mut operations = self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
+        let mut guarding = started.elapsed();
+        let mut reconciling = Phases::default();
         let reconciled = match order.scope {
             Scope::Change => self.dataplane.reconcile_change(&desired, SystemTime::now()),
             Scope::WireGuard | Scope::Everything => self.dataplane.reconcile(&desired, SystemTime::now()),
@@ -134,6 +148,7 @@ impl Kernel {
             Ok(report) => {
                 operations += report.operations.len();
                 sightings = report.sightings;
+                reconciling = report.phases;
                 failures.extend(report.failures.iter().map(ToString::to_string));
                 match report.unreadable_wireguard {
                     // The interface is there, and its process is not, or not yet.
@@ -148,7 +163,9 @@ impl Kernel {
             }
         }
         if in_between.is_some() {
+            let reconciled_at = Instant::now();
             operations += self.guard(firewall, &mut failures);
+            guarding += reconciled_at.elapsed();
         }
         self.settled = Some(firewall.clone());
         let outcome = match (failures.is_empty(), &waiting_for, operations) {
@@ -161,7 +178,8 @@ impl Kernel {
             .extend(waiting_for.map(|device| {
                 format!("wait for device {device}: `carrick userspace-wireguard {device}` does not run")
             }));
-        Outcome { cause: order.cause, outcome, operations, took: started.elapsed(), failures, sightings }
+        let took = started.elapsed();
+        Outcome { cause: order.cause, outcome, operations, took, guarding, reconciling, failures, sightings }
     }
 
     fn guard(&mut self, firewall: &FirewallPlan, failures: &mut Vec<String>) -> usize {

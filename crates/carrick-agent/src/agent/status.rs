@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use carrick_dataplane::Sighting;
+use carrick_kube::watch::ApiStatus;
 use carrick_status::{ApiHearing, HappeningKind, PeerState, StatusPage, Traffic};
-use carrick_topology::model::Liveness;
+use carrick_topology::model::{Liveness, Node};
 use carrick_topology::plan::Warning;
 use carrick_topology::{LocationName, NodeName, NodePlan, PublicKey, Settings};
 
@@ -40,10 +41,7 @@ struct Content {
     applies: u64,
     failures: Vec<String>,
     drift_repairs: u64,
-    peers: BTreeMap<PublicKey, Sighting>,
     liveness: Liveness,
-    path_reader: Option<PathReader>,
-    traffic: TrafficMeter,
     happenings: Happenings,
 }
 
@@ -65,12 +63,18 @@ impl Status {
         content.plan = core.plan().cloned();
         content.liveness.clone_from(core.liveness());
         drop(content);
+        self.metrics.mesh().with(|mesh| mesh.plan = core.plan().cloned());
         self.metrics.turn(core, self.readiness().is_ok());
     }
 
     /// Where paths are read from when somebody asks.
     pub(super) fn read_paths_from(&self, reader: PathReader) {
-        self.lock().path_reader = Some(reader);
+        self.metrics.mesh().with(|mesh| mesh.path_reader = Some(reader));
+    }
+
+    /// How it stands with the API server.
+    pub(super) fn read_api_from(&self, api: Arc<ApiStatus>) {
+        self.metrics.mesh().with(|mesh| mesh.api = Some(api));
     }
 
     /// Keeps what happened for people who ask later.
@@ -81,7 +85,14 @@ impl Status {
     /// Takes what was seen of the peers.
     pub(super) fn sighted(&self, core: &Core, sightings: &BTreeMap<PublicKey, Sighting>) {
         let Some(plan) = core.plan() else { return };
-        self.lock().traffic.take(self.started_at.elapsed(), plan, core.cluster(), sightings);
+        let located =
+            |node: &Node| Some((node.public_key?, node.location.clone().unwrap_or_else(LocationName::shared_default)));
+        let now = self.started_at.elapsed();
+        self.metrics.mesh().with(|mesh| {
+            mesh.locations = core.cluster().nodes.values().filter_map(located).collect();
+            mesh.traffic.take(now, plan, core.cluster(), sightings);
+            mesh.sightings.clone_from(sightings);
+        });
     }
 
     pub(super) fn applied(&self, outcome: &Outcome) {
@@ -97,7 +108,6 @@ impl Status {
         content.applies += 1;
         content.drift_repairs += u64::from(outcome.is_repair());
         content.failures = outcome.failures.clone();
-        content.peers.clone_from(&outcome.sightings);
         self.metrics.applied(outcome);
     }
 
@@ -130,6 +140,10 @@ impl Status {
     #[must_use]
     pub fn page(&self) -> StatusPage {
         let ready = self.readiness().is_ok();
+        let (peers, traffic, reader) = self.metrics.mesh().with(|mesh| {
+            let peers = mesh.sightings.iter().map(|(key, sighting)| (*key, peer_state(sighting))).collect();
+            (peers, traffic(mesh.plan.as_deref(), &mesh.traffic), mesh.path_reader.clone())
+        });
         let content = self.lock();
         let warnings = content.plan.as_ref().map(|plan| plan.warnings.iter().map(Warning::to_string).collect());
         StatusPage {
@@ -149,10 +163,10 @@ impl Status {
             warnings: warnings.unwrap_or_default(),
             settings: content.settings.clone(),
             plan: content.plan.clone(),
-            peers: content.peers.iter().map(|(key, sighting)| (*key, peer_state(sighting))).collect(),
+            peers,
             liveness: content.liveness.clone(),
-            paths: content.path_reader.as_ref().map(PathReader::paths).unwrap_or_default(),
-            traffic: traffic(content.plan.as_deref(), &content.traffic),
+            paths: reader.map(|reader| reader.paths()).unwrap_or_default(),
+            traffic,
             happenings: content.happenings.list(),
         }
     }

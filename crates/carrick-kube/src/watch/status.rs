@@ -16,11 +16,13 @@ pub struct ApiSnapshot {
     pub state: ApiState,
     /// When the API server last sent anything: a change, a heartbeat of others, a bookmark.
     pub last_heard: Option<Instant>,
+    /// How often a watch failed and was begun anew.
+    pub restarts: u64,
 }
 
 impl Default for ApiStatus {
     fn default() -> Self {
-        Self(Mutex::new(ApiSnapshot { state: ApiState::Syncing, last_heard: None }))
+        Self(Mutex::new(ApiSnapshot { state: ApiState::Syncing, last_heard: None, restarts: 0 }))
     }
 }
 
@@ -33,6 +35,10 @@ impl ApiStatus {
 
     pub(super) fn heard(&self, now: Instant) {
         self.lock().last_heard = Some(now);
+    }
+
+    pub(super) fn failed(&self) {
+        self.lock().restarts += 1;
     }
 
     /// Whether this is another state than before.

@@ -6,6 +6,7 @@
 mod allowed_location;
 mod drift;
 mod encapsulation;
+mod failover;
 mod garbage;
 mod gateways;
 mod granularity;

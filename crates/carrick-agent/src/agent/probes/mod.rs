@@ -94,6 +94,10 @@ impl Probes {
                     tracing::info!(event = "gateway_back", %node);
                     status.happened(HappeningKind::Gateway, format!("gateway {node} carries traffic again"));
                 }
+                for node in liveness.down.symmetric_difference(&self.liveness.down) {
+                    let target = self.followed.as_ref().and_then(|plan| plan.probes.targets.get(node));
+                    target.iter().for_each(|target| status.metrics().gateway_changed(&target.location));
+                }
                 self.known.keep(&liveness);
                 self.liveness.clone_from(&liveness);
                 Some(Event::Liveness(liveness))

@@ -1,8 +1,13 @@
 //! What is counted and measured, in the OpenMetrics text format.
 
+mod mesh;
+mod pods;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
+use carrick_cni::call_log::CallRecord;
+use carrick_topology::LocationName;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +16,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+pub(super) use mesh::MeshView;
+use pods::PodMetrics;
 
 use super::kernel::Outcome;
 use crate::core::{ApiState, ApplyOutcome, Core, PublishOutcome};
@@ -23,7 +31,7 @@ const APPLY_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 pub struct Metrics {
     registry: Registry,
     applies: Family<ResultLabel, Counter>,
-    apply_seconds: Histogram,
+    apply_seconds: Family<PhaseLabel, Histogram>,
     operations: Counter,
     drift_repairs: Family<CauseLabel, Counter>,
     publications: Family<ResultLabel, Counter>,
@@ -32,6 +40,9 @@ pub struct Metrics {
     ready: Gauge,
     api_synced: Gauge,
     warnings: Family<KindLabel, Gauge>,
+    gateway_changes: Family<ToLabel, Counter>,
+    pods: PodMetrics,
+    mesh: MeshView,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -57,12 +68,26 @@ struct KindLabel {
     kind: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabel {
+    phase: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ToLabel {
+    to: String,
+}
+
 impl Metrics {
     fn new() -> Self {
+        let mut registry = Registry::with_prefix("carrick");
+        let pods = PodMetrics::register(&mut registry);
+        let mesh = MeshView::default();
+        registry.register_collector(Box::new(mesh.clone()));
         let mut metrics = Self {
-            registry: Registry::with_prefix("carrick"),
+            registry,
             applies: Family::default(),
-            apply_seconds: Histogram::new(APPLY_BUCKETS),
+            apply_seconds: Family::new_with_constructor(|| Histogram::new(APPLY_BUCKETS)),
             operations: Counter::default(),
             drift_repairs: Family::default(),
             publications: Family::default(),
@@ -71,6 +96,9 @@ impl Metrics {
             ready: Gauge::default(),
             api_synced: Gauge::default(),
             warnings: Family::default(),
+            gateway_changes: Family::default(),
+            pods,
+            mesh,
         };
         metrics.register();
         metrics
@@ -81,7 +109,7 @@ impl Metrics {
         registry.register("applies", "Comparisons of the kernel with the plan, by result", self.applies.clone());
         registry.register_with_unit(
             "apply_duration",
-            "Time that comparing and changing the kernel took",
+            "Time that comparing and changing the kernel took, by phase",
             Unit::Seconds,
             self.apply_seconds.clone(),
         );
@@ -93,6 +121,11 @@ impl Metrics {
         registry.register("ready", "1 when the node is ready", self.ready.clone());
         registry.register("api_synced", "1 while changes arrive from the API server", self.api_synced.clone());
         registry.register("warnings", "Items left out of the plan, by kind", self.warnings.clone());
+        registry.register(
+            "gateway_changes",
+            "Gateways that went down or came back, by location",
+            self.gateway_changes.clone(),
+        );
         registry.register("build", "The agent's version", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
     }
 
@@ -104,7 +137,9 @@ impl Metrics {
             ApplyOutcome::Failed => Ending::Failed,
         };
         self.applies.get_or_create(&ResultLabel { result }).inc();
-        self.apply_seconds.observe(outcome.took.as_secs_f64());
+        for (phase, took) in outcome.phases() {
+            self.apply_seconds.get_or_create(&PhaseLabel { phase }).observe(took.as_secs_f64());
+        }
         self.operations.inc_by(outcome.operations as u64);
         if outcome.is_repair() {
             self.drift_repairs.get_or_create(&CauseLabel { cause: outcome.cause }).inc();
@@ -117,6 +152,21 @@ impl Metrics {
             PublishOutcome::Failed => Ending::Failed,
         };
         self.publications.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// A gateway of this location went down or came back.
+    pub(super) fn gateway_changed(&self, location: &LocationName) {
+        self.gateway_changes.get_or_create(&ToLabel { to: location.to_string() }).inc();
+    }
+
+    /// The CNI plugin was called.
+    pub(super) fn pod_call(&self, record: &CallRecord) {
+        self.pods.called(record);
+    }
+
+    /// What is gathered when somebody asks.
+    pub(super) const fn mesh(&self) -> &MeshView {
+        &self.mesh
     }
 
     /// Takes over what the core knows.
