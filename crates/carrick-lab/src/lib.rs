@@ -16,6 +16,7 @@ pub mod capture;
 pub mod cluster;
 pub mod cni;
 pub mod control_plane;
+pub mod delay;
 pub mod description;
 pub mod drawing;
 pub mod equipment;

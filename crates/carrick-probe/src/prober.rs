@@ -275,7 +275,8 @@ impl Prober {
         if is_suspect {
             self.ask_neighbours(now, &to);
         }
-        if evidence.0 != before.0 {
+        // That a node answers from the beginning is no news.
+        if evidence.0 != before.0 && (before.0, evidence.0) != (PathState::Unknown, PathState::Up) {
             self.tidings.push_back(Tidings::Path { to, kind, state: evidence.0 });
         }
         if evidence != before {

@@ -1,5 +1,7 @@
 //! A prober in a simulated world: time passes only when the test says so.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;

@@ -43,29 +43,30 @@ fn survives(failure: Failure) {
     let mut mesh = Mesh::up(GATEWAYS);
     mesh.all_reach();
     await_paths(&mesh);
-    let flows = ["b1-pod1", "b2-pod1"].map(|to| mesh.flow("a3-pod1", to, Family::V4));
-    let back = mesh.flow("b2-pod1", "a3-pod1", Family::V6);
-    flows[0].await_answers(100).unwrap();
-
+    let flows = [
+        mesh.flow("a3-pod1", "b1-pod1", Family::V4),
+        mesh.flow("a3-pod1", "b2-pod1", Family::V6),
+        mesh.flow("b2-pod1", "a3-pod1", Family::V4),
+    ];
+    flows.iter().for_each(|flow| flow.await_answers(10).unwrap());
     failure.inflict(&mut mesh, "a1").unwrap();
+    // The gateway stays dead, and the answers go on.
     await_down(&mesh, &["a2", "a3", "b1", "b2"], &["a1"]);
-    for flow in flows.iter().chain([&back]) {
-        flow.await_answers(200).unwrap();
-    }
-    for flow in flows.into_iter().chain([back]) {
-        println!("{failure:?}: {:?}", flow.stop().unwrap());
-    }
+    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    assert_eq!(gateways(&mesh, "a3"), (vec!["a2".to_owned()], vec!["a1".to_owned()]));
 
-    let flows = ["b1-pod1", "b2-pod1"].map(|to| mesh.flow("a3-pod1", to, Family::V4));
-    let back = mesh.flow("b2-pod1", "a3-pod1", Family::V6);
     failure.undo(&mut mesh, "a1").unwrap();
     await_down(&mesh, &["a2", "a3", "b1", "b2"], &[]);
-    for flow in flows.iter().chain([&back]) {
-        flow.await_answers(200).unwrap();
-    }
-    for flow in flows.into_iter().chain([back]) {
-        println!("return after {failure:?}: {:?}", flow.stop().unwrap());
-    }
+    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    assert_eq!(gateways(&mesh, "a3"), (vec!["a1".to_owned()], vec![]));
+    mesh.everybody_reaches_everybody();
+}
+
+/// The active gateways of a node's location and those that are down, as its plan has them.
+fn gateways(mesh: &Mesh, node: &str) -> (Vec<String>, Vec<String>) {
+    let location = mesh.status(node)["plan"]["location"].clone();
+    let names = |list: &str| serde_json::from_value(location[list].clone()).unwrap();
+    (names("active"), names("down"))
 }
 
 #[test]
@@ -76,4 +77,54 @@ fn a_gateway_that_is_cut_off() {
 #[test]
 fn a_gateway_without_power() {
     survives(Failure::PowerOff);
+}
+
+#[test]
+fn a_restarted_agent_remembers_who_is_down() {
+    let mut mesh = Mesh::up(GATEWAYS);
+    mesh.all_reach();
+    await_paths(&mesh);
+    Failure::CutOff.inflict(&mut mesh, "a1").unwrap();
+    await_down(&mesh, &["a3", "b1"], &["a1"]);
+    let flow = mesh.flow("a3-pod1", "b1-pod1", Family::V4);
+    for node in ["a3", "b1"] {
+        mesh.node(node).unwrap().kill_agent().unwrap();
+        mesh.node(node).unwrap().start_agent().unwrap();
+        mesh.node(node).unwrap().await_agent().unwrap();
+        flow.await_answers(200).unwrap();
+    }
+    let report = flow.stop().unwrap();
+    assert!(report.lost.is_empty(), "{report:?}");
+    assert_eq!(down(&mesh, "b1"), ["a1"]);
+}
+
+#[test]
+fn agents_that_restart_are_no_dead_gateways() {
+    let mesh = Mesh::up(GATEWAYS);
+    mesh.all_reach();
+    await_paths(&mesh);
+    let flow = mesh.flow("a3-pod1", "b2-pod1", Family::V4);
+    for node in ["a1", "b1"] {
+        mesh.node(node).unwrap().kill_agent().unwrap();
+        // Long enough for three probes to be missed, were silence all that is heard.
+        flow.await_answers(300).unwrap();
+        for observer in ["a2", "a3", "b2"] {
+            assert_eq!(down(&mesh, observer), [""; 0], "{observer}");
+        }
+        mesh.node(node).unwrap().start_agent().unwrap();
+        mesh.node(node).unwrap().await_agent().unwrap();
+    }
+    let report = flow.stop().unwrap();
+    assert!(report.lost.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_killed_wireguard_process_is_survived() {
+    let mut mesh = Mesh::up(GATEWAYS);
+    mesh.all_reach();
+    await_paths(&mesh);
+    let flow = mesh.flow("a3-pod1", "b1-pod1", Family::V4);
+    Failure::WireGuardKilled.inflict(&mut mesh, "a1").unwrap();
+    flow.await_answers(300).unwrap();
+    mesh.everybody_reaches_everybody();
 }

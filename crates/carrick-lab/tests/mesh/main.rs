@@ -16,5 +16,6 @@ mod mesh;
 mod newcomer;
 mod outages;
 mod overlap;
+mod probes;
 mod reboot;
 mod relay;

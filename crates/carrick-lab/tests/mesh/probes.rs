@@ -1,0 +1,154 @@
+//! What nodes measure of the ways between them.
+
+use std::time::Duration;
+
+use carrick_lab::address::Family;
+use carrick_lab::delay::Delay;
+use carrick_lab::{network, transfer, wait};
+use serde_json::Value;
+
+use crate::mesh::Mesh;
+
+/// Three clouds.
+const CLOUDS: &str = "
+locations:
+  - {name: a, nodes: [{name: a1}, {name: a2}, {name: a3}]}
+  - {name: b, nodes: [{name: b1}]}
+  - {name: c, nodes: [{name: c1}]}
+";
+
+fn path(mesh: &Mesh, from: &str, to: &str) -> Value {
+    let paths = mesh.status(from)["paths"].as_array().cloned().unwrap_or_default();
+    paths.into_iter().find(|path| path["to"] == to).unwrap_or(Value::Null)
+}
+
+/// Waits until the path has answered so many probes.
+fn await_answers(mesh: &Mesh, from: &str, to: &str, answers: u64) {
+    wait::until(&format!("{answers} answers from {to} to {from}"), || {
+        Ok((path(mesh, from, to)["answered"].as_u64().unwrap_or(0) >= answers).then_some(()))
+    })
+    .unwrap();
+}
+
+/// The value of a metric with exactly these labels.
+fn metric(mesh: &Mesh, node: &str, name_and_labels: &str) -> Option<f64> {
+    let page = mesh.node(node).unwrap().agent_page("/metrics").unwrap().body;
+    let line =
+        page.lines().find(|line| line.strip_prefix(name_and_labels).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn a_long_way_shows_for_exactly_the_pairs_that_take_it() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    let _delay = Delay::start(mesh.site("b").unwrap().router(), Duration::from_millis(40)).unwrap();
+    // What was measured before is forgotten with the agents that measured it.
+    for node in ["a1", "b1", "c1"] {
+        mesh.node(node).unwrap().kill_agent().unwrap();
+        mesh.node(node).unwrap().start_agent().unwrap();
+        mesh.node(node).unwrap().await_agent().unwrap();
+    }
+    let least_ms = |from: &str, to: &str| {
+        await_answers(&mesh, from, to, 20);
+        path(&mesh, from, to)["round_trip"]["min_us"].as_f64().unwrap() / 1000.0
+    };
+    for (from, to) in [("a1", "b1"), ("b1", "a1"), ("b1", "c1"), ("c1", "b1")] {
+        let ms = least_ms(from, to);
+        assert!((40.0..43.0).contains(&ms), "{from} to {to}: {ms} ms");
+    }
+    for (from, to) in [("a1", "c1"), ("c1", "a1"), ("a1", "a2")] {
+        let ms = least_ms(from, to);
+        assert!(ms < 3.0, "{from} to {to}: {ms} ms");
+    }
+    let slow = r#"carrick_path_round_trip_seconds_bucket{le="0.04",from="a",to="b",kind="tunnel"}"#;
+    assert_eq!(metric(&mesh, "a1", slow), Some(0.0));
+    assert!(metric(&mesh, "a1", &slow.replace(r#"to="b""#, r#"to="c""#)).unwrap() > 0.0);
+    assert_eq!(mesh.status("a1")["liveness"]["down"], serde_json::json!([]));
+}
+
+/// The inner packet that fits into an outer one of 1,300 bytes over IPv4: WireGuard takes 60, and pads to 16.
+const FITS: std::ops::RangeInclusive<u64> = 1224..=1240;
+
+#[test]
+fn a_router_that_drops_large_packets_silently_is_found_and_tcp_passes() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    // Tunnels alone: the way to the API server is not theirs to measure.
+    let drop_large = "table inet narrow { chain forward { type filter hook forward priority -10; \
+        meta l4proto udp meta length > 1300 drop; }; }";
+    network::nft(mesh.site("b").unwrap().router(), drop_large).unwrap();
+    // Agents find a path's size when they begin to probe it, and look again every half minute.
+    for node in ["a1", "b1"] {
+        mesh.node(node).unwrap().kill_agent().unwrap();
+        mesh.node(node).unwrap().start_agent().unwrap();
+        mesh.node(node).unwrap().await_agent().unwrap();
+    }
+    for (from, to) in [("a1", "b1"), ("b1", "a1")] {
+        wait::until(&format!("the size of the path from {from} to {to}"), || {
+            Ok(path(&mesh, from, to)["mtu"].as_u64().filter(|mtu| FITS.contains(mtu)))
+        })
+        .unwrap();
+        assert_eq!(path(&mesh, from, to)["loss"], 0.0, "plain probes pass");
+    }
+    wait::until("routes of that size", || {
+        let of_node = |node: &str| mesh.node(node).unwrap().exec(&["ip", "-4", "route", "show", "table", "1107"]);
+        let narrow = |routes: &str| routes.lines().any(|line| line.contains("carrick0") && line.contains("mtu 12"));
+        Ok((narrow(&of_node("a1")?) && narrow(&of_node("b1")?)).then_some(()))
+    })
+    .unwrap();
+    let wide = path(&mesh, "a1", "c1")["mtu"].as_u64().unwrap();
+    assert!(wide > 1300, "{wide}");
+
+    // From a gateway's own pod and from a pod behind it, both ways.
+    for (from, to) in [("a1-pod1", "b1-pod1"), ("a3-pod1", "b1-pod1"), ("b1-pod1", "a3-pod1")] {
+        let target = mesh.pod(to).unwrap();
+        let server =
+            transfer::HashServer::start(target.namespaces(), target.addresses().of(Family::V4).unwrap()).unwrap();
+        transfer::send(mesh.pod(from).unwrap().namespaces(), server.address(), 10_000_000)
+            .unwrap_or_else(|error| panic!("{from} to {to}: {error:#}"));
+    }
+}
+
+/// What the two locations' gateways count as sent to each other.
+fn sent(mesh: &Mesh) -> Vec<((&'static str, &'static str), f64)> {
+    let pairs =
+        [("a1", "a", "b"), ("a1", "a", "c"), ("b1", "b", "a"), ("b1", "b", "c"), ("c1", "c", "a"), ("c1", "c", "b")];
+    let of = |(node, from, to): (&str, &'static str, &'static str)| {
+        let name = format!(r#"carrick_tunnel_sent_bytes_total{{from="{from}",to="{to}"}}"#);
+        ((from, to), metric(mesh, node, &name).unwrap_or_else(|| panic!("{node} has no {name}")))
+    };
+    pairs.into_iter().map(of).collect()
+}
+
+/// Agents read WireGuard's counters every 5 s: two of these are surely over when a further poll is counted twice.
+fn await_polls(mesh: &Mesh) {
+    for node in ["a1", "b1", "c1"] {
+        let polls = |mesh: &Mesh| metric(mesh, node, r#"carrick_applies_total{result="Unchanged"}"#).unwrap_or(0.0);
+        let before = polls(mesh);
+        wait::until("two polls", || Ok((polls(mesh) >= before + 2.0).then_some(()))).unwrap();
+    }
+}
+
+#[test]
+fn a_hundred_megabytes_are_counted_for_exactly_the_pair_that_they_took() {
+    const BYTES: usize = 100_000_000;
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    await_polls(&mesh);
+    let before = sent(&mesh);
+    let target = mesh.pod("b1-pod1").unwrap();
+    let server = transfer::HashServer::start(target.namespaces(), target.addresses().of(Family::V4).unwrap()).unwrap();
+    transfer::send(mesh.pod("a3-pod1").unwrap().namespaces(), server.address(), BYTES).unwrap();
+    await_polls(&mesh);
+    for ((pair, before), (_, after)) in before.into_iter().zip(sent(&mesh)) {
+        let megabytes = (after - before) / 1e6;
+        let expected = match pair {
+            ("a", "b") => 100.0..110.0,
+            // Acknowledgements.
+            ("b", "a") => 0.0..10.0,
+            _ => 0.0..0.5,
+        };
+        assert!(expected.contains(&megabytes), "{pair:?}: {megabytes} MB");
+    }
+}
