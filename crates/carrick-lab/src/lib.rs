@@ -20,6 +20,7 @@ pub mod delay;
 pub mod description;
 pub mod drawing;
 pub mod equipment;
+pub mod failover;
 pub mod failure;
 pub mod flow;
 pub mod init;

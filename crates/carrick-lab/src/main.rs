@@ -54,6 +54,8 @@ enum Action {
     },
     /// Measures one real agent beside many Node objects on a real API server.
     BenchScale(commands::bench_scale::Options),
+    /// Measures how long traffic pauses when a gateway fails, and what its return costs.
+    BenchFailover(commands::bench_failover::Options),
     /// Makes namespaces and keeps them (the lab starts this itself).
     #[command(hide = true)]
     Keep { furnishing: String },
@@ -94,6 +96,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::Demo(options) => commands::demo::demo(name, &options),
         Action::Draw { file } => commands::draw(file.as_deref()),
         Action::BenchScale(options) => commands::bench_scale::bench_scale(&options),
+        Action::BenchFailover(options) => commands::bench_failover::bench_failover(&options),
         Action::Keep { furnishing } => keeper::keep(&furnishing).map(|()| ExitCode::SUCCESS),
         Action::Init { furnishing } => init::init(&furnishing).map(|()| ExitCode::SUCCESS),
         Action::Serve { lab, topology } => serve::serve(&lab, &topology).map(|()| ExitCode::SUCCESS),

@@ -1,6 +1,7 @@
 //! The commands that people give.
 
 mod attach;
+pub mod bench_failover;
 pub mod bench_scale;
 pub mod demo;
 mod prove;

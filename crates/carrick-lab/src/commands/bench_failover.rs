@@ -1,0 +1,69 @@
+//! The benchmark of gateways that fail.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use carrick_lab::failover::{self, Measurement, Quantiles};
+use carrick_lab::failure::Failure;
+use serde::Serialize;
+
+use super::table::render;
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// How often the gateway fails in each way.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    runs: u16,
+    /// Print one JSON object and nothing else on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Output {
+    rows: Vec<Measurement>,
+}
+
+/// `carrick-lab bench-failover`.
+///
+/// # Errors
+/// A lab does not come up, or its traffic does not go on.
+pub fn bench_failover(options: &Options) -> Result<ExitCode> {
+    let mut rows = Vec::new();
+    for failure in Failure::ALL {
+        rows.push(failover::measure(failure, options.runs.into())?);
+    }
+    let mut output = std::io::stdout().lock();
+    if options.json {
+        writeln!(output, "{}", serde_json::to_string(&Output { rows })?)?;
+    } else {
+        write!(output, "{}", table(&rows))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(rows: &[Measurement]) -> String {
+    let head = ["FAILURE", "RUNS", "GAP P50", "P95", "MAX", "LOST ON RETURN P50", "P95", "MAX"];
+    let quantiles = |quantiles: Option<&Quantiles>, unit: &str| {
+        let text = |value: f64| format!("{value:.0}{unit}");
+        quantiles.map_or_else(
+            || ["-", "-", "-"].map(str::to_owned),
+            |quantiles| [text(quantiles.p50), text(quantiles.p95), text(quantiles.max)],
+        )
+    };
+    let line = |row: &Measurement| {
+        let failure = match row.failure {
+            Failure::CutOff => "cut off",
+            Failure::PowerOff => "power off",
+            Failure::WireGuardKilled => "WireGuard killed",
+        };
+        let gap = quantiles(Some(&row.gap_ms), " ms");
+        let lost = quantiles(row.lost_on_return.as_ref(), "");
+        [failure.to_owned(), row.runs.to_string()].into_iter().chain(gap).chain(lost).collect()
+    };
+    let lines: Vec<Vec<String>> =
+        std::iter::once(head.map(str::to_owned).to_vec()).chain(rows.iter().map(line)).collect();
+    render(&lines)
+}
