@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::address::Family;
 use crate::failure::Failure;
 use crate::flow::{Flow, Report};
+use crate::footprint::Footprint;
 use crate::{Lab, Topology, wait};
 
 /// Two clouds; in one of them a gateway, its standby, and a node that needs one of them.
@@ -26,6 +27,30 @@ const OBSERVERS: [&str; 4] = ["a2", "a3", "b1", "b2"];
 const INTERVAL: Duration = Duration::from_millis(10);
 /// Requests answered before and after each event.
 const CALM: u64 = 100;
+
+/// How long the agents are watched for what probing costs them.
+const WATCH: Duration = Duration::from_secs(30);
+
+/// What the probes of five nodes cost each of their agents, in percent of a processor: the mean of all.
+///
+/// # Errors
+/// The lab does not come up.
+pub fn probing_percent() -> Result<f64> {
+    let lab = Lab::up(&Topology::parse(GATEWAYS)?)?;
+    for node in lab.nodes() {
+        node.await_agent()?;
+    }
+    await_calm(&lab)?;
+    let agents: Vec<u32> = lab.nodes().filter_map(|node| node.agent_pid()).collect();
+    let probing = || {
+        let each = agents.iter().map(|pid| Ok(Footprint::of(*pid)?.probing));
+        each.sum::<Result<Duration>>()
+    };
+    let before = probing()?;
+    std::thread::sleep(WATCH);
+    let spent = probing()? - before;
+    Ok(spent.as_secs_f64() / WATCH.as_secs_f64() / agents.len() as f64 * 100.0)
+}
 
 /// What the runs of one failure came to.
 #[derive(Debug, Serialize)]

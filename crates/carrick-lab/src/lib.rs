@@ -23,6 +23,7 @@ pub mod equipment;
 pub mod failover;
 pub mod failure;
 pub mod flow;
+mod footprint;
 pub mod init;
 pub mod internet;
 pub mod keeper;

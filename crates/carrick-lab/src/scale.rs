@@ -7,7 +7,6 @@
 mod agent_writes;
 mod api;
 mod changes;
-mod footprint;
 mod kernel_state;
 mod kubelets;
 mod machine;
@@ -19,12 +18,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use self::changes::{Changes, Trial};
-use self::footprint::Footprint;
 use self::kernel_state::KernelState;
 use self::kubelets::Kubelets;
 use self::machine::Machine;
 use self::population::Population;
 pub use self::report::{Latency, Measurement, Report};
+use crate::footprint::Footprint;
 use crate::state::StateDirectory;
 
 /// How long the agent may take to know every node.

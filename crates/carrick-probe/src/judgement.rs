@@ -5,7 +5,8 @@
 //! - a gateway that is silent is down, and so is one that says itself that it hears nobody on its other side (through its tunnels, for
 //!   those inside its location; inside it, for those outside), while another gateway of its location does;
 //! - where no gateway of a location is heard, nobody there is judged: the fault is more likely on the way, or here;
-//! - it counts again after it was heard for a time that doubles each time it falls.
+//! - it counts again after it was well for a time that doubles each time it falls. It says itself for how long it has been well, so
+//!   that all nodes give it its traffic back at the same moment, or nearly.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,6 +25,8 @@ const FIRST_STABLE_TIME: Duration = Duration::from_secs(10);
 const LONGEST_STABLE_TIME: Duration = Duration::from_secs(300);
 /// A gateway that hears nobody is believed after this: others may be about to say the same.
 const DEAF_TIME: Duration = Duration::from_millis(500);
+/// What a node says of its age arrives with the way's delay: differences below this mean nothing.
+const WELL_TOLERANCE: Duration = Duration::from_millis(500);
 /// Falls are forgotten when none has come for this long.
 const FORGIVENESS: Duration = Duration::from_secs(900);
 
@@ -39,6 +42,8 @@ pub(crate) struct Testimony<'a> {
     pub(crate) heard_from: Option<Now>,
     /// When probes went out of which none was answered.
     pub(crate) silent_from: Option<Now>,
+    /// Since when it is well, as it says.
+    pub(crate) well_since: Option<Now>,
     /// Since when it says that it hears nobody on its other side.
     pub(crate) deaf_since: Option<Now>,
 }
@@ -78,7 +83,7 @@ struct Fall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Down,
-    /// Heard again since then.
+    /// Heard again, and well since then.
     Returning {
         since: Now,
     },
@@ -155,7 +160,7 @@ impl Judgement {
             };
             match gateway.state {
                 PathState::Up | PathState::AgentAway if is_deaf(gateway) => self.silent(gateway.node),
-                PathState::Up | PathState::AgentAway => self.heard(now, gateway.node),
+                PathState::Up | PathState::AgentAway => self.heard(now, gateway),
                 PathState::Down if is_silent() => self.silent(gateway.node),
                 PathState::Down | PathState::Unknown => {}
             }
@@ -171,10 +176,17 @@ impl Judgement {
         fall.standing = Standing::Down;
     }
 
-    fn heard(&mut self, now: Now, node: &NodeName) {
-        let Some(fall) = self.fallen.get_mut(node) else { return };
+    fn heard(&mut self, now: Now, gateway: &Testimony<'_>) {
+        let Some(fall) = self.fallen.get_mut(gateway.node) else { return };
         fall.standing = match fall.standing {
-            Standing::Down => Standing::Returning { since: now },
+            // One that was well all the time was cut off from here alone.
+            Standing::Down => {
+                let recovered = gateway.well_since.filter(|well| now.saturating_sub(*well) < fall.stable_time);
+                Standing::Returning { since: recovered.unwrap_or(now) }
+            }
+            Standing::Returning { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {
+                Standing::Returning { since: gateway.well_since.unwrap_or(since) }
+            }
             Standing::Returning { since } if now.saturating_sub(since) >= fall.stable_time => {
                 Standing::Live { since: now }
             }
@@ -219,6 +231,7 @@ mod tests {
                 hearing,
                 heard_from: (state == PathState::Up).then_some(now),
                 silent_from: (state == PathState::Down).then_some(now - DEAF_TIME),
+                well_since: None,
                 deaf_since: [hearing.tunnels, hearing.inside].contains(&Audience::Nobody).then_some(now - DEAF_TIME),
             };
             let testimonies: Vec<_> = self.gateways.iter().zip(heard.iter().copied()).map(testimony).collect();
@@ -306,6 +319,33 @@ mod tests {
         court.after(1, &[UP, UP]);
         assert_eq!(court.after(9, &[UP, UP]), ["a1"]);
         assert_eq!(court.after(1, &[UP, UP]), [""; 0]);
+    }
+
+    #[test]
+    fn all_give_a_gateway_its_traffic_back_at_one_moment() {
+        let well_since = Duration::from_secs(2000);
+        let due = |heard_at: Duration| {
+            let mut court = Court::new();
+            court.after(1, &[DOWN, UP]);
+            let testimony = |node| Testimony {
+                node,
+                location: &court.location,
+                kind: PathKind::Tunnel,
+                state: PathState::Up,
+                hearing: HEARS,
+                heard_from: Some(heard_at),
+                silent_from: None,
+                well_since: Some(well_since),
+                deaf_since: None,
+            };
+            let testimonies: Vec<_> = court.gateways.iter().map(testimony).collect();
+            court.judgement.judge(heard_at, OUTSIDER, &testimonies);
+            court.judgement.next_deadline()
+        };
+        assert_eq!(due(well_since + Duration::from_millis(40)), Some(well_since + FIRST_STABLE_TIME));
+        assert_eq!(due(well_since + Duration::from_millis(270)), Some(well_since + FIRST_STABLE_TIME));
+        let later = well_since + FIRST_STABLE_TIME;
+        assert_eq!(due(later), Some(later + FIRST_STABLE_TIME), "it was well all the time: the fault was here");
     }
 
     #[test]

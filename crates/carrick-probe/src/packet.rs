@@ -9,13 +9,14 @@
 //! | 7 | 0 |
 //! | 8..16 | the asker's token, which an answer repeats |
 //! | 16..24 | sequence number of the probe, which an answer repeats |
+//! | 24..28 | of an answer: for how long the answering node has been well, in milliseconds |
 //!
 //! Numbers are in network order. A probe may be followed by padding; an answer never is, so that nobody gets more bytes than he sent.
 
 use thiserror::Error;
 
 /// Bytes of an answer, and of a probe without padding.
-pub const PACKET_BYTES: usize = 24;
+pub const PACKET_BYTES: usize = 28;
 
 const MAGIC: [u8; 4] = *b"CRKP";
 const VERSION: u8 = 1;
@@ -52,13 +53,22 @@ pub struct Hearing {
     pub inside: Audience,
 }
 
+/// What a node says of itself when it is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// What it hears.
+    pub hearing: Hearing,
+    /// For how long it has heard somebody wherever there is anybody to hear, in milliseconds.
+    pub well_ms: u32,
+}
+
 /// A datagram on the probe port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// "Are you there?"
     Probe(Question),
     /// "I am."
-    Answer(Question, Hearing),
+    Answer(Question, Condition),
 }
 
 /// Why a datagram is none of ours.
@@ -73,16 +83,20 @@ impl Packet {
     /// It is too short, of another kind, or of another version.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAPacket> {
         let (head, padding) = bytes.split_first_chunk::<PACKET_BYTES>().ok_or(NotAPacket)?;
-        let [m0, m1, m2, m3, version, kind, hearing, _, question @ ..] = *head;
+        let [m0, m1, m2, m3, version, kind, hearing, _, rest @ ..] = *head;
         if [m0, m1, m2, m3] != MAGIC || version != VERSION {
             return Err(NotAPacket);
         }
-        let (token, sequence) = question.split_at(8);
+        let (token, rest) = rest.split_at(8);
+        let (sequence, well_ms) = rest.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         let question = Question { token: number(token), sequence: number(sequence) };
         match kind {
             PROBE => Ok(Self::Probe(question)),
-            ANSWER if padding.is_empty() => Ok(Self::Answer(question, Hearing::from_bits(hearing))),
+            ANSWER if padding.is_empty() => {
+                let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
+                Ok(Self::Answer(question, Condition { hearing: Hearing::from_bits(hearing), well_ms }))
+            }
             _ => Err(NotAPacket),
         }
     }
@@ -90,15 +104,16 @@ impl Packet {
     /// The datagram, without padding.
     #[must_use]
     pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
-        let (kind, question, hearing) = match self {
-            Self::Probe(question) => (PROBE, question, 0),
-            Self::Answer(question, hearing) => (ANSWER, question, hearing.to_bits()),
+        let (kind, question, condition) = match self {
+            Self::Probe(question) => (PROBE, question, Condition::default()),
+            Self::Answer(question, condition) => (ANSWER, question, condition),
         };
         let mut bytes = [0; PACKET_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..7].copy_from_slice(&[VERSION, kind, hearing]);
+        bytes[4..7].copy_from_slice(&[VERSION, kind, condition.hearing.to_bits()]);
         bytes[8..16].copy_from_slice(&question.token.to_be_bytes());
-        bytes[16..].copy_from_slice(&question.sequence.to_be_bytes());
+        bytes[16..24].copy_from_slice(&question.sequence.to_be_bytes());
+        bytes[24..].copy_from_slice(&condition.well_ms.to_be_bytes());
         bytes
     }
 }
@@ -141,8 +156,9 @@ mod tests {
     fn the_bytes_on_the_wire_are_these() {
         let question = Question { token: 0x0102_0304_0506_0708, sequence: 9 };
         let hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::Nobody };
-        let bytes = Packet::Answer(question, hearing).to_bytes();
-        assert_eq!(bytes, *b"CRKP\x01\x02\x09\0\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\0\0\0\0\x09");
+        let bytes = Packet::Answer(question, Condition { hearing, well_ms: 0x0a0b }).to_bytes();
+        assert_eq!(bytes[..16], *b"CRKP\x01\x02\x09\0\x01\x02\x03\x04\x05\x06\x07\x08");
+        assert_eq!(bytes[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
     }
 
     #[test]
@@ -150,15 +166,15 @@ mod tests {
         let question = Question { token: 1, sequence: 2 };
         let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
         assert_eq!(Packet::parse(&padded(Packet::Probe(question))), Ok(Packet::Probe(question)));
-        assert_eq!(Packet::parse(&padded(Packet::Answer(question, Hearing::default()))), Err(NotAPacket));
+        assert_eq!(Packet::parse(&padded(Packet::Answer(question, Condition::default()))), Err(NotAPacket));
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..11) {
-            let hearing = Hearing::from_bits(bits);
+        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..11, well_ms: u32) {
+            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms };
             let question = Question { token, sequence };
-            for packet in [Packet::Probe(question), Packet::Answer(question, hearing)] {
+            for packet in [Packet::Probe(question), Packet::Answer(question, condition)] {
                 prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
             }
         }

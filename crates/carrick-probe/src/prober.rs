@@ -11,7 +11,7 @@ use carrick_topology::{LocationName, NodeName};
 use crate::Now;
 use crate::hearing::{Expected, Heard};
 use crate::judgement::{Judge, Judgement, Testimony};
-use crate::packet::{Hearing, Question};
+use crate::packet::{Audience, Condition, Hearing, Question};
 use crate::path::{Path, PathState};
 use crate::target::Target;
 
@@ -74,6 +74,8 @@ pub struct Prober {
     heard: Heard,
     judgement: Judgement,
     judged_with: Hearing,
+    /// Since when somebody is heard wherever there is anybody.
+    well_since: Option<Now>,
     /// Locations of which a further word may change the judgement.
     doubtful: BTreeSet<LocationName>,
     told_liveness: Liveness,
@@ -109,6 +111,7 @@ impl Prober {
             heard: Heard::default(),
             judgement: Judgement::restore(&known),
             judged_with: Hearing::default(),
+            well_since: None,
             doubtful: BTreeSet::new(),
             told_liveness: known,
             told_mtus: BTreeMap::new(),
@@ -137,13 +140,13 @@ impl Prober {
     }
 
     /// The node with this address answered.
-    pub fn take_answer(&mut self, now: Now, from: IpAddr, question: Question, hearing: Hearing) {
+    pub fn take_answer(&mut self, now: Now, from: IpAddr, question: Question, condition: Condition) {
         if question.token != self.token {
             return;
         }
         let Some((name, target)) = self.target_at(from) else { return };
         let (before, mtu_before) = (target.evidence(), target.narrow_mtu());
-        if !target.take_answer(now, question.sequence, hearing) {
+        if !target.take_answer(now, question.sequence, condition) {
             return;
         }
         let (kind, mtu, location) = (target.wanted().kind, target.narrow_mtu(), target.wanted().location.clone());
@@ -170,9 +173,14 @@ impl Prober {
         self.heard.somebody(now, kind);
     }
 
-    /// What this node hears, for its answers.
+    /// What this node says of itself in its answers.
     #[must_use]
-    pub fn hearing(&self, now: Now) -> Hearing {
+    pub fn condition(&self, now: Now) -> Condition {
+        let well = self.well_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        Condition { hearing: self.hearing(now), well_ms: u32::try_from(well.as_millis()).unwrap_or(u32::MAX) }
+    }
+
+    fn hearing(&self, now: Now) -> Hearing {
         let expected = |somebody| if somebody { Expected::Somebody } else { Expected::Nobody };
         let tunnels = self.targets.values().any(|target| target.wanted().kind == PathKind::Tunnel);
         let patience = self.interval_among(self.targets.len()) * SILENT_INTERVALS;
@@ -203,6 +211,8 @@ impl Prober {
             self.take_evidence(now, name, before);
         }
         let hearing = self.hearing(now);
+        let is_well = ![hearing.tunnels, hearing.inside].contains(&Audience::Nobody) && hearing != Hearing::default();
+        self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
         let is_due = self.judgement.next_deadline().is_some_and(|deadline| deadline <= now);
         if is_due || hearing != self.judged_with {
             self.judge(now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 
 use crate::Now;
-use crate::packet::{Audience, Hearing};
+use crate::packet::{Audience, Condition, Hearing};
 use crate::path::PathState;
 
 /// A path is down after so many probes in a row without any sign of life.
@@ -26,6 +26,8 @@ pub(crate) struct Pulse {
     /// Since when the other end says that it hears nobody through its tunnels, and nobody inside.
     deaf_since: (Option<Now>, Option<Now>),
     allowance: Allowance,
+    /// Since when the other end is well, as it says.
+    well_since: Option<Now>,
 }
 
 /// What was heard last.
@@ -38,7 +40,9 @@ enum Heard {
 
 impl Pulse {
     /// The other end's agent answered a probe that was sent then.
-    pub(crate) fn answered(&mut self, now: Now, sent_at: Now, hearing: Hearing) {
+    pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
+        let Condition { hearing, well_ms } = condition;
+        self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
         self.state = Some(Heard::Agent { hearing });
         let since = |before: Option<Now>, audience| (audience == Audience::Nobody).then(|| before.unwrap_or(now));
         self.deaf_since = (since(self.deaf_since.0, hearing.tunnels), since(self.deaf_since.1, hearing.inside));
@@ -98,6 +102,10 @@ impl Pulse {
 
     pub(crate) const fn heard_from(&self) -> Option<Now> {
         self.heard_from
+    }
+
+    pub(crate) const fn well_since(&self) -> Option<Now> {
+        self.well_since
     }
 
     pub(crate) const fn silent_from(&self) -> Option<Now> {
@@ -166,18 +174,18 @@ mod tests {
     fn three_misses_in_a_row_and_no_fewer_are_silence() {
         let mut pulse = Pulse::default();
         assert_eq!(pulse.state(), PathState::Unknown);
-        pulse.answered(ms(0), ms(0), Hearing::default());
+        pulse.answered(ms(0), ms(0), Condition::default());
         for now in [250, 500] {
             pulse.missed(ms(now), ms(now - 250));
             assert_eq!((pulse.state(), pulse.is_suspect()), (PathState::Up, true));
         }
-        pulse.answered(ms(0), ms(0), Hearing::default());
+        pulse.answered(ms(0), ms(0), Condition::default());
         pulse.missed(ms(1000), ms(1000 - 250));
         pulse.missed(ms(1250), ms(1250 - 250));
         assert_eq!(pulse.state(), PathState::Up);
         pulse.missed(ms(1500), ms(1500 - 250));
         assert_eq!((pulse.state(), pulse.is_suspect()), (PathState::Down, false));
-        pulse.answered(ms(0), ms(0), Hearing::default());
+        pulse.answered(ms(0), ms(0), Condition::default());
         assert_eq!(pulse.state(), PathState::Up);
     }
 
@@ -191,7 +199,7 @@ mod tests {
     #[test]
     fn a_kernel_that_refuses_has_an_open_way_though_it_does_so_once_a_second_only() {
         let mut pulse = Pulse::default();
-        pulse.answered(ms(0), ms(0), Hearing::default());
+        pulse.answered(ms(0), ms(0), Condition::default());
         // Its allowance first, then one a second.
         for probe in 1..100 {
             let now = 250 * probe;
@@ -209,7 +217,7 @@ mod tests {
     #[test]
     fn a_node_that_dies_soon_after_its_agent_is_noticed_as_soon_as_any() {
         let mut pulse = Pulse::default();
-        pulse.answered(ms(9_000), ms(9_000), Hearing::default());
+        pulse.answered(ms(9_000), ms(9_000), Condition::default());
         pulse.refused(ms(9_250));
         for now in [9_500, 9_750] {
             pulse.missed(ms(now + 250), ms(now));

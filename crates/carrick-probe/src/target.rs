@@ -8,7 +8,7 @@ use carrick_topology::plan::{PathKind, ProbeTarget};
 
 use crate::Now;
 use crate::judgement::Testimony;
-use crate::packet::Hearing;
+use crate::packet::{Condition, Hearing};
 use crate::path::{Path, PathState};
 use crate::path_mtu::PathMtu;
 use crate::pulse::Pulse;
@@ -97,6 +97,7 @@ impl Target {
             hearing: self.pulse.hearing(),
             heard_from: self.pulse.heard_from(),
             silent_from: self.pulse.silent_from(),
+            well_since: self.pulse.well_since(),
             deaf_since: self.pulse.deaf_since(match self.wanted.kind {
                 PathKind::Tunnel => PathKind::Inside,
                 PathKind::Inside => PathKind::Tunnel,
@@ -158,14 +159,14 @@ impl Target {
     }
 
     /// Takes an answer; says whether it belongs to a probe that waits for one.
-    pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, hearing: Hearing) -> bool {
+    pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, condition: Condition) -> bool {
         let Some(position) = self.outstanding.iter().position(|probe| probe.sequence == sequence) else { return false };
         let Some(probe) = self.outstanding.remove(position) else { return false };
         match probe.ip_bytes {
             Some(size) => self.mtu.passed(size),
             None => self.record.answered_after(now.saturating_sub(probe.sent_at)),
         }
-        self.pulse.answered(now, probe.sent_at, hearing);
+        self.pulse.answered(now, probe.sent_at, condition);
         self.clear(probe.sent_at);
         true
     }

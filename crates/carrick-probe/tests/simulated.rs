@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{Audience, Hearing, Now, Path, PathKind, PathState, Prober, Standpoint, Tidings, Transmit};
+use carrick_probe::{
+    Audience, Condition, Hearing, Now, Path, PathKind, PathState, Prober, Standpoint, Tidings, Transmit,
+};
 use carrick_topology::NodeName;
 use carrick_topology::model::Liveness;
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
 
 const INTERVAL: Duration = Duration::from_millis(250);
-const HEARS: Hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::Somebody };
+const WELL_AS_EVER: Condition =
+    Condition { hearing: Hearing { tunnels: Audience::Somebody, inside: Audience::Somebody }, well_ms: u32::MAX };
 
 /// How a node answers.
 #[derive(Clone, Copy)]
@@ -93,7 +96,7 @@ impl World {
         self.on_the_way = on_the_way;
         let arrived: Vec<(Now, Transmit)> = arrived;
         for (_, transmit) in arrived {
-            self.prober.take_answer(now, transmit.to, transmit.question, HEARS);
+            self.prober.take_answer(now, transmit.to, transmit.question, WELL_AS_EVER);
         }
         self.prober.handle_timeout(now);
         while let Some(transmit) = self.prober.next_transmit() {
@@ -241,6 +244,6 @@ fn answers_to_the_questions_of_others_are_ignored() {
     world.run(seconds(1));
     let (_, mut transmit) = world.sent[0];
     transmit.question.token += 1;
-    world.prober.take_answer(world.now, transmit.to, transmit.question, HEARS);
+    world.prober.take_answer(world.now, transmit.to, transmit.question, WELL_AS_EVER);
     assert_ne!(world.path("b1").state, PathState::Up);
 }

@@ -23,6 +23,8 @@ pub struct Options {
 
 #[derive(Serialize)]
 struct Output {
+    /// What probing cost each of the five agents, in percent of a processor.
+    probing_percent: f64,
     rows: Vec<Measurement>,
 }
 
@@ -31,15 +33,16 @@ struct Output {
 /// # Errors
 /// A lab does not come up, or its traffic does not go on.
 pub fn bench_failover(options: &Options) -> Result<ExitCode> {
+    let probing_percent = failover::probing_percent()?;
     let mut rows = Vec::new();
     for failure in Failure::ALL {
         rows.push(failover::measure(failure, options.runs.into())?);
     }
     let mut output = std::io::stdout().lock();
     if options.json {
-        writeln!(output, "{}", serde_json::to_string(&Output { rows })?)?;
+        writeln!(output, "{}", serde_json::to_string(&Output { probing_percent, rows })?)?;
     } else {
-        write!(output, "{}", table(&rows))?;
+        writeln!(output, "{}probing costs each of five agents {probing_percent:.2} % of a processor", table(&rows))?;
     }
     Ok(ExitCode::SUCCESS)
 }

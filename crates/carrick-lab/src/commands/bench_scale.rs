@@ -59,12 +59,13 @@ pub fn bench_scale(options: &Options) -> Result<ExitCode> {
 }
 
 fn table(measurements: &[Measurement]) -> String {
-    const HEAD: [&str; 10] = [
+    const HEAD: [&str; 11] = [
         "NODES",
         "LOCATIONS",
         "SETTLED",
         "RESIDENT (PEAK)",
         "CPU/MIN",
+        "PROBING",
         "FROM API/MIN",
         "WRITES/MIN",
         "HEARTBEATS/MIN",
@@ -79,6 +80,7 @@ fn table(measurements: &[Measurement]) -> String {
             format!("{:.1} s", one.settle_seconds),
             format!("{} ({}) MB", megabytes(one.resident_bytes), megabytes(one.peak_bytes)),
             format!("{:.2} s", one.cpu_seconds_per_minute),
+            format!("{:.2} %", one.probing_percent),
             format!("{:.0} kB", one.bytes_from_api_per_minute / 1e3),
             format!("{:.1}", one.writes_per_minute),
             format!("{:.0}", one.heartbeats_per_minute),

@@ -7,12 +7,12 @@ use anyhow::{Context as _, Result};
 
 use super::agent_writes::{self, AgentWrites};
 use super::api::Api;
-use super::footprint::Footprint;
 use super::kubelets::Kubelets;
 use super::population::{OWN_ADDRESS, OWN_NAME};
 use super::report::Gauge;
 use crate::agent::Agent;
 use crate::control_plane::{ADMIN, Assets, ControlPlane, FurtherFlags, Options, User};
+use crate::footprint::Footprint;
 use crate::keeper::{Content, Furnishing, Keeper, PrivateDirectory};
 use crate::namespace::Namespaces;
 use crate::network::{self, Role};

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Trials;
 use super::changes::Sample;
-use super::footprint::Footprint;
+use crate::footprint::Footprint;
 
 /// All that is counted, at one moment.
 pub(super) struct Gauge {
@@ -63,6 +63,8 @@ pub struct Measurement {
     pub peak_after_changes_bytes: u64,
     /// Processor time of the agent in the steady cluster, in seconds a minute.
     pub cpu_seconds_per_minute: f64,
+    /// The part of it that went into probes, in percent of a processor.
+    pub probing_percent: f64,
     /// What the agent received from the API server, TLS included, a minute.
     pub bytes_from_api_per_minute: f64,
     /// Writes of the agent to the API server, a minute.
@@ -98,6 +100,7 @@ impl Observations {
         let steady = after.at - before.at;
         let per_minute = |amount: f64| amount * 60.0 / steady.as_secs_f64();
         let processor = after.footprint.processor - before.footprint.processor;
+        let probing = after.footprint.probing - before.footprint.probing;
         let writes = after.writes[before.writes.len()..].to_vec();
         Measurement {
             nodes: trials.nodes,
@@ -111,6 +114,7 @@ impl Observations {
             peak_bytes: after.footprint.peak,
             peak_after_changes_bytes: last.peak,
             cpu_seconds_per_minute: per_minute(processor.as_secs_f64()),
+            probing_percent: per_minute(probing.as_secs_f64()) / 60.0 * 100.0,
             bytes_from_api_per_minute: per_minute((after.bytes_from_api - before.bytes_from_api) as f64),
             writes_per_minute: per_minute(writes.len() as f64),
             writes_since_start: after.writes.len(),

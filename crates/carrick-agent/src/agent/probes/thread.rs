@@ -187,12 +187,12 @@ fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buff
             Ok(Packet::Probe(question)) => {
                 let Some(kind) = state.responder.permits(now, from) else { continue };
                 state.prober.note_question(now, kind);
-                let answer = Packet::Answer(question, state.prober.hearing(now)).to_bytes();
+                let answer = Packet::Answer(question, state.prober.condition(now)).to_bytes();
                 if let Err(error) = socket.send(from, &answer, None) {
                     tracing::trace!(event = "probe_not_answered", %from, %error);
                 }
             }
-            Ok(Packet::Answer(question, hearing)) => state.prober.take_answer(now, from, question, hearing),
+            Ok(Packet::Answer(question, condition)) => state.prober.take_answer(now, from, question, condition),
             Err(error) => tracing::trace!(event = "no_probe", %from, at = %socket.address(), %error),
         }
     }

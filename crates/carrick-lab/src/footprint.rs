@@ -7,27 +7,33 @@ use anyhow::{Context as _, Result};
 
 /// Memory and processor time of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Footprint {
+pub(crate) struct Footprint {
     /// Resident memory now, in bytes.
-    pub(super) resident: u64,
+    pub(crate) resident: u64,
     /// The part of it that is no file's content, in bytes.
-    pub(super) anonymous: u64,
+    pub(crate) anonymous: u64,
     /// The most that was ever resident, in bytes.
-    pub(super) peak: u64,
+    pub(crate) peak: u64,
     /// Processor time since its start, in user and kernel mode.
-    pub(super) processor: Duration,
+    pub(crate) processor: Duration,
+    /// The part of it that an agent's thread for probes took.
+    pub(crate) probing: Duration,
 }
+
+/// The name of that thread.
+const PROBES: &str = "probes";
 
 impl Footprint {
     /// Of the process with this number.
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    pub(crate) fn of(pid: u32) -> Result<Self> {
         let read = |file: &str| {
             let path = format!("/proc/{pid}/{file}");
             fs::read_to_string(&path).with_context(|| format!("read {path}"))
         };
         let ticks_per_second =
             nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?.context("the kernel tells no clock rate")?;
-        Self::parse(&read("status")?, &read("stat")?, u64::try_from(ticks_per_second)?)
+        let footprint = Self::parse(&read("status")?, &read("stat")?, u64::try_from(ticks_per_second)?)?;
+        Ok(Self { probing: time_of_thread(pid, PROBES)?, ..footprint })
     }
 
     fn parse(status: &str, stat: &str, ticks_per_second: u64) -> Result<Self> {
@@ -44,8 +50,26 @@ impl Footprint {
             anonymous: bytes("RssAnon")?,
             peak: bytes("VmHWM")?,
             processor: Duration::from_millis(ticks * 1000 / ticks_per_second),
+            probing: Duration::ZERO,
         })
     }
+}
+
+/// Processor time of the threads of this name: the first number of `schedstat`, in nanoseconds (the kernel's
+/// Documentation/scheduler/sched-stats.rst).
+fn time_of_thread(pid: u32, name: &str) -> Result<Duration> {
+    let folder = format!("/proc/{pid}/task");
+    let mut time = Duration::ZERO;
+    for thread in fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+        let thread = thread?.path();
+        // Threads come and go.
+        if fs::read_to_string(thread.join("comm")).is_ok_and(|found| found.trim_end() == name) {
+            let stat = fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+            let nanoseconds = stat.split_whitespace().next().and_then(|first| first.parse().ok());
+            time += Duration::from_nanos(nanoseconds.unwrap_or(0));
+        }
+    }
+    Ok(time)
 }
 
 #[cfg(test)]
@@ -56,6 +80,23 @@ mod tests {
     fn this_process_uses_something() {
         let own = Footprint::of(std::process::id()).unwrap();
         assert!(own.peak >= own.resident && own.resident > own.anonymous && own.anonymous > 0, "{own:?}");
+    }
+
+    #[test]
+    fn a_threads_time_is_found_by_its_name() {
+        let work = || (0..20_000_000_u64).fold(0, |sum: u64, number| std::hint::black_box(sum ^ number));
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let (started, working) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("worker-of-a-test".to_owned()).spawn(move || {
+            started.send(work()).unwrap();
+            let _ = wait.recv();
+        });
+        working.recv().unwrap();
+        // A thread's name has 15 bytes at most.
+        assert!(time_of_thread(std::process::id(), "worker-of-a-tes").unwrap() > Duration::ZERO);
+        assert_eq!(time_of_thread(std::process::id(), "nobody").unwrap(), Duration::ZERO);
+        drop(done);
+        thread.unwrap().join().unwrap();
     }
 
     #[test]
