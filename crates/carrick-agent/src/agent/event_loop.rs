@@ -15,6 +15,7 @@ use carrick_kube::own_node::OwnNode;
 use carrick_kube::publish::publish_annotations;
 use carrick_kube::watch::{ApiState as WatchState, ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_netlink::wireguard::SecretKey;
+use carrick_status::HappeningKind;
 use carrick_topology::{NodeName, NodePlan, PublicKey, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -277,11 +278,22 @@ impl EventLoop {
             ClusterEvent::OwnNodeMissing => {
                 tracing::warn!(event = "own_node_missing", node = %self.me, "there is no such Node; what is programmed stays");
             }
-            ClusterEvent::Api(WatchState::Synced) => self.event(Event::Api(ApiState::Synced)),
+            ClusterEvent::Api(WatchState::Synced) => self.take_api_state(ApiState::Synced),
             ClusterEvent::Api(WatchState::Syncing | WatchState::Lost { .. } | WatchState::ForeignCluster { .. }) => {
-                self.event(Event::Api(ApiState::Lost));
+                self.take_api_state(ApiState::Lost);
             }
         }
+    }
+
+    fn take_api_state(&mut self, state: ApiState) {
+        if self.core.api_state() != state {
+            let text = match state {
+                ApiState::Synced => "the API server is heard",
+                ApiState::Lost => "the API server is not heard; the data path stays",
+            };
+            self.status.happened(HappeningKind::Api, text.to_owned());
+        }
+        self.event(Event::Api(state));
     }
 
     /// Takes all that have come by now together.
@@ -353,7 +365,9 @@ impl EventLoop {
                 }
                 Effect::Warn(warnings) => {
                     self.status.metrics().warned(warnings.iter().map(|warning| warning.reason.kind()));
-                    self.warnings.update(warnings, self.core.cluster(), &self.me);
+                    for text in self.warnings.update(warnings, self.core.cluster(), &self.me) {
+                        self.status.happened(HappeningKind::Warning, text);
+                    }
                 }
             }
         }

@@ -38,18 +38,22 @@ impl Warnings {
         self.report.send_modify(|report| report.own_node = Some(own_node.clone()));
     }
 
-    /// Logs what came and went, and hands over what this node is to tell.
-    pub(super) fn update(&mut self, warnings: Arc<BTreeSet<Warning>>, cluster: &Cluster, me: &NodeName) {
+    /// Logs what came and went, and hands over what this node is to tell. Returns what came and went, in words.
+    pub(super) fn update(&mut self, warnings: Arc<BTreeSet<Warning>>, cluster: &Cluster, me: &NodeName) -> Vec<String> {
+        let mut told = Vec::new();
         for warning in warnings.difference(&self.in_force) {
             tracing::warn!(event = "left_out", kind = warning.reason.kind(), "{warning}");
+            told.push(warning.to_string());
         }
         for warning in self.in_force.difference(&warnings) {
             tracing::info!(event = "left_out_no_more", kind = warning.reason.kind(), "{warning}");
+            told.push(format!("no more: {warning}"));
         }
         let own: BTreeSet<Warning> =
             warnings.iter().filter(|warning| is_reporter(cluster, me, warning)).cloned().collect();
         self.report.send_modify(|report| report.warnings = own);
         self.in_force = warnings;
+        told
     }
 }
 
