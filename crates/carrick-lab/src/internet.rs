@@ -26,8 +26,11 @@ impl Internet {
         let namespaces = keeper.namespaces();
         network::prepare(namespaces, Role::Router)?;
         let own = [Some(IpAddr::V4(INTERNET_GATEWAY)), API_ADDRESSES.of(Family::V4), API_ADDRESSES.of(Family::V6)];
-        let lines: String =
-            own.into_iter().flatten().map(|address| format!("address add {address} dev lo\n")).collect();
+        let lines: String = own
+            .into_iter()
+            .flatten()
+            .map(|address| format!("address add {address} dev lo{}\n", at_once(address)))
+            .collect();
         network::ip(namespaces, &lines)?;
         network::nft(namespaces, &firewall())?;
         Ok(Self { keeper })
@@ -88,6 +91,14 @@ impl Internet {
     #[must_use]
     pub const fn api_addresses() -> Addresses {
         API_ADDRESSES
+    }
+}
+
+/// An IPv6 address is tentative until the kernel finds the time to look at it, also where nobody can have it twice.
+const fn at_once(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "",
+        IpAddr::V6(_) => " nodad",
     }
 }
 
