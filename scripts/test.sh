@@ -34,7 +34,7 @@ checks() {
 }
 
 pure() {
-  cargo test -p carrick-topology -p carrick-kube -p carrick-agent --lib &&
+  cargo test -p carrick-topology -p carrick-kube -p carrick-agent -p carrickctl --lib &&
     cargo test -p carrick-topology --tests && cargo test -p carrick-lab --test drawing
 }
 
@@ -48,7 +48,7 @@ lab() {
   privileged || { skip lab "it needs root"; return 0; }
   require ip nft ping tcpdump unshare nsenter sysctl || return 1
   cargo build --bins && cargo test -p carrick-kube --test crd --test watch --test publish &&
-    cargo test -p carrick-lab --lib --bins --test clouds --test demo --test drawing --test mesh --test pod_routes --test proxy \
+    cargo test -p carrick-lab --lib --bins --test carrickctl --test clouds --test demo --test drawing --test mesh --test pod_routes --test proxy \
       -- --test-threads=2
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -74,6 +74,22 @@ impl ApiClient {
         if let Some(url) = &options.api_server {
             config.cluster_url = server_url(url)?;
         }
+        Self::from_config(config)
+    }
+
+    /// Makes a client as kubectl does: of the kubeconfig named, else of `$KUBECONFIG`, else of `~/.kube/config`; of the context named,
+    /// else of the current one. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ClientError::Kubeconfig`] or [`ClientError::Client`].
+    pub async fn of_person(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self, ClientError> {
+        let kubeconfig = match kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+        let kubeconfig = kubeconfig.map_err(ClientError::Kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(ClientError::Kubeconfig)?;
         Self::from_config(config)
     }
 

@@ -29,10 +29,13 @@
 //! Nothing here retries a write: that is for the caller, whose [`backoff::Backoff`] and clock are its own. The watch retries for ever.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "agents")]
+pub mod agents;
 pub mod annotations;
 pub mod backoff;
 pub mod client;
 pub mod dns;
+pub mod objects;
 pub mod own_node;
 pub mod peer;
 pub mod persist;

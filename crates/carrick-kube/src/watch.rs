@@ -31,6 +31,7 @@ use crate::client::ApiClient;
 pub use event::{ApiState, Change, ClusterEvent, ClusterUid};
 pub use follow::Limits;
 use follow::{FollowError, Signal, follow};
+pub(crate) use object::{NodeObject, PeerObject};
 pub use status::{ApiSnapshot, ApiStatus};
 use view::View;
 

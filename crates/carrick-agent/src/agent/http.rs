@@ -1,16 +1,20 @@
 //! The agent's own pages: health, readiness, metrics, and for people on the node its whole status.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
 use axum::{Json, Router};
 use carrick_status::StatusPage;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use super::AgentError;
 use super::status::Status;
@@ -19,16 +23,24 @@ use crate::cli::{AgentOptions, MetricsListen};
 /// The media type of the OpenMetrics text format 1.0.0.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Where the private pages are served besides, in the directory of runtime files.
+const SOCKET: &str = "agent.sock";
+
 /// How often a node's address that cannot be listened on is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Serves all pages on `--listen`, and those for others on `--metrics-listen` if that is an address.
+/// Serves all pages on `--listen` and on a socket in `--run-dir`, and those for others on `--metrics-listen` if that is an address.
 ///
 /// # Errors
 /// An address cannot be listened on.
 pub(super) async fn start(options: &AgentOptions, status: Status) -> Result<(), AgentError> {
     let listener = listen(options.listen, "--listen").await?;
     tokio::spawn(serve(listener, private_pages(status.clone())));
+    match listen_on_socket(&options.run_dir) {
+        Ok(listener) => drop(tokio::spawn(serve(listener, private_pages(status.clone())))),
+        // The mesh does without: only `carrickctl --local` needs it.
+        Err(error) => tracing::warn!(event = "socket_not_served", directory = %options.run_dir.display(), %error),
+    }
     if let MetricsListen::Address(address) = options.metrics_listen {
         let listener = listen(address, "--metrics-listen").await?;
         tokio::spawn(serve(listener, public_pages(status)));
@@ -75,7 +87,25 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, AgentErr
     TcpListener::bind(address).await.map_err(refused)
 }
 
-async fn serve(listener: TcpListener, pages: Router) {
+/// Listens on a socket that only root may use. Whatever has its name, as the socket of an agent that died, is replaced at once: whoever
+/// got as far as this is the one agent here, by `--listen`.
+fn listen_on_socket(directory: &Path) -> io::Result<UnixListener> {
+    let (socket, fresh) = (directory.join(SOCKET), directory.join(format!("{SOCKET}.new")));
+    match std::fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&fresh)?;
+    std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
+    std::fs::rename(&fresh, &socket)?;
+    Ok(listener)
+}
+
+async fn serve<L>(listener: L, pages: Router)
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
     if let Err(error) = axum::serve(listener, pages).await {
         tracing::error!(event = "http_ended", %error);
     }
@@ -178,6 +208,27 @@ mod tests {
         assert_eq!(page["api"], "lost");
         assert_eq!(fetch(private_pages(status.clone()), "/metrics").await.0, 200);
         assert_eq!(fetch(public_pages(status), "/status").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn the_socket_is_for_root_and_replaces_a_dead_agents() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(SOCKET);
+        drop(listen_on_socket(directory.path()).unwrap());
+        assert!(tokio::net::UnixStream::connect(&path).await.is_err(), "nobody listens on what is left");
+
+        let status = Status::new("me".parse().unwrap());
+        let server = tokio::spawn(serve(listen_on_socket(directory.path()).unwrap(), private_pages(status)));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"GET /status HTTP/1.0\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
+        server.abort();
+        let files: Vec<_> =
+            std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(files, [SOCKET]);
     }
 
     #[tokio::test]

@@ -1,0 +1,45 @@
+//! The program itself, as people run it.
+
+use std::process::Command;
+
+use carrick_lab::binaries;
+use serde_json::Value;
+
+use crate::mesh::Mesh;
+
+/// What it printed, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    /// The answer, asked for with `-o json`.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Runs it with these arguments.
+pub fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Said {
+    let program = binaries::find("carrickctl").unwrap();
+    let output = Command::new(program).args(arguments).env_remove("KUBECONFIG").output().unwrap();
+    Said {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs it with the sockets of all nodes of a mesh. A node that is off has none.
+pub fn ask(mesh: &Mesh, arguments: &[&str]) -> Said {
+    let sockets = mesh.nodes().map(|node| {
+        let path =
+            node.path("/run/carrick/agent.sock").unwrap_or_else(|_| format!("/nonexistent/{}", node.name()).into());
+        path.to_str().unwrap().to_owned()
+    });
+    let sockets: Vec<String> = sockets.flat_map(|socket| ["--socket".to_owned(), socket]).collect();
+    run(arguments.iter().copied().chain(sockets.iter().map(String::as_str)))
+}

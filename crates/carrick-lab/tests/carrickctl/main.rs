@@ -1,0 +1,10 @@
+//! `carrickctl` against real agents in clouds that stand in namespaces. It needs root and the built programs (`cargo build`), and
+//! fails where it has neither.
+#![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
+#![expect(clippy::print_stderr, reason = "the agents' story when a test fails")]
+
+mod ctl;
+#[allow(dead_code, reason = "the tests of the mesh ask more of it")]
+#[path = "../mesh/mesh.rs"]
+mod mesh;
+mod status;

@@ -1,0 +1,226 @@
+//! Aligned columns, cut to the terminal's width.
+
+use std::fmt::Display;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::{Screen, Tone};
+
+/// Between two columns.
+const GAP: &str = "  ";
+/// What stands for what was cut.
+const ELLIPSIS: char = '…';
+/// No column is cut below this width.
+const LEAST_WIDTH: usize = 6;
+
+/// Where a column's words stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    /// At the left, for words.
+    Left,
+    /// At the right, for numbers.
+    Right,
+}
+
+/// A column.
+#[derive(Clone, Debug)]
+pub struct Column {
+    heading: String,
+    align: Align,
+}
+
+impl Column {
+    /// A column of words.
+    #[must_use]
+    pub fn words(heading: impl Into<String>) -> Self {
+        Self { heading: heading.into(), align: Align::Left }
+    }
+
+    /// A column of numbers.
+    #[must_use]
+    pub fn numbers(heading: impl Into<String>) -> Self {
+        Self { heading: heading.into(), align: Align::Right }
+    }
+}
+
+/// A word in a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+impl Cell {
+    /// A word as it stands.
+    pub fn plain(text: impl Display) -> Self {
+        Self::of(text, Tone::Plain)
+    }
+
+    /// A word in a tone.
+    pub fn of(text: impl Display, tone: Tone) -> Self {
+        Self { text: printable(&text.to_string()), tone }
+    }
+
+    /// A dash where there is nothing.
+    pub fn or_dash(text: Option<impl Display>) -> Self {
+        text.map_or_else(|| Self::of("-", Tone::Dim), Self::plain)
+    }
+}
+
+impl<T: Display> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self::plain(text)
+    }
+}
+
+/// Names come from objects that anybody may have written: nothing in them may move a terminal's cursor.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+/// A table.
+#[derive(Clone, Debug)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Table {
+    /// A table with these columns.
+    #[must_use]
+    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+        Self { columns: columns.into_iter().collect(), rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// Whether it has no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn lines(&self, screen: Screen) -> Vec<String> {
+        let heading = self.columns.iter().map(|column| Cell::of(&column.heading, Tone::Strong)).collect::<Vec<_>>();
+        let rows: Vec<&Vec<Cell>> = std::iter::once(&heading).chain(&self.rows).collect();
+        let mut widths = vec![0; self.columns.len()];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(*row) {
+                *width = (*width).max(cell.text.width());
+            }
+        }
+        if let Some(most) = screen.width {
+            shrink(&mut widths, most);
+        }
+        rows.into_iter().map(|row| self.line(row, &widths, screen)).collect()
+    }
+
+    fn line(&self, row: &[Cell], widths: &[usize], screen: Screen) -> String {
+        let mut line = String::new();
+        for (index, ((cell, width), column)) in row.iter().zip(widths).zip(&self.columns).enumerate() {
+            let text = cut(&cell.text, *width);
+            let padding = " ".repeat(width.saturating_sub(text.width()));
+            let shown = if screen.colour { cell.tone.paint(&text) } else { text };
+            if index > 0 {
+                line += GAP;
+            }
+            match column.align {
+                Align::Right => line += &(padding + &shown),
+                Align::Left if index + 1 == row.len() => line += &shown,
+                Align::Left => line += &(shown + &padding),
+            }
+        }
+        line.trim_end().to_owned()
+    }
+}
+
+/// Takes from the widest column, again and again, until all fit or none can give more.
+fn shrink(widths: &mut [usize], most: usize) {
+    let gaps = GAP.len() * widths.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > most {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > LEAST_WIDTH => *widest -= 1,
+            Some(_) | None => return,
+        }
+    }
+}
+
+/// At most `width` columns of a text.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    let mut taken = 1;
+    for character in text.chars() {
+        taken += character.width().unwrap_or(0);
+        if taken > width {
+            break;
+        }
+        kept.push(character);
+    }
+    kept.push(ELLIPSIS);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new([Column::words("NODE"), Column::numbers("RTT"), Column::words("STATE")]);
+        table.row(["a1".into(), "1.5 ms".into(), Cell::of("no answer within 2 s", Tone::Bad)]);
+        table.row(["frankfurt-1".into(), "40 ms".into(), Cell::of("ok", Tone::Good)]);
+        table
+    }
+
+    fn text(screen: Screen) -> String {
+        table().lines(screen).join("\n")
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        assert_eq!(
+            text(Screen::default()),
+            "NODE            RTT  STATE\n\
+             a1           1.5 ms  no answer within 2 s\n\
+             frankfurt-1   40 ms  ok"
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_widest_columns_first() {
+        assert_eq!(
+            text(Screen { width: Some(30), colour: false }),
+            "NODE            RTT  STATE\n\
+             a1           1.5 ms  no answe…\n\
+             frankfurt-1   40 ms  ok"
+                .replace("no answe…", "no answer…")
+                .replace("frankfurt-1", "frankfurt…")
+                .replace("NODE            RTT", "NODE           RTT")
+                .replace("a1           1.5", "a1          1.5")
+        );
+    }
+
+    #[test]
+    fn colours_change_no_place() {
+        let painted = text(Screen { width: None, colour: true });
+        let bare = painted.replace("\u{1b}[1m", "").replace("\u{1b}[31m", "").replace("\u{1b}[32m", "");
+        assert_eq!(bare.replace("\u{1b}[0m", ""), text(Screen::default()));
+        assert!(painted.contains("\u{1b}[31mno answer within 2 s\u{1b}[0m"));
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(cut("東京都", 5), "東京…");
+        assert_eq!(cut("東京都", 4), "東…");
+    }
+
+    #[test]
+    fn nothing_in_a_name_moves_the_cursor() {
+        assert_eq!(Cell::plain("a\u{1b}[2Jb\n").text, "a\u{fffd}[2Jb\u{fffd}");
+    }
+}
