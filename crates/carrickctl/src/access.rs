@@ -10,6 +10,8 @@ mod files;
 mod http;
 mod sockets;
 
+pub use files::read_all as read_files;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -8,10 +8,24 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod blueprint;
+pub mod bundle;
 pub mod cli;
+pub mod dry_run;
 pub mod exit;
 pub mod failure;
+pub mod graph;
 pub mod health;
+pub mod latency;
 pub mod output;
+pub mod peers;
+pub mod routes;
 pub mod status;
 pub mod survey;
+pub mod trace;
+pub mod traffic;
+
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod views;

@@ -41,6 +41,12 @@ pub enum Format {
     Json,
     /// As YAML.
     Yaml,
+    /// As an image; `graph` alone.
+    Svg,
+    /// In Graphviz' language; `graph` alone.
+    Dot,
+    /// As a Mermaid flowchart; `graph` alone.
+    Mermaid,
 }
 
 /// What a terminal can show.
@@ -100,6 +106,11 @@ pub fn show(view: &impl View, format: Format, screen: Screen) -> Result<Shown, F
         }
         Format::Json => serde_json::to_string_pretty(view).map_err(|error| refused(&error))? + "\n",
         Format::Yaml => serde_yaml_ng::to_string(view).map_err(|error| refused(&error))?,
+        Format::Svg | Format::Dot | Format::Mermaid => {
+            return Err(Failure::Usage(
+                "only `carrickctl graph` draws pictures; here -o is table, json or yaml".to_owned(),
+            ));
+        }
     };
     Ok(Shown { text, exit: view.exit() })
 }

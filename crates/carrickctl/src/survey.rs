@@ -7,7 +7,9 @@ use std::time::Duration;
 use carrick_kube::agents::AgentPod;
 use carrick_kube::objects::Objects;
 use carrick_status::StatusPage;
-use carrick_topology::{NodeName, NodePlan};
+use carrick_topology::{Cluster, NodeName, NodePlan, Settings};
+
+use crate::failure::Failure;
 
 /// What all agents said at one moment, and the objects that they work from where these can be read.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +74,31 @@ impl Survey {
     pub fn plans(&self) -> BTreeMap<NodeName, NodePlan> {
         let plans = self.agents.iter().filter_map(Agent::plan);
         plans.map(|plan| (plan.node.clone(), plan.clone())).collect()
+    }
+
+    /// The cluster that the objects describe; empty where there are none.
+    #[must_use]
+    pub fn cluster(&self) -> Cluster {
+        let label = self.pages().find_map(|(_, page)| Some(page.settings.as_ref()?.topology_label.clone()));
+        let label = label.unwrap_or_else(|| Settings::default().topology_label);
+        self.objects.as_ref().map(|objects| objects.cluster(&label)).unwrap_or_default()
+    }
+
+    /// Makes sure that a node which somebody named is there.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn require(&self, node: Option<&str>) -> Result<(), Failure> {
+        match node {
+            Some(name) if self.agent(name).is_none() => {
+                let names: Vec<_> = self.agents.iter().map(|agent| agent.name.as_str()).take(10).collect();
+                Err(Failure::Usage(format!(
+                    "there is no node `{name}` whose agent could be asked; there are: {}",
+                    names.join(", ")
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The agent of a node.

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::diagram::{Card, Diagram, Group, Tunnel};
+use crate::diagram::{Card, Diagram, Group, Line};
 
 /// Distances in pixels.
-pub(super) const CARD_WIDTH: i32 = 150;
-pub(super) const CARD_HEIGHT: i32 = 68;
-pub(super) const POD_HEIGHT: i32 = 40;
-pub(super) const POD_WIDTH: i32 = 118;
+pub(crate) const CARD_WIDTH: i32 = 150;
+pub(crate) const CARD_HEIGHT: i32 = 68;
+pub(crate) const POD_HEIGHT: i32 = 40;
+pub(crate) const POD_WIDTH: i32 = 118;
 const LEAST_WIDTH: i32 = 900;
 const MARGIN: i32 = 28;
 const BETWEEN_CARDS: i32 = 34;
@@ -22,45 +22,45 @@ const INTERNET_HEIGHT: i32 = 170;
 const LEGEND_HEIGHT: i32 = 58;
 
 /// A point; y grows downwards.
-pub(super) type Point = (i32, i32);
+pub(crate) type Point = (i32, i32);
 
 /// The picture with all places.
 #[derive(Debug)]
-pub(super) struct Arrangement<'a> {
-    pub(super) width: i32,
-    pub(super) height: i32,
+pub(crate) struct Arrangement<'a> {
+    pub(crate) width: i32,
+    pub(crate) height: i32,
     /// The middle of the word, below where tunnels hang.
-    pub(super) internet: Point,
-    pub(super) groups: Vec<PlacedGroup<'a>>,
-    pub(super) cables: Vec<Cable>,
+    pub(crate) internet: Point,
+    pub(crate) groups: Vec<PlacedGroup<'a>>,
+    pub(crate) cables: Vec<Cable<'a>>,
     /// The middle of the legend.
-    pub(super) legend: Point,
+    pub(crate) legend: Point,
 }
 
 /// A location, by its upper left corner.
 #[derive(Debug)]
-pub(super) struct PlacedGroup<'a> {
-    pub(super) group: &'a Group,
-    pub(super) corner: Point,
-    pub(super) size: (i32, i32),
+pub(crate) struct PlacedGroup<'a> {
+    pub(crate) group: &'a Group,
+    pub(crate) corner: Point,
+    pub(crate) size: (i32, i32),
     /// Where its caption begins.
-    pub(super) caption: Point,
-    pub(super) cards: Vec<PlacedCard<'a>>,
+    pub(crate) caption: Point,
+    pub(crate) cards: Vec<PlacedCard<'a>>,
 }
 
 /// A node and its pod, by their upper left corners.
 #[derive(Debug)]
-pub(super) struct PlacedCard<'a> {
-    pub(super) card: &'a Card,
-    pub(super) corner: Point,
-    pub(super) pod: Point,
+pub(crate) struct PlacedCard<'a> {
+    pub(crate) card: &'a Card,
+    pub(crate) corner: Point,
+    pub(crate) pod: Point,
 }
 
 /// A tunnel as a cubic curve: start, two control points, end.
 #[derive(Debug)]
-pub(super) struct Cable {
-    pub(super) tunnel: Tunnel,
-    pub(super) points: [Point; 4],
+pub(crate) struct Cable<'a> {
+    pub(crate) line: &'a Line,
+    pub(crate) points: [Point; 4],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +69,17 @@ enum Row {
     Lower,
 }
 
+impl Cable<'_> {
+    /// The middle of the curve (de Casteljau).
+    pub(crate) fn middle(&self) -> Point {
+        let [(x1, y1), (x2, y2), (x3, y3), (x4, y4)] = self.points;
+        ((x1 + 3 * x2 + 3 * x3 + x4) / 8, (y1 + 3 * y2 + 3 * y3 + y4) / 8)
+    }
+}
+
 impl<'a> Arrangement<'a> {
     /// Places everything; the width follows the wider row.
-    pub(super) fn new(diagram: &'a Diagram) -> Self {
+    pub(crate) fn new(diagram: &'a Diagram) -> Self {
         let (upper, lower) = diagram.locations.split_at(diagram.locations.len().div_ceil(2));
         let width = LEAST_WIDTH.max(row_width(upper).max(row_width(lower)) + 2 * MARGIN);
         let internet_top = MARGIN + GROUP_HEIGHT;
@@ -144,20 +152,20 @@ struct Face {
     row: Row,
 }
 
-fn cables(diagram: &Diagram, groups: &[PlacedGroup<'_>], internet_top: i32) -> Vec<Cable> {
+fn cables<'a>(diagram: &'a Diagram, groups: &[PlacedGroup<'_>], internet_top: i32) -> Vec<Cable<'a>> {
     let cards = groups.iter().flat_map(|group| &group.cards);
     let faces: BTreeMap<&str, Face> = cards.map(|card| (card.card.name.as_str(), face(card, internet_top))).collect();
-    let mut cables: Vec<Cable> = diagram
+    let mut cables: Vec<Cable<'a>> = diagram
         .tunnels
         .iter()
-        .filter_map(|((from, to), tunnel)| {
+        .filter_map(|((from, to), line)| {
             let (start, end) = (start(diagram, &faces, from, to)?, start(diagram, &faces, to, from)?);
             let (from, to) = (faces.get(from.as_str())?, faces.get(to.as_str())?);
-            Some(Cable { tunnel: *tunnel, points: curve((start, from.row), (end, to.row)) })
+            Some(Cable { line, points: curve((start, from.row), (end, to.row)) })
         })
         .collect();
-    // What carries lies on top.
-    cables.sort_by_key(|cable| cable.tunnel);
+    // What carries lies on top, and what is broken above all.
+    cables.sort_by_key(|cable| (cable.line.condition, cable.line.tunnel));
     cables
 }
 

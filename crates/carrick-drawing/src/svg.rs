@@ -2,9 +2,8 @@
 
 use carrick_topology::plan::Role;
 
-use super::arrangement::{Arrangement, CARD_HEIGHT, CARD_WIDTH, Cable, POD_HEIGHT, POD_WIDTH, PlacedCard, PlacedGroup};
-use super::diagram::{Inside, Tunnel};
-use crate::topology::RouterKind;
+use crate::arrangement::{Arrangement, CARD_HEIGHT, CARD_WIDTH, Cable, POD_HEIGHT, POD_WIDTH, PlacedCard, PlacedGroup};
+use crate::diagram::{Condition, Inside, Line, Surroundings, Tunnel};
 
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1e293b}\
@@ -27,14 +26,26 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;f
 .vxlan{fill:none;stroke:#0f766e;stroke-width:2.5;stroke-dasharray:6 4}\
 .plain{fill:none;stroke:#0f766e;stroke-width:2}";
 
+/// What only pictures of running meshes need.
+const LIVE_STYLE: &str = "\
+.broken{fill:none;stroke:#c62828;stroke-width:3;stroke-dasharray:2 5}\
+.unwell{fill:#fdecec;stroke:#c62828;stroke-width:2}\
+.plate{fill:#f8fafc;fill-opacity:0.85}\
+.measure{font-size:11px;fill:#1e293b;text-anchor:middle}\
+.trouble{fill:#c62828;font-weight:600}";
+
+/// Half the width of a measure's plate for each character, in pixels.
+const HALF_CHARACTER: i32 = 3;
+
 /// Writes the picture.
-pub(super) fn write(arrangement: &Arrangement<'_>) -> String {
+pub(crate) fn write(arrangement: &Arrangement<'_>) -> String {
     let Arrangement { width, height, internet: (x, y), .. } = arrangement;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
          <title>Locations, their nodes and the tunnels between them</title>\n\
-         <style>{STYLE}</style>\n\
+         <style>{STYLE}{}</style>\n\
          <rect class=\"paper\" x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"14\"/>\n",
+        live_style(arrangement),
         width - 1,
         height - 1
     );
@@ -49,33 +60,65 @@ pub(super) fn write(arrangement: &Arrangement<'_>) -> String {
         text += &inside(group);
         text.extend(group.cards.iter().map(card));
     }
+    text.extend(arrangement.cables.iter().map(measure));
     text + &legend(arrangement) + "</svg>\n"
 }
 
+fn live_style(arrangement: &Arrangement<'_>) -> &'static str {
+    let is_looked_at = |line: &Line| line.condition == Condition::Broken || !line.label.is_empty();
+    let cards = arrangement.groups.iter().flat_map(|group| &group.cards);
+    let is_live = arrangement.cables.iter().any(|cable| is_looked_at(cable.line))
+        || cards.into_iter().any(|card| card.card.condition == Condition::Broken);
+    if is_live { LIVE_STYLE } else { "" }
+}
+
 fn frame(placed: &PlacedGroup<'_>) -> String {
-    let (class, kind) = match placed.group.router {
-        RouterKind::Open => ("open", "public addresses"),
-        RouterKind::Nat => ("nat", "behind NAT"),
-        RouterKind::Symmetric => ("nat", "behind symmetric NAT"),
+    let (class, kind) = match placed.group.surroundings {
+        Surroundings::Open => ("open", "public addresses"),
+        Surroundings::Nat => ("nat", "behind NAT"),
+        Surroundings::SymmetricNat => ("nat", "behind symmetric NAT"),
+        Surroundings::Unknown => ("open", ""),
     };
     let (x, y) = placed.caption;
-    let name = &placed.group.name;
+    let name = escape(&placed.group.name);
     rectangle(class, placed.corner, placed.size, 14)
         + &format!(
             "<text x=\"{x}\" y=\"{y}\"><tspan class=\"caption\">{name}</tspan><tspan class=\"kind\" dx=\"8\">{kind}</tspan></text>\n"
         )
 }
 
-fn tunnel(cable: &Cable) -> String {
+fn tunnel(cable: &Cable<'_>) -> String {
     let [(x1, y1), (x2, y2), (x3, y3), (x4, y4)] = cable.points;
-    format!("<path class=\"{}\" d=\"M{x1} {y1}C{x2} {y2} {x3} {y3} {x4} {y4}\"/>\n", class_of(cable.tunnel))
+    format!("<path class=\"{}\" d=\"M{x1} {y1}C{x2} {y2} {x3} {y3} {x4} {y4}\"/>\n", class_of(cable.line))
 }
 
-const fn class_of(tunnel: Tunnel) -> &'static str {
-    match tunnel {
-        Tunnel::Carrying => "carrying",
-        Tunnel::Warm => "warm",
+const fn class_of(line: &Line) -> &'static str {
+    match (line.condition, line.tunnel) {
+        (Condition::Broken, _) => "broken",
+        (Condition::Well, Tunnel::Carrying) => "carrying",
+        (Condition::Well, Tunnel::Warm) => "warm",
     }
+}
+
+/// What is written on a tunnel, on a plate that keeps it readable.
+fn measure(cable: &Cable<'_>) -> String {
+    let words = &cable.line.label;
+    if words.is_empty() {
+        return String::new();
+    }
+    let (x, y) = cable.middle();
+    let half = HALF_CHARACTER * i32::try_from(words.chars().count()).unwrap_or(0) + 4;
+    let class = if cable.line.condition == Condition::Broken { "measure trouble" } else { "measure" };
+    rectangle("plate", (x - half, y - 9), (2 * half, 16), 4) + &label(class, (x, y + 3), words)
+}
+
+fn label(class: &str, (x, y): (i32, i32), words: &str) -> String {
+    format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>\n", escape(words))
+}
+
+/// Names are anybody's words.
+fn escape(words: &str) -> String {
+    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// One line through all nodes of a location: there, everybody reaches everybody.
@@ -99,6 +142,7 @@ fn card(placed: &PlacedCard<'_>) -> String {
         Some(Role::Inner) => ("node", "node"),
         None => ("node", "not in the mesh"),
     };
+    let class = if placed.card.condition == Condition::Broken { "unwell" } else { class };
     let on = if class == "active" { " on-active" } else { "" };
     let (near_end, far_end) =
         if placed.pod.1 < top { (top, placed.pod.1 + POD_HEIGHT) } else { (top + CARD_HEIGHT, placed.pod.1) };
@@ -134,10 +178,6 @@ fn rectangle(class: &str, (x, y): (i32, i32), (width, height): (i32, i32), radiu
     format!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" rx=\"{radius}\"/>\n")
 }
 
-fn label(class: &str, (x, y): (i32, i32), words: &str) -> String {
-    format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{words}</text>\n")
-}
-
 fn centred(class: &str, (x, y): (i32, i32), words: &str) -> String {
-    format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{words}</text>\n")
+    format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">{}</text>\n", escape(words))
 }

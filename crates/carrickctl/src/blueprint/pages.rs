@@ -1,0 +1,94 @@
+//! The cluster as far as agents' pages show it, where nobody can be asked for objects.
+
+use std::collections::BTreeSet;
+
+use carrick_topology::model::{InternalAddresses, Preference, host_net};
+use carrick_topology::plan::{PeerIdentity, Role};
+use carrick_topology::{Cluster, Endpoint, Host, Node, NodeName, NodePlan, Peer, PublicKey};
+
+use crate::survey::{Agent, Survey};
+
+/// Nodes and peers that the plans in force show. What people annotated is not among it.
+pub(super) fn cluster(survey: &Survey, notes: &mut Vec<String>) -> Cluster {
+    let plans: Vec<&NodePlan> = survey.agents.iter().filter_map(Agent::plan).collect();
+    let mut cluster = Cluster::default();
+    for agent in &survey.agents {
+        if let Some(plan) = agent.plan() {
+            cluster.insert_node(node(agent, plan, &plans));
+        }
+    }
+    for plan in &plans {
+        plan.wireguard
+            .peers
+            .iter()
+            .filter_map(|(key, wanted)| outside(*key, wanted))
+            .for_each(|peer| cluster.insert_peer(peer));
+    }
+    notes.push(
+        "made from the agents' pages: annotations, ages and nodes without an agent that answers are not known (a kubeconfig or `-f FILE` tells them)"
+            .to_owned(),
+    );
+    cluster
+}
+
+fn node(agent: &Agent, plan: &NodePlan, plans: &[&NodePlan]) -> Node {
+    // Of two nodes, the older one is the gateway before the other: so these ages lead to the gateways that there are.
+    let created = match plan.location.role {
+        Role::Active => 0,
+        Role::Standby => 1,
+        Role::Inner => 2,
+    };
+    let entries = plans.iter().flat_map(|plan| &plan.wireguard.peers);
+    let of_node = entries.filter(|(_, entry)| entry.identity == PeerIdentity::Node(plan.node.clone()));
+    let (keys, endpoints): (BTreeSet<PublicKey>, Vec<_>) = of_node.map(|(key, entry)| (*key, entry.endpoint)).unzip();
+    let endpoint = endpoints.into_iter().flatten().next();
+    let behind_nat = endpoint.is_none() && !keys.is_empty();
+    Node {
+        location: Some(plan.location.name.clone()),
+        public_key: Some(keys.first().copied().unwrap_or_else(|| stand_in(&plan.node))),
+        pod_cidrs: plan.pod_cidrs.clone(),
+        mesh_addresses: plan.mesh_addresses.clone(),
+        internal_addresses: internal_addresses(agent, plan, plans),
+        endpoint: endpoint.map(|address| Endpoint { host: Host::Address(address.ip()), port: address.port() }),
+        gateway: if plan.location.role == Role::Inner && plan.location.gateway.is_none() {
+            Preference::Never
+        } else {
+            Preference::Auto
+        },
+        persistent_keepalive: behind_nat.then_some(25),
+        allowed_location_cidrs: plan.firewall.allowed_location.destinations.clone(),
+        ..Node::new(plan.node.clone(), created)
+    }
+}
+
+fn internal_addresses(agent: &Agent, plan: &NodePlan, plans: &[&NodePlan]) -> InternalAddresses {
+    if plan.location.alone {
+        return InternalAddresses::None;
+    }
+    let settings = agent.page().and_then(|page| page.settings.as_ref());
+    let own = settings.into_iter().flat_map(|settings| settings.local.internal_devices.keys().copied());
+    let seen = plans.iter().filter_map(|other| Some(other.vxlan.neighbours.get(&plan.node)?.internal_address));
+    InternalAddresses::Forced(own.chain(seen).map(host_net).collect())
+}
+
+/// Nobody has a tunnel to a node behind a gateway, so that nobody's plan shows its key; for a packet's way, any will do.
+fn stand_in(node: &NodeName) -> PublicKey {
+    let mut bytes = [0; 32];
+    let hash = carrick_topology::hash::stable_hash(&["stand-in", node.as_str()]);
+    bytes[..8].copy_from_slice(&hash.to_be_bytes());
+    PublicKey::from_bytes(bytes)
+}
+
+fn outside(key: PublicKey, wanted: &carrick_topology::plan::WireGuardPeer) -> Option<Peer> {
+    let PeerIdentity::Outside(name) = &wanted.identity else { return None };
+    Some(Peer {
+        name: name.clone(),
+        created: 0,
+        public_key: key,
+        allowed_ips: wanted.allowed_ips.clone(),
+        endpoint: wanted.endpoint.map(|address| Endpoint { host: Host::Address(address.ip()), port: address.port() }),
+        persistent_keepalive: wanted.persistent_keepalive,
+        preshared_key: wanted.preshared_key.clone(),
+        location: None,
+    })
+}

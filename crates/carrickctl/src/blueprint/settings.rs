@@ -1,0 +1,67 @@
+//! The settings that all nodes share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+
+use carrick_topology::model::LocalFacts;
+use carrick_topology::{Encapsulation, Granularity, Settings};
+
+use crate::survey::Survey;
+
+/// Gateway counts that are tried.
+const MOST_GATEWAYS: usize = 8;
+
+/// The settings of most agents, without what is each node's own.
+pub(super) fn shared(survey: &Survey, notes: &mut Vec<String>) -> Settings {
+    let mut by_hash: BTreeMap<String, (usize, &Settings)> = BTreeMap::new();
+    let mut resolved = BTreeMap::new();
+    for settings in survey.pages().filter_map(|(_, page)| page.settings.as_deref()) {
+        by_hash.entry(settings.shared_hash()).or_insert((0, settings)).0 += 1;
+        resolved.extend(settings.local.resolved.clone());
+    }
+    let most = by_hash.values().max_by_key(|(count, _)| *count);
+    let mut shared = match most {
+        Some((_, settings)) => (*settings).clone(),
+        None => of_hashes(survey, notes),
+    };
+    shared.local = LocalFacts { resolved, ..LocalFacts::default() };
+    shared
+}
+
+/// The settings that the agents' annotations name by their hash, where no agent tells them itself.
+fn of_hashes(survey: &Survey, notes: &mut Vec<String>) -> Settings {
+    let default = Settings::default();
+    let cluster = survey.objects.as_ref().map(|objects| objects.cluster(&default.topology_label)).unwrap_or_default();
+    let hashes: BTreeSet<&str> =
+        cluster.nodes.values().filter_map(|node| Some(node.agent.as_ref()?.settings.as_str())).collect();
+    let Some(hash) = hashes.first() else {
+        notes.push("the agents' settings are not known: the defaults are taken".to_owned());
+        return default;
+    };
+    if hashes.len() > 1 {
+        notes.push("the agents run with different settings: those of one are taken for all".to_owned());
+    }
+    let found = candidates(&default).find(|settings| settings.shared_hash() == **hash);
+    found.unwrap_or_else(|| {
+        notes.push("the agents' mesh CIDRs, topology label or gateway counts are unusual and not known: the defaults are taken".to_owned());
+        default
+    })
+}
+
+fn candidates(default: &Settings) -> impl Iterator<Item = Settings> + '_ {
+    let granularities = [Granularity::Location, Granularity::Cross, Granularity::Full];
+    let encapsulations = [Encapsulation::Always, Encapsulation::CrossSubnet, Encapsulation::Never];
+    granularities.into_iter().flat_map(move |granularity| {
+        encapsulations.into_iter().flat_map(move |encapsulation| {
+            (1..=MOST_GATEWAYS).filter_map(NonZeroUsize::new).flat_map(move |active_gateways| {
+                (0..=MOST_GATEWAYS).map(move |standby_gateways| Settings {
+                    granularity,
+                    encapsulation,
+                    active_gateways,
+                    standby_gateways,
+                    ..default.clone()
+                })
+            })
+        })
+    })
+}

@@ -1,0 +1,191 @@
+//! `carrickctl bundle`: one archive for a bug report, without secrets.
+
+mod redaction;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use carrick_kube::objects::Objects;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tar::{Builder, Header};
+
+use crate::access::Access;
+use crate::blueprint::Blueprint;
+use crate::failure::Failure;
+use crate::latency::{Between, Form, Latency};
+use crate::output::{Format, Screen, Sheet, View, show};
+use crate::peers::Peers;
+use crate::routes::Routes;
+use crate::status::Status;
+use crate::survey::{Answer, Survey};
+use crate::traffic::TrafficTable;
+use redaction::Redaction;
+
+/// The directory inside the archive.
+const ROOT: &str = "carrick-bundle";
+
+/// What went into the archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bundle {
+    /// The archive.
+    pub path: PathBuf,
+    /// The files in it.
+    pub files: Vec<String>,
+    /// How many texts that could have been keys were taken out.
+    pub redacted: usize,
+    /// What is missing, and why.
+    pub missing: BTreeMap<String, String>,
+}
+
+impl Bundle {
+    /// Asks the agents for all their pages and writes the archive.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn write(access: &Access, survey: &Survey, path: &Path) -> Result<Self, Failure> {
+        let mut missing = BTreeMap::new();
+        let mut files = pages(access, survey, &mut missing).await;
+        if let Some(objects) = &survey.objects {
+            files.insert("objects.json".to_owned(), pretty(&of_objects(objects)));
+        }
+        files.extend(views(survey));
+        files.insert("versions.json".to_owned(), pretty(&versions(survey)));
+        files.insert("missing.json".to_owned(), pretty(&json!(missing)));
+        let redaction = Redaction::of(survey);
+        let mut redacted = 0;
+        for text in files.values_mut() {
+            let (clean, count) = redaction.clean(text);
+            *text = clean;
+            redacted += count;
+        }
+        let refused = |error| Failure::File { path: path.to_owned(), error };
+        archive(create(path).map_err(refused)?, &files).map_err(refused)?;
+        Ok(Self { path: path.to_owned(), files: files.into_keys().collect(), redacted, missing })
+    }
+}
+
+/// A report may hold what not everybody on the machine should read.
+fn create(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn archive(file: impl Write, files: &BTreeMap<String, String>) -> std::io::Result<()> {
+    let mut archive = Builder::new(GzEncoder::new(file, Compression::default()));
+    for (name, text) in files {
+        let mut header = Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o600);
+        archive.append_data(&mut header, format!("{ROOT}/{name}"), text.as_bytes())?;
+    }
+    archive.into_inner()?.finish()?.flush()
+}
+
+async fn pages(access: &Access, survey: &Survey, missing: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for agent in &survey.agents {
+        match &agent.answer {
+            Answer::Page(page) => drop(files.insert(format!("agents/{}/status.json", agent.name), pretty(page))),
+            Answer::Silence(reason) => drop(missing.insert(agent.name.clone(), reason.clone())),
+            Answer::None => continue,
+        }
+        match access.fetch(agent, "/metrics").await {
+            Ok(metrics) => {
+                let text = String::from_utf8_lossy(&metrics).into_owned();
+                files.insert(format!("agents/{}/metrics.txt", agent.name), text);
+            }
+            Err(reason) => drop(missing.insert(format!("metrics of {}", agent.name), reason)),
+        }
+    }
+    files
+}
+
+/// Of the objects, only what Carrick reads: what else people and programs wrote into them is nobody's business.
+fn of_objects(objects: &Objects) -> Value {
+    let nodes: BTreeMap<&str, Value> = objects
+        .nodes
+        .iter()
+        .map(|(name, node)| {
+            let annotations =
+                node.annotations.iter().filter(|(key, _)| key.starts_with(carrick_kube::annotations::PREFIX));
+            let annotations: BTreeMap<_, _> = annotations.collect();
+            let labels = node.labels.iter().filter(|(key, _)| key.starts_with("topology.kubernetes.io/"));
+            let labels: BTreeMap<_, _> = labels.collect();
+            (name.as_str(), json!({"created": node.created, "annotations": annotations, "labels": labels}))
+        })
+        .collect();
+    let peers: BTreeMap<&str, Value> = objects
+        .peers
+        .iter()
+        .map(|(name, peer)| (name.as_str(), json!({"created": peer.created, "spec": of_spec(&peer.spec)})))
+        .collect();
+    json!({ "nodes": nodes, "peers": peers })
+}
+
+/// The fields that a Peer has; what else somebody wrote there may be a key in a wrong place.
+fn of_spec(spec: &Value) -> Value {
+    const FIELDS: [&str; 6] =
+        ["publicKey", "allowedIPs", "endpoint", "persistentKeepalive", "presharedKeySecretRef", "location"];
+    let Value::Object(spec) = spec else { return Value::Null };
+    spec.iter()
+        .filter(|(key, _)| FIELDS.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+fn views(survey: &Survey) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    let mut add = |name: &str, text: Result<String, Failure>| {
+        files.insert(format!("{name}.txt"), text.unwrap_or_else(|failure| failure.to_string() + "\n"));
+    };
+    add("status", table(&Status::of(survey)));
+    add("peers", Peers::of(survey, None).and_then(|peers| table(&peers)));
+    add("latency", Latency::of(survey, Between::Nodes, Form::List).and_then(|latency| table(&latency)));
+    add("traffic", table(&TrafficTable::of(survey, None)));
+    if let Ok(blueprint) = Blueprint::of(survey) {
+        for node in blueprint.plans.keys() {
+            add(&format!("routes/{node}"), Routes::of(&blueprint, node.as_str()).and_then(|routes| table(&routes)));
+        }
+    }
+    files
+}
+
+fn table(view: &impl View) -> Result<String, Failure> {
+    show(view, Format::Table, Screen::default()).map(|shown| shown.text)
+}
+
+fn versions(survey: &Survey) -> Value {
+    let agents: BTreeMap<&str, Value> = survey
+        .agents
+        .iter()
+        .map(|agent| {
+            let version = agent.page().map(|page| page.version.clone());
+            let image = agent.pod.as_ref().map(|pod| pod.image.clone());
+            (agent.name.as_str(), json!({"version": version, "image": image}))
+        })
+        .collect();
+    json!({ "carrickctl": env!("CARGO_PKG_VERSION"), "agents": agents })
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string()) + "\n"
+}
+
+impl View for Bundle {
+    fn draw(&self, sheet: &mut Sheet) {
+        sheet.line(format_args!("{}: {} files", self.path.display(), self.files.len()));
+        if self.redacted > 0 {
+            sheet.line(format_args!("{} texts that could have been keys were taken out", self.redacted));
+        }
+        for (what, reason) in &self.missing {
+            sheet.line(format_args!("missing: {what}: {reason}"));
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the program tells of itself.
+
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::Cli;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Shown;
+
+fn shown(text: impl Into<String>) -> Shown {
+    Shown { text: text.into(), exit: Exit::Healthy }
+}
+
+pub(super) fn version() -> Shown {
+    shown(format!("carrickctl {}\n", env!("CARGO_PKG_VERSION")))
+}
+
+pub(super) fn completions(shell: Shell) -> Shown {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "carrickctl", &mut text);
+    shown(String::from_utf8_lossy(&text))
+}
+
+/// The page of the program as a whole, or a page for each command in a directory.
+pub(super) fn manual(directory: Option<&Path>) -> Result<Shown, Failure> {
+    let Some(directory) = directory else {
+        let mut text = Vec::new();
+        let written = clap_mangen::Man::new(Cli::command()).render(&mut text);
+        written.map_err(|error| Failure::Output(error.to_string()))?;
+        return Ok(shown(String::from_utf8_lossy(&text)));
+    };
+    let refused = |error| Failure::File { path: directory.to_owned(), error };
+    std::fs::create_dir_all(directory).map_err(refused)?;
+    clap_mangen::generate_to(Cli::command(), directory).map_err(refused)?;
+    Ok(shown(String::new()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap_complete::Shell;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_completed_and_described() {
+        Cli::command().debug_assert();
+        let completions = completions(Shell::Bash).text;
+        let directory = tempfile::tempdir().unwrap();
+        manual(Some(directory.path())).unwrap();
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(completions.contains(name), "{name}");
+            assert!(directory.path().join(format!("carrickctl-{name}.1")).is_file(), "{name}");
+        }
+        assert!(manual(None).unwrap().text.contains("carrickctl"));
+    }
+}

@@ -1,0 +1,82 @@
+//! A plan as a set of lines, so that two plans can be compared line by line.
+
+use std::collections::BTreeSet;
+
+use carrick_topology::NodePlan;
+use carrick_topology::plan::{NextHop, WireGuardPeer};
+
+use crate::health::name_of;
+use crate::status::role;
+
+/// Everything that the kernel must hold by a plan: devices, peers, routes, the sets of the firewall.
+#[must_use]
+pub fn facts(plan: &NodePlan) -> BTreeSet<String> {
+    let mut facts = BTreeSet::from([
+        format!("role {}", role(plan.location.role)),
+        format!("device {} mtu {} port {}", plan.wireguard.device, plan.wireguard.mtu, plan.wireguard.port),
+        format!("device {} mtu {}", plan.vxlan.device, plan.vxlan.mtu),
+        format!("pods' mtu {}", plan.pod_mtu),
+    ]);
+    facts.extend(plan.location.gateway.iter().map(|gateway| format!("gateway {gateway}")));
+    facts.extend(plan.mesh_addresses.iter().map(|address| format!("mesh address {address}")));
+    facts.extend(plan.wireguard.peers.values().flat_map(peer));
+    facts.extend(
+        plan.vxlan
+            .neighbours
+            .iter()
+            .map(|(name, neighbour)| format!("neighbour {name} at {}", neighbour.internal_address)),
+    );
+    facts.extend(plan.routes.iter().map(|route| {
+        let way = match &route.next_hop {
+            NextHop::WireGuard => format!("dev {}", plan.wireguard.device),
+            NextHop::Vxlan { via } => format!("via {via} dev {}", plan.vxlan.device),
+            NextHop::Direct { via, device } => format!("via {via} dev {device}"),
+            NextHop::Unreachable => return format!("route unreachable {}", route.destination),
+            NextHop::Throw => return format!("route throw {}", route.destination),
+        };
+        let source = route.source.map(|source| format!(" src {source}")).unwrap_or_default();
+        let mtu = route.mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
+        format!("route {} {way}{source}{mtu}", route.destination)
+    }));
+    facts.extend(firewall(plan));
+    facts
+}
+
+fn peer(peer: &WireGuardPeer) -> Vec<String> {
+    let name = name_of(&peer.identity);
+    let endpoint = peer.endpoint.map_or_else(|| "dials in".to_owned(), |endpoint| format!("at {endpoint}"));
+    let keepalive = peer.persistent_keepalive.map(|seconds| format!(", keepalive {seconds}s")).unwrap_or_default();
+    let whole = format!("peer {name} {endpoint}{keepalive}");
+    std::iter::once(whole).chain(peer.allowed_ips.iter().map(|net| format!("peer {name} allowed {net}"))).collect()
+}
+
+fn firewall(plan: &NodePlan) -> Vec<String> {
+    let firewall = &plan.firewall;
+    let mut facts: Vec<String> =
+        firewall.vxlan_sources.iter().map(|address| format!("firewall vxlan from {address}")).collect();
+    for (device, nets) in &firewall.carried_by {
+        facts.extend(nets.iter().map(|net| format!("firewall {net} only by {device}")));
+    }
+    let carried_by_none =
+        firewall.carried.iter().filter(|net| !firewall.carried_by.values().any(|nets| nets.contains(net)));
+    facts.extend(carried_by_none.map(|net| format!("firewall {net} by nothing")));
+    facts.extend(firewall.direct.iter().map(|net| format!("firewall {net} outside the mesh")));
+    facts.extend(
+        firewall.allowed_location.destinations.iter().map(|net| format!("firewall {net} leaves the mesh here")),
+    );
+    let inside = firewall.location_internal_addresses.iter();
+    facts.extend(inside.map(|address| format!("firewall {address} is inside the location")));
+    facts
+}
+
+/// What one plan has and the other has not.
+pub(super) fn difference(of: Option<&NodePlan>, against: Option<&NodePlan>) -> BTreeSet<String> {
+    let [of, against] = [of, against].map(|plan| plan.map(facts).unwrap_or_default());
+    of.difference(&against).cloned().collect()
+}
+
+/// What the second plan leaves out and the first does not.
+pub(super) fn new_warnings(before: Option<&NodePlan>, after: Option<&NodePlan>) -> BTreeSet<String> {
+    let [before, after] = [before, after].map(|plan| plan.map(|plan| plan.warnings.clone()).unwrap_or_default());
+    after.difference(&before).map(ToString::to_string).collect()
+}

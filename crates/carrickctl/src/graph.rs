@@ -1,0 +1,228 @@
+//! `carrickctl graph`: the topology as a picture.
+
+mod dot;
+mod mermaid;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carrick_drawing::{Card, Condition, Diagram, Group, Inside, Line, Pair, Surroundings, Tunnel, pair};
+use carrick_probe::{PathKind, PathState};
+use carrick_status::StatusPage;
+use carrick_topology::plan::{PeerIdentity, Role};
+use carrick_topology::{NodeName, NodePlan};
+use serde::Serialize;
+
+use crate::blueprint::Blueprint;
+use crate::failure::Failure;
+use crate::health::{self, TunnelState};
+use crate::output::{Format, Screen, Sheet, Shown, View, show, units};
+use crate::survey::{Agent, Survey};
+
+/// The topology, and how it fares.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Graph {
+    /// The locations.
+    pub locations: Vec<GraphLocation>,
+    /// The tunnels between nodes.
+    pub tunnels: Vec<GraphTunnel>,
+}
+
+/// A location.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GraphLocation {
+    /// Its name.
+    pub name: String,
+    /// Its nodes.
+    pub nodes: Vec<GraphNode>,
+    #[serde(skip)]
+    group: Group,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GraphNode {
+    /// Its name.
+    pub name: String,
+    /// What it does in its location.
+    pub role: Option<Role>,
+    /// Whether nothing is wrong with it.
+    pub healthy: bool,
+}
+
+/// A tunnel between two nodes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GraphTunnel {
+    /// The node whose name sorts first.
+    pub from: String,
+    /// The other one.
+    pub to: String,
+    /// Whether it carries traffic; otherwise it is kept warm for a standby gateway.
+    pub carries: bool,
+    /// Whether packets can be expected to pass; absent where neither end says.
+    pub up: Option<bool>,
+    /// The median round trip, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Bytes a second, both ways together, where no other tunnel shares the count.
+    pub bytes_per_second: Option<f64>,
+}
+
+impl Graph {
+    /// Puts together what agents and plans say.
+    ///
+    /// # Errors
+    /// Nothing is known of any node.
+    pub fn of(survey: &Survey) -> Result<Self, Failure> {
+        let blueprint = Blueprint::of(survey)?;
+        let mut by_location: BTreeMap<(String, Option<NodeName>), Vec<&NodePlan>> = BTreeMap::new();
+        for plan in blueprint.plans.values() {
+            let alone = plan.location.alone.then(|| plan.node.clone());
+            by_location.entry((plan.location.name.to_string(), alone)).or_default().push(plan);
+        }
+        let locations =
+            by_location.into_iter().map(|((name, _), plans)| location(survey, &blueprint, name, &plans)).collect();
+        let pairs: BTreeSet<Pair> = blueprint.plans.values().flat_map(far_ends).collect();
+        let tunnels = pairs.into_iter().map(|(from, to)| tunnel(survey, &blueprint, from, to)).collect();
+        Ok(Self { locations, tunnels })
+    }
+
+    /// Writes it in a format; as SVG where none is asked for.
+    ///
+    /// # Errors
+    /// It has no form in this format.
+    pub fn write(&self, format: Format, screen: Screen) -> Result<Shown, Failure> {
+        let text = match format {
+            Format::Json | Format::Yaml => return show(self, format, screen),
+            Format::Dot => dot::write(self),
+            Format::Mermaid => mermaid::write(self),
+            Format::Svg | Format::Table => carrick_drawing::draw(&self.diagram()),
+        };
+        Ok(Shown { text, ..Shown::default() })
+    }
+
+    fn diagram(&self) -> Diagram {
+        let tunnels = self.tunnels.iter().map(|tunnel| {
+            let line = Line {
+                tunnel: if tunnel.carries { Tunnel::Carrying } else { Tunnel::Warm },
+                condition: condition(tunnel.up != Some(false)),
+                label: tunnel.label(),
+            };
+            (pair(&tunnel.from, &tunnel.to), line)
+        });
+        Diagram {
+            locations: self.locations.iter().map(|location| location.group.clone()).collect(),
+            tunnels: tunnels.collect(),
+        }
+    }
+}
+
+const fn condition(is_well: bool) -> Condition {
+    if is_well { Condition::Well } else { Condition::Broken }
+}
+
+fn location(survey: &Survey, blueprint: &Blueprint, name: String, plans: &[&NodePlan]) -> GraphLocation {
+    let is_healthy =
+        |plan: &NodePlan| survey.agent(plan.node.as_str()).is_none_or(|agent| health::complaints(agent).is_empty());
+    let cards = plans
+        .iter()
+        .map(|plan| Card { condition: condition(is_healthy(plan)), ..Card::of(plan.node.as_str(), Some(plan)) });
+    let group = Group {
+        name: name.clone(),
+        surroundings: surroundings(blueprint, plans),
+        inside: Inside::of(plans.iter().copied()),
+        nodes: cards.collect(),
+    };
+    let nodes = plans.iter().map(|plan| GraphNode {
+        name: plan.node.to_string(),
+        role: Some(plan.location.role),
+        healthy: is_healthy(plan),
+    });
+    GraphLocation { name, nodes: nodes.collect(), group }
+}
+
+/// Open where others dial one of its nodes, else behind NAT.
+fn surroundings(blueprint: &Blueprint, plans: &[&NodePlan]) -> Surroundings {
+    let is_here = |identity: &PeerIdentity| plans.iter().any(|plan| *identity == PeerIdentity::Node(plan.node.clone()));
+    let others = blueprint.plans.values().filter(|other| !plans.iter().any(|plan| plan.node == other.node));
+    let entries = others.flat_map(|plan| plan.wireguard.peers.values()).filter(|peer| is_here(&peer.identity));
+    let mut surroundings = Surroundings::Unknown;
+    for entry in entries {
+        if entry.endpoint.is_some() {
+            return Surroundings::Open;
+        }
+        surroundings = Surroundings::Nat;
+    }
+    surroundings
+}
+
+fn far_ends(plan: &NodePlan) -> Vec<Pair> {
+    let ends = plan.wireguard.peers.values().filter_map(|peer| match &peer.identity {
+        PeerIdentity::Node(name) => Some(pair(plan.node.as_str(), name.as_str())),
+        PeerIdentity::Outside(_) => None,
+    });
+    ends.collect()
+}
+
+fn tunnel(survey: &Survey, blueprint: &Blueprint, from: String, to: String) -> GraphTunnel {
+    let is_standby = |node: &str| blueprint.plan_of(node).is_ok_and(|plan| plan.location.role == Role::Standby);
+    let page = |node: &str| survey.agent(node).and_then(Agent::page);
+    let ends = [(page(&from), &to), (page(&to), &from)];
+    let seen: Vec<bool> = ends.iter().filter_map(|(page, far)| is_up((*page)?, far)).collect();
+    let round_trips = ends.iter().filter_map(|(page, far)| round_trip((*page)?, far));
+    let rates: Vec<f64> = ends.iter().filter_map(|(page, far)| rate(blueprint, (*page)?, far)).collect();
+    GraphTunnel {
+        carries: !is_standby(&from) && !is_standby(&to),
+        up: (!seen.is_empty()).then(|| seen.iter().all(|up| *up)),
+        round_trip_us: round_trips.max(),
+        bytes_per_second: (rates.len() == ends.len()).then(|| rates.iter().sum()),
+        from,
+        to,
+    }
+}
+
+/// What one end says of the tunnel.
+fn is_up(page: &StatusPage, far: &str) -> Option<bool> {
+    let plan = page.plan.as_ref()?;
+    let (key, wanted) = plan.wireguard.peers.iter().find(|(_, peer)| is_node(&peer.identity, far))?;
+    let has_session = TunnelState::of(wanted, page.peers.get(key)).is_well(&wanted.identity);
+    let path = page.paths.iter().find(|path| path.to.as_str() == far && path.kind == PathKind::Tunnel);
+    Some(has_session && path.is_none_or(|path| path.state != PathState::Down))
+}
+
+fn is_node(identity: &PeerIdentity, name: &str) -> bool {
+    matches!(identity, PeerIdentity::Node(node) if node.as_str() == name)
+}
+
+fn round_trip(page: &StatusPage, far: &str) -> Option<u64> {
+    let path = page.paths.iter().find(|path| path.to.as_str() == far && path.kind == PathKind::Tunnel)?;
+    Some(path.round_trip?.p50_us)
+}
+
+/// What a node sends to the location of a far end, if that is its only tunnel there: the agents count by location.
+fn rate(blueprint: &Blueprint, page: &StatusPage, far: &str) -> Option<f64> {
+    let location_of = |node: &str| Some(blueprint.plan_of(node).ok()?.location.name.clone());
+    let location = location_of(far)?;
+    let peers = page.plan.as_ref()?.wireguard.peers.values();
+    let there = peers.filter(|peer| match &peer.identity {
+        PeerIdentity::Node(name) => location_of(name.as_str()).as_ref() == Some(&location),
+        PeerIdentity::Outside(_) => false,
+    });
+    let is_only = there.count() == 1;
+    let sent = page.traffic.iter().find(|traffic| traffic.to == location)?;
+    is_only.then_some(sent.sent_bytes_per_second)
+}
+
+impl GraphTunnel {
+    /// What is written on it.
+    fn label(&self) -> String {
+        let round_trip = self.round_trip_us.map(units::milliseconds);
+        let rate = self.bytes_per_second.filter(|rate| *rate >= 1.0).map(|rate| format!("{}/s", units::bytes(rate)));
+        let broken = (self.up == Some(false)).then(|| "broken".to_owned());
+        [broken, round_trip, rate].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl View for Graph {
+    fn draw(&self, sheet: &mut Sheet) {
+        sheet.verbatim(carrick_drawing::draw(&self.diagram()));
+    }
+}

@@ -1,0 +1,249 @@
+//! `carrickctl latency`: what the agents' probes say of the ways between locations or nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carrick_probe::{Path, PathState, ROUND_TRIP_BOUNDS, RoundTripCounts};
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Cell, Column, Sheet, Table, Tone, View, units};
+use crate::survey::Survey;
+
+/// The widest bar of a histogram, in columns.
+const WIDEST_BAR: u64 = 40;
+
+/// What is between two names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Between {
+    /// Locations.
+    Locations,
+    /// Nodes.
+    Nodes,
+}
+
+/// How it is shown to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A line for each ordered pair.
+    List,
+    /// Median round trips as a matrix.
+    Matrix,
+    /// How long the round trips between two of them took.
+    Histogram(String, String),
+}
+
+/// What the agents' probes say.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Latency {
+    /// What the pairs are pairs of.
+    pub between: Between,
+    /// The ordered pairs.
+    pub pairs: Vec<Pair>,
+    #[serde(skip)]
+    form: Form,
+}
+
+/// What is known of the way from one to another.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Pair {
+    /// Who sends.
+    pub from: String,
+    /// Who answers.
+    pub to: String,
+    /// How many ways between nodes it is made of.
+    pub paths: usize,
+    /// How many of these are down.
+    pub down: usize,
+    /// The shortest round trip of late, in microseconds.
+    pub min_us: Option<u64>,
+    /// The median of the ways' medians, in microseconds.
+    pub p50_us: Option<u64>,
+    /// What 99 of 100 stay within on the worst way, in microseconds.
+    pub p99_us: Option<u64>,
+    /// The jitter of the worst way, in microseconds.
+    pub jitter_us: Option<u64>,
+    /// The mean share of probes lost of late.
+    pub loss: Option<f64>,
+    /// The largest packet that passes on every way, in bytes.
+    pub mtu: Option<u32>,
+    /// All round trips, by length.
+    pub histogram: RoundTripCounts,
+}
+
+impl Latency {
+    /// Puts together what the pages say.
+    ///
+    /// # Errors
+    /// The pair of a histogram has no way that is probed.
+    pub fn of(survey: &Survey, between: Between, form: Form) -> Result<Self, Failure> {
+        let mut ways: BTreeMap<(String, String), Vec<&Path>> = BTreeMap::new();
+        for (agent, page) in survey.pages() {
+            let location = page.plan.as_ref().map(|plan| plan.location.name.to_string());
+            for path in &page.paths {
+                let pair = match (between, &location) {
+                    (Between::Nodes, _) => (agent.name.clone(), path.to.to_string()),
+                    (Between::Locations, Some(location)) => (location.clone(), path.location.to_string()),
+                    (Between::Locations, None) => continue,
+                };
+                ways.entry(pair).or_default().push(path);
+            }
+        }
+        let mut pairs: Vec<Pair> = ways.into_iter().map(|((from, to), ways)| pair(from, to, &ways)).collect();
+        if let Form::Histogram(from, to) = &form {
+            pairs.retain(|pair| pair.from == *from && pair.to == *to);
+            if pairs.is_empty() {
+                return Err(Failure::Usage(format!(
+                    "nobody probes the way from `{from}` to `{to}`; `carrickctl latency --nodes` lists those that are"
+                )));
+            }
+        }
+        Ok(Self { between, pairs, form })
+    }
+}
+
+fn pair(from: String, to: String, ways: &[&Path]) -> Pair {
+    let trips: Vec<_> = ways.iter().filter_map(|way| way.round_trip).collect();
+    let mut medians: Vec<u64> = trips.iter().map(|trip| trip.p50_us).collect();
+    medians.sort_unstable();
+    let losses: Vec<f64> = ways.iter().filter_map(|way| way.loss).collect();
+    let mut histogram = RoundTripCounts::default();
+    for way in ways {
+        for (sum, count) in histogram.counts.iter_mut().zip(way.histogram.counts) {
+            *sum += count;
+        }
+        histogram.sum_seconds += way.histogram.sum_seconds;
+    }
+    Pair {
+        from,
+        to,
+        paths: ways.len(),
+        down: ways.iter().filter(|way| way.state == PathState::Down).count(),
+        min_us: trips.iter().map(|trip| trip.min_us).min(),
+        p50_us: medians.get(medians.len() / 2).copied(),
+        p99_us: trips.iter().map(|trip| trip.p99_us).max(),
+        jitter_us: trips.iter().map(|trip| trip.jitter_us).max(),
+        loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
+        mtu: ways.iter().filter_map(|way| way.mtu).min(),
+        histogram,
+    }
+}
+
+impl View for Latency {
+    fn draw(&self, sheet: &mut Sheet) {
+        match &self.form {
+            _ if self.pairs.is_empty() => sheet.line("no agent has probed anything yet"),
+            Form::List => self.draw_list(sheet),
+            Form::Matrix => self.draw_matrix(sheet),
+            Form::Histogram(..) => self.pairs.iter().for_each(|pair| pair.draw_histogram(sheet)),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        if self.pairs.iter().any(|pair| pair.down > 0) { Exit::Unhealthy } else { Exit::Healthy }
+    }
+}
+
+impl Latency {
+    fn draw_list(&self, sheet: &mut Sheet) {
+        let mut table = Table::new([
+            Column::words("FROM"),
+            Column::words("TO"),
+            Column::numbers("MIN"),
+            Column::numbers("P50"),
+            Column::numbers("P99"),
+            Column::numbers("JITTER"),
+            Column::numbers("LOSS"),
+            Column::numbers("MTU"),
+            Column::words("PATHS"),
+        ]);
+        for pair in &self.pairs {
+            let milliseconds = |time: Option<u64>| Cell::or_dash(time.map(units::milliseconds));
+            table.row([
+                Cell::plain(&pair.from),
+                Cell::plain(&pair.to),
+                milliseconds(pair.min_us),
+                pair.median_cell(),
+                milliseconds(pair.p99_us),
+                milliseconds(pair.jitter_us),
+                pair.loss.map_or_else(
+                    || Cell::or_dash(None::<&str>),
+                    |loss| Cell::of(units::percent(loss), loss_tone(loss)),
+                ),
+                Cell::or_dash(pair.mtu),
+                pair.paths_cell(),
+            ]);
+        }
+        sheet.table(&table);
+    }
+
+    fn draw_matrix(&self, sheet: &mut Sheet) {
+        let names: BTreeSet<&str> = self.pairs.iter().flat_map(|pair| [pair.from.as_str(), pair.to.as_str()]).collect();
+        let corner = Column::words("FROM \\ TO");
+        let mut table = Table::new(std::iter::once(corner).chain(names.iter().map(|name| Column::numbers(*name))));
+        for from in &names {
+            let cells = names.iter().map(|to| {
+                let pair = self.pairs.iter().find(|pair| pair.from == *from && pair.to == *to);
+                pair.map_or_else(|| Cell::or_dash(None::<&str>), Pair::median_cell)
+            });
+            table.row(std::iter::once(Cell::plain(from)).chain(cells));
+        }
+        sheet.table(&table);
+    }
+}
+
+impl Pair {
+    fn median_cell(&self) -> Cell {
+        let loss = self.loss.unwrap_or_default();
+        match self.p50_us {
+            _ if self.down == self.paths => Cell::of("down", Tone::Bad),
+            None => Cell::or_dash(None::<&str>),
+            Some(median) => {
+                Cell::of(units::milliseconds(median), if loss == 0.0 { Tone::Good } else { loss_tone(loss) })
+            }
+        }
+    }
+
+    fn paths_cell(&self) -> Cell {
+        match self.down {
+            0 => Cell::plain(self.paths),
+            down => Cell::of(format_args!("{} ({down} down)", self.paths), Tone::Bad),
+        }
+    }
+
+    fn draw_histogram(&self, sheet: &mut Sheet) {
+        sheet.toned(format_args!("{} to {}", self.from, self.to), Tone::Strong);
+        let counts = self.histogram.counts;
+        let most = counts.iter().copied().max().unwrap_or_default();
+        let used: Vec<usize> =
+            counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(index, _)| index).collect();
+        let (Some(first), Some(last)) = (used.first(), used.last()) else {
+            sheet.line("no answer yet");
+            return;
+        };
+        let mut table = Table::new([Column::numbers("ROUND TRIP"), Column::numbers("COUNT"), Column::words("")]);
+        for (index, count) in counts.iter().enumerate().take(last + 1).skip(*first) {
+            let bar = "█".repeat(usize::try_from((count * WIDEST_BAR).div_ceil(most.max(1))).unwrap_or_default());
+            table.row([bucket(index).into(), (*count).into(), bar.into()]);
+        }
+        sheet.table(&table);
+    }
+}
+
+/// The bucket's upper bound in words.
+fn bucket(index: usize) -> String {
+    let milliseconds = |seconds: f64| format!("{} ms", (seconds * 1e6).round() / 1e3);
+    match (ROUND_TRIP_BOUNDS.get(index), ROUND_TRIP_BOUNDS.last()) {
+        (Some(bound), _) => format!("≤ {}", milliseconds(*bound)),
+        (None, last) => format!("> {}", milliseconds(last.copied().unwrap_or_default())),
+    }
+}
+
+fn loss_tone(loss: f64) -> Tone {
+    match loss {
+        0.0 => Tone::Plain,
+        loss if loss < 0.05 => Tone::Warn,
+        _ => Tone::Bad,
+    }
+}

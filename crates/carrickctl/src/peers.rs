@@ -1,0 +1,225 @@
+//! `carrickctl peers`: WireGuard peers as the devices have them, beside what the plans want.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use carrick_status::{PeerState, StatusPage};
+use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
+use carrick_topology::{Cluster, PublicKey};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::health::{TunnelState, name_of};
+use crate::output::{Cell, Column, Sheet, Table, Tone, View, units};
+use crate::survey::{Answer, Survey};
+
+/// WireGuard peers, node by node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Peers {
+    /// The peers.
+    pub peers: Vec<PeerRow>,
+    /// The nodes that gave no answer, and why.
+    pub silent: BTreeMap<String, String>,
+}
+
+/// A peer of a node.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PeerRow {
+    /// The node that has the peer.
+    pub node: String,
+    /// Who it is; its key where the plan has none such.
+    pub peer: String,
+    /// Its key.
+    pub public_key: PublicKey,
+    /// The endpoint that people forced upon it, where objects can be read.
+    pub configured_endpoint: Option<String>,
+    /// The endpoints that its agent found, where objects can be read.
+    pub discovered_endpoints: Vec<String>,
+    /// The endpoint that the plan wants.
+    pub wanted_endpoint: Option<SocketAddr>,
+    /// The endpoint that the device uses.
+    pub current_endpoint: Option<SocketAddr>,
+    /// The age of the last handshake.
+    pub seconds_since_handshake: Option<u64>,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Allowed IPs of the device.
+    pub allowed_ips: BTreeSet<IpNet>,
+    /// Allowed IPs that the plan wants and the device has not.
+    pub missing_allowed_ips: BTreeSet<IpNet>,
+    /// Allowed IPs that the device has and the plan does not want.
+    pub extra_allowed_ips: BTreeSet<IpNet>,
+    /// The tunnel's state; absent for a peer that the plan does not want.
+    pub state: Option<TunnelState>,
+    /// Whether all is as it should be.
+    pub healthy: bool,
+}
+
+impl Peers {
+    /// The peers of one node, or of all.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn of(survey: &Survey, node: Option<&str>) -> Result<Self, Failure> {
+        survey.require(node)?;
+        let cluster = survey.cluster();
+        let mut peers = Self { peers: Vec::new(), silent: BTreeMap::new() };
+        for agent in survey.agents.iter().filter(|agent| node.is_none_or(|node| agent.name == node)) {
+            match &agent.answer {
+                Answer::Page(page) => peers.peers.extend(rows(&agent.name, page, &cluster)),
+                Answer::Silence(reason) => drop(peers.silent.insert(agent.name.clone(), reason.clone())),
+                Answer::None => {}
+            }
+        }
+        Ok(peers)
+    }
+}
+
+fn rows(node: &str, page: &StatusPage, cluster: &Cluster) -> Vec<PeerRow> {
+    let empty = BTreeMap::new();
+    let wanted = page.plan.as_ref().map_or(&empty, |plan| &plan.wireguard.peers);
+    let keys: BTreeSet<&PublicKey> = wanted.keys().chain(page.peers.keys()).collect();
+    let mut rows: Vec<_> =
+        keys.into_iter().map(|key| row(node, *key, wanted.get(key), page.peers.get(key), cluster)).collect();
+    rows.sort_by(|one, other| one.peer.cmp(&other.peer));
+    rows
+}
+
+fn row(
+    node: &str,
+    key: PublicKey,
+    wanted: Option<&WireGuardPeer>,
+    held: Option<&PeerState>,
+    cluster: &Cluster,
+) -> PeerRow {
+    let identity = wanted.map(|wanted| &wanted.identity);
+    let none = BTreeSet::new();
+    let wanted_ips = wanted.map_or(&none, |wanted| &wanted.allowed_ips);
+    let allowed_ips = held.map(|held| held.allowed_ips.clone()).unwrap_or_default();
+    let state = wanted.map(|wanted| TunnelState::of(wanted, held));
+    let missing_allowed_ips: BTreeSet<IpNet> = wanted_ips.difference(&allowed_ips).copied().collect();
+    let extra_allowed_ips: BTreeSet<IpNet> = allowed_ips.difference(wanted_ips).copied().collect();
+    let is_well = state.zip(identity).is_some_and(|(state, identity)| state.is_well(identity));
+    let (configured_endpoint, discovered_endpoints) =
+        identity.map(|identity| endpoints(identity, cluster)).unwrap_or_default();
+    PeerRow {
+        node: node.to_owned(),
+        peer: identity.map_or_else(|| key.to_string(), |identity| name_of(identity).to_owned()),
+        public_key: key,
+        configured_endpoint,
+        discovered_endpoints,
+        wanted_endpoint: wanted.and_then(|wanted| wanted.endpoint),
+        current_endpoint: held.and_then(|held| held.endpoint),
+        seconds_since_handshake: held.and_then(|held| held.seconds_since_handshake),
+        received_bytes: held.map_or(0, |held| held.received_bytes),
+        sent_bytes: held.map_or(0, |held| held.sent_bytes),
+        healthy: is_well && missing_allowed_ips.is_empty() && extra_allowed_ips.is_empty(),
+        allowed_ips,
+        missing_allowed_ips,
+        extra_allowed_ips,
+        state,
+    }
+}
+
+/// The forced endpoint, and those that the peer's own agent found.
+fn endpoints(identity: &PeerIdentity, cluster: &Cluster) -> (Option<String>, Vec<String>) {
+    match identity {
+        PeerIdentity::Node(name) => cluster.nodes.get(name).map_or((None, Vec::new()), |node| {
+            let discovered = node.advertised_endpoints.iter().map(ToString::to_string).collect();
+            (node.endpoint.as_ref().map(ToString::to_string), discovered)
+        }),
+        PeerIdentity::Outside(name) => {
+            let peer = cluster.peers.get(name);
+            (peer.and_then(|peer| peer.endpoint.as_ref()).map(ToString::to_string), Vec::new())
+        }
+    }
+}
+
+impl View for Peers {
+    fn draw(&self, sheet: &mut Sheet) {
+        let mut table = Table::new([
+            Column::words("NODE"),
+            Column::words("PEER"),
+            Column::words("STATE"),
+            Column::numbers("HANDSHAKE"),
+            Column::words("WANTED ENDPOINT"),
+            Column::words("CURRENT ENDPOINT"),
+            Column::numbers("RECEIVED"),
+            Column::numbers("SENT"),
+            Column::words("ALLOWED IPS"),
+        ]);
+        for row in &self.peers {
+            table.row([
+                Cell::plain(&row.node),
+                Cell::plain(&row.peer),
+                row.state_cell(),
+                Cell::or_dash(row.seconds_since_handshake.map(units::seconds)),
+                Cell::or_dash(row.wanted_in_words()),
+                row.current_cell(),
+                units::bytes(row.received_bytes as f64).into(),
+                units::bytes(row.sent_bytes as f64).into(),
+                row.allowed_cell(),
+            ]);
+        }
+        sheet.table(&table);
+        if self.peers.is_empty() && self.silent.is_empty() {
+            sheet.line("no peers");
+        }
+        for (node, reason) in &self.silent {
+            sheet.toned(format_args!("{node}: {reason}"), Tone::Bad);
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        if self.peers.is_empty() && !self.silent.is_empty() {
+            Exit::Unreachable
+        } else if self.silent.is_empty() && self.peers.iter().all(|row| row.healthy) {
+            Exit::Healthy
+        } else {
+            Exit::Unhealthy
+        }
+    }
+}
+
+impl PeerRow {
+    fn state_cell(&self) -> Cell {
+        match self.state {
+            None => Cell::of("not in the plan", Tone::Bad),
+            Some(state) if state == TunnelState::Up => Cell::of(state.word(), Tone::Good),
+            Some(state) if self.healthy => Cell::plain(state.word()),
+            Some(state) => Cell::of(state.word(), Tone::Bad),
+        }
+    }
+
+    fn wanted_in_words(&self) -> Option<String> {
+        let wanted = self.wanted_endpoint?.to_string();
+        Some(match &self.configured_endpoint {
+            Some(configured) if *configured == wanted => format!("{wanted} (configured)"),
+            Some(configured) => format!("{wanted} (configured: {configured})"),
+            None if self.discovered_endpoints.contains(&wanted) => format!("{wanted} (discovered)"),
+            None => wanted,
+        })
+    }
+
+    fn current_cell(&self) -> Cell {
+        match self.current_endpoint {
+            Some(current) if self.wanted_endpoint.is_some_and(|wanted| wanted != current) => {
+                Cell::of(format_args!("{current} (roamed)"), Tone::Warn)
+            }
+            current => Cell::or_dash(current),
+        }
+    }
+
+    fn allowed_cell(&self) -> Cell {
+        let kept = self.allowed_ips.difference(&self.extra_allowed_ips).map(ToString::to_string);
+        let missing = self.missing_allowed_ips.iter().map(|net| format!("missing: {net}"));
+        let extra = self.extra_allowed_ips.iter().map(|net| format!("not in the plan: {net}"));
+        let is_as_planned = self.missing_allowed_ips.is_empty() && self.extra_allowed_ips.is_empty();
+        let all: Vec<_> = missing.chain(extra).chain(kept).collect();
+        Cell::of(all.join(", "), if is_as_planned { Tone::Plain } else { Tone::Bad })
+    }
+}

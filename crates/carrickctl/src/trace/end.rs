@@ -1,0 +1,113 @@
+//! An end of a trace: a pod by name, a node, or an address.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use carrick_kube::agents::{NamedPod, named_pod};
+
+use crate::access::Access;
+use crate::blueprint::Blueprint;
+use crate::failure::{Failure, with_causes};
+use carrick_topology::NodeName;
+use carrick_topology::walk::Origin;
+
+/// An end of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// What it is called.
+    pub name: String,
+    /// Where its packets come from; `None` for an address outside the mesh.
+    pub origin: Option<Origin>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Pods that were named as `namespace/name`, as the API knows them.
+pub type NamedPods = BTreeMap<String, NamedPod>;
+
+impl End {
+    /// Finds an end. `pods` has those that [`look_up`] found.
+    ///
+    /// # Errors
+    /// There is nothing of this name.
+    pub fn of(blueprint: &Blueprint, pods: &NamedPods, text: &str) -> Result<Self, Failure> {
+        if let Some(pod) = pods.get(text) {
+            return of_pod(blueprint, pod, text);
+        }
+        match text.parse::<IpAddr>() {
+            Ok(address) => Ok(of_address(blueprint, address)),
+            Err(_) => {
+                let plan = blueprint.plan_of(text)?;
+                Ok(Self {
+                    name: text.to_owned(),
+                    origin: Some(Origin::Host(plan.node.clone())),
+                    addresses: plan.mesh_addresses.iter().copied().collect(),
+                })
+            }
+        }
+    }
+
+    /// A host's source is what its route says; a pod's is its address.
+    pub(super) fn chooses_its_source(&self) -> bool {
+        matches!(self.origin, Some(Origin::Host(_)))
+    }
+}
+
+fn of_pod(blueprint: &Blueprint, pod: &NamedPod, text: &str) -> Result<End, Failure> {
+    let Some(first) = pod.addresses.first() else {
+        return Err(Failure::Usage(format!("the pod {text} has no address yet")));
+    };
+    let of_pod = End { name: text.to_owned(), addresses: pod.addresses.clone(), ..of_address(blueprint, *first) };
+    match (&of_pod.origin, &pod.node) {
+        (Some(_), _) | (None, None) => Ok(of_pod),
+        // A pod of the host's network whose node address the mesh does not carry.
+        (None, Some(node)) => Ok(End { origin: Some(Origin::Host(node.clone())), ..of_pod }),
+    }
+}
+
+fn of_address(blueprint: &Blueprint, address: IpAddr) -> End {
+    let name = address.to_string();
+    let of_pods = blueprint.plans.values().find(|plan| plan.pod_cidrs.iter().any(|cidr| cidr.contains(&address)));
+    let origin = match of_pods {
+        Some(plan) => Some(Origin::Pod(plan.node.clone())),
+        None => host_with(blueprint, address).map(Origin::Host).or_else(|| {
+            let mut peers = blueprint.cluster.peers.values();
+            peers
+                .find(|peer| peer.allowed_ips.iter().any(|net| net.contains(&address)))
+                .map(|peer| Origin::Outside(peer.name.clone()))
+        }),
+    };
+    let name = match &origin {
+        Some(Origin::Pod(node)) => format!("pod on {node}"),
+        Some(Origin::Host(node)) => node.to_string(),
+        Some(Origin::Outside(peer)) => peer.to_string(),
+        None => name,
+    };
+    End { name, origin, addresses: vec![address] }
+}
+
+fn host_with(blueprint: &Blueprint, address: IpAddr) -> Option<NodeName> {
+    let by_mesh = blueprint.plans.values().find(|plan| plan.mesh_addresses.contains(&address)).map(|plan| &plan.node);
+    by_mesh.or_else(|| blueprint.node_at(address)).cloned()
+}
+
+/// Asks the API for the ends that are written as `namespace/name`.
+///
+/// # Errors
+/// There is no such pod, or no API server to ask.
+pub async fn look_up(access: &Access, ends: [&str; 2]) -> Result<NamedPods, Failure> {
+    let mut pods = NamedPods::new();
+    for end in ends {
+        let Some((namespace, name)) = end.split_once('/') else { continue };
+        let Some(client) = access.api_client() else {
+            return Err(Failure::Usage(format!(
+                "only the API server knows the pod {end}: use a kubeconfig, or the pod's address"
+            )));
+        };
+        let pod = named_pod(&client.client(), namespace, name).await;
+        let pod =
+            pod.map_err(|error| Failure::Usage(format!("the pod {end} cannot be found: {}", with_causes(&error))))?;
+        pods.insert(end.to_owned(), pod);
+    }
+    Ok(pods)
+}
