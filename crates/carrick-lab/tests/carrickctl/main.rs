@@ -3,8 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 #![expect(clippy::print_stderr, reason = "the agents' story when a test fails")]
 
+mod bundle;
 mod ctl;
 #[allow(dead_code, reason = "the tests of the mesh ask more of it")]
 #[path = "../mesh/mesh.rs"]
 mod mesh;
+mod peers;
+mod plan;
+mod saved;
 mod status;
+mod trace;
