@@ -39,7 +39,7 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
     let table = Table::new(name.family, name.name)
         .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.iter().map(DeviceName::as_str)))
         .with_chain("input", input(plan))
-        .with_chain("forward", forward())
+        .with_chain("forward", forward(plan))
         .with_chain("guard", guard(plan))
         .with_chain("translate", translate(plan));
     VERSIONS.into_iter().fold(table, |table, version| with_sets(table, plan, version))
@@ -81,9 +81,17 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
         .with_set(names.direct, networks(version, &plan.direct))
         .with_set(names.allowed_location, networks(version, &plan.allowed_location.destinations))
         .with_set(names.location_addresses, addresses(version, &plan.location_internal_addresses));
-    plan.carried_by.iter().fold(table, |table, (device, destinations)| {
+    let table = plan.carried_by.iter().fold(table, |table, (device, destinations)| {
         table.with_set(carried_by(device, version), networks(version, destinations))
-    })
+    });
+    if version == IpVersion::V4 {
+        return table;
+    }
+    let narrow = |(segment, destinations)| (narrow_set(segment), networks(version, destinations));
+    plan.narrow
+        .iter()
+        .map(|(segment, nets)| narrow((*segment, nets)))
+        .fold(table, |table, (name, set)| table.with_set(name, set))
 }
 
 fn input(plan: &FirewallPlan) -> Chain {
@@ -101,13 +109,32 @@ fn input(plan: &FirewallPlan) -> Chain {
     Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER).with_rules(rules)
 }
 
-fn forward() -> Chain {
+/// The name of the set of destinations that take segments of this size.
+fn narrow_set(segment: u16) -> String {
+    format!("segments_{segment}")
+}
+
+/// TCP over IPv6 through tunnels that take less than an IPv6 route can say.
+fn narrow(segment: u16) -> [Rule; 2] {
+    let set = narrow_set(segment);
+    let rule = || Rule::new().version(IpVersion::V6);
+    let limit = |rule: Rule| rule.opens_tcp().limit_segment_size(segment).comment("narrow tunnel");
+    let mesh = InterfaceMatch::In(MESH_DEVICES);
+    [
+        limit(rule().output_interface(mesh).destination(IpVersion::V6, AddressMatch::In(&set))),
+        limit(rule().input_interface(mesh).source(IpVersion::V6, AddressMatch::In(&set))),
+    ]
+}
+
+fn forward(plan: &FirewallPlan) -> Chain {
     let mesh = InterfaceMatch::In(MESH_DEVICES);
     let clamp = |rule: Rule| rule.opens_tcp().clamp_segment_size();
-    Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE).with_rules([
-        clamp(Rule::new().output_interface(mesh)).comment("into the mesh"),
-        clamp(Rule::new().input_interface(mesh)).comment("out of the mesh"),
-    ])
+    Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE)
+        .with_rules([
+            clamp(Rule::new().output_interface(mesh)).comment("into the mesh"),
+            clamp(Rule::new().input_interface(mesh)).comment("out of the mesh"),
+        ])
+        .with_rules(plan.narrow.keys().flat_map(|segment| narrow(*segment)))
 }
 
 fn guard(plan: &FirewallPlan) -> Chain {

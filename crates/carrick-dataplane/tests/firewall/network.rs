@@ -150,6 +150,7 @@ pub fn plan() -> FirewallPlan {
             masquerade: AllowedLocationMasquerade::On,
         },
         location_internal_addresses: addresses(&[NEIGHBOUR]),
+        narrow: std::collections::BTreeMap::new(),
         firewall_mark: 0x1000,
     }
 }

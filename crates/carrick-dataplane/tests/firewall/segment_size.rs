@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::namespace::{Namespace, at};
-use crate::network::{INTERNET, Network, POD, Pair, REMOTE_POD, plan};
+use crate::network::{INTERNET, Network, POD, Pair, REMOTE_POD, nets, plan};
 
 /// Headers of IPv4 and TCP with time stamps, in bytes; IPv6's is 20 bytes longer.
 const HEADERS: u32 = 20 + 20 + 12;
@@ -46,4 +46,18 @@ fn segments_beside_the_mesh_are_left_alone() {
     network.node.ip("route change default dev eth0 mtu 1320");
     let full = 1500 - HEADERS;
     assert_eq!(segments(&network.pod, &network.outside, INTERNET.0), (full, full));
+}
+
+#[test]
+fn tcp_over_ipv6_fits_a_tunnel_that_takes_less_than_an_ipv6_route_can_say() {
+    let mut narrow = plan();
+    narrow.narrow.insert(1100, nets(&["fd02::/64"]).into_iter().collect());
+    let mut network = Network::with(&narrow);
+    let Pair(ipv4, ipv6) = REMOTE_POD;
+    assert_eq!(segments(&network.pod, &network.remote, ipv6), (1100 - 12, 1100 - 12), "timestamps take 12");
+    assert_eq!(segments(&network.pod, &network.remote, ipv4), (1500 - HEADERS, 1500 - HEADERS));
+    assert_eq!(segments(&network.remote, &network.pod, POD.1), (1100 - 12, 1100 - 12));
+    assert!(!network.apply(&narrow).is_change(), "it is read back as it was written");
+    network.apply(&plan());
+    assert_eq!(segments(&network.pod, &network.remote, ipv6), (1500 - HEADERS - 20, 1500 - HEADERS - 20));
 }

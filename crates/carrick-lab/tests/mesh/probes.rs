@@ -110,11 +110,12 @@ fn a_router_that_drops_large_packets_silently_is_found_and_tcp_passes() {
 
     // From a gateway's own pod and from a pod behind it, both ways.
     for (from, to) in [("a1-pod1", "b1-pod1"), ("a3-pod1", "b1-pod1"), ("b1-pod1", "a3-pod1")] {
-        let target = mesh.pod(to).unwrap();
-        let server =
-            transfer::HashServer::start(target.namespaces(), target.addresses().of(Family::V4).unwrap()).unwrap();
-        transfer::send(mesh.pod(from).unwrap().namespaces(), server.address(), 10_000_000)
-            .unwrap_or_else(|error| panic!("{from} to {to}: {error:#}"));
+        for family in [Family::V4, Family::V6] {
+            let target = mesh.pod_address(to, family);
+            let server = transfer::HashServer::start(mesh.pod(to).unwrap().namespaces(), target).unwrap();
+            transfer::send(mesh.pod(from).unwrap().namespaces(), server.address(), 10_000_000)
+                .unwrap_or_else(|error| panic!("{from} to {to} ({target}): {error:#}"));
+        }
     }
 }
 

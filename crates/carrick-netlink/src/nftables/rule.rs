@@ -195,6 +195,16 @@ impl Rule {
         ])
     }
 
+    /// Lowers the `MSS` option of a TCP segment to this many bytes.
+    #[must_use]
+    pub fn limit_segment_size(self, bytes: u16) -> Self {
+        let register = Register::FIRST;
+        self.with([
+            Expression::Immediate { value: bytes.to_be_bytes().to_vec(), destination: register },
+            Expression::LowerSegmentSize { source: register },
+        ])
+    }
+
     /// Sets the packet's firewall mark.
     #[must_use]
     pub fn set_mark(self, mark: u32) -> Self {

@@ -45,7 +45,7 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
         pod_mtu: mtus.pods,
         wireguard: tunnels::plan(resolved.settings, tunnels, mtus.wireguard_device()),
         vxlan: vxlan(resolved, me, mtus.vxlan_device()),
-        firewall: firewall::build(resolved, me, &destinations, &routes),
+        firewall: firewall::build(resolved, me, &destinations, &routes, &mtus),
         rules: BTreeSet::from(Family::BOTH),
         probes: probes::build(resolved, me, &ways, &mtus),
         routes,

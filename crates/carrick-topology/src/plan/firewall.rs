@@ -38,6 +38,9 @@ pub struct FirewallPlan {
     /// Internal addresses of the other nodes of the location: packets from the WireGuard device to one of
     /// them leave with this node's address.
     pub location_internal_addresses: BTreeSet<IpAddr>,
+    /// IPv6 destinations behind tunnels that take less than an IPv6 route can say, by the largest TCP segment that fits, in bytes.
+    #[serde(default)]
+    pub narrow: BTreeMap<u16, BTreeSet<IpNet>>,
     /// Firewall mark and mask of WireGuard's own outer packets, which the guard lets pass.
     pub firewall_mark: u32,
 }

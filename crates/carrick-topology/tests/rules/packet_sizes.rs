@@ -99,6 +99,9 @@ fn a_narrow_tunnel_shows_in_the_ipv4_routes_through_it_and_in_no_other() {
     let mtu = |net: &str| routes(&plan, net)[0].mtu;
     assert_eq!((mtu("10.42.21.0/24"), mtu("10.42.31.0/24"), mtu("10.42.12.0/24")), (Some(1240), None, None));
     assert_eq!(mtu("fd42:0:0:21::/64"), Some(1280), "no IPv6 path is smaller");
+    let narrow = &plan.firewall.narrow;
+    assert_eq!(narrow.keys().collect::<Vec<_>>(), [&1180], "TCP is told instead");
+    assert!(narrow[&1180].contains(&net("fd42:0:0:21::/64")) && !narrow[&1180].contains(&net("10.42.21.0/24")));
 }
 
 #[test]

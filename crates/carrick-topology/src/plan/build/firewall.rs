@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::destinations::Destinations;
+use super::mtu::Mtus;
 use crate::contract;
 use crate::model::{DeviceName, PodNetwork, Settings};
 use crate::plan::{AllowedLocation, FirewallPlan, NextHop, Route};
@@ -16,6 +17,7 @@ pub(super) fn build(
     me: &Member<'_>,
     destinations: &Destinations,
     routes: &[Route],
+    mtus: &Mtus,
 ) -> FirewallPlan {
     let settings = resolved.settings;
     #[expect(clippy::expect_used, reason = "the name is a constant of 10 bytes without `/` and white space")]
@@ -40,8 +42,20 @@ pub(super) fn build(
             masquerade: settings.allowed_location_masquerade,
         },
         location_internal_addresses: others,
+        narrow: narrow(destinations, mtus),
         firewall_mark: contract::FIREWALL_MARK,
     }
+}
+
+/// A route of IPv6 says 1280 bytes at least; TCP can be told to send less.
+fn narrow(destinations: &Destinations, mtus: &Mtus) -> BTreeMap<u16, BTreeSet<IpNet>> {
+    let mut narrow: BTreeMap<u16, BTreeSet<IpNet>> = BTreeMap::new();
+    for destination in &destinations.carried {
+        if let Some(segment) = mtus.segment_below_ipv6(destination) {
+            narrow.entry(segment).or_default().insert(destination.net);
+        }
+    }
+    narrow
 }
 
 fn others_of_location<'r>(resolved: &'r Resolved<'r>, me: &Member<'_>) -> impl Iterator<Item = &'r Member<'r>> {

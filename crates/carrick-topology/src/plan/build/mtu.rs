@@ -12,6 +12,9 @@ use crate::resolve::{Member, MemberIndex, Resolved};
 use super::Way;
 use super::destinations::Destination;
 
+/// Bytes of an IPv6 header and a TCP header without options.
+const IPV6_AND_TCP_HEADERS: u32 = 60;
+
 /// The largest packets that pass, in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Mtus {
@@ -50,6 +53,14 @@ impl Mtus {
 
     pub(super) fn vxlan_device(&self) -> u32 {
         self.vxlan.max(LEAST_DEVICE_MTU)
+    }
+
+    /// The largest TCP segment towards an IPv6 destination behind a tunnel that takes less than 1280 bytes, in bytes.
+    pub(super) fn segment_below_ipv6(&self, destination: &Destination) -> Option<u16> {
+        let Way::Tunnel(to) = destination.way else { return None };
+        let path = self.wireguard.min(self.measured.get(&to).copied().unwrap_or(u32::MAX));
+        let is_narrow = path < LEAST_DEVICE_MTU && Family::of_net(&destination.net) == Family::V6;
+        is_narrow.then(|| u16::try_from(path.saturating_sub(IPV6_AND_TCP_HEADERS)).ok()).flatten()
     }
 
     /// The MTU that a route needs of its own: where its path takes less than its device.
