@@ -2,7 +2,7 @@
 # test.sh [--fuzz] [TIER...] : checks and tests but those of `cluster` and `vm`, or those of the named tiers.
 #   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
 #           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
-#   checks  formatting, lints, licences and sources of dependencies
+#   checks  formatting, lints, licences and sources of dependencies, alert rules and the dashboard's queries
 #   pure    1: unit, property and model tests; no privileges
 #   kernel  2: netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in namespaces of their own; root
 #   lab     3: agents in simulated clouds, with real packets; root
@@ -24,6 +24,7 @@ usage() { sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
+  monitoring || return 1
   if command -v cargo-deny >/dev/null; then
     cargo deny check licenses bans sources
   elif [ -n "${CARRICK_REQUIRE_ALL:-}" ]; then
@@ -31,6 +32,13 @@ checks() {
   else
     skip "cargo deny" "it is not installed: cargo install --locked cargo-deny"
   fi
+}
+
+monitoring() {
+  local code=0
+  scripts/check-monitoring.sh || code=$?
+  [ "$code" != 77 ] || { skip "alert rules" "promtool is neither installed nor in Debian's packages here"; return 0; }
+  return "$code"
 }
 
 pure() {

@@ -16,6 +16,8 @@ mod http;
 mod interfaces;
 mod kernel;
 mod metrics;
+#[cfg(test)]
+mod monitoring_tests;
 mod names;
 mod pod_firewall;
 pub mod pod_routes;

@@ -1,0 +1,97 @@
+//! What `deploy/monitoring/` and the documents say of metrics and alerts, against what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::metrics::Metrics;
+
+const ALERTS: &str = include_str!("../../../../deploy/monitoring/alerts.yaml");
+const ALERT_TESTS: &str = include_str!("../../../../deploy/monitoring/alerts.test.yaml");
+const DASHBOARD: &str = include_str!("../../../../deploy/monitoring/grafana-dashboard.json");
+const METRICS: &str = include_str!("../../../../docs/metrics.md");
+const OPERATIONS: &str = include_str!("../../../../docs/operations.md");
+
+/// The names in a text that are metrics' names by their prefix.
+fn names(text: &str) -> BTreeSet<String> {
+    let is_part = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let words = text.split(|character| !is_part(character));
+    words.filter(|word| word.starts_with("carrick_")).map(str::to_owned).collect()
+}
+
+/// The metrics that the document lists, with their types.
+fn documented() -> BTreeMap<String, String> {
+    let rows = METRICS.lines().filter(|line| line.starts_with("| `carrick_"));
+    let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+    cells.flat_map(|row| names(row[1]).into_iter().map(move |name| (name, row[2].to_owned()))).collect()
+}
+
+/// The series of the metrics that the document lists, as Prometheus stores them.
+fn documented_series() -> BTreeSet<String> {
+    let series = |(name, kind): (String, String)| match kind.as_str() {
+        "histogram" => ["bucket", "sum", "count"].map(|suffix| format!("{name}_{suffix}")).to_vec(),
+        _ => vec![name],
+    };
+    documented().into_iter().flat_map(series).collect()
+}
+
+/// The metrics of a page `/metrics` as the document names them, with their types.
+fn exported(page: &str) -> BTreeMap<String, String> {
+    let lines = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let metrics = lines.filter_map(|line| line.split_once(' '));
+    let name = |(name, kind): (&str, &str)| match kind {
+        "counter" => (format!("{name}_total"), kind.to_owned()),
+        "info" => (format!("{name}_info"), kind.to_owned()),
+        _ => (name.to_owned(), kind.to_owned()),
+    };
+    metrics.map(name).collect()
+}
+
+/// The words behind `key` in lines of YAML.
+fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
+    text.lines().filter_map(|line| line.split_once(key)).map(|(_, value)| value.trim_end_matches(['}', ' '])).collect()
+}
+
+#[test]
+fn the_rules_and_the_dashboard_ask_for_metrics_that_are_documented() {
+    let known = documented_series();
+    for (file, text) in
+        [("alerts.yaml", ALERTS), ("alerts.test.yaml", ALERT_TESTS), ("grafana-dashboard.json", DASHBOARD)]
+    {
+        let asked = names(text);
+        assert!(!asked.is_empty(), "{file} asks for nothing");
+        let unknown: Vec<_> = asked.difference(&known).collect();
+        assert!(unknown.is_empty(), "{file} asks for what no agent exports: {unknown:?}");
+    }
+}
+
+#[test]
+fn the_dashboard_shows_every_metric() {
+    let asked = names(DASHBOARD);
+    let shown = |name: &str| {
+        asked.iter().any(|series| series.strip_prefix(name).is_some_and(|rest| matches!(rest, "" | "_bucket")))
+    };
+    let forgotten: Vec<_> = documented().into_keys().filter(|name| !shown(name)).collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+}
+
+#[test]
+fn what_the_agent_exports_is_documented() {
+    let (known, exported) = (documented(), exported(&Metrics::default().encode().unwrap()));
+    assert!(exported.len() > 5, "{exported:?}");
+    for (name, kind) in exported {
+        assert_eq!(known.get(&name), Some(&kind), "{name}");
+    }
+}
+
+#[test]
+fn every_alert_has_its_section_and_its_test() {
+    let alerts = values(ALERTS, "- alert: ");
+    assert!(!alerts.is_empty());
+    let runbooks = values(ALERTS, "runbook: ");
+    let sections: Vec<_> =
+        values(OPERATIONS, "### ").into_iter().filter(|title| title.starts_with("Carrick")).collect();
+    let expected: Vec<_> = alerts.iter().map(|alert| format!("docs/operations.md#{}", alert.to_lowercase())).collect();
+    assert_eq!(runbooks, expected);
+    assert_eq!(sections, alerts, "sections of docs/operations.md, in the order of alerts.yaml");
+    let tested: BTreeSet<_> = values(ALERT_TESTS, "alertname: ").into_iter().collect();
+    assert_eq!(tested, alerts.into_iter().collect());
+}
