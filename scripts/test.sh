@@ -57,7 +57,15 @@ lab() {
   require ip nft ping tcpdump unshare nsenter sysctl || return 1
   cargo build --bins && cargo test -p carrick-kube --test crd --test watch --test publish &&
     cargo test -p carrick-lab --lib --bins --test carrickctl --test clouds --test demo --test drawing --test mesh --test pod_routes --test proxy \
-      -- --test-threads=2
+      -- --test-threads=2 && browser
+}
+
+browser() {
+  if require chromium chromedriver; then
+    cargo test -p carrick-lab --test dashboard -- --nocapture
+  else
+    skip "the dashboard in a browser" "chromium and its driver cannot be installed"
+  fi
 }
 
 api() {

@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use crate::access::{self, Access, AccessOptions};
 use crate::blueprint::Blueprint;
 use crate::bundle::Bundle;
+use crate::dashboard::{self, DashboardOptions};
 use crate::dry_run::{Annotation, Change, DryRun};
 use crate::failure::Failure;
 use crate::graph::Graph;
@@ -87,6 +88,8 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         prices: Option<PathBuf>,
     },
+    /// A page for the browser of this machine: the map, the matrix of locations and what happens, live. Runs until it is interrupted.
+    Dashboard(DashboardOptions),
     /// One archive for a bug report: every agent's pages, objects, versions; without secrets.
     Bundle {
         /// The archive to write.
@@ -186,6 +189,10 @@ impl Cli {
             Command::Traffic { prices } => {
                 let prices = prices.as_deref().map(Prices::read).transpose()?;
                 self.show(&TrafficTable::of(&self.pages().await?, prices.as_ref()), screen)
+            }
+            Command::Dashboard(options) => {
+                dashboard::serve(options, Access::open(&self.access).await?).await?;
+                Ok(Shown::default())
             }
             Command::Bundle { path } => {
                 let access = Access::open(&self.access).await?;

@@ -11,6 +11,7 @@ pub mod access;
 pub mod blueprint;
 pub mod bundle;
 pub mod cli;
+pub mod dashboard;
 pub mod dry_run;
 pub mod exit;
 pub mod failure;
