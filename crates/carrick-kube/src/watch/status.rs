@@ -33,7 +33,8 @@ impl ApiStatus {
         self.lock().clone()
     }
 
-    pub(super) fn heard(&self, now: Instant) {
+    /// Something came from the API server.
+    pub fn heard(&self, now: Instant) {
         self.lock().last_heard = Some(now);
     }
 
