@@ -6,8 +6,12 @@ const SVG = "http://www.w3.org/2000/svg";
 const CELL = { width: 150, height: 62 };
 const BOX = { side: 14, top: 30 };
 const GAP = 190;
-/** More lines than this nobody can follow, and no browser draws each second. Those that are up are left out first. */
-const MANY_LINES = 400;
+/** With more nodes than this, those that are well and no gateways are a number. */
+const MANY_NODES = 40;
+/** With more lines than this, only those between active gateways are drawn, and those that are not up. */
+const MANY_LINES = 60;
+/** With more locations than this, the map has the whole width, and labels stand only where something is down. */
+const MANY_LOCATIONS = 5;
 
 export function svg(name, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, name);
@@ -43,10 +47,25 @@ export function keyed(parent, items, key, make, update) {
 
 const title = (location) => location.name ?? "location not known";
 
+/** What there is room to draw. Nothing that is not well is left out. */
+function condense(data) {
+  const all = data.locations.flatMap((location) => location.nodes);
+  const isPlain = (node) => all.length > MANY_NODES && node.role === "inner" && (node.state === "well" || node.state === "outside");
+  const locations = data.locations.map((location) => {
+    const nodes = location.nodes.filter((node) => !isPlain(node));
+    return { ...location, nodes, more: location.nodes.length - nodes.length };
+  });
+  const shown = new Map(locations.flatMap((location) => location.nodes.map((node) => [node.name, node])));
+  const between = data.links.filter((link) => shown.has(link.low) && shown.has(link.high));
+  const isActive = (name) => shown.get(name).role === "active";
+  const matters = (link) => link.state !== "up" || (link.way !== "inside" && isActive(link.low) && isActive(link.high));
+  return { locations, links: between.length > MANY_LINES ? between.filter(matters) : between };
+}
+
 function boxOf(location) {
   const columns = location.nodes.length <= 3 ? 1 : Math.ceil(Math.sqrt(location.nodes.length / 1.6));
-  const rows = Math.ceil(location.nodes.length / columns);
-  return { location, columns, width: columns * CELL.width + 2 * BOX.side, height: rows * CELL.height + BOX.top + BOX.side };
+  const rows = Math.max(1, Math.ceil(location.nodes.length / Math.max(1, columns)));
+  return { location, columns, width: Math.max(1, columns) * CELL.width + 2 * BOX.side, height: rows * CELL.height + BOX.top + BOX.side };
 }
 
 /** Where boxes and nodes stand. */
@@ -103,7 +122,7 @@ function drawBoxes(boxes) {
       const [left, top] = [box.x - box.width / 2, box.y - box.height / 2];
       set(group.children[0], { x: left, y: top, width: box.width, height: box.height });
       set(group.children[1], { x: left + BOX.side, y: box.below ? top + box.height - 11 : top + 21 });
-      group.children[1].textContent = title(box.location);
+      group.children[1].textContent = title(box.location) + (box.location.more ? ` +${box.location.more}` : "");
     },
   );
 }
@@ -114,10 +133,10 @@ function shape(role, x, y) {
   return `M${points.map(([dx, dy]) => `${x + dx},${y + dy}`).join("L")}z`;
 }
 
-function drawNodes(data, places, selection) {
+function drawNodes(locations, places, selection) {
   keyed(
     document.getElementById("nodes"),
-    data.locations.flatMap((location) => location.nodes.map((node) => ({ node, location }))),
+    locations.flatMap((location) => location.nodes.map((node) => ({ node, location }))),
     ({ node }) => node.name,
     ({ node }) =>
       button({ "data-node": node.name }, () => selection.choose("node", node.name),
@@ -150,12 +169,9 @@ function drawNodes(data, places, selection) {
 export const linkKey = (link) => `${link.low} ${link.high} ${link.way === "inside" ? "inside" : "tunnel"}`;
 
 function drawLines(links, places, selection) {
-  const drawn = links.filter((link) => places.has(link.low) && places.has(link.high));
-  const isUp = (link) => link.state === "up";
-  const shown = drawn.length > MANY_LINES ? [...drawn.filter((link) => !isUp(link)), ...drawn.filter(isUp)].slice(0, MANY_LINES) : drawn;
   keyed(
     document.getElementById("lines"),
-    shown,
+    links,
     linkKey,
     (link) =>
       button({ "data-link": `${link.low} ${link.high}` }, () => selection.choose("link", linkKey(link)),
@@ -181,7 +197,6 @@ function drawLines(links, places, selection) {
       set(cross.children[1], { d: `M${x - 5},${y - 5}l10,10m0,-10l-10,10` });
     },
   );
-  return drawn.length - shown.length;
 }
 
 /** One label for each pair of locations, both directions in one. */
@@ -201,7 +216,7 @@ function drawLabels(pairs, boxes) {
   }
   keyed(
     document.getElementById("labels"),
-    [...labels.values()],
+    [...labels.values()].filter((label) => boxes.length <= MANY_LOCATIONS || label.down),
     (label) => label.key,
     () => svg("g", { "aria-hidden": true }, svg("rect", { rx: 6 }), svg("text")),
     (group, label) => {
@@ -217,16 +232,18 @@ function drawLabels(pairs, boxes) {
   );
 }
 
-/** Draws everything; says how many lines were left out. */
+/** Draws everything that there is room for. */
 export function draw(data, selection) {
-  if (!data.locations.length) return 0;
-  const places = layout(data.locations);
+  if (!data.locations.length) return;
+  const { locations, links } = condense(data);
+  const places = layout(locations);
+  document.querySelector("main").classList.toggle("wide", locations.length > MANY_LOCATIONS);
   set(document.getElementById("map"), { viewBox: view(places) });
+  document.getElementById("condensed").hidden = links.length === data.links.length && locations.every(({ more }) => !more);
   drawBoxes(places.boxes);
-  const left = drawLines(data.links, places.nodes, selection);
+  drawLines(links, places.nodes, selection);
   drawLabels(data.pairs, places.boxes);
-  drawNodes(data, places.nodes, selection);
-  return left;
+  drawNodes(locations, places.nodes, selection);
 }
 
 /** What the lines and shapes mean. */

@@ -154,8 +154,8 @@ function showEvents() {
 
 function show() {
   if (!data) return;
-  const left = draw(data, selection);
-  say(by("summary"), data.locations.length ? summary() + (left ? ` · ${left} lines not drawn` : "") : "No agent is known");
+  draw(data, selection);
+  say(by("summary"), data.locations.length ? summary() : "No agent is known");
   showMatrix();
   showDetails();
   showEvents();
