@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use carrick_lab::address::Family;
+use carrick_lab::delay::Delay;
 use carrick_lab::{network, wait};
 use serde_json::{Value, json};
 
@@ -42,6 +43,11 @@ impl Page {
     const NODES: &str = "return Object.fromEntries([...document.querySelectorAll('[data-node]')].map((node) => [node.dataset.node, node.dataset.state]))";
 }
 
+/// The ways of the demo: inside clouds, and between all gateways of different locations.
+fn all_links() -> [&'static str; 10] {
+    ["a1 a2", "a1 b1", "a1 b2", "a1 h1", "a2 b1", "a2 b2", "a2 h1", "b1 b2", "b1 h1", "b2 h1"]
+}
+
 /// Lets nothing pass between a router and an address.
 fn cut(mesh: &Mesh, site: &str, node: &str) {
     let public = mesh.node(node).unwrap().layout().public;
@@ -68,11 +74,7 @@ fn the_page_shows_the_mesh_and_a_cut_link_turns_red() {
 
     let all_well = ["a1", "a2", "b1", "b2", "h1"].map(|name| (name.to_owned(), json!("well")));
     page.awaits("five nodes that are well", Page::NODES, &Value::Object(all_well.into_iter().collect()));
-    let tunnels = ["a1 b1", "a1 b2", "a1 h1", "a2 b1", "a2 b2", "a2 h1", "b1 h1", "b2 h1"];
-    let inside = ["a1 a2", "b1 b2"];
-    let mut all: Vec<_> = tunnels.iter().chain(&inside).collect();
-    all.sort();
-    page.awaits("every way up", &Page::links_in("up"), &json!(all));
+    page.awaits("every way up", &Page::links_in("up"), &json!(all_links()));
     assert_eq!(page.get("return document.querySelectorAll('#matrix tbody tr').length"), 3);
 
     let picture = std::env::var_os(PICTURE_VARIABLE);
@@ -106,6 +108,34 @@ fn the_page_shows_the_mesh_and_a_cut_link_turns_red() {
     assert_eq!(page.0.complaints().unwrap(), Vec::<String>::new());
     page.get("console.error('seen')");
     assert_eq!(page.0.complaints().unwrap().len(), 1, "the console is read");
+}
+
+/// The lines whose median is at least 40 ms, of those that have one.
+const LONG_LINES: &str = "
+    const lines = [...document.querySelectorAll('[data-link]')];
+    const ms = (line) => Number(/([\\d.]+) ms/.exec(line.getAttribute('aria-label'))?.[1] ?? 0);
+    return lines.filter((line) => ms(line) >= 40).map((line) => line.dataset.link).sort()";
+
+#[test]
+fn a_long_way_shows_for_exactly_the_lines_that_take_it() {
+    let mesh = Mesh::up(include_str!("../../topologies/demo.yaml"));
+    mesh.all_reach();
+    let dashboard = Dashboard::of(&mesh);
+    let page = Page(Browser::start().unwrap());
+    page.0.open(dashboard.address()).unwrap();
+    page.awaits("every way up", &Page::links_in("up"), &json!(all_links()));
+    assert_eq!(page.get(LONG_LINES), json!([]));
+
+    // A median is of the last hundred probes: it follows when the half of them were late.
+    let _delay = Delay::start(mesh.site("cloud-b").unwrap().router(), Duration::from_millis(40)).unwrap();
+    let cloud_b = ["a1 b1", "a1 b2", "a2 b1", "a2 b2", "b1 h1", "b2 h1"];
+    page.awaits("cloud-b is far", LONG_LINES, &json!(cloud_b));
+    for (pair, is_long) in [("cloud-a cloud-b", true), ("cloud-b home", true), ("cloud-a home", false)] {
+        let cell = page.get(&format!("return document.querySelector('[data-pair=\"{pair}\"] .state').textContent"));
+        let ms: f64 = cell.as_str().unwrap().trim_end_matches(" ms").parse().unwrap();
+        assert_eq!(ms >= 40.0, is_long, "{pair}: {cell}");
+    }
+    assert_eq!(page.0.complaints().unwrap(), Vec::<String>::new());
 }
 
 /// The line and the cell of the matrix are red, and say so in words too.
