@@ -177,7 +177,7 @@ mod tests {
         objects.add(json!({"kind": "NodeList", "items": [{"metadata": {"name": "b"}}]})).unwrap();
         let cluster = objects.cluster("topology.kubernetes.io/region");
         assert_eq!(cluster.nodes.len(), 2);
-        assert_eq!(cluster.nodes[&"a".parse().unwrap()].location.as_ref().unwrap().as_str(), "basel");
+        assert_eq!(cluster.nodes["a"].location.as_ref().unwrap().as_str(), "basel");
         assert_eq!(cluster.peers.len(), 1);
         let warnings: Vec<_> = cluster.warnings.iter().map(ToString::to_string).collect();
         assert!(warnings.len() == 1 && warnings[0].contains("sometimes"), "{warnings:?}");
