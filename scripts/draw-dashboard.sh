@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 require_root
-require ip nft ping unshare nsenter sysctl chromium chromedriver
+require ip nft ping unshare nsenter sysctl setpriv chromium chromedriver
 cargo build --bins
 CARRICK_DASHBOARD_PICTURE=$PWD/docs/dashboard.png cargo test -p carrick-lab --test dashboard -- the_page_shows_the_mesh

@@ -7,7 +7,7 @@ readonly REFERENCE_PLUGINS=${CNI_REFERENCE_PLUGINS:-/usr/lib/cni}
 declare -A PACKAGE_OF=(
   [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux
   [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [c++]=g++ [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
-  [tc]=iproute2 [jq]=jq [chromium]=chromium [chromedriver]=chromium-driver
+  [tc]=iproute2 [jq]=jq [chromium]=chromium [chromedriver]=chromium-driver [setpriv]=util-linux
   [qemu-system-x86_64]=qemu-system-x86 [modprobe]=kmod [depmod]=kmod [cpio]=cpio [xz]=xz-utils [flock]=util-linux [timeout]=coreutils
 )
 for plugin in bandwidth bridge host-local portmap ptp tuning; do PACKAGE_OF[$REFERENCE_PLUGINS/$plugin]=containernetworking-plugins; done

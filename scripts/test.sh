@@ -61,7 +61,7 @@ lab() {
 }
 
 browser() {
-  if require chromium chromedriver; then
+  if require chromium chromedriver setpriv; then
     cargo test -p carrick-lab --test dashboard -- --nocapture
   else
     skip "the dashboard in a browser" "chromium and its driver cannot be installed"

@@ -1,5 +1,6 @@
 //! A headless Chromium, driven by the W3C WebDriver protocol: JSON over HTTP/1.1, of which a page needs six commands.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -23,8 +24,9 @@ pub struct Browser {
 impl Browser {
     /// Starts the driver, and by it the browser.
     pub fn start() -> Result<Self> {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
+        let mut driver = bound("unshare")
+            // The browser's many processes end with the first one of their namespace.
+            .args(["--pid", "--fork", "--kill-child=KILL", "--mount-proc", "chromedriver", "--port=0"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -112,6 +114,13 @@ impl Drop for Browser {
         let _closed = self.command("DELETE", &format!("/session/{}", self.session), &Value::Null);
         let _ended = self.driver.kill().and_then(|()| self.driver.wait());
     }
+}
+
+/// A command that is killed when the thread that starts it ends, however it ends.
+pub fn bound(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
+    command
 }
 
 /// The port that the driver says it has taken.

@@ -1,11 +1,11 @@
 //! The server of the dashboard, as a process, and whom it refuses.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use carrick_lab::binaries;
 
-use crate::browser::exchange_whole;
+use crate::browser::{bound, exchange_whole};
 use crate::mesh::Mesh;
 
 /// A running `carrickctl dashboard`. Dropping it ends it.
@@ -18,7 +18,7 @@ impl Dashboard {
     /// Starts it on a free port, with these sockets of agents.
     pub fn start(sockets: impl IntoIterator<Item = String>) -> Self {
         let sockets = sockets.into_iter().flat_map(|socket| ["--socket".to_owned(), socket]);
-        let mut program = Command::new(binaries::find("carrickctl").unwrap())
+        let mut program = bound(binaries::find("carrickctl").unwrap())
             .args(["dashboard", "--listen", "127.0.0.1:0"])
             .args(sockets)
             .stdin(Stdio::null())
