@@ -1,15 +1,17 @@
-//! What an agent tells of itself: the page `/status`, as JSON.
+//! What an agent tells of itself: the pages `/status` and `/checks`, as JSON.
 //!
-//! The agent writes it, `carrickctl` reads it. Fields are only ever added, each with a default, so that agents and `carrickctl` of
-//! different versions understand each other. Nothing in it is secret.
+//! The agent writes them, `carrickctl` reads them. Fields are only ever added, each with a default, so that agents and `carrickctl` of
+//! different versions understand each other. Nothing in them is secret.
 
 #![forbid(unsafe_code)]
 
+mod checks;
 mod happening;
 mod page;
 mod peer;
 mod traffic;
 
+pub use checks::{ApiAnswer, ChecksPage, CniDirectory, PodGatewayFault, WireGuardDevice, WireGuardState};
 pub use happening::{Happening, HappeningKind};
 pub use page::{ApiHearing, StatusPage};
 pub use peer::PeerState;

@@ -1,0 +1,35 @@
+//! What shows only when the pages of several agents are joined.
+
+mod agents;
+mod clock;
+mod endpoints;
+mod keys;
+mod nat;
+mod probes;
+mod reachability;
+mod tunnel;
+mod warnings;
+
+pub use tunnel::needs_second_look;
+
+use crate::{Finding, Observations};
+
+type MeshCheck = fn(&Observations) -> Vec<Finding>;
+
+const CHECKS: [MeshCheck; 10] = [
+    agents::reachable,
+    agents::ready,
+    agents::version,
+    agents::shared_settings,
+    clock::clock,
+    endpoints::endpoints,
+    warnings::warnings,
+    keys::keys,
+    reachability::reachability,
+    nat::kind,
+];
+
+/// What all checks of the mesh find.
+pub(crate) fn findings(observations: &Observations) -> Vec<Finding> {
+    CHECKS.iter().flat_map(|check| check(observations)).chain(probes::probe_port(observations)).collect()
+}

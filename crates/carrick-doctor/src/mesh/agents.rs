@@ -1,0 +1,182 @@
+//! Whether agents answer, work, and are alike.
+
+use std::collections::BTreeMap;
+
+use carrick_topology::{NodeName, Settings};
+
+use crate::finding::listed;
+use crate::{Agent, Check, Finding, Observations};
+
+/// Every agent answers.
+pub(super) fn reachable(observations: &Observations) -> Vec<Finding> {
+    let silent = observations.agents.iter().filter_map(|(node, agent)| match agent {
+        Agent::Unreachable(reason) => Some((node, reason)),
+        Agent::Answered(_) => None,
+    });
+    let told = silent.map(|(node, reason)| {
+        Finding::problem(
+            Check::AgentReachable,
+            format!("its agent does not answer: {reason}; {}", last_heard(observations, node)),
+            "look at the node, at its agent's pod and log",
+        )
+        .on(node)
+    });
+    told.collect()
+}
+
+/// Tells an agent that is away from a node that is gone.
+fn last_heard(observations: &Observations, node: &NodeName) -> String {
+    let heard = observations.answered().filter_map(|(_, pages)| {
+        let peers = &pages.plan()?.wireguard.peers;
+        let (key, _) = peers.iter().find(|(_, peer)| super::tunnel::is_node(peer, node))?;
+        pages.latest()?.wireguard_device()?.peers.get(key)?.seconds_since_handshake
+    });
+    match heard.min() {
+        Some(seconds) => format!("its WireGuard was heard {seconds} s ago"),
+        None => "nobody has heard its WireGuard".to_owned(),
+    }
+}
+
+/// Every agent has a plan and could apply it.
+pub(super) fn ready(observations: &Observations) -> Vec<Finding> {
+    let waiting = observations.answered().filter(|(_, pages)| !pages.status.ready);
+    let told = waiting.filter_map(|(node, pages)| {
+        let status = &pages.status;
+        // What the kernel refused, the check of its state tells with what came of it.
+        let is_told = pages.latest().is_some_and(|checks| !checks.drift.is_empty());
+        let reason = match (status.failures.first(), status.waiting.as_str()) {
+            (Some(_), _) if is_told => return None,
+            (Some(failure), _) => format!("its agent could not apply the plan: {failure}"),
+            (None, "") => "its agent is starting".to_owned(),
+            (None, waiting) => format!("its agent is {waiting}"),
+        };
+        Some(Finding::problem(Check::AgentReady, reason, "look at the agent's log").on(node))
+    });
+    told.collect()
+}
+
+/// All agents have one version.
+pub(super) fn version(observations: &Observations) -> Vec<Finding> {
+    let versions: BTreeMap<&NodeName, &str> =
+        observations.answered().map(|(node, pages)| (node, pages.status.version.as_str())).collect();
+    let Some(usual) = most_common(versions.values().copied()) else { return Vec::new() };
+    let mut findings: Vec<Finding> = versions
+        .iter()
+        .filter(|(_, version)| **version != usual)
+        .map(|(node, version)| {
+            Finding::warning(
+                Check::AgentVersion,
+                format!("its agent is version {version}, most are {usual}"),
+                "finish the upgrade: all agents need one version",
+            )
+            .on(node)
+        })
+        .collect();
+    let without = observations.answered().filter(|(_, pages)| pages.checks.is_none());
+    findings.extend(without.map(|(node, pages)| {
+        Finding::warning(
+            Check::AgentVersion,
+            format!(
+                "its agent, version {}, cannot look at its node: most checks are left out there",
+                pages.status.version
+            ),
+            "upgrade the agent",
+        )
+        .on(node)
+    }));
+    findings
+}
+
+/// All agents have the settings that they must share.
+pub(super) fn shared_settings(observations: &Observations) -> Vec<Finding> {
+    let settings: BTreeMap<&NodeName, &Settings> =
+        observations.answered().filter_map(|(node, pages)| Some((node, pages.status.settings.as_deref()?))).collect();
+    let hashes: BTreeMap<&NodeName, String> =
+        settings.iter().map(|(node, settings)| (*node, settings.shared_hash())).collect();
+    let Some(usual) = most_common(hashes.values().map(String::as_str)) else { return Vec::new() };
+    let Some(example) = hashes.iter().find(|(_, hash)| *hash == usual).map(|(node, _)| *node) else {
+        return Vec::new();
+    };
+    let others = hashes.iter().filter(|(_, hash)| *hash != usual);
+    let told = others.map(|(node, _)| {
+        let differences = differences(settings[node], settings[example]);
+        Finding::problem(
+            Check::SharedSettings,
+            format!("its agent has other settings than most ({example}): {}", listed(differences)),
+            "give all agents the same flags",
+        )
+        .on(node)
+    });
+    told.collect()
+}
+
+/// The flags that differ, with both values.
+fn differences(one: &Settings, usual: &Settings) -> Vec<String> {
+    let flags = |settings: &Settings| {
+        let cidrs: Vec<String> = settings.mesh_cidrs.iter().map(ToString::to_string).collect();
+        [
+            ("--granularity", settings.granularity.to_string()),
+            ("--encapsulation", settings.encapsulation.to_string()),
+            ("--active-gateways", settings.active_gateways.to_string()),
+            ("--standby-gateways", settings.standby_gateways.to_string()),
+            ("--mesh-cidr", cidrs.join(",")),
+            ("--topology-label", settings.topology_label.clone()),
+        ]
+    };
+    let pairs = flags(one).into_iter().zip(flags(usual));
+    pairs
+        .filter(|((_, one), (_, usual))| one != usual)
+        .map(|((flag, one), (_, usual))| format!("{flag} {one} instead of {usual}"))
+        .collect()
+}
+
+/// The value that most have; of several, the greatest.
+fn most_common<'a>(values: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(value, count)| (*count, *value)).map(|(value, _)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use carrick_topology::Settings;
+
+    use crate::testing::diagnosed;
+
+    #[test]
+    fn an_agent_that_does_not_answer_is_told_with_what_others_hear_of_its_node() {
+        let found = diagnosed(|mesh| mesh.silence("a1", "connection refused"));
+        assert_eq!(found.problems(), ["agent-reachable a1"]);
+        assert!(found.texts().contains("connection refused; its WireGuard was heard 10 s ago"), "{}", found.texts());
+    }
+
+    #[test]
+    fn an_agent_that_waits_says_for_what() {
+        let found = diagnosed(|mesh| {
+            mesh.status("b1").ready = false;
+            mesh.status("b1").waiting = "waiting for a pod CIDR".to_owned();
+        });
+        assert_eq!(found.problems(), ["agent-ready b1"]);
+        assert!(found.texts().contains("pod CIDR"));
+    }
+
+    #[test]
+    fn the_odd_version_out_is_named() {
+        let found = diagnosed(|mesh| mesh.status("b1").version = "0.0.9".to_owned());
+        assert_eq!(found.warnings(), ["agent-version b1"]);
+        let found = diagnosed(|mesh| mesh.pages("b1").checks = None);
+        assert_eq!(found.warnings(), ["agent-version b1"]);
+    }
+
+    #[test]
+    fn other_settings_are_named_by_their_flag() {
+        let other = Settings { standby_gateways: 3, ..Settings::default() };
+        let found = diagnosed(|mesh| mesh.status("a2").settings = Some(Arc::new(other)));
+        assert_eq!(found.problems(), ["shared-settings a2"]);
+        assert!(found.texts().contains("--standby-gateways 3 instead of 0"), "{}", found.texts());
+    }
+}

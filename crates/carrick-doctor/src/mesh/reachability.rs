@@ -1,0 +1,195 @@
+//! Whether tunnels have sessions, and if not, which way is blocked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carrick_topology::NodeName;
+
+use super::tunnel::{End, Tunnel, Way, tunnels};
+use crate::finding::listed;
+use crate::{Check, Finding, Observations};
+
+/// Where packets are lost, and tunnels that have no session although packets arrive.
+pub(super) fn reachability(observations: &Observations) -> Vec<Finding> {
+    let dead: Vec<Tunnel<'_>> =
+        tunnels(observations).into_iter().filter(|tunnel| !tunnel.is_alive() && tunnel.is_in_use()).collect();
+    let mut blocked = Vec::new();
+    let mut puzzling = Vec::new();
+    for tunnel in &dead {
+        let lost: Vec<_> = tunnel.ways().into_iter().filter(|(_, _, way)| *way == Way::Blocked).collect();
+        if lost.is_empty() {
+            puzzling.push(tunnel);
+        }
+        blocked.extend(lost.into_iter().map(|(from, to, _)| Loss { from, to }));
+    }
+    let mut findings = explained(blocked);
+    findings.extend(puzzling.into_iter().map(without_session));
+    findings
+}
+
+/// What one end sends and the other does not receive.
+#[derive(Clone, Copy, Debug)]
+struct Loss<'a> {
+    from: End<'a>,
+    to: End<'a>,
+}
+
+/// Where several losses have an end in common, that end is named, once.
+fn explained(mut losses: Vec<Loss<'_>>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    while !losses.is_empty() {
+        let Some((node, side)) = commonest(&losses) else { break };
+        let (explained, rest): (Vec<_>, Vec<_>) = losses.into_iter().partition(|loss| side.of(loss).node == node);
+        findings.push(side.finding(&explained));
+        losses = rest;
+    }
+    findings
+}
+
+/// An end of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Sender,
+    Receiver,
+}
+
+impl Side {
+    const fn of<'a>(self, loss: &Loss<'a>) -> End<'a> {
+        match self {
+            Self::Sender => loss.from,
+            Self::Receiver => loss.to,
+        }
+    }
+
+    fn finding(self, losses: &[Loss<'_>]) -> Finding {
+        let others = losses.iter().map(|loss| match self {
+            Self::Sender => loss.to.node,
+            Self::Receiver => loss.from.node,
+        });
+        let others: BTreeSet<&NodeName> = others.collect();
+        let ways = listed(losses.iter().map(aim));
+        let (text, remedy) = match self {
+            Self::Sender => (
+                format!("nothing that it sends over UDP arrives at {}: {ways}", listed(&others)),
+                "let UDP leave this node (firewall, security group, router)".to_owned(),
+            ),
+            Self::Receiver => (
+                format!("nothing arrives from {} over UDP: {ways}", listed(&others)),
+                match losses.iter().find(|loss| loss.from.planned.endpoint.is_none()) {
+                    Some(_) => {
+                        "give it carrick.dev/persistent-keepalive: 25s if it is behind NAT, and let UDP in".to_owned()
+                    }
+                    None => "open that port towards this node (firewall, security group, router), or set its \
+                             carrick.dev/endpoint to where it can be reached"
+                        .to_owned(),
+                },
+            ),
+        };
+        let finding = Finding::problem(Check::UdpReachability, text, remedy).towards(others);
+        match losses.first() {
+            Some(loss) => finding.on(self.of(loss).node),
+            None => finding,
+        }
+    }
+}
+
+/// Where packets are sent.
+fn aim(loss: &Loss<'_>) -> String {
+    let endpoint = loss.from.state().and_then(|state| state.endpoint).or(loss.from.planned.endpoint);
+    match endpoint {
+        Some(endpoint) => format!("{} sends to {endpoint}", loss.from.node),
+        None => format!("{} knows no endpoint", loss.from.node),
+    }
+}
+
+/// The end that most losses have; of several, a receiver, then the first by name.
+fn commonest<'a>(losses: &[Loss<'a>]) -> Option<(&'a NodeName, Side)> {
+    let mut counts: BTreeMap<(&NodeName, Side), usize> = BTreeMap::new();
+    for loss in losses {
+        for side in [Side::Receiver, Side::Sender] {
+            *counts.entry((side.of(loss).node, side)).or_default() += 1;
+        }
+    }
+    let most = counts.values().max().copied()?;
+    let candidates = counts.into_iter().filter(|(_, count)| *count == most).map(|(end, _)| end);
+    candidates.min_by_key(|(node, side)| (*side == Side::Sender, *node))
+}
+
+fn without_session(tunnel: &Tunnel<'_>) -> Finding {
+    let [one, other] = &tunnel.ends;
+    let age = |end: &End<'_>| match end.state().and_then(|state| state.seconds_since_handshake) {
+        Some(seconds) => format!("{} s ago at {}", seconds, end.node),
+        None => format!("never at {}", end.node),
+    };
+    let open = tunnel.ways().iter().all(|(_, _, way)| *way == Way::Open);
+    let (also, remedy) = if open {
+        (
+            ", although packets arrive both ways",
+            "look for something on the way that drops some UDP packets, and for a clock that was set back",
+        )
+    } else {
+        ("", "look at the firewalls between the two, and at their endpoints")
+    };
+    let text = format!("no session with {}: the last handshake was {}, {}{also}", other.node, age(one), age(other));
+    Finding::problem(Check::Handshakes, text, remedy).on(one.node).towards([other.node])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::needs_second_look;
+    use crate::testing::{diagnosed, mesh};
+
+    #[test]
+    fn a_way_on_which_nothing_arrives_is_named_by_its_receiver() {
+        let found = diagnosed(|mesh| {
+            mesh.forget_sessions("a1", "b1");
+            mesh.second_look();
+            mesh.moved("a1", "b1", 296, 0);
+            mesh.moved("b1", "a1", 184, 296);
+        });
+        assert_eq!(found.problems(), ["udp-reachability a1"]);
+        assert!(found.texts().contains("from b1 over UDP: b1 sends to 198.51.100.1:51820"), "{}", found.texts());
+    }
+
+    #[test]
+    fn one_end_that_all_losses_share_is_named_once() {
+        let found = diagnosed(|mesh| {
+            mesh.second_look();
+            for other in ["a1", "c1"] {
+                mesh.forget_sessions("b1", other);
+                mesh.moved("b1", other, 296, 0);
+                mesh.moved(other, "b1", 0, 0);
+            }
+        });
+        assert_eq!(found.problems(), ["udp-reachability b1"]);
+        assert!(found.texts().contains("nothing that it sends over UDP arrives at a1, c1"), "{}", found.texts());
+    }
+
+    #[test]
+    fn packets_that_arrive_without_a_session_are_a_handshake_matter() {
+        let found = diagnosed(|mesh| {
+            mesh.forget_sessions("a1", "b1");
+            mesh.second_look();
+            mesh.moved("a1", "b1", 296, 148);
+            mesh.moved("b1", "a1", 296, 148);
+        });
+        assert_eq!(found.problems(), ["handshakes a1"]);
+        assert!(found.texts().contains("never at a1, never at b1, although packets arrive"));
+    }
+
+    #[test]
+    fn a_tunnel_that_nobody_uses_may_sleep() {
+        let found = diagnosed(|mesh| {
+            mesh.forget_sessions("a1", "b1");
+            mesh.second_look();
+        });
+        assert_eq!(found.problems(), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_tunnel_without_a_session_needs_a_second_look() {
+        let mut observations = mesh();
+        assert!(!needs_second_look(&observations));
+        observations.forget_sessions("a1", "b1");
+        assert!(needs_second_look(&observations));
+    }
+}
