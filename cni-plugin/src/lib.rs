@@ -19,6 +19,7 @@ pub mod ipam;
 mod namespace;
 pub mod node_data;
 mod orphan;
+pub mod pod_gateways;
 pub mod pod_routes;
 pub mod protocol;
 mod replace_file;

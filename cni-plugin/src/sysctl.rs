@@ -45,7 +45,7 @@ impl Setting {
         }
     }
 
-    fn path(self, device: &str) -> PathBuf {
+    pub(crate) fn path(self, device: &str) -> PathBuf {
         let (family, name) = match self {
             Self::Forwarding(Family::V4) => ("ipv4", "forwarding"),
             Self::Forwarding(Family::V6) => ("ipv6", "forwarding"),

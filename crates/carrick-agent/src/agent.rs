@@ -9,6 +9,7 @@
 //! One task runs the loop and owns the core. Threads listen to the kernel and others write to it, so that a slow kernel delays nobody
 //! who asks for the agent's health. SIGTERM ends the loop; nothing is taken down.
 
+mod checks;
 mod drift;
 mod event_loop;
 mod happenings;

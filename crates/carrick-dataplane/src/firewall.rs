@@ -3,7 +3,7 @@
 mod foreign;
 mod ruleset;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_netlink::Error;
 use carrick_netlink::nftables::{Batch, Difference, Generation, Hook, ListedChain, Nftables, Table, is_outdated};
@@ -36,6 +36,15 @@ pub struct Applied {
     /// Chains of others that could not be changed, such as those of a table that its owner has locked. The mesh may
     /// be cut off there, everything else is in place. Each is told once, and tried again when it looks otherwise.
     pub refused: Vec<Error>,
+}
+
+/// What differs from the plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FirewallInspection {
+    /// What an apply would change in the table `inet carrick`.
+    pub table: TableChange,
+    /// Forward chains of others that drop by default and lack an accept rule, as `ip filter FORWARD`.
+    pub dropping: BTreeSet<String>,
 }
 
 /// What changed in the table `inet carrick`.
@@ -133,6 +142,25 @@ impl Firewall {
                 becomes: Some(wanted.clone()),
                 foreign: open.filter_map(|chain| chain.change_to(&accepts)).collect(),
             }
+        })
+    }
+
+    /// Compares what is there with what the plan asks for. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused.
+    pub fn inspect(&mut self, plan: &FirewallPlan) -> Result<FirewallInspection, Error> {
+        let (wanted, accepts) = (ruleset(plan), accept_rules(plan));
+        let observation = self.observe()?;
+        let dropping = observation.foreign.iter().filter(|chain| chain.lacks(&accepts)).map(ForeignChain::title);
+        Ok(FirewallInspection {
+            table: match wanted.difference_from(observation.table.as_ref()) {
+                Difference::None => TableChange::None,
+                Difference::Elements(_) => TableChange::Elements,
+                Difference::Structure => TableChange::Replaced,
+            },
+            dropping: dropping.collect(),
         })
     }
 

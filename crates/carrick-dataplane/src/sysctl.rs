@@ -48,6 +48,7 @@ const FORWARDING_V6: &str = "ipv6/conf/all/forwarding";
 const INTERFACES_V6: &str = "ipv6/conf";
 /// Accept router advertisements although this host forwards.
 const ACCEPT_RA_ALWAYS: u32 = 2;
+const STRICT_FILTER: u32 = 1;
 const LOOSE_FILTER: u32 = 2;
 
 impl Default for Sysctls {
@@ -73,7 +74,7 @@ impl Sysctls {
     /// Reads what [`host_differences`] and [`device_differences`] need.
     pub(crate) fn observe(&self, desired: &Desired) -> SysctlValues {
         let mut paths: BTreeSet<String> = [FORWARDING_V4, FORWARDING_V6].map(str::to_owned).into();
-        for device in ["default", desired.wireguard.device.as_str(), desired.vxlan.device.as_str()] {
+        for device in ["all", "default", desired.wireguard.device.as_str(), desired.vxlan.device.as_str()] {
             paths.insert(reverse_path_filter(device));
             paths.insert(disabled_v6(device));
         }
@@ -163,6 +164,30 @@ pub(crate) fn device_differences(
         settings.push(Setting { path: disabled_v6(device.as_str()), value: 0 });
     }
     settings
+}
+
+/// The families of the rules that the kernel does not forward.
+pub(crate) fn forwarding_off(desired: &Desired, values: &SysctlValues) -> BTreeSet<Family> {
+    let settings = [(Family::V4, FORWARDING_V4), (Family::V6, FORWARDING_V6)];
+    let off =
+        settings.into_iter().filter(|(family, path)| desired.rules.contains(family) && values.get(*path) == Some(&0));
+    off.map(|(family, _)| family).collect()
+}
+
+/// The setting that makes a device's reverse-path filter strict, if one does: the greater of the device's value and that of `all` counts
+/// (`Documentation/networking/ip-sysctl.rst`).
+pub(crate) fn strict_filter(device: &DeviceName, values: &SysctlValues) -> Option<String> {
+    let value = |path: &str| values.get(path).copied().unwrap_or_default();
+    let (own, all) = (reverse_path_filter(device.as_str()), reverse_path_filter("all"));
+    let is_strict = value(&own).max(value(&all)) == STRICT_FILTER;
+    is_strict.then(|| if value(&own) == STRICT_FILTER { own } else { all })
+}
+
+/// Whether [`forwarding_off`] or [`strict_filter`] tell of what makes this setting necessary.
+pub(crate) fn is_told(setting: &Setting, strict: &BTreeMap<DeviceName, String>) -> bool {
+    let is_forwarding = setting.path == FORWARDING_V4 || setting.path == FORWARDING_V6;
+    let is_filter = strict.keys().any(|device| setting.path == reverse_path_filter(device.as_str()));
+    is_forwarding || is_filter || setting.path.ends_with("/accept_ra")
 }
 
 fn reverse_path_filter(device: &str) -> String {

@@ -23,6 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::checks::Checks;
 use super::drift::Notice;
 use super::kernel::{Order, Outcome};
 use super::pod_firewall;
@@ -53,6 +54,7 @@ pub(super) struct EventLoop {
     keys: Keys,
     origin: Instant,
     status: Status,
+    checks: Checks,
     serves_on_node: bool,
     client: ApiClient,
     cluster_events: mpsc::Receiver<ClusterEvent>,
@@ -132,8 +134,10 @@ impl EventLoop {
             watch(watched, config, &known, api, events).await;
         });
 
+        let own_keys = (private.clone(), public_key);
         Ok(Self {
             saver: Saver::start(&state, &me),
+            checks: Checks::new(me.clone(), &options, status.clone(), client.clone(), own_keys),
             status,
             me,
             uid,
@@ -168,7 +172,7 @@ impl EventLoop {
         let mut terminate = listen_to(SignalKind::terminate())?;
         let mut interrupt = listen_to(SignalKind::interrupt())?;
         self.status.read_paths_from(self.probes.path_reader());
-        http::start(&self.options, self.status.clone()).await?;
+        http::start(&self.options, self.status.clone(), self.checks.clone()).await?;
         self.read_interfaces();
         let addresses = self.api_servers.borrow_and_update().clone();
         self.event(Event::ApiServers(addresses));

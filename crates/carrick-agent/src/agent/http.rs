@@ -17,6 +17,7 @@ use carrick_status::StatusPage;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::AgentError;
+use super::checks::Checks;
 use super::status::Status;
 use crate::cli::{AgentOptions, MetricsListen};
 
@@ -33,11 +34,12 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// An address cannot be listened on.
-pub(super) async fn start(options: &AgentOptions, status: Status) -> Result<(), AgentError> {
+pub(super) async fn start(options: &AgentOptions, status: Status, checks: Checks) -> Result<(), AgentError> {
     let listener = listen(options.listen, "--listen").await?;
-    tokio::spawn(serve(listener, private_pages(status.clone())));
+    let private = private_pages(status.clone()).merge(checks_page(checks));
+    tokio::spawn(serve(listener, private.clone()));
     match listen_on_socket(&options.run_dir) {
-        Ok(listener) => drop(tokio::spawn(serve(listener, private_pages(status.clone())))),
+        Ok(listener) => drop(tokio::spawn(serve(listener, private))),
         // The mesh does without: only `carrickctl --local` needs it.
         Err(error) => tracing::warn!(event = "socket_not_served", directory = %options.run_dir.display(), %error),
     }
@@ -78,6 +80,13 @@ fn public_pages(status: Status) -> Router {
 /// What people on the node may see.
 fn private_pages(status: Status) -> Router {
     public_pages(status.clone()).merge(Router::new().route("/status", get(status_page)).with_state(status))
+}
+
+/// What the agent finds when it looks at its node.
+fn checks_page(checks: Checks) -> Router {
+    Router::new()
+        .route("/checks", get(async |State(checks): State<Checks>| Json(checks.page().await)))
+        .with_state(checks)
 }
 
 async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, AgentError> {

@@ -9,7 +9,7 @@ use carrick_kube::watch::ApiStatus;
 use carrick_status::{ApiHearing, HappeningKind, PeerState, StatusPage, Traffic};
 use carrick_topology::model::{Liveness, Node};
 use carrick_topology::plan::Warning;
-use carrick_topology::{LocationName, NodeName, NodePlan, PublicKey, Settings};
+use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use super::happenings::{Happenings, unix_ms};
 use super::kernel::Outcome;
@@ -38,6 +38,7 @@ struct Content {
     api: Option<ApiState>,
     settings: Option<Arc<Settings>>,
     plan: Option<Arc<NodePlan>>,
+    own_node: Option<Node>,
     applies: u64,
     failures: Vec<String>,
     drift_repairs: u64,
@@ -62,6 +63,7 @@ impl Status {
         content.settings = Some(Arc::clone(core.settings()));
         content.plan = core.plan().cloned();
         content.liveness.clone_from(core.liveness());
+        content.own_node = core.cluster().nodes.get(&self.node).cloned();
         drop(content);
         self.metrics.mesh().with(|mesh| mesh.plan = core.plan().cloned());
         self.metrics.turn(core, self.readiness().is_ok());
@@ -109,6 +111,16 @@ impl Status {
         content.drift_repairs += u64::from(outcome.is_repair());
         content.failures = outcome.failures.clone();
         self.metrics.applied(outcome);
+    }
+
+    /// The plan in force.
+    pub(super) fn plan(&self) -> Option<Arc<NodePlan>> {
+        self.lock().plan.clone()
+    }
+
+    /// The own Node object, as far as it is known.
+    pub(super) fn own_node(&self) -> Option<Node> {
+        self.lock().own_node.clone()
     }
 
     /// What is counted and measured.

@@ -62,6 +62,17 @@ impl ForeignChain {
         if self.drops_by_default() { self.change(accept_rules) } else { self.removal() }
     }
 
+    /// Whether it drops by default and lacks one of the accept rules.
+    pub(super) fn lacks(&self, accept_rules: &[Rule]) -> bool {
+        let has = |rule: &Rule| self.ours().any(|listed| listed.rule == *rule);
+        self.drops_by_default() && !accept_rules.iter().all(has)
+    }
+
+    /// Table and name, as `ip filter FORWARD`.
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.chain.table, self.chain.name)
+    }
+
     /// What to change so that no rule of Carrick's is left.
     #[must_use]
     pub fn removal(&self) -> Option<ForeignChange> {
@@ -85,7 +96,7 @@ impl ForeignChain {
         let batch = deleted.iter().fold(Batch::new(), |batch, listed| batch.delete_rule(table, name, listed.handle));
         let batch = missing.iter().rev().fold(batch, |batch, rule| batch.insert_rule(table, name, rule));
         Some(ForeignChange {
-            chain: format!("{table} {name}"),
+            chain: self.title(),
             inserted: missing.len(),
             deleted: deleted.len(),
             batch,
@@ -139,6 +150,8 @@ mod tests {
         assert_eq!(wanted().len(), 6);
         assert_eq!(counts(chain(Policy::Drop, vec![]).change_to(&wanted())), (6, 0));
         assert_eq!(counts(chain(Policy::Drop, wanted()).change_to(&wanted())), (0, 0));
+        assert!(chain(Policy::Drop, vec![]).lacks(&wanted()) && !chain(Policy::Drop, wanted()).lacks(&wanted()));
+        assert!(!chain(Policy::Accept, vec![]).lacks(&wanted()));
     }
 
     #[test]

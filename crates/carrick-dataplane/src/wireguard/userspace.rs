@@ -18,6 +18,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct UserspaceWireGuard {
     sockets: PathBuf,
+    patience: Duration,
     writes: u64,
 }
 
@@ -31,14 +32,20 @@ impl UserspaceWireGuard {
     /// Devices whose sockets are in another folder.
     #[must_use]
     pub fn below(sockets: &Path) -> Self {
-        Self { sockets: sockets.to_owned(), writes: 0 }
+        Self { sockets: sockets.to_owned(), patience: ANSWER_TIMEOUT, writes: 0 }
+    }
+
+    /// The same for somebody who cannot wait as long for an answer.
+    #[must_use]
+    pub fn answering_within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Sends one request on a connection of its own and reads the answer up to its empty line.
     fn ask(&self, device: &str, request: &str) -> io::Result<Zeroizing<String>> {
         let mut stream = UnixStream::connect(self.sockets.join(format!("{device}.sock")))?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_read_timeout(Some(self.patience))?;
+        stream.set_write_timeout(Some(self.patience))?;
         stream.write_all(request.as_bytes())?;
         let mut answer = Zeroizing::new(String::new());
         let mut lines = BufReader::new(stream);

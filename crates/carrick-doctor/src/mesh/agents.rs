@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use carrick_status::WireGuardState;
 use carrick_topology::{NodeName, Settings};
 
 use crate::finding::listed;
@@ -42,8 +43,10 @@ pub(super) fn ready(observations: &Observations) -> Vec<Finding> {
     let waiting = observations.answered().filter(|(_, pages)| !pages.status.ready);
     let told = waiting.filter_map(|(node, pages)| {
         let status = &pages.status;
-        // What the kernel refused, the check of its state tells with what came of it.
-        let is_told = pages.latest().is_some_and(|checks| !checks.drift.is_empty());
+        // What came of what the kernel refused, the checks of the kernel tell.
+        let is_told = pages.latest().is_some_and(|checks| {
+            !checks.drift.is_empty() || matches!(checks.wireguard, WireGuardState::Missing | WireGuardState::Silent(_))
+        });
         let reason = match (status.failures.first(), status.waiting.as_str()) {
             (Some(_), _) if is_told => return None,
             (Some(failure), _) => format!("its agent could not apply the plan: {failure}"),
@@ -143,6 +146,7 @@ fn most_common<'a>(values: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 mod tests {
     use std::sync::Arc;
 
+    use carrick_status::WireGuardState;
     use carrick_topology::Settings;
 
     use crate::testing::diagnosed;
@@ -162,6 +166,12 @@ mod tests {
         });
         assert_eq!(found.problems(), ["agent-ready b1"]);
         assert!(found.texts().contains("pod CIDR"));
+        let refused = diagnosed(|mesh| {
+            mesh.status("b1").ready = false;
+            mesh.status("b1").failures = vec!["wait for device carrick0".to_owned()];
+            mesh.checks("b1").wireguard = WireGuardState::Missing;
+        });
+        assert_eq!(refused.problems(), ["wireguard-device b1"]);
     }
 
     #[test]

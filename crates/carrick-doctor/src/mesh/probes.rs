@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_probe::{Path, PathKind, PathState};
 use carrick_topology::NodeName;
+use carrick_topology::contract::PROBE_PORT;
 
 use super::tunnel::{Tunnel, tunnels};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
-
-/// UDP port on which agents answer probes.
-const PROBE_PORT: u16 = 51821;
 
 /// A node whose agent answers whoever asks answers probes too.
 pub(super) fn probe_port(observations: &Observations) -> Vec<Finding> {

@@ -1,0 +1,150 @@
+//! The page `/checks`: the agent looks at its own node when it is asked to. It writes nothing.
+
+mod directory;
+mod kernel;
+mod listeners;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use carrick_dataplane::Keys;
+use carrick_kube::client::ApiClient;
+use carrick_netlink::wireguard::SecretKey;
+use carrick_status::{ApiAnswer, ChecksPage, WireGuardState};
+use carrick_topology::{NodeName, NodePlan, PublicKey};
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use tokio::sync::Mutex;
+
+use super::status::Status;
+use crate::cli::{AgentOptions, WireGuardBackend};
+
+/// Whoever asks waits for this: the API server and the data path get no longer.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How often a difference is looked at again: the agent itself may be in the middle of a change.
+const LOOKS: usize = 3;
+
+/// The time between two looks.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// What looks at the node.
+#[derive(Clone)]
+pub(super) struct Checks(Arc<Sources>);
+
+struct Sources {
+    status: Status,
+    node: NodeName,
+    client: ApiClient,
+    private_key: SecretKey,
+    public_key: PublicKey,
+    backend: WireGuardBackend,
+    run_directory: PathBuf,
+    cni_directory: Option<PathBuf>,
+    /// One look at a time: nobody can make the agent work by asking often.
+    turn: Mutex<()>,
+}
+
+impl Checks {
+    pub(super) fn new(
+        node: NodeName,
+        options: &AgentOptions,
+        status: Status,
+        client: ApiClient,
+        (private_key, public_key): (SecretKey, PublicKey),
+    ) -> Self {
+        Self(Arc::new(Sources {
+            status,
+            node,
+            client,
+            private_key,
+            public_key,
+            backend: options.wireguard,
+            run_directory: options.run_dir.clone(),
+            cni_directory: options.cni.then(|| options.cni_conf_dir.clone()),
+            turn: Mutex::new(()),
+        }))
+    }
+
+    /// Looks at everything now.
+    pub(super) async fn page(&self) -> ChecksPage {
+        let _turn = self.0.turn.lock().await;
+        let (mut page, api) = tokio::join!(self.look(), self.ask_api());
+        page.node = Some(self.0.node.clone());
+        page.own_node = self.0.status.own_node();
+        page.public_key = Some(self.0.public_key);
+        page.api = Some(api);
+        page
+    }
+
+    async fn ask_api(&self) -> ApiAnswer {
+        let nodes: Api<Node> = Api::all(self.0.client.client());
+        let asked = Instant::now();
+        match tokio::time::timeout(PATIENCE, nodes.get_metadata(self.0.node.as_str())).await {
+            Ok(Ok(_)) => {
+                ApiAnswer::Answered { after_ms: u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX) }
+            }
+            Ok(Err(error)) => ApiAnswer::Failed(error.to_string()),
+            Err(_) => ApiAnswer::Failed(format!("no answer within {} ms", PATIENCE.as_millis())),
+        }
+    }
+
+    /// Looks until nothing differs, a few times.
+    async fn look(&self) -> ChecksPage {
+        let mut page = ChecksPage::default();
+        for look in 0..LOOKS {
+            if look > 0 {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            let sources = Arc::clone(&self.0);
+            let looked = tokio::task::spawn_blocking(move || sources.look_once()).await;
+            page = looked.unwrap_or_else(|error| ChecksPage {
+                unreadable: vec![format!("the node: {error}")],
+                ..ChecksPage::default()
+            });
+            if is_calm(&page) {
+                break;
+            }
+        }
+        page
+    }
+}
+
+/// Whether another look would show nothing else. A data path that is silent stays so, and each look would wait for it.
+fn is_calm(page: &ChecksPage) -> bool {
+    let is_silent = matches!(page.wireguard, WireGuardState::Silent(_));
+    is_silent || (page.drift.is_empty() && page.dropping_chains.is_empty() && page.wireguard != WireGuardState::Missing)
+}
+
+impl Sources {
+    fn look_once(&self) -> ChecksPage {
+        let mut page = ChecksPage::default();
+        if let Some(plan) = self.status.plan() {
+            self.look_at_plan(&plan, &mut page);
+        }
+        let looked = self.cni_directory.as_deref().map(directory::read).transpose();
+        page.cni = noted(looked, "the CNI configurations", &mut page.unreadable).flatten();
+        if self.cni_directory.is_some() {
+            let looked = kernel::pod_gateways(&self.run_directory);
+            page.pod_gateways = noted(looked, "the pods' devices", &mut page.unreadable).unwrap_or_default();
+        }
+        page
+    }
+
+    fn look_at_plan(&self, plan: &NodePlan, page: &mut ChecksPage) {
+        // Without the preshared keys, the peers that have one are left out of the comparison.
+        let keys = Keys { private: self.private_key.clone(), preshared: std::collections::BTreeMap::new() };
+        let looked = kernel::look(plan, &keys, self.backend, &self.run_directory, page);
+        noted(looked, "the kernel", &mut page.unreadable);
+        let looked = kernel::look_at_firewall(plan, page);
+        noted(looked, "nftables", &mut page.unreadable);
+        let looked = listeners::on(plan.wireguard.port);
+        page.listeners = noted(looked, "the sockets", &mut page.unreadable).unwrap_or_default();
+    }
+}
+
+/// Writes down what could not be looked at.
+fn noted<T, E: std::fmt::Display>(looked: Result<T, E>, what: &str, unreadable: &mut Vec<String>) -> Option<T> {
+    looked.map_err(|error| unreadable.push(format!("{what}: {error}"))).ok()
+}
