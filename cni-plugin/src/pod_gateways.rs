@@ -60,7 +60,12 @@ fn of_link(record: &Record, link: &Link) -> Option<String> {
 
 fn of_family(socket: &mut Socket, record: &Record, link: &Link) -> Result<Option<String>, Error> {
     let families: Vec<Family> = record.addresses.iter().map(|address| Family::from(*address)).collect();
-    if let Some(family) = families.iter().find(|family| is_off(Setting::Forwarding(**family), &link.name)) {
+    // Where the host forwards nothing at all, the device is not what is wrong.
+    let is_own_fault = |family: &&Family| {
+        let forwarding = Setting::Forwarding(**family);
+        is_off(forwarding, &link.name) && !is_off(forwarding, "all")
+    };
+    if let Some(family) = families.iter().find(is_own_fault) {
         return Ok(Some(format!("does not forward {family}")));
     }
     if families.contains(&Family::V6) {

@@ -10,6 +10,8 @@ use carrick_topology::{NodeName, NodePlan};
 pub struct Observations {
     /// The agents, by node: all that there should be.
     pub agents: BTreeMap<NodeName, Agent>,
+    /// Why nobody answers who was looked for elsewhere than on a known node, by where that was.
+    pub nobody: BTreeMap<String, String>,
 }
 
 /// One agent.
@@ -26,9 +28,9 @@ pub enum Agent {
 pub struct Pages {
     /// Its page `/status`.
     pub status: StatusPage,
-    /// When the page `/status` was asked for, by the clock of whoever asks.
+    /// When the page `/checks` was asked for, by the clock of whoever asks.
     pub asked: Moment,
-    /// Its page `/checks`; absent when the agent knows no such page.
+    /// Its page `/checks`; absent when the agent gives none.
     pub checks: Option<ChecksPage>,
     /// The page `/checks` again, some seconds later; see [`crate::needs_second_look`].
     pub later: Option<ChecksPage>,

@@ -1,5 +1,6 @@
 //! Made pages of a small mesh in which all is well: `a1` and `a2` in the location `a`, `b1` and `c1` alone in theirs.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -90,7 +91,7 @@ pub(crate) fn mesh() -> Made {
         let pages = pages(&cluster.nodes[&name], plan, &settings);
         (name, Agent::Answered(Box::new(pages)))
     });
-    Made(Observations { agents: agents.collect() })
+    Made(Observations { agents: agents.collect(), nobody: BTreeMap::new() })
 }
 
 fn pages(node: &Node, plan: NodePlan, settings: &Settings) -> Pages {
@@ -100,6 +101,7 @@ fn pages(node: &Node, plan: NodePlan, settings: &Settings) -> Pages {
     });
     let device = WireGuardDevice { port: plan.wireguard.port, public_key: node.public_key, peers: peers.collect() };
     let checks = ChecksPage {
+        unix_ms: NOW_MS,
         node: Some(node.name.clone()),
         own_node: Some(node.clone()),
         public_key: node.public_key,
@@ -115,7 +117,6 @@ fn pages(node: &Node, plan: NodePlan, settings: &Settings) -> Pages {
     let status = StatusPage {
         version: "0.1.0".to_owned(),
         node: Some(node.name.clone()),
-        unix_ms: NOW_MS,
         ready: true,
         api: ApiHearing::Synced,
         settings: Some(Arc::new(settings.clone())),

@@ -157,10 +157,19 @@ impl Node {
     /// # Errors
     /// It runs, `carrick` is not built, or the node is off.
     pub fn start_agent(&self) -> Result<()> {
+        self.start_agent_with(&[])
+    }
+
+    /// As [`Node::start_agent`], with further flags that it is not given otherwise.
+    ///
+    /// # Errors
+    /// It runs, `carrick` is not built, or the node is off.
+    pub fn start_agent_with(&self, flags: &[String]) -> Result<()> {
         let mut agent = self.agent();
         ensure!(agent.is_none(), "{}: the agent is running", self.name());
         let log = self.agent_log();
-        *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &self.spec.agent_flags, &log)?);
+        let flags = [&self.spec.agent_flags, flags].concat();
+        *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &flags, &log)?);
         drop(agent);
         tracing::info!(event = "agent_started", node = self.name());
         Ok(())

@@ -17,13 +17,16 @@ pub struct ChecksPage {
     /// The agent's node.
     #[serde(default)]
     pub node: Option<NodeName>,
+    /// What the node's clock said when the page was written, in milliseconds since 1970-01-01 UTC.
+    #[serde(default)]
+    pub unix_ms: u64,
     /// The own Node object as the agent knows it.
     #[serde(default)]
     pub own_node: Option<Node>,
     /// The public half of the key that the agent keeps on disk.
     #[serde(default)]
     pub public_key: Option<PublicKey>,
-    /// What came of asking the API server for the own Node.
+    /// What came of asking the API server.
     #[serde(default)]
     pub api: Option<ApiAnswer>,
     /// The families that the plan needs and that the kernel does not forward.

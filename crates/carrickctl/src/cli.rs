@@ -12,6 +12,7 @@ use crate::access::{self, Access, AccessOptions};
 use crate::blueprint::Blueprint;
 use crate::bundle::Bundle;
 use crate::dashboard::{self, DashboardOptions};
+use crate::doctor::{self, DoctorOptions};
 use crate::dry_run::{Annotation, Change, DryRun};
 use crate::failure::Failure;
 use crate::graph::Graph;
@@ -46,6 +47,8 @@ pub struct Cli {
 pub enum Command {
     /// The cluster on one screen: locations, gateways, nodes, tunnels, warnings. Ends with 1 when something is not well.
     Status,
+    /// What is wrong, seen from both ends, and the one thing to do about it. Ends with 1 when there is a problem.
+    Doctor(DoctorOptions),
     /// WireGuard peers as the devices have them, beside what the plans want.
     Peers {
         /// Of this node alone.
@@ -171,6 +174,7 @@ impl Cli {
                 "--live is not there yet: agents have no page that sends probes along a way. Without it, each hop shows what its agent's running probes say".to_owned(),
             )),
             Command::Status => self.show(&Status::of(&self.survey().await?), screen),
+            Command::Doctor(options) => self.show(&doctor::run(&self.access, options).await?, screen),
             Command::Peers { node } => self.show(&Peers::of(&self.pages().await?, node.as_deref())?, screen),
             Command::Latency(options) => {
                 let between = if options.nodes { Between::Nodes } else { Between::Locations };

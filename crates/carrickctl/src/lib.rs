@@ -12,6 +12,7 @@ pub mod blueprint;
 pub mod bundle;
 pub mod cli;
 pub mod dashboard;
+pub mod doctor;
 pub mod dry_run;
 pub mod exit;
 pub mod failure;

@@ -22,7 +22,14 @@ pub(super) fn reachable(observations: &Observations) -> Vec<Finding> {
         )
         .on(node)
     });
-    told.collect()
+    let nobody = observations.nobody.iter().map(|(place, reason)| {
+        Finding::problem(
+            Check::AgentReachable,
+            format!("no agent answers at {place}: {reason}"),
+            "look at the node, at its agent's pod and log",
+        )
+    });
+    told.chain(nobody).collect()
 }
 
 /// Tells an agent that is away from a node that is gone.

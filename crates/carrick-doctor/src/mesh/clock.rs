@@ -43,7 +43,7 @@ struct Offset {
 
 impl Offset {
     fn of(pages: &Pages) -> Option<Self> {
-        let told = i64::try_from(pages.status.unix_ms).ok().filter(|told| *told > 0)?;
+        let told = i64::try_from(pages.checks.as_ref()?.unix_ms).ok().filter(|told| *told > 0)?;
         let (from, to) = (i64::try_from(pages.asked.from_ms).ok()?, i64::try_from(pages.asked.to_ms).ok()?);
         Some(Self { least: told.saturating_sub(to), most: told.saturating_sub(from) })
     }
@@ -82,10 +82,10 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_off_is_named_with_its_direction() {
-        let behind = diagnosed(|mesh| mesh.status("b1").unix_ms = NOW_MS - 40_000);
+        let behind = diagnosed(|mesh| mesh.checks("b1").unix_ms = NOW_MS - 40_000);
         assert_eq!(behind.problems(), ["clock b1"]);
         assert!(behind.texts().contains("is 39 s behind") || behind.texts().contains("is 40 s behind"));
-        let ahead = diagnosed(|mesh| mesh.status("b1").unix_ms = NOW_MS + 3_600_000);
+        let ahead = diagnosed(|mesh| mesh.checks("b1").unix_ms = NOW_MS + 3_600_000);
         assert!(ahead.texts().contains("min ahead of"));
     }
 
@@ -102,7 +102,7 @@ mod tests {
     fn a_wrong_clock_of_whoever_asks_is_nobody_elses_fault() {
         let found = diagnosed(|mesh| {
             for node in ["a1", "a2", "b1", "c1"] {
-                mesh.status(node).unix_ms = NOW_MS - 600_000;
+                mesh.checks(node).unix_ms = NOW_MS - 600_000;
             }
         });
         assert_eq!((found.problems(), found.warnings()), (vec![], vec!["clock -".to_owned()]));

@@ -30,6 +30,13 @@ impl Sheet {
         self.text.push('\n');
     }
 
+    /// A line in a tone that is never cut: what it ends with matters.
+    pub fn whole(&mut self, text: impl Display, tone: Tone) {
+        let text = text.to_string();
+        self.text += &if self.screen.colour { tone.paint(&text) } else { text };
+        self.text.push('\n');
+    }
+
     /// A line that is never cut nor painted: part of a picture or a file.
     pub fn verbatim(&mut self, text: impl Display) {
         self.text += &text.to_string();

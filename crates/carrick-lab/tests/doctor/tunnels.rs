@@ -1,0 +1,88 @@
+//! What is between nodes.
+
+use carrick_lab::topology::Location;
+use carrick_lab::wait;
+use serde_json::json;
+
+use crate::mesh::Mesh;
+use crate::patient::{Patient, data_path, run};
+
+/// Lets rules loose on a node, and has it forget its sessions.
+fn harm(mesh: &Mesh, node: &str, rules: &str) {
+    run(mesh, node, &format!("nft -f - <<'END'\n{rules}\nEND"));
+    let killed = data_path(mesh, node);
+    run(mesh, node, &format!("kill -9 {killed}"));
+}
+
+fn cure(mesh: &Mesh, node: &str) {
+    run(mesh, node, "nft delete table inet harm");
+}
+
+#[test]
+fn tunnels() {
+    let mut patient = Patient::in_good_health();
+
+    let text = patient.suffers(
+        "problem udp-reachability b1",
+        |mesh| {
+            let drop =
+                "table inet harm { chain input { type filter hook input priority -10; udp dport 51820 drop; }; }";
+            harm(mesh, "b1", drop);
+        },
+        |mesh| cure(mesh, "b1"),
+    );
+    assert!(text.contains("nothing arrives from a1"), "{text}");
+
+    let text = patient.suffers(
+        "problem udp-reachability b1",
+        |mesh| {
+            let drop =
+                "table inet harm { chain output { type filter hook output priority -10; udp sport 51820 drop; }; }";
+            harm(mesh, "b1", drop);
+        },
+        |mesh| cure(mesh, "b1"),
+    );
+    assert!(text.contains("nothing that it sends"), "{text}");
+
+    // WireGuard's answer to a handshake is 92 bytes long (WireGuard paper §5.4.3), and UDP counts its own 8.
+    harm(
+        &patient.0,
+        "b1",
+        "table inet harm {
+            chain input { type filter hook input priority -10; udp dport 51820 udp length 100 drop; }
+            chain output { type filter hook output priority -10; udp sport 51820 udp length 100 drop; }
+         }",
+    );
+    let text = patient.is_told(&["problem handshakes a1", "problem handshakes b1"]);
+    assert!(text.contains("although packets arrive both ways"), "{text}");
+    cure(&patient.0, "b1");
+    patient.is_told(&[]);
+
+    let text = patient.suffers(
+        "problem probe-port b1",
+        |mesh| {
+            run(
+                mesh,
+                "b1",
+                "nft 'table inet harm { chain input { type filter hook input priority -10; udp dport 51821 drop; }; }'",
+            );
+        },
+        |mesh| cure(mesh, "b1"),
+    );
+    assert!(text.contains("a1"), "{text}");
+
+    let cafe = json!({
+        "name": "cafe",
+        "router": "symmetric",
+        "nodes": [{ "name": "c1", "annotations": { "carrick.dev/persistent-keepalive": "25" } }],
+    });
+    let cafe: Location = serde_json::from_value(cafe).unwrap();
+    patient.0.add_location(&cafe).unwrap();
+    patient.0.start("c1").unwrap();
+    patient.0.await_agents();
+    let text = patient.is_told(&["warning nat-kind c1"]);
+    assert!(text.contains("address-dependent"), "{text}");
+    let gone = wait::until("the cafe's end", || Ok(Some(patient.0.remove_node("c1")))).unwrap();
+    gone.unwrap();
+    patient.is_told(&[]);
+}
