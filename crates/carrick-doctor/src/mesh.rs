@@ -2,9 +2,11 @@
 
 mod agents;
 mod clock;
+mod common_end;
 mod endpoints;
 mod keys;
 mod nat;
+mod path_mtu;
 mod probes;
 mod reachability;
 mod tunnel;
@@ -16,7 +18,7 @@ use crate::{Finding, Observations};
 
 type MeshCheck = fn(&Observations) -> Vec<Finding>;
 
-const CHECKS: [MeshCheck; 10] = [
+const CHECKS: [MeshCheck; 12] = [
     agents::reachable,
     agents::ready,
     agents::version,
@@ -27,9 +29,11 @@ const CHECKS: [MeshCheck; 10] = [
     keys::keys,
     reachability::reachability,
     nat::kind,
+    path_mtu::path_mtu,
+    probes::probe_port,
 ];
 
 /// What all checks of the mesh find.
 pub(crate) fn findings(observations: &Observations) -> Vec<Finding> {
-    CHECKS.iter().flat_map(|check| check(observations)).chain(probes::probe_port(observations)).collect()
+    CHECKS.iter().flat_map(|check| check(observations)).collect()
 }

@@ -2,7 +2,6 @@
 
 mod host;
 mod kernel;
-mod paths;
 mod pods;
 
 use carrick_status::{ChecksPage, StatusPage};
@@ -25,7 +24,7 @@ impl Subject<'_> {
 
 type NodeCheck = fn(&Subject<'_>) -> Vec<Finding>;
 
-const CHECKS: [NodeCheck; 10] = [
+const CHECKS: [NodeCheck; 9] = [
     host::ip_forwarding,
     host::reverse_path_filter,
     host::forward_policy,
@@ -35,7 +34,6 @@ const CHECKS: [NodeCheck; 10] = [
     kernel::kernel_state,
     kernel::wireguard_device,
     kernel::wireguard_port,
-    paths::path_mtu,
 ];
 
 /// What all checks of a node find, without its name.

@@ -191,12 +191,22 @@ impl Made {
         self.0.agents.insert(node.parse().unwrap(), Agent::Unreachable(reason.to_owned()));
     }
 
-    /// Looks at all nodes again, and nothing has changed.
+    /// Looks at all nodes again, 6 s later, and nothing has changed.
     pub(crate) fn second_look(&mut self) {
         for (name, _) in NODES {
             let pages = self.pages(name);
             pages.later = pages.checks.clone();
+            let peers = pages.later.as_mut().map(|page| &mut device(page).peers).into_iter().flatten();
+            for age in peers.filter_map(|(_, peer)| peer.seconds_since_handshake.as_mut()) {
+                *age += 6;
+            }
         }
+    }
+
+    /// What the WireGuard of one node holds of another at the second look.
+    pub(crate) fn later(&mut self, node: &str, other: &str) -> &mut PeerState {
+        let key = self.key(node, other);
+        device(self.pages(node).later.as_mut().unwrap()).peers.get_mut(&key).unwrap()
     }
 
     /// Has two nodes never had a handshake.
@@ -212,8 +222,7 @@ impl Made {
 
     /// Has a node send bytes to another and receive bytes from it between the looks.
     pub(crate) fn moved(&mut self, node: &str, other: &str, sent: u64, received: u64) {
-        let key = self.key(node, other);
-        let state = device(self.pages(node).later.as_mut().unwrap()).peers.get_mut(&key).unwrap();
+        let state = self.later(node, other);
         state.sent_bytes += sent;
         state.received_bytes += received;
     }

@@ -90,7 +90,7 @@ impl Checks {
             Ok(Ok(_)) => {
                 ApiAnswer::Answered { after_ms: u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX) }
             }
-            Ok(Err(error)) => ApiAnswer::Failed(error.to_string()),
+            Ok(Err(error)) => ApiAnswer::Failed(with_causes(&error)),
             Err(_) => ApiAnswer::Failed(format!("no answer within {} ms", PATIENCE.as_millis())),
         }
     }
@@ -147,6 +147,20 @@ impl Sources {
         let looked = listeners::on(plan.wireguard.port);
         page.listeners = noted(looked, "the sockets", &mut page.unreadable).unwrap_or_default();
     }
+}
+
+/// An error of the client says what failed; why is in its sources, and the last one knows best.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Writes down what could not be looked at.

@@ -1,42 +1,53 @@
 //! Whether probes are answered where everything else works.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use carrick_probe::{Path, PathKind, PathState};
 use carrick_topology::NodeName;
 use carrick_topology::contract::PROBE_PORT;
 
+use super::common_end::by_common_end;
 use super::tunnel::{Tunnel, tunnels};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
 /// A node whose agent answers whoever asks answers probes too.
 pub(super) fn probe_port(observations: &Observations) -> Vec<Finding> {
-    let alive: Vec<Tunnel<'_>> = tunnels(observations).into_iter().filter(Tunnel::is_alive).collect();
-    let is_alive = |one: &NodeName, other: &NodeName| {
-        alive.iter().any(|tunnel| {
+    let open: Vec<Tunnel<'_>> = tunnels(observations)
+        .into_iter()
+        .filter(|tunnel| tunnel.has_session() && tunnel.losses().next().is_none())
+        .collect();
+    let is_open = |one: &NodeName, other: &NodeName| {
+        open.iter().any(|tunnel| {
             let [this, that] = tunnel.ends.map(|end| end.node);
             (this, that) == (one, other) || (this, that) == (other, one)
         })
     };
-    let mut deaf: BTreeMap<&NodeName, BTreeSet<&NodeName>> = BTreeMap::new();
+    let (mut unanswered, mut answered) = (BTreeSet::new(), BTreeSet::new());
     for (node, pages) in observations.answered() {
-        let unanswered = pages.status.paths.iter().filter(|path| is_unanswered(path));
-        let unanswered = unanswered.filter(|path| observations.pages(&path.to).is_some());
-        for path in unanswered.filter(|path| path.kind == PathKind::Inside || is_alive(node, &path.to)) {
-            deaf.entry(&path.to).or_default().insert(node);
+        for path in pages.status.paths.iter().filter(|path| observations.pages(&path.to).is_some()) {
+            if !is_unanswered(path) {
+                answered.insert((node, &path.to));
+            } else if path.kind == PathKind::Inside || is_open(node, &path.to) {
+                unanswered.insert((node, &path.to));
+            }
         }
     }
-    let told = deaf.into_iter().map(|(node, from)| {
-        Finding::problem(
-            Check::ProbePort,
-            format!("probes of {} are not answered: latency, path MTU and failover are blind there", listed(&from)),
-            format!("let UDP {PROBE_PORT} in on carrick0 and from the internal addresses of the location"),
-        )
-        .on(node)
-        .towards(from)
-    });
-    told.collect()
+    // Answers come back to the port from which was asked: a node whose port is closed neither answers nor hears answers.
+    by_common_end(unanswered, &answered).into_iter().map(|(node, others)| told(node, others)).collect()
+}
+
+fn told(node: &NodeName, others: BTreeSet<&NodeName>) -> Finding {
+    Finding::problem(
+        Check::ProbePort,
+        format!(
+            "probes between it and {} are not answered: latency, path MTU and failover are blind there",
+            listed(&others)
+        ),
+        format!("let UDP {PROBE_PORT} in on carrick0 and from the internal addresses of the location"),
+    )
+    .on(node)
+    .towards(others)
 }
 
 const fn is_unanswered(path: &Path) -> bool {
@@ -59,6 +70,17 @@ mod tests {
         assert_eq!(found.problems(), ["probe-port b1"]);
         let inside = diagnosed(|mesh| mesh.status("a1").paths = vec![down(PathKind::Inside, "a2")]);
         assert_eq!(inside.problems(), ["probe-port a2"]);
+    }
+
+    #[test]
+    fn a_node_that_hears_no_answers_either_is_named_alone() {
+        let down = |to: &str| carrick_probe::Path { state: PathState::Down, ..path(to, PathKind::Tunnel, None) };
+        let found = diagnosed(|mesh| {
+            mesh.status("a1").paths = vec![down("b1"), path("c1", PathKind::Tunnel, None)];
+            mesh.status("c1").paths = vec![down("b1"), path("a1", PathKind::Tunnel, None)];
+            mesh.status("b1").paths = vec![down("a1"), down("c1")];
+        });
+        assert_eq!(found.problems(), ["probe-port b1"]);
     }
 
     #[test]

@@ -10,19 +10,12 @@ use crate::{Check, Finding, Observations};
 
 /// Where packets are lost, and tunnels that have no session although packets arrive.
 pub(super) fn reachability(observations: &Observations) -> Vec<Finding> {
-    let dead: Vec<Tunnel<'_>> =
-        tunnels(observations).into_iter().filter(|tunnel| !tunnel.is_alive() && tunnel.is_in_use()).collect();
-    let mut blocked = Vec::new();
-    let mut puzzling = Vec::new();
-    for tunnel in &dead {
-        let lost: Vec<_> = tunnel.ways().into_iter().filter(|(_, _, way)| *way == Way::Blocked).collect();
-        if lost.is_empty() {
-            puzzling.push(tunnel);
-        }
-        blocked.extend(lost.into_iter().map(|(from, to, _)| Loss { from, to }));
-    }
+    let is_strange = |tunnel: &Tunnel<'_>| tunnel.is_deaf() || (!tunnel.has_session() && tunnel.is_in_use());
+    let strange: Vec<Tunnel<'_>> = tunnels(observations).into_iter().filter(is_strange).collect();
+    let blocked: Vec<Loss<'_>> = strange.iter().flat_map(Tunnel::losses).map(|(from, to)| Loss { from, to }).collect();
+    let puzzling = strange.iter().filter(|tunnel| !tunnel.has_session() && tunnel.losses().next().is_none());
     let mut findings = explained(blocked);
-    findings.extend(puzzling.into_iter().map(without_session));
+    findings.extend(puzzling.map(without_session));
     findings
 }
 
@@ -135,8 +128,10 @@ fn without_session(tunnel: &Tunnel<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use carrick_probe::{PathKind, PathState};
+
     use crate::needs_second_look;
-    use crate::testing::{diagnosed, mesh};
+    use crate::testing::{diagnosed, mesh, path};
 
     #[test]
     fn a_way_on_which_nothing_arrives_is_named_by_its_receiver() {
@@ -174,6 +169,36 @@ mod tests {
         });
         assert_eq!(found.problems(), ["handshakes a1"]);
         assert!(found.texts().contains("never at a1, never at b1, although packets arrive"));
+    }
+
+    #[test]
+    fn a_session_that_was_only_answered_to_hides_no_blocked_way() {
+        let down = carrick_probe::Path { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
+        let found = diagnosed(|mesh| {
+            mesh.status("a1").paths = vec![down];
+            mesh.second_look();
+            mesh.moved("a1", "b1", 296, 0);
+            mesh.moved("b1", "a1", 184, 296);
+        });
+        assert_eq!(found.problems(), ["udp-reachability a1"]);
+    }
+
+    #[test]
+    fn a_handshake_that_is_renewed_at_once_never_came_about() {
+        let down = carrick_probe::Path { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
+        let ages = |before, after| {
+            diagnosed(|mesh| {
+                mesh.status("a1").paths = vec![down.clone()];
+                mesh.second_look();
+                mesh.peer("a1", "b1").seconds_since_handshake = Some(before);
+                mesh.later("a1", "b1").seconds_since_handshake = Some(after);
+                mesh.moved("a1", "b1", 296, 148);
+                mesh.moved("b1", "a1", 296, 148);
+            })
+        };
+        assert_eq!(ages(2, 3).problems(), ["handshakes a1"]);
+        assert_eq!(ages(2, 8).problems(), ["probe-port b1"]);
+        assert_eq!(ages(119, 3).problems(), ["probe-port b1"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tunnels between nodes, seen from both ends.
 
-use carrick_probe::PathKind;
+use carrick_probe::{Path, PathKind, PathState};
 use carrick_status::{ChecksPage, PeerState};
 use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
 use carrick_topology::{NodeName, NodePlan, PublicKey};
@@ -9,6 +9,11 @@ use crate::{Observations, Pages};
 
 /// A session is dead when its handshake is older than this, in seconds (`REJECT_AFTER_TIME`, WireGuard paper §6.1).
 pub(super) const SESSION_SECONDS: u64 = 180;
+
+/// A session is renewed after 120 s (`REKEY_AFTER_TIME`); one that is renewed at this age already never came about, in seconds.
+const RESTLESS_SECONDS: u64 = 10;
+/// Two looks are further apart than this, in seconds.
+const SECONDS_BETWEEN_LOOKS: u64 = 4;
 
 /// One end of a tunnel.
 #[derive(Clone, Copy, Debug)]
@@ -51,23 +56,43 @@ impl<'a> End<'a> {
         seconds.is_some_and(|seconds| seconds < SESSION_SECONDS)
     }
 
+    /// Whether handshakes follow each other at once: one that is only answered, and never confirmed, begins anew. The data path of a
+    /// process counts it nevertheless.
+    fn is_restless(&self) -> bool {
+        let ages = self
+            .both()
+            .and_then(|(before, after)| Some((before.seconds_since_handshake?, after.seconds_since_handshake?)));
+        ages.is_some_and(|(before, after)| before <= RESTLESS_SECONDS && after < before + SECONDS_BETWEEN_LOOKS)
+    }
+
+    /// The other end as WireGuard had it at both looks.
+    fn both(&self) -> Option<(&'a PeerState, &'a PeerState)> {
+        let state = |page: &'a Option<ChecksPage>| page.as_ref()?.wireguard_device()?.peers.get(&self.key);
+        Some((state(&self.pages.checks)?, state(&self.pages.later)?))
+    }
+
     /// Bytes that were sent and received between the two looks.
     fn moved(&self) -> Option<(u64, u64)> {
-        let state = |page: &'a Option<ChecksPage>| page.as_ref()?.wireguard_device()?.peers.get(&self.key);
-        let (before, after) = (state(&self.pages.checks)?, state(&self.pages.later)?);
+        let (before, after) = self.both()?;
         let sent = after.sent_bytes.saturating_sub(before.sent_bytes);
         Some((sent, after.received_bytes.saturating_sub(before.received_bytes)))
     }
 
-    fn probes(&self, other: &NodeName) -> bool {
-        self.pages.status.paths.iter().any(|path| path.to == *other && path.kind == PathKind::Tunnel)
+    fn path(&self, other: &NodeName) -> Option<&'a Path> {
+        self.pages.status.paths.iter().find(|path| path.to == *other && path.kind == PathKind::Tunnel)
     }
 }
 
 impl<'a> Tunnel<'a> {
-    /// Whether both ends have a session.
-    pub(super) fn is_alive(&self) -> bool {
-        self.ends.iter().all(End::is_fresh)
+    /// Whether both ends have a session that holds.
+    pub(super) fn has_session(&self) -> bool {
+        self.ends.iter().all(|end| end.is_fresh() && !end.is_restless())
+    }
+
+    /// Whether probes go unanswered, one way or the other.
+    pub(super) fn is_deaf(&self) -> bool {
+        let [one, other] = &self.ends;
+        [one.path(other.node), other.path(one.node)].into_iter().flatten().any(|path| path.state == PathState::Down)
     }
 
     /// Whether there is something that would keep a session alive. Without, an old handshake says nothing.
@@ -75,7 +100,12 @@ impl<'a> Tunnel<'a> {
         let [one, other] = &self.ends;
         let keepalive = self.ends.iter().any(|end| end.planned.persistent_keepalive.is_some());
         let sends = self.ends.iter().any(|end| end.moved().is_some_and(|(sent, _)| sent > 0));
-        keepalive || sends || one.probes(other.node) || other.probes(one.node)
+        keepalive || sends || one.path(other.node).is_some() || other.path(one.node).is_some()
+    }
+
+    /// The ways on which something was sent and nothing arrived.
+    pub(super) fn losses(&self) -> impl Iterator<Item = (End<'a>, End<'a>)> {
+        self.ways().into_iter().filter(|(_, _, way)| *way == Way::Blocked).map(|(from, to, _)| (from, to))
     }
 
     /// The two ways: from the first end to the second, and back.
@@ -125,9 +155,14 @@ fn end<'a>(node: &'a NodeName, pages: &'a Pages, other: &NodeName, other_pages: 
     is_real.then_some(End { node, planned, key, pages })
 }
 
-/// Whether the pages `/checks` should be asked for again after some seconds: a tunnel has no session, and only what moves
-/// between two looks tells which way is blocked. WireGuard tries again every 5 s.
+/// Whether the pages `/checks` should be asked for again after some seconds: nothing passes a tunnel, and only what moves between two
+/// looks tells which way is blocked. WireGuard tries again every 5 s.
 #[must_use]
 pub fn needs_second_look(observations: &Observations) -> bool {
-    tunnels(observations).iter().any(|tunnel| !tunnel.is_alive())
+    let never = |tunnel: &Tunnel<'_>| {
+        tunnel.ends.iter().any(|end| end.state().is_none_or(|state| state.seconds_since_handshake.is_none()))
+    };
+    let is_strange =
+        |tunnel: &Tunnel<'_>| tunnel.is_deaf() || (!tunnel.has_session() && (tunnel.is_in_use() || never(tunnel)));
+    tunnels(observations).iter().any(is_strange)
 }

@@ -18,7 +18,7 @@ locations:
 ";
 
 /// How often the doctor is asked before something counts as never told. It takes its time where a tunnel has no session.
-const VISITS: usize = 60;
+const VISITS: usize = 25;
 
 /// A mesh of which the doctor says that all is well.
 pub struct Patient(pub Mesh);
@@ -56,9 +56,12 @@ impl Patient {
         let mut last = (Vec::new(), String::new());
         for _ in 0..VISITS {
             before();
-            last = self.visit();
+            let visit = self.visit();
+            if visit.0 != last.0 {
+                eprintln!("told {:?}: {}", visit.0, visit.1);
+            }
+            last = visit;
             if last.0 == verdicts {
-                eprintln!("{verdicts:?}: {}", last.1);
                 return last.1;
             }
         }
