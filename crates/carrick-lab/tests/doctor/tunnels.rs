@@ -1,7 +1,8 @@
 //! What is between nodes.
 
 use carrick_lab::topology::Location;
-use serde_json::json;
+use carrick_lab::wait;
+use serde_json::{Value, json};
 
 use crate::mesh::Mesh;
 use crate::patient::{Patient, data_path, run};
@@ -17,13 +18,19 @@ fn cure(mesh: &Mesh, node: &str) {
     run(mesh, node, "nft delete table inet harm");
 }
 
-/// What agents have found of path MTUs they look at again from time to time; one that starts knows nothing.
+/// What agents have found of path MTUs they look at again from time to time; one that starts knows nothing, and searches.
 fn search_again(mesh: &Mesh) {
     for node in mesh.nodes() {
         node.stop_agent().unwrap();
         node.start_agent().unwrap();
     }
     mesh.await_agents();
+    wait::until("the path MTUs", || {
+        let found = |path: &Value| path["mtu"].is_u64();
+        let all = mesh.nodes().all(|node| mesh.status(node.name())["paths"].as_array().unwrap().iter().all(found));
+        Ok(all.then_some(()))
+    })
+    .unwrap();
 }
 
 #[test]
