@@ -7,7 +7,7 @@ use std::time::Instant;
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
 use carrick_status::{ApiHearing, HappeningKind, PeerState, StatusPage, Traffic};
-use carrick_topology::model::{Liveness, Node};
+use carrick_topology::model::Liveness;
 use carrick_topology::plan::Warning;
 use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
 
