@@ -76,6 +76,24 @@ pub fn own_binary() -> Result<PathBuf, InstallError> {
     Ok(own.with_file_name(BINARY_FILE))
 }
 
+/// Copies the binary alone to `directory`, where it changes nothing for runtimes as long as no configuration names it. Makes the
+/// directory where it is missing; a binary that is there already needs no right to write.
+///
+/// # Errors
+///
+/// A file could not be read or written.
+pub fn install_binary(binary: &Path, directory: &Path) -> Result<Written, InstallError> {
+    fs::create_dir_all(directory).map_err(at(directory))?;
+    let wanted = fs::read(binary).map_err(at(binary))?;
+    let path = directory.join(BINARY_FILE);
+    if read(&path)?.is_some_and(|current| current == wanted) {
+        return Ok(Written::Unchanged);
+    }
+    let temporary = directory.join(TEMPORARY_BINARY);
+    replace_file(&path, &temporary, &wanted, BINARY_MODE).map_err(at(&path))?;
+    Ok(Written::Changed)
+}
+
 impl Installation {
     /// Installs the binary, then the configuration that makes runtimes use it. Makes the directories
     /// where they are missing, writes only what differs, and replaces files whole.
@@ -84,10 +102,9 @@ impl Installation {
     ///
     /// A file could not be read or written.
     pub fn install(&self) -> Result<Installed, InstallError> {
-        for directory in [&self.binary_directory, &self.configuration_directory] {
-            fs::create_dir_all(directory).map_err(at(directory))?;
-        }
-        Ok(Installed { binary: self.install_binary()?, configuration: self.install_configuration()? })
+        let binary = install_binary(&self.binary, &self.binary_directory)?;
+        fs::create_dir_all(&self.configuration_directory).map_err(at(&self.configuration_directory))?;
+        Ok(Installed { binary, configuration: self.install_configuration()? })
     }
 
     /// Removes the configuration, then the binary. What is gone already is fine.
@@ -99,17 +116,6 @@ impl Installation {
         let configuration = remove(&self.configuration_directory.join(CONFIGURATION_FILE));
         let binary = remove(&self.binary_directory.join(BINARY_FILE));
         configuration.and(binary)
-    }
-
-    fn install_binary(&self) -> Result<Written, InstallError> {
-        let wanted = fs::read(&self.binary).map_err(at(&self.binary))?;
-        let path = self.binary_directory.join(BINARY_FILE);
-        if read(&path)?.is_some_and(|current| current == wanted) {
-            return Ok(Written::Unchanged);
-        }
-        let temporary = self.binary_directory.join(TEMPORARY_BINARY);
-        replace_file(&path, &temporary, &wanted, BINARY_MODE).map_err(at(&path))?;
-        Ok(Written::Changed)
     }
 
     fn install_configuration(&self) -> Result<Written, InstallError> {

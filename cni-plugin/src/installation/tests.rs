@@ -59,6 +59,16 @@ fn names(directory: &Path) -> BTreeSet<String> {
 }
 
 #[test]
+fn the_binary_alone_names_itself_to_nobody() {
+    let host = Host::new();
+    let Installation { binary, binary_directory, .. } = &host.installation;
+    assert_eq!(install_binary(binary, binary_directory).unwrap(), Written::Changed);
+    assert_eq!(install_binary(binary, binary_directory).unwrap(), Written::Unchanged);
+    assert!(!host.installation.configuration_directory.exists());
+    assert_eq!(host.install(), (Written::Unchanged, Written::Changed));
+}
+
+#[test]
 fn writes_binary_and_configuration_once() {
     let host = Host::new();
     assert_eq!(host.install(), (Written::Changed, Written::Changed));

@@ -40,6 +40,9 @@ pub enum Command {
     Agent(Box<AgentOptions>),
     /// Removes from the kernel all that Carrick made there, and nothing else.
     Cleanup(CleanupOptions),
+    /// Copies the CNI plugin to where container runtimes look for it, so that the agent needs no right to write there. The
+    /// agent brings in the configuration that makes runtimes use it, once the node is programmed.
+    InstallCni(InstallCniOptions),
     /// Carries a WireGuard interface in this process, for kernels without WireGuard; configured over
     /// /run/wireguard/INTERFACE.sock (by the agent, or by `wg`).
     UserspaceWireguard(UserspaceWireguardOptions),
@@ -56,6 +59,14 @@ pub struct CleanupOptions {
     /// The directory of runtime files.
     #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_RUN_DIR)]
     pub run_dir: std::path::PathBuf,
+}
+
+/// Options of `carrick install-cni`.
+#[derive(Debug, Args)]
+pub struct InstallCniOptions {
+    /// The directory of CNI plugins.
+    #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_CNI_BIN_DIR)]
+    pub cni_bin_dir: std::path::PathBuf,
 }
 
 /// Options of `carrick userspace-wireguard`.

@@ -3,9 +3,10 @@
 
 use std::process::ExitCode;
 
-use carrick_agent::cli::{AgentOptions, CleanupOptions, Cli, Command, UserspaceWireguardOptions};
+use carrick_agent::cli::{AgentOptions, CleanupOptions, Cli, Command, InstallCniOptions, UserspaceWireguardOptions};
 use carrick_agent::exit::Exit;
 use carrick_agent::{agent, cleanup, logging, userspace_wireguard};
+use carrick_cni::installation::{install_binary, own_binary};
 use clap::Parser as _;
 
 /// More threads than this do not make one WireGuard device faster.
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let exit = match cli.command {
         Command::Agent(options) => run_agent(*options),
         Command::Cleanup(options) => clean_up(&options),
+        Command::InstallCni(options) => install_cni(&options),
         Command::UserspaceWireguard(options) => carry(options),
         Command::Version => version(),
     };
@@ -65,6 +67,20 @@ fn clean_up(options: &CleanupOptions) -> Exit {
     }
     tracing::info!(event = "cleanup_ended", removed = cleanup.removed.len(), failures = cleanup.failures.len());
     cleanup.exit()
+}
+
+fn install_cni(options: &InstallCniOptions) -> Exit {
+    let installed = own_binary().and_then(|binary| install_binary(&binary, &options.cni_bin_dir));
+    match installed {
+        Ok(written) => {
+            tracing::info!(event = "cni_plugin_installed", directory = %options.cni_bin_dir.display(), ?written);
+            Exit::Success
+        }
+        Err(error) => {
+            tracing::error!(event = "cni_plugin_not_installed", "{error}");
+            Exit::Failure
+        }
+    }
 }
 
 fn carry(options: UserspaceWireguardOptions) -> Exit {

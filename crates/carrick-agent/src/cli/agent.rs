@@ -15,6 +15,8 @@ const LARGEST_MTU: u32 = 65535 - contract::WIREGUARD_OVERHEAD_V6;
 
 /// Where runtime files stand.
 pub const DEFAULT_RUN_DIR: &str = "/run/carrick";
+/// The default of `--cni-bin-dir`.
+pub const DEFAULT_CNI_BIN_DIR: &str = "/opt/cni/bin";
 
 /// Options of `carrick agent`.
 #[derive(Debug, Clone, Args)]
@@ -84,7 +86,7 @@ pub struct AgentOptions {
     #[arg(long, env = "CARRICK_CNI_CONF_DIR", value_name = "DIRECTORY", default_value = "/etc/cni/net.d")]
     pub cni_conf_dir: PathBuf,
     /// The directory of CNI plugins.
-    #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = "/opt/cni/bin")]
+    #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = DEFAULT_CNI_BIN_DIR)]
     pub cni_bin_dir: PathBuf,
     /// Whether packets to allowed-location-cidrs leave with the address of the node where they leave the mesh.
     #[arg(long, env = "CARRICK_MASQUERADE_ALLOWED_LOCATION", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
