@@ -4,7 +4,7 @@
 #   --encapsulation always|cross-subnet|never
 #   --apiserver   a real etcd and kube-apiserver instead of the lab's own small API server
 #   --kubernetes  a real cluster: kubelet, containerd and kube-proxy on every node, Carrick as a DaemonSet from its image,
-#                 Services and CoreDNS; built with Go the first time, which takes about 20 minutes on 2 cores
+#                 Services and CoreDNS; built with Go the first time, which takes about 15 minutes on 2 cores
 #   --prove       also capture in the internet and stop WireGuard: nothing passes without it
 #   --keep        leave it running; says how to look around and how to take it down
 #   --json        one JSON object on standard output and nothing else
@@ -21,10 +21,12 @@ require_cargo
 require cc ip nft tcpdump
 case " $* " in
   *" --kubernetes "*)
-    require runc busybox strip
+    require runc busybox strip openssl
     tests/kubernetes/build.sh cluster >/dev/null ;;
 esac
-say "building ..."
+say "building Carrick; minutes the first time, with its dependencies ..."
+began=$SECONDS
 cargo build --quiet -p carrick-agent -p carrick-cni -p carrick-lab >&2
+say "built after $((SECONDS - began)) s"
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 exec "$target/debug/carrick-lab" demo "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test.sh [--fuzz] [TIER...] : checks and tests but those of `cluster` and `vm`, or those of the named tiers.
+# test.sh [--fuzz] [TIER...] : all checks and tests, or those of the named tiers; says how long each tier took.
 #   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
 #           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
 #   checks  formatting, lints, licences and sources of dependencies, alert rules and the dashboard's queries
@@ -7,20 +7,18 @@
 #   kernel  2: netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in namespaces of their own; root
 #   lab     3: agents in simulated clouds, with real packets; root
 #   api     4: the client against a real kube-apiserver and etcd; root, and Go where they are not built yet
-#   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above;
-#             only when named: the first run builds Kubernetes, which takes a quarter of an hour or more
-#   vm      6: a kernel with WireGuard, in a virtual machine; only when named: an emulated processor is slow
+#   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above
+#   vm      6: a kernel with WireGuard, in a virtual machine
 # A tier that the machine cannot run is skipped with its reason; with CARRICK_REQUIRE_ALL=1 that is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-readonly UNNAMED=(checks pure kernel lab api)
-readonly TIERS=("${UNNAMED[@]}" cluster vm)
+readonly TIERS=(checks pure kernel lab api cluster vm)
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
 skipped=() failed=() timings=()
 
-usage() { sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
@@ -70,23 +68,26 @@ browser() {
 
 api() {
   privileged || { skip api "it needs root"; return 0; }
-  if ! command -v go >/dev/null && ! tests/kubernetes/build.sh >/dev/null; then
-    skip api "there is neither a kube-apiserver nor Go to build one with"
-    return 0
-  fi
-  tests/kubernetes/build.sh >/dev/null && cargo test -p carrick-kube --test real_api &&
+  kubernetes api apiserver || return $(($? == 3 ? 0 : 1))
+  cargo test -p carrick-kube --test real_api &&
     cargo test -p carrick-lab --test api_client
 }
 
 cluster() {
   privileged || { skip cluster "it needs root"; return 0; }
-  require ip nft ping tcpdump unshare nsenter sysctl cc runc busybox strip || return 1
-  if ! command -v go >/dev/null && ! tests/kubernetes/build.sh cluster >/dev/null; then
-    skip cluster "there are neither kubelets nor Go to build them with"
-    return 0
-  fi
-  tests/kubernetes/build.sh cluster >/dev/null && cargo build --bins &&
-    cargo test -p carrick-lab --test cluster -- --nocapture
+  require ip nft ping tcpdump unshare nsenter sysctl cc runc busybox strip openssl || return 1
+  kubernetes cluster cluster || return $(($? == 3 ? 0 : 1))
+  cargo build --bins &&
+    cargo test -p carrick-lab --test cluster -- --nocapture --test-threads=1
+}
+
+# Has Kubernetes' programs of a set built; 3 if the tier has been skipped because Go or its modules are missing.
+kubernetes() { # TIER SET
+  local code=0 missing="there is no Go to build Kubernetes with"
+  tests/kubernetes/build.sh "$2" >/dev/null || code=$?
+  if command -v go >/dev/null; then missing="Go cannot download Kubernetes' modules"; fi
+  [ "$code" != 3 ] || skip "$1" "$missing, and KUBEBUILDER_ASSETS is not set"
+  return "$code"
 }
 
 fuzz() {
@@ -135,7 +136,7 @@ for word in "$@"; do
   else usage
   fi
 done
-[ ${#tiers[@]} -gt 0 ] || tiers=("${UNNAMED[@]}")
+[ ${#tiers[@]} -gt 0 ] || tiers=("${TIERS[@]}")
 require_cargo
 for tier in "${tiers[@]}"; do run_tier "$tier"; done
 

@@ -4,6 +4,7 @@
 #   apiserver  (default) etcd, kube-apiserver, kubectl
 #   cluster    also kube-controller-manager, kube-scheduler, kubelet, kube-proxy, containerd with its shim and ctr, CoreDNS
 # Minutes the first time, nothing afterwards. Needs Go and about 3 GB of disk for Go's own caches.
+# Exit code 3: Go or its modules cannot be had here; 1: anything else went wrong.
 #   KUBEBUILDER_ASSETS  a directory with these programs: used as it is, nothing is built
 #   XDG_CACHE_HOME      the cache is carrick/kubernetes/VERSION below it (default ~/.cache)
 set -euo pipefail
@@ -16,7 +17,7 @@ set=${1:-apiserver}
 case $set in
   apiserver) programs=("${APISERVER[@]}") ;;
   cluster) programs=("${APISERVER[@]}" "${CLUSTER[@]}") ;;
-  *) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
+  *) sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2 ;;
 esac
 
 if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
@@ -58,7 +59,12 @@ if ! command -v go >/dev/null; then
   say "no Go here to build etcd $etcd and Kubernetes $kubernetes with."
   say "Install Go $wanted or newer (https://go.dev/doc/install; Go 1.21 or newer fetches the rest itself),"
   say "or set KUBEBUILDER_ASSETS to a directory that has: ${programs[*]}."
-  exit 1
+  exit 3
+fi
+if ! said=$(cd "$here/kubernetes" && go mod download "k8s.io/kubernetes@$kubernetes" 2>&1); then
+  say "Go cannot download the module k8s.io/kubernetes $kubernetes through $(go env GOPROXY): ${said##*: }"
+  say "Set GOPROXY to a module proxy that has it, or KUBEBUILDER_ASSETS to a directory that has: ${programs[*]}."
+  exit 3
 fi
 mkdir -p "$cache"
 

@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
 };
@@ -218,20 +218,7 @@ impl ControlPlane {
     ///
     /// The server's certificate cannot be read.
     pub fn kubeconfig(&self, url: &str, user: &str) -> Result<String, Error> {
-        let path = self.options.directory.join("pki/apiserver.crt");
-        let authority = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
-        let cluster = json!({
-            "server": url, "tls-server-name": CERTIFIED_NAME,
-            "certificate-authority-data": BASE64_STANDARD.encode(authority),
-        });
-        let config = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "lab",
-            "clusters": [{ "name": "lab", "cluster": cluster }],
-            "users": [{ "name": "lab", "user": { "token": user } }],
-            "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": "lab" } }],
-        });
-        // JSON is YAML.
-        Ok(format!("{config:#}\n"))
+        kubeconfig(&self.options.directory, url, user)
     }
 
     /// The programs that it runs.
@@ -246,18 +233,10 @@ impl ControlPlane {
     ///
     /// [`Error::Kubectl`] when it fails, with what it said.
     pub fn kubectl<A: AsRef<OsStr> + Sync>(&self, arguments: &[A]) -> Result<String, Error> {
-        let path = self.options.directory.join("admin.conf");
-        if !path.exists() {
-            let config = self.kubeconfig(&self.url(), ADMIN)?;
-            fs::write(&path, config).map_err(|e| Error::io("write", &path, e))?;
-        }
-        let program = self.options.assets.program("kubectl");
-        let mut command = Command::new(&program);
-        command.arg("--kubeconfig").arg(&path).args(arguments);
-        command.stdin(Stdio::null());
+        let mut command = self.kubectl_command(arguments)?;
         let output = within(self.options.namespace.as_ref(), || command.output())
             .map_err(Error::Namespace)?
-            .map_err(|e| Error::io("run", &program, e))?;
+            .map_err(|e| Error::io("run", Path::new(command.get_program()), e))?;
         if !output.status.success() {
             let arguments: Vec<_> = arguments.iter().map(|a| a.as_ref().to_string_lossy()).collect();
             return Err(Error::Kubectl {
@@ -266,6 +245,30 @@ impl ControlPlane {
             });
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts kubectl as [`ADMIN`] in the network namespace, with pipes from its standard output and errors.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn start_kubectl<A: AsRef<OsStr> + Sync>(&self, arguments: &[A]) -> Result<Child, Error> {
+        let mut command = self.kubectl_command(arguments)?;
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        within(self.options.namespace.as_ref(), || command.spawn())
+            .map_err(Error::Namespace)?
+            .map_err(|e| Error::io("run", Path::new(command.get_program()), e))
+    }
+
+    fn kubectl_command<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Command, Error> {
+        let path = self.options.directory.join("admin.conf");
+        if !path.exists() {
+            let config = self.kubeconfig(&self.url(), ADMIN)?;
+            fs::write(&path, config).map_err(|e| Error::io("write", &path, e))?;
+        }
+        let mut command = Command::new(self.options.assets.program("kubectl"));
+        command.arg("--kubeconfig").arg(&path).args(arguments).stdin(Stdio::null());
+        Ok(command)
     }
 
     /// Applies a file or a directory of manifests and waits for its CustomResourceDefinitions to be
@@ -297,6 +300,29 @@ impl Drop for ControlPlane {
             tracing::error!(event = "control_plane_panicked");
         }
     }
+}
+
+/// A kubeconfig (YAML) for a user of the control plane that keeps its state in `directory`, and whose certificate is there;
+/// `url` is where that user finds the server or a proxy to it.
+///
+/// # Errors
+///
+/// The certificate cannot be read.
+pub fn kubeconfig(directory: &Path, url: &str, user: &str) -> Result<String, Error> {
+    let path = directory.join("pki/apiserver.crt");
+    let authority = fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+    let cluster = json!({
+        "server": url, "tls-server-name": CERTIFIED_NAME,
+        "certificate-authority-data": BASE64_STANDARD.encode(authority),
+    });
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "lab",
+        "clusters": [{ "name": "lab", "cluster": cluster }],
+        "users": [{ "name": "lab", "user": { "token": user } }],
+        "contexts": [{ "name": "lab", "context": { "cluster": "lab", "user": "lab" } }],
+    });
+    // JSON is YAML.
+    Ok(format!("{config:#}\n"))
 }
 
 /// The format of `--token-auth-file`: token, name, UID, groups.

@@ -31,9 +31,11 @@ pub struct Description {
     pub kubectl: Option<KubectlDescription>,
 }
 
-/// A kubectl that works in the internet's network.
+/// A kubectl that works beside the control plane.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KubectlDescription {
+    /// The node that the control plane stands on, or the internet.
+    pub inside: String,
     /// The program.
     pub program: PathBuf,
     /// The administrator's kubeconfig.
@@ -99,6 +101,7 @@ impl Description {
         let kubectl = match lab.topology().kubernetes {
             Kubernetes::Embedded | Kubernetes::Apiserver => None,
             Kubernetes::Cluster => Some(KubectlDescription {
+                inside: lab.topology().control_plane.clone().unwrap_or_else(|| INTERNET.to_owned()),
                 program: lab.kubernetes().programs()?.join("kubectl"),
                 kubeconfig: lab.state().directory(CONTROL_PLANE)?.join("admin.conf"),
             }),
@@ -162,7 +165,7 @@ impl Description {
         let kubectl = self.kubectl.as_ref().context("the lab is not on real Kubernetes")?;
         let (program, configuration) = (kubectl.program.to_string_lossy(), kubectl.kubeconfig.to_string_lossy());
         let command = [&[&*program, "--kubeconfig", &*configuration], arguments].concat();
-        self.namespaces(INTERNET)?.exec(&command)
+        self.namespaces(&kubectl.inside)?.exec(&command)
     }
 
     /// All pods and nodes, as ends of a matrix.

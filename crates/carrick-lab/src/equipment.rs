@@ -10,7 +10,8 @@ use crate::topology::Kubernetes;
 const TOOLS: &[(&str, &str)] = &[("ip", "iproute2"), ("nft", "nftables"), ("tcpdump", "tcpdump")];
 
 /// What real Kubernetes needs besides.
-const KUBERNETES_TOOLS: &[(&str, &str)] = &[("runc", "runc"), ("busybox", "busybox-static"), ("cc", "gcc")];
+const KUBERNETES_TOOLS: &[(&str, &str)] =
+    &[("runc", "runc"), ("busybox", "busybox-static"), ("cc", "gcc"), ("openssl", "openssl")];
 
 /// Checks that a lab can run here.
 ///

@@ -1,31 +1,38 @@
 //! Kubernetes as the lab's nodes see it: an API server in the internet, behind a proxy of their own each,
 //! and what kubelets and the controller manager would write there.
 
+mod control_plane_place;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::address::Family;
 use crate::apiserver::{ApiServer, Key, Resource};
-use crate::cluster::{KUBE_PROXY, SERVICE_CIDRS};
-use crate::control_plane::{ADMIN, Assets, ControlPlane, FurtherFlags, Options, User};
+use crate::cluster::KUBE_PROXY;
+use crate::control_plane::{ADMIN, Assets, ControlPlane, Options, kubeconfig};
 use crate::layout::{API_ADDRESSES, NodeLayout};
 use crate::namespace::Namespaces;
 use crate::proxy::{Backend, Mode, Proxy};
+use crate::site::Site;
 use crate::topology::{self, LOCATION_LABEL, Topology};
+use control_plane_place::{ClusterControlPlane, Place};
 
 /// The port of a node's proxy is this plus the node's number.
 const FIRST_PROXY_PORT: u16 = 6443;
 
+/// The port of a real API server.
+const PORT: u16 = 6443;
 /// Where a real API server listens in the internet, behind the proxies.
-const REAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
+const REAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
 
 /// Where a cluster's API server is published: where agents and Services find it.
-pub const PUBLIC_API: SocketAddr = SocketAddr::new(IpAddr::V4(API_ADDRESS), REAL_ADDRESS.port());
+pub const PUBLIC_API: SocketAddr = SocketAddr::new(IpAddr::V4(API_ADDRESS), PORT);
 
 const API_ADDRESS: Ipv4Addr = match API_ADDRESSES.v4 {
     Some(address) => address,
@@ -35,7 +42,10 @@ const API_ADDRESS: Ipv4Addr = match API_ADDRESSES.v4 {
 /// The API server and its proxies.
 pub struct Kubernetes {
     server: Server,
+    place: Place,
+    directory: PathBuf,
     internet: Namespaces,
+    network: Namespaces,
     proxies: BTreeMap<String, Proxy>,
     published: Option<Proxy>,
 }
@@ -43,7 +53,7 @@ pub struct Kubernetes {
 enum Server {
     Embedded(ApiServer),
     Real(ControlPlane),
-    Cluster(ControlPlane),
+    Cluster(ClusterControlPlane),
 }
 
 /// How many nodes may join that the topology does not have: `spare1`, `spare2` and so on.
@@ -53,11 +63,13 @@ const SPARE_NODES: usize = 2;
 pub(crate) const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 impl Kubernetes {
-    /// Starts the API server in the internet; a real one keeps its state in `directory`.
+    /// Starts the API server in the internet; a real one keeps its state in `directory`. One that stands on a node is only prepared:
+    /// [`Kubernetes::settle`] starts it.
     ///
     /// # Errors
     /// It cannot listen, or the real one's programs can be neither found nor built.
     pub fn start(topology: &Topology, internet: &Namespaces, directory: &Path) -> Result<Self> {
+        let place = Place::of(topology)?;
         let mut published = None;
         let server = match topology.kubernetes {
             topology::Kubernetes::Embedded => {
@@ -66,14 +78,50 @@ impl Kubernetes {
             }
             topology::Kubernetes::Apiserver => Server::Real(start_control_plane(internet, directory)?),
             topology::Kubernetes::Cluster => {
-                let backend = Backend::in_namespace(REAL_ADDRESS, internet.network_descriptor()?);
-                let control_plane = start_cluster_control_plane(topology, internet, directory)?;
+                let control_plane = match place {
+                    Place::Outside => {
+                        ClusterControlPlane::Running(control_plane_place::start(place, topology, internet, directory)?)
+                    }
+                    Place::OnNode { private, .. } => {
+                        control_plane_place::certify(private.ip(), directory)?;
+                        ClusterControlPlane::Prepared
+                    }
+                };
+                let backend = Backend::in_namespace(place.as_published(), internet.network_descriptor()?);
                 let proxy = Proxy::start(listen(internet, PUBLIC_API)?, backend).context("publish the API server")?;
                 published = Some(proxy);
                 Server::Cluster(control_plane)
             }
         };
-        Ok(Self { server, internet: internet.clone(), proxies: BTreeMap::new(), published })
+        let (network, internet) = (internet.clone(), internet.clone());
+        Ok(Self {
+            server,
+            place,
+            directory: directory.to_owned(),
+            internet,
+            network,
+            proxies: BTreeMap::new(),
+            published,
+        })
+    }
+
+    /// Starts a control plane that stands on a node, in that node's network, and has its location's router publish it.
+    ///
+    /// # Errors
+    /// It does not start, or the router refuses.
+    pub fn settle(&mut self, topology: &Topology, node: &Namespaces, site: &Site) -> Result<()> {
+        let Place::OnNode { private, .. } = self.place else { return Ok(()) };
+        self.network = self.internet.with_network_of(node)?;
+        site.publish(private)?;
+        let control_plane = control_plane_place::start(self.place, topology, &self.network, &self.directory)?;
+        self.server = Server::Cluster(ClusterControlPlane::Running(control_plane));
+        Ok(())
+    }
+
+    /// Where the control plane's processes run.
+    #[must_use]
+    pub const fn namespaces(&self) -> &Namespaces {
+        &self.network
     }
 
     /// The embedded API server.
@@ -95,7 +143,15 @@ impl Kubernetes {
         Ok(self.real()?.kubectl(arguments)?)
     }
 
-    /// The administrator's kubeconfig, for programs in the internet.
+    /// Starts kubectl as the administrator, beside the control plane, with pipes from its output.
+    ///
+    /// # Errors
+    /// It cannot be started, or the lab has no real API server.
+    pub fn start_kubectl(&self, arguments: &[&str]) -> Result<Child> {
+        Ok(self.real()?.start_kubectl(arguments)?)
+    }
+
+    /// The administrator's kubeconfig, for programs beside the control plane.
     ///
     /// # Errors
     /// The lab has no real API server.
@@ -109,7 +165,7 @@ impl Kubernetes {
     /// # Errors
     /// The lab has no real API server.
     pub fn kube_proxy_kubeconfig(&self) -> Result<String> {
-        Ok(self.real()?.kubeconfig(&format!("https://{PUBLIC_API}"), KUBE_PROXY)?)
+        Ok(kubeconfig(&self.directory, &format!("https://{PUBLIC_API}"), KUBE_PROXY)?)
     }
 
     /// The directory of Kubernetes' programs.
@@ -122,7 +178,8 @@ impl Kubernetes {
 
     fn real(&self) -> Result<&ControlPlane> {
         match &self.server {
-            Server::Real(server) | Server::Cluster(server) => Ok(server),
+            Server::Real(server) => Ok(server),
+            Server::Cluster(server) => server.running(),
             Server::Embedded(_) => bail!("the lab's API server is its own small one"),
         }
     }
@@ -172,8 +229,8 @@ impl Kubernetes {
     pub fn node(&self, name: &str) -> Result<Value> {
         match &self.server {
             Server::Embedded(server) => server.get(&Key::node(name)).with_context(|| format!("no Node {name}")),
-            Server::Real(server) | Server::Cluster(server) => {
-                let text = server.kubectl(&["get", "node", name, "--output=json"])?;
+            Server::Real(_) | Server::Cluster(_) => {
+                let text = self.kubectl(&["get", "node", name, "--output=json"])?;
                 serde_json::from_str(&text).context("parse kubectl's answer")
             }
         }
@@ -186,9 +243,9 @@ impl Kubernetes {
     pub fn patch_node(&self, name: &str, patch: Value) -> Result<()> {
         match &self.server {
             Server::Embedded(server) => server.patch(&Key::node(name), patch).map(drop)?,
-            Server::Real(server) | Server::Cluster(server) => {
+            Server::Real(_) | Server::Cluster(_) => {
                 let patch = patch.to_string();
-                server.kubectl(&["patch", "node", name, "--type=merge", "--patch", &patch])?;
+                self.kubectl(&["patch", "node", name, "--type=merge", "--patch", &patch])?;
             }
         }
         Ok(())
@@ -209,8 +266,8 @@ impl Kubernetes {
     pub fn delete_node(&self, name: &str) -> Result<()> {
         match &self.server {
             Server::Embedded(server) => server.delete(&Key::node(name))?,
-            Server::Real(server) | Server::Cluster(server) => {
-                server.kubectl(&["delete", "node", name])?;
+            Server::Real(_) | Server::Cluster(_) => {
+                self.kubectl(&["delete", "node", name])?;
             }
         }
         Ok(())
@@ -219,11 +276,11 @@ impl Kubernetes {
     fn create(&self, node: Value) -> Result<()> {
         match &self.server {
             Server::Embedded(server) => server.create(Resource::Node, node).map(drop)?,
-            Server::Real(server) | Server::Cluster(server) => {
+            Server::Real(_) | Server::Cluster(_) => {
                 let mut file = tempfile::NamedTempFile::new().context("make a file for kubectl")?;
                 file.write_all(node.to_string().as_bytes())?;
                 let path = file.path().to_str().context("a temporary path is not UTF-8")?;
-                server.kubectl(&["create", "--filename", path])?;
+                self.kubectl(&["create", "--filename", path])?;
             }
         }
         Ok(())
@@ -233,7 +290,7 @@ impl Kubernetes {
         let namespace = self.internet.network_descriptor()?;
         let address = match &self.server {
             Server::Embedded(server) => server.address(),
-            Server::Real(_) | Server::Cluster(_) => REAL_ADDRESS,
+            Server::Real(_) | Server::Cluster(_) => self.place.as_published(),
         };
         Ok(Backend::in_namespace(address, namespace))
     }
@@ -241,8 +298,8 @@ impl Kubernetes {
     fn kubeconfig(&self, address: SocketAddr, user: &str) -> Result<String> {
         match &self.server {
             Server::Embedded(_) => Ok(ApiServer::kubeconfig(&format!("http://{address}"), user)),
-            Server::Real(server) => Ok(server.kubeconfig(&format!("https://{address}"), ADMIN)?),
-            Server::Cluster(server) => Ok(server.kubeconfig(&format!("https://{address}"), &kubelet(user))?),
+            Server::Real(_) => Ok(kubeconfig(&self.directory, &format!("https://{address}"), ADMIN)?),
+            Server::Cluster(_) => Ok(kubeconfig(&self.directory, &format!("https://{address}"), &kubelet(user))?),
         }
     }
 }
@@ -264,34 +321,6 @@ fn start_control_plane(internet: &Namespaces, directory: &Path) -> Result<Contro
         manifests: vec![project.join("deploy/crd")],
     };
     ControlPlane::start(options).context("start the API server")
-}
-
-/// A control plane that kubelets and controllers can use: its certificate and its Service name the published address.
-fn start_cluster_control_plane(topology: &Topology, internet: &Namespaces, directory: &Path) -> Result<ControlPlane> {
-    let project = Path::new(PROJECT);
-    let nodes = topology.locations.iter().flat_map(|location| &location.nodes);
-    let spare = (1..=SPARE_NODES).map(|number| format!("spare{number}"));
-    let kubelets = nodes.map(|node| node.name.clone()).chain(spare);
-    let mut users: Vec<User> =
-        kubelets.map(|node| User { name: kubelet(&node), groups: vec!["system:nodes".to_owned()] }).collect();
-    users.push(User { name: KUBE_PROXY.to_owned(), groups: vec!["system:node-proxier".to_owned()] });
-    let options = Options {
-        assets: Assets::locate_cluster(&project.join("tests/kubernetes/build.sh"))?,
-        namespace: Some(internet.network_descriptor()?),
-        address: REAL_ADDRESS,
-        directory: directory.to_path_buf(),
-        users,
-        manifests: Vec::new(),
-    };
-    let apiserver = vec![
-        "--bind-address=127.0.0.1".to_owned(),
-        format!("--advertise-address={API_ADDRESS}"),
-        format!("--service-cluster-ip-range={SERVICE_CIDRS}"),
-        "--allow-privileged".to_owned(),
-        "--kubelet-preferred-address-types=InternalIP".to_owned(),
-    ];
-    let flags = FurtherFlags { apiserver, etcd: Vec::new() };
-    ControlPlane::start_with(options, flags).context("start the control plane")
 }
 
 /// The name of a kubelet's user, from which the node authorizer takes the node.

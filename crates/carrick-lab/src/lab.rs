@@ -56,17 +56,11 @@ impl Lab {
         let state = StateDirectory::create(name)?;
         let internet = Internet::start()?;
         let kubernetes = Kubernetes::start(topology, internet.namespaces(), &state.directory(CONTROL_PLANE)?)?;
-        let cluster = match topology.kubernetes {
-            topology::Kubernetes::Embedded | topology::Kubernetes::Apiserver => None,
-            topology::Kubernetes::Cluster => {
-                Some(Cluster::start(&kubernetes, internet.namespaces(), &state.directory(CONTROL_PLANE)?)?)
-            }
-        };
         let mut lab = Self {
             topology: topology.clone(),
             numbering: Numbering::default(),
             pods: BTreeMap::new(),
-            cluster,
+            cluster: None,
             kubernetes,
             nodes: BTreeMap::new(),
             sites: BTreeMap::new(),
@@ -76,6 +70,7 @@ impl Lab {
         for location in &topology.locations {
             lab.add_location(location)?;
         }
+        lab.start_control_plane()?;
         match &lab.cluster {
             Some(cluster) => lab.start_cluster(cluster)?,
             None if topology.agent.start => lab.start_all()?,
@@ -299,6 +294,18 @@ impl Lab {
         self.crash(name)?;
         self.nodes.remove(name);
         self.kubernetes.delete_node(name)
+    }
+
+    /// Starts what a lab on real Kubernetes has besides nodes and an API server in the internet.
+    fn start_control_plane(&mut self) -> Result<()> {
+        if let Some(host) = self.topology.control_plane.as_ref().and_then(|host| self.nodes.get(host)) {
+            let site = self.sites.get(&host.layout().location).context("the control plane's node has no location")?;
+            self.kubernetes.settle(&self.topology, &host.namespaces()?, site)?;
+        }
+        if self.topology.kubernetes == topology::Kubernetes::Cluster {
+            self.cluster = Some(Cluster::start(&self.kubernetes, &self.state.directory(CONTROL_PLANE)?)?);
+        }
+        Ok(())
     }
 
     /// Starts everything on real Kubernetes: nodes, and if the topology wants agents, Carrick and the workload.

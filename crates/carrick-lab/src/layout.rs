@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -187,6 +187,24 @@ impl Numbering {
     }
 }
 
+/// The numbers that a node of a topology and its location will have.
+///
+/// # Errors
+/// There is no such node, or no numbers are left.
+pub fn of_node(topology: &topology::Topology, name: &str) -> Result<(LocationLayout, NodeLayout)> {
+    let mut numbering = Numbering::default();
+    for spec in &topology.locations {
+        let mut location = numbering.location(spec)?;
+        for node in &spec.nodes {
+            let node = numbering.node(&mut location, node, topology.families)?;
+            if node.name == name {
+                return Ok((location, node));
+            }
+        }
+    }
+    bail!("no node named {name}")
+}
+
 impl LocationLayout {
     /// The numbers of the next device of this location.
     ///
@@ -317,6 +335,18 @@ mod tests {
         assert_eq!(nodes[2].pod_cidrs, ["10.42.3.0/24".parse().unwrap(), "fd42:0:0:3::/64".parse().unwrap()]);
         assert_eq!(locations[1].wan.v4, "198.51.100.17".parse().ok());
         assert_eq!(locations[1].wan.v6, "2001:db8:20::1".parse().ok());
+    }
+
+    #[test]
+    fn numbers_are_known_beforehand() {
+        let topology = Topology::parse(
+            "locations: [{name: a, nodes: [{name: a1}]}, {name: home, router: nat, nodes: [{name: h1}, {name: h2}]}]",
+        )
+        .unwrap();
+        let (location, node) = of_node(&topology, "h1").unwrap();
+        assert_eq!((location.name.as_str(), node.number), ("home", 2));
+        assert_eq!(node.internal.v4, "10.20.0.11".parse().ok());
+        assert!(of_node(&topology, "b1").is_err());
     }
 
     #[test]

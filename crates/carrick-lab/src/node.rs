@@ -116,6 +116,23 @@ impl Node {
         Ok(())
     }
 
+    /// Empties its disk, as a new installation does; what the lab gave it stays.
+    ///
+    /// # Errors
+    /// It is on, or a directory cannot be removed.
+    pub fn reinstall(&self) -> Result<()> {
+        ensure!(self.machine().is_none(), "{} is running", self.name());
+        for (path, storage) in OWN_DIRECTORIES.iter().chain(KUBELET_DIRECTORIES) {
+            if let Storage::Disk(name) = storage
+                && *path != LAB_FILES
+            {
+                let directory = self.disk_directory(name)?;
+                std::fs::remove_dir_all(&directory).with_context(|| format!("empty {}", directory.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Its namespaces.
     ///
     /// # Errors

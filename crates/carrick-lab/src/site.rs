@@ -1,7 +1,7 @@
 //! A location at work: its router, its LANs and the devices in them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result};
 
@@ -90,6 +90,32 @@ impl Site {
         network::ip(namespaces, &(lan_addresses(&node.lan, node.internal) + &node_routes(node)))?;
         network::ip(&self.router, &public_routes(node))?;
         self.map_wireguard(node)
+    }
+
+    /// Publishes a TCP port of a machine inside under the same port of the router's public address.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn publish(&self, inside: SocketAddr) -> Result<()> {
+        let family = Family::of(inside.ip());
+        let word = match family {
+            Family::V4 => "ip",
+            Family::V6 => "ip6",
+        };
+        let public = self.layout.wan.of(family).with_context(|| format!("{} has no {family}", self.layout.name))?;
+        let port = inside.port();
+        network::nft(
+            &self.router,
+            &format!(
+                "table inet published {{
+                    chain arriving {{
+                        type nat hook prerouting priority dstnat;
+                        iifname wan0 {word} daddr {public} tcp dport {port} dnat {word} to {inside}
+                    }}
+                }}"
+            ),
+        )
+        .with_context(|| format!("publish {inside} as {public}"))
     }
 
     fn plug_in(&self, port: &str, lan: &Lan, of: Addresses, target: &str) -> Result<()> {
@@ -242,6 +268,7 @@ fn firewall(kind: RouterKind) -> String {
                 type filter hook forward priority filter; policy drop;
                 ct state established,related accept
                 iifname \"lan*\" accept
+                ct status dnat accept
             }}
             map wireguard4 {{ type ipv4_addr : ipv4_addr . inet_service; }}
             map wireguard6 {{ type ipv6_addr : ipv6_addr . inet_service; }}

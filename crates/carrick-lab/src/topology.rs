@@ -27,6 +27,9 @@ pub struct Topology {
     /// What answers as Kubernetes.
     #[serde(default)]
     pub kubernetes: Kubernetes,
+    /// The node in whose network the control plane of a real cluster stands; outside all nodes if missing.
+    #[serde(default)]
+    pub control_plane: Option<String>,
     /// The families of the pod CIDRs.
     #[serde(default)]
     pub families: Families,
@@ -270,6 +273,13 @@ impl Topology {
                 ensure!(names.insert(name.clone()), "the name {name:?} is used twice");
             }
         }
+        let mut nodes = self.locations.iter().flat_map(|location| &location.nodes);
+        if let Some(host) = &self.control_plane {
+            ensure!(
+                nodes.any(|node| node.name == *host),
+                "the control plane is to stand on {host:?}, which is no node"
+            );
+        }
         Ok(())
     }
 }
@@ -324,6 +334,7 @@ mod tests {
             ("locations: [{name: UPPER}]", "lower-case"),
             ("locations: [{name: a-name-that-is-too-long}]", "1 to 15"),
             ("locations: [{name: a, colour: red}]", "unknown field"),
+            ("{control_plane: n, locations: [{name: a}]}", "no node"),
         ];
         for (yaml, expected) in cases {
             let error = format!("{:#}", Topology::parse(yaml).unwrap_err());

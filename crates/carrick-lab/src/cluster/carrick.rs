@@ -65,6 +65,14 @@ pub(super) fn install(kubernetes: &Kubernetes, directory: &Path, rollout: &Rollo
     Ok(())
 }
 
+/// Deletes what [`install`] applied.
+pub(super) fn remove(kubernetes: &Kubernetes, directory: &Path) -> Result<()> {
+    for overlay in [directory.join("userspace-wireguard"), directory.join("agent")] {
+        kubernetes.kubectl(&["delete", "--kustomize", &overlay.to_string_lossy()])?;
+    }
+    Ok(())
+}
+
 fn write(directory: &Path, kustomization: &str) -> Result<()> {
     std::fs::create_dir_all(directory).context("make a directory for a kustomization")?;
     std::fs::write(directory.join("kustomization.yaml"), kustomization).context("write a kustomization")

@@ -17,7 +17,7 @@ const PAUSE: &str = "localhost/pause:lab";
 const COREDNS: &str = "localhost/coredns:lab";
 
 /// The names under which busybox finds its tools.
-const TOOLS: &[&str] = &["cat", "head", "httpd", "mkdir", "ping", "sh", "sleep", "wget", "yes"];
+const TOOLS: &[&str] = &["cat", "chmod", "head", "httpd", "mkdir", "ping", "sh", "sleep", "wget", "yes"];
 
 const PAUSE_SOURCE: &str = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n";
 

@@ -1,5 +1,5 @@
 //! A real Kubernetes cluster on the lab's nodes: containerd, kubelet and kube-proxy on each, controller manager and scheduler
-//! in the internet beside the API server, and Carrick from its manifests and its image.
+//! beside the API server, and Carrick from its manifests and its image.
 
 mod carrick;
 mod dns;
@@ -26,7 +26,7 @@ use crate::topology::Topology;
 use crate::wait;
 
 pub use carrick::Rollout;
-pub use images::Images;
+pub use images::{CARRICK, Images};
 pub use machine::Machine;
 pub use pods::ClusterPod;
 
@@ -48,11 +48,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the controller manager and the scheduler in the internet, and makes the images.
+    /// Starts the controller manager and the scheduler beside the API server, and makes the images.
     ///
     /// # Errors
     /// A program or an image cannot be built, or a process cannot be started.
-    pub fn start(kubernetes: &Kubernetes, internet: &Namespaces, directory: &Path) -> Result<Self> {
+    pub fn start(kubernetes: &Kubernetes, directory: &Path) -> Result<Self> {
         let programs = kubernetes.programs()?;
         let images = Images::make(&programs, directory)?;
         let configuration = directory.join("manager.conf");
@@ -74,7 +74,7 @@ impl Cluster {
         let scheduling = [configuration, "--leader-elect=false".to_owned(), "--secure-port=0".to_owned()];
         let start = |program: &str, arguments: &[String]| {
             let log = directory.join(format!("{program}.log"));
-            spawn(internet, Command::new(programs.join(program)).args(arguments), &log)
+            spawn(kubernetes.namespaces(), Command::new(programs.join(program)).args(arguments), &log)
         };
         let managers = [start("kube-controller-manager", &controllers)?, start("kube-scheduler", &scheduling)?];
         Ok(Self { images, directory: directory.to_owned(), machines: Mutex::default(), _managers: managers, programs })
@@ -111,6 +111,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// Forgets the programs of a node that has been switched off; [`Cluster::join`] starts new ones.
+    pub fn leave(&self, node: &str) {
+        self.machines().remove(node);
+    }
+
     /// Installs Carrick and waits until every Node is ready.
     ///
     /// # Errors
@@ -136,6 +141,23 @@ impl Cluster {
         Ok(())
     }
 
+    /// Deletes Carrick's manifests, and waits until its pods are gone; what it made on nodes stays.
+    ///
+    /// # Errors
+    /// kubectl fails.
+    pub fn delete_carrick(&self, kubernetes: &Kubernetes) -> Result<()> {
+        carrick::remove(kubernetes, &self.directory.join("carrick"))
+    }
+
+    /// Runs a program of the cluster's on a node, such as `ctr`.
+    ///
+    /// # Errors
+    /// It fails, or the node is off.
+    pub fn exec(&self, node: &Node, program: &str, arguments: &[&str]) -> Result<String> {
+        let program = self.programs.join(program);
+        node.exec(&[&[&*program.to_string_lossy()], arguments].concat())
+    }
+
     /// The names of Nodes whose condition `Ready` is not true.
     ///
     /// # Errors
@@ -159,6 +181,14 @@ impl Cluster {
     /// kubectl fails, or a pod has no network.
     pub fn pods<'a>(&self, kubernetes: &Kubernetes, nodes: impl Iterator<Item = &'a Node>) -> Result<Vec<ClusterPod>> {
         nodes.map(|node| pods::of_node(kubernetes, node, workload::SELECTOR)).collect()
+    }
+
+    /// The pod of a label selector on a node, once it has its network.
+    ///
+    /// # Errors
+    /// kubectl fails, or the pod gets no network.
+    pub fn pod(&self, kubernetes: &Kubernetes, node: &Node, selector: &str) -> Result<ClusterPod> {
+        pods::of_node(kubernetes, node, selector)
     }
 
     /// The images.

@@ -57,7 +57,7 @@ pub fn how_to_look_around(name: &str, description: &Description) -> String {
     }
     if let Some(kubectl) = &description.kubectl {
         let (program, configuration) = (kubectl.program.display(), kubectl.kubeconfig.display());
-        lines.push(format!("{lab} exec internet {program} --kubeconfig {configuration} get pods -A -o wide"));
+        lines.push(format!("{lab} exec {} {program} --kubeconfig {configuration} get pods -A -o wide", kubectl.inside));
     }
     lines.push(format!("{lab} exec internet tcpdump -ni any"));
     lines.push("Take it down:".to_owned());

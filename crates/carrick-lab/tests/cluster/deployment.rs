@@ -5,6 +5,7 @@ use std::time::Duration;
 use carrick_lab::Lab;
 use carrick_lab::cluster::services;
 use carrick_lab::matrix::Effort;
+use carrick_lab::node::Node;
 
 use crate::{cluster, kubectl};
 
@@ -48,4 +49,27 @@ pub fn the_agent_has_no_more_rights_than_it_needs(lab: &Lab) {
     let context = kubectl(lab, &["get", "daemonset", "carrick", "--namespace=carrick-system", path]);
     assert!(context.contains(r#""readOnlyRootFilesystem":true"#), "{context}");
     assert!(!context.contains("privileged"), "{context}");
+    // The plugin is there all the same, by the init step.
+    let path =
+        "--output=jsonpath={.spec.template.spec.containers[0].volumeMounts[?(@.name==\"cni-plugins\")].readOnly}";
+    assert_eq!(kubectl(lab, &["get", "daemonset", "carrick", "--namespace=carrick-system", path]), "true");
+}
+
+/// Prints what each part of a node keeps in memory, on the node where it is most.
+pub fn each_part_of_a_node_runs(lab: &Lab) {
+    for part in ["carrick agent", "carrick userspace-wireguard", "kubelet", "kube-proxy", "containerd"] {
+        let most = lab.nodes().map(|node| resident_kib(node, part)).max().unwrap();
+        assert!(most > 0, "{part}");
+        eprintln!("resident memory of {part}: at most {} MiB", most / 1024);
+    }
+}
+
+/// The resident memory of a program on a node; 0 where it does not run.
+fn resident_kib(node: &Node, part: &str) -> u64 {
+    let processes = node.exec(&["ps", "-eo", "rss=,args="]).unwrap();
+    let of_part = processes.lines().filter_map(|line| {
+        let (resident, command) = line.trim().split_once(' ')?;
+        command.split(" -").next()?.contains(part).then(|| resident.parse::<u64>().unwrap())
+    });
+    of_part.max().unwrap_or(0)
 }

@@ -6,7 +6,7 @@ use carrick_lab::cluster::Rollout;
 use carrick_lab::flow::Flow;
 use carrick_lab::proxy::Mode;
 
-use crate::{INTERVAL, cluster, flow};
+use crate::{INTERVAL, cluster, flow, kubectl};
 
 /// How long the API is away, in seconds: two minutes where nothing may be skipped.
 fn outage_seconds() -> u64 {
@@ -15,12 +15,16 @@ fn outage_seconds() -> u64 {
     given.unwrap_or(if all { 120 } else { 20 })
 }
 
-/// Pings between clouds, and from behind NAT, while something happens; nothing may be lost.
-fn loses_nothing(lab: &Lab, event: &str, happen: impl FnOnce()) {
-    let flows = [
-        ("a1-pod1 to b1-pod1", flow(lab, "a1-pod1", "b1-pod1", Family::V4)),
-        ("h1-pod1 to a2-pod1", flow(lab, "h1-pod1", "a2-pod1", Family::V6)),
-    ];
+/// A ping from one pod to another in a family.
+pub type Watched = (&'static str, &'static str, Family);
+
+/// Between clouds, and from behind NAT.
+const BETWEEN_LOCATIONS: &[Watched] = &[("a1-pod1", "b1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
+
+/// Pings while something happens; nothing may be lost.
+pub fn loses_nothing(lab: &Lab, event: &str, watched: &[Watched], happen: impl FnOnce()) {
+    let start = |(from, to, family): &Watched| (format!("{from} to {to}"), flow(lab, from, to, *family));
+    let flows: Vec<_> = watched.iter().map(start).collect();
     happen();
     for (name, flow) in flows {
         flow.await_answers(50).unwrap();
@@ -33,10 +37,10 @@ fn loses_nothing(lab: &Lab, event: &str, happen: impl FnOnce()) {
 pub fn an_update_loses_nothing(lab: &Lab) {
     let rollout = Rollout::of(lab.topology(), cluster(lab).images());
     let with_setting = rollout.clone().with_setting("CARRICK_LOG_LEVEL=debug");
-    loses_nothing(lab, "change of a setting", || {
+    loses_nothing(lab, "change of a setting", BETWEEN_LOCATIONS, || {
         cluster(lab).roll_out(lab.kubernetes(), &with_setting).unwrap();
     });
-    loses_nothing(lab, "change of the image", || {
+    loses_nothing(lab, "change of the image", BETWEEN_LOCATIONS, || {
         cluster(lab).roll_out(lab.kubernetes(), &rollout.with_next_image()).unwrap();
     });
     assert!(cluster(lab).unready(lab.kubernetes()).unwrap().is_empty());
@@ -44,7 +48,7 @@ pub fn an_update_loses_nothing(lab: &Lab) {
 
 pub fn an_outage_of_the_api_loses_nothing(lab: &Lab) {
     let answers = outage_seconds() * 1000 / u64::try_from(INTERVAL.as_millis()).unwrap();
-    loses_nothing(lab, "outage of the API server", || {
+    loses_nothing(lab, "outage of the API server", BETWEEN_LOCATIONS, || {
         let watch: Flow = flow(lab, "b2-pod1", "h1-pod1", Family::V4);
         lab.kubernetes().set_all(Mode::Cut);
         watch.await_answers(answers).unwrap();
@@ -53,4 +57,21 @@ pub fn an_outage_of_the_api_loses_nothing(lab: &Lab) {
         let report = watch.stop().unwrap();
         assert!(report.lost.is_empty(), "{report:?}");
     });
+}
+
+/// It is the one part whose replacement is felt: what goes through the node's tunnels is lost until the new process has them.
+pub fn a_replaced_data_path_comes_back(lab: &Lab) {
+    let label = "--selector=app.kubernetes.io/name=carrick-userspace-wireguard";
+    let namespace = "--namespace=carrick-system";
+    let watched = flow(lab, "h1-pod1", "a2-pod1", Family::V4);
+    watched.await_answers(50).unwrap();
+    kubectl(lab, &["delete", "pod", namespace, label, "--field-selector=spec.nodeName=h1"]);
+    watched.await_answers(100).unwrap();
+    let report = watched.stop().unwrap();
+    let (lost, silence) = (report.lost.len(), report.longest_silence.as_secs_f64());
+    eprintln!(
+        "userspace WireGuard replaced: h1-pod1 to a2-pod1: {lost} of {} lost, silent for {silence:.1} s",
+        report.sent
+    );
+    assert!(cluster(lab).unready(lab.kubernetes()).unwrap().is_empty());
 }

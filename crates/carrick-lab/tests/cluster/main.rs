@@ -1,14 +1,21 @@
 //! Carrick on real Kubernetes: kubelets, containerd and kube-proxy on nodes in several clouds, Carrick from its manifests and
 //! its image, real pods and Services. It needs root and Go (or `KUBEBUILDER_ASSETS`), and fails where it has neither.
 //!
-//! One test, because the cluster is large: its steps run in order on one lab, and each says its name.
+//! Two tests, for the two places of a control plane, because a cluster is large: their steps run in order on one lab each, and
+//! each says its name. Meant to run one after the other (`--test-threads=1`). With `CARRICK_CLUSTER_STEP` only steps run whose
+//! names contain its value.
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 #![expect(clippy::print_stderr, reason = "the steps' names, and numbers measured")]
 
 mod churn;
 mod deployment;
+mod kubelets;
 mod lasting;
+mod nodes;
 mod outside;
+mod plugin;
+mod policy;
+mod removal;
 
 use std::time::{Duration, Instant};
 
@@ -26,25 +33,62 @@ type Step = (&'static str, fn(&Lab));
 
 #[test]
 fn carrick_carries_a_real_cluster() {
+    let lab = up(None);
+    run(
+        &lab,
+        &[
+            ("everybody_reaches_everybody", deployment::everybody_reaches_everybody),
+            ("services_answer_by_name_everywhere", deployment::services_answer_by_name_everywhere),
+            ("the_agent_has_no_more_rights_than_it_needs", deployment::the_agent_has_no_more_rights_than_it_needs),
+            ("each_part_of_a_node_runs", deployment::each_part_of_a_node_runs),
+            ("a_control_plane_outside_reaches_no_kubelet", kubelets::a_control_plane_outside_reaches_no_kubelet),
+            ("an_update_loses_nothing", lasting::an_update_loses_nothing),
+            ("an_outage_of_the_api_loses_nothing", lasting::an_outage_of_the_api_loses_nothing),
+            ("a_replaced_data_path_comes_back", lasting::a_replaced_data_path_comes_back),
+            ("node_ports_answer_from_outside", outside::node_ports_answer_from_outside),
+            ("a_local_service_shows_its_clients", outside::a_local_service_shows_its_clients),
+            ("a_pod_gets_its_host_port_and_its_bandwidth", plugin::a_pod_gets_its_host_port_and_its_bandwidth),
+            ("the_runtime_asks_for_the_plugins_status", plugin::the_runtime_asks_for_the_plugins_status),
+            ("pods_are_told_apart_across_locations", policy::pods_are_told_apart_across_locations),
+            ("a_drained_node_stays_in_the_mesh", nodes::a_drained_node_stays_in_the_mesh),
+            ("a_node_joins_again_with_a_new_key", nodes::a_node_joins_again_with_a_new_key),
+            ("pods_come_and_go_without_a_trace", churn::pods_come_and_go_without_a_trace),
+        ],
+    );
+}
+
+/// The control plane stands on a node, at a private address: what pods and nodes ask it from other locations, and what it asks
+/// kubelets, goes through the mesh.
+#[test]
+fn a_control_plane_on_a_node_reaches_all_nodes() {
+    let lab = up(Some("a2"));
+    run(
+        &lab,
+        &[
+            ("everybody_reaches_everybody", deployment::everybody_reaches_everybody),
+            ("services_answer_by_name_everywhere", deployment::services_answer_by_name_everywhere),
+            ("logs_exec_and_port_forward_work_on_every_node", kubelets::logs_exec_and_port_forward_work_on_every_node),
+            ("a_removal_leaves_nothing", removal::a_removal_leaves_nothing),
+        ],
+    );
+}
+
+fn up(control_plane: Option<&str>) -> Lab {
     let mut topology = Topology::parse(DEMO).unwrap();
     topology.kubernetes = Kubernetes::Cluster;
+    topology.control_plane = control_plane.map(str::to_owned);
     let began = Instant::now();
     let lab = Lab::up(&topology).unwrap();
     eprintln!("five nodes ready, with their workload, after {:.1} s", began.elapsed().as_secs_f64());
+    lab
+}
 
-    let steps: &[Step] = &[
-        ("everybody_reaches_everybody", deployment::everybody_reaches_everybody),
-        ("services_answer_by_name_everywhere", deployment::services_answer_by_name_everywhere),
-        ("the_agent_has_no_more_rights_than_it_needs", deployment::the_agent_has_no_more_rights_than_it_needs),
-        ("an_update_loses_nothing", lasting::an_update_loses_nothing),
-        ("an_outage_of_the_api_loses_nothing", lasting::an_outage_of_the_api_loses_nothing),
-        ("node_ports_answer_from_outside", outside::node_ports_answer_from_outside),
-        ("pods_come_and_go_without_a_trace", churn::pods_come_and_go_without_a_trace),
-    ];
-    for (name, step) in steps {
+fn run(lab: &Lab, steps: &[Step]) {
+    let wanted = std::env::var("CARRICK_CLUSTER_STEP").unwrap_or_default();
+    for (name, step) in steps.iter().filter(|(name, _)| name.contains(&wanted)) {
         let began = Instant::now();
         eprintln!("step {name} ...");
-        step(&lab);
+        step(lab);
         eprintln!("step {name} took {:.1} s", began.elapsed().as_secs_f64());
     }
 }

@@ -1,9 +1,8 @@
 //! Clients in the internet, who know nobody's mesh: NodePort Services and load balancers' addresses at public nodes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use carrick_lab::address::Family;
 use carrick_lab::cluster::services::{fetch, is_megabyte};
 use carrick_lab::{Lab, wait};
 use serde_json::{Value, json};
@@ -36,19 +35,68 @@ pub fn node_ports_answer_from_outside(lab: &Lab) {
         // The next Service has the same addresses.
         kubectl(lab, &["delete", "service", &format!("outside-{}", location.name)]);
     }
-    // With Local, a node answers for its own pods alone.
-    let port = expose(lab, "outside-local", "Local", "cloud-a");
+}
+
+/// With `externalTrafficPolicy: Local`, a node answers for its own pods alone, and they see who asks.
+pub fn a_local_service_shows_its_clients(lab: &Lab) {
+    let name = "outside-local";
+    let port = expose(lab, name, "Local", "cloud-a");
+    let path = "--output=jsonpath={.spec.healthCheckNodePort}";
+    let health: u16 = kubectl(lab, &["get", "service", name, path]).parse().unwrap();
+    let internet = lab.internet().namespaces();
     for node in ["a1", "a2"] {
         ask(lab, node, port);
+        for address in public(lab, node) {
+            for port in [port, LOAD_BALANCER_PORT] {
+                let (body, _) = fetch(internet, SocketAddr::new(address, port), "/cgi-bin/client").unwrap();
+                let seen = String::from_utf8(body).unwrap();
+                let seen: IpAddr = seen.trim().trim_matches(['[', ']']).parse().unwrap();
+                assert_eq!(seen.to_canonical(), own_address(lab, address), "{node} {address}:{port}");
+            }
+            fetch(internet, SocketAddr::new(address, health), "/").unwrap();
+        }
     }
+    for node in ["b1", "b2"] {
+        for address in public(lab, node) {
+            await_refusal(lab, SocketAddr::new(address, health));
+        }
+        // kube-proxy drops what it has no backend for, so each of these waits until it gives up.
+        let address = public(lab, node)[0];
+        assert!(fetch(internet, SocketAddr::new(address, port), "/node").is_err(), "{node} has no backend");
+    }
+    kubectl(lab, &["delete", "service", name]);
+}
+
+/// Waits until a health check says that there is no backend.
+fn await_refusal(lab: &Lab, health: SocketAddr) {
+    wait::until("kube-proxy to refuse", || {
+        let refusal = fetch(lab.internet().namespaces(), health, "/").err().map(|error| format!("{error:#}"));
+        Ok(refusal.filter(|refusal| refusal.contains("503")))
+    })
+    .unwrap();
+}
+
+/// A node's public addresses.
+fn public(lab: &Lab, node: &str) -> Vec<IpAddr> {
+    lab.node(node).unwrap().layout().public.list()
+}
+
+/// Where the internet asks from when it asks an address.
+fn own_address(lab: &Lab, target: IpAddr) -> IpAddr {
+    let source = || {
+        let unspecified =
+            if target.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((unspecified, 0))?;
+        socket.connect((target, 9))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    lab.internet().namespaces().enter(source).unwrap()
 }
 
 /// A megabyte from each public address of a node: at the NodePort, and at a load balancer's address, which is the node's own.
 fn ask(lab: &Lab, node: &str, port: u16) {
     let internet = lab.internet().namespaces();
-    let public = lab.node(node).unwrap().layout().public;
-    for family in [Family::V4, Family::V6] {
-        let Some(address) = public.of(family) else { continue };
+    for address in public(lab, node) {
         for port in [port, LOAD_BALANCER_PORT] {
             let address = SocketAddr::new(address, port);
             let deadline = Instant::now() + PATIENCE;

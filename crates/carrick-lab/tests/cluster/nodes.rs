@@ -1,0 +1,104 @@
+//! Nodes that leave and come back.
+
+use std::time::Duration;
+
+use carrick_lab::matrix::Effort;
+use carrick_lab::{Lab, wait};
+use serde_json::Value;
+
+use crate::lasting::{Watched, loses_nothing};
+use crate::{cluster, kubectl};
+use carrick_lab::address::Family;
+
+/// Enough to see that a pair reaches.
+const EFFORT: Effort = Effort { patience: Duration::from_secs(60), tcp_bytes: 1000 };
+/// Between locations that the node is not in.
+const ELSEWHERE: &[Watched] = &[("a1-pod1", "h1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
+/// To the node's own location and to the node.
+const BESIDE: &[Watched] = &[("a1-pod1", "b1-pod1", Family::V4), ("h1-pod1", "b2-pod1", Family::V6)];
+/// The node that leaves.
+const NODE: &str = "b2";
+
+const DEPLOYMENT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: spread, namespace: default}
+spec:
+  replicas: 10
+  selector: {matchLabels: {app: spread}}
+  template:
+    metadata: {labels: {app: spread}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      automountServiceAccountToken: false
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: spread}}}
+      containers:
+      - {name: sleep, image: 'localhost/box:lab', imagePullPolicy: Never, command: [sleep, '1000000']}
+";
+
+pub fn a_drained_node_stays_in_the_mesh(lab: &Lab) {
+    let file = lab.state().path().join("spread.yaml");
+    std::fs::write(&file, DEPLOYMENT).unwrap();
+    kubectl(lab, &["apply", "--filename", &file.to_string_lossy()]);
+    kubectl(lab, &["rollout", "status", "deployment/spread"]);
+    assert!(evictable(lab) > 0, "there is something to evict");
+    loses_nothing(lab, "a node drained", BESIDE, || {
+        kubectl(lab, &["drain", NODE, "--ignore-daemonsets", "--delete-emptydir-data"]);
+        kubectl(lab, &["rollout", "status", "deployment/spread"]);
+    });
+    assert_eq!(evictable(lab), 0, "only pods of DaemonSets are left");
+    everybody_reaches_everybody(lab);
+    kubectl(lab, &["uncordon", NODE]);
+    kubectl(lab, &["delete", "deployment", "spread"]);
+}
+
+pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
+    let old = public_key(lab);
+    let node = lab.node(NODE).unwrap();
+    loses_nothing(lab, "a node deleted and joined again", ELSEWHERE, || {
+        node.crash().unwrap();
+        cluster(lab).leave(NODE);
+        lab.kubernetes().delete_node(NODE).unwrap();
+        wait::until("the others to forget the node", || Ok((!is_known(lab, &old)).then_some(()))).unwrap();
+        node.reinstall().unwrap();
+        lab.boot(NODE).unwrap();
+        cluster(lab).join(&[node], lab.kubernetes()).unwrap();
+        wait::until("the Node to be ready again", || {
+            cluster(lab).check(NODE)?;
+            Ok(cluster(lab).unready(lab.kubernetes())?.is_empty().then_some(()))
+        })
+        .unwrap();
+    });
+    assert_ne!(public_key(lab), old);
+    everybody_reaches_everybody(lab);
+    assert!(!is_known(lab, &old), "nobody goes back to the old key");
+}
+
+fn everybody_reaches_everybody(lab: &Lab) {
+    let pairs = lab.ping_matrix(EFFORT).unwrap();
+    assert!(pairs.len() >= 80, "{}", pairs.len());
+    for pair in &pairs {
+        assert!(pair.reachable && pair.tcp_ok, "{pair:?}");
+    }
+}
+
+/// How many pods on the node belong to no DaemonSet.
+fn evictable(lab: &Lab) -> usize {
+    let on_node = format!("--field-selector=spec.nodeName={NODE}");
+    let pods = kubectl(lab, &["get", "pods", "--all-namespaces", &on_node, "--output=json"]);
+    let pods: Value = serde_json::from_str(&pods).unwrap();
+    let stays = |pod: &&Value| pod["metadata"]["ownerReferences"][0]["kind"] == "DaemonSet";
+    pods["items"].as_array().unwrap().iter().filter(|pod| !stays(pod)).count()
+}
+
+fn public_key(lab: &Lab) -> String {
+    let node = lab.kubernetes().node(NODE).unwrap();
+    node["metadata"]["annotations"]["carrick.dev/public-key"].as_str().unwrap().to_owned()
+}
+
+/// Whether the plan of another node names a key.
+fn is_known(lab: &Lab, key: &str) -> bool {
+    let others = lab.nodes().filter(|node| node.name() != NODE);
+    others.map(|node| node.agent_page("/status").unwrap()).any(|answer| answer.body.contains(key))
+}
