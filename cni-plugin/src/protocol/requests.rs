@@ -52,22 +52,32 @@ struct Raw {
     bandwidth: Option<RawBandwidth>,
 }
 
+/// The conventions' names, and those of the fields in containerd, which passes them instead: plugins in Go do not tell them
+/// apart.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawPort {
+    #[serde(alias = "HostPort")]
     host_port: u16,
+    #[serde(alias = "ContainerPort")]
     container_port: u16,
+    #[serde(alias = "Protocol")]
     protocol: Option<String>,
-    #[serde(rename = "hostIP")]
+    #[serde(rename = "hostIP", alias = "HostIP")]
     host: Option<String>,
 }
 
+/// As for [`RawPort`].
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawBandwidth {
+    #[serde(alias = "IngressRate")]
     ingress_rate: u64,
+    #[serde(alias = "IngressBurst")]
     ingress_burst: u64,
+    #[serde(alias = "EgressRate")]
     egress_rate: u64,
+    #[serde(alias = "EgressBurst")]
     egress_burst: u64,
 }
 
@@ -206,6 +216,19 @@ mod tests {
 
     #[test]
     fn reads_what_containerd_passes() {
+        let requests = read(json!({
+            "portMappings": [{"HostPort": 8081, "ContainerPort": 8080, "Protocol": "tcp", "HostIP": ""}],
+            "bandwidth": {"IngressRate": 8_000_000, "IngressBurst": u32::MAX, "EgressRate": 0, "EgressBurst": 0},
+        }))
+        .unwrap();
+        let ports: Vec<String> = requests.host_ports(&[Family::V4]).unwrap().iter().map(HostPort::to_string).collect();
+        assert_eq!(ports, ["tcp 0.0.0.0:8081"]);
+        assert_eq!(requests.ingress, Some(Rate { rate: 8_000_000, burst: u32::MAX.into() }));
+        assert_eq!(requests.egress, None);
+    }
+
+    #[test]
+    fn reads_what_the_conventions_say() {
         let requests = read(json!({
             "ips": ["10.42.0.9/24", "fd42::9"],
             "mac": "02:00:00:00:00:09",

@@ -19,8 +19,8 @@ metadata:
   namespace: default
   labels: {app: asking}
   annotations:
-    kubernetes.io/ingress-bandwidth: 80M
-    kubernetes.io/egress-bandwidth: 40M
+    kubernetes.io/ingress-bandwidth: 8M
+    kubernetes.io/egress-bandwidth: 1M
 spec:
   nodeName: b1
   terminationGracePeriodSeconds: 0
@@ -38,7 +38,9 @@ pub fn a_pod_gets_its_host_port_and_its_bandwidth(lab: &Lab) {
     let file = lab.state().path().join("asking.yaml");
     std::fs::write(&file, POD).unwrap();
     kubectl(lab, &["apply", "--filename", &file.to_string_lossy()]);
-    kubectl(lab, &["wait", "--for=condition=Ready", "pod/asking"]);
+    if let Err(error) = lab.kubernetes().kubectl(&["wait", "--for=condition=Ready", "--timeout=90s", "pod/asking"]) {
+        panic!("{error:#}\n{}", kubectl(lab, &["describe", "pod", "asking"]));
+    }
     let node = lab.node(NODE).unwrap();
     let internet = lab.internet().namespaces();
     for address in node.layout().public.list() {
@@ -51,9 +53,9 @@ pub fn a_pod_gets_its_host_port_and_its_bandwidth(lab: &Lab) {
     let route: Value = serde_json::from_str(&route).unwrap();
     let device = route[0]["dev"].as_str().unwrap();
     let towards = node.exec(&["tc", "qdisc", "show", "dev", device]).unwrap();
-    assert!(towards.contains("tbf") && towards.contains("rate 80Mbit"), "{towards}");
+    assert!(towards.contains("tbf") && towards.contains("rate 8Mbit"), "{towards}");
     let from = pod.namespaces(node).unwrap().exec(&["tc", "qdisc", "show", "dev", "eth0"]).unwrap();
-    assert!(from.contains("tbf") && from.contains("rate 40Mbit"), "{from}");
+    assert!(from.contains("tbf") && from.contains("rate 1Mbit"), "{from}");
 
     kubectl(lab, &["delete", "pod", "asking"]);
     wait::until("the host port to be given back", || {
