@@ -55,6 +55,7 @@ pub fn a_drained_node_stays_in_the_mesh(lab: &Lab) {
 
 pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
     let old = public_key(lab);
+    assert!(is_known(lab, &old), "somebody has the node as a peer");
     let node = lab.node(NODE).unwrap();
     loses_nothing(lab, "a node deleted and joined again", ELSEWHERE, || {
         node.crash().unwrap();

@@ -24,7 +24,7 @@ pub fn pods_are_told_apart_across_locations(lab: &Lab) {
     // The node's own probes would go through, as they are not forwarded.
     let address = |endpoint: &Endpoint, family| endpoint.addresses.of(family).unwrap();
     let rules = format!(
-        "table inet policy {{
+        "table inet engine {{
             chain forward {{
                 type filter hook forward priority filter;
                 ct state established,related accept
@@ -47,7 +47,7 @@ pub fn pods_are_told_apart_across_locations(lab: &Lab) {
         assert!(!asks(denied, protected, family), "{family}: denied");
         assert!(asks(allowed, protected, family), "{family}: allowed");
     }
-    node.exec(&["nft", "delete", "table", "inet", "policy"]).unwrap();
+    node.exec(&["nft", "delete", "table", "inet", "engine"]).unwrap();
 }
 
 fn asks(from: &Endpoint, to: &Endpoint, family: Family) -> bool {
