@@ -112,7 +112,14 @@ vm() {
   fi
   require qemu-system-x86_64 busybox modprobe depmod cpio xz flock timeout ||
     { skip vm "QEMU cannot be had, or what prepares its virtual machine"; return 0; }
-  require ip nft ping wg tcpdump iptables unshare nsenter sysctl && scripts/test-vm.sh
+  require ip nft ping wg tcpdump iptables unshare nsenter sysctl || return 1
+  local code=0
+  scripts/run-in-vm.sh true || code=$?
+  if [ "$code" = 125 ]; then
+    skip vm "there is no virtual machine to be had: the line of run-in-vm above says why"
+    return 0
+  fi
+  scripts/test-vm.sh
 }
 
 privileged() { [ "$(id -u)" = 0 ]; }

@@ -1,6 +1,6 @@
 //! Nodes that leave and come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use carrick_lab::matrix::Effort;
 use carrick_lab::{Lab, wait};
@@ -63,6 +63,7 @@ pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
         lab.kubernetes().delete_node(NODE).unwrap();
         wait::until("the others to forget the node", || Ok((!is_known(lab, &old)).then_some(()))).unwrap();
         node.reinstall().unwrap();
+        let began = Instant::now();
         lab.boot(NODE).unwrap();
         cluster(lab).join(&[node], lab.kubernetes()).unwrap();
         wait::until("the Node to be ready again", || {
@@ -70,6 +71,7 @@ pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
             Ok(cluster(lab).unready(lab.kubernetes())?.is_empty().then_some(()))
         })
         .unwrap();
+        eprintln!("{NODE} is ready {:.1} s after its machine was switched on", began.elapsed().as_secs_f64());
     });
     assert_ne!(public_key(lab), old);
     everybody_reaches_everybody(lab);
