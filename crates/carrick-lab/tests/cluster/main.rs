@@ -8,6 +8,7 @@
 #![expect(clippy::print_stderr, reason = "the steps' names, and numbers measured")]
 
 mod churn;
+mod ctl;
 mod deployment;
 mod kubelets;
 mod lasting;
@@ -68,6 +69,7 @@ fn a_control_plane_on_a_node_reaches_all_nodes() {
             ("everybody_reaches_everybody", deployment::everybody_reaches_everybody),
             ("services_answer_by_name_everywhere", deployment::services_answer_by_name_everywhere),
             ("logs_exec_and_port_forward_work_on_every_node", kubelets::logs_exec_and_port_forward_work_on_every_node),
+            ("carrickctl_needs_a_kubeconfig_alone", ctl::carrickctl_needs_a_kubeconfig_alone),
             ("a_removal_leaves_nothing", removal::a_removal_leaves_nothing),
         ],
     );

@@ -1,0 +1,80 @@
+//! `carrickctl` on an admin's machine: nothing but a kubeconfig.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use carrick_lab::Lab;
+use carrick_lab::binaries;
+use carrick_lab::cluster::services::fetch;
+
+/// The program with an admin's kubeconfig, which ends with the folder.
+struct Admin<'l> {
+    lab: &'l Lab,
+    folder: tempfile::TempDir,
+}
+
+impl<'l> Admin<'l> {
+    fn new(lab: &'l Lab) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("kubeconfig"), lab.kubernetes().admin_kubeconfig().unwrap()).unwrap();
+        Self { lab, folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binaries::find("carrickctl").unwrap());
+        // The agents and their kubelets share two processors with all others here.
+        command
+            .args(arguments)
+            .args(["--timeout", "20s"])
+            .arg("--kubeconfig")
+            .arg(self.folder.path().join("kubeconfig"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.lab.kubernetes().namespaces().output(&mut self.command(arguments)).unwrap()
+    }
+
+    /// What it prints; it must find all well.
+    fn sees(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    }
+}
+
+pub fn carrickctl_needs_a_kubeconfig_alone(lab: &Lab) {
+    let admin = Admin::new(lab);
+    let nodes: Vec<&str> = lab.nodes().map(|node| node.name()).collect();
+    for command in ["status", "peers", "latency"] {
+        let text = admin.sees(&[command, if command == "latency" { "--nodes" } else { "--no-color" }]);
+        let missing: Vec<_> = nodes.iter().filter(|node| !text.contains(**node)).collect();
+        assert!(missing.is_empty(), "{command} lacks {missing:?}: {text}");
+    }
+    admin.sees(&["doctor"]);
+    let pods = lab.cluster_pods().unwrap();
+    for (from, to) in pods.iter().zip(pods.iter().cycle().skip(1)) {
+        let names = [from, to].map(|pod| format!("default/{}", pod.name));
+        let text = admin.sees(&["trace", &names[0], &names[1]]);
+        assert!(text.contains(&from.node) && text.contains(&to.node), "{text}");
+    }
+    dashboard(&admin, &nodes);
+}
+
+fn dashboard(admin: &Admin<'_>, nodes: &[&str]) {
+    let namespaces = admin.lab.kubernetes().namespaces();
+    let mut command = admin.command(&["dashboard", "--listen", "127.0.0.1:0"]);
+    let mut process = namespaces.spawn(command.stdout(Stdio::piped())).unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
+    let data = carrick_lab::wait::until("the dashboard's data", || {
+        let (body, _) = fetch(namespaces, address, "/data.json")?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Ok(nodes.iter().all(|node| text.contains(*node)).then_some(text))
+    });
+    process.kill().unwrap();
+    process.wait().unwrap();
+    data.unwrap();
+}
