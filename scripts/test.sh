@@ -41,6 +41,7 @@ monitoring() {
 
 pure() {
   cargo test -p carrick-topology -p carrick-kube -p carrick-agent -p carrickctl --lib &&
+    cargo test -p carrickctl --test agents &&
     cargo test -p carrick-topology --tests && cargo test -p carrick-lab --test drawing
 }
 

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use carrick_topology::NodeName;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
 use kube::api::{Api, ListParams};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::DuplexStream;
 
 /// The namespace in which the manifests put the agents.
 pub const NAMESPACE: &str = "carrick-system";
@@ -79,20 +81,21 @@ pub async fn named_pod(client: &Client, namespace: &str, name: &str) -> Result<N
     Ok(NamedPod { node, addresses })
 }
 
-/// A connection to a port on the loopback address of a pod, through the API server and the pod's kubelet.
+/// A connection to a port on the loopback address of a pod.
+pub struct Forward {
+    /// What is sent and received.
+    pub stream: DuplexStream,
+    /// Why the kubelet refuses, if it does; then nothing comes by the stream.
+    pub refusal: BoxFuture<'static, Option<String>>,
+}
+
+/// Connects to a port on the loopback address of a pod, through the API server and the pod's kubelet.
 ///
 /// # Errors
-/// The API server or the kubelet refused.
-pub async fn connect(
-    client: &Client,
-    namespace: &str,
-    pod: &str,
-    port: u16,
-) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, kube::Error> {
+/// The API server refused, or cannot reach the kubelet.
+pub async fn connect(client: &Client, namespace: &str, pod: &str, port: u16) -> Result<Forward, kube::Error> {
     let mut forwarder = Api::<Pod>::namespaced(client.clone(), namespace).portforward(pod, &[port]).await?;
-    forwarder.take_stream(port).ok_or_else(|| {
-        kube::Error::Service(
-            std::io::Error::other("the forwarder gives no stream for the port that it was asked for").into(),
-        )
-    })
+    let missing = || kube::Error::Service(std::io::Error::other("the forwarder has no stream for its port").into());
+    let refusal = forwarder.take_error(port).ok_or_else(missing)?.boxed();
+    Ok(Forward { stream: forwarder.take_stream(port).ok_or_else(missing)?, refusal })
 }

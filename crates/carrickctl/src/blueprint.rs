@@ -61,7 +61,7 @@ impl Blueprint {
             shared,
             own,
         };
-        blueprint.plans = blueprint.planned();
+        blueprint.plans = plan_all(&blueprint.cluster, &blueprint.shared, &blueprint.liveness);
         blueprint.computed = blueprint.plans.keys().cloned().collect();
         for plan in survey.agents.iter().filter_map(Agent::plan) {
             blueprint.computed.remove(&plan.node);

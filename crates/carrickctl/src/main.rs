@@ -68,7 +68,8 @@ async fn watch(cli: &Cli) -> Exit {
 
 /// Whoever closes the pipe early has seen enough.
 fn print(shown: &Shown) -> Exit {
-    let mut stdout = anstream::stdout().lock();
+    // What is in colour was decided before.
+    let mut stdout = anstream::AutoStream::always(std::io::stdout()).lock();
     let _closed = stdout.write_all(shown.text.as_bytes()).and_then(|()| stdout.flush());
     shown.exit
 }

@@ -1,8 +1,9 @@
 //! Agents behind the API server: their pods' loopback address, by port-forward.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use carrick_kube::agents::{self, AgentPod};
+use carrick_kube::agents::{self, AgentPod, Forward};
 use carrick_kube::annotations::key;
 use carrick_kube::client::ApiClient;
 use carrick_kube::objects::{Objects, ObjectsError};
@@ -10,6 +11,9 @@ use carrick_topology::NodeName;
 
 use super::{AccessOptions, Target, TargetWay, http};
 use crate::failure::{Failure, with_causes};
+
+/// How long the API server may take for its lists.
+const API_PATIENCE: Duration = Duration::from_secs(15);
 
 /// The way through the API server.
 pub(super) struct ClusterAccess {
@@ -30,7 +34,10 @@ impl ClusterAccess {
     /// The agents of all Nodes, and the objects.
     pub(super) async fn targets(&self) -> Result<(Vec<Target>, Objects), Failure> {
         let client = self.client.client();
-        let (objects, pods) = tokio::join!(Objects::list(&client), agents::pods(&client, &self.namespace));
+        let lists = async { tokio::join!(Objects::list(&client), agents::pods(&client, &self.namespace)) };
+        let late =
+            |_| Failure::Unreachable(format!("the API server gives no lists within {} s", API_PATIENCE.as_secs()));
+        let (objects, pods) = tokio::time::timeout(API_PATIENCE, lists).await.map_err(late)?;
         let objects = objects?;
         let pods = pods.map_err(|error| ObjectsError::Api { what: "pods of the agents", error })?;
         let mut pods: BTreeMap<NodeName, AgentPod> = pods.into_iter().map(|pod| (pod.node.clone(), pod)).collect();
@@ -50,7 +57,18 @@ impl ClusterAccess {
 
     pub(super) async fn get(&self, pod: &AgentPod, path: &str) -> Result<Vec<u8>, String> {
         let connection = agents::connect(&self.client.client(), &self.namespace, &pod.name, agents::PORT).await;
-        let stream = connection.map_err(|error| format!("no way to its pod {}: {}", pod.name, with_causes(&error)))?;
-        http::get(stream, path).await
+        let Forward { stream, refusal } =
+            connection.map_err(|error| format!("no way to its pod {}: {}", pod.name, with_causes(&error)))?;
+        // Without a refusal, the channel of refusals ends at some time, with or before the answer.
+        let refused = async {
+            match refusal.await {
+                Some(reason) => reason,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            page = http::get(stream, path) => page,
+            reason = refused => Err(format!("its pod {} refuses: {}", pod.name, reason.trim())),
+        }
     }
 }

@@ -1,0 +1,88 @@
+//! Ways to many agents at once: through an API server that forwards ports, and through sockets.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
+#![expect(clippy::print_stderr, reason = "measured times")]
+
+mod api;
+mod page;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use carrickctl::access::{Access, AccessOptions};
+use carrickctl::survey::{Agent, Answer};
+
+use api::FakeApi;
+use page::Load;
+
+const NODES: usize = 200;
+/// How long agents may take; the first ones wait until enough are asked.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// What an agent takes to answer.
+const DELAY: Duration = Duration::from_millis(50);
+
+fn kubeconfig(address: std::net::SocketAddr) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: lab\nclusters: [{{name: lab, cluster: {{server: 'http://{address}'}}}}]\n\
+         contexts: [{{name: lab, context: {{cluster: lab, user: lab}}}}]\nusers: [{{name: lab, user: {{token: lab}}}}]\n"
+    );
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn silence(agent: &Agent) -> &str {
+    match &agent.answer {
+        Answer::Silence(reason) => reason,
+        Answer::Page(_) | Answer::None => panic!("{agent:?}"),
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_agents_answer_through_the_api_server_some_at_a_time() {
+    let load = Arc::new(Load::default());
+    let api = FakeApi::start(NODES, DELAY, load.clone()).await;
+    let kubeconfig = kubeconfig(api.address);
+    let options =
+        AccessOptions { kubeconfig: Some(kubeconfig.path().to_owned()), timeout: TIMEOUT, ..AccessOptions::default() };
+    let access = Access::open(&options).await.unwrap();
+    let began = Instant::now();
+    let survey = access.survey().await.unwrap();
+    let silent: Vec<_> = survey.agents.iter().filter(|agent| agent.page().is_none()).collect();
+    assert_eq!(survey.agents.len() - silent.len(), NODES, "{silent:?}");
+    let slowest = survey.pages().map(|(agent, _)| agent.took).max().unwrap();
+    eprintln!(
+        "{NODES} agents that answer after {} ms, and some that do not: {:.2} s, the slowest of those that do {:.2} s",
+        DELAY.as_millis(),
+        began.elapsed().as_secs_f64(),
+        slowest.as_secs_f64()
+    );
+
+    assert_eq!(survey.agents.len(), NODES + api::STRANGE.len());
+    assert!(survey.agents.is_sorted_by_key(|agent| agent.name.clone()));
+    assert_eq!(load.most(), page::AT_A_TIME);
+    assert_eq!(survey.objects.as_ref().unwrap().nodes.len(), NODES + api::STRANGE.len());
+
+    let agent = |name: &str| survey.agent(name).unwrap();
+    assert_eq!(silence(agent("x-mute")), "no answer within 10 s");
+    assert!(silence(agent("x-pending")).contains("is Pending"), "{:?}", agent("x-pending"));
+    assert!(silence(agent("x-refused")).contains("connection refused"), "{:?}", agent("x-refused"));
+    assert!(silence(agent("x-gone")).contains("no pod in the namespace carrick-system"), "{:?}", agent("x-gone"));
+    assert!(silence(agent("x-unreachable")).contains("no way to its pod"), "{:?}", agent("x-unreachable"));
+    assert!(matches!(agent("x-stranger").answer, Answer::None));
+    let metrics = access.fetch(agent("n000"), "/metrics").await.unwrap();
+    assert_eq!(metrics, b"# EOF\n");
+}
+
+#[tokio::test]
+async fn agents_behind_sockets_answer_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let load = Arc::new(Load::default());
+    let sockets = (0..40).map(|number| page::behind_socket(directory.path(), number, DELAY, load.clone())).collect();
+    let access = Access::open(&AccessOptions { sockets, timeout: TIMEOUT, ..AccessOptions::default() }).await.unwrap();
+    let survey = access.survey().await.unwrap();
+    assert_eq!(survey.pages().count(), 40);
+    assert_eq!(survey.agents[7].name, "n007");
+    assert!(survey.objects.is_none());
+    assert_eq!(load.most(), page::AT_A_TIME);
+}

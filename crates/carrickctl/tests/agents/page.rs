@@ -1,0 +1,79 @@
+//! What an agent answers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+/// As many agents are asked at a time as this: the first ones answer only when so many are being asked.
+pub const AT_A_TIME: usize = 32;
+
+/// How many agents are being asked at the same time, and the most that ever were.
+#[derive(Debug, Default)]
+pub struct Load {
+    now: AtomicUsize,
+    most: watch::Sender<usize>,
+}
+
+impl Load {
+    pub fn most(&self) -> usize {
+        *self.most.borrow()
+    }
+
+    async fn carry(&self, delay: Duration) {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.send_modify(|most| *most = now.max(*most));
+        self.most.subscribe().wait_for(|most| *most >= AT_A_TIME).await.unwrap();
+        tokio::time::sleep(delay).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Answers one request as the agent of this node.
+pub async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, node: &str, delay: Duration, load: &Load) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => request.push(byte),
+            Err(_) => return,
+        }
+    }
+    load.carry(delay).await;
+    let body = if request.starts_with(b"GET /status ") { page(node) } else { "# EOF\n".to_owned() };
+    let answer = format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    // Whoever has read it whole need not wait for the end.
+    let _closed = stream.write_all(answer.as_bytes()).await;
+    let _closed = stream.shutdown().await;
+}
+
+/// As long as the page of a node among some hundreds.
+fn page(node: &str) -> String {
+    let peers: Vec<String> = (0..200u8)
+        .map(|number| {
+            let key = carrick_topology::PublicKey::from_bytes([number; 32]);
+            format!(r#""{key}":{{"endpoint":"192.0.2.1:51820","seconds_since_handshake":5,"allowed_ips":["10.42.{number}.0/24"]}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"version":"0.1.0","node":"{node}","ready":true,"waiting":"","api":"synced","applies":1,"drift_repairs":0,
+            "failures":[],"warnings":[],"plan":null,"peers":{{{}}}}}"#,
+        peers.join(",")
+    )
+}
+
+/// An agent that answers on a socket.
+pub fn behind_socket(directory: &Path, number: usize, delay: Duration, load: Arc<Load>) -> PathBuf {
+    let path = directory.join(format!("{number}.sock"));
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            answer(stream, &format!("n{number:03}"), delay, &load).await;
+        }
+    });
+    path
+}
