@@ -72,6 +72,7 @@ pub(crate) struct Judge<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Judgement {
     fallen: BTreeMap<NodeName, Fall>,
+    judged_at: Now,
 }
 
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl Judgement {
     /// What an earlier run of the agent had judged.
     pub(crate) fn restore(liveness: &Liveness) -> Self {
         let fall = |name: &NodeName| (name.clone(), Fall { standing: Standing::Down, stable_time: FIRST_STABLE_TIME });
-        Self { fallen: liveness.down.iter().map(fall).collect() }
+        Self { fallen: liveness.down.iter().map(fall).collect(), judged_at: Now::ZERO }
     }
 
     pub(crate) fn liveness(&self) -> Liveness {
@@ -112,11 +113,13 @@ impl Judgement {
             Standing::Returning { since } => Some(since + fall.stable_time),
             Standing::Down | Standing::Live { .. } => None,
         };
-        self.fallen.values().filter_map(due).min()
+        // What was due already waits for a word, not for the time.
+        self.fallen.values().filter_map(due).filter(|due| *due > self.judged_at).min()
     }
 
     /// Judges by what is heard now.
     pub(crate) fn judge(&mut self, now: Now, judge: Judge<'_>, testimonies: &[Testimony<'_>]) {
+        self.judged_at = now;
         let known: BTreeSet<&NodeName> = testimonies.iter().map(|testimony| testimony.node).collect();
         self.fallen.retain(|name, fall| {
             let is_forgiven =
@@ -151,6 +154,7 @@ impl Judgement {
         };
         let hears_itself = |hearing: Hearing| [hearing.tunnels, hearing.inside].contains(&Audience::Somebody);
         if !gateways.iter().any(|gateway| is_heard(gateway)) && !own.is_some_and(hears_itself) {
+            gateways.iter().for_each(|gateway| self.not_heard(gateway.node));
             return;
         }
         for gateway in gateways {
@@ -164,6 +168,15 @@ impl Judgement {
                 PathState::Down if is_silent() => self.silent(gateway.node),
                 PathState::Down | PathState::Unknown => {}
             }
+        }
+    }
+
+    /// One that was returning begins anew; the others stay what they are.
+    fn not_heard(&mut self, node: &NodeName) {
+        if let Some(fall) = self.fallen.get_mut(node)
+            && matches!(fall.standing, Standing::Returning { .. })
+        {
+            fall.standing = Standing::Down;
         }
     }
 
@@ -318,6 +331,30 @@ mod tests {
         court.after(9, &[DOWN, UP]);
         court.after(1, &[UP, UP]);
         assert_eq!(court.after(9, &[UP, UP]), ["a1"]);
+        assert_eq!(court.after(1, &[UP, UP]), [""; 0]);
+    }
+
+    #[test]
+    fn silence_of_all_makes_a_returning_gateway_begin_anew_and_leaves_nothing_due() {
+        let mut court = Court::new();
+        court.after(1, &[DOWN, UP]);
+        court.after(1, &[UP, UP]);
+        assert!(court.judgement.next_deadline().is_some());
+        assert_eq!(court.after(60, &[DOWN, DOWN]), ["a1"]);
+        assert_eq!(court.judgement.next_deadline(), None);
+        court.after(1, &[UP, UP]);
+        assert_eq!(court.after(9, &[UP, UP]), ["a1"]);
+        assert_eq!(court.after(1, &[UP, UP]), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_due_and_waits_for_a_word_is_no_deadline() {
+        let mut court = Court::new();
+        court.after(1, &[DOWN, UP]);
+        court.after(1, &[UP, UP]);
+        let unknown = (PathState::Unknown, DOWN.1);
+        assert_eq!(court.after(11, &[unknown, UP]), ["a1"]);
+        assert_eq!(court.judgement.next_deadline(), None);
         assert_eq!(court.after(1, &[UP, UP]), [""; 0]);
     }
 

@@ -38,6 +38,7 @@ struct World {
     allowances: BTreeMap<IpAddr, (Duration, Now)>,
     sent: Vec<(Now, Transmit)>,
     tidings: Vec<(Now, Tidings)>,
+    steps: usize,
 }
 
 impl World {
@@ -70,6 +71,7 @@ impl World {
             allowances: BTreeMap::new(),
             sent: Vec::new(),
             tidings: Vec::new(),
+            steps: 0,
         }
     }
 
@@ -91,6 +93,8 @@ impl World {
     }
 
     fn step(&mut self) {
+        self.steps += 1;
+        assert!(self.steps < 1_000_000, "it turns in vain");
         let now = self.now;
         let (arrived, on_the_way) = std::mem::take(&mut self.on_the_way).into_iter().partition(|(at, _)| *at <= now);
         self.on_the_way = on_the_way;
@@ -183,6 +187,23 @@ fn silence_of_a_whole_location_judges_nobody_there() {
     assert!(world.down().1.is_empty(), "{:?}", world.tidings);
     assert_eq!(world.path("b1").state, PathState::Down);
     assert_eq!(world.path("c1").state, PathState::Up);
+}
+
+#[test]
+fn a_prober_never_wants_to_be_called_again_at_once_for_ever() {
+    let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
+    world.run(seconds(5));
+    world.set("b1", Answering::Nobody);
+    world.run(seconds(5));
+    world.set("b1", WELL);
+    world.run(seconds(3));
+    // It returns when its whole location falls silent.
+    world.set("b1", Answering::Nobody);
+    world.set("b2", Answering::Nobody);
+    world.run(seconds(60));
+    let steps = world.steps;
+    world.run(seconds(60));
+    assert!(world.steps - steps < 60 * 50, "{} steps a minute", world.steps - steps);
 }
 
 #[test]
