@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test.sh [--fuzz] [TIER...] : all checks and tests, or those of the named tiers; says how long each tier took.
+# test.sh [--fuzz] [TIER...] : checks and tests but those of `cluster` and `vm`, or those of the named tiers; says how long each
+#           tier took.
 #   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
 #           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
 #   checks  formatting, lints, licences and sources of dependencies, alert rules and the dashboard's queries
@@ -7,18 +8,21 @@
 #   kernel  2: netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in namespaces of their own; root
 #   lab     3: agents in simulated clouds, with real packets; root
 #   api     4: the client against a real kube-apiserver and etcd; root, and Go where they are not built yet
-#   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above
-#   vm      6: a kernel with WireGuard, in a virtual machine
-# A tier that the machine cannot run is skipped with its reason; with CARRICK_REQUIRE_ALL=1 that is a failure.
+#   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above;
+#             only when named: the first run builds Kubernetes, which takes a quarter of an hour or more
+#   vm      6: a kernel with WireGuard, in a virtual machine; only when named: an emulated processor is slow
+# A tier that the machine cannot run is skipped with its reason; with CARRICK_REQUIRE_ALL=1 that is a failure,
+# but for what CARRICK_MAY_SKIP names.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-readonly TIERS=(checks pure kernel lab api cluster vm)
+readonly UNNAMED=(checks pure kernel lab api)
+readonly TIERS=("${UNNAMED[@]}" cluster vm)
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
-skipped=() failed=() timings=()
+skipped=() failed=() timings=() missing=0
 
-usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
@@ -127,6 +131,7 @@ privileged() { [ "$(id -u)" = 0 ]; }
 
 skip() { # WHAT WHY
   skipped+=("$1: $2")
+  case ",${CARRICK_MAY_SKIP:-}," in *",$1,"*) ;; *) missing=$((missing + 1)) ;; esac
   say "SKIPPED $1: $2"
 }
 
@@ -144,11 +149,11 @@ for word in "$@"; do
   else usage
   fi
 done
-[ ${#tiers[@]} -gt 0 ] || tiers=("${TIERS[@]}")
+[ ${#tiers[@]} -gt 0 ] || tiers=("${UNNAMED[@]}")
 require_cargo
 for tier in "${tiers[@]}"; do run_tier "$tier"; done
 
 say "== took: $(printf '%s, ' "${timings[@]}" | sed 's/, $//')"
 for line in ${skipped[@]+"${skipped[@]}"}; do say "SKIPPED $line"; done
 if [ ${#failed[@]} -gt 0 ]; then say "FAILED: ${failed[*]}"; exit 1; fi
-if [ -n "${CARRICK_REQUIRE_ALL:-}" ] && [ ${#skipped[@]} -gt 0 ]; then say "FAILED: nothing may be skipped here"; exit 1; fi
+if [ -n "${CARRICK_REQUIRE_ALL:-}" ] && [ "$missing" -gt 0 ]; then say "FAILED: nothing may be skipped here"; exit 1; fi
