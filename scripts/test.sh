@@ -22,7 +22,7 @@ readonly TIERS=("${UNNAMED[@]}" cluster vm)
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
 skipped=() failed=() timings=() missing=0
 
-usage() { sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,15p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
