@@ -33,6 +33,7 @@
 pub mod agents;
 pub mod annotations;
 pub mod backoff;
+mod causes;
 pub mod client;
 pub mod dns;
 pub mod objects;
@@ -42,3 +43,5 @@ pub mod persist;
 pub mod publish;
 pub mod secrets;
 pub mod watch;
+
+pub use causes::with_causes;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use carrick_kube::client::ClientError;
 use carrick_kube::objects::ObjectsError;
+use carrick_kube::with_causes;
 use thiserror::Error;
 
 use crate::exit::Exit;
@@ -55,19 +56,4 @@ impl Failure {
             Self::Output(_) => Exit::Unhealthy,
         }
     }
-}
-
-/// An error's own text says what failed; why is in its sources.
-#[must_use]
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }

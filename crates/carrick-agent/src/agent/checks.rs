@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use carrick_dataplane::Keys;
 use carrick_kube::client::ApiClient;
+use carrick_kube::with_causes;
 use carrick_netlink::wireguard::SecretKey;
 use carrick_status::{ApiAnswer, ChecksPage, WireGuardState};
 use carrick_topology::{NodeName, NodePlan, PublicKey};
@@ -150,19 +151,6 @@ impl Sources {
 }
 
 /// An error of the client says what failed; why is in its sources, and the last one knows best.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Writes down what could not be looked at.
 fn noted<T, E: std::fmt::Display>(looked: Result<T, E>, what: &str, unreadable: &mut Vec<String>) -> Option<T> {
     looked.map_err(|error| unreadable.push(format!("{what}: {error}"))).ok()

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::backoff::Backoff;
+use crate::causes::with_causes;
 use crate::client::ServerPace;
 
 /// What following a resource gives.
@@ -87,20 +88,6 @@ impl Default for Limits {
             absent_delay: Duration::from_secs(30),
         }
     }
-}
-
-/// An error's own text says what failed; why is in its sources.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl FollowError {

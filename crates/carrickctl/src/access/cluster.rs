@@ -7,10 +7,11 @@ use carrick_kube::agents::{self, AgentPod, Forward};
 use carrick_kube::annotations::key;
 use carrick_kube::client::ApiClient;
 use carrick_kube::objects::{Objects, ObjectsError};
+use carrick_kube::with_causes;
 use carrick_topology::NodeName;
 
 use super::{AccessOptions, Target, TargetWay, http};
-use crate::failure::{Failure, with_causes};
+use crate::failure::Failure;
 
 /// How long the API server may take for its lists.
 const API_PATIENCE: Duration = Duration::from_secs(15);

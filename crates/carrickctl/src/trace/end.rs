@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use carrick_kube::agents::{NamedPod, named_pod};
+use carrick_kube::with_causes;
 
 use crate::access::Access;
 use crate::blueprint::Blueprint;
-use crate::failure::{Failure, with_causes};
+use crate::failure::Failure;
 use carrick_topology::NodeName;
 use carrick_topology::walk::Origin;
 

@@ -1,7 +1,6 @@
 //! Ways to many agents at once: through an API server that forwards ports, and through sockets.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
-#![expect(clippy::print_stderr, reason = "measured times")]
 
 mod api;
 mod page;
