@@ -1,6 +1,7 @@
 //! A mesh that is made ill and gets well again.
 
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use carrick_lab::namespace::Namespaces;
 use serde_json::Value;
@@ -17,8 +18,10 @@ locations:
   - {name: home, router: nat, nodes: [{name: h1, annotations: {carrick.dev/persistent-keepalive: '25'}}]}
 ";
 
-/// How often the doctor is asked before something counts as never told. It takes its time where a tunnel has no session.
-const VISITS: usize = 25;
+/// What is not told within this time is never told: agents try again within half a minute what failed.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two visits.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A mesh of which the doctor says that all is well.
 pub struct Patient(pub Mesh);
@@ -54,7 +57,8 @@ impl Patient {
 
     fn visit_until(&self, verdicts: &[&str], before: impl Fn()) -> String {
         let mut last = (Vec::new(), String::new());
-        for _ in 0..VISITS {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
             before();
             let visit = self.visit();
             if visit.0 != last.0 {
@@ -64,6 +68,7 @@ impl Patient {
             if last.0 == verdicts {
                 return last.1;
             }
+            std::thread::sleep(PAUSE);
         }
         panic!("told {:#?} instead of {verdicts:?}:\n{}", last.0, last.1);
     }

@@ -119,12 +119,12 @@ impl Thread {
         let shared = Arc::clone(&self.shared);
         let mut buffer = vec![0; LARGEST_DATAGRAM];
         while !self.tidings.is_closed() {
-            self.wait(&shared);
+            let ready = self.wait(&shared);
             let mut state = shared.lock();
-            self.bind(&state.listen);
-            for socket in self.sockets.values() {
+            for socket in ready.iter().filter_map(|address| self.sockets.get(address)) {
                 take_datagrams(&shared, &mut state, socket, &mut buffer);
             }
+            self.bind(&state.listen);
             state.prober.handle_timeout(shared.origin.elapsed());
             while let Some(transmit) = state.prober.next_transmit() {
                 let Some(socket) = self.sockets.get(&transmit.from) else { continue };
@@ -140,8 +140,8 @@ impl Thread {
         }
     }
 
-    /// Waits for a datagram, a new plan, or the prober's deadline.
-    fn wait(&self, shared: &Shared) {
+    /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses where something has come.
+    fn wait(&self, shared: &Shared) -> Vec<IpAddr> {
         let deadline = shared.lock().prober.next_deadline();
         let until = deadline.map_or(IDLE, |deadline| deadline.saturating_sub(shared.origin.elapsed()).min(IDLE));
         let until = self.bind_again.map_or(until, |again| until.min(again.saturating_duration_since(Instant::now())));
@@ -150,9 +150,16 @@ impl Thread {
         let sockets = self.sockets.values().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN));
         let mut waited: Vec<PollFd<'_>> = sockets.collect();
         waited.push(PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN));
-        // Whatever it says, everything is looked at.
-        let _ = poll(&mut waited, PollTimeout::from(timeout));
-        let _ = shared.wake.read();
+        if poll(&mut waited, PollTimeout::from(timeout)).is_err() {
+            return Vec::new();
+        }
+        let is_ready = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
+        if waited.last().is_some_and(is_ready) {
+            // Several wishes to be woken are one.
+            let _ = shared.wake.read();
+        }
+        let ready = self.sockets.keys().zip(&waited).filter(|(_, polled)| is_ready(polled));
+        ready.map(|(address, _)| *address).collect()
     }
 
     fn bind(&mut self, listen: &BTreeSet<IpAddr>) {
