@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::environment::is_identifier;
@@ -84,7 +84,7 @@ struct Raw {
     dns: Option<Value>,
     prev_result: Option<Value>,
     runtime_config: Option<Value>,
-    #[serde(rename = "cni.dev/valid-attachments")]
+    #[serde(rename = "cni.dev/valid-attachments", default, deserialize_with = "given")]
     valid_attachments: Option<Value>,
 }
 
@@ -164,6 +164,11 @@ impl Configuration {
         let value = self.previous_result.as_ref().ok_or_else(|| invalid("prevResult: missing".to_owned()))?;
         PreviousResult::deserialize(value).map_err(|error| invalid(format!("prevResult: {error}")))
     }
+}
+
+/// Tells a `null` from a missing key.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 fn invalid(details: String) -> Error {

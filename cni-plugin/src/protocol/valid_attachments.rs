@@ -18,14 +18,15 @@ struct Raw {
 }
 
 impl ValidAttachments {
-    /// Reads the value of `cni.dev/valid-attachments`.
+    /// Reads the value of `cni.dev/valid-attachments`; `null` is Go's empty list, which CRI-O's library passes on a
+    /// node without pods.
     ///
     /// # Errors
     ///
     /// It is no list of containers and interfaces. Then nothing may be removed.
     pub fn read(value: &Value) -> Result<Self, serde_json::Error> {
-        let list = Vec::<Raw>::deserialize(value)?;
-        Ok(Self(list.into_iter().map(|raw| (raw.container_id, raw.interface)).collect()))
+        let list = Option::<Vec<Raw>>::deserialize(value)?;
+        Ok(Self(list.into_iter().flatten().map(|raw| (raw.container_id, raw.interface)).collect()))
     }
 
     /// Whether this attachment is in use.

@@ -88,6 +88,18 @@ fn gc_without_a_list_removes_nothing() {
 }
 
 #[test]
+fn gc_with_gos_empty_list_removes_everything() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        Call::new("ADD", node, &pod, "0a1b").run().result();
+        let mut call = gc(node, &["0a1b"]);
+        call.set("cni.dev/valid-attachments", Value::Null);
+        call.run().silent();
+        node.assert_nothing_left();
+    });
+}
+
+#[test]
 fn gc_goes_on_past_a_damaged_record_and_names_it() {
     on_node(&DUAL_STACK, |node| {
         let (damaged, gone) = (Pod::new(), Pod::new());
