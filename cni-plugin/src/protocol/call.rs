@@ -123,7 +123,7 @@ impl Add {
             attachment: attachment(&configuration, environment)?,
             namespace: environment.namespace()?,
             pod: environment.pod_name(),
-            requests: configuration.requests()?,
+            requests: configuration.requests()?.or_arguments(environment)?,
             dns: configuration.dns,
             run_directory: configuration.run_directory,
         })

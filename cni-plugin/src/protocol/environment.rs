@@ -141,12 +141,16 @@ impl Environment {
     /// What Kubernetes calls the pod, where the runtime says so in words that can be shown. Other arguments are ignored.
     #[must_use]
     pub fn pod_name(&self) -> Option<PodName> {
-        let arguments = self.arguments.as_ref()?.to_str()?;
-        let value = |wanted: &str| {
-            let value = arguments.split(';').find_map(|pair| pair.strip_prefix(wanted)?.strip_prefix('='))?;
-            (!value.is_empty() && !value.contains(char::is_control)).then(|| value.to_owned())
-        };
-        Some(PodName { namespace: value("K8S_POD_NAMESPACE")?, name: value("K8S_POD_NAME")? })
+        let shown =
+            |name: &str| self.argument(name).filter(|value| !value.contains(char::is_control)).map(str::to_owned);
+        Some(PodName { namespace: shown("K8S_POD_NAMESPACE")?, name: shown("K8S_POD_NAME")? })
+    }
+
+    /// One of the `NAME=VALUE` pairs of `CNI_ARGS`; an empty value counts as missing.
+    #[must_use]
+    pub fn argument(&self, name: &str) -> Option<&str> {
+        let mut pairs = self.arguments.as_ref()?.to_str()?.split(';');
+        pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).filter(|value| !value.is_empty())
     }
 }
 

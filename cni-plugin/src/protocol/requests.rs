@@ -1,4 +1,5 @@
-//! What the runtime asks for by capabilities (`runtimeConfig`, CNI conventions, "Dynamic Plugin specific fields").
+//! What the runtime asks for by capabilities (`runtimeConfig`, CNI conventions, "Dynamic Plugin specific fields"), or by
+//! `CNI_ARGS`.
 
 use std::net::IpAddr;
 
@@ -7,7 +8,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Code, Error};
+use super::environment::invalid as invalid_variable;
+use super::{Code, Environment, Error};
 use crate::host_port::{HostPort, Transport};
 
 /// What one pod is to have beside what every pod has.
@@ -94,12 +96,30 @@ impl Requests {
         })?;
         let bandwidth = raw.bandwidth.unwrap_or_default();
         Ok(Self {
-            addresses: addresses(&raw.ips.unwrap_or_default())?,
-            mac: raw.mac.as_deref().filter(|text| !text.is_empty()).map(mac).transpose()?,
+            addresses: addresses(raw.ips.iter().flatten()).map_err(|problem| invalid("ips", problem))?,
+            mac: mac(raw.mac.as_deref().filter(|text| !text.is_empty())).map_err(|problem| invalid("mac", problem))?,
             ports: ports(raw.port_mappings.unwrap_or_default())?,
             ingress: Rate::read("ingress", bandwidth.ingress_rate, bandwidth.ingress_burst)?,
             egress: Rate::read("egress", bandwidth.egress_rate, bandwidth.egress_burst)?,
         })
+    }
+
+    /// Takes from `CNI_ARGS` the addresses and the Ethernet address that no capability asks for: `IP`, a list with commas, and
+    /// `MAC`. That is how podman passes `--ip` and `--mac-address`.
+    ///
+    /// # Errors
+    ///
+    /// A value makes no sense ([`Code::InvalidEnvironment`]).
+    pub fn or_arguments(mut self, environment: &Environment) -> Result<Self, Error> {
+        let wrong = |name: &str, problem: String| invalid_variable("CNI_ARGS", format!("{name}: {problem}"));
+        if self.addresses.is_empty() {
+            let texts = environment.argument("IP").into_iter().flat_map(|list| list.split(','));
+            self.addresses = addresses(texts).map_err(|problem| wrong("IP", problem))?;
+        }
+        if self.mac.is_none() {
+            self.mac = mac(environment.argument("MAC")).map_err(|problem| wrong("MAC", problem))?;
+        }
+        Ok(self)
     }
 
     /// The ports of the host that lead to a pod with addresses of these families, each once.
@@ -148,26 +168,28 @@ impl Rate {
     }
 }
 
-fn addresses(texts: &[String]) -> Result<Vec<IpAddr>, Error> {
+fn addresses(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<IpAddr>, String> {
     let mut addresses: Vec<IpAddr> = Vec::new();
     for text in texts {
+        let text = text.as_ref();
         // A prefix length may stand there; pods have single addresses.
         let address = text.parse::<IpAddr>().or_else(|_| text.parse::<IpNet>().map(|net| net.addr()));
-        let address = address.map_err(|_| invalid("ips", format!("{text:?} is no address")))?;
+        let address = address.map_err(|_| format!("{text:?} is no address"))?;
         if addresses.iter().any(|other| Family::from(*other) == Family::from(address)) {
-            return Err(invalid("ips", format!("more than one {} address", Family::from(address))));
+            return Err(format!("more than one {} address", Family::from(address)));
         }
         addresses.push(address);
     }
     Ok(addresses)
 }
 
-fn mac(text: &str) -> Result<MacAddress, Error> {
-    let mac: MacAddress = text.parse().map_err(|_| invalid("mac", format!("{text:?} is no Ethernet address")))?;
+fn mac(text: Option<&str>) -> Result<Option<MacAddress>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let mac: MacAddress = text.parse().map_err(|_| format!("{text:?} is no Ethernet address"))?;
     if mac.0[0] & 1 != 0 || mac.0 == [0; 6] {
-        return Err(invalid("mac", format!("{mac} is not the address of one device")));
+        return Err(format!("{mac} is not the address of one device"));
     }
-    Ok(mac)
+    Ok(Some(mac))
 }
 
 fn ports(raw: Vec<RawPort>) -> Result<Vec<RequestedPort>, Error> {
@@ -246,6 +268,25 @@ mod tests {
         assert_eq!(ports, ["tcp 0.0.0.0:8080", "tcp [::]:8080", "udp 192.0.2.1:53"]);
         let error = requests.host_ports(&[Family::V6]).unwrap_err();
         assert!(error.details.contains("hostIP 192.0.2.1: the pod has no IPv4 address"), "{error}");
+    }
+
+    #[test]
+    fn arguments_stand_behind_capabilities() {
+        let environment = |text: &str| Environment { arguments: Some(text.into()), ..Environment::default() };
+        let asked = environment("IgnoreUnknown=1;IP=10.42.0.9,fd42::9/64;MAC=02:00:00:00:00:09");
+        let requests = Requests::default().or_arguments(&asked).unwrap();
+        assert_eq!(requests.addresses, ["10.42.0.9", "fd42::9"].map(|text| text.parse::<IpAddr>().unwrap()));
+        assert_eq!(requests.mac, Some("02:00:00:00:00:09".parse().unwrap()));
+        let capabilities = read(json!({"ips": ["10.42.0.8"], "mac": "02:00:00:00:00:08"})).unwrap();
+        assert_eq!(capabilities.clone().or_arguments(&asked).unwrap(), capabilities);
+        for nothing in ["", "IP=;MAC=", "IPX=1;XMAC=2"] {
+            assert_eq!(Requests::default().or_arguments(&environment(nothing)).unwrap(), Requests::default());
+        }
+        for (wrong, words) in [("IP=10.42.0.9,", "CNI_ARGS: IP: \"\""), ("MAC=01:00:5e:00:00:01", "CNI_ARGS: MAC: ")] {
+            let error = Requests::default().or_arguments(&environment(wrong)).unwrap_err();
+            assert_eq!(error.code, Code::InvalidEnvironment);
+            assert!(error.details.starts_with(words), "{error}");
+        }
     }
 
     #[test]

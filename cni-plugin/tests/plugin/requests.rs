@@ -47,6 +47,22 @@ fn static_addresses_are_given_or_refused_clearly() {
 }
 
 #[test]
+fn podmans_arguments_ask_for_an_address_too() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        let mut add = Call::new("ADD", node, &pod, "0a1b");
+        add.arguments = Some("IgnoreUnknown=1;K8S_POD_NAME=one;MAC=02:00:00:00:00:42;IP=10.42.0.77".to_owned());
+        let reply = add.run();
+        assert_eq!(reply.addresses(), ["10.42.0.77", "fd42::2"]);
+        assert_eq!(reply.result()["interfaces"][1]["mac"], "02:00:00:00:00:42");
+        Call { command: "DEL", ..add.clone() }.run().silent();
+        add.arguments = Some("IP=10.43.0.2".to_owned());
+        assert_eq!(add.run().failure().0, 7);
+        node.assert_nothing_left();
+    });
+}
+
+#[test]
 fn bandwidth_is_bounded_both_ways() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
