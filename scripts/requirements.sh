@@ -5,12 +5,12 @@ readonly REFERENCE_PLUGINS=${CNI_REFERENCE_PLUGINS:-/usr/lib/cni}
 
 # The Debian and Ubuntu packages of the commands that the lab and the tests run.
 declare -A PACKAGE_OF=(
-  [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux
+  [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux [mount]=mount
   [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [c++]=g++ [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
   [tc]=iproute2 [jq]=jq [chromium]=chromium [chromedriver]=chromium-driver [setpriv]=util-linux
   [qemu-system-x86_64]=qemu-system-x86 [modprobe]=kmod [depmod]=kmod [cpio]=cpio [xz]=xz-utils [flock]=util-linux [timeout]=coreutils
 )
-for plugin in bandwidth bridge host-local portmap ptp tuning; do PACKAGE_OF[$REFERENCE_PLUGINS/$plugin]=containernetworking-plugins; done
+for plugin in bandwidth bridge host-local loopback portmap ptp tuning; do PACKAGE_OF[$REFERENCE_PLUGINS/$plugin]=containernetworking-plugins; done
 
 say() { printf '%s\n' "$*" >&2; }
 

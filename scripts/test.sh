@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test.sh [--fuzz] [TIER...] : checks and tests but those of `cluster` and `vm`, or those of the named tiers; says how long each
-#           tier took.
+# test.sh [--fuzz] [TIER...] : checks and tests but those of `runtimes`, `cluster` and `vm`, or those of the named tiers; says how
+#           long each tier took.
 #   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
 #           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
 #   checks  formatting, lints, licences and sources of dependencies, alert rules and the dashboard's queries
@@ -8,6 +8,8 @@
 #   kernel  2: netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in namespaces of their own; root
 #   lab     3: agents in simulated clouds, with real packets; root
 #   api     4: the client against a real kube-apiserver and etcd; root, and Go where they are not built yet
+#   runtimes  podman, containerd and cnitool call the CNI plugin for containers that ping; only when named: they come from the
+#             distribution and through Go; root
 #   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above;
 #             only when named: the first run builds Kubernetes, which takes a quarter of an hour or more
 #   vm      6: a kernel with WireGuard, in a virtual machine; only when named: an emulated processor is slow
@@ -18,11 +20,11 @@ cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
 readonly UNNAMED=(checks pure kernel lab api)
-readonly TIERS=("${UNNAMED[@]}" cluster vm)
+readonly TIERS=("${UNNAMED[@]}" runtimes cluster vm)
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
 skipped=() failed=() timings=() missing=0
 
-usage() { sed -n '2,15p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
@@ -84,6 +86,11 @@ cluster() {
   kubernetes cluster cluster || return $(($? == 3 ? 0 : 1))
   cargo build --bins &&
     cargo test -p carrick-lab --test cluster -- --nocapture --test-threads=1
+}
+
+runtimes() {
+  privileged || { skip runtimes "it needs root"; return 0; }
+  scripts/test-runtimes.sh
 }
 
 # Has Kubernetes' programs of a set built; 3 if the tier has been skipped because Go or its modules are missing.
