@@ -194,7 +194,7 @@ impl Dataplane {
         // What could not be seen was not written either.
         let configuration = observation.observed.wireguard.and_then(|found| found.configuration);
         let configured = configuration.is_some();
-        let sightings = sightings(configuration, now);
+        let sightings = configuration.map(|device| sightings(device, now)).unwrap_or_default();
         self.remember_seen(desired, &sightings);
         greet(&operations);
         let is_made = operations.iter().any(|operation| matches!(operation, Operation::CreateWireGuard { .. }));
@@ -223,7 +223,7 @@ impl Dataplane {
         if wireguard_differs(desired, &device, &self.circumstances(now)) {
             return Poll::Differs;
         }
-        let sightings = sightings(Some(device), now);
+        let sightings = sightings(device, now);
         self.remember_seen(desired, &sightings);
         Poll::AsPlanned(sightings)
     }
@@ -292,11 +292,13 @@ impl StopWatch {
     }
 }
 
-fn sightings(configuration: Option<Device>, now: SystemTime) -> BTreeMap<PublicKey, Sighting> {
+/// What a WireGuard device knows of its peers by itself.
+#[must_use]
+pub fn sightings(device: Device, now: SystemTime) -> BTreeMap<PublicKey, Sighting> {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    configuration
+    device
+        .peers
         .into_iter()
-        .flat_map(|device| device.peers)
         .map(|peer| {
             let sighting = Sighting {
                 endpoint: peer.endpoint,

@@ -24,7 +24,7 @@ pub mod wireguard;
 
 pub use apply::{Failure, FailureCause};
 pub use cleanup::cleanup;
-pub use dataplane::{Dataplane, Phases, Poll, Report, Sighting};
+pub use dataplane::{Dataplane, Phases, Poll, Report, Sighting, sightings};
 pub use desired::{Desired, Keys, WireGuardMaker};
 pub use diff::{Circumstances, Difference, diff};
 pub use drift::{Drift, DriftWatch};

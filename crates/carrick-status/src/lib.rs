@@ -9,10 +9,12 @@ mod checks;
 mod happening;
 mod page;
 mod peer;
+mod time;
 mod traffic;
 
 pub use checks::{ApiAnswer, ChecksPage, CniDirectory, PodGatewayFault, WireGuardDevice, WireGuardState};
 pub use happening::{Happening, HappeningKind};
 pub use page::{ApiHearing, StatusPage};
-pub use peer::PeerState;
+pub use peer::{PeerState, SESSION_SECONDS};
+pub use time::unix_ms;
 pub use traffic::Traffic;

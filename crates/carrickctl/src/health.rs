@@ -7,9 +7,6 @@ use serde::Serialize;
 
 use crate::survey::{Agent, Answer};
 
-/// WireGuard renews a session within this time as long as it is used, in seconds: REJECT_AFTER_TIME of its paper.
-pub const SESSION_SECONDS: u64 = 180;
-
 /// The state of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -30,12 +27,12 @@ impl TunnelState {
     /// The state of a tunnel that a plan wants, by what the device says of it.
     #[must_use]
     pub fn of(wanted: &WireGuardPeer, held: Option<&PeerState>) -> Self {
-        match held.map(|held| held.seconds_since_handshake) {
+        match held {
             None => Self::Missing,
-            Some(None) => Self::Never,
-            Some(Some(seconds)) if seconds < SESSION_SECONDS => Self::Up,
-            Some(Some(_)) if wanted.persistent_keepalive.is_some() => Self::Stale,
-            Some(Some(_)) => Self::Idle,
+            Some(held) if held.seconds_since_handshake.is_none() => Self::Never,
+            Some(held) if held.has_session() => Self::Up,
+            Some(_) if wanted.persistent_keepalive.is_some() => Self::Stale,
+            Some(_) => Self::Idle,
         }
     }
 

@@ -6,19 +6,18 @@ mod listeners;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use carrick_dataplane::Keys;
 use carrick_kube::client::ApiClient;
 use carrick_kube::with_causes;
 use carrick_netlink::wireguard::SecretKey;
-use carrick_status::{ApiAnswer, ChecksPage, WireGuardState};
+use carrick_status::{ApiAnswer, ChecksPage, WireGuardState, unix_ms};
 use carrick_topology::{NodeName, NodePlan, PublicKey};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use tokio::sync::Mutex;
 
-use super::happenings::unix_ms;
 use super::status::Status;
 use crate::cli::{AgentOptions, WireGuardBackend};
 
@@ -80,7 +79,7 @@ impl Checks {
         page.own_node = self.0.status.own_node();
         page.public_key = Some(self.0.public_key);
         page.api = Some(api);
-        page.unix_ms = unix_ms();
+        page.unix_ms = unix_ms(SystemTime::now());
         page
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use carrick_status::{Happening, HappeningKind};
+use carrick_status::{Happening, HappeningKind, unix_ms};
 
 /// So many are kept.
 const KEPT: usize = 200;
@@ -17,16 +17,10 @@ impl Happenings {
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
-        self.0.push_back(Happening { unix_ms: unix_ms(), kind, text });
+        self.0.push_back(Happening { unix_ms: unix_ms(SystemTime::now()), kind, text });
     }
 
     pub(super) fn list(&self) -> Vec<Happening> {
         self.0.iter().cloned().collect()
     }
-}
-
-/// What the node's clock says, in milliseconds since 1970-01-01 UTC.
-pub(super) fn unix_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

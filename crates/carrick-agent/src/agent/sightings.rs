@@ -7,9 +7,10 @@ use carrick_dataplane::Sighting;
 use carrick_kube::client::ApiClient;
 use carrick_kube::peer::ConditionStatus;
 use carrick_kube::publish::{PeerReport, publish_peer_status};
+use carrick_status::PeerState;
 use carrick_topology::model::DnsName;
 use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
-use carrick_topology::{Cluster, NodeName, NodePlan, PeerName, PublicKey};
+use carrick_topology::{Cluster, LocationName, NodeName, NodePlan, PeerName, PublicKey};
 
 use super::names;
 
@@ -18,6 +19,27 @@ type Seen<'a> = Vec<(&'a WireGuardPeer, &'a Sighting)>;
 
 fn seen<'a>(plan: &'a NodePlan, sightings: &'a BTreeMap<PublicKey, Sighting>) -> Seen<'a> {
     plan.wireguard.peers.iter().filter_map(|(key, peer)| Some((peer, sightings.get(key)?))).collect()
+}
+
+/// The peers as the page tells of them.
+pub(super) fn peer_states(sightings: &BTreeMap<PublicKey, Sighting>) -> BTreeMap<PublicKey, PeerState> {
+    let state = |sighting: &Sighting| PeerState {
+        endpoint: sighting.endpoint,
+        seconds_since_handshake: sighting.since_handshake.map(|since| since.as_secs()),
+        received_bytes: sighting.received_bytes,
+        sent_bytes: sighting.sent_bytes,
+        allowed_ips: sighting.allowed_ips.iter().copied().collect(),
+    };
+    sightings.iter().map(|(key, sighting)| (*key, state(sighting))).collect()
+}
+
+/// Where the nodes stand that are peers.
+pub(super) fn locations_of_peers(plan: &NodePlan, cluster: &Cluster) -> BTreeMap<PublicKey, LocationName> {
+    let located = |(key, peer): (&PublicKey, &WireGuardPeer)| match &peer.identity {
+        PeerIdentity::Node(name) => Some((*key, cluster.nodes.get(name)?.location_name())),
+        PeerIdentity::Outside(_) => None,
+    };
+    plan.wireguard.peers.iter().filter_map(located).collect()
 }
 
 /// Where nodes without an endpoint of their own come from.

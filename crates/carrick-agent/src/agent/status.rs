@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
-use carrick_status::{ApiHearing, HappeningKind, PeerState, StatusPage, Traffic};
+use carrick_status::{ApiHearing, HappeningKind, StatusPage, Traffic, unix_ms};
 use carrick_topology::model::Liveness;
 use carrick_topology::plan::Warning;
 use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
 
-use super::happenings::{Happenings, unix_ms};
+use super::happenings::Happenings;
 use super::kernel::Outcome;
 use super::metrics::Metrics;
 use super::probes::PathReader;
+use super::sightings::{locations_of_peers, peer_states};
 use super::traffic::{Bytes, TrafficMeter};
 use crate::core::{ApiState, Core, Waiting};
 
@@ -87,12 +88,10 @@ impl Status {
     /// Takes what was seen of the peers.
     pub(super) fn sighted(&self, core: &Core, sightings: &BTreeMap<PublicKey, Sighting>) {
         let Some(plan) = core.plan() else { return };
-        let located =
-            |node: &Node| Some((node.public_key?, node.location.clone().unwrap_or_else(LocationName::shared_default)));
         let now = self.started_at.elapsed();
         self.metrics.mesh().with(|mesh| {
-            mesh.locations = core.cluster().nodes.values().filter_map(located).collect();
-            mesh.traffic.take(now, plan, core.cluster(), sightings);
+            mesh.locations = locations_of_peers(plan, core.cluster());
+            mesh.traffic.take(now, &mesh.locations, sightings);
             mesh.sightings.clone_from(sightings);
         });
     }
@@ -153,7 +152,7 @@ impl Status {
     pub fn page(&self) -> StatusPage {
         let ready = self.readiness().is_ok();
         let (peers, traffic, reader) = self.metrics.mesh().with(|mesh| {
-            let peers = mesh.sightings.iter().map(|(key, sighting)| (*key, peer_state(sighting))).collect();
+            let peers = peer_states(&mesh.sightings);
             (peers, traffic(mesh.plan.as_deref(), &mesh.traffic), mesh.path_reader.clone())
         });
         let content = self.lock();
@@ -161,7 +160,7 @@ impl Status {
         StatusPage {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: Some(self.node.clone()),
-            unix_ms: unix_ms(),
+            unix_ms: unix_ms(SystemTime::now()),
             running_seconds: self.started_at.elapsed().as_secs(),
             ready,
             waiting: content.waiting.as_ref().map_or("", in_words).to_owned(),
@@ -197,16 +196,6 @@ fn traffic(plan: Option<&NodePlan>, meter: &TrafficMeter) -> Vec<Traffic> {
         sent_bytes_per_second: meter.rate(to),
     };
     meter.totals().iter().map(traffic).collect()
-}
-
-fn peer_state(sighting: &Sighting) -> PeerState {
-    PeerState {
-        endpoint: sighting.endpoint,
-        seconds_since_handshake: sighting.since_handshake.map(|since| since.as_secs()),
-        received_bytes: sighting.received_bytes,
-        sent_bytes: sighting.sent_bytes,
-        allowed_ips: sighting.allowed_ips.iter().copied().collect(),
-    }
 }
 
 const fn in_words(waiting: &Waiting) -> &'static str {

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use carrick_dataplane::Sighting;
-use carrick_topology::plan::PeerIdentity;
-use carrick_topology::{Cluster, LocationName, NodePlan, PublicKey};
+use carrick_topology::{LocationName, PublicKey};
 
 use crate::core::Now;
 
@@ -29,12 +28,11 @@ pub(super) struct TrafficMeter {
 }
 
 impl TrafficMeter {
-    /// Takes what was seen of the peers. What they had moved before the first look is not counted.
+    /// Takes what was seen of the peers, of which those that are nodes stand in these locations. What they had moved before the first look is not counted.
     pub(super) fn take(
         &mut self,
         now: Now,
-        plan: &NodePlan,
-        cluster: &Cluster,
+        locations: &BTreeMap<PublicKey, LocationName>,
         sightings: &BTreeMap<PublicKey, Sighting>,
     ) {
         let is_first = self.counters.is_none();
@@ -43,11 +41,8 @@ impl TrafficMeter {
         for (key, sighting) in sightings {
             let bytes = Bytes { sent: sighting.sent_bytes, received: sighting.received_bytes };
             counters.insert(*key, bytes);
-            let Some(PeerIdentity::Node(name)) = plan.wireguard.peers.get(key).map(|peer| &peer.identity) else {
-                continue;
-            };
-            let location = cluster.nodes.get(name).and_then(|node| node.location.clone());
-            let total = self.totals.entry(location.unwrap_or_else(LocationName::shared_default)).or_default();
+            let Some(location) = locations.get(key) else { continue };
+            let total = self.totals.entry(location.clone()).or_default();
             if is_first {
                 continue;
             }
@@ -88,9 +83,6 @@ const fn since(last: u64, counter: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use carrick_topology::model::{Liveness, Node};
-    use carrick_topology::{Settings, plan};
-
     use super::*;
 
     fn seen(sent: u64, received: u64) -> BTreeMap<PublicKey, Sighting> {
@@ -100,19 +92,11 @@ mod tests {
 
     #[test]
     fn bytes_are_added_up_by_location_also_when_counters_begin_anew() {
-        let mut cluster = Cluster::default();
-        for (number, name) in (1_u8..).zip(["a1", "b1"]) {
-            let mut node = Node::new(name.parse().unwrap(), 0);
-            node.public_key = Some(PublicKey::from_bytes([number; 32]));
-            node.location = Some(name[..1].parse().unwrap());
-            node.endpoint = Some(format!("198.51.100.{number}").parse().unwrap());
-            cluster.insert_node(node);
-        }
-        let plan = plan(&cluster, &Settings::default(), &Liveness::default(), &"a1".parse().unwrap()).unwrap();
         let b: LocationName = "b".parse().unwrap();
+        let locations = [(PublicKey::from_bytes([2; 32]), b.clone())].into();
         let mut meter = TrafficMeter::default();
         let take = |meter: &mut TrafficMeter, seconds, sent, received| {
-            meter.take(Duration::from_secs(seconds), &plan, &cluster, &seen(sent, received));
+            meter.take(Duration::from_secs(seconds), &locations, &seen(sent, received));
         };
         take(&mut meter, 100, 5_000, 7_000);
         assert_eq!(meter.totals()[&b], Bytes::default(), "what was before the agent is not counted");

@@ -7,7 +7,6 @@ use carrick_topology::NodeName;
 use carrick_topology::model::is_public;
 use carrick_topology::plan::PeerIdentity;
 
-use super::tunnel::SESSION_SECONDS;
 use crate::finding::listed;
 use crate::{Check, Finding, Observations, Pages};
 
@@ -65,9 +64,7 @@ fn is_met_there(pages: &Pages, node: &NodeName, endpoint: SocketAddr) -> bool {
         let (key, _) = super::tunnel::planned(plan, node)?;
         pages.latest()?.wireguard_device()?.peers.get(&key)
     });
-    state.is_some_and(|state| {
-        state.endpoint == Some(endpoint) && state.seconds_since_handshake.is_some_and(|age| age < SESSION_SECONDS)
-    })
+    state.is_some_and(|state| state.endpoint == Some(endpoint) && state.has_session())
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use carrick_topology::plan::PeerIdentity;
 use carrick_topology::{Family, NodeName};
 
-use super::tunnel::SESSION_SECONDS;
 use crate::finding::listed;
 use crate::{Check, Finding, Observations, Pages};
 
@@ -30,8 +29,7 @@ fn who_dial_in(pages: &Pages) -> impl Iterator<Item = (&NodeName, SocketAddr)> {
     peers.filter_map(move |(key, peer)| {
         let PeerIdentity::Node(node) = &peer.identity else { return None };
         let state = device?.peers.get(key)?;
-        let is_fresh = state.seconds_since_handshake.is_some_and(|age| age < SESSION_SECONDS);
-        state.endpoint.filter(|_| peer.endpoint.is_none() && is_fresh).map(|place| (node, place))
+        state.endpoint.filter(|_| peer.endpoint.is_none() && state.has_session()).map(|place| (node, place))
     })
 }
 

@@ -7,9 +7,6 @@ use carrick_topology::{NodeName, NodePlan, PublicKey};
 
 use crate::{Observations, Pages};
 
-/// A session is dead when its handshake is older than this, in seconds (`REJECT_AFTER_TIME`, WireGuard paper §6.1).
-pub(super) const SESSION_SECONDS: u64 = 180;
-
 /// A session is renewed after 120 s (`REKEY_AFTER_TIME`); one that is renewed at this age already never came about, in seconds.
 const RESTLESS_SECONDS: u64 = 10;
 /// Two looks are further apart than this, in seconds.
@@ -52,8 +49,7 @@ impl<'a> End<'a> {
     }
 
     fn is_fresh(&self) -> bool {
-        let seconds = self.state().and_then(|state| state.seconds_since_handshake);
-        seconds.is_some_and(|seconds| seconds < SESSION_SECONDS)
+        self.state().is_some_and(PeerState::has_session)
     }
 
     /// Whether handshakes follow each other at once: one that is only answered, and never confirmed, begins anew. The data path of a

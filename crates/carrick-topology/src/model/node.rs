@@ -119,6 +119,12 @@ impl Node {
         (self.created, &self.name)
     }
 
+    /// Where it stands: its location's name, or the one that all nodes without any share.
+    #[must_use]
+    pub fn location_name(&self) -> LocationName {
+        self.location.clone().unwrap_or_else(LocationName::shared_default)
+    }
+
     /// The keepalive interval in seconds, if it is on.
     #[must_use]
     pub fn keepalive(&self) -> Option<u16> {

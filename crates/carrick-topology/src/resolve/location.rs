@@ -61,8 +61,7 @@ impl Location {
 pub(super) fn form(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>) -> Vec<Location> {
     let mut by_name: BTreeMap<LocationName, Vec<MemberIndex>> = BTreeMap::new();
     for member in members.iter() {
-        let name = member.node.location.clone().unwrap_or_else(LocationName::shared_default);
-        by_name.entry(name).or_default().push(member.index);
+        by_name.entry(member.node.location_name()).or_default().push(member.index);
     }
     let mut locations = Vec::new();
     for (name, all) in by_name {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use carrick_status::unix_ms;
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
@@ -56,7 +57,7 @@ pub(super) fn start(access: Access, rest: Duration) -> Latest {
             let problem = match access.survey().await {
                 Ok(mut survey) => {
                     memory.learn(&mut survey);
-                    data = DashboardData::of(&survey, &memory, unix_ms());
+                    data = DashboardData::of(&survey, &memory, unix_ms(SystemTime::now()));
                     None
                 }
                 Err(failure) => Some(failure.to_string()),
@@ -79,9 +80,4 @@ impl Attention {
             self.asked.notified().await;
         }
     }
-}
-
-fn unix_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

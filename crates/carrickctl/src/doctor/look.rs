@@ -1,9 +1,9 @@
 //! Asking the agents to look at their nodes.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use carrick_doctor::{Agent as Observed, Moment, Observations, Pages};
-use carrick_status::{ChecksPage, StatusPage};
+use carrick_status::{ChecksPage, StatusPage, unix_ms};
 use carrick_topology::NodeName;
 use futures::StreamExt as _;
 
@@ -57,13 +57,8 @@ fn node_of(agent: &Agent, status: &StatusPage) -> Option<NodeName> {
 }
 
 async fn ask(access: &Access, agent: &Agent) -> (Moment, Result<ChecksPage, String>) {
-    let from_ms = now_ms();
+    let from_ms = unix_ms(SystemTime::now());
     let body = access.fetch(agent, "/checks").await;
-    let asked = Moment { from_ms, to_ms: now_ms() };
+    let asked = Moment { from_ms, to_ms: unix_ms(SystemTime::now()) };
     (asked, body.and_then(|body| serde_json::from_slice(&body).map_err(|error| error.to_string())))
-}
-
-fn now_ms() -> u64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,22 +1,23 @@
 //! What the kernel holds, beside what it is to hold.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use carrick_cni::ipam::{Store, StoreError};
 use carrick_cni::pod_gateways;
 use carrick_dataplane::firewall::{Firewall, TableChange};
 use carrick_dataplane::inspection::InspectedWireGuard;
 use carrick_dataplane::wireguard::{KernelWireGuard, UserspaceWireGuard, WireGuard};
-use carrick_dataplane::{Dataplane, Desired, Keys, Sysctls};
+use carrick_dataplane::{Dataplane, Desired, Keys, Sysctls, sightings};
 use carrick_netlink::link::{self, LinkKind};
 use carrick_netlink::wireguard::Device;
 use carrick_netlink::{Error, Protocol, Socket};
-use carrick_status::{ChecksPage, PeerState, PodGatewayFault, WireGuardDevice, WireGuardState};
+use carrick_status::{ChecksPage, PodGatewayFault, WireGuardDevice, WireGuardState};
 use carrick_topology::{Family, NodePlan, PublicKey};
 use thiserror::Error as ThisError;
 
 use super::PATIENCE;
+use crate::agent::sightings::peer_states;
 use crate::cli::WireGuardBackend;
 
 /// Compares devices, addresses, routes, rules, neighbours, peers and settings with the plan.
@@ -43,7 +44,7 @@ pub(super) fn look(
         InspectedWireGuard::Silent(error) => WireGuardState::Silent(
             error.map_or_else(|| "it is no WireGuard device".to_owned(), |error| error.to_string()),
         ),
-        InspectedWireGuard::Present(device) => WireGuardState::Present(state(&device, now)),
+        InspectedWireGuard::Present(device) => WireGuardState::Present(state(device, now)),
     };
     // What is missing without the device comes back with it.
     if !matches!(page.wireguard, WireGuardState::Present(_)) {
@@ -118,23 +119,11 @@ fn wireguard(backend: WireGuardBackend) -> Result<Box<dyn WireGuard>, Error> {
     }
 }
 
-fn state(device: &Device, now: SystemTime) -> WireGuardDevice {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let since = |handshake: Duration| now.saturating_sub(handshake).as_secs();
-    let peers = device.peers.iter().map(|peer| {
-        let state = PeerState {
-            endpoint: peer.endpoint,
-            seconds_since_handshake: peer.last_handshake.map(since),
-            received_bytes: peer.received_bytes,
-            sent_bytes: peer.sent_bytes,
-            allowed_ips: peer.allowed_ips.iter().copied().collect(),
-        };
-        (PublicKey::from_bytes(peer.public_key.0), state)
-    });
+fn state(device: Device, now: SystemTime) -> WireGuardDevice {
     WireGuardDevice {
         port: device.port,
         public_key: device.public_key.as_ref().map(|key| PublicKey::from_bytes(key.0)),
-        peers: peers.collect(),
+        peers: peer_states(&sightings(device, now)),
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Instant;
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
 use carrick_probe::{Path, PathKind, PathState, ROUND_TRIP_BOUNDS, RoundTripCounts};
-use carrick_topology::plan::PeerIdentity;
 use carrick_topology::{LocationName, NodePlan, PublicKey};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
@@ -25,6 +24,7 @@ pub(in crate::agent) struct MeshView(Arc<Mutex<Content>>);
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Content {
     pub(in crate::agent) plan: Option<Arc<NodePlan>>,
+    /// Of the peers that are nodes.
     pub(in crate::agent) locations: BTreeMap<PublicKey, LocationName>,
     pub(in crate::agent) sightings: BTreeMap<PublicKey, Sighting>,
     pub(in crate::agent) traffic: TrafficMeter,
@@ -106,11 +106,8 @@ fn encode_gateways(encoder: &mut DescriptorEncoder<'_>, plan: &NodePlan) -> fmt:
 
 fn encode_handshakes(encoder: &mut DescriptorEncoder<'_>, content: &Content) -> fmt::Result {
     let mut oldest: BTreeMap<&LocationName, f64> = BTreeMap::new();
-    let Some(plan) = &content.plan else { return Ok(()) };
-    for (key, peer) in &plan.wireguard.peers {
-        let location = matches!(peer.identity, PeerIdentity::Node(_)).then(|| content.locations.get(key)).flatten();
-        let age = content.sightings.get(key).and_then(|sighting| sighting.since_handshake);
-        if let (Some(location), Some(age)) = (location, age) {
+    for (key, location) in &content.locations {
+        if let Some(age) = content.sightings.get(key).and_then(|sighting| sighting.since_handshake) {
             let oldest = oldest.entry(location).or_default();
             *oldest = oldest.max(age.as_secs_f64());
         }

@@ -1,0 +1,10 @@
+//! Times as the pages have them.
+
+use std::time::SystemTime;
+
+/// A clock's time in milliseconds since 1970-01-01 UTC; 0 where the clock stands before that.
+#[must_use]
+pub fn unix_ms(time: SystemTime) -> u64 {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
+}
