@@ -140,14 +140,10 @@ impl Judgement {
         let hearings = || {
             gateways.iter().filter(|gateway| gateway.state == PathState::Up).map(|gateway| gateway.hearing).chain(own)
         };
-        let somebody_hears =
-            |side: fn(&Hearing) -> Audience| hearings().any(|hearing| side(&hearing) == Audience::Somebody);
+        let somebody_hears = |side| hearings().any(|hearing| hearing.by(side) == Audience::Somebody);
         let is_deaf = |gateway: &Testimony<'_>| {
-            let side: fn(&Hearing) -> Audience = match gateway.kind {
-                PathKind::Inside => |hearing| hearing.tunnels,
-                PathKind::Tunnel => |hearing| hearing.inside,
-            };
-            gateway.deaf_since.is_some_and(|since| now.saturating_sub(since) >= DEAF_TIME) && somebody_hears(side)
+            gateway.deaf_since.is_some_and(|since| now.saturating_sub(since) >= DEAF_TIME)
+                && somebody_hears(gateway.kind.other_side())
         };
         let is_heard = |gateway: &Testimony<'_>| {
             matches!(gateway.state, PathState::Up | PathState::AgentAway) && !is_deaf(gateway)

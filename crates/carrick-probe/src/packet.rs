@@ -13,6 +13,7 @@
 //!
 //! Numbers are in network order. A probe may be followed by padding; an answer never is, so that nobody gets more bytes than he sent.
 
+use carrick_topology::plan::PathKind;
 use thiserror::Error;
 
 /// Bytes of an answer, and of a probe without padding.
@@ -119,6 +120,15 @@ impl Packet {
 }
 
 impl Hearing {
+    /// Whether it is heard by paths of this kind.
+    #[must_use]
+    pub const fn by(self, kind: PathKind) -> Audience {
+        match kind {
+            PathKind::Tunnel => self.tunnels,
+            PathKind::Inside => self.inside,
+        }
+    }
+
     const fn to_bits(self) -> u8 {
         self.tunnels.to_bits() | self.inside.to_bits() << 2
     }

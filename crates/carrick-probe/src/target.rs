@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use carrick_topology::NodeName;
-use carrick_topology::plan::{PathKind, ProbeTarget};
+use carrick_topology::plan::ProbeTarget;
 
 use crate::Now;
 use crate::judgement::Testimony;
@@ -98,10 +98,7 @@ impl Target {
             heard_from: self.pulse.heard_from(),
             silent_from: self.pulse.silent_from(),
             well_since: self.pulse.well_since(),
-            deaf_since: self.pulse.deaf_since(match self.wanted.kind {
-                PathKind::Tunnel => PathKind::Inside,
-                PathKind::Inside => PathKind::Tunnel,
-            }),
+            deaf_since: self.pulse.deaf_since(self.wanted.kind.other_side()),
         }
     }
 

@@ -17,6 +17,17 @@ pub enum PathKind {
     Inside,
 }
 
+impl PathKind {
+    /// A gateway's other side: whoever meets it by one kind of path depends on what it hears by the other.
+    #[must_use]
+    pub const fn other_side(self) -> Self {
+        match self {
+            Self::Tunnel => Self::Inside,
+            Self::Inside => Self::Tunnel,
+        }
+    }
+}
+
 /// Which nodes are probed from one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbePlan {
