@@ -10,6 +10,7 @@ use crate::address::Family;
 use crate::failure::Failure;
 use crate::flow::{Flow, Report};
 use crate::footprint::Footprint;
+use crate::quantile::quantile;
 use crate::{Lab, Topology, wait};
 
 /// Two clouds; in one of them a gateway, its standby, and a node that needs one of them.
@@ -77,10 +78,9 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let at = |hundredths: usize| values.get((values.len() * hundredths).div_ceil(100).saturating_sub(1)).copied();
-        Some(Self { p50: at(50)?, p95: at(95)?, max: at(100)? })
+    fn of(values: &[f64]) -> Option<Self> {
+        let at = |share| quantile(values, share);
+        Some(Self { p50: at(0.5)?, p95: at(0.95)?, max: at(1.0)? })
     }
 }
 
@@ -106,8 +106,8 @@ pub fn measure(failure: Failure, runs: usize) -> Result<Measurement> {
         tracing::info!(event = "gateway_failed", ?failure, run, gap = ?report.longest_silence, lost_on_return = ?returned.map(|report| report.lost));
         forget(&lab)?;
     }
-    let gap_ms = Quantiles::of(gaps).context("at least one run is needed")?;
-    Ok(Measurement { failure, runs, gap_ms, lost_on_return: Quantiles::of(lost) })
+    let gap_ms = Quantiles::of(&gaps).context("at least one run is needed")?;
+    Ok(Measurement { failure, runs, gap_ms, lost_on_return: Quantiles::of(&lost) })
 }
 
 /// Brings the gateway back under a running flow, if it is down at all.
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn quantiles_are_values_that_were_measured() {
-        let quantiles = Quantiles::of((1..=20).map(f64::from).collect()).unwrap();
+        let quantiles = Quantiles::of(&(1..=20).map(f64::from).collect::<Vec<_>>()).unwrap();
         assert_eq!((quantiles.p50, quantiles.p95, quantiles.max), (10.0, 19.0, 20.0));
-        assert!(Quantiles::of(Vec::new()).is_none());
+        assert!(Quantiles::of(&[]).is_none());
     }
 }

@@ -1,11 +1,14 @@
 //! Ways in which a gateway fails, and how it comes back.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Serialize;
 
 use crate::Lab;
+use crate::namespace::Namespaces;
 use crate::network;
 
 /// A way to fail.
@@ -39,7 +42,7 @@ impl Failure {
             Self::CutOff => network::nft(&lab.node(node)?.namespaces()?, CUT),
             Self::PowerOff => lab.crash(node),
             Self::WireGuardKilled => {
-                let process = wireguard_process(lab.node(node)?.pid()?)?;
+                let process = wireguard_process(&lab.node(node)?.namespaces()?)?;
                 kill(process, Signal::SIGKILL).context("kill the WireGuard process")
             }
         }
@@ -62,13 +65,13 @@ impl Failure {
     }
 }
 
-/// The process of the userspace WireGuard that runs in the network namespace of this process.
+/// The process of a node's userspace WireGuard, as this machine numbers it.
 ///
 /// # Errors
 /// There is none.
-pub fn wireguard_process(node: u32) -> Result<Pid> {
-    let network_of = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net"));
-    let here = network_of(&node.to_string()).context("the node's network namespace")?;
+pub fn wireguard_process(node: &Namespaces) -> Result<Pid> {
+    let network_of = |pid: &str| std::fs::metadata(format!("/proc/{pid}/ns/net")).map(|network| network.ino());
+    let here = node.network_inode()?;
     let processes = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let is_wireguard = |pid: &String| {
         let command_line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

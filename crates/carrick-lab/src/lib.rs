@@ -39,6 +39,7 @@ pub mod ping;
 pub mod pod;
 pub mod process;
 pub mod proxy;
+mod quantile;
 pub mod scale;
 pub mod serve;
 mod setns;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Trials;
 use super::changes::Sample;
 use crate::footprint::Footprint;
+use crate::quantile::quantile;
 
 /// All that is counted, at one moment.
 pub(super) struct Gauge {
@@ -131,20 +132,18 @@ impl Latency {
         let written: Vec<_> = samples.iter().map(|sample| sample.written).collect();
         Self {
             count: samples.len(),
-            p50_ms: quantile(&arrived, 0.5),
-            p95_ms: quantile(&arrived, 0.95),
-            most_ms: quantile(&arrived, 1.0),
-            api_write_p50_ms: quantile(&written, 0.5),
+            p50_ms: quantile_ms(&arrived, 0.5),
+            p95_ms: quantile_ms(&arrived, 0.95),
+            most_ms: quantile_ms(&arrived, 1.0),
+            api_write_p50_ms: quantile_ms(&written, 0.5),
         }
     }
 }
 
-/// The smallest sample that this share of all does not exceed, in milliseconds.
-fn quantile(samples: &[Duration], share: f64) -> f64 {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.saturating_sub(1)).map_or(0.0, |duration| duration.as_secs_f64() * 1000.0)
+/// In milliseconds; 0 of no samples.
+fn quantile_ms(samples: &[Duration], share: f64) -> f64 {
+    let samples: Vec<f64> = samples.iter().map(|duration| duration.as_secs_f64() * 1000.0).collect();
+    quantile(&samples, share).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -154,7 +153,7 @@ mod tests {
     #[test]
     fn quantiles_are_samples() {
         let samples: Vec<_> = (1..=50).rev().map(Duration::from_millis).collect();
-        assert_eq!([0.5, 0.95, 1.0].map(|share| quantile(&samples, share)), [25.0, 48.0, 50.0]);
-        assert_eq!(quantile(&[], 0.5), 0.0);
+        assert_eq!([0.5, 0.95, 1.0].map(|share| quantile_ms(&samples, share)), [25.0, 48.0, 50.0]);
+        assert_eq!(quantile_ms(&[], 0.5), 0.0);
     }
 }

@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use carrick_lab::address::Family;
 use carrick_lab::capture::{Capture, filter};
+use carrick_lab::failure::wireguard_process;
 use carrick_lab::flow::Flow;
 use carrick_lab::namespace::Namespaces;
 use carrick_lab::wait;
+use nix::sys::signal::{Signal, kill};
 
 use crate::kernel::held;
 use crate::mesh::{CLOUDS, Mesh, is_cut_off, reaches};
@@ -128,9 +130,9 @@ fn a_killed_data_path_comes_back_and_nothing_leaks() {
     mesh.all_reach();
     await_sight(&mesh, "a1", "h1");
     comes_back(&mesh, "killed carrick userspace-wireguard", |node| {
-        let killed = data_path(node).unwrap();
-        node.exec(&["kill", "-9", &killed]).unwrap();
-        wait::until("another data path", || Ok(data_path(node).filter(|pid| *pid != killed))).unwrap();
+        let killed = wireguard_process(node).unwrap();
+        kill(killed, Signal::SIGKILL).unwrap();
+        wait::until("another data path", || Ok(wireguard_process(node).ok().filter(|pid| *pid != killed))).unwrap();
     });
     mesh.all_reach();
 }
@@ -145,14 +147,6 @@ fn await_sight(mesh: &Mesh, node: &str, peer: &str) {
         Ok((seen["endpoint"].is_string() && seen["seconds_since_handshake"].is_u64()).then_some(()))
     })
     .unwrap();
-}
-
-/// The process of the node's userspace WireGuard.
-fn data_path(node: &Namespaces) -> Option<String> {
-    let list = "for entry in /proc/[0-9]*; do tr '\\0' ' ' < $entry/cmdline | grep -q '[u]serspace-wireguard' && \
-        [ $(readlink $entry/ns/net) = $(readlink /proc/self/ns/net) ] && basename $entry; done; true";
-    let pids = node.exec(&["sh", "-c", list]).unwrap();
-    pids.lines().next().map(str::to_owned)
 }
 
 #[test]
