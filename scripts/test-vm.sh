@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# test-vm.sh [dataplane] [lab] : tests on a kernel with WireGuard, in a virtual machine; all of them, or the named ones.
+# test-vm.sh [dataplane] [cni] [lab] : tests on a kernel with WireGuard, in a virtual machine; all of them, or the named ones.
 #   dataplane  netlink and the dataplane against that kernel
+#   cni        the CNI plugin there, with host ports of SCTP
 #   lab        the demo's clouds on kernel WireGuard, nodes with and without it in one mesh, sessions across a restart
 # The programs are built outside. Exit code 0 if all is well. See scripts/run-in-vm.sh for what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-readonly PARTS=(dataplane lab)
+readonly PARTS=(dataplane cni lab)
 # Without /dev/net/tun there is no userspace WireGuard.
 readonly MODULES=wireguard,tun
 
-usage() { sed -n '2,5p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 # The program of a package's test.
 test_program() { # PACKAGE TEST
@@ -28,6 +29,12 @@ dataplane() {
     scripts/run-in-vm.sh -v "$netlink --ignored --exact $test" || return 1
   done
   scripts/run-in-vm.sh -v -t 900 -l "$MODULES" "$netlink && $dataplane --include-ignored"
+}
+
+cni() {
+  local plugin
+  cargo build --quiet -p carrick-cni && plugin=$(test_program carrick-cni plugin) || return 1
+  scripts/run-in-vm.sh -v -t 900 "$plugin && $plugin --ignored"
 }
 
 lab() {

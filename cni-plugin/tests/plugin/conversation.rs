@@ -6,6 +6,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use carrick_cni::host_port::Transport;
+use socket2::{Domain, Protocol, Socket, Type};
+
 use crate::node::{Pod, succeed};
 
 /// Long enough for a machine with other work; only what must not answer takes it in full.
@@ -55,6 +58,38 @@ pub fn serve_udp(pod: &Pod, port: u16) {
             let _gone = socket.send_to(peer.ip().to_canonical().to_string().as_bytes(), peer);
         }
     });
+}
+
+/// Answers every association at one of the pod's addresses: of several an endpoint would tell its peer, who could use all.
+pub fn serve_sctp(pod: &Pod, address: &str, port: u16) {
+    let listener = pod.inside(|| sctp(address, port));
+    listener.listen(8).unwrap();
+    thread::spawn(move || {
+        while let Ok((mut association, peer)) = listener.accept() {
+            let peer = peer.as_socket().unwrap().ip();
+            let _gone = write!(association, "{peer}");
+        }
+    });
+}
+
+/// What the server saw as the client's address.
+pub fn ask_sctp(client: &str, server: &str, port: u16) -> Option<String> {
+    let mut association = sctp(client, 0);
+    let server = SocketAddr::new(server.parse().unwrap(), port);
+    association.connect_timeout(&server.into(), PATIENCE).ok()?;
+    association.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut seen = String::new();
+    association.read_to_string(&mut seen).ok()?;
+    Some(seen)
+}
+
+/// A socket of one association each (RFC 6458 section 4).
+fn sctp(address: &str, port: u16) -> Socket {
+    let address = SocketAddr::new(address.parse().unwrap(), port);
+    let protocol = Protocol::from(i32::from(Transport::Sctp.number()));
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(protocol)).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
 }
 
 /// What the server saw as the client's address.

@@ -11,7 +11,9 @@ use carrick_netlink::{Protocol, Socket};
 use serde_json::{Value, json};
 
 use crate::call::Call;
-use crate::conversation::{PATIENCE, REFUSAL, ask_from, ask_tcp, ask_udp, neighbour, serve_tcp, serve_udp, unplug};
+use crate::conversation::{
+    PATIENCE, REFUSAL, ask_from, ask_sctp, ask_tcp, ask_udp, neighbour, serve_sctp, serve_tcp, serve_udp, unplug,
+};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
 
 fn mappings(entries: &[(u16, u16, &str, &str)]) -> Value {
@@ -90,6 +92,27 @@ fn sctp_is_led_on_too() {
         let printed = succeed(Command::new("nft").args(["list", "map", "inet", "carrick-cni", "ports-ipv4"]));
         assert!(printed.contains("sctp . 9000 : 10.42.0.2 . 90"), "{printed}");
         end(node, &[(&pod, "pod")]);
+    });
+}
+
+#[test]
+#[ignore = "needs a kernel with SCTP: scripts/test-vm.sh boots one"]
+fn associations_are_led_on_with_their_packets() {
+    on_node(&DUAL_STACK, |node| {
+        let (pod, other) = (Pod::new(), Pod::new());
+        Call::new("ADD", node, &pod, "pod").asking(mappings(&[(9000, 90, "sctp", "")])).run().result();
+        Call::new("ADD", node, &other, "other").run().result();
+        let outside = neighbour();
+        for (host, client, pod_address, other_pod) in
+            [("192.0.2.1", "192.0.2.9", "10.42.0.2", "10.42.0.3"), ("2001:db8::1", "2001:db8::9", "fd42::2", "fd42::3")]
+        {
+            serve_sctp(&pod, pod_address, 90);
+            assert_eq!(outside.inside(|| ask_sctp(client, host, 9000)).as_deref(), Some(client));
+            assert_eq!(other.inside(|| ask_sctp(other_pod, host, 9000)).as_deref(), Some(other_pod));
+            assert_eq!(outside.inside(|| ask_sctp(client, host, 9001)), None, "that port is nobody's");
+        }
+        unplug();
+        end(node, &[(&pod, "pod"), (&other, "other")]);
     });
 }
 

@@ -37,6 +37,7 @@ pub mod network;
 pub mod node;
 pub mod ping;
 pub mod pod;
+pub mod pod_life;
 pub mod process;
 pub mod proxy;
 mod quantile;

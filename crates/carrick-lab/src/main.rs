@@ -56,6 +56,8 @@ enum Action {
     BenchScale(commands::bench_scale::Options),
     /// Measures how long traffic pauses when a gateway fails, and what its return costs.
     BenchFailover(commands::bench_failover::Options),
+    /// Measures how long many pods take to come and to go on a real cluster.
+    BenchPods(commands::bench_pods::Options),
     /// Makes namespaces and keeps them (the lab starts this itself).
     #[command(hide = true)]
     Keep { furnishing: String },
@@ -97,6 +99,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::Draw { file } => commands::draw(file.as_deref()),
         Action::BenchScale(options) => commands::bench_scale::bench_scale(&options),
         Action::BenchFailover(options) => commands::bench_failover::bench_failover(&options),
+        Action::BenchPods(options) => commands::bench_pods::bench_pods(&options),
         Action::Keep { furnishing } => keeper::keep(&furnishing).map(|()| ExitCode::SUCCESS),
         Action::Init { furnishing } => init::init(&furnishing).map(|()| ExitCode::SUCCESS),
         Action::Serve { lab, topology } => serve::serve(&lab, &topology).map(|()| ExitCode::SUCCESS),

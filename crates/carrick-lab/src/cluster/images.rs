@@ -16,6 +16,9 @@ pub const BOX: &str = "localhost/box:lab";
 const PAUSE: &str = "localhost/pause:lab";
 const COREDNS: &str = "localhost/coredns:lab";
 
+/// Carrick in the image is built as the lab itself is.
+const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
+
 /// The names under which busybox finds its tools.
 const TOOLS: &[&str] = &["cat", "chmod", "head", "httpd", "mkdir", "ping", "sh", "sleep", "wget", "yes"];
 
@@ -57,7 +60,7 @@ impl Images {
 
 fn carrick(archive: &Path, name: &str) -> Result<()> {
     let mut command = Command::new(project_file("deploy/image/build.sh"));
-    command.args(["--profile", "dev", "--name", name]).arg(archive);
+    command.args(["--profile", PROFILE, "--name", name]).arg(archive);
     run(&mut command)
 }
 

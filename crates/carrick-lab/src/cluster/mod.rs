@@ -7,6 +7,7 @@ mod images;
 mod machine;
 mod pods;
 pub mod services;
+mod sleepers;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub use carrick::Rollout;
 pub use images::{CARRICK, Images};
 pub use machine::Machine;
 pub use pods::ClusterPod;
+pub use sleepers::Sleepers;
 
 /// The Services' addresses, IPv4 first.
 pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd96::/108";

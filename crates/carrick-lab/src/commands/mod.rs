@@ -2,6 +2,7 @@
 
 mod attach;
 pub mod bench_failover;
+pub mod bench_pods;
 pub mod bench_scale;
 pub mod demo;
 mod prove;

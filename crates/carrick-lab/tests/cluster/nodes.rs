@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use carrick_lab::address::Family;
+use carrick_lab::cluster::Sleepers;
 use carrick_lab::matrix::Effort;
 use carrick_lab::{Lab, wait};
 use serde_json::Value;
 
 use crate::lasting::{Watched, loses_nothing};
 use crate::{cluster, kubectl};
-use carrick_lab::address::Family;
 
 /// Enough to see that a pair reaches.
 const EFFORT: Effort = Effort { patience: Duration::from_secs(60), tcp_bytes: 1000 };
@@ -16,41 +17,24 @@ const EFFORT: Effort = Effort { patience: Duration::from_secs(60), tcp_bytes: 10
 const ELSEWHERE: &[Watched] = &[("a1-pod1", "h1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
 /// To the node's own location and to the node.
 const BESIDE: &[Watched] = &[("a1-pod1", "b1-pod1", Family::V4), ("h1-pod1", "b2-pod1", Family::V6)];
+/// Enough for some on every node.
+const PODS: usize = 10;
 /// The node that leaves.
 const NODE: &str = "b2";
 
-const DEPLOYMENT: &str = "
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: spread, namespace: default}
-spec:
-  replicas: 10
-  selector: {matchLabels: {app: spread}}
-  template:
-    metadata: {labels: {app: spread}}
-    spec:
-      terminationGracePeriodSeconds: 0
-      automountServiceAccountToken: false
-      topologySpreadConstraints:
-      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: spread}}}
-      containers:
-      - {name: sleep, image: 'localhost/box:lab', imagePullPolicy: Never, command: [sleep, '1000000']}
-";
-
 pub fn a_drained_node_stays_in_the_mesh(lab: &Lab) {
-    let file = lab.state().path().join("spread.yaml");
-    std::fs::write(&file, DEPLOYMENT).unwrap();
-    kubectl(lab, &["apply", "--filename", &file.to_string_lossy()]);
-    kubectl(lab, &["rollout", "status", "deployment/spread"]);
+    let sleepers = Sleepers::create(lab.kubernetes(), lab.state().path(), "spread").unwrap();
+    sleepers.scale(PODS).unwrap();
+    sleepers.await_ready().unwrap();
     assert!(evictable(lab) > 0, "there is something to evict");
     loses_nothing(lab, "a node drained", BESIDE, || {
         kubectl(lab, &["drain", NODE, "--ignore-daemonsets", "--delete-emptydir-data"]);
-        kubectl(lab, &["rollout", "status", "deployment/spread"]);
+        sleepers.await_ready().unwrap();
     });
     assert_eq!(evictable(lab), 0, "only pods of DaemonSets are left");
     everybody_reaches_everybody(lab);
     kubectl(lab, &["uncordon", NODE]);
-    kubectl(lab, &["delete", "deployment", "spread"]);
+    sleepers.delete().unwrap();
 }
 
 pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
