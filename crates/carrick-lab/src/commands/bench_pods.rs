@@ -31,7 +31,7 @@ pub struct Options {
 struct Output {
     pods: u16,
     lives: Vec<Life>,
-    /// The medians of Carrick's plugin in shares of the reference plugins'.
+    /// See [`pod_life::ratio`].
     ready_ratio: f64,
     gone_ratio: f64,
 }
@@ -42,8 +42,8 @@ struct Output {
 /// The cluster does not come up, or its pods do not.
 pub fn bench_pods(options: &Options) -> Result<ExitCode> {
     let lives = pod_life::measure(&options.reference, options.pods.into(), options.rounds.into())?;
-    let ratio = |time: fn(&Life) -> f64| median(&lives, Plugin::Carrick, time) / median(&lives, Plugin::Bridge, time);
-    let (ready_ratio, gone_ratio) = (ratio(|life| life.ready_seconds), ratio(|life| life.gone_seconds));
+    let ready_ratio = pod_life::ratio(&lives, |life| life.ready_seconds)?;
+    let gone_ratio = pod_life::ratio(&lives, |life| life.gone_seconds)?;
     let mut output = std::io::stdout().lock();
     if options.json {
         let document = Output { pods: options.pods, lives, ready_ratio, gone_ratio };
@@ -53,13 +53,6 @@ pub fn bench_pods(options: &Options) -> Result<ExitCode> {
         writeln!(output, "{}{text}", table(&lives))?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The lower one of two in the middle; every plugin has lived once at least.
-fn median(lives: &[Life], plugin: Plugin, time: fn(&Life) -> f64) -> f64 {
-    let mut times: Vec<f64> = lives.iter().filter(|life| life.plugin == plugin).map(time).collect();
-    times.sort_unstable_by(f64::total_cmp);
-    times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn table(lives: &[Life]) -> String {
@@ -74,22 +67,4 @@ fn table(lives: &[Life]) -> String {
     let head = ["PLUGIN", "READY", "GONE"].map(str::to_owned).to_vec();
     let lines: Vec<Vec<String>> = std::iter::once(head).chain(lives.iter().map(line)).collect();
     render(&lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_is_of_one_plugin() {
-        let life = |plugin, ready_seconds| Life { plugin, ready_seconds, gone_seconds: 0.0 };
-        let lives = [
-            life(Plugin::Carrick, 3.0),
-            life(Plugin::Bridge, 9.0),
-            life(Plugin::Carrick, 1.0),
-            life(Plugin::Carrick, 2.0),
-        ];
-        assert_eq!(median(&lives, Plugin::Carrick, |life| life.ready_seconds), 2.0);
-        assert_eq!(median(&lives, Plugin::Bridge, |life| life.ready_seconds), 9.0);
-    }
 }
