@@ -55,7 +55,7 @@ impl Cleanup {
         match Firewall::open().and_then(|mut firewall| firewall.cleanup()) {
             Ok(applied) => {
                 if applied.is_change() {
-                    self.removed.push("nftables table inet carrick and its rules in chains of others".to_owned());
+                    self.removed.push("nftables tables named carrick and their rules in chains of others".to_owned());
                 }
                 self.failures.extend(applied.refused.iter().map(ToString::to_string));
             }

@@ -32,7 +32,7 @@ fn it_removes_what_is_carrick_s_and_nothing_else() {
          ip route add unreachable 10.244.1.0/24 table 1107 proto 107 metric 10000 && \
          ip -6 route add unreachable fd00::/64 table 1107 proto 107 && \
          ip rule add priority 1107 table 1107 protocol 107 && ip -6 rule add priority 1107 table 1107 protocol 107 && \
-         nft add table inet carrick",
+         nft add table inet carrick && nft add table ip carrick && nft add table ip6 carrick",
     );
     assert_ne!(describe(&namespace), before);
 

@@ -26,7 +26,7 @@ mod target;
 pub type Now = std::time::Duration;
 
 pub use carrick_topology::plan::PathKind;
-pub use packet::{Audience, Condition, Hearing, NotAPacket, PACKET_BYTES, Packet, Question};
+pub use packet::{Audience, Condition, Copying, Hearing, NotAPacket, PACKET_BYTES, Packet, Question};
 pub use path::{Path, PathState, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
-pub use prober::{Prober, Standpoint, Tidings, Transmit};
+pub use prober::{Carrier, Prober, Standpoint, Tidings, Transmit};
 pub use responder::Responder;

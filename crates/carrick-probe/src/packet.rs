@@ -5,7 +5,7 @@
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 1 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location) |
+//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it copies (bit 4) |
 //! | 7 | 0 |
 //! | 8..16 | the asker's token, which an answer repeats |
 //! | 16..24 | sequence number of the probe, which an answer repeats |
@@ -23,6 +23,7 @@ const MAGIC: [u8; 4] = *b"CRKP";
 const VERSION: u8 = 1;
 const PROBE: u8 = 1;
 const ANSWER: u8 = 2;
+const COPIES: u8 = 1 << 4;
 
 /// A question that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,18 @@ pub struct Condition {
     pub hearing: Hearing,
     /// For how long it has heard somebody wherever there is anybody to hear, in milliseconds.
     pub well_ms: u32,
+    /// Whether what it carries goes by a gateway that returns as well.
+    pub copying: Copying,
+}
+
+/// Whether a node sends what it carries by a gateway that returns as well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Copying {
+    /// It does not, or is not known to.
+    #[default]
+    No,
+    /// It does, by now.
+    Yes,
 }
 
 /// A datagram on the probe port.
@@ -96,7 +109,8 @@ impl Packet {
             PROBE => Ok(Self::Probe(question)),
             ANSWER if padding.is_empty() => {
                 let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
-                Ok(Self::Answer(question, Condition { hearing: Hearing::from_bits(hearing), well_ms }))
+                let (hearing, copying) = (Hearing::from_bits(hearing), Copying::from_bits(hearing));
+                Ok(Self::Answer(question, Condition { hearing, well_ms, copying }))
             }
             _ => Err(NotAPacket),
         }
@@ -111,7 +125,7 @@ impl Packet {
         };
         let mut bytes = [0; PACKET_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..7].copy_from_slice(&[VERSION, kind, condition.hearing.to_bits()]);
+        bytes[4..7].copy_from_slice(&[VERSION, kind, condition.hearing.to_bits() | condition.copying.to_bits()]);
         bytes[8..16].copy_from_slice(&question.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&question.sequence.to_be_bytes());
         bytes[24..].copy_from_slice(&condition.well_ms.to_be_bytes());
@@ -135,6 +149,19 @@ impl Hearing {
 
     const fn from_bits(bits: u8) -> Self {
         Self { tunnels: Audience::from_bits(bits), inside: Audience::from_bits(bits >> 2) }
+    }
+}
+
+impl Copying {
+    const fn to_bits(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::Yes => COPIES,
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        if bits & COPIES == 0 { Self::No } else { Self::Yes }
     }
 }
 
@@ -166,8 +193,8 @@ mod tests {
     fn the_bytes_on_the_wire_are_these() {
         let question = Question { token: 0x0102_0304_0506_0708, sequence: 9 };
         let hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::Nobody };
-        let bytes = Packet::Answer(question, Condition { hearing, well_ms: 0x0a0b }).to_bytes();
-        assert_eq!(bytes[..16], *b"CRKP\x01\x02\x09\0\x01\x02\x03\x04\x05\x06\x07\x08");
+        let bytes = Packet::Answer(question, Condition { hearing, well_ms: 0x0a0b, copying: Copying::Yes }).to_bytes();
+        assert_eq!(bytes[..16], *b"CRKP\x01\x02\x19\0\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(bytes[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
     }
 
@@ -181,8 +208,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..11, well_ms: u32) {
-            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms };
+        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..27, well_ms: u32) {
+            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms, copying: Copying::from_bits(bits) };
             let question = Question { token, sequence };
             for packet in [Packet::Probe(question), Packet::Answer(question, condition)] {
                 prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));

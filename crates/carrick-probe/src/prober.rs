@@ -11,7 +11,7 @@ use carrick_topology::{LocationName, NodeName};
 use crate::Now;
 use crate::hearing::{Expected, Heard};
 use crate::judgement::{Judge, Judgement, Testimony};
-use crate::packet::{Audience, Condition, Hearing, Question};
+use crate::packet::{Audience, Condition, Copying, Hearing, Question};
 use crate::path::{Path, PathState};
 use crate::target::Target;
 
@@ -21,6 +21,10 @@ const LEAST_GAP: Duration = Duration::from_millis(20);
 const GAP_PER_NODE: Duration = Duration::from_millis(4);
 /// Nobody is heard when that is so for this many intervals.
 const SILENT_INTERVALS: u32 = 3;
+/// Others of the location hear that a node copies with one of so many probes.
+const PROBES_OF_LEAD: u32 = 3;
+/// By how much the moment of a return may differ between nodes, until the kernel holds what follows from it.
+const SKEW: Duration = Duration::from_secs(1);
 /// Whoever is called later than this after his deadline was held up himself.
 const HELD_UP: Duration = Duration::from_millis(100);
 
@@ -66,8 +70,8 @@ pub struct Prober {
     interval: Duration,
     token: u64,
     sequence: u64,
-    own_location: Option<LocationName>,
-    is_gateway: bool,
+    standpoint: Option<Standpoint>,
+    copying: Copying,
     crowd: usize,
     targets: BTreeMap<NodeName, Target>,
     by_address: BTreeMap<IpAddr, NodeName>,
@@ -92,6 +96,19 @@ pub struct Standpoint {
     pub location: LocationName,
     /// Whether it is a gateway there, active or not.
     pub is_gateway: bool,
+    /// Who carries its traffic; itself, where it does that.
+    pub carrier: Carrier,
+}
+
+/// Who carries a node's traffic to other locations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The node itself.
+    Itself,
+    /// Another node of its location.
+    Other(NodeName),
+    /// Nobody.
+    Nobody,
 }
 
 impl Prober {
@@ -103,8 +120,8 @@ impl Prober {
             interval,
             token,
             sequence: 0,
-            own_location: None,
-            is_gateway: false,
+            standpoint: None,
+            copying: Copying::No,
             crowd: 0,
             targets: BTreeMap::new(),
             by_address: BTreeMap::new(),
@@ -123,11 +140,10 @@ impl Prober {
 
     /// Probes these from now on. What is known of those that stay is kept.
     pub fn set_plan(&mut self, now: Now, standpoint: Standpoint, plan: &ProbePlan) {
-        if self.own_location.is_none() {
+        if self.standpoint.is_none() {
             self.heard = Heard::since(now);
         }
-        self.own_location = Some(standpoint.location);
-        self.is_gateway = standpoint.is_gateway;
+        self.standpoint = Some(standpoint);
         self.crowd = plan.crowd;
         self.targets.retain(|name, target| plan.targets.get(name) == Some(target.wanted()));
         for (position, (name, wanted)) in (0_u32..).zip(&plan.targets) {
@@ -137,6 +153,11 @@ impl Prober {
         }
         self.by_address = self.targets.iter().map(|(name, target)| (target.wanted().to, name.clone())).collect();
         self.judge(now);
+    }
+
+    /// Whether this node copies for a gateway that returns, by now.
+    pub fn set_copying(&mut self, copying: Copying) {
+        self.copying = copying;
     }
 
     /// The node with this address answered.
@@ -177,7 +198,8 @@ impl Prober {
     #[must_use]
     pub fn condition(&self, now: Now) -> Condition {
         let well = self.well_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
-        Condition { hearing: self.hearing(now), well_ms: u32::try_from(well.as_millis()).unwrap_or(u32::MAX) }
+        let well_ms = u32::try_from(well.as_millis()).unwrap_or(u32::MAX);
+        Condition { hearing: self.hearing(now), well_ms, copying: self.copying }
     }
 
     fn hearing(&self, now: Now) -> Hearing {
@@ -304,12 +326,19 @@ impl Prober {
     fn judge(&mut self, now: Now) {
         let hearing = self.hearing(now);
         self.judged_with = hearing;
-        let gateway_of = self.own_location.as_ref().filter(|_| self.is_gateway);
+        let standpoint = self.standpoint.as_ref();
+        let gateway_of = standpoint.filter(|standpoint| standpoint.is_gateway).map(|standpoint| &standpoint.location);
         let testimonies: Vec<Testimony<'_>> =
             self.targets.iter().map(|(node, target)| target.testimony(node)).collect();
         let doubtful = testimonies.iter().filter(|testimony| testimony.is_doubtful());
         self.doubtful = doubtful.map(|testimony| testimony.location.clone()).collect();
-        self.judgement.judge(now, Judge { gateway_of, hearing }, &testimonies);
+        let copying = match standpoint.map(|standpoint| &standpoint.carrier) {
+            Some(Carrier::Itself) => self.copying,
+            Some(Carrier::Other(carrier)) => self.targets.get(carrier).map_or(Copying::No, Target::copying),
+            Some(Carrier::Nobody) | None => Copying::No,
+        };
+        let lead = self.interval_inside() * PROBES_OF_LEAD + SKEW;
+        self.judgement.judge(now, Judge { gateway_of, hearing, copying, lead }, &testimonies);
         let liveness = self.judgement.liveness();
         if liveness != self.told_liveness {
             self.told_liveness.clone_from(&liveness);

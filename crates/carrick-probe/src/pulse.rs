@@ -5,7 +5,7 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 
 use crate::Now;
-use crate::packet::{Audience, Condition, Hearing};
+use crate::packet::{Audience, Condition, Copying, Hearing};
 use crate::path::PathState;
 
 /// A path is down after so many probes in a row without any sign of life.
@@ -33,7 +33,7 @@ pub(crate) struct Pulse {
 /// What was heard last.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
-    Agent { hearing: Hearing },
+    Agent { hearing: Hearing, copying: Copying },
     Kernel { at: Now },
     Nothing,
 }
@@ -41,9 +41,9 @@ enum Heard {
 impl Pulse {
     /// The other end's agent answered a probe that was sent then.
     pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
-        let Condition { hearing, well_ms } = condition;
+        let Condition { hearing, well_ms, copying } = condition;
         self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
-        self.state = Some(Heard::Agent { hearing });
+        self.state = Some(Heard::Agent { hearing, copying });
         let since = |before: Option<Now>, audience| (audience == Audience::Nobody).then(|| before.unwrap_or(now));
         self.deaf_since = (since(self.deaf_since.0, hearing.tunnels), since(self.deaf_since.1, hearing.inside));
         self.lives(sent_at);
@@ -123,8 +123,16 @@ impl Pulse {
     /// What the other end said that it hears.
     pub(crate) fn hearing(&self) -> Hearing {
         match self.state {
-            Some(Heard::Agent { hearing }) => hearing,
+            Some(Heard::Agent { hearing, .. }) => hearing,
             Some(Heard::Kernel { .. } | Heard::Nothing) | None => Hearing::default(),
+        }
+    }
+
+    /// Whether the other end said that it copies.
+    pub(crate) const fn copying(&self) -> Copying {
+        match self.state {
+            Some(Heard::Agent { copying, .. }) => copying,
+            Some(Heard::Kernel { .. } | Heard::Nothing) | None => Copying::No,
         }
     }
 }

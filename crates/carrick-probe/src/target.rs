@@ -8,7 +8,7 @@ use carrick_topology::plan::ProbeTarget;
 
 use crate::Now;
 use crate::judgement::Testimony;
-use crate::packet::{Condition, Hearing};
+use crate::packet::{Condition, Copying, Hearing};
 use crate::path::{Path, PathState};
 use crate::path_mtu::PathMtu;
 use crate::pulse::Pulse;
@@ -100,6 +100,11 @@ impl Target {
             well_since: self.pulse.well_since(),
             deaf_since: self.pulse.deaf_since(self.wanted.kind.other_side()),
         }
+    }
+
+    /// Whether it said that it copies.
+    pub(crate) const fn copying(&self) -> Copying {
+        self.pulse.copying()
     }
 
     /// What the judgement depends on.

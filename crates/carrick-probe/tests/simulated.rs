@@ -7,15 +7,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{
-    Audience, Condition, Hearing, Now, Path, PathKind, PathState, Prober, Standpoint, Tidings, Transmit,
+    Audience, Carrier, Condition, Copying, Hearing, Now, Path, PathKind, PathState, Prober, Standpoint, Tidings,
+    Transmit,
 };
 use carrick_topology::NodeName;
 use carrick_topology::model::Liveness;
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
 
 const INTERVAL: Duration = Duration::from_millis(250);
-const WELL_AS_EVER: Condition =
-    Condition { hearing: Hearing { tunnels: Audience::Somebody, inside: Audience::Somebody }, well_ms: u32::MAX };
+const WELL_AS_EVER: Condition = Condition {
+    hearing: Hearing { tunnels: Audience::Somebody, inside: Audience::Somebody },
+    well_ms: u32::MAX,
+    copying: Copying::No,
+};
 
 /// How a node answers.
 #[derive(Clone, Copy)]
@@ -39,11 +43,19 @@ struct World {
     sent: Vec<(Now, Transmit)>,
     tidings: Vec<(Now, Tidings)>,
     steps: usize,
+    /// Those that say that they copy.
+    copying: Vec<&'static str>,
 }
 
 impl World {
     /// A gateway of location `a` and the gateways that it probes: `b1`, `b2`, …
     fn with(gateways: &[(&str, Answering)]) -> Self {
+        let standpoint = Standpoint { location: "a".parse().unwrap(), is_gateway: true, carrier: Carrier::Itself };
+        Self::at(standpoint, gateways)
+    }
+
+    /// A node and the gateways that it probes.
+    fn at(standpoint: Standpoint, gateways: &[(&str, Answering)]) -> Self {
         let mut nodes = BTreeMap::new();
         let mut plan = ProbePlan { targets: BTreeMap::new(), crowd: 1 };
         for (number, (name, answering)) in (1_u16..).zip(gateways) {
@@ -51,7 +63,7 @@ impl World {
             let to = IpAddr::from([10, 4, high, low]);
             let target = ProbeTarget {
                 location: name[..1].parse().unwrap(),
-                kind: PathKind::Tunnel,
+                kind: if name.starts_with('a') { PathKind::Inside } else { PathKind::Tunnel },
                 from: "10.4.255.1".parse().unwrap(),
                 to,
                 device_mtu: 1420,
@@ -61,7 +73,6 @@ impl World {
         }
         let mut prober = Prober::new(INTERVAL, 7, Liveness::default());
         let now = Duration::from_secs(100);
-        let standpoint = Standpoint { location: "a".parse().unwrap(), is_gateway: true };
         prober.set_plan(now, standpoint, &plan);
         Self {
             now,
@@ -72,6 +83,7 @@ impl World {
             sent: Vec::new(),
             tidings: Vec::new(),
             steps: 0,
+            copying: Vec::new(),
         }
     }
 
@@ -100,7 +112,9 @@ impl World {
         self.on_the_way = on_the_way;
         let arrived: Vec<(Now, Transmit)> = arrived;
         for (_, transmit) in arrived {
-            self.prober.take_answer(now, transmit.to, transmit.question, WELL_AS_EVER);
+            let copies = self.copying.contains(&self.nodes[&transmit.to].0.as_str());
+            let copying = if copies { Copying::Yes } else { Copying::No };
+            self.prober.take_answer(now, transmit.to, transmit.question, Condition { copying, ..WELL_AS_EVER });
         }
         self.prober.handle_timeout(now);
         while let Some(transmit) = self.prober.next_transmit() {
@@ -136,6 +150,15 @@ impl World {
         (told.map(|(at, _)| at), names)
     }
 
+    /// The gateways that return, as told last.
+    fn returning(&self) -> Vec<&str> {
+        let told = self.tidings.iter().rev().find_map(|(_, tidings)| match tidings {
+            Tidings::Liveness(liveness) => Some(&liveness.returning),
+            Tidings::Path { .. } | Tidings::PathMtus(_) => None,
+        });
+        told.map(|returning| returning.iter().map(NodeName::as_str).collect()).unwrap_or_default()
+    }
+
     fn path(&self, name: &str) -> Path {
         self.prober.paths().into_iter().find(|path| path.to.as_str() == name).unwrap()
     }
@@ -162,6 +185,56 @@ fn a_gateway_that_dies_is_down_within_a_second_and_back_after_ten() {
         assert_eq!(world.down().1, ["b1"]);
         world.run(seconds(2));
         assert_eq!(world.down().1, [""; 0]);
+    }
+}
+
+/// Lets `a1` fall and return; gives when it was told to return, and when to count again, from the time at which it was well again.
+fn return_seen_by(carrier: Carrier, copying: &'static str) -> (Duration, Duration) {
+    let standpoint = Standpoint { location: "a".parse().unwrap(), is_gateway: false, carrier };
+    let mut world = World::at(standpoint, &[("a1", WELL), ("a2", WELL)]);
+    world.run(seconds(5));
+    world.set("a1", Answering::Nobody);
+    world.run(seconds(3));
+    assert_eq!((world.down().1, world.returning()), (vec!["a1"], vec![]));
+    world.set("a1", WELL);
+    let well = world.now;
+    let mut until = |holds: &dyn Fn(&World) -> bool, then: &dyn Fn(&mut World)| {
+        while !holds(&world) {
+            assert!(world.now < well + seconds(60), "{:?}", world.tidings);
+            world.run(Duration::from_millis(10));
+        }
+        then(&mut world);
+        world.now - well
+    };
+    let copies = |world: &mut World| match copying {
+        "itself" => world.prober.set_copying(Copying::Yes),
+        other => world.copying.push(other),
+    };
+    let returns = until(&|world| !world.returning().is_empty(), &copies);
+    let counts = until(&|world| world.down().1.is_empty(), &|world| {
+        let copies = if copying == "itself" { Copying::Yes } else { Copying::No };
+        assert_eq!(world.prober.condition(world.now).copying, copies, "it says so itself");
+    });
+    until(&|world| world.returning().is_empty(), &|_| {});
+    (returns, counts)
+}
+
+#[test]
+fn whose_carrier_copies_waits_a_second_and_nobody_else() {
+    let a2 = || Carrier::Other("a2".parse().unwrap());
+    let about = |time: Duration| time.as_millis() / 500;
+    for (carrier, copying, waits) in [
+        (a2(), "nobody", false),
+        (a2(), "a1", false),
+        (a2(), "a2", true),
+        (Carrier::Itself, "a2", false),
+        (Carrier::Itself, "itself", true),
+        (Carrier::Nobody, "a2", false),
+    ] {
+        let (returns, counts) = return_seen_by(carrier.clone(), copying);
+        assert!(returns < seconds(9), "{returns:?}: in time for others to hear that somebody copies");
+        let wanted = if waits { 11_000 } else { 10_000 };
+        assert_eq!(about(counts), wanted / 500, "{carrier:?} {copying} {counts:?}");
     }
 }
 

@@ -11,7 +11,7 @@ mod wireguard;
 
 use thiserror::Error;
 
-pub use firewall::{AllowedLocation, FirewallPlan};
+pub use firewall::{AllowedLocation, Copies, FirewallPlan};
 pub use node_plan::{LocationSummary, NodePlan, Role};
 pub use probe::{PathKind, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};

@@ -2,6 +2,7 @@
 
 mod claims;
 mod gateway;
+mod handover;
 mod location;
 mod member;
 mod outside;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+pub(crate) use handover::Handover;
 pub(crate) use location::Location;
 pub(crate) use member::{Member, MemberIndex};
 pub(crate) use outside::OutsidePeer;
@@ -30,6 +32,8 @@ pub(crate) struct Resolved<'a> {
     pub(crate) outside: Vec<OutsidePeer<'a>>,
     /// What they add to the networks behind their serving nodes.
     pub(crate) outside_networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>>,
+    /// While gateways return: who carries for whom before and after.
+    pub(crate) handover: Option<Handover>,
     /// Gateways that may relay between two other locations.
     relays: Vec<MemberIndex>,
     pub(crate) warnings: BTreeSet<Warning>,
@@ -46,7 +50,8 @@ impl<'a> Resolved<'a> {
         let relays = path::relay_candidates(&members, &locations, settings, liveness);
         let outside = outside::admit(cluster, &members, &locations, &mut claims, &mut warnings);
         let outside_networks = outside::networks_by_server(&outside);
-        Self { cluster, settings, members, locations, outside, outside_networks, relays, warnings }
+        let handover = Handover::of(&members, &locations, &outside, settings, liveness);
+        Self { cluster, settings, members, locations, outside, outside_networks, handover, relays, warnings }
     }
 
     /// The member of this name, if the node takes part in the mesh.

@@ -51,16 +51,13 @@ impl Blueprint {
             ));
         }
         let own = survey.pages().filter_map(|(_, page)| Some((page.node.clone()?, page.settings.clone()?))).collect();
-        let down = survey.pages().flat_map(|(_, page)| page.liveness.down.iter().cloned()).collect();
-        let mut blueprint = Self {
-            cluster,
-            plans: BTreeMap::new(),
-            computed: BTreeSet::new(),
-            notes,
-            liveness: Liveness { down },
-            shared,
-            own,
+        let known = || survey.pages().map(|(_, page)| &page.liveness);
+        let liveness = Liveness {
+            down: known().flat_map(|liveness| liveness.down.iter().cloned()).collect(),
+            returning: known().flat_map(|liveness| liveness.returning.iter().cloned()).collect(),
         };
+        let mut blueprint =
+            Self { cluster, plans: BTreeMap::new(), computed: BTreeSet::new(), notes, liveness, shared, own };
         blueprint.plans = plan_all(&blueprint.cluster, &blueprint.shared, &blueprint.liveness);
         blueprint.computed = blueprint.plans.keys().cloned().collect();
         for plan in survey.agents.iter().filter_map(Agent::plan) {

@@ -170,6 +170,7 @@ mod tests {
             guarding: Duration::from_millis(1),
             reconciling: carrick_dataplane::Phases::default(),
             sightings: std::collections::BTreeMap::new(),
+            copying: carrick_dataplane::firewall::Copying::Idle,
             failures: Vec::new(),
         }
     }

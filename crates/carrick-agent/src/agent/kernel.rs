@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use carrick_dataplane::drift::DriftWatch;
-use carrick_dataplane::firewall::Firewall;
+use carrick_dataplane::firewall::{Copying, Firewall};
 use carrick_dataplane::wireguard::{WireGuard, WireGuardError};
 use carrick_dataplane::{Dataplane, Desired, Keys, Phases, Poll, Sighting, Sysctls};
 use carrick_topology::contract::VXLAN_DEVICE;
@@ -46,6 +46,8 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<String>,
     /// The WireGuard peers as they were seen.
     pub(super) sightings: BTreeMap<PublicKey, Sighting>,
+    /// Whether packets go by a gateway that returns as well, now.
+    pub(super) copying: Copying,
 }
 
 impl Outcome {
@@ -78,6 +80,7 @@ pub(super) fn start(
         firewall: Firewall::open()?,
         settled: None,
         trouble: Vec::new(),
+        copying: Copying::Idle,
     };
     let vxlan = VXLAN_DEVICE.parse().map_err(|error| AgentError::Start(format!("with its VXLAN device: {error}")))?;
     let watch = kernel.dataplane.watch(interface, &vxlan)?;
@@ -95,6 +98,8 @@ struct Kernel {
     settled: Option<FirewallPlan>,
     /// What the last order could not do.
     trouble: Vec<String>,
+    /// What the last order left.
+    copying: Copying,
 }
 
 impl Kernel {
@@ -112,7 +117,7 @@ impl Kernel {
     }
 
     /// The firewall comes first: what it forbids must not pass for a moment. Where ways change, it permits the old ones until the
-    /// routes have changed.
+    /// routes have changed, and copies for as long as there are any.
     fn carry_out(&mut self, order: &Order) -> Outcome {
         let started = Instant::now();
         let desired = Desired::new(&order.plan, &order.keys, self.dataplane.maker());
@@ -128,6 +133,7 @@ impl Kernel {
                 reconciling: Phases { observe: started.elapsed(), ..Phases::default() },
                 failures: Vec::new(),
                 sightings,
+                copying: self.copying,
             };
         }
         let mut failures = Vec::new();
@@ -136,7 +142,14 @@ impl Kernel {
         let firewall = &order.plan.firewall;
         let before = self.settled.take().filter(|before| before.carried_by != firewall.carried_by);
         let in_between = before.map(|before| firewall.permitting_also(&before));
-        let mut operations = self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
+        let mut operations = 0;
+        if firewall.copies.is_empty() {
+            operations += self.copy(firewall, &mut failures);
+        }
+        operations += self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
+        if !firewall.copies.is_empty() {
+            operations += self.copy(firewall, &mut failures);
+        }
         let mut guarding = started.elapsed();
         let mut reconciling = Phases::default();
         let reconciled = match order.scope {
@@ -179,7 +192,22 @@ impl Kernel {
                 format!("wait for device {device}: `carrick userspace-wireguard {device}` does not run")
             }));
         let took = started.elapsed();
-        Outcome { cause: order.cause, outcome, operations, took, guarding, reconciling, failures, sightings }
+        let copying = self.copying;
+        Outcome { cause: order.cause, outcome, operations, took, guarding, reconciling, failures, sightings, copying }
+    }
+
+    fn copy(&mut self, firewall: &FirewallPlan, failures: &mut Vec<String>) -> usize {
+        match self.firewall.apply_copies(firewall) {
+            Ok(applied) => {
+                self.copying = applied.copying;
+                applied.changed
+            }
+            Err(error) => {
+                self.copying = Copying::Impossible;
+                failures.push(error.to_string());
+                0
+            }
+        }
     }
 
     fn guard(&mut self, firewall: &FirewallPlan, failures: &mut Vec<String>) -> usize {

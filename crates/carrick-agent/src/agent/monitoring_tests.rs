@@ -95,6 +95,7 @@ fn full_page() -> String {
         reconciling: Phases::default(),
         failures: Vec::new(),
         sightings: BTreeMap::new(),
+        copying: carrick_dataplane::firewall::Copying::Idle,
     });
     metrics.published(PublishOutcome::Complete);
     metrics.gateway_changed(&"home".parse().unwrap());

@@ -24,7 +24,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 const UDP: u8 = 17;
 const LOOPBACK: &str = "lo";
 const MESH_DEVICES: &str = "mesh_devices";
-const VERSIONS: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
+const COPY_DEVICES: &str = "copy_devices";
+/// Both versions, in this order.
+pub(super) const VERSIONS: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
 
 /// The name of Carrick's table.
 #[must_use]
@@ -38,11 +40,16 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
     let name = table_name();
     let table = Table::new(name.family, name.name)
         .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.iter().map(DeviceName::as_str)))
+        .with_set(COPY_DEVICES, Set::interface_names(copy_devices(plan)))
         .with_chain("input", input(plan))
         .with_chain("forward", forward(plan))
         .with_chain("guard", guard(plan))
         .with_chain("translate", translate(plan));
     VERSIONS.into_iter().fold(table, |table, version| with_sets(table, plan, version))
+}
+
+fn copy_devices(plan: &FirewallPlan) -> impl Iterator<Item = &str> {
+    plan.copies.values().flat_map(|copies| &copies.devices).map(DeviceName::as_str)
 }
 
 /// The name of each set of networks, in one version.
@@ -52,6 +59,7 @@ struct SetNames {
     mesh_addresses: String,
     carried: String,
     direct: String,
+    copied: String,
     allowed_location: String,
     location_addresses: String,
 }
@@ -65,6 +73,7 @@ impl SetNames {
             mesh_addresses: name("mesh_addresses"),
             carried: name("carried"),
             direct: name("direct"),
+            copied: name("copied"),
             allowed_location: name("allowed_location"),
             location_addresses: name("location_addresses"),
         }
@@ -79,6 +88,7 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
         .with_set(names.mesh_addresses, addresses(version, &plan.mesh_addresses))
         .with_set(names.carried, networks(version, &plan.carried))
         .with_set(names.direct, networks(version, &plan.direct))
+        .with_set(names.copied, networks(version, plan.copies.values().flat_map(|copies| &copies.sources)))
         .with_set(names.allowed_location, networks(version, &plan.allowed_location.destinations))
         .with_set(names.location_addresses, addresses(version, &plan.location_internal_addresses));
     let table = plan.carried_by.iter().fold(table, |table, (device, destinations)| {
@@ -168,9 +178,16 @@ fn guard_of(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
             .destination(version, AddressMatch::In(&carried_by(device, version)))
             .accept()
     });
+    let copied = Rule::new()
+        .version(version)
+        .output_interface(InterfaceMatch::In(COPY_DEVICES))
+        .source(version, AddressMatch::In(&names.copied))
+        .accept()
+        .comment("copies for a gateway that returns");
     stray_pods
         .chain([to(&names.own_pods).accept(), to(&names.direct).accept()])
         .chain(permitted)
+        .chain([copied])
         .chain([to(&names.carried).counter().drop().comment("mesh destination in clear")])
         .collect()
 }
@@ -266,7 +283,8 @@ fn carried_by(device: &DeviceName, version: IpVersion) -> String {
     versioned(&stem, version)
 }
 
-fn networks<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
+/// A set of the networks of one version among all.
+pub(super) fn networks<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
     let all = all.into_iter();
     match version {
         IpVersion::V4 => Set::ipv4_networks(all.filter_map(|network| match network {

@@ -151,6 +151,7 @@ pub fn plan() -> FirewallPlan {
         },
         location_internal_addresses: addresses(&[NEIGHBOUR]),
         narrow: std::collections::BTreeMap::new(),
+        copies: std::collections::BTreeMap::new(),
         firewall_mark: 0x1000,
     }
 }

@@ -36,9 +36,19 @@ impl Cluster {
 pub struct Liveness {
     /// Nodes that answer nobody.
     pub down: BTreeSet<NodeName>,
+    /// Gateways of the own location that are about to count again, or have just begun to: for that moment whoever carries in their
+    /// place sends what it sends through its tunnels by them as well.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub returning: BTreeSet<NodeName>,
 }
 
 impl Liveness {
+    /// These nodes are down, and none is about to return.
+    #[must_use]
+    pub fn without(down: impl IntoIterator<Item = NodeName>) -> Self {
+        Self { down: down.into_iter().collect(), returning: BTreeSet::new() }
+    }
+
     /// Whether a node counts as live.
     #[must_use]
     pub fn is_live(&self, node: &NodeName) -> bool {

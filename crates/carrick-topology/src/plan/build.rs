@@ -2,6 +2,7 @@
 
 mod destinations;
 mod firewall;
+mod handover;
 mod inside;
 mod mtu;
 mod probes;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AllowedLocationMasquerade, DeviceName};
+use crate::model::{AllowedLocationMasquerade, DeviceName, NodeName};
 
 /// The content of the nftables table, as sets; the rules over them are always the same.
 ///
@@ -41,6 +41,9 @@ pub struct FirewallPlan {
     /// IPv6 destinations behind tunnels that take less than an IPv6 route can say, by the largest TCP segment that fits, in bytes.
     #[serde(default)]
     pub narrow: BTreeMap<u16, BTreeSet<IpNet>>,
+    /// While a gateway of the location returns: what leaves through this node's tunnels and goes by that gateway as well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copies: BTreeMap<NodeName, Copies>,
     /// Firewall mark and mask of WireGuard's own outer packets, which the guard lets pass.
     pub firewall_mark: u32,
 }
@@ -55,6 +58,17 @@ impl FirewallPlan {
         }
         both
     }
+}
+
+/// Packets that go by another gateway as well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copies {
+    /// The gateway's mesh addresses; at most one of each family, and none of a family in which it cannot be reached.
+    pub by: BTreeSet<IpAddr>,
+    /// The devices that lead to it.
+    pub devices: BTreeSet<DeviceName>,
+    /// The sources whose packets are copied.
+    pub sources: BTreeSet<IpNet>,
 }
 
 /// Networks of the location that leave the mesh at this node.

@@ -76,11 +76,19 @@ fn rank_key<'a>(member: &Member<'a>, preference: Preference) -> RankKey<'a> {
 
 /// Assigns every member to the gateway that carries its traffic: gateways to themselves, the others by rendezvous hashing.
 pub(super) fn assign(members: &mut [Member<'_>], locations: &[Location], settings: &Settings) {
-    let carriers: Vec<Option<MemberIndex>> =
-        members.iter().map(|member| carrier(member, members, locations, settings.granularity)).collect();
+    let carriers = carriers(members, locations, settings);
     for (member, carrier) in members.iter_mut().zip(carriers) {
         member.carrier = carrier;
     }
+}
+
+/// Who carries each member's traffic, in the members' order.
+pub(super) fn carriers(
+    members: &[Member<'_>],
+    locations: &[Location],
+    settings: &Settings,
+) -> Vec<Option<MemberIndex>> {
+    members.iter().map(|member| carrier(member, members, locations, settings.granularity)).collect()
 }
 
 fn carrier(

@@ -40,6 +40,11 @@ impl Location {
         Self { name, alone, underlay, members, active: Vec::new(), standby: Vec::new(), down: Vec::new() }
     }
 
+    /// The same location before its gateways are chosen.
+    pub(super) fn unassigned(&self) -> Self {
+        Self::new(self.name.clone(), self.alone, self.underlay, self.members.clone())
+    }
+
     pub(crate) fn is_gateway(&self, member: MemberIndex) -> bool {
         self.is_active(member) || self.standby.contains(&member) || self.down.contains(&member)
     }

@@ -51,6 +51,16 @@ pub(super) fn admit<'a>(
     admitted
 }
 
+/// Who serves each of these peers in such locations, in the peers' order.
+pub(super) fn servers(
+    outside: &[OutsidePeer<'_>],
+    members: &[Member<'_>],
+    locations: &[Location],
+) -> Vec<Option<MemberIndex>> {
+    let servers = Servers::new(members, locations);
+    outside.iter().map(|outside| servers.of(outside.peer)).collect()
+}
+
 /// What the peers add to the networks behind their serving nodes.
 pub(super) fn networks_by_server<'a>(outside: &[OutsidePeer<'a>]) -> BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>> {
     let mut networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>> = BTreeMap::new();

@@ -57,6 +57,12 @@ impl Mesh {
         self
     }
 
+    /// These return, for their own location.
+    pub fn returning(mut self, names: &[&str]) -> Self {
+        self.liveness.returning = names.iter().map(|name| name.parse().unwrap()).collect();
+        self
+    }
+
     /// Changes one node.
     pub fn change(mut self, name: &str, change: impl FnOnce(&mut Node)) -> Self {
         change(self.cluster.nodes.get_mut(name).unwrap());

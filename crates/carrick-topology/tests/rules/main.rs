@@ -6,6 +6,7 @@ mod builders;
 mod encapsulation;
 mod firewall;
 mod gateways;
+mod handover;
 mod internal_addresses;
 mod locations;
 mod mesh_addresses;

@@ -64,6 +64,9 @@ fn firewall(plan: &NodePlan) -> Vec<String> {
     facts.extend(
         firewall.allowed_location.destinations.iter().map(|net| format!("firewall {net} leaves the mesh here")),
     );
+    for (gateway, copies) in &firewall.copies {
+        facts.extend(copies.sources.iter().map(|net| format!("firewall {net} by {gateway} as well")));
+    }
     let inside = firewall.location_internal_addresses.iter();
     facts.extend(inside.map(|address| format!("firewall {address} is inside the location")));
     facts

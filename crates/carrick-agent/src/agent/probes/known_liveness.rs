@@ -52,7 +52,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = KnownLiveness::in_directory(folder.path());
         assert_eq!(file.load(), Liveness::default());
-        let down = Liveness { down: ["a1".parse().unwrap()].into() };
+        let down = Liveness::without(["a1".parse().unwrap()]);
         file.keep(&down);
         assert_eq!(KnownLiveness::in_directory(folder.path()).load(), down);
         fs::write(&file.path, b"{").unwrap();

@@ -8,7 +8,8 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_probe::{Path, PathState, Tidings};
+use carrick_dataplane::firewall;
+use carrick_probe::{Copying, Path, PathState, Tidings};
 use carrick_status::HappeningKind;
 use carrick_topology::model::Liveness;
 use carrick_topology::{Cluster, NodePlan};
@@ -70,6 +71,14 @@ impl Probes {
         }
     }
 
+    /// Tells those who ask whether packets go by a gateway that returns as well.
+    pub(super) fn tell_copying(&self, copying: firewall::Copying) {
+        self.thread.set_copying(match copying {
+            firewall::Copying::Running => Copying::Yes,
+            firewall::Copying::Idle | firewall::Copying::Impossible => Copying::No,
+        });
+    }
+
     /// The next thing that the probes have to tell.
     pub(super) async fn next(&mut self) -> Option<Tidings> {
         self.tidings.recv().await
@@ -98,7 +107,12 @@ impl Probes {
                     let target = self.followed.as_ref().and_then(|plan| plan.probes.targets.get(node));
                     target.iter().for_each(|target| status.metrics().gateway_changed(&target.location));
                 }
-                self.known.keep(&liveness);
+                if liveness.down != self.liveness.down {
+                    self.known.keep(&Liveness::without(liveness.down.iter().cloned()));
+                }
+                for node in liveness.returning.difference(&self.liveness.returning) {
+                    tracing::info!(event = "gateway_returns", %node, "whoever carries in its place sends copies by it");
+                }
                 self.liveness.clone_from(&liveness);
                 Some(Event::Liveness(liveness))
             }

@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use carrick_probe::{Packet, Path, PathKind, Prober, Responder, Standpoint, Tidings};
+use carrick_probe::{Carrier, Copying, Packet, Path, PathKind, Prober, Responder, Standpoint, Tidings};
 use carrick_topology::model::Liveness;
 use carrick_topology::plan::Role;
 use carrick_topology::{Cluster, NodePlan};
@@ -72,7 +72,12 @@ impl ProbeThread {
     /// Probes what this plan says from now on, and answers the nodes of this cluster.
     pub(super) fn follow(&self, plan: &NodePlan, cluster: &Cluster) {
         let is_gateway = plan.location.role != Role::Inner;
-        let standpoint = Standpoint { location: plan.location.name.clone(), is_gateway };
+        let carrier = match &plan.location.gateway {
+            Some(gateway) if *gateway == plan.node => Carrier::Itself,
+            Some(gateway) => Carrier::Other(gateway.clone()),
+            None => Carrier::Nobody,
+        };
+        let standpoint = Standpoint { location: plan.location.name.clone(), is_gateway, carrier };
         let now = self.shared.origin.elapsed();
         let mut state = self.shared.lock();
         state.prober.set_plan(now, standpoint, &plan.probes);
@@ -81,6 +86,11 @@ impl ProbeThread {
         drop(state);
         // A full counter wakes as well.
         let _ = self.shared.wake.write(1);
+    }
+
+    /// Whether this node copies for a gateway that returns.
+    pub(super) fn set_copying(&self, copying: Copying) {
+        self.shared.lock().prober.set_copying(copying);
     }
 
     /// What is known of each path.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::destinations::Destinations;
+use super::handover;
 use super::mtu::Mtus;
 use crate::contract;
 use crate::model::{DeviceName, PodNetwork, Settings};
@@ -43,6 +44,7 @@ pub(super) fn build(
         },
         location_internal_addresses: others,
         narrow: narrow(destinations, mtus),
+        copies: handover::build(resolved, me),
         firewall_mark: contract::FIREWALL_MARK,
     }
 }

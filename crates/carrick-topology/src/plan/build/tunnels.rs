@@ -58,10 +58,19 @@ pub(super) fn plan(settings: &Settings, peers: BTreeMap<PublicKey, WireGuardPeer
 /// What the tunnel towards a member carries for it: inside one location, its internal addresses stay outside.
 fn networks_of(me: &Member<'_>, other: &Member<'_>) -> impl Iterator<Item = IpNet> {
     let internal: &[IpNet] = if other.location == me.location { &[] } else { &other.internal_addresses };
-    let pods = other.pod_cidrs.iter().copied();
-    let mesh = other.mesh_addresses.iter().copied().map(host_net);
+    networks_with(other, internal)
+}
+
+/// What other locations' tunnels carry for a member.
+pub(super) fn networks_abroad(member: &Member<'_>) -> impl Iterator<Item = IpNet> {
+    networks_with(member, &member.internal_addresses)
+}
+
+fn networks_with(member: &Member<'_>, internal: &[IpNet]) -> impl Iterator<Item = IpNet> {
+    let pods = member.pod_cidrs.iter().copied();
+    let mesh = member.mesh_addresses.iter().copied().map(host_net);
     let internal = internal.iter().map(IpNet::addr).map(host_net);
-    pods.chain(mesh).chain(internal).chain(other.owned_cidrs.iter().copied())
+    pods.chain(mesh).chain(internal).chain(member.owned_cidrs.iter().copied())
 }
 
 fn node_peer(
