@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # bench-failover.sh [OPTION...] : how long a ping from pod to pod pauses when the gateway that carries it fails, and what its return
 # costs: the gateway cut off, its power gone, its WireGuard process killed.
-#   --runs N   how often each (20)
-#   --json     one JSON object on standard output and nothing else
+#   --runs N        how often each (20)
+#   --failure WAY   one of these ways alone: cut-off, power-off, wire-guard-killed
+#   --hop-ms N      how long its neighbours' packets take to it when it comes back (0: no time at all)
+#   --json          one JSON object on standard output and nothing else
 # Needs root: it makes namespaces of processes, mounts and networks, and changes nothing outside them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-case " $* " in *" --help "* | *" -h "*) sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
+case " $* " in *" --help "* | *" -h "*) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
 require_root
 require_cargo
 require ip nft ping

@@ -69,7 +69,8 @@ impl Drop for Delay {
     }
 }
 
-fn read(device: &SyncDevice, ended: &AtomicBool, time: Duration, late: &Sender<(Instant, Vec<u8>)>) {
+/// Takes what leaves by a device, until the end.
+pub(crate) fn read(device: &SyncDevice, ended: &AtomicBool, time: Duration, late: &Sender<(Instant, Vec<u8>)>) {
     let mut buffer = vec![0; 65_536];
     while !ended.load(Ordering::Relaxed) {
         let mut waited = [PollFd::new(device.as_fd(), PollFlags::POLLIN)];
@@ -83,7 +84,8 @@ fn read(device: &SyncDevice, ended: &AtomicBool, time: Duration, late: &Sender<(
     }
 }
 
-fn write(device: &SyncDevice, due: &Receiver<(Instant, Vec<u8>)>) {
+/// Puts each packet back when its time has come.
+pub(crate) fn write(device: &SyncDevice, due: &Receiver<(Instant, Vec<u8>)>) {
     for (at, packet) in due {
         std::thread::sleep(at.saturating_duration_since(Instant::now()));
         // What the router refuses is lost, as on any way.

@@ -10,29 +10,34 @@ use crate::address::Family;
 use crate::failure::Failure;
 use crate::flow::{Flow, Report};
 use crate::footprint::Footprint;
+use crate::hop::LongHop;
 use crate::quantile::quantile;
-use crate::{Lab, Topology, wait};
+use crate::{Lab, Topology, processor, wait};
 
-/// Two clouds; in one of them a gateway, its standby, and a node that needs one of them.
+/// Two clouds; in one of them a gateway, its standby, a node that stands by when the gateway is down, and one that needs a gateway.
 const GATEWAYS: &str = "
 locations:
-  - {name: a, nodes: [{name: a1}, {name: a2}, {name: a3}]}
+  - {name: a, nodes: [{name: a1}, {name: a2}, {name: a3}, {name: a4}]}
   - {name: b, nodes: [{name: b1}, {name: b2}]}
 ";
 
 /// The gateway that fails.
 const GATEWAY: &str = "a1";
 /// Those that judge it: their agents are started anew between runs, so that each fall is the first one.
-const OBSERVERS: [&str; 4] = ["a2", "a3", "b1", "b2"];
-/// A request each 10 ms.
+const OBSERVERS: [&str; 5] = ["a2", "a3", "a4", "b1", "b2"];
+/// A request each 10 ms when the gateway fails.
 const INTERVAL: Duration = Duration::from_millis(10);
+/// A request each 2 ms when it comes back.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(2);
+/// What is sent when it comes back: from a node for which another one carries meanwhile, and from one that carries for itself.
+const RETURN_FLOWS: [(&str, Family); 2] = [("a4-pod1", Family::V4), ("a3-pod1", Family::V6)];
 /// Requests answered before and after each event.
 const CALM: u64 = 100;
 
 /// How long the agents are watched for what probing costs them.
 const WATCH: Duration = Duration::from_secs(30);
 
-/// What the probes of five nodes cost each of their agents, in percent of a processor: the mean of all.
+/// What the probes of six nodes cost each of their agents, in percent of a processor: the mean of all.
 ///
 /// # Errors
 /// The lab does not come up.
@@ -62,8 +67,12 @@ pub struct Measurement {
     pub runs: usize,
     /// The longest time between two answers when it failed.
     pub gap_ms: Quantiles,
-    /// The requests of one flow that were lost when it came back; absent where it never counted as down.
+    /// The requests of both flows that were lost when it came back; absent where it never counted as down.
     pub lost_on_return: Option<Quantiles>,
+    /// The returns at which any request was lost.
+    pub returns_with_loss: usize,
+    /// The answers of both flows that came twice, at all returns together.
+    pub answered_twice: u64,
 }
 
 /// Of all runs.
@@ -84,48 +93,61 @@ impl Quantiles {
     }
 }
 
-/// Lets the gateway fail so often in this way, and come back.
+/// The nodes of each cloud, which have a processor each as far as the machine has two.
+const CLOUDS: [&[&str]; 2] = [&["a1", "a2", "a3", "a4"], &["b1", "b2"]];
+
+/// Lets the gateway fail so often in this way, and come back. `hop` is how long what its neighbours send takes to it when it comes back.
 ///
 /// # Errors
 /// The lab does not come up, or the traffic does not go on.
-pub fn measure(failure: Failure, runs: usize) -> Result<Measurement> {
+pub fn measure(failure: Failure, runs: usize, hop: Duration) -> Result<Measurement> {
     let mut lab = Lab::up(&Topology::parse(GATEWAYS)?)?;
     for node in lab.nodes() {
         node.await_agent()?;
     }
-    let (mut gaps, mut lost) = (Vec::new(), Vec::new());
+    let (mut gaps, mut lost, mut answered_twice) = (Vec::new(), Vec::new(), 0);
     for run in 0..runs {
         await_calm(&lab)?;
-        let flow = flow(&lab)?;
+        processor::separate(&lab, &CLOUDS)?;
+        let flow = flow(&lab, "a4-pod1", Family::V4, INTERVAL)?;
         failure.inflict(&mut lab, GATEWAY)?;
         flow.await_answers(2 * CALM)?;
         let report = flow.stop()?;
         gaps.push(report.longest_silence.as_secs_f64() * 1000.0);
-        let returned = come_back(&mut lab, failure)?;
-        lost.extend(returned.as_ref().map(|report| report.lost.len() as f64));
-        tracing::info!(event = "gateway_failed", ?failure, run, gap = ?report.longest_silence, lost_on_return = ?returned.map(|report| report.lost));
+        let returned = come_back(&mut lab, failure, hop)?;
+        let of_each: Vec<usize> = returned.iter().map(|report| report.lost.len()).collect();
+        tracing::info!(event = "gateway_failed", ?failure, run, gap = ?report.longest_silence, lost_on_return = ?of_each);
+        if !returned.is_empty() {
+            lost.push(of_each.iter().sum::<usize>() as f64);
+        }
+        answered_twice += returned.iter().map(|report| report.duplicates).sum::<u64>();
         forget(&lab)?;
     }
     let gap_ms = Quantiles::of(&gaps).context("at least one run is needed")?;
-    Ok(Measurement { failure, runs, gap_ms, lost_on_return: Quantiles::of(&lost) })
+    let returns_with_loss = lost.iter().filter(|lost| **lost > 0.0).count();
+    Ok(Measurement { failure, runs, gap_ms, lost_on_return: Quantiles::of(&lost), returns_with_loss, answered_twice })
 }
 
-/// Brings the gateway back under a running flow, if it is down at all.
-fn come_back(lab: &mut Lab, failure: Failure) -> Result<Option<Report>> {
+/// Brings the gateway back under running flows, if it is down at all.
+fn come_back(lab: &mut Lab, failure: Failure, hop: Duration) -> Result<Vec<Report>> {
     if !is_down_for_anybody(lab)? {
         failure.undo(lab, GATEWAY)?;
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let flow = flow(lab)?;
+    let flows = RETURN_FLOWS.map(|(from, family)| flow(lab, from, family, CLOSE_INTERVAL));
+    let flows = flows.into_iter().collect::<Result<Vec<Flow>>>()?;
     failure.undo(lab, GATEWAY)?;
-    wait::until("the gateway's return", || Ok((!is_down_for_anybody(lab)?).then_some(())))?;
-    flow.await_answers(2 * CALM)?;
-    flow.stop().map(Some)
+    processor::separate(lab, &CLOUDS)?;
+    let gateway = lab.node(GATEWAY)?.namespaces()?;
+    let _hop = if hop.is_zero() { None } else { Some(LongHop::start(&gateway, hop)?) };
+    wait::until("the gateway's return", || Ok((!is_returning_for_anybody(lab)?).then_some(())))?;
+    flows.iter().try_for_each(|flow| flow.await_answers(2 * CALM))?;
+    flows.into_iter().map(Flow::stop).collect()
 }
 
-fn flow(lab: &Lab) -> Result<Flow> {
-    let target = lab.pod("b1-pod1")?.addresses().of(Family::V4).context("the pod has no IPv4 address")?;
-    let flow = Flow::start(lab.pod("a3-pod1")?.namespaces(), target, INTERVAL)?;
+fn flow(lab: &Lab, from: &str, family: Family, interval: Duration) -> Result<Flow> {
+    let target = lab.pod("b1-pod1")?.addresses().of(family).context("the pod has no such address")?;
+    let flow = Flow::start(lab.pod(from)?.namespaces(), target, interval)?;
     flow.await_answers(CALM)?;
     Ok(flow)
 }
@@ -161,6 +183,17 @@ fn is_down_for_anybody(lab: &Lab) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether it is down for anybody, or its return is not over.
+fn is_returning_for_anybody(lab: &Lab) -> Result<bool> {
+    for name in OBSERVERS {
+        let returning = status(lab, name)?["liveness"]["returning"].as_array().is_some_and(|nodes| !nodes.is_empty());
+        if returning {
+            return Ok(true);
+        }
+    }
+    is_down_for_anybody(lab)
 }
 
 fn status(lab: &Lab, node: &str) -> Result<Value> {

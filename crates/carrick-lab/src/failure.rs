@@ -12,7 +12,7 @@ use crate::namespace::Namespaces;
 use crate::network;
 
 /// A way to fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Failure {
     /// Nothing goes into the node or out of it any more; the node itself goes on.

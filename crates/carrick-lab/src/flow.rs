@@ -37,6 +37,8 @@ pub struct Report {
     pub sent: u64,
     /// The numbers of those that had no answer, counted from 0.
     pub lost: Vec<u64>,
+    /// Answers beyond the first one of a request.
+    pub duplicates: u64,
     /// The longest time between two answers.
     pub longest_silence: Duration,
 }
@@ -86,42 +88,60 @@ impl Flow {
 
 fn run(target: IpAddr, interval: Duration, control: &Control) -> Result<Report> {
     let pinger = Pinger::open(target).context("open a socket for the flow")?;
-    let mut answers: Vec<Option<Instant>> = Vec::new();
+    let mut answers = Answers::default();
     let mut next = Instant::now();
     while !control.stop.load(Ordering::Relaxed) {
         // A request that the kernel refuses is lost like one that the network drops.
-        let _sent = pinger.send(answers.len() as u64);
-        answers.push(None);
+        let _sent = pinger.send(answers.first.len() as u64);
+        answers.first.push(None);
         next += interval;
         collect(&pinger, next, &mut answers, control);
     }
     let late = Instant::now() + LATE;
-    while answers.contains(&None) && Instant::now() < late {
+    while answers.first.contains(&None) && Instant::now() < late {
         collect(&pinger, (Instant::now() + interval).min(late), &mut answers, control);
     }
     Ok(report(&answers))
 }
 
-fn collect(pinger: &Pinger, deadline: Instant, answers: &mut [Option<Instant>], control: &Control) {
+/// What has come back.
+#[derive(Debug, Default)]
+struct Answers {
+    /// When each request was answered first.
+    first: Vec<Option<Instant>>,
+    duplicates: u64,
+}
+
+fn collect(pinger: &Pinger, deadline: Instant, answers: &mut Answers, control: &Control) {
     while Instant::now() < deadline {
         // Reports of unreachability are no answers; the missing one tells.
         let Ok(Some(number)) = pinger.receive(deadline) else {
             continue;
         };
-        let place = usize::try_from(number).ok().and_then(|number| answers.get_mut(number));
-        if let Some(answer) = place {
-            answer.get_or_insert_with(Instant::now);
-            control.answered.fetch_add(1, Ordering::Relaxed);
+        let place = usize::try_from(number).ok().and_then(|number| answers.first.get_mut(number));
+        match place {
+            Some(answer @ None) => {
+                *answer = Some(Instant::now());
+                control.answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Some(Some(_)) => answers.duplicates += 1,
+            None => {}
         }
     }
 }
 
-fn report(answers: &[Option<Instant>]) -> Report {
+fn report(answers: &Answers) -> Report {
+    let Answers { first: answers, duplicates } = answers;
     let lost = answers.iter().zip(0..).filter(|(answer, _)| answer.is_none()).map(|(_, number)| number);
     let mut times: Vec<Instant> = answers.iter().flatten().copied().collect();
     times.sort();
     let silences = times.windows(2).map(|pair| pair[1] - pair[0]);
-    Report { sent: answers.len() as u64, lost: lost.collect(), longest_silence: silences.max().unwrap_or_default() }
+    Report {
+        sent: answers.len() as u64,
+        lost: lost.collect(),
+        duplicates: *duplicates,
+        longest_silence: silences.max().unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -132,9 +152,9 @@ mod tests {
     fn losses_and_silences_are_reported() {
         let start = Instant::now();
         let at = |ms| Some(start + Duration::from_millis(ms));
-        let met = report(&[at(0), at(20), None, at(60), at(75)]);
+        let met = report(&Answers { first: vec![at(0), at(20), None, at(60), at(75)], duplicates: 1 });
         assert_eq!(met.sent, 5);
-        assert_eq!(met.lost, [2]);
+        assert_eq!((met.lost, met.duplicates), (vec![2], 1));
         assert_eq!(met.longest_silence, Duration::from_millis(40));
     }
 }

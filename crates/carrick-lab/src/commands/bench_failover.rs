@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use carrick_lab::failover::{self, Measurement, Quantiles};
@@ -16,6 +17,12 @@ pub struct Options {
     /// How often the gateway fails in each way.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
+    /// In which ways; all of them by default.
+    #[arg(long = "failure", value_name = "WAY", value_enum)]
+    failures: Vec<Failure>,
+    /// Milliseconds that what its neighbours send takes to the gateway when it comes back; between namespaces it is microseconds.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    hop_ms: u64,
     /// Print one JSON object and nothing else on standard output.
     #[arg(long)]
     json: bool,
@@ -23,7 +30,7 @@ pub struct Options {
 
 #[derive(Serialize)]
 struct Output {
-    /// What probing cost each of the five agents, in percent of a processor.
+    /// What probing cost each of the six agents, in percent of a processor.
     probing_percent: f64,
     rows: Vec<Measurement>,
 }
@@ -35,20 +42,22 @@ struct Output {
 pub fn bench_failover(options: &Options) -> Result<ExitCode> {
     let probing_percent = failover::probing_percent()?;
     let mut rows = Vec::new();
-    for failure in Failure::ALL {
-        rows.push(failover::measure(failure, options.runs.into())?);
+    let failures = if options.failures.is_empty() { &Failure::ALL[..] } else { &options.failures };
+    for failure in failures {
+        rows.push(failover::measure(*failure, options.runs.into(), Duration::from_millis(options.hop_ms))?);
     }
     let mut output = std::io::stdout().lock();
     if options.json {
         writeln!(output, "{}", serde_json::to_string(&Output { probing_percent, rows })?)?;
     } else {
-        writeln!(output, "{}probing costs each of five agents {probing_percent:.2} % of a processor", table(&rows))?;
+        writeln!(output, "{}probing costs each of six agents {probing_percent:.2} % of a processor", table(&rows))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn table(rows: &[Measurement]) -> String {
-    let head = ["FAILURE", "RUNS", "GAP P50", "P95", "MAX", "LOST ON RETURN P50", "P95", "MAX"];
+    let head =
+        ["FAILURE", "RUNS", "GAP P50", "P95", "MAX", "LOST ON RETURN P50", "P95", "MAX", "RETURNS WITH LOSS", "TWICE"];
     let quantiles = |quantiles: Option<&Quantiles>, unit: &str| {
         let text = |value: f64| format!("{value:.0}{unit}");
         quantiles.map_or_else(
@@ -64,7 +73,8 @@ fn table(rows: &[Measurement]) -> String {
         };
         let gap = quantiles(Some(&row.gap_ms), " ms");
         let lost = quantiles(row.lost_on_return.as_ref(), "");
-        [failure.to_owned(), row.runs.to_string()].into_iter().chain(gap).chain(lost).collect()
+        let counts = [row.returns_with_loss.to_string(), row.answered_twice.to_string()];
+        [failure.to_owned(), row.runs.to_string()].into_iter().chain(gap).chain(lost).chain(counts).collect()
     };
     let lines: Vec<Vec<String>> =
         std::iter::once(head.map(str::to_owned).to_vec()).chain(rows.iter().map(line)).collect();

@@ -100,8 +100,13 @@ impl Mesh {
 
     /// A ping from pod to pod, a request every 10 ms.
     pub fn flow(&self, from: &str, to: &str, family: Family) -> Flow {
+        self.flow_each(Duration::from_millis(10), from, to, family)
+    }
+
+    /// A ping from pod to pod, a request in each such time.
+    pub fn flow_each(&self, interval: Duration, from: &str, to: &str, family: Family) -> Flow {
         let from = self.pod(from).unwrap().namespaces();
-        Flow::start(from, self.pod_address(to, family), Duration::from_millis(10)).unwrap()
+        Flow::start(from, self.pod_address(to, family), interval).unwrap()
     }
 
     /// The agent's page `/status`.

@@ -1,0 +1,84 @@
+//! A long hop inside a location: what other nodes of the location send to a node over VXLAN waits there for a while.
+//!
+//! Between namespaces a hop takes some microseconds, less than the order in which one processor happens to serve two nodes. Between machines it
+//! takes longer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tun_rs::{DeviceBuilder, Layer};
+
+use crate::delay::{read, write};
+use crate::namespace::Namespaces;
+use crate::network;
+
+const DEVICE: &str = "hop0";
+/// Carrick's port of VXLAN.
+const VXLAN_PORT: u16 = 51822;
+
+/// A hop that takes longer, until this is dropped.
+#[derive(Debug)]
+pub struct LongHop {
+    node: Namespaces,
+    ended: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl LongHop {
+    /// Holds back what comes in by `eth0` of a node.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn start(node: &Namespaces, time: Duration) -> Result<Self> {
+        let address = node.exec(&["cat", "/sys/class/net/eth0/address"])?;
+        let build = || DeviceBuilder::new().name(DEVICE).layer(Layer::L2).mtu(1500).build_sync();
+        let device = Arc::new(node.enter(|| build().context("make a TAP device"))?);
+        node.exec(&[
+            "ip",
+            "link",
+            "set",
+            DEVICE,
+            "address",
+            address.trim(),
+            "arp",
+            "off",
+            "addrgenmode",
+            "none",
+            "up",
+        ])?;
+        // A device without an address has no way back that a filter would know.
+        let own_filter = format!("net.ipv4.conf.{DEVICE}.rp_filter");
+        network::sysctl(node, &[("net.ipv4.conf.all.rp_filter", "0"), (&own_filter, "0")])?;
+        network::nft(
+            node,
+            &format!(
+                "table netdev lab-hop {{
+                  chain in {{ type filter hook ingress device eth0 priority 0; udp dport {VXLAN_PORT} fwd to {DEVICE}; }}
+                }}"
+            ),
+        )?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let (late, due) = channel();
+        let (reader, reader_ended) = (Arc::clone(&device), Arc::clone(&ended));
+        let threads = vec![
+            std::thread::spawn(move || read(&reader, &reader_ended, time, &late)),
+            std::thread::spawn(move || write(&device, &due)),
+        ];
+        Ok(Self { node: node.clone(), ended, threads })
+    }
+}
+
+impl Drop for LongHop {
+    fn drop(&mut self) {
+        // A node without power has no table either.
+        let _gone = network::nft(&self.node, "delete table netdev lab-hop");
+        self.ended.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ended = thread.join();
+        }
+    }
+}
