@@ -61,7 +61,7 @@ kernel() {
 
 lab() {
   privileged || { skip lab "it needs root"; return 0; }
-  require ip nft ping tcpdump unshare nsenter sysctl || return 1
+  require ip nft ping tcpdump unshare nsenter sysctl faketime || return 1
   cargo build --bins && cargo test -p carrick-kube --test crd --test watch --test publish &&
     cargo test -p carrick-lab --lib --bins --test carrickctl --test clouds --test demo --test doctor --test drawing --test mesh --test pod_routes --test proxy \
       -- --test-threads=2 && browser

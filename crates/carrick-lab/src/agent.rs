@@ -20,6 +20,15 @@ use crate::topology::AgentSettings;
 /// Where the agent answers about itself, on its node.
 pub const HTTP_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1107);
 
+/// How an agent differs from the lab's others.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    /// Further flags.
+    pub flags: Vec<String>,
+    /// Further variables of its environment.
+    pub environment: Vec<(String, String)>,
+}
+
 /// A running agent.
 #[derive(Debug)]
 pub struct Agent {
@@ -29,11 +38,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts it on a node; what it prints is appended to `log`.
+    /// Starts it on a node in its own manner; what it prints is appended to `log`.
     ///
     /// # Errors
     /// `carrick` is not built, or the node is off.
-    pub fn start(node: &Namespaces, settings: &AgentSettings, own_flags: &[String], log: &Path) -> Result<Self> {
+    pub fn start(node: &Namespaces, settings: &AgentSettings, manner: &Manner, log: &Path) -> Result<Self> {
         let output: File = OpenOptions::new()
             .create(true)
             .append(true)
@@ -48,7 +57,8 @@ impl Agent {
             .args(["--encapsulation", settings.encapsulation.as_str()])
             .args(["--active-gateways", &settings.active_gateways.to_string()])
             .args(&settings.flags)
-            .args(own_flags)
+            .args(&manner.flags)
+            .envs(manner.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);

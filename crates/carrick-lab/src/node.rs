@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
-use crate::agent::{self, Agent, Answer};
+use crate::agent::{self, Agent, Answer, Manner};
 use crate::internet::Internet;
 use crate::keeper::{Content, Furnishing, Keeper, PrivateDirectory};
 use crate::layout::NodeLayout;
@@ -174,7 +174,7 @@ impl Node {
     /// # Errors
     /// It runs, `carrick` is not built, or the node is off.
     pub fn start_agent(&self) -> Result<()> {
-        self.start_agent_with(&[])
+        self.start_agent_in(Manner::default())
     }
 
     /// As [`Node::start_agent`], with further flags that it is not given otherwise.
@@ -182,11 +182,19 @@ impl Node {
     /// # Errors
     /// It runs, `carrick` is not built, or the node is off.
     pub fn start_agent_with(&self, flags: &[String]) -> Result<()> {
+        self.start_agent_in(Manner { flags: flags.to_vec(), ..Manner::default() })
+    }
+
+    /// As [`Node::start_agent`], in a manner of its own besides.
+    ///
+    /// # Errors
+    /// It runs, `carrick` is not built, or the node is off.
+    pub fn start_agent_in(&self, manner: Manner) -> Result<()> {
         let mut agent = self.agent();
         ensure!(agent.is_none(), "{}: the agent is running", self.name());
         let log = self.agent_log();
-        let flags = [&self.spec.agent_flags, flags].concat();
-        *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &flags, &log)?);
+        let manner = Manner { flags: [&self.spec.agent_flags[..], &manner.flags].concat(), ..manner };
+        *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &manner, &log)?);
         drop(agent);
         tracing::info!(event = "agent_started", node = self.name());
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use carrick_status::WireGuardState;
+use carrick_status::{StatusPage, WireGuardState};
 use carrick_topology::{NodeName, Settings};
 
 use crate::finding::listed;
@@ -45,22 +45,23 @@ fn last_heard(observations: &Observations, node: &NodeName) -> String {
     }
 }
 
-/// Every agent has a plan and could apply it.
+/// Every agent has a plan, could apply it, and lacks nothing.
 pub(super) fn ready(observations: &Observations) -> Vec<Finding> {
-    let waiting = observations.answered().filter(|(_, pages)| !pages.status.ready);
+    let is_unfinished = |status: &StatusPage| !status.ready || !status.waiting.is_empty();
+    let waiting = observations.answered().filter(|(_, pages)| is_unfinished(&pages.status));
     let told = waiting.filter_map(|(node, pages)| {
         let status = &pages.status;
         // What came of what the kernel refused, the checks of the kernel tell.
         let is_told = pages.latest().is_some_and(|checks| {
             !checks.drift.is_empty() || matches!(checks.wireguard, WireGuardState::Missing | WireGuardState::Silent(_))
         });
-        let reason = match (status.failures.first(), status.waiting.as_str()) {
+        let (reason, remedy) = match (status.failures.first(), status.waiting.as_str()) {
             (Some(_), _) if is_told => return None,
-            (Some(failure), _) => format!("its agent could not apply the plan: {failure}"),
-            (None, "") => "its agent is starting".to_owned(),
-            (None, waiting) => format!("its agent is {waiting}"),
+            (Some(failure), _) => (format!("its agent could not apply the plan: {failure}"), "look at the agent's log"),
+            (None, "") => ("its agent is starting".to_owned(), "look at the agent's log"),
+            (None, waiting) => (format!("its agent is {waiting}"), "see to what it waits for"),
         };
-        Some(Finding::problem(Check::AgentReady, reason, "look at the agent's log").on(node))
+        Some(Finding::problem(Check::AgentReady, reason, remedy).on(node))
     });
     told.collect()
 }
@@ -173,6 +174,8 @@ mod tests {
         });
         assert_eq!(found.problems(), ["agent-ready b1"]);
         assert!(found.texts().contains("pod CIDR"));
+        let without_pods = diagnosed(|mesh| mesh.status("b1").waiting = "waiting for a pod CIDR".to_owned());
+        assert_eq!(without_pods.problems(), ["agent-ready b1"]);
         let refused = diagnosed(|mesh| {
             mesh.status("b1").ready = false;
             mesh.status("b1").failures = vec!["wait for device carrick0".to_owned()];

@@ -10,7 +10,7 @@ use super::api::Api;
 use super::kubelets::Kubelets;
 use super::population::{OWN_ADDRESS, OWN_NAME};
 use super::report::Gauge;
-use crate::agent::Agent;
+use crate::agent::{Agent, Manner};
 use crate::control_plane::{ADMIN, Assets, ControlPlane, FurtherFlags, Options, User};
 use crate::footprint::Footprint;
 use crate::keeper::{Content, Furnishing, Keeper, PrivateDirectory};
@@ -106,8 +106,9 @@ impl Cluster<'_> {
     /// Starts the agent with its default settings.
     pub(super) fn start_agent(&self) -> Result<Agent> {
         let log = self.machine.directory.join("agent.log");
-        let flags = ["--wireguard".to_owned(), "userspace".to_owned()];
-        Agent::start(self.machine.keeper.namespaces(), &AgentSettings::default(), &flags, &log)
+        let flags = ["--wireguard".to_owned(), "userspace".to_owned()].into();
+        let manner = Manner { flags, ..Manner::default() };
+        Agent::start(self.machine.keeper.namespaces(), &AgentSettings::default(), &manner, &log)
     }
 
     /// Reads all counters.

@@ -1,4 +1,4 @@
-//! What people and agents write into Node objects, and agents that differ.
+//! What people and agents write into Node objects.
 
 use std::time::Duration;
 
@@ -30,27 +30,8 @@ fn nodes() {
 }
 
 #[test]
-fn agents() {
+fn keys() {
     let patient = Patient::in_good_health();
-    patient.suffers(
-        "problem agent-reachable -",
-        |mesh| mesh.node("b1").unwrap().kill_agent().unwrap(),
-        |mesh| mesh.node("b1").unwrap().start_agent().unwrap(),
-    );
-
-    let restart = |mesh: &Mesh, flags: &[&str]| {
-        let node = mesh.node("b1").unwrap();
-        node.stop_agent().unwrap();
-        node.start_agent_with(&flags.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-        node.await_agent().unwrap();
-    };
-    let text = patient.suffers(
-        "problem shared-settings b1",
-        |mesh| restart(mesh, &["--topology-label=kubernetes.io/hostname"]),
-        |mesh| restart(mesh, &[]),
-    );
-    assert!(text.contains("--topology-label kubernetes.io/hostname instead of"), "{text}");
-
     // The agent would put its key right at once; the API server refuses it.
     let aim = Aim { user: Some("b1".to_owned()), resource: Some(Resource::Node) };
     let busy = Fault::TooManyRequests { retry_after: Duration::from_secs(1) };

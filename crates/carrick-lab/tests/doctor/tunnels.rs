@@ -4,6 +4,8 @@ use carrick_lab::topology::Location;
 use carrick_lab::wait;
 use serde_json::{Value, json};
 
+use crate::ctl::ask;
+use crate::disguise::Disguise;
 use crate::mesh::Mesh;
 use crate::patient::{Patient, data_path, run};
 
@@ -61,6 +63,35 @@ fn ways() {
 }
 
 #[test]
+fn handshakes() {
+    let patient = Patient::in_good_health();
+    let key = patient.0.kubernetes().node("a1").unwrap()["metadata"]["annotations"]["carrick.dev/public-key"].clone();
+    let key = key.as_str().unwrap().to_owned();
+    // A way that carries something and no handshake does not last: the data path counts those that it answers, and sends on keys that
+    // the other end never got. So the age is changed on its way; what moves in the tunnel is real.
+    let with_age = |age: Value| {
+        let pointer = format!("/wireguard/present/peers/{}/seconds_since_handshake", key.replace('/', "~1"));
+        let disguise = Disguise::put_on(patient.0.node("b1").unwrap(), move |mut page| {
+            if let Some(told) = page.pointer_mut(&pointer) {
+                *told = age.clone();
+            }
+            Some(page)
+        });
+        let text = patient.is_told(&["problem handshakes a1"]);
+        drop(disguise);
+        patient.is_told(&[]);
+        text
+    };
+    let text = with_age(Value::Null);
+    assert!(
+        text.contains("no session with b1") && text.contains("never at b1, although packets arrive both ways"),
+        "{text}"
+    );
+    let text = with_age(json!(200));
+    assert!(text.contains("200 s ago at b1, although packets arrive both ways"), "{text}");
+}
+
+#[test]
 fn probes() {
     let patient = Patient::in_good_health();
     let text = patient.suffers(
@@ -95,6 +126,11 @@ fn probes() {
 #[test]
 fn translation() {
     let mut patient = Patient::in_good_health();
+    let findings = ask(&patient.0, &["doctor", "-o", "json"]).json();
+    let of_home = |finding: &&Value| finding["check"] == "nat-kind" && finding["node"] == "h1";
+    let home = findings["findings"].as_array().unwrap().iter().find(of_home).unwrap();
+    assert!(home["severity"] == "ok" && home["text"].as_str().unwrap().contains("endpoint-independent"), "{home}");
+
     let cafe = json!({
         "name": "cafe",
         "router": "symmetric",
