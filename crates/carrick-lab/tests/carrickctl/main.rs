@@ -5,6 +5,7 @@
 
 mod bundle;
 mod ctl;
+mod graph;
 #[allow(dead_code, reason = "the tests of the mesh ask more of it")]
 #[path = "../mesh/mesh.rs"]
 mod mesh;
