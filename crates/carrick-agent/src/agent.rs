@@ -14,8 +14,10 @@ mod drift;
 mod event_loop;
 mod happenings;
 mod http;
+mod icmp_errors;
 mod interfaces;
 mod kernel;
+mod live_trace;
 mod metrics;
 #[cfg(test)]
 mod monitoring_tests;

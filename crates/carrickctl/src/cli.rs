@@ -22,7 +22,7 @@ use crate::peers::Peers;
 use crate::routes::Routes;
 use crate::status::Status;
 use crate::survey::Survey;
-use crate::trace::{End, Trace, look_up};
+use crate::trace::{End, Trace, look_up, send_probes};
 use crate::traffic::{Prices, TrafficTable};
 
 /// See the mesh: which node talks to which, over which gateway, how fast, how much, and if not, why not.
@@ -72,7 +72,7 @@ pub enum Command {
         from: String,
         /// Who should receive: a pod as namespace/name, a node, or an address.
         to: String,
-        /// Send probes along the way.
+        /// Have the nodes at both ends send probes along the way, and set beside each hop who answers, and how fast.
         #[arg(long)]
         live: bool,
     },
@@ -170,9 +170,6 @@ impl Cli {
             Command::Completions { shell } => Ok(print::completions(*shell)),
             Command::Man { directory } => print::manual(directory.as_deref()),
             Command::Version => Ok(print::version()),
-            Command::Trace { live: true, .. } => Err(Failure::Usage(
-                "--live is not there yet: agents have no page that sends probes along a way. Without it, each hop shows what its agent's running probes say".to_owned(),
-            )),
             Command::Status => self.show(&Status::of(&self.survey().await?), screen),
             Command::Doctor(options) => self.show(&doctor::run(&self.access, options).await?, screen),
             Command::Peers { node } => self.show(&Peers::of(&self.pages().await?, node.as_deref())?, screen),
@@ -184,7 +181,7 @@ impl Cli {
                 let blueprint = Blueprint::of(&self.survey().await?)?;
                 self.show(&Routes::of(&blueprint, node)?, screen)
             }
-            Command::Trace { from, to, live: false } => self.trace(from, to, screen).await,
+            Command::Trace { from, to, live } => self.trace(from, to, *live, screen).await,
             Command::Plan(options) => {
                 let change = options.change()?;
                 self.show(&DryRun::of(&self.survey().await?, &change)?, screen)
@@ -205,13 +202,23 @@ impl Cli {
         }
     }
 
-    async fn trace(&self, from: &str, to: &str, screen: Screen) -> Result<Shown, Failure> {
+    async fn trace(&self, from: &str, to: &str, live: bool, screen: Screen) -> Result<Shown, Failure> {
         let access = Access::open(&self.access).await?;
+        if live && access.is_offline() {
+            return Err(Failure::Usage(
+                "--live has agents send probes, and saved objects have none: use a kubeconfig, `--local` or `--socket`"
+                    .to_owned(),
+            ));
+        }
         let pods = look_up(&access, [from, to]).await?;
         let survey = access.survey().await?;
         let blueprint = Blueprint::of(&survey)?;
         let (from, to) = (End::of(&blueprint, &pods, from)?, End::of(&blueprint, &pods, to)?);
-        self.show(&Trace::of(&survey, &blueprint, &from, &to)?, screen)
+        let mut trace = Trace::of(&survey, &blueprint, &from, &to)?;
+        if live {
+            send_probes(&access, &survey, &blueprint, &mut trace).await;
+        }
+        self.show(&trace, screen)
     }
 
     fn show(&self, view: &impl View, screen: Screen) -> Result<Shown, Failure> {

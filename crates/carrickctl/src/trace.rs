@@ -1,6 +1,7 @@
 //! `carrickctl trace`: a packet's way, hop by hop, with what is known of each hop at this moment.
 
 mod end;
+mod live;
 mod obstacle;
 
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use crate::status::role;
 use crate::survey::{Agent, Survey};
 
 pub use end::{End, NamedPods, look_up};
+pub use live::{LiveRow, LiveWay, send_probes};
 
 /// The ways between two ends.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,6 +58,9 @@ pub struct Way {
     pub mtu: Option<u32>,
     /// What stands in its way: the rule or the cipher route that ends it, and tunnels and paths that are not up.
     pub obstacles: Vec<String>,
+    /// What probes along it found, with `--live`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveWay>,
 }
 
 /// A hop.
@@ -149,6 +154,7 @@ fn way(survey: &Survey, blueprint: &Blueprint, walk: &Walk, destination: IpAddr,
         end: end_in_words(&walk.outcome),
         mtu: (walk.mtu < u32::MAX).then_some(walk.mtu),
         obstacles,
+        live: None,
     }
 }
 
@@ -322,6 +328,9 @@ impl Way {
         }
         for obstacle in &self.obstacles {
             sheet.toned(format_args!("  {obstacle}"), Tone::Bad);
+        }
+        if let Some(live) = &self.live {
+            live.draw(sheet);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,6 +18,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::AgentError;
 use super::checks::Checks;
+use super::live_trace::{NoTrace, Question, Tracer};
 use super::status::Status;
 use crate::cli::{AgentOptions, MetricsListen};
 
@@ -36,7 +37,8 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// An address cannot be listened on.
 pub(super) async fn start(options: &AgentOptions, status: Status, checks: Checks) -> Result<(), AgentError> {
     let listener = listen(options.listen, "--listen").await?;
-    let private = private_pages(status.clone()).merge(checks_page(checks));
+    let private =
+        private_pages(status.clone()).merge(checks_page(checks)).merge(trace_page(Tracer::new(status.clone())));
     tokio::spawn(serve(listener, private.clone()));
     match listen_on_socket(&options.run_dir) {
         Ok(listener) => drop(tokio::spawn(serve(listener, private))),
@@ -89,6 +91,11 @@ fn checks_page(checks: Checks) -> Router {
         .with_state(checks)
 }
 
+/// What probes find that the node sends along a way.
+fn trace_page(tracer: Tracer) -> Router {
+    Router::new().route("/trace", get(trace)).with_state(tracer)
+}
+
 async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, AgentError> {
     let refused = |error: io::Error| {
         AgentError::Configuration(format!("{flag} {address}: {error} (does another agent run here?)"))
@@ -139,6 +146,14 @@ async fn metrics(State(status): State<Status>) -> Response {
     match status.metrics().encode() {
         Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn trace(State(tracer): State<Tracer>, Query(question): Query<Question>) -> Response {
+    match tracer.page(question).await {
+        Ok(page) => Json(page).into_response(),
+        Err(refusal @ NoTrace::NoPlan) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+        Err(refusal @ NoTrace::Elsewhere(_)) => (StatusCode::FORBIDDEN, format!("{refusal}\n")).into_response(),
     }
 }
 
@@ -218,6 +233,16 @@ mod tests {
         assert_eq!(page["api"], "lost");
         assert_eq!(fetch(private_pages(status.clone()), "/metrics").await.0, 200);
         assert_eq!(fetch(public_pages(status), "/status").await.0, 404);
+    }
+
+    #[tokio::test]
+    async fn ways_are_probed_for_the_node_only_and_within_the_mesh_only() {
+        let status = Status::new("me".parse().unwrap());
+        assert_eq!(fetch(public_pages(status.clone()), "/trace?to=10.42.0.1").await.0, 404);
+        let pages = trace_page(Tracer::new(status.clone()));
+        assert_eq!(fetch(pages.clone(), "/trace?to=10.42.0.1").await.0, 503, "there is no plan yet");
+        assert_eq!(fetch(pages.clone(), "/trace?to=somewhere").await.0, 400);
+        assert_eq!(fetch(pages, "/trace").await.0, 400);
     }
 
     #[tokio::test]

@@ -5,7 +5,10 @@
 
 mod bundle;
 mod ctl;
+#[path = "../doctor/disguise.rs"]
+mod disguise;
 mod graph;
+mod live;
 #[allow(dead_code, reason = "the tests of the mesh ask more of it")]
 #[path = "../mesh/mesh.rs"]
 mod mesh;

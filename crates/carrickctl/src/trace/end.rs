@@ -87,7 +87,8 @@ fn of_address(blueprint: &Blueprint, address: IpAddr) -> End {
     End { name, origin, addresses: vec![address] }
 }
 
-fn host_with(blueprint: &Blueprint, address: IpAddr) -> Option<NodeName> {
+/// The node that has a mesh address or an internal one.
+pub(super) fn host_with(blueprint: &Blueprint, address: IpAddr) -> Option<NodeName> {
     let by_mesh = blueprint.plans.values().find(|plan| plan.mesh_addresses.contains(&address)).map(|plan| &plan.node);
     by_mesh.or_else(|| blueprint.node_at(address)).cloned()
 }

@@ -1,14 +1,16 @@
 //! A UDP socket on one of the node's own addresses, from which it probes and answers.
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use carrick_topology::contract::PROBE_PORT;
 use nix::errno::Errno;
+use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
+
+use crate::agent::icmp_errors::{Said, next_icmp_error};
 
 /// Headers of IPv4 and UDP, in bytes.
 const HEADERS_V4: usize = 20 + 8;
@@ -84,19 +86,9 @@ impl ProbeSocket {
     /// The next node that said itself that nobody listens on its port: its kernel lives, and the way there and back is open.
     pub(super) fn next_refusal(&self) -> Option<IpAddr> {
         loop {
-            let mut scrap = [0_u8; 64];
-            let mut iov = [IoSliceMut::new(&mut scrap)];
-            let mut space = nix::cmsg_space!(nix::libc::sock_extended_err, nix::libc::sockaddr_in6);
-            let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-            let message =
-                recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut iov, Some(&mut space), flags).ok()?;
-            let to = message.address.as_ref().and_then(address_of);
-            let refused_by =
-                message.cmsgs().ok().and_then(|mut messages| messages.find_map(|message| refuser(&message)));
-            if let (Some(to), Some(by)) = (to, refused_by)
-                && to == by
-            {
-                return Some(to);
+            let error = next_icmp_error(&self.socket)?;
+            if error.said == Said::PortClosed && error.to.ip() == error.by {
+                return Some(error.by);
             }
         }
     }
@@ -113,26 +105,6 @@ fn is_unreachable(error: &io::Error) -> bool {
         error.raw_os_error().map(Errno::from_raw),
         Some(Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EMSGSIZE | Errno::EACCES | Errno::EPROTO)
     )
-}
-
-/// Who sent an ICMP "port unreachable".
-fn refuser(message: &ControlMessageOwned) -> Option<IpAddr> {
-    const REFUSED: u32 = Errno::ECONNREFUSED as u32;
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds of messages are many, and not asked for")]
-    match message {
-        ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) if error.ee_errno == REFUSED => {
-            Some(IpAddr::from(u32::from_be(offender.sin_addr.s_addr).to_be_bytes()))
-        }
-        ControlMessageOwned::Ipv6RecvErr(error, Some(offender)) if error.ee_errno == REFUSED => {
-            Some(IpAddr::from(offender.sin6_addr.s6_addr))
-        }
-        _ => None,
-    }
-}
-
-fn address_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
 }
 
 #[cfg(test)]

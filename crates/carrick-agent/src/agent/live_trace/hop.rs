@@ -1,0 +1,200 @@
+//! Probes with all hop limits at once, and who answers them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use carrick_status::{HopSaid, LiveAnswer, LiveHop, LiveTracePage};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use rustix::net::sockopt::{set_ip_ttl, set_ipv6_unicast_hops};
+
+use crate::agent::icmp_errors::{IcmpError, Said, next_icmp_error};
+
+/// Where nobody listens: what `traceroute` uses. Each attempt has a port of its own, by which its answers are known.
+const FIRST_PORT: u16 = 33_434;
+/// How often a hop that is silent is asked.
+const ATTEMPTS: u16 = 3;
+/// How long an attempt waits for answers; answers to earlier ones still count. Whoever asks waits for all of them together.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// What is sent.
+const PAYLOAD: [u8; 16] = *b"carrick trace \0\0";
+
+/// Sends probes that may take one hop, two, and so on, and waits for who answers.
+///
+/// # Errors
+/// There is no socket to be had, or the kernel does not take a single probe.
+pub(super) fn probe(to: IpAddr, hops: u8) -> io::Result<LiveTracePage> {
+    let mut probes = (1..=hops).map(|limit| Probe::new(to, limit)).collect::<io::Result<Vec<_>>>()?;
+    for attempt in 0..ATTEMPTS {
+        let silent = probes.iter_mut().filter(|probe| probe.answer.is_none());
+        let sent: Vec<io::Result<()>> = silent.map(|probe| probe.send(attempt)).collect();
+        if let Some(error) = all_failed(sent) {
+            return Err(error);
+        }
+        wait(&mut probes, Instant::now() + PATIENCE);
+        if is_complete(&probes) {
+            break;
+        }
+    }
+    let end = probes.iter().position(Probe::ends).map_or(probes.len(), |last| last + 1);
+    let told = probes.iter().take(end).map(|probe| LiveHop { hop_limit: probe.hop_limit, answer: probe.answer });
+    Ok(LiveTracePage { source: source(to).ok(), hops: told.collect(), ..LiveTracePage::default() })
+}
+
+/// The error, if no attempt succeeded.
+fn all_failed(sent: Vec<io::Result<()>>) -> Option<io::Error> {
+    let mut last = None;
+    for result in sent {
+        last = Some(result.err()?);
+    }
+    last
+}
+
+/// Whether everything is answered up to the end of the way.
+fn is_complete(probes: &[Probe]) -> bool {
+    let end = probes.iter().position(Probe::ends).unwrap_or(probes.len());
+    probes.iter().take(end).all(|probe| probe.answer.is_some())
+}
+
+/// Takes answers until everything is answered or the time is over.
+fn wait(probes: &mut [Probe], deadline: Instant) {
+    while !is_complete(probes) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        let timeout = u16::try_from(left.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
+        let mut waited: Vec<PollFd<'_>> =
+            probes.iter().map(|probe| PollFd::new(probe.socket.as_fd(), PollFlags::POLLIN)).collect();
+        if poll(&mut waited, PollTimeout::from(timeout)).is_err() {
+            return;
+        }
+        probes.iter_mut().for_each(Probe::take_answers);
+    }
+}
+
+/// The address that the node's routes choose.
+fn source(to: IpAddr) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind(SocketAddr::new(unspecified(to), 0))?;
+    socket.connect(SocketAddr::new(to, FIRST_PORT))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+const fn unspecified(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// The probes with one hop limit. They have a socket of their own: what it hears is of them.
+#[derive(Debug)]
+struct Probe {
+    to: IpAddr,
+    hop_limit: u8,
+    socket: UdpSocket,
+    /// When each attempt was sent.
+    sent_at: Vec<Instant>,
+    answer: Option<LiveAnswer>,
+}
+
+impl Probe {
+    fn new(to: IpAddr, hop_limit: u8) -> io::Result<Self> {
+        let socket = UdpSocket::bind(SocketAddr::new(unspecified(to), 0))?;
+        socket.set_nonblocking(true)?;
+        match to {
+            IpAddr::V4(_) => {
+                set_ip_ttl(&socket, hop_limit.into())?;
+                setsockopt(&socket, Ipv4RecvErr, &true)?;
+            }
+            IpAddr::V6(_) => {
+                set_ipv6_unicast_hops(&socket, Some(hop_limit))?;
+                setsockopt(&socket, Ipv6RecvErr, &true)?;
+            }
+        }
+        Ok(Self { to, hop_limit, socket, sent_at: Vec::new(), answer: None })
+    }
+
+    fn send(&mut self, attempt: u16) -> io::Result<()> {
+        self.sent_at.push(Instant::now());
+        self.socket.send_to(&PAYLOAD, SocketAddr::new(self.to, FIRST_PORT + attempt)).map(drop)
+    }
+
+    /// Whether no probe gets further than this one did.
+    fn ends(&self) -> bool {
+        self.answer.is_some_and(|answer| answer.said != HopSaid::Passes)
+    }
+
+    fn take_answers(&mut self) {
+        let now = Instant::now();
+        while let Some(IcmpError { to, by, said }) = next_icmp_error(&self.socket) {
+            let said = match said {
+                Said::HopLimitReached => HopSaid::Passes,
+                Said::PortClosed => HopSaid::Arrived,
+                Said::Unreachable => HopSaid::Unreachable,
+            };
+            self.take(now, to.port(), by, said);
+        }
+        let mut scrap = [0_u8; 64];
+        // Somebody may listen there after all.
+        while let Ok((_, from)) = self.socket.recv_from(&mut scrap) {
+            if from.ip() == self.to {
+                self.take(now, from.port(), from.ip(), HopSaid::Arrived);
+            }
+        }
+    }
+
+    fn take(&mut self, now: Instant, port: u16, from: IpAddr, said: HopSaid) {
+        let attempt = port.checked_sub(FIRST_PORT).map(usize::from);
+        let Some(sent_at) = attempt.and_then(|attempt| self.sent_at.get(attempt)) else { return };
+        let round_trip_us = u64::try_from(now.saturating_duration_since(*sent_at).as_micros()).unwrap_or(u64::MAX);
+        self.answer = self.answer.or(Some(LiveAnswer { from, said, round_trip_us }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_hop_that_is_the_destination_ends_the_way() {
+        for to in [IpAddr::V4(Ipv4Addr::new(127, 17, 8, 1)), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            let page = probe(to, 5).unwrap();
+            assert_eq!(page.hops.len(), 1, "{page:?}");
+            let answer = page.hops[0].answer.unwrap();
+            assert_eq!((answer.from, answer.said), (to, HopSaid::Arrived));
+            assert!(page.arrives() && page.source.is_some());
+        }
+    }
+
+    #[test]
+    fn the_first_answer_counts_and_one_to_nothing_that_was_sent_does_not() {
+        let from = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let mut probe = Probe::new(from, 1).unwrap();
+        probe.sent_at.push(Instant::now());
+        for port in [7, FIRST_PORT + 1] {
+            probe.take(Instant::now(), port, from, HopSaid::Arrived);
+            assert_eq!(probe.answer, None);
+        }
+        probe.take(Instant::now(), FIRST_PORT, from, HopSaid::Passes);
+        probe.take(Instant::now(), FIRST_PORT, from, HopSaid::Arrived);
+        assert_eq!(probe.answer.map(|answer| answer.said), Some(HopSaid::Passes));
+    }
+
+    #[test]
+    fn a_way_is_complete_when_everything_before_its_end_is_answered() {
+        let answer = |said| Some(LiveAnswer { from: Ipv4Addr::LOCALHOST.into(), said, round_trip_us: 1 });
+        let of = |answers: [Option<LiveAnswer>; 3]| -> Vec<Probe> {
+            let probe = |answer| Probe { answer, ..Probe::new(Ipv4Addr::LOCALHOST.into(), 1).unwrap() };
+            answers.map(probe).into()
+        };
+        let [passes, arrived] = [HopSaid::Passes, HopSaid::Arrived].map(answer);
+        assert!(is_complete(&of([passes, arrived, None])));
+        assert!(!is_complete(&of([None, arrived, None])));
+        assert!(!is_complete(&of([passes, passes, None])));
+        assert!(is_complete(&of([passes, passes, passes])));
+    }
+}
