@@ -39,6 +39,7 @@ pub mod dns;
 pub mod objects;
 pub mod own_node;
 pub mod peer;
+#[cfg(unix)]
 pub mod persist;
 pub mod publish;
 pub mod secrets;

@@ -13,12 +13,14 @@ mod sockets;
 pub use files::read_all as read_files;
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use carrick_kube::agents;
 use carrick_kube::objects::Objects;
 use carrick_status::StatusPage;
 use clap::Args;
+use tokio::sync::Semaphore;
 
 use crate::failure::Failure;
 use crate::survey::{Agent, Answer, Survey};
@@ -29,6 +31,9 @@ pub const AGENT_SOCKET: &str = "/run/carrick/agent.sock";
 
 /// How many agents are asked at the same time.
 const AT_A_TIME: usize = 32;
+
+/// The share of the timeout after which an agent that says nothing gives its place to the next.
+const PLACES_IN_A_TIMEOUT: u32 = 10;
 
 /// Which agents are asked, and how.
 #[derive(Args, Clone, Debug)]
@@ -132,9 +137,14 @@ impl Access {
             Way::None => (Vec::new(), self.saved.clone()),
         };
         let asked = targets.into_iter().map(|target| self.ask(target));
-        let mut agents = in_parallel(asked).await;
+        let mut agents = self.some_at_a_time(asked).await;
         agents.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Survey { agents, objects })
+    }
+
+    /// Asks agents, some at a time.
+    pub(crate) async fn some_at_a_time<T>(&self, asked: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        in_parallel(self.timeout / PLACES_IN_A_TIMEOUT, asked).await
     }
 
     /// Gets any page of an agent of a survey, such as `/metrics`.
@@ -222,7 +232,20 @@ fn read_page(body: &[u8]) -> Answer {
     }
 }
 
-async fn in_parallel<T>(work: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    use futures::StreamExt as _;
-    futures::stream::iter(work).buffer_unordered(AT_A_TIME).collect().await
+/// Does all of this, some at a time. What takes long gives its place to the next, and is waited for all the same: those that will never
+/// answer delay nobody.
+async fn in_parallel<T>(place_for: Duration, work: impl IntoIterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let places = &Semaphore::new(AT_A_TIME);
+    let placed = work.into_iter().map(async |work| {
+        let place = places.acquire().await;
+        let mut work = pin!(work);
+        match tokio::time::timeout(place_for, work.as_mut()).await {
+            Ok(done) => done,
+            Err(_) => {
+                drop(place);
+                work.await
+            }
+        }
+    });
+    futures::future::join_all(placed).await
 }

@@ -5,18 +5,14 @@ use std::time::SystemTime;
 use carrick_doctor::{Agent as Observed, Moment, Observations, Pages};
 use carrick_status::{ChecksPage, StatusPage, unix_ms};
 use carrick_topology::NodeName;
-use futures::StreamExt as _;
 
 use crate::access::Access;
 use crate::survey::{Agent, Answer, Survey};
 
-/// How many agents look at the same time.
-const AT_A_TIME: usize = 32;
-
 /// Joins a survey with what the agents see now.
 pub(super) async fn observe(access: &Access, survey: &Survey) -> Observations {
     let looks = survey.pages().map(|(agent, status)| async move { (agent, status, ask(access, agent).await) });
-    let looks: Vec<_> = futures::stream::iter(looks).buffer_unordered(AT_A_TIME).collect().await;
+    let looks = access.some_at_a_time(looks).await;
     let mut observations = Observations::default();
     for (agent, status, (asked, checks)) in looks {
         match node_of(agent, status) {
@@ -44,7 +40,7 @@ pub(super) async fn observe(access: &Access, survey: &Survey) -> Observations {
 pub(super) async fn look_again(access: &Access, survey: &Survey, observations: &mut Observations) {
     let looks =
         survey.pages().map(|(agent, status)| async move { (node_of(agent, status), ask(access, agent).await.1) });
-    let looks: Vec<_> = futures::stream::iter(looks).buffer_unordered(AT_A_TIME).collect().await;
+    let looks = access.some_at_a_time(looks).await;
     for (node, checks) in looks {
         if let Some(Observed::Answered(pages)) = node.and_then(|node| observations.agents.get_mut(&node)) {
             pages.later = checks.ok();

@@ -28,10 +28,12 @@ pub struct FakeApi {
 }
 
 impl FakeApi {
-    pub async fn start(nodes: usize, delay: Duration, load: Arc<Load>) -> Self {
+    /// With agents that answer, and others of these names.
+    pub async fn start(nodes: usize, others: &[&str], delay: Duration, load: Arc<Load>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let names: Arc<Vec<String>> = Arc::new((0..nodes).map(|number| format!("n{number:03}")).collect());
+        let names = (0..nodes).map(|number| format!("n{number:03}"));
+        let names: Arc<Vec<String>> = Arc::new(names.chain(others.iter().map(ToString::to_string)).collect());
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
@@ -87,7 +89,7 @@ fn nodes(names: &[String]) -> Value {
         let annotations = if name == "x-stranger" { json!({}) } else { json!({"carrick.dev/public-key": "a key"}) };
         json!({"metadata": {"name": name, "annotations": annotations}})
     };
-    let items: Vec<Value> = names.iter().map(String::as_str).chain(STRANGE).map(of).collect();
+    let items: Vec<Value> = names.iter().map(|name| of(name)).collect();
     json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": {"resourceVersion": "1"}, "items": items})
 }
 
@@ -97,9 +99,8 @@ fn pods(names: &[String]) -> Value {
         json!({"metadata": {"name": format!("carrick-{name}"), "namespace": "carrick-system"},
             "spec": {"nodeName": name, "containers": [{"name": "carrick", "image": "carrick"}]}, "status": {"phase": phase}})
     };
-    let with_pods =
-        names.iter().map(String::as_str).chain(STRANGE).filter(|name| !matches!(*name, "x-gone" | "x-stranger"));
-    let items: Vec<Value> = with_pods.map(of).collect();
+    let with_pods = names.iter().filter(|name| !matches!(name.as_str(), "x-gone" | "x-stranger"));
+    let items: Vec<Value> = with_pods.map(|name| of(name)).collect();
     json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
 }
 
@@ -119,7 +120,7 @@ async fn forward(mut stream: TcpStream, pod: &str, delay: Duration, load: &Load)
         to.send(Message::binary(vec![channel, PORT[0], PORT[1]])).await.unwrap();
     }
     match pod.trim_start_matches("carrick-") {
-        "x-mute" => std::future::pending().await,
+        name if name.starts_with("x-mute") => std::future::pending().await,
         "x-refused" => {
             let error = b"failed to connect to localhost:1107 inside namespace: connection refused";
             to.send(Message::binary([&[ERROR], error.as_slice()].concat())).await.unwrap();

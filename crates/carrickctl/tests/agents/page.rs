@@ -13,13 +13,25 @@ use tokio::sync::watch;
 pub const AT_A_TIME: usize = 32;
 
 /// How many agents are being asked at the same time, and the most that ever were.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Load {
+    /// Nobody answers before so many were.
+    wanted: usize,
     now: AtomicUsize,
     most: watch::Sender<usize>,
 }
 
+impl Default for Load {
+    fn default() -> Self {
+        Self::of(AT_A_TIME)
+    }
+}
+
 impl Load {
+    pub fn of(wanted: usize) -> Self {
+        Self { wanted, now: AtomicUsize::default(), most: watch::Sender::default() }
+    }
+
     pub fn most(&self) -> usize {
         *self.most.borrow()
     }
@@ -27,7 +39,7 @@ impl Load {
     async fn carry(&self, delay: Duration) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.send_modify(|most| *most = now.max(*most));
-        self.most.subscribe().wait_for(|most| *most >= AT_A_TIME).await.unwrap();
+        self.most.subscribe().wait_for(|most| *most >= self.wanted).await.unwrap();
         tokio::time::sleep(delay).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
     }

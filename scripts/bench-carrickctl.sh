@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# bench-carrickctl.sh : how long `carrickctl status` takes for 200 agents behind an API server that forwards ports, with none, one and 40 of
+#                       them mute, in turns. Agents answer after 50 ms with a page of 200 peers; --timeout is 2 s, the default.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/requirements.sh
+
+[ $# = 0 ] || { sed -n '2,3p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+require_cargo
+cargo test --release --quiet -p carrickctl --test agents -- --ignored --nocapture
