@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+/// What to do where no agent can run.
+#[cfg(unix)]
+const ELSEWHERE: &str =
+    if cfg!(target_os = "linux") { "" } else { "; agents run on their nodes, which run Linux: use a kubeconfig here" };
+
 /// Gets a page of the agent behind a socket.
 ///
 /// # Errors
@@ -11,8 +16,10 @@ pub(super) async fn get(socket: &Path, path: &str) -> Result<Vec<u8>, String> {
     use std::io::ErrorKind;
 
     let stream = tokio::net::UnixStream::connect(socket).await.map_err(|error| match error.kind() {
-        ErrorKind::NotFound => format!("no agent runs here: there is no {}", socket.display()),
-        ErrorKind::ConnectionRefused => format!("no agent runs here: nobody listens at {}", socket.display()),
+        ErrorKind::NotFound => format!("no agent runs here: there is no {}{ELSEWHERE}", socket.display()),
+        ErrorKind::ConnectionRefused => {
+            format!("no agent runs here: nobody listens at {}{ELSEWHERE}", socket.display())
+        }
         ErrorKind::PermissionDenied => format!("{}: only root may ask it", socket.display()),
         _ => format!("{}: {error}", socket.display()),
     })?;
