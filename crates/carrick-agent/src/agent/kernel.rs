@@ -51,7 +51,7 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// How long each phase took.
+    /// How long each phase took; a phase that this order did not have took no time at all.
     pub(super) const fn phases(&self) -> [(&'static str, Duration); 4] {
         let Phases { observe, compare, apply } = self.reconciling;
         [("firewall", self.guarding), ("observe", observe), ("compare", compare), ("apply", apply)]

@@ -83,6 +83,8 @@ fn the_dashboard_shows_every_metric() {
     assert!(forgotten.is_empty(), "{forgotten:?}");
 }
 
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// The page of an agent to which everything has happened once: a metric with labels is not there before.
 fn full_page() -> String {
     let metrics = Metrics::default();
@@ -91,8 +93,8 @@ fn full_page() -> String {
         outcome: ApplyOutcome::Changed,
         operations: 1,
         took: Duration::ZERO,
-        guarding: Duration::ZERO,
-        reconciling: Phases::default(),
+        guarding: MOMENT,
+        reconciling: Phases { observe: MOMENT, compare: MOMENT, apply: MOMENT },
         failures: Vec::new(),
         sightings: BTreeMap::new(),
         copying: carrick_dataplane::firewall::Copying::Idle,
