@@ -59,6 +59,8 @@ pub fn carrickctl_needs_a_kubeconfig_alone(lab: &Lab) {
         let text = admin.sees(&["trace", &names[0], &names[1]]);
         assert!(text.contains(&from.node) && text.contains(&to.node), "{text}");
     }
+    let live = admin.sees(&["trace", "a2", "h1", "--live"]);
+    assert!(live.matches("probes arrive").count() >= 2, "there and back: {live}");
     dashboard(&admin, &nodes);
 }
 
