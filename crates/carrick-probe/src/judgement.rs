@@ -5,8 +5,8 @@
 //! - a gateway that is silent is down, and so is one that says itself that it hears nobody on its other side (through its tunnels, for
 //!   those inside its location; inside it, for those outside), while another gateway of its location does;
 //! - where no gateway of a location is heard, nobody there is judged: the fault is more likely on the way, or here;
-//! - it counts again after it was well for a time that doubles each time it falls. It says itself for how long it has been well, so
-//!   that all nodes give it its traffic back at the same moment, or nearly;
+//! - it counts again after it was well for a time that doubles each time it falls. It says itself for how long it has been well, and
+//!   how many falls those count who count the most, so that all nodes give it its traffic back at the same moment, or nearly;
 //! - around that moment it is returning, for its own location: whoever carries in its place copies. Those for whom somebody copies change
 //!   over a little after all others, so that the copies alone count between the two.
 
@@ -18,13 +18,10 @@ use carrick_topology::plan::PathKind;
 use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
+use crate::falls::Falls;
 use crate::packet::{Audience, Copying, Hearing};
 use crate::path::PathState;
 
-/// A gateway counts again after it was heard for this long.
-const FIRST_STABLE_TIME: Duration = Duration::from_secs(10);
-/// However often it falls, it counts again after this.
-const LONGEST_STABLE_TIME: Duration = Duration::from_secs(300);
 /// A gateway that hears nobody is believed after this: others may be about to say the same.
 const DEAF_TIME: Duration = Duration::from_millis(500);
 /// What a node says of its age arrives with the way's delay: differences below this mean nothing.
@@ -43,6 +40,8 @@ pub(crate) struct Testimony<'a> {
     pub(crate) kind: PathKind,
     pub(crate) state: PathState,
     pub(crate) hearing: Hearing,
+    /// How often it fell, by the highest count that it was told.
+    pub(crate) falls: Falls,
     /// When the latest probe went out that found life.
     pub(crate) heard_from: Option<Now>,
     /// When probes went out of which none was answered.
@@ -89,14 +88,14 @@ pub(crate) struct Judgement {
 #[derive(Debug)]
 struct Fall {
     standing: Standing,
-    stable_time: Duration,
+    falls: Falls,
     /// The way by which it was last heard.
     kind: PathKind,
 }
 
 impl Fall {
-    const fn of(standing: Standing, stable_time: Duration) -> Self {
-        Self { standing, stable_time, kind: PathKind::Tunnel }
+    const fn of(standing: Standing, falls: Falls) -> Self {
+        Self { standing, falls, kind: PathKind::Tunnel }
     }
 
     /// When it counts again, if it goes on to be well.
@@ -105,7 +104,7 @@ impl Fall {
             (PathKind::Inside, Copying::Yes) => COPIED_TIME,
             (PathKind::Inside, Copying::No) | (PathKind::Tunnel, _) => Duration::ZERO,
         };
-        since + self.stable_time + wait
+        since + self.falls.stable_time() + wait
     }
 
     /// From when on and until when it is returning, as far as is known: for its own location only.
@@ -113,7 +112,7 @@ impl Fall {
         match (self.kind, self.standing) {
             (PathKind::Tunnel, _) | (PathKind::Inside, Standing::Down) => None,
             (PathKind::Inside, Standing::Returning { since }) => {
-                Some(((since + self.stable_time).saturating_sub(lead), None))
+                Some(((since + self.falls.stable_time()).saturating_sub(lead), None))
             }
             (PathKind::Inside, Standing::Live { since }) => Some((since, Some(since + COPIED_TIME))),
         }
@@ -136,8 +135,13 @@ enum Standing {
 impl Judgement {
     /// What an earlier run of the agent had judged.
     pub(crate) fn restore(liveness: &Liveness) -> Self {
-        let fall = |name: &NodeName| (name.clone(), Fall::of(Standing::Down, FIRST_STABLE_TIME));
+        let fall = |name: &NodeName| (name.clone(), Fall::of(Standing::Down, Falls::default().and_one()));
         Self { fallen: liveness.down.iter().map(fall).collect(), ..Self::default() }
+    }
+
+    /// How often a gateway fell lately.
+    pub(crate) fn falls(&self, node: &NodeName) -> Falls {
+        self.fallen.get(node).map_or_else(Falls::default, |fall| fall.falls)
     }
 
     pub(crate) fn liveness(&self) -> Liveness {
@@ -227,10 +231,10 @@ impl Judgement {
     }
 
     fn silent(&mut self, node: &NodeName) {
-        let fresh = || Fall::of(Standing::Live { since: Now::ZERO }, FIRST_STABLE_TIME / 2);
+        let fresh = || Fall::of(Standing::Live { since: Now::ZERO }, Falls::default());
         let fall = self.fallen.entry(node.clone()).or_insert_with(fresh);
         if matches!(fall.standing, Standing::Live { .. }) {
-            fall.stable_time = (fall.stable_time * 2).min(LONGEST_STABLE_TIME);
+            fall.falls = fall.falls.and_one();
         }
         fall.standing = Standing::Down;
     }
@@ -238,10 +242,11 @@ impl Judgement {
     fn heard(&mut self, now: Now, gateway: &Testimony<'_>) {
         let Some(fall) = self.fallen.get_mut(gateway.node) else { return };
         fall.kind = gateway.kind;
+        fall.falls = fall.falls.max(gateway.falls);
         fall.standing = match fall.standing {
             // One that was well all the time was cut off from here alone.
             Standing::Down => {
-                let recovered = gateway.well_since.filter(|well| now.saturating_sub(*well) < fall.stable_time);
+                let recovered = gateway.well_since.filter(|well| now.saturating_sub(*well) < fall.falls.stable_time());
                 Standing::Returning { since: recovered.unwrap_or(now) }
             }
             Standing::Returning { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {

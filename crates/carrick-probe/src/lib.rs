@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod falls;
 mod hearing;
 mod judgement;
 mod packet;
@@ -26,6 +27,7 @@ mod target;
 pub type Now = std::time::Duration;
 
 pub use carrick_topology::plan::PathKind;
+pub use falls::Falls;
 pub use packet::{Audience, Condition, Copying, Hearing, NotAPacket, PACKET_BYTES, Packet, Question};
 pub use path::{Path, PathState, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
 pub use prober::{Carrier, Prober, Standpoint, Tidings, Transmit};

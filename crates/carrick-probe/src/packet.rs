@@ -6,7 +6,7 @@
 //! | 4 | version, 1 |
 //! | 5 | 1: probe, 2: answer |
 //! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it copies (bit 4) |
-//! | 7 | 0 |
+//! | 7 | of a probe: how often the asker saw the other one fall lately; of an answer: the highest number that it was told |
 //! | 8..16 | the asker's token, which an answer repeats |
 //! | 16..24 | sequence number of the probe, which an answer repeats |
 //! | 24..28 | of an answer: for how long the answering node has been well, in milliseconds |
@@ -15,6 +15,8 @@
 
 use carrick_topology::plan::PathKind;
 use thiserror::Error;
+
+use crate::falls::Falls;
 
 /// Bytes of an answer, and of a probe without padding.
 pub const PACKET_BYTES: usize = 28;
@@ -64,6 +66,8 @@ pub struct Condition {
     pub well_ms: u32,
     /// Whether what it carries goes by a gateway that returns as well.
     pub copying: Copying,
+    /// How often it fell lately, by the highest count that it was told.
+    pub falls: Falls,
 }
 
 /// Whether a node sends what it carries by a gateway that returns as well.
@@ -79,8 +83,8 @@ pub enum Copying {
 /// A datagram on the probe port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// "Are you there?"
-    Probe(Question),
+    /// "Are you there?", and how often the asker saw it fall.
+    Probe(Question, Falls),
     /// "I am."
     Answer(Question, Condition),
 }
@@ -97,20 +101,21 @@ impl Packet {
     /// It is too short, of another kind, or of another version.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAPacket> {
         let (head, padding) = bytes.split_first_chunk::<PACKET_BYTES>().ok_or(NotAPacket)?;
-        let [m0, m1, m2, m3, version, kind, hearing, _, rest @ ..] = *head;
+        let [m0, m1, m2, m3, version, kind, hearing, falls, rest @ ..] = *head;
         if [m0, m1, m2, m3] != MAGIC || version != VERSION {
             return Err(NotAPacket);
         }
         let (token, rest) = rest.split_at(8);
         let (sequence, well_ms) = rest.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+        let falls = Falls::from_byte(falls);
         let question = Question { token: number(token), sequence: number(sequence) };
         match kind {
-            PROBE => Ok(Self::Probe(question)),
+            PROBE => Ok(Self::Probe(question, falls)),
             ANSWER if padding.is_empty() => {
                 let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
                 let (hearing, copying) = (Hearing::from_bits(hearing), Copying::from_bits(hearing));
-                Ok(Self::Answer(question, Condition { hearing, well_ms, copying }))
+                Ok(Self::Answer(question, Condition { hearing, well_ms, copying, falls }))
             }
             _ => Err(NotAPacket),
         }
@@ -120,12 +125,13 @@ impl Packet {
     #[must_use]
     pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
         let (kind, question, condition) = match self {
-            Self::Probe(question) => (PROBE, question, Condition::default()),
+            Self::Probe(question, falls) => (PROBE, question, Condition { falls, ..Condition::default() }),
             Self::Answer(question, condition) => (ANSWER, question, condition),
         };
         let mut bytes = [0; PACKET_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..7].copy_from_slice(&[VERSION, kind, condition.hearing.to_bits() | condition.copying.to_bits()]);
+        let heard = condition.hearing.to_bits() | condition.copying.to_bits();
+        bytes[4..8].copy_from_slice(&[VERSION, kind, heard, condition.falls.to_byte()]);
         bytes[8..16].copy_from_slice(&question.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&question.sequence.to_be_bytes());
         bytes[24..].copy_from_slice(&condition.well_ms.to_be_bytes());
@@ -193,25 +199,31 @@ mod tests {
     fn the_bytes_on_the_wire_are_these() {
         let question = Question { token: 0x0102_0304_0506_0708, sequence: 9 };
         let hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::Nobody };
-        let bytes = Packet::Answer(question, Condition { hearing, well_ms: 0x0a0b, copying: Copying::Yes }).to_bytes();
-        assert_eq!(bytes[..16], *b"CRKP\x01\x02\x19\0\x01\x02\x03\x04\x05\x06\x07\x08");
+        let bytes = Packet::Answer(
+            question,
+            Condition { hearing, well_ms: 0x0a0b, copying: Copying::Yes, falls: Falls::from_byte(3) },
+        )
+        .to_bytes();
+        assert_eq!(bytes[..16], *b"CRKP\x01\x02\x19\x03\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(bytes[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
     }
 
     #[test]
     fn padding_belongs_behind_probes_only() {
+        let probe = Packet::Probe(Question { token: 1, sequence: 2 }, Falls::default());
         let question = Question { token: 1, sequence: 2 };
         let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
-        assert_eq!(Packet::parse(&padded(Packet::Probe(question))), Ok(Packet::Probe(question)));
+        assert_eq!(Packet::parse(&padded(probe)), Ok(probe));
         assert_eq!(Packet::parse(&padded(Packet::Answer(question, Condition::default()))), Err(NotAPacket));
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..27, well_ms: u32) {
-            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms, copying: Copying::from_bits(bits) };
+        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..27, well_ms: u32, falls: u8) {
+            let falls = Falls::from_byte(falls);
+            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms, copying: Copying::from_bits(bits), falls };
             let question = Question { token, sequence };
-            for packet in [Packet::Probe(question), Packet::Answer(question, condition)] {
+            for packet in [Packet::Probe(question, falls), Packet::Answer(question, condition)] {
                 prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
             }
         }

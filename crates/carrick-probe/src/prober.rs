@@ -9,6 +9,7 @@ use carrick_topology::plan::{PathKind, ProbePlan};
 use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
+use crate::falls::{Falls, Reputation};
 use crate::hearing::{Expected, Heard};
 use crate::judgement::{Judge, Judgement, Testimony};
 use crate::packet::{Audience, Condition, Copying, Hearing, Question};
@@ -37,6 +38,8 @@ pub struct Transmit {
     pub to: IpAddr,
     /// What to ask.
     pub question: Question,
+    /// What to tell: how often the asked one fell lately.
+    pub falls: Falls,
     /// The size of the whole IP packet that padding must make it, in bytes; unpadded where this is absent.
     pub ip_bytes: Option<u32>,
 }
@@ -72,6 +75,7 @@ pub struct Prober {
     sequence: u64,
     standpoint: Option<Standpoint>,
     copying: Copying,
+    reputation: Reputation,
     crowd: usize,
     targets: BTreeMap<NodeName, Target>,
     by_address: BTreeMap<IpAddr, NodeName>,
@@ -122,6 +126,7 @@ impl Prober {
             sequence: 0,
             standpoint: None,
             copying: Copying::No,
+            reputation: Reputation::default(),
             crowd: 0,
             targets: BTreeMap::new(),
             by_address: BTreeMap::new(),
@@ -189,9 +194,10 @@ impl Prober {
         self.take_evidence(now, name, before);
     }
 
-    /// A known node asked this one, by this way.
-    pub fn note_question(&mut self, now: Now, kind: PathKind) {
+    /// A known node asked this one, by this way, and told it how often it fell.
+    pub fn note_question(&mut self, now: Now, kind: PathKind, falls: Falls) {
         self.heard.somebody(now, kind);
+        self.reputation.hear(now, falls);
     }
 
     /// What this node says of itself in its answers.
@@ -199,7 +205,7 @@ impl Prober {
     pub fn condition(&self, now: Now) -> Condition {
         let well = self.well_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let well_ms = u32::try_from(well.as_millis()).unwrap_or(u32::MAX);
-        Condition { hearing: self.hearing(now), well_ms, copying: self.copying }
+        Condition { hearing: self.hearing(now), well_ms, copying: self.copying, falls: self.reputation.most(now) }
     }
 
     fn hearing(&self, now: Now) -> Hearing {
@@ -273,8 +279,8 @@ impl Prober {
         }
         let interval = self.interval_among(self.targets.len());
         let inside = self.interval_inside();
-        let due = self.targets.values_mut().filter(|target| target.next_probe() <= now);
-        let Some(target) = due.min_by_key(|target| target.next_probe()) else { return };
+        let due = self.targets.iter_mut().filter(|(_, target)| target.next_probe() <= now);
+        let Some((name, target)) = due.min_by_key(|(_, target)| target.next_probe()) else { return };
         let interval = match target.wanted().kind {
             PathKind::Tunnel => interval,
             PathKind::Inside => interval.max(inside),
@@ -283,7 +289,7 @@ impl Prober {
         let question = Question { token: self.token, sequence: self.sequence };
         let ip_bytes = target.send(now, self.sequence, self.interval, interval);
         let (from, to) = (target.wanted().from, target.wanted().to);
-        self.transmits.push_back(Transmit { from, to, question, ip_bytes });
+        self.transmits.push_back(Transmit { from, to, question, falls: self.judgement.falls(name), ip_bytes });
         self.not_before = now + LEAST_GAP;
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 
 use crate::Now;
+use crate::falls::Falls;
 use crate::packet::{Audience, Condition, Copying, Hearing};
 use crate::path::PathState;
 
@@ -33,7 +34,7 @@ pub(crate) struct Pulse {
 /// What was heard last.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
-    Agent { hearing: Hearing, copying: Copying },
+    Agent { hearing: Hearing, copying: Copying, falls: Falls },
     Kernel { at: Now },
     Nothing,
 }
@@ -41,9 +42,9 @@ enum Heard {
 impl Pulse {
     /// The other end's agent answered a probe that was sent then.
     pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
-        let Condition { hearing, well_ms, copying } = condition;
+        let Condition { hearing, well_ms, copying, falls } = condition;
         self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
-        self.state = Some(Heard::Agent { hearing, copying });
+        self.state = Some(Heard::Agent { hearing, copying, falls });
         let since = |before: Option<Now>, audience| (audience == Audience::Nobody).then(|| before.unwrap_or(now));
         self.deaf_since = (since(self.deaf_since.0, hearing.tunnels), since(self.deaf_since.1, hearing.inside));
         self.lives(sent_at);
@@ -125,6 +126,14 @@ impl Pulse {
         match self.state {
             Some(Heard::Agent { hearing, .. }) => hearing,
             Some(Heard::Kernel { .. } | Heard::Nothing) | None => Hearing::default(),
+        }
+    }
+
+    /// How often it fell, as it was told.
+    pub(crate) fn falls(&self) -> Falls {
+        match self.state {
+            Some(Heard::Agent { falls, .. }) => falls,
+            Some(Heard::Kernel { .. } | Heard::Nothing) | None => Falls::default(),
         }
     }
 

@@ -95,6 +95,7 @@ impl Target {
             kind: self.wanted.kind,
             state: self.pulse.state(),
             hearing: self.pulse.hearing(),
+            falls: self.pulse.falls(),
             heard_from: self.pulse.heard_from(),
             silent_from: self.pulse.silent_from(),
             well_since: self.pulse.well_since(),

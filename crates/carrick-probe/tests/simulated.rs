@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{
-    Audience, Carrier, Condition, Copying, Hearing, Now, Path, PathKind, PathState, Prober, Standpoint, Tidings,
+    Audience, Carrier, Condition, Copying, Falls, Hearing, Now, Path, PathKind, PathState, Prober, Standpoint, Tidings,
     Transmit,
 };
 use carrick_topology::NodeName;
@@ -19,6 +19,7 @@ const WELL_AS_EVER: Condition = Condition {
     hearing: Hearing { tunnels: Audience::Somebody, inside: Audience::Somebody },
     well_ms: u32::MAX,
     copying: Copying::No,
+    falls: Falls::from_byte(0),
 };
 
 /// How a node answers.
@@ -45,6 +46,8 @@ struct World {
     steps: usize,
     /// Those that say that they copy.
     copying: Vec<&'static str>,
+    /// What all answer that they were told of their falls.
+    falls: Falls,
 }
 
 impl World {
@@ -84,6 +87,7 @@ impl World {
             tidings: Vec::new(),
             steps: 0,
             copying: Vec::new(),
+            falls: Falls::default(),
         }
     }
 
@@ -114,7 +118,8 @@ impl World {
         for (_, transmit) in arrived {
             let copies = self.copying.contains(&self.nodes[&transmit.to].0.as_str());
             let copying = if copies { Copying::Yes } else { Copying::No };
-            self.prober.take_answer(now, transmit.to, transmit.question, Condition { copying, ..WELL_AS_EVER });
+            let condition = Condition { copying, falls: self.falls, ..WELL_AS_EVER };
+            self.prober.take_answer(now, transmit.to, transmit.question, condition);
         }
         self.prober.handle_timeout(now);
         while let Some(transmit) = self.prober.next_transmit() {
@@ -186,6 +191,39 @@ fn a_gateway_that_dies_is_down_within_a_second_and_back_after_ten() {
         world.run(seconds(2));
         assert_eq!(world.down().1, [""; 0]);
     }
+}
+
+#[test]
+fn a_gateway_that_others_saw_fall_more_often_is_waited_for_as_long_as_they_wait() {
+    let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
+    world.run(seconds(5));
+    world.set("b1", Answering::Nobody);
+    world.run(seconds(3));
+    world.set("b1", WELL);
+    world.falls = Falls::from_byte(3);
+    world.run(seconds(39));
+    assert_eq!(world.down().1, ["b1"]);
+    world.run(seconds(2));
+    assert_eq!(world.down().1, [""; 0]);
+
+    let told = |name: &str| {
+        let to = |transmit: &Transmit| world.nodes[&transmit.to].0.as_str() == name;
+        world.sent.iter().rev().find(|(_, transmit)| to(transmit)).unwrap().1.falls
+    };
+    assert_eq!(
+        (told("b1"), told("b2")),
+        (Falls::from_byte(3), Falls::default()),
+        "the one is told, the other never fell"
+    );
+}
+
+#[test]
+fn what_one_asker_counts_is_told_to_all() {
+    let mut world = World::with(&[("b1", WELL)]);
+    for falls in [1, 3, 0] {
+        world.prober.note_question(world.now, PathKind::Tunnel, Falls::from_byte(falls));
+    }
+    assert_eq!(world.prober.condition(world.now).falls, Falls::from_byte(3));
 }
 
 /// Lets `a1` fall and return; gives when it was told to return, and when to count again, from the time at which it was well again.

@@ -33,6 +33,7 @@ impl Court {
             kind,
             state,
             hearing,
+            falls: Falls::default(),
             heard_from: (state == PathState::Up).then_some(now),
             silent_from: (state == PathState::Down).then_some(now - DEAF_TIME),
             well_since: None,
@@ -49,6 +50,7 @@ impl Court {
     }
 }
 
+const FIRST_STABLE_TIME: Duration = Duration::from_secs(10);
 const UP: (PathState, Hearing) = (PathState::Up, HEARS);
 const DOWN: (PathState, Hearing) = (PathState::Down, Hearing { tunnels: Audience::Unknown, inside: Audience::Unknown });
 const AWAY: (PathState, Hearing) = (PathState::AgentAway, DOWN.1);
@@ -151,7 +153,7 @@ fn what_is_due_and_waits_for_a_word_is_no_deadline() {
 #[test]
 fn all_give_a_gateway_its_traffic_back_at_one_moment() {
     let well_since = Duration::from_secs(2000);
-    let due = |heard_at: Duration| {
+    let due_after = |falls: Falls, heard_at: Duration| {
         let mut court = Court::new();
         court.after(1, &[DOWN, UP]);
         let testimony = |node| Testimony {
@@ -160,6 +162,7 @@ fn all_give_a_gateway_its_traffic_back_at_one_moment() {
             kind: PathKind::Tunnel,
             state: PathState::Up,
             hearing: HEARS,
+            falls,
             heard_from: Some(heard_at),
             silent_from: None,
             well_since: Some(well_since),
@@ -169,10 +172,17 @@ fn all_give_a_gateway_its_traffic_back_at_one_moment() {
         court.judgement.judge(heard_at, OUTSIDER, &testimonies);
         court.judgement.next_deadline()
     };
+    let once = Falls::default().and_one();
+    let due = |heard_at| due_after(once, heard_at);
     assert_eq!(due(well_since + Duration::from_millis(40)), Some(well_since + FIRST_STABLE_TIME));
     assert_eq!(due(well_since + Duration::from_millis(270)), Some(well_since + FIRST_STABLE_TIME));
     let later = well_since + FIRST_STABLE_TIME;
     assert_eq!(due(later), Some(later + FIRST_STABLE_TIME), "it was well all the time: the fault was here");
+
+    // Others saw it fall three times, of which this node saw one.
+    let thrice = once.and_one().and_one();
+    let soon = well_since + Duration::from_millis(40);
+    assert_eq!(due_after(thrice, soon), Some(well_since + FIRST_STABLE_TIME * 4));
 }
 
 fn returning(court: &Court) -> Vec<String> {

@@ -138,7 +138,7 @@ impl Thread {
             state.prober.handle_timeout(shared.origin.elapsed());
             while let Some(transmit) = state.prober.next_transmit() {
                 let Some(socket) = self.sockets.get(&transmit.from) else { continue };
-                let datagram = Packet::Probe(transmit.question).to_bytes();
+                let datagram = Packet::Probe(transmit.question, transmit.falls).to_bytes();
                 if let Err(error) = socket.send(transmit.to, &datagram, transmit.ip_bytes) {
                     tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
                 }
@@ -201,9 +201,9 @@ fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buff
     while let Some((from, datagram)) = socket.receive(buffer) {
         let now = shared.origin.elapsed();
         match Packet::parse(datagram) {
-            Ok(Packet::Probe(question)) => {
+            Ok(Packet::Probe(question, falls)) => {
                 let Some(kind) = state.responder.permits(now, from) else { continue };
-                state.prober.note_question(now, kind);
+                state.prober.note_question(now, kind, falls);
                 let answer = Packet::Answer(question, state.prober.condition(now)).to_bytes();
                 if let Err(error) = socket.send(from, &answer, None) {
                     tracing::trace!(event = "probe_not_answered", %from, %error);
