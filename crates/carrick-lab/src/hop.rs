@@ -3,16 +3,12 @@
 //! Between namespaces a hop takes some microseconds, less than the order in which one processor happens to serve two nodes. Between machines it
 //! takes longer.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tun_rs::{DeviceBuilder, Layer};
 
-use crate::delay::{read, write};
+use crate::held_back::HeldBack;
 use crate::namespace::Namespaces;
 use crate::network;
 
@@ -24,8 +20,7 @@ const VXLAN_PORT: u16 = 51822;
 #[derive(Debug)]
 pub struct LongHop {
     node: Namespaces,
-    ended: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    _packets: HeldBack,
 }
 
 impl LongHop {
@@ -36,7 +31,7 @@ impl LongHop {
     pub fn start(node: &Namespaces, time: Duration) -> Result<Self> {
         let address = node.exec(&["cat", "/sys/class/net/eth0/address"])?;
         let build = || DeviceBuilder::new().name(DEVICE).layer(Layer::L2).mtu(1500).build_sync();
-        let device = Arc::new(node.enter(|| build().context("make a TAP device"))?);
+        let device = node.enter(|| build().context("make a TAP device"))?;
         node.exec(&[
             "ip",
             "link",
@@ -61,14 +56,7 @@ impl LongHop {
                 }}"
             ),
         )?;
-        let ended = Arc::new(AtomicBool::new(false));
-        let (late, due) = channel();
-        let (reader, reader_ended) = (Arc::clone(&device), Arc::clone(&ended));
-        let threads = vec![
-            std::thread::spawn(move || read(&reader, &reader_ended, time, &late)),
-            std::thread::spawn(move || write(&device, &due)),
-        ];
-        Ok(Self { node: node.clone(), ended, threads })
+        Ok(Self { node: node.clone(), _packets: HeldBack::start(device, time) })
     }
 }
 
@@ -76,9 +64,5 @@ impl Drop for LongHop {
     fn drop(&mut self) {
         // A node without power has no table either.
         let _gone = network::nft(&self.node, "delete table netdev lab-hop");
-        self.ended.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ended = thread.join();
-        }
     }
 }

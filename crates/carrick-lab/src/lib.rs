@@ -24,6 +24,7 @@ pub mod failover;
 pub mod failure;
 pub mod flow;
 mod footprint;
+mod held_back;
 pub mod hop;
 pub mod init;
 pub mod internet;
