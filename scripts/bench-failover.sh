@@ -10,11 +10,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-case " $* " in *" --help "* | *" -h "*) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
+show_help 8 "$@"
 require_root
 require_cargo
 require ip nft ping
 say "building ..."
 cargo build --quiet --release -p carrick-agent -p carrick-cni -p carrick-lab >&2
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+target=$(target_directory)
 "$target/release/carrick-lab" bench-failover "$@"

@@ -10,12 +10,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-case " $* " in *" --help "* | *" -h "*) sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
+show_help 8 "$@"
 require_root
 require_cargo
 require ip nft tcpdump cc runc busybox strip openssl iptables "$REFERENCE_PLUGINS"/{bridge,host-local,portmap} || exit 1
 tests/kubernetes/build.sh cluster >/dev/null
 say "building ..."
 cargo build --quiet --release -p carrick-lab >&2
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+target=$(target_directory)
 "$target/release/carrick-lab" bench-pods --reference "$REFERENCE_PLUGINS" "$@"

@@ -11,14 +11,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-case " $* " in *" --help "* | *" -h "*) sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
+show_help 9 "$@"
 require_root
 require_cargo
 require cc ip nft
 say "building ..."
 static=$(scripts/build-static.sh carrick-agent carrick-cni)
 cargo build --quiet --release -p carrick-lab >&2
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+target=$(target_directory)
 programs=$(mktemp -d)
 trap 'rm -rf "$programs"' EXIT
 ln -s "$static/carrick" "$static/carrick-cni" "$target/release/carrick-lab" "$programs/"

@@ -3,6 +3,7 @@
 # are in. Needs the Rust target x86_64-unknown-linux-musl, which it adds where there is rustup.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")/.."
+source scripts/requirements.sh
 readonly TARGET=x86_64-unknown-linux-musl
 say() { printf 'static build: %s\n' "$*" >&2; }
 
@@ -27,6 +28,6 @@ say "building ${names[*]}; minutes the first time, with dependencies ..."
 began=$SECONDS
 cargo build --quiet --profile "$profile" --target "$TARGET" "${crates[@]}" >&2
 say "built after $((SECONDS - began)) s"
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+target=$(target_directory)
 case $profile in dev) directory=debug ;; *) directory=$profile ;; esac
 printf '%s\n' "$target/$TARGET/$directory"

@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-case " $* " in *" --help "* | *" -h "*) sed -n '2,14p' "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
+show_help 14 "$@"
 require_root
 require_cargo
 require cc ip nft tcpdump
@@ -28,5 +28,5 @@ say "building Carrick; minutes the first time, with its dependencies ..."
 began=$SECONDS
 cargo build --quiet -p carrick-agent -p carrick-cni -p carrick-lab >&2
 say "built after $((SECONDS - began)) s"
-target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+target=$(target_directory)
 exec "$target/debug/carrick-lab" demo "$@"

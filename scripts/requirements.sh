@@ -40,3 +40,13 @@ require_root() {
   say "this needs root, because it makes network namespaces; run: sudo -E $0"
   return 1
 }
+
+# show_help LINE ARGUMENT... : prints the script's head, from its second line to this one, and ends, where the arguments ask for it.
+show_help() {
+  case " ${*:2} " in *" --help "* | *" -h "*) sed -n "2,$1p" "$0" | sed 's/^# \{0,1\}//'; exit ;; esac
+}
+
+# Where cargo builds.
+target_directory() {
+  cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'
+}

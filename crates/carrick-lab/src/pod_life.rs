@@ -71,7 +71,8 @@ pub fn measure(reference: &Path, pods: usize, rounds: usize) -> Result<Vec<Life>
     let mut lives = Vec::new();
     for round in 0..rounds {
         // Whoever comes second may find things done already.
-        let order = if round % 2 == 0 { Plugin::ALL } else { [Plugin::Bridge, Plugin::Carrick] };
+        let mut order = Plugin::ALL;
+        order.rotate_left(round % Plugin::ALL.len());
         for plugin in order {
             choose(&lab, &sleepers, plugin)?;
             let life = live(&lab, &sleepers, &others, (plugin, pods))?;

@@ -52,12 +52,7 @@ pub(super) fn of_node(kubernetes: &Kubernetes, node: &Node, selector: &str) -> R
         let Some(pod) = pods["items"].as_array().into_iter().flatten().find(running) else {
             return Ok(None);
         };
-        let addresses: Vec<IpAddr> = pod["status"]["podIPs"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|entry| entry["ip"].as_str()?.parse().ok())
-            .collect();
+        let addresses: Vec<IpAddr> = addresses_of(pod).collect();
         let namespace = namespace_with(node, &addresses)?;
         Ok(namespace.map(|namespace| ClusterPod {
             name: pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
@@ -66,6 +61,12 @@ pub(super) fn of_node(kubernetes: &Kubernetes, node: &Node, selector: &str) -> R
             namespace,
         }))
     })
+}
+
+/// The addresses in a Pod's status.
+pub(super) fn addresses_of(pod: &Value) -> impl Iterator<Item = IpAddr> {
+    let entries = pod["status"]["podIPs"].as_array().into_iter().flatten();
+    entries.filter_map(|entry| entry["ip"].as_str()?.parse().ok())
 }
 
 /// The namespace on a node that has all these addresses.

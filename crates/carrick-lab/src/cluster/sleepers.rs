@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::images;
+use super::pods::addresses_of;
 use crate::kubernetes::Kubernetes;
 
 /// A Deployment of sleeping pods, spread evenly over all nodes. Its pods are gone from the API only when their kubelet says so,
@@ -60,11 +61,7 @@ impl<'k> Sleepers<'k> {
     pub fn addresses(&self) -> Result<Vec<IpAddr>> {
         let pods: Value =
             serde_json::from_str(&self.kubernetes.kubectl(&["get", "pods", &self.selector(), "--output=json"])?)?;
-        let pods = pods["items"].as_array().into_iter().flatten();
-        let entries = pods.flat_map(|pod| pod["status"]["podIPs"].as_array().into_iter().flatten());
-        entries
-            .map(|entry| entry["ip"].as_str().unwrap_or_default().parse().context("a pod's address is none"))
-            .collect()
+        Ok(pods["items"].as_array().into_iter().flatten().flat_map(addresses_of).collect())
     }
 
     /// Deletes the Deployment.
