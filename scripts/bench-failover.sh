@@ -3,14 +3,13 @@
 # costs: the gateway cut off, its power gone, its WireGuard process killed.
 #   --runs N        how often each (20)
 #   --failure WAY   one of these ways alone: cut-off, power-off, wire-guard-killed
-#   --hop-ms N      how long its neighbours' packets take to it when it comes back (0: no time at all)
 #   --json          one JSON object on standard output and nothing else
 # Needs root: it makes namespaces of processes, mounts and networks, and changes nothing outside them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-show_help 8 "$@"
+show_help 7 "$@"
 require_root
 require_cargo
 require ip nft ping

@@ -5,7 +5,7 @@
 
 use carrick_dataplane::firewall::Firewall;
 use carrick_netlink::{Protocol, Socket};
-use carrick_topology::contract::VXLAN_DEVICE;
+use carrick_topology::contract::{HANDOVER_DEVICE, VXLAN_DEVICE};
 use carrick_topology::{DeviceName, model::InvalidName};
 
 use crate::cli::CleanupOptions;
@@ -55,7 +55,7 @@ impl Cleanup {
         match Firewall::open().and_then(|mut firewall| firewall.cleanup()) {
             Ok(applied) => {
                 if applied.is_change() {
-                    self.removed.push("nftables tables named carrick and their rules in chains of others".to_owned());
+                    self.removed.push("nftables table inet carrick and its rules in chains of others".to_owned());
                 }
                 self.failures.extend(applied.refused.iter().map(ToString::to_string));
             }
@@ -64,14 +64,16 @@ impl Cleanup {
     }
 
     fn remove_routing(&mut self, options: &CleanupOptions) {
-        let vxlan: Result<DeviceName, InvalidName> = VXLAN_DEVICE.parse();
-        let vxlan = match vxlan {
-            Ok(vxlan) => vxlan,
+        let parsed: Result<(DeviceName, DeviceName), InvalidName> =
+            VXLAN_DEVICE.parse().and_then(|vxlan| Ok((vxlan, HANDOVER_DEVICE.parse()?)));
+        let (vxlan, handover) = match parsed {
+            Ok(devices) => devices,
             Err(error) => return self.failures.push(error.to_string()),
         };
+        let devices = [&options.interface, &vxlan, &handover];
         match Socket::open(Protocol::Route) {
             Ok(mut socket) => {
-                let cleaned = carrick_dataplane::cleanup(&mut socket, [&options.interface, &vxlan], &options.run_dir);
+                let cleaned = carrick_dataplane::cleanup(&mut socket, devices, &options.run_dir);
                 self.removed.extend(cleaned.removed);
                 for failure in cleaned.failures {
                     match failure {

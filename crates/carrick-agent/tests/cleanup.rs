@@ -28,11 +28,16 @@ fn it_removes_what_is_carrick_s_and_nothing_else() {
     namespace.run(
         "ip link set carrick0 up && ip address add 10.4.0.1/32 dev carrick0 && \
          ip link add carrick-vx type vxlan id 1107 dstport 51822 dev foreign0 && ip link set carrick-vx up && \
+         ip link add carrick-ho type vxlan id 1108 dstport 51823 dev foreign0 && ip link set carrick-ho up && \
+         ip route add 10.244.2.0/24 dev carrick-ho table 1106 proto 109 && \
+         ip route add 10.4.0.2 dev carrick0 table 1105 proto 109 && \
+         ip rule add not iif lo priority 1106 table 1106 protocol 109 && \
+         ip rule add iif lo ipproto udp dport 51823 priority 1105 table 1105 protocol 109 && \
          ip route add 10.244.1.0/24 dev carrick0 table 1107 proto 107 && \
          ip route add unreachable 10.244.1.0/24 table 1107 proto 107 metric 10000 && \
          ip -6 route add unreachable fd00::/64 table 1107 proto 107 && \
          ip rule add priority 1107 table 1107 protocol 107 && ip -6 rule add priority 1107 table 1107 protocol 107 && \
-         nft add table inet carrick && nft add table ip carrick && nft add table ip6 carrick",
+         nft add table inet carrick",
     );
     assert_ne!(describe(&namespace), before);
 

@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "shared with the tests that need all of it")]
 mod node;
 #[path = "../tests/kernel/plans.rs"]
+#[expect(dead_code, reason = "shared with the tests that need all of it")]
 mod plans;
 #[path = "../tests/kernel/userspace_double.rs"]
 mod userspace_double;

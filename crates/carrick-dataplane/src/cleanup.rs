@@ -9,7 +9,8 @@ use carrick_netlink::{Error, Family, Request, Socket, link, route, rule};
 use carrick_topology::DeviceName;
 
 use crate::endpoint_memory::EndpointMemory;
-use crate::observe::{find, own_routes, rules};
+use crate::observe::{find, rules};
+use crate::route::RoutingTable;
 
 /// What was removed, and what could not be.
 #[derive(Debug, Default)]
@@ -31,18 +32,15 @@ pub enum CleanupFailure {
     File(#[from] io::Error),
 }
 
-/// Removes rules, routes and devices, in the order in which traffic leaves them, and the files in the run folder. What
+/// Removes rules, routes and `devices` (the WireGuard device, the VXLAN device and the device for handovers), in the order in which traffic leaves them, and the files in the run folder. What
 /// is not there is no error; what fails does not stop the rest.
-pub fn cleanup(socket: &mut Socket, devices: [&DeviceName; 2], run_folder: &Path) -> Cleaned {
+pub fn cleanup(socket: &mut Socket, devices: [&DeviceName; 3], run_folder: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    match rules(socket) {
-        Ok(rules) => rules.iter().for_each(|found| {
-            cleaned.execute(socket, format!("rule {found}"), &rule::delete(found));
-        }),
-        Err(error) => cleaned.failures.push(error.into()),
-    }
-    for family in Family::BOTH {
-        cleaned.remove_routes(socket, family);
+    for table in [RoutingTable::HANDOVER, RoutingTable::HANDOVER_OUTER, RoutingTable::MESH] {
+        cleaned.remove_rules(socket, table);
+        for family in Family::BOTH {
+            cleaned.remove_routes(socket, table, family);
+        }
     }
     for device in devices {
         match find(socket, device) {
@@ -60,8 +58,17 @@ pub fn cleanup(socket: &mut Socket, devices: [&DeviceName; 2], run_folder: &Path
 }
 
 impl Cleaned {
-    fn remove_routes(&mut self, socket: &mut Socket, family: Family) {
-        let found = match route::dump(socket, &own_routes(family)) {
+    fn remove_rules(&mut self, socket: &mut Socket, table: RoutingTable) {
+        match rules(socket, table) {
+            Ok(rules) => rules.iter().for_each(|found| {
+                self.execute(socket, format!("rule {found}"), &rule::delete(found));
+            }),
+            Err(error) => self.failures.push(error.into()),
+        }
+    }
+
+    fn remove_routes(&mut self, socket: &mut Socket, table: RoutingTable, family: Family) {
+        let found = match route::dump(socket, &table.routes(family)) {
             Ok(found) => found,
             Err(error) => return self.failures.push(error.into()),
         };

@@ -12,7 +12,7 @@ use carrick_netlink::{Protocol, Socket};
 use carrick_topology::{DeviceName, PublicKey};
 use ipnet::IpNet;
 
-use crate::apply::{AllowedIpRemoval, Executor, Failure};
+use crate::apply::{AllowedIpRemoval, Executor, Failure, NetworkExecutor, PeerExecutor};
 use crate::desired::Desired;
 use crate::diff::{Circumstances, Difference, diff, wireguard_differs};
 use crate::drift::DriftWatch;
@@ -20,6 +20,7 @@ use crate::endpoint_memory::{EndpointMemory, Endpoints};
 use crate::greeting::greet;
 use crate::observe::{Observation, SettledRoutes, observe};
 use crate::operation::Operation;
+use crate::route::RoutingTable;
 use crate::sysctl::Sysctls;
 use crate::wireguard::{WireGuard, WireGuardError};
 
@@ -248,15 +249,11 @@ impl Dataplane {
     }
 
     fn apply(&mut self, desired: &Desired, operations: &[Operation]) -> Vec<Failure> {
-        let mut executor = Executor {
-            socket: &mut self.socket,
-            wireguard: self.wireguard.as_mut(),
-            sysctls: &mut self.sysctls,
-            wireguard_device: &desired.wireguard.device,
-            vxlan_device: &desired.vxlan.device,
-            removal: &mut self.removal,
-        };
-        executor.apply(operations)
+        let (vxlan, table) = (&desired.vxlan.device, RoutingTable::MESH);
+        let network = NetworkExecutor::new(&mut self.socket, &mut self.sysctls, vxlan, table);
+        let (device, removal) = (&desired.wireguard.device, &mut self.removal);
+        let peers = PeerExecutor { wireguard: self.wireguard.as_mut(), device, removal };
+        Executor { network, peers }.apply(operations)
     }
 
     /// A wish whose writing failed is not remembered, so that it is written again.

@@ -164,7 +164,6 @@ impl WantedPeer {
 
 impl WantedVxlan {
     fn new(plan: &VxlanPlan) -> Self {
-        let mac = |mac: carrick_topology::model::MacAddress| MacAddress(mac.octets());
         let neighbours = plan
             .neighbours
             .values()
@@ -186,7 +185,11 @@ impl WantedVxlan {
     }
 }
 
-fn family(family: carrick_topology::Family) -> Family {
+pub(crate) fn mac(mac: carrick_topology::model::MacAddress) -> MacAddress {
+    MacAddress(mac.octets())
+}
+
+pub(crate) fn family(family: carrick_topology::Family) -> Family {
     match family {
         carrick_topology::Family::V4 => Family::V4,
         carrick_topology::Family::V6 => Family::V6,

@@ -3,13 +3,15 @@
 //! 1. settings of the host; 2. devices, down to up; 3. addresses; 4. peers and their allowed IPs; 5. neighbours;
 //! 6. routes; 7. rules; then removals, in the opposite order of dependence.
 
-mod devices;
+pub(crate) mod devices;
 mod peers;
-mod routes;
+pub(crate) mod routes;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use carrick_netlink::rule::{Mark, Rule};
+use carrick_netlink::Family;
+use carrick_netlink::rule::{Mark, PacketOrigin, Rule};
 use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
 use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
@@ -45,13 +47,18 @@ pub struct Difference {
 #[must_use]
 pub fn diff(desired: &Desired, observed: &Observed, circumstances: &Circumstances<'_>) -> Difference {
     let wireguard = devices::wireguard(desired, observed);
-    let vxlan = devices::vxlan(desired, observed);
+    let vxlan = devices::vxlan(
+        &desired.vxlan,
+        &desired.addresses,
+        observed.vxlan.as_ref(),
+        devices::Settings { families: &desired.rules, values: &observed.sysctls },
+    );
     let peers = match (wireguard.fate, wireguard.configuration) {
         (Fate::IsMade, _) => peers::differences(&desired.wireguard, None, circumstances),
         (Fate::Stays, Some(found)) => peers::differences(&desired.wireguard, Some(found), circumstances),
         (Fate::Stays, None) | (Fate::IsMissing, _) => Changes::default(),
     };
-    let routes = routes::differences(desired, observed, &|device: &DeviceName| {
+    let routes = routes::differences(&desired.routes, &observed.routes, &|device: &DeviceName| {
         if *device == desired.wireguard.device {
             wireguard.fate
         } else if *device == desired.vxlan.device {
@@ -60,7 +67,7 @@ pub fn diff(desired: &Desired, observed: &Observed, circumstances: &Circumstance
             Fate::Stays
         }
     });
-    let rules = rules(desired, observed);
+    let rules = rule_differences(&wanted_rules(desired), &observed.rules);
 
     let mut operations: Vec<Operation> =
         host_differences(desired, &observed.sysctls).into_iter().map(Operation::SetSysctl).collect();
@@ -94,33 +101,30 @@ fn age(now: SystemTime, since_epoch: Duration) -> Duration {
 
 /// Changes of one kind.
 #[derive(Debug, Default)]
-struct Changes {
-    made: Vec<Operation>,
-    removed: Vec<Operation>,
+pub(crate) struct Changes {
+    pub(crate) made: Vec<Operation>,
+    pub(crate) removed: Vec<Operation>,
 }
 
-fn rules(desired: &Desired, observed: &Observed) -> Changes {
+fn wanted_rules(desired: &Desired) -> Vec<Rule> {
     let mark = desired.wireguard.firewall_mark;
-    let wanted: Vec<Rule> = desired
-        .rules
-        .iter()
-        .map(|family| Rule {
-            family: *family,
-            priority: RULE_PRIORITY,
-            table: ROUTING_TABLE,
-            protocol: ROUTE_PROTOCOL,
-            mark: Some(Mark { value: mark, mask: mark }),
-            invert: true,
-        })
-        .collect();
+    let rule = |family: &Family| Rule {
+        family: *family,
+        priority: RULE_PRIORITY,
+        table: ROUTING_TABLE,
+        protocol: ROUTE_PROTOCOL,
+        origin: PacketOrigin::Any,
+        udp_port: None,
+        mark: Some(Mark { value: mark, mask: mark }),
+        invert: true,
+    };
+    desired.rules.iter().map(rule).collect()
+}
+
+/// What differs in the rules of one protocol number. The last to be asked is removed first.
+pub(crate) fn rule_differences(wanted: &[Rule], found: &BTreeSet<Rule>) -> Changes {
     Changes {
-        made: wanted.iter().filter(|rule| !observed.rules.contains(rule)).copied().map(Operation::AddRule).collect(),
-        removed: observed
-            .rules
-            .iter()
-            .filter(|rule| !wanted.contains(rule))
-            .copied()
-            .map(Operation::RemoveRule)
-            .collect(),
+        made: wanted.iter().filter(|rule| !found.contains(rule)).copied().map(Operation::AddRule).collect(),
+        removed: found.iter().rev().filter(|rule| !wanted.contains(rule)).copied().map(Operation::RemoveRule).collect(),
     }
 }

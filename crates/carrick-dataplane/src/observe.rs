@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use carrick_netlink::address::{self, Scope};
 use carrick_netlink::link::{self, Link, LinkKind};
-use carrick_netlink::route::{self, Filter};
+use carrick_netlink::route;
 use carrick_netlink::wireguard::Device;
 use carrick_netlink::{Error, Family, Socket, neighbour, rule};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE};
 use ipnet::IpNet;
 
 use crate::desired::{Desired, WireGuardMaker};
 use crate::observed::{Observed, ObservedDevice, ObservedVxlan, ObservedWireGuard};
-use crate::route::{TableRoute, by_identity};
+use crate::route::{RoutingTable, TableRoute, by_identity};
 use crate::sysctl::Sysctls;
 use crate::wireguard::{WireGuard, WireGuardError};
 
@@ -72,9 +71,9 @@ pub(crate) fn observe(
         },
         routes: match settled.filter(|settled| settled.devices == names) {
             Some(settled) => Arc::clone(&settled.routes),
-            None => Arc::new(routes(socket, &names)?),
+            None => Arc::new(routes(socket, RoutingTable::MESH, &names)?),
         },
-        rules: rules(socket)?,
+        rules: rules(socket, RoutingTable::MESH)?,
         sysctls: sysctls.observe(desired),
     };
     Ok(Observation { observed, unreadable_wireguard, route_devices: names })
@@ -89,18 +88,13 @@ pub(crate) fn find(socket: &mut Socket, name: &DeviceName) -> Result<Option<Link
     }
 }
 
-/// The rules of Carrick's protocol number, of both families.
-pub(crate) fn rules(socket: &mut Socket) -> Result<BTreeSet<rule::Rule>, Error> {
+/// The rules of a table's protocol number, of both families.
+pub(crate) fn rules(socket: &mut Socket, table: RoutingTable) -> Result<BTreeSet<rule::Rule>, Error> {
     let mut rules = BTreeSet::new();
     for family in Family::BOTH {
-        rules.extend(rule::dump(socket, family)?.into_iter().filter(|rule| rule.protocol == ROUTE_PROTOCOL));
+        rules.extend(rule::dump(socket, family)?.into_iter().filter(|rule| rule.protocol == table.protocol));
     }
     Ok(rules)
-}
-
-/// Which routes are Carrick's.
-pub(crate) fn own_routes(family: Family) -> Filter {
-    Filter { family, table: Some(ROUTING_TABLE), protocol: Some(ROUTE_PROTOCOL), device: None }
 }
 
 fn configuration(wireguard: &mut dyn WireGuard, link: &Link) -> Result<Option<Device>, WireGuardError> {
@@ -135,7 +129,7 @@ fn device(socket: &mut Socket, link: &Link) -> Result<ObservedDevice, Error> {
     Ok(ObservedDevice { up: link.up, mtu: link.mtu, addresses })
 }
 
-fn vxlan(socket: &mut Socket, link: &Link) -> Result<ObservedVxlan, Error> {
+pub(crate) fn vxlan(socket: &mut Socket, link: &Link) -> Result<ObservedVxlan, Error> {
     let settings = match link.kind {
         LinkKind::Vxlan(settings) => Some(settings),
         _ => None,
@@ -153,11 +147,16 @@ fn vxlan(socket: &mut Socket, link: &Link) -> Result<ObservedVxlan, Error> {
     })
 }
 
-fn routes(socket: &mut Socket, names: &BTreeMap<u32, DeviceName>) -> Result<Vec<TableRoute>, Error> {
+/// The routes of a table, in the order of their identity; `names` holds the devices that they can lead to.
+pub(crate) fn routes(
+    socket: &mut Socket,
+    table: RoutingTable,
+    names: &BTreeMap<u32, DeviceName>,
+) -> Result<Vec<TableRoute>, Error> {
     let mut routes = Vec::new();
     for family in Family::BOTH {
         let found = |route| TableRoute::found(&route, |index| names.get(&index).cloned());
-        routes.append(&mut route::dump_as(socket, &own_routes(family), found)?);
+        routes.append(&mut route::dump_as(socket, &table.routes(family), found)?);
     }
     // The kernel lists them almost in this order, which makes sorting cheap.
     routes.sort_by(by_identity);

@@ -4,12 +4,38 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 
+use carrick_netlink::Family;
+use carrick_netlink::route::{Filter, PathMtu};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE};
+use carrick_topology::contract::{
+    HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE,
+};
 use carrick_topology::plan;
 use ipnet::IpNet;
 
-/// A route of Carrick's table.
+/// One of Carrick's tables, and the protocol number on its routes and on the rules that lead to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RoutingTable {
+    pub(crate) number: u32,
+    pub(crate) protocol: u8,
+}
+
+impl RoutingTable {
+    /// Where the mesh is.
+    pub(crate) const MESH: Self = Self { number: ROUTING_TABLE, protocol: ROUTE_PROTOCOL };
+    /// Where forwarded packets go packed during a handover.
+    pub(crate) const HANDOVER: Self = Self { number: HANDOVER_TABLE, protocol: HANDOVER_ROUTE_PROTOCOL };
+
+    /// Where the packed packets themselves go, on the outside.
+    pub(crate) const HANDOVER_OUTER: Self = Self { number: HANDOVER_OUTER_TABLE, protocol: HANDOVER_ROUTE_PROTOCOL };
+
+    /// Which routes are Carrick's in it.
+    pub(crate) const fn routes(self, family: Family) -> Filter {
+        Filter { family, table: Some(self.number), protocol: Some(self.protocol), device: None }
+    }
+}
+
+/// A route of one of Carrick's tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableRoute {
     /// Where to.
@@ -20,8 +46,8 @@ pub struct TableRoute {
     pub hop: Hop,
     /// The source that the host's own packets take.
     pub source: Option<IpAddr>,
-    /// MTU of the path in bytes, where it is below the device's.
-    pub mtu: Option<u32>,
+    /// MTU of the path, where it is below the device's or is to stay.
+    pub mtu: Option<PathMtu>,
 }
 
 /// Where the packets of a route go.
@@ -65,7 +91,7 @@ impl TableRoute {
                 plan::NextHop::Throw => Hop::Throw,
             },
             source: route.source,
-            mtu: route.mtu,
+            mtu: route.mtu.map(PathMtu::Learned),
         }
     }
 
@@ -92,20 +118,19 @@ impl TableRoute {
         }
     }
 
-    /// The route as netlink wants it; `index` numbers [`Self::device`].
-    #[must_use]
-    pub fn to_kernel(&self, index: Option<u32>) -> carrick_netlink::route::Route {
+    /// The route of `table` as netlink wants it; `index` numbers [`Self::device`].
+    pub(crate) fn to_kernel(&self, index: Option<u32>, table: RoutingTable) -> carrick_netlink::route::Route {
         use carrick_netlink::route::{Kind, Route};
+        let RoutingTable { number, protocol } = table;
+        let without_device = |kind| Route::without_device(self.destination, number, protocol, kind);
         let route = match (&self.hop, index) {
             (Hop::Foreign(route), _) => return **route,
             (Hop::Device { via, onlink, .. }, index) => {
-                let route = Route::through(self.destination, ROUTING_TABLE, ROUTE_PROTOCOL, index.unwrap_or_default());
+                let route = Route::through(self.destination, number, protocol, index.unwrap_or_default());
                 Route { onlink: *onlink, ..via.map_or(route, |via| route.via(via)) }
             }
-            (Hop::Unreachable, _) => {
-                Route::without_device(self.destination, ROUTING_TABLE, ROUTE_PROTOCOL, Kind::Unreachable)
-            }
-            (Hop::Throw, _) => Route::without_device(self.destination, ROUTING_TABLE, ROUTE_PROTOCOL, Kind::Throw),
+            (Hop::Unreachable, _) => without_device(Kind::Unreachable),
+            (Hop::Throw, _) => without_device(Kind::Throw),
         };
         Route { metric: self.metric, source: self.source, mtu: self.mtu, ..route }.normalized()
     }

@@ -75,14 +75,18 @@ impl Sysctls {
     pub(crate) fn observe(&self, desired: &Desired) -> SysctlValues {
         let mut paths: BTreeSet<String> = [FORWARDING_V4, FORWARDING_V6].map(str::to_owned).into();
         for device in ["all", "default", desired.wireguard.device.as_str(), desired.vxlan.device.as_str()] {
-            paths.insert(reverse_path_filter(device));
-            paths.insert(disabled_v6(device));
+            paths.extend(of_device(device));
         }
         let mut values = self.read_all(paths);
         if desired.rules.contains(&Family::V6) && values.get(FORWARDING_V6) == Some(&0) {
             values.extend(self.read_all(self.router_advertisements()));
         }
         values
+    }
+
+    /// Reads what [`device_differences`] needs for one device.
+    pub(crate) fn observe_device(&self, device: &DeviceName) -> SysctlValues {
+        self.read_all(["default", device.as_str()].into_iter().flat_map(of_device).collect())
     }
 
     /// Writes one setting.
@@ -143,9 +147,9 @@ pub(crate) fn host_differences(desired: &Desired, values: &SysctlValues) -> Vec<
     settings
 }
 
-/// The settings of one of Carrick's devices that must be written.
+/// The settings of one of Carrick's devices, which takes packets of `families`, that must be written.
 pub(crate) fn device_differences(
-    desired: &Desired,
+    families: &BTreeSet<Family>,
     values: &SysctlValues,
     device: &DeviceName,
     fate: Fate,
@@ -159,8 +163,7 @@ pub(crate) fn device_differences(
     if values.get(&reverse_path_filter(source)).is_some_and(|value| *value != LOOSE_FILTER) {
         settings.push(Setting { path: reverse_path_filter(device.as_str()), value: LOOSE_FILTER });
     }
-    let needs_v6 = desired.rules.contains(&Family::V6);
-    if needs_v6 && values.get(&disabled_v6(source)).is_some_and(|value| *value != 0) {
+    if families.contains(&Family::V6) && values.get(&disabled_v6(source)).is_some_and(|value| *value != 0) {
         settings.push(Setting { path: disabled_v6(device.as_str()), value: 0 });
     }
     settings
@@ -188,6 +191,10 @@ pub(crate) fn is_told(setting: &Setting, strict: &BTreeMap<DeviceName, String>) 
     let is_forwarding = setting.path == FORWARDING_V4 || setting.path == FORWARDING_V6;
     let is_filter = strict.keys().any(|device| setting.path == reverse_path_filter(device.as_str()));
     is_forwarding || is_filter || setting.path.ends_with("/accept_ra")
+}
+
+fn of_device(device: &str) -> [String; 2] {
+    [reverse_path_filter(device), disabled_v6(device)]
 }
 
 fn reverse_path_filter(device: &str) -> String {

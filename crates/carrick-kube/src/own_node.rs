@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use carrick_topology::contract::{DEFAULT_UPLINK_MTU, POD_DEVICE_PREFIX, VXLAN_DEVICE};
+use carrick_topology::contract::{DEFAULT_UPLINK_MTU, HANDOVER_DEVICE, POD_DEVICE_PREFIX, VXLAN_DEVICE};
 use carrick_topology::model::{DeviceName, Family, InternalAddresses, Node};
 use carrick_topology::{Endpoint, Settings};
 use ipnet::IpNet;
@@ -129,7 +129,8 @@ const FOREIGN_DEVICES: [&str; 17] = [
 impl<'a> Surroundings<'a> {
     fn new(own: &'a OwnNode, interfaces: &'a [Interface], settings: &'a Settings, node: &'a Node) -> Self {
         let is_carricks = |name: &str| {
-            name == settings.interface.as_str() || name == VXLAN_DEVICE || name.starts_with(POD_DEVICE_PREFIX)
+            [settings.interface.as_str(), VXLAN_DEVICE, HANDOVER_DEVICE].contains(&name)
+                || name.starts_with(POD_DEVICE_PREFIX)
         };
         let interfaces = interfaces.iter().filter(|interface| !is_carricks(interface.name.as_str())).collect();
         Self { own, node, settings, interfaces }

@@ -10,7 +10,6 @@ use crate::address::Family;
 use crate::failure::Failure;
 use crate::flow::{Flow, Report};
 use crate::footprint::Footprint;
-use crate::hop::LongHop;
 use crate::quantile::quantile;
 use crate::{Lab, Topology, processor, wait};
 
@@ -96,11 +95,11 @@ impl Quantiles {
 /// The nodes of each cloud, which have a processor each as far as the machine has two.
 const CLOUDS: [&[&str]; 2] = [&["a1", "a2", "a3", "a4"], &["b1", "b2"]];
 
-/// Lets the gateway fail so often in this way, and come back. `hop` is how long what its neighbours send takes to it when it comes back.
+/// Lets the gateway fail so often in this way, and come back.
 ///
 /// # Errors
 /// The lab does not come up, or the traffic does not go on.
-pub fn measure(failure: Failure, runs: usize, hop: Duration) -> Result<Measurement> {
+pub fn measure(failure: Failure, runs: usize) -> Result<Measurement> {
     let mut lab = Lab::up(&Topology::parse(GATEWAYS)?)?;
     for node in lab.nodes() {
         node.await_agent()?;
@@ -114,7 +113,7 @@ pub fn measure(failure: Failure, runs: usize, hop: Duration) -> Result<Measureme
         flow.await_answers(2 * CALM)?;
         let report = flow.stop()?;
         gaps.push(report.longest_silence.as_secs_f64() * 1000.0);
-        let returned = come_back(&mut lab, failure, hop)?;
+        let returned = come_back(&mut lab, failure)?;
         let of_each: Vec<usize> = returned.iter().map(|report| report.lost.len()).collect();
         tracing::info!(event = "gateway_failed", ?failure, run, gap = ?report.longest_silence, lost_on_return = ?of_each);
         if !returned.is_empty() {
@@ -129,7 +128,7 @@ pub fn measure(failure: Failure, runs: usize, hop: Duration) -> Result<Measureme
 }
 
 /// Brings the gateway back under running flows, if it is down at all.
-fn come_back(lab: &mut Lab, failure: Failure, hop: Duration) -> Result<Vec<Report>> {
+fn come_back(lab: &mut Lab, failure: Failure) -> Result<Vec<Report>> {
     if !is_down_for_anybody(lab)? {
         failure.undo(lab, GATEWAY)?;
         return Ok(Vec::new());
@@ -138,8 +137,6 @@ fn come_back(lab: &mut Lab, failure: Failure, hop: Duration) -> Result<Vec<Repor
     let flows = flows.into_iter().collect::<Result<Vec<Flow>>>()?;
     failure.undo(lab, GATEWAY)?;
     processor::separate(lab, &CLOUDS)?;
-    let gateway = lab.node(GATEWAY)?.namespaces()?;
-    let _hop = if hop.is_zero() { None } else { Some(LongHop::start(&gateway, hop)?) };
     wait::until("the gateway's return", || Ok((!is_returning_for_anybody(lab)?).then_some(())))?;
     flows.iter().try_for_each(|flow| flow.await_answers(2 * CALM))?;
     flows.into_iter().map(Flow::stop).collect()

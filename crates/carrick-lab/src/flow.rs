@@ -49,11 +49,38 @@ impl Flow {
     /// # Errors
     /// The target does not answer.
     pub fn start(from: &Namespaces, target: IpAddr, interval: Duration) -> Result<Self> {
+        Self::begin(from, target, interval, |pinger| pinger)
+    }
+
+    /// The same with packets of this size, the IP header included.
+    ///
+    /// # Errors
+    /// The target does not answer.
+    pub fn start_with_packets_of(
+        ip_bytes: usize,
+        from: &Namespaces,
+        target: IpAddr,
+        interval: Duration,
+    ) -> Result<Self> {
+        Self::begin(from, target, interval, move |pinger| pinger.with_packets_of(ip_bytes))
+    }
+
+    fn begin(
+        from: &Namespaces,
+        target: IpAddr,
+        interval: Duration,
+        shape: impl FnOnce(Pinger) -> Pinger + Send + 'static,
+    ) -> Result<Self> {
         let first = ping::until_answered(from, target, PATIENCE)?;
         ensure!(first.is_some(), "{} does not reach {target}: there is no flow to watch", from.name());
         let control = Arc::new(Control::default());
         let (shared, from) = (control.clone(), from.clone());
-        let thread = std::thread::spawn(move || from.enter(|| run(target, interval, &shared)));
+        let thread = std::thread::spawn(move || {
+            from.enter(|| {
+                let pinger = Pinger::open(target).context("open a socket for the flow")?;
+                run(&shape(pinger), interval, &shared)
+            })
+        });
         Ok(Self { control, thread })
     }
 
@@ -86,8 +113,7 @@ impl Flow {
     }
 }
 
-fn run(target: IpAddr, interval: Duration, control: &Control) -> Result<Report> {
-    let pinger = Pinger::open(target).context("open a socket for the flow")?;
+fn run(pinger: &Pinger, interval: Duration, control: &Control) -> Result<Report> {
     let mut answers = Answers::default();
     let mut next = Instant::now();
     while !control.stop.load(Ordering::Relaxed) {
@@ -95,11 +121,11 @@ fn run(target: IpAddr, interval: Duration, control: &Control) -> Result<Report> 
         let _sent = pinger.send(answers.first.len() as u64);
         answers.first.push(None);
         next += interval;
-        collect(&pinger, next, &mut answers, control);
+        collect(pinger, next, &mut answers, control);
     }
     let late = Instant::now() + LATE;
     while answers.first.contains(&None) && Instant::now() < late {
-        collect(&pinger, (Instant::now() + interval).min(late), &mut answers, control);
+        collect(pinger, (Instant::now() + interval).min(late), &mut answers, control);
     }
     Ok(report(&answers))
 }

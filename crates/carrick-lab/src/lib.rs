@@ -25,7 +25,6 @@ pub mod failure;
 pub mod flow;
 mod footprint;
 mod held_back;
-pub mod hop;
 pub mod init;
 pub mod internet;
 pub mod keeper;

@@ -26,6 +26,7 @@ pub struct Pinger {
     socket: Socket,
     target: IpAddr,
     identifier: u16,
+    payload_bytes: usize,
 }
 
 impl Pinger {
@@ -41,7 +42,15 @@ impl Pinger {
         };
         let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
         socket.connect(&SocketAddr::new(target, 0).into())?;
-        Ok(Self { socket, target, identifier: IDENTIFIERS.fetch_add(1, Ordering::Relaxed) })
+        let identifier = IDENTIFIERS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { socket, target, identifier, payload_bytes: PAYLOAD_BYTES })
+    }
+
+    /// The same with requests whose IP packets have this size.
+    #[must_use]
+    pub fn with_packets_of(self, ip_bytes: usize) -> Self {
+        let headers = HEADER_BYTES + if self.target.is_ipv4() { 20 } else { 40 };
+        Self { payload_bytes: ip_bytes.saturating_sub(headers).max(size_of::<u64>()), ..self }
     }
 
     /// Sends a request that carries a number.
@@ -87,7 +96,7 @@ impl Pinger {
         // The low bytes: captures show them as the sequence number.
         packet.extend(number.to_be_bytes().split_at(6).1);
         packet.extend(number.to_be_bytes());
-        packet.resize(HEADER_BYTES + PAYLOAD_BYTES, 0);
+        packet.resize(HEADER_BYTES + self.payload_bytes, 0);
         if self.target.is_ipv4() {
             // For ICMPv6 the kernel does this (RFC 3542, section 3.1).
             let sum = checksum(&packet);

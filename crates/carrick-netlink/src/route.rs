@@ -22,6 +22,8 @@ use crate::{Cause, Error, Request, Socket};
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 pub(crate) const RTM_DELROUTE: u16 = 25;
 const RTM_GETROUTE: u16 = 26;
+/// The bit of the MTU (`RTAX_MTU`) in `RTAX_LOCK`.
+const MTU_LOCK: u32 = 1 << 2;
 /// What the kernel makes of metric 0 in IPv6 (`IP6_RT_PRIO_USER`).
 const DEFAULT_METRIC_V6: u32 = 1024;
 
@@ -48,8 +50,17 @@ pub struct Route {
     pub onlink: bool,
     /// The source address that the host's own packets take.
     pub source: Option<IpAddr>,
-    /// MTU of the path in bytes.
-    pub mtu: Option<u32>,
+    /// MTU of the path.
+    pub mtu: Option<PathMtu>,
+}
+
+/// MTU of a path in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PathMtu {
+    /// The kernel lowers it for a destination where it learns that the path takes less.
+    Learned(u32),
+    /// It stays, whatever the kernel learns (`mtu lock`).
+    Locked(u32),
 }
 
 /// What happens to the packets of a route.
@@ -267,8 +278,15 @@ fn to_message(route: &Route) -> RouteMessage {
         (_, via) => RouteAttribute::Gateway(via.into()),
     }));
     attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(source.into())));
-    attributes.extend(route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)])));
+    attributes.extend(route.mtu.map(|mtu| RouteAttribute::Metrics(metrics(mtu))));
     message
+}
+
+fn metrics(mtu: PathMtu) -> Vec<RouteMetric> {
+    match mtu {
+        PathMtu::Learned(bytes) => vec![RouteMetric::Mtu(bytes)],
+        PathMtu::Locked(bytes) => vec![RouteMetric::Lock(MTU_LOCK), RouteMetric::Mtu(bytes)],
+    }
 }
 
 impl From<Kind> for u8 {

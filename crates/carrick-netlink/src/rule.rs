@@ -3,7 +3,8 @@
 use std::fmt;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
-use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage};
+use netlink_packet_route::IpProtocol;
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange};
 
 use crate::family::Family;
 use crate::frame::Frame;
@@ -13,6 +14,8 @@ use crate::{Error, Request, Socket};
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
+/// The kernel takes what the host itself sends to come in by this device.
+const LOOPBACK: &str = "lo";
 
 /// A rule that leads packets into a routing table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,10 +28,23 @@ pub struct Rule {
     pub table: u32,
     /// Who made the rule (`RTPROT_*`).
     pub protocol: u8,
+    /// Whose packets it is for.
+    pub origin: PacketOrigin,
+    /// The UDP destination port that it is for; `None` for all packets.
+    pub udp_port: Option<u16>,
     /// Which firewall marks it is for; `None` for all packets.
     pub mark: Option<Mark>,
     /// Whether it is for exactly the packets that do not match (`not`).
     pub invert: bool,
+}
+
+/// Whose packets a rule is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PacketOrigin {
+    /// Everybody's.
+    Any,
+    /// What the host itself sends (`iif lo`). With [`Rule::invert`]: what it forwards.
+    Host,
 }
 
 /// Packets with these bits in their firewall mark.
@@ -79,6 +95,13 @@ fn write(operation: &'static str, rule: &Rule, message_type: u16, flags: u16) ->
     message.attributes.push(RuleAttribute::Table(rule.table));
     message.attributes.push(RuleAttribute::Priority(rule.priority));
     message.attributes.push(RuleAttribute::Protocol(rule.protocol.into()));
+    if rule.origin == PacketOrigin::Host {
+        message.attributes.push(RuleAttribute::Iifname(LOOPBACK.to_owned()));
+    }
+    if let Some(port) = rule.udp_port {
+        message.attributes.push(RuleAttribute::IpProtocol(IpProtocol::Udp));
+        message.attributes.push(RuleAttribute::DestinationPortRange(RulePortRange { start: port, end: port }));
+    }
     if let Some(mark) = rule.mark {
         message.attributes.push(RuleAttribute::FwMark(mark.value));
         message.attributes.push(RuleAttribute::FwMask(mark.mask));
@@ -97,6 +120,8 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_cor
         priority: 0,
         table: header.table.into(),
         protocol: 0,
+        origin: PacketOrigin::Any,
+        udp_port: None,
         mark: None,
         invert: header.flags.contains(RuleFlags::Invert),
     };
@@ -106,6 +131,8 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_cor
             RuleAttribute::Priority(priority) => rule.priority = priority,
             RuleAttribute::Table(table) => rule.table = table,
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
+            RuleAttribute::Iifname(device) if device == LOOPBACK => rule.origin = PacketOrigin::Host,
+            RuleAttribute::DestinationPortRange(ports) if ports.start == ports.end => rule.udp_port = Some(ports.start),
             RuleAttribute::FwMark(value) => mark.value = value,
             RuleAttribute::FwMask(mask) => mark.mask = mask,
             _ => {}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::Now;
 
 /// A gateway counts again after it was heard for this long.
-const FIRST_STABLE_TIME: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_STABLE_TIME: Duration = Duration::from_secs(10);
 /// However often it falls, it counts again after this.
 const LONGEST_STABLE_TIME: Duration = Duration::from_secs(300);
 /// More falls make no difference.

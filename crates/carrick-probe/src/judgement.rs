@@ -7,8 +7,10 @@
 //! - where no gateway of a location is heard, nobody there is judged: the fault is more likely on the way, or here;
 //! - it counts again after it was well for a time that doubles each time it falls. It says itself for how long it has been well, and
 //!   how many falls those count who count the most, so that all nodes give it its traffic back at the same moment, or nearly;
-//! - around that moment it is returning, for its own location: whoever carries in its place copies. Those for whom somebody copies change
-//!   over a little after all others, so that the copies alone count between the two.
+//! - around that moment it is returning: far gateways, for those that forward from its location, accept packed packets as well, and ask
+//!   for them; in its own location, whoever stood by keeps its tunnels. The moments of that are told in the module `fall`.
+
+mod fall;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,16 +21,16 @@ use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
 use crate::falls::Falls;
-use crate::packet::{Audience, Copying, Hearing};
+use crate::handover::Packed;
+use crate::packet::{Audience, Hearing};
 use crate::path::PathState;
+use fall::{Fall, Standing, Terms, Window};
 
-/// A gateway that hears nobody is believed after this: others may be about to say the same.
+/// A gateway that hears nobody is believed after this: others may be about to say the same. And it is held against it only if it still
+/// says so when another one has heard somebody for this long: what it said before may be outdated.
 const DEAF_TIME: Duration = Duration::from_millis(500);
 /// What a node says of its age arrives with the way's delay: differences below this mean nothing.
 const WELL_TOLERANCE: Duration = Duration::from_millis(500);
-/// Those for whom somebody copies change over so long after the others, and whoever copies goes on for so long after that. Both are
-/// more than the moment differs between nodes.
-const COPIED_TIME: Duration = Duration::from_secs(1);
 /// Falls are forgotten when none has come for this long.
 const FORGIVENESS: Duration = Duration::from_secs(900);
 
@@ -39,7 +41,6 @@ pub(crate) struct Testimony<'a> {
     pub(crate) location: &'a LocationName,
     pub(crate) kind: PathKind,
     pub(crate) state: PathState,
-    pub(crate) hearing: Hearing,
     /// How often it fell, by the highest count that it was told.
     pub(crate) falls: Falls,
     /// When the latest probe went out that found life.
@@ -50,6 +51,8 @@ pub(crate) struct Testimony<'a> {
     pub(crate) well_since: Option<Now>,
     /// Since when it says that it hears nobody on its other side.
     pub(crate) deaf_since: Option<Now>,
+    /// Since when it says that it hears somebody there.
+    pub(crate) hears_since: Option<Now>,
 }
 
 impl Testimony<'_> {
@@ -70,9 +73,11 @@ pub(crate) struct Judge<'a> {
     /// Where it stands, if it is a gateway there: then it speaks for its location itself.
     pub(crate) gateway_of: Option<&'a LocationName>,
     pub(crate) hearing: Hearing,
-    /// Whether whoever carries for it copies for a gateway that returns.
-    pub(crate) copying: Copying,
-    /// How long before a gateway counts again it is returning.
+    /// Since when it hears somebody through its own tunnels.
+    pub(crate) hears_tunnels_since: Option<Now>,
+    /// Whether those from which it accepts packed packets say that they pack.
+    pub(crate) packed: Packed,
+    /// How long before a gateway of another location counts again it is returning.
     pub(crate) lead: Duration,
 }
 
@@ -81,55 +86,7 @@ pub(crate) struct Judge<'a> {
 pub(crate) struct Judgement {
     fallen: BTreeMap<NodeName, Fall>,
     judged_at: Now,
-    copying: Copying,
-    lead: Duration,
-}
-
-#[derive(Debug)]
-struct Fall {
-    standing: Standing,
-    falls: Falls,
-    /// The way by which it was last heard.
-    kind: PathKind,
-}
-
-impl Fall {
-    const fn of(standing: Standing, falls: Falls) -> Self {
-        Self { standing, falls, kind: PathKind::Tunnel }
-    }
-
-    /// When it counts again, if it goes on to be well.
-    fn due(&self, since: Now, copying: Copying) -> Now {
-        let wait = match (self.kind, copying) {
-            (PathKind::Inside, Copying::Yes) => COPIED_TIME,
-            (PathKind::Inside, Copying::No) | (PathKind::Tunnel, _) => Duration::ZERO,
-        };
-        since + self.falls.stable_time() + wait
-    }
-
-    /// From when on and until when it is returning, as far as is known: for its own location only.
-    fn handover(&self, lead: Duration) -> Option<(Now, Option<Now>)> {
-        match (self.kind, self.standing) {
-            (PathKind::Tunnel, _) | (PathKind::Inside, Standing::Down) => None,
-            (PathKind::Inside, Standing::Returning { since }) => {
-                Some(((since + self.falls.stable_time()).saturating_sub(lead), None))
-            }
-            (PathKind::Inside, Standing::Live { since }) => Some((since, Some(since + COPIED_TIME))),
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Down,
-    /// Heard again, and well since then.
-    Returning {
-        since: Now,
-    },
-    /// Counts again since then.
-    Live {
-        since: Now,
-    },
+    terms: Terms,
 }
 
 impl Judgement {
@@ -146,34 +103,33 @@ impl Judgement {
 
     pub(crate) fn liveness(&self) -> Liveness {
         let is_down = |fall: &Fall| !matches!(fall.standing, Standing::Live { .. });
-        let is_returning = |fall: &Fall| {
-            fall.handover(self.lead)
-                .is_some_and(|(from, until)| from <= self.judged_at && until.is_none_or(|until| self.judged_at < until))
-        };
+        let is_returning = |fall: &Fall| self.is_now(fall.returning(self.terms));
         let those = |are: &dyn Fn(&Fall) -> bool| {
             self.fallen.iter().filter(|(_, fall)| are(fall)).map(|(name, _)| name.clone()).collect()
         };
-        Liveness { down: those(&is_down), returning: those(&is_returning) }
+        Liveness { down: those(&is_down), returning: those(&is_returning), ..Liveness::default() }
+    }
+
+    /// Whether those from which packed packets are accepted are asked to pack.
+    pub(crate) fn asks_to_pack(&self) -> bool {
+        self.fallen.values().any(|fall| self.is_now(fall.asking(self.terms)))
     }
 
     /// When a gateway that returns counts again, or its return begins or is over, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<Now> {
-        let moments = |fall: &Fall| {
-            let due = match fall.standing {
-                Standing::Returning { since } => Some(fall.due(since, self.copying)),
-                Standing::Down | Standing::Live { .. } => None,
-            };
-            let handover = fall.handover(self.lead);
-            [due, handover.map(|(from, _)| from), handover.and_then(|(_, until)| until)]
-        };
+        let moments = self.fallen.values().flat_map(|fall| fall.moments(self.terms));
         // What was due already waits for a word, not for the time.
-        self.fallen.values().flat_map(moments).flatten().filter(|moment| *moment > self.judged_at).min()
+        moments.filter(|moment| *moment > self.judged_at).min()
+    }
+
+    fn is_now(&self, window: Option<Window>) -> bool {
+        window.is_some_and(|window| window.contains(self.judged_at))
     }
 
     /// Judges by what is heard now.
     pub(crate) fn judge(&mut self, now: Now, judge: Judge<'_>, testimonies: &[Testimony<'_>]) {
         self.judged_at = now;
-        (self.copying, self.lead) = (judge.copying, judge.lead);
+        self.terms = Terms { packed: judge.packed, lead: judge.lead };
         let known: BTreeSet<&NodeName> = testimonies.iter().map(|testimony| testimony.node).collect();
         self.fallen.retain(|name, fall| {
             let is_forgiven =
@@ -191,13 +147,12 @@ impl Judgement {
 
     fn judge_location(&mut self, now: Now, judge: Judge<'_>, location: &LocationName, gateways: &[&Testimony<'_>]) {
         let own = (judge.gateway_of == Some(location)).then_some(judge.hearing);
-        let hearings = || {
-            gateways.iter().filter(|gateway| gateway.state == PathState::Up).map(|gateway| gateway.hearing).chain(own)
-        };
-        let somebody_hears = |side| hearings().any(|hearing| hearing.by(side) == Audience::Somebody);
+        let heard = gateways.iter().filter(|gateway| gateway.state == PathState::Up);
+        let hear_since: Vec<Now> =
+            heard.filter_map(|gateway| gateway.hears_since).chain(own.and(judge.hears_tunnels_since)).collect();
         let is_deaf = |gateway: &Testimony<'_>| {
             gateway.deaf_since.is_some_and(|since| now.saturating_sub(since) >= DEAF_TIME)
-                && somebody_hears(gateway.kind.other_side())
+                && hear_since.iter().any(|since| gateway.heard_from >= Some(*since + DEAF_TIME))
         };
         let is_heard = |gateway: &Testimony<'_>| {
             matches!(gateway.state, PathState::Up | PathState::AgentAway) && !is_deaf(gateway)
@@ -252,7 +207,7 @@ impl Judgement {
             Standing::Returning { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {
                 Standing::Returning { since: gateway.well_since.unwrap_or(since) }
             }
-            Standing::Returning { since } if now >= fall.due(since, self.copying) => Standing::Live { since: now },
+            Standing::Returning { since } if now >= fall.due(since, self.terms.packed) => Standing::Live { since: now },
             standing @ (Standing::Returning { .. } | Standing::Live { .. }) => standing,
         };
     }

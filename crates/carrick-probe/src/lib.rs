@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod falls;
+mod handover;
 mod hearing;
 mod judgement;
 mod packet;
@@ -28,7 +29,9 @@ pub type Now = std::time::Duration;
 
 pub use carrick_topology::plan::PathKind;
 pub use falls::Falls;
-pub use packet::{Audience, Condition, Copying, Hearing, NotAPacket, PACKET_BYTES, Packet, Question};
+pub use handover::{Handover, HandoverFlags};
+pub use packet::{Audience, Condition, Hearing, NotAPacket, PACKET_BYTES, Packet, Question};
 pub use path::{Path, PathState, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
-pub use prober::{Carrier, Prober, Standpoint, Tidings, Transmit};
+pub use prober::{Prober, Standpoint, Tidings, Transmit};
 pub use responder::Responder;
+pub use target::Shape;

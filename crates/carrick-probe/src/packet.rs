@@ -5,7 +5,7 @@
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 1 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it copies (bit 4) |
+//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); of both: "what I forward to you goes packed" (bit 5), "I take packed what you forward to me" (bit 6) |
 //! | 7 | of a probe: how often the asker saw the other one fall lately; of an answer: the highest number that it was told |
 //! | 8..16 | the asker's token, which an answer repeats |
 //! | 16..24 | sequence number of the probe, which an answer repeats |
@@ -17,6 +17,7 @@ use carrick_topology::plan::PathKind;
 use thiserror::Error;
 
 use crate::falls::Falls;
+use crate::handover::HandoverFlags;
 
 /// Bytes of an answer, and of a probe without padding.
 pub const PACKET_BYTES: usize = 28;
@@ -25,7 +26,6 @@ const MAGIC: [u8; 4] = *b"CRKP";
 const VERSION: u8 = 1;
 const PROBE: u8 = 1;
 const ANSWER: u8 = 2;
-const COPIES: u8 = 1 << 4;
 
 /// A question that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,27 +64,17 @@ pub struct Condition {
     pub hearing: Hearing,
     /// For how long it has heard somebody wherever there is anybody to hear, in milliseconds.
     pub well_ms: u32,
-    /// Whether what it carries goes by a gateway that returns as well.
-    pub copying: Copying,
+    /// What goes packed between it and the asker.
+    pub handover: HandoverFlags,
     /// How often it fell lately, by the highest count that it was told.
     pub falls: Falls,
-}
-
-/// Whether a node sends what it carries by a gateway that returns as well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Copying {
-    /// It does not, or is not known to.
-    #[default]
-    No,
-    /// It does, by now.
-    Yes,
 }
 
 /// A datagram on the probe port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// "Are you there?", and how often the asker saw it fall.
-    Probe(Question, Falls),
+    /// "Are you there?", how often the asker saw it fall, and what goes packed between the two.
+    Probe(Question, Falls, HandoverFlags),
     /// "I am."
     Answer(Question, Condition),
 }
@@ -101,21 +91,20 @@ impl Packet {
     /// It is too short, of another kind, or of another version.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAPacket> {
         let (head, padding) = bytes.split_first_chunk::<PACKET_BYTES>().ok_or(NotAPacket)?;
-        let [m0, m1, m2, m3, version, kind, hearing, falls, rest @ ..] = *head;
+        let [m0, m1, m2, m3, version, kind, bits, falls, rest @ ..] = *head;
         if [m0, m1, m2, m3] != MAGIC || version != VERSION {
             return Err(NotAPacket);
         }
         let (token, rest) = rest.split_at(8);
         let (sequence, well_ms) = rest.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        let falls = Falls::from_byte(falls);
+        let (falls, handover) = (Falls::from_byte(falls), HandoverFlags::from_bits(bits));
         let question = Question { token: number(token), sequence: number(sequence) };
         match kind {
-            PROBE => Ok(Self::Probe(question, falls)),
+            PROBE => Ok(Self::Probe(question, falls, handover)),
             ANSWER if padding.is_empty() => {
                 let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
-                let (hearing, copying) = (Hearing::from_bits(hearing), Copying::from_bits(hearing));
-                Ok(Self::Answer(question, Condition { hearing, well_ms, copying, falls }))
+                Ok(Self::Answer(question, Condition { hearing: Hearing::from_bits(bits), well_ms, handover, falls }))
             }
             _ => Err(NotAPacket),
         }
@@ -125,13 +114,15 @@ impl Packet {
     #[must_use]
     pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
         let (kind, question, condition) = match self {
-            Self::Probe(question, falls) => (PROBE, question, Condition { falls, ..Condition::default() }),
+            Self::Probe(question, falls, handover) => {
+                (PROBE, question, Condition { falls, handover, ..Condition::default() })
+            }
             Self::Answer(question, condition) => (ANSWER, question, condition),
         };
         let mut bytes = [0; PACKET_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        let heard = condition.hearing.to_bits() | condition.copying.to_bits();
-        bytes[4..8].copy_from_slice(&[VERSION, kind, heard, condition.falls.to_byte()]);
+        let bits = condition.hearing.to_bits() | condition.handover.to_bits();
+        bytes[4..8].copy_from_slice(&[VERSION, kind, bits, condition.falls.to_byte()]);
         bytes[8..16].copy_from_slice(&question.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&question.sequence.to_be_bytes());
         bytes[24..].copy_from_slice(&condition.well_ms.to_be_bytes());
@@ -155,19 +146,6 @@ impl Hearing {
 
     const fn from_bits(bits: u8) -> Self {
         Self { tunnels: Audience::from_bits(bits), inside: Audience::from_bits(bits >> 2) }
-    }
-}
-
-impl Copying {
-    const fn to_bits(self) -> u8 {
-        match self {
-            Self::No => 0,
-            Self::Yes => COPIES,
-        }
-    }
-
-    const fn from_bits(bits: u8) -> Self {
-        if bits & COPIES == 0 { Self::No } else { Self::Yes }
     }
 }
 
@@ -199,18 +177,31 @@ mod tests {
     fn the_bytes_on_the_wire_are_these() {
         let question = Question { token: 0x0102_0304_0506_0708, sequence: 9 };
         let hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::Nobody };
-        let bytes = Packet::Answer(
-            question,
-            Condition { hearing, well_ms: 0x0a0b, copying: Copying::Yes, falls: Falls::from_byte(3) },
-        )
-        .to_bytes();
-        assert_eq!(bytes[..16], *b"CRKP\x01\x02\x19\x03\x01\x02\x03\x04\x05\x06\x07\x08");
-        assert_eq!(bytes[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
+        let (falls, handover) = (Falls::from_byte(3), HandoverFlags::PACKS);
+        let answer = Packet::Answer(question, Condition { hearing, well_ms: 0x0a0b, handover, falls }).to_bytes();
+        assert_eq!(answer[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");
+        assert_eq!(answer[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
+        let probe = Packet::Probe(question, falls, HandoverFlags::UNPACKS).to_bytes();
+        assert_eq!(probe[..16], *b"CRKP\x01\x01\x40\x03\x01\x02\x03\x04\x05\x06\x07\x08");
+        assert_eq!(probe[16..], *b"\0\0\0\0\0\0\0\x09\0\0\0\0");
+    }
+
+    #[test]
+    fn bits_that_mean_nothing_are_ignored() {
+        let question = Question { token: 1, sequence: 2 };
+        for packet in [
+            Packet::Probe(question, Falls::default(), HandoverFlags::PACKS),
+            Packet::Answer(question, Condition::default()),
+        ] {
+            let mut bytes = packet.to_bytes();
+            bytes[6] |= 1 << 4 | 1 << 7;
+            assert_eq!(Packet::parse(&bytes), Ok(packet));
+        }
     }
 
     #[test]
     fn padding_belongs_behind_probes_only() {
-        let probe = Packet::Probe(Question { token: 1, sequence: 2 }, Falls::default());
+        let probe = Packet::Probe(Question { token: 1, sequence: 2 }, Falls::default(), HandoverFlags::NONE);
         let question = Question { token: 1, sequence: 2 };
         let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
         assert_eq!(Packet::parse(&padded(probe)), Ok(probe));
@@ -219,11 +210,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(token: u64, sequence: u64, bits in 0_u8..27, well_ms: u32, falls: u8) {
-            let falls = Falls::from_byte(falls);
-            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms, copying: Copying::from_bits(bits), falls };
+        fn what_is_written_is_read(token: u64, sequence: u64, bits: u8, well_ms: u32, falls: u8) {
+            let (falls, handover) = (Falls::from_byte(falls), HandoverFlags::from_bits(bits));
+            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms, handover, falls };
             let question = Question { token, sequence };
-            for packet in [Packet::Probe(question, falls), Packet::Answer(question, condition)] {
+            for packet in [Packet::Probe(question, falls, handover), Packet::Answer(question, condition)] {
                 prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
             }
         }

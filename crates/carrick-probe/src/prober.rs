@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_topology::model::Liveness;
+use carrick_topology::model::{Liveness, Unpacking};
 use carrick_topology::plan::{PathKind, ProbePlan};
 use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
-use crate::falls::{Falls, Reputation};
+use crate::falls::{FIRST_STABLE_TIME, Falls, Reputation};
+use crate::handover::{Handover, HandoverFlags, Packed};
 use crate::hearing::{Expected, Heard};
 use crate::judgement::{Judge, Judgement, Testimony};
-use crate::packet::{Audience, Condition, Copying, Hearing, Question};
+use crate::packet::{Audience, Condition, Hearing, Question};
 use crate::path::{Path, PathState};
-use crate::target::Target;
+use crate::target::{Evidence, Shape, Target};
 
 /// The least time between two probes of a node, whomever they are for: 50 a second.
 const LEAST_GAP: Duration = Duration::from_millis(20);
@@ -22,10 +23,13 @@ const LEAST_GAP: Duration = Duration::from_millis(20);
 const GAP_PER_NODE: Duration = Duration::from_millis(4);
 /// Nobody is heard when that is so for this many intervals.
 const SILENT_INTERVALS: u32 = 3;
-/// Others of the location hear that a node copies with one of so many probes.
+/// A gateway that returns was probed, and is asked to pack, within so many intervals.
 const PROBES_OF_LEAD: u32 = 3;
 /// By how much the moment of a return may differ between nodes, until the kernel holds what follows from it.
 const SKEW: Duration = Duration::from_secs(1);
+/// Packing is asked for this long before a gateway counts again at most, however rarely each is probed: news goes out at once. It is
+/// less than the shortest stable time, so that every gateway is asked only after it was well for a while.
+const LONGEST_LEAD: Duration = FIRST_STABLE_TIME.saturating_sub(Duration::from_secs(2));
 /// Whoever is called later than this after his deadline was held up himself.
 const HELD_UP: Duration = Duration::from_millis(100);
 
@@ -40,8 +44,10 @@ pub struct Transmit {
     pub question: Question,
     /// What to tell: how often the asked one fell lately.
     pub falls: Falls,
-    /// The size of the whole IP packet that padding must make it, in bytes; unpadded where this is absent.
-    pub ip_bytes: Option<u32>,
+    /// What to tell: what goes packed between the two.
+    pub handover: HandoverFlags,
+    /// How it must look.
+    pub shape: Shape,
 }
 
 /// Something worth telling.
@@ -56,7 +62,7 @@ pub enum Tidings {
         /// What it is now.
         state: PathState,
     },
-    /// The nodes that are down are others now.
+    /// The nodes that are down, return, or take packed packets are others now.
     Liveness(Liveness),
     /// The ways that carry less than devices permit are others now, in bytes.
     PathMtus(BTreeMap<NodeName, u32>),
@@ -64,8 +70,9 @@ pub enum Tidings {
 
 /// The state machine. Drive it so:
 ///
-/// 1. give it what happened ([`Prober::set_plan`], [`Prober::take_answer`], [`Prober::take_refusal`], [`Prober::note_question`]), or
-///    call [`Prober::handle_timeout`] once [`Prober::next_deadline`] is over, after all datagrams that wait were handed in;
+/// 1. give it what happened ([`Prober::set_plan`], [`Prober::set_handover`], [`Prober::take_answer`], [`Prober::take_refusal`],
+///    [`Prober::note_question`]), or call [`Prober::handle_timeout`] once [`Prober::next_deadline`] is over, after all datagrams that wait
+///    were handed in;
 /// 2. send what [`Prober::next_transmit`] gives;
 /// 3. act on what [`Prober::next_tidings`] gives.
 #[derive(Debug)]
@@ -74,7 +81,7 @@ pub struct Prober {
     token: u64,
     sequence: u64,
     standpoint: Option<Standpoint>,
-    copying: Copying,
+    handover: Handover,
     reputation: Reputation,
     crowd: usize,
     targets: BTreeMap<NodeName, Target>,
@@ -84,6 +91,8 @@ pub struct Prober {
     judged_with: Hearing,
     /// Since when somebody is heard wherever there is anybody.
     well_since: Option<Now>,
+    /// Since when somebody is heard through tunnels.
+    hears_tunnels_since: Option<Now>,
     /// Locations of which a further word may change the judgement.
     doubtful: BTreeSet<LocationName>,
     told_liveness: Liveness,
@@ -100,19 +109,6 @@ pub struct Standpoint {
     pub location: LocationName,
     /// Whether it is a gateway there, active or not.
     pub is_gateway: bool,
-    /// Who carries its traffic; itself, where it does that.
-    pub carrier: Carrier,
-}
-
-/// Who carries a node's traffic to other locations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Carrier {
-    /// The node itself.
-    Itself,
-    /// Another node of its location.
-    Other(NodeName),
-    /// Nobody.
-    Nobody,
 }
 
 impl Prober {
@@ -125,7 +121,7 @@ impl Prober {
             token,
             sequence: 0,
             standpoint: None,
-            copying: Copying::No,
+            handover: Handover::default(),
             reputation: Reputation::default(),
             crowd: 0,
             targets: BTreeMap::new(),
@@ -134,6 +130,7 @@ impl Prober {
             judgement: Judgement::restore(&known),
             judged_with: Hearing::default(),
             well_since: None,
+            hears_tunnels_since: None,
             doubtful: BTreeSet::new(),
             told_liveness: known,
             told_mtus: BTreeMap::new(),
@@ -160,9 +157,12 @@ impl Prober {
         self.judge(now);
     }
 
-    /// Whether this node copies for a gateway that returns, by now.
-    pub fn set_copying(&mut self, copying: Copying) {
-        self.copying = copying;
+    /// What the kernel holds by now. Those whom it concerns are told at once.
+    pub fn set_handover(&mut self, now: Now, handover: Handover) {
+        if handover != self.handover {
+            self.handover = handover;
+            self.judge(now);
+        }
     }
 
     /// The node with this address answered.
@@ -194,18 +194,24 @@ impl Prober {
         self.take_evidence(now, name, before);
     }
 
-    /// A known node asked this one, by this way, and told it how often it fell.
-    pub fn note_question(&mut self, now: Now, kind: PathKind, falls: Falls) {
+    /// A known node with this address asked this one, by this way, and told it how often it fell, and what goes packed.
+    pub fn note_question(&mut self, now: Now, from: IpAddr, kind: PathKind, falls: Falls, handover: HandoverFlags) {
         self.heard.somebody(now, kind);
         self.reputation.hear(now, falls);
+        let Some((name, target)) = self.target_at(from) else { return };
+        let before = target.evidence();
+        target.note_question(handover);
+        self.take_evidence(now, name, before);
     }
 
-    /// What this node says of itself in its answers.
+    /// What this node says of itself in its answers to this address.
     #[must_use]
-    pub fn condition(&self, now: Now) -> Condition {
+    pub fn condition(&self, now: Now, asker: IpAddr) -> Condition {
         let well = self.well_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let well_ms = u32::try_from(well.as_millis()).unwrap_or(u32::MAX);
-        Condition { hearing: self.hearing(now), well_ms, copying: self.copying, falls: self.reputation.most(now) }
+        let target = self.by_address.get(&asker).and_then(|name| self.targets.get(name));
+        let handover = target.map_or(HandoverFlags::NONE, Target::telling);
+        Condition { hearing: self.hearing(now), well_ms, handover, falls: self.reputation.most(now) }
     }
 
     fn hearing(&self, now: Now) -> Hearing {
@@ -241,6 +247,8 @@ impl Prober {
         let hearing = self.hearing(now);
         let is_well = ![hearing.tunnels, hearing.inside].contains(&Audience::Nobody) && hearing != Hearing::default();
         self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
+        let hears_tunnels = hearing.tunnels == Audience::Somebody;
+        self.hears_tunnels_since = hears_tunnels.then(|| self.hears_tunnels_since.unwrap_or(now));
         let is_due = self.judgement.next_deadline().is_some_and(|deadline| deadline <= now);
         if is_due || hearing != self.judged_with {
             self.judge(now);
@@ -272,7 +280,7 @@ impl Prober {
         self.targets.iter().map(|(name, target)| target.path(name)).collect()
     }
 
-    /// Sends at most one probe: the one that is due longest.
+    /// Sends at most one probe: one that brings news, or the one that is due longest.
     fn probe(&mut self, now: Now) {
         if now < self.not_before {
             return;
@@ -280,16 +288,19 @@ impl Prober {
         let interval = self.interval_among(self.targets.len());
         let inside = self.interval_inside();
         let due = self.targets.iter_mut().filter(|(_, target)| target.next_probe() <= now);
-        let Some((name, target)) = due.min_by_key(|(_, target)| target.next_probe()) else { return };
+        let Some((name, target)) = due.min_by_key(|(_, target)| (target.is_settled(), target.next_probe())) else {
+            return;
+        };
         let interval = match target.wanted().kind {
             PathKind::Tunnel => interval,
             PathKind::Inside => interval.max(inside),
         };
         self.sequence += 1;
         let question = Question { token: self.token, sequence: self.sequence };
-        let ip_bytes = target.send(now, self.sequence, self.interval, interval);
-        let (from, to) = (target.wanted().from, target.wanted().to);
-        self.transmits.push_back(Transmit { from, to, question, falls: self.judgement.falls(name), ip_bytes });
+        let shape = target.send(now, self.sequence, self.interval, interval);
+        let (from, to, handover) = (target.wanted().from, target.wanted().to, target.telling());
+        let falls = self.judgement.falls(name);
+        self.transmits.push_back(Transmit { from, to, question, falls, handover, shape });
         self.not_before = now + LEAST_GAP;
     }
 
@@ -307,15 +318,16 @@ impl Prober {
         Some((name, target))
     }
 
-    fn take_evidence(&mut self, now: Now, to: NodeName, before: (PathState, Hearing)) {
+    fn take_evidence(&mut self, now: Now, to: NodeName, before: Evidence) {
         let Some(target) = self.targets.get(&to) else { return };
         let (evidence, kind, is_suspect) = (target.evidence(), target.wanted().kind, target.is_suspect());
         if is_suspect {
             self.ask_neighbours(now, &to);
         }
         // That a node answers from the beginning is no news.
-        if evidence.0 != before.0 && (before.0, evidence.0) != (PathState::Unknown, PathState::Up) {
-            self.tidings.push_back(Tidings::Path { to, kind, state: evidence.0 });
+        let states = (before.state, evidence.state);
+        if states.0 != states.1 && states != (PathState::Unknown, PathState::Up) {
+            self.tidings.push_back(Tidings::Path { to, kind, state: states.1 });
         }
         if evidence != before {
             self.judge(now);
@@ -338,17 +350,40 @@ impl Prober {
             self.targets.iter().map(|(node, target)| target.testimony(node)).collect();
         let doubtful = testimonies.iter().filter(|testimony| testimony.is_doubtful());
         self.doubtful = doubtful.map(|testimony| testimony.location.clone()).collect();
-        let copying = match standpoint.map(|standpoint| &standpoint.carrier) {
-            Some(Carrier::Itself) => self.copying,
-            Some(Carrier::Other(carrier)) => self.targets.get(carrier).map_or(Copying::No, Target::copying),
-            Some(Carrier::Nobody) | None => Copying::No,
-        };
-        let lead = self.interval_inside() * PROBES_OF_LEAD + SKEW;
-        self.judgement.judge(now, Judge { gateway_of, hearing, copying, lead }, &testimonies);
-        let liveness = self.judgement.liveness();
+        let (hears_tunnels_since, packed, lead) = (self.hears_tunnels_since, self.packed(), self.lead());
+        let judge = Judge { gateway_of, hearing, hears_tunnels_since, packed, lead };
+        self.judgement.judge(now, judge, &testimonies);
+        self.tell_of_handover(now);
+        let liveness = Liveness { unpacking: self.unpacking(), ..self.judgement.liveness() };
         if liveness != self.told_liveness {
             self.told_liveness.clone_from(&liveness);
             self.tidings.push_back(Tidings::Liveness(liveness));
+        }
+    }
+
+    fn lead(&self) -> Duration {
+        let interval = self.interval_inside().max(self.interval_among(self.targets.len()));
+        (interval * PROBES_OF_LEAD + SKEW).min(LONGEST_LEAD)
+    }
+
+    fn packed(&self) -> Packed {
+        let said = |name| self.targets.get(name).map_or(HandoverFlags::NONE, Target::handover);
+        Packed::by(self.handover.unpacks_from.iter().map(said))
+    }
+
+    /// Gateways of other locations that take packed what this node forwards to them.
+    fn unpacking(&self) -> BTreeMap<NodeName, Unpacking> {
+        self.targets.iter().filter_map(|(name, target)| Some((name.clone(), target.unpacking()?))).collect()
+    }
+
+    fn tell_of_handover(&mut self, now: Now) {
+        let asks = self.judgement.asks_to_pack();
+        let when = |holds, flag| if holds { flag } else { HandoverFlags::NONE };
+        for (name, target) in &mut self.targets {
+            let packs = when(self.handover.packs_to.contains(name), HandoverFlags::PACKS);
+            let unpacks = when(asks && self.handover.unpacks_from.contains(name), HandoverFlags::UNPACKS);
+            target.tell(now, packs | unpacks);
+            target.try_packed(now, self.handover.leads_to.contains(name));
         }
     }
 

@@ -6,7 +6,8 @@ use carrick_topology::plan::PathKind;
 
 use crate::Now;
 use crate::falls::Falls;
-use crate::packet::{Audience, Condition, Copying, Hearing};
+use crate::handover::HandoverFlags;
+use crate::packet::{Audience, Condition, Hearing};
 use crate::path::PathState;
 
 /// A path is down after so many probes in a row without any sign of life.
@@ -26,6 +27,8 @@ pub(crate) struct Pulse {
     silent_from: Option<Now>,
     /// Since when the other end says that it hears nobody through its tunnels, and nobody inside.
     deaf_since: (Option<Now>, Option<Now>),
+    /// Since when it says that it hears somebody there.
+    hears_since: (Option<Now>, Option<Now>),
     allowance: Allowance,
     /// Since when the other end is well, as it says.
     well_since: Option<Now>,
@@ -34,7 +37,7 @@ pub(crate) struct Pulse {
 /// What was heard last.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
-    Agent { hearing: Hearing, copying: Copying, falls: Falls },
+    Agent { hearing: Hearing, handover: HandoverFlags, falls: Falls },
     Kernel { at: Now },
     Nothing,
 }
@@ -42,19 +45,30 @@ enum Heard {
 impl Pulse {
     /// The other end's agent answered a probe that was sent then.
     pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
-        let Condition { hearing, well_ms, copying, falls } = condition;
+        let Condition { hearing, well_ms, handover, falls } = condition;
         self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
-        self.state = Some(Heard::Agent { hearing, copying, falls });
-        let since = |before: Option<Now>, audience| (audience == Audience::Nobody).then(|| before.unwrap_or(now));
-        self.deaf_since = (since(self.deaf_since.0, hearing.tunnels), since(self.deaf_since.1, hearing.inside));
+        self.state = Some(Heard::Agent { hearing, handover, falls });
+        let since = |before: (Option<Now>, Option<Now>), audience| {
+            let one = |before: Option<Now>, said| (said == audience).then(|| before.unwrap_or(now));
+            (one(before.0, hearing.tunnels), one(before.1, hearing.inside))
+        };
+        self.deaf_since = since(self.deaf_since, Audience::Nobody);
+        self.hears_since = since(self.hears_since, Audience::Somebody);
         self.lives(sent_at);
+    }
+
+    /// The other end's agent asked, and said this. That the way back is open as well only answers show.
+    pub(crate) fn asked(&mut self, said: HandoverFlags) {
+        if let Some(Heard::Agent { handover, .. }) = &mut self.state {
+            *handover = said;
+        }
     }
 
     /// The other end's kernel said that nobody listens: the way there is open.
     pub(crate) fn refused(&mut self, now: Now) {
         self.state = Some(Heard::Kernel { at: now });
         self.allowance.take_one(now);
-        self.deaf_since = (None, None);
+        (self.deaf_since, self.hears_since) = ((None, None), (None, None));
         self.lives(now);
     }
 
@@ -84,6 +98,7 @@ impl Pulse {
         if is_over {
             self.silent_from = self.silent_from.or(Some(sent_at));
             self.state = Some(Heard::Nothing);
+            self.hears_since = (None, None);
         }
     }
 
@@ -121,6 +136,14 @@ impl Pulse {
         }
     }
 
+    /// Since when the other end says that it hears somebody by the ways of this kind.
+    pub(crate) const fn hears_since(&self, kind: PathKind) -> Option<Now> {
+        match kind {
+            PathKind::Tunnel => self.hears_since.0,
+            PathKind::Inside => self.hears_since.1,
+        }
+    }
+
     /// What the other end said that it hears.
     pub(crate) fn hearing(&self) -> Hearing {
         match self.state {
@@ -137,11 +160,11 @@ impl Pulse {
         }
     }
 
-    /// Whether the other end said that it copies.
-    pub(crate) const fn copying(&self) -> Copying {
+    /// What the other end said goes packed.
+    pub(crate) const fn handover(&self) -> HandoverFlags {
         match self.state {
-            Some(Heard::Agent { copying, .. }) => copying,
-            Some(Heard::Kernel { .. } | Heard::Nothing) | None => Copying::No,
+            Some(Heard::Agent { handover, .. }) => handover,
+            Some(Heard::Kernel { .. } | Heard::Nothing) | None => HandoverFlags::NONE,
         }
     }
 }
@@ -204,6 +227,23 @@ mod tests {
         assert_eq!((pulse.state(), pulse.is_suspect()), (PathState::Down, false));
         pulse.answered(ms(0), ms(0), Condition::default());
         assert_eq!(pulse.state(), PathState::Up);
+    }
+
+    #[test]
+    fn what_is_said_of_packing_lasts_as_long_as_the_agent_is_heard() {
+        let mut pulse = Pulse::default();
+        pulse.asked(HandoverFlags::PACKS);
+        assert_eq!((pulse.handover(), pulse.state()), (HandoverFlags::NONE, PathState::Unknown), "it was never heard");
+        pulse.answered(ms(0), ms(0), Condition { handover: HandoverFlags::UNPACKS, ..Condition::default() });
+        assert_eq!(pulse.handover(), HandoverFlags::UNPACKS);
+        pulse.asked(HandoverFlags::PACKS);
+        assert_eq!(pulse.handover(), HandoverFlags::PACKS, "the latest word counts");
+        pulse.refused(ms(250));
+        assert_eq!(pulse.handover(), HandoverFlags::NONE);
+        pulse.answered(ms(500), ms(500), Condition { handover: HandoverFlags::PACKS, ..Condition::default() });
+        (1..=3).for_each(|_| pulse.missed(ms(1000), ms(750)));
+        pulse.asked(HandoverFlags::PACKS);
+        assert_eq!((pulse.handover(), pulse.state()), (HandoverFlags::NONE, PathState::Down));
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use carrick_topology::NodeName;
-use carrick_topology::plan::ProbeTarget;
+use carrick_topology::model::Unpacking;
+use carrick_topology::plan::{PathKind, ProbeTarget};
 
 use crate::Now;
+use crate::handover::HandoverFlags;
 use crate::judgement::Testimony;
-use crate::packet::{Condition, Copying, Hearing};
+use crate::packet::{Condition, Hearing};
 use crate::path::{Path, PathState};
 use crate::path_mtu::PathMtu;
 use crate::pulse::Pulse;
@@ -29,18 +31,65 @@ pub(crate) struct Target {
     pulse: Pulse,
     record: Record,
     mtu: PathMtu,
-    /// The probe that is due is a padded one.
-    padded_next: bool,
+    /// Of which kind the probe is that is due.
+    next: Next,
     plain_since_look: u32,
+    /// What it is to be told of packing.
+    telling: HandoverFlags,
+    /// What the latest plain probe told it of that.
+    told: HandoverFlags,
+    proof: Proof,
+}
+
+/// How a probe looks on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// As small as it is.
+    Plain,
+    /// Padded, to find out what passes.
+    Padded {
+        /// The size of the whole IP packet, in bytes.
+        ip_bytes: u32,
+    },
+    /// Padded and packed, to find out whether packed packets pass.
+    Packed {
+        /// The size of the whole inner IP packet, in bytes.
+        ip_bytes: u32,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Plain,
+    Padded,
+    Packed,
+}
+
+/// Whether packed packets are known to reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// It takes none, or there is no way to send any.
+    Idle,
+    Wanted,
+    Passed,
+}
+
+/// What the judgement depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    pub(crate) state: PathState,
+    pub(crate) hearing: Hearing,
+    pub(crate) handover: HandoverFlags,
+    pub(crate) unpacking: Option<Unpacking>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Outstanding {
     sequence: u64,
     sent_at: Now,
-    /// When it counts as missed; `None` where it already does, or where it is padded, which says nothing of life.
+    /// When it counts as missed; `None` where it already does, or where it is not plain, which says nothing of life.
     missed_at: Option<Now>,
-    ip_bytes: Option<u32>,
+    shape: Shape,
 }
 
 impl Outstanding {
@@ -58,8 +107,11 @@ impl Target {
             outstanding: VecDeque::new(),
             pulse: Pulse::default(),
             record: Record::default(),
-            padded_next: false,
+            next: Next::Plain,
             plain_since_look: 0,
+            telling: HandoverFlags::NONE,
+            told: HandoverFlags::NONE,
+            proof: Proof::Idle,
         }
     }
 
@@ -75,6 +127,50 @@ impl Target {
     /// Its turn comes now.
     pub(crate) fn hasten(&mut self, now: Now) {
         self.next_probe = self.next_probe.min(now);
+    }
+
+    /// Tells it this of packing from now on; at once, where that is news.
+    pub(crate) fn tell(&mut self, now: Now, handover: HandoverFlags) {
+        if handover != self.telling {
+            self.telling = handover;
+            self.hasten(now);
+        }
+    }
+
+    /// Whether packed packets could be sent to it. Where it takes them, one is tried at once.
+    pub(crate) fn try_packed(&mut self, now: Now, leads_there: bool) {
+        let is_open = leads_there && self.pulse.handover().unpacks();
+        match (self.proof, is_open) {
+            (_, false) => self.proof = Proof::Idle,
+            (Proof::Idle, true) => {
+                self.proof = Proof::Wanted;
+                self.hasten(now);
+            }
+            (Proof::Wanted | Proof::Passed, true) => {}
+        }
+    }
+
+    /// Whether it takes packed packets that come through a tunnel.
+    pub(crate) fn unpacking(&self) -> Option<Unpacking> {
+        let takes = self.wanted.kind == PathKind::Tunnel && self.pulse.handover().unpacks();
+        takes.then_some(match self.proof {
+            Proof::Idle | Proof::Wanted => Unpacking::Offered,
+            Proof::Passed => Unpacking::Proven,
+        })
+    }
+
+    /// What it is told of packing.
+    pub(crate) const fn telling(&self) -> HandoverFlags {
+        self.telling
+    }
+
+    /// Whether there is nothing that it should be told or tried for before others have their turn.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_told() && self.proof != Proof::Wanted
+    }
+
+    fn is_told(&self) -> bool {
+        self.telling == self.told
     }
 
     pub(crate) const fn next_probe(&self) -> Now {
@@ -94,23 +190,28 @@ impl Target {
             location: &self.wanted.location,
             kind: self.wanted.kind,
             state: self.pulse.state(),
-            hearing: self.pulse.hearing(),
             falls: self.pulse.falls(),
             heard_from: self.pulse.heard_from(),
             silent_from: self.pulse.silent_from(),
             well_since: self.pulse.well_since(),
             deaf_since: self.pulse.deaf_since(self.wanted.kind.other_side()),
+            hears_since: self.pulse.hears_since(self.wanted.kind.other_side()),
         }
     }
 
-    /// Whether it said that it copies.
-    pub(crate) const fn copying(&self) -> Copying {
-        self.pulse.copying()
+    /// What it says of packing.
+    pub(crate) const fn handover(&self) -> HandoverFlags {
+        self.pulse.handover()
     }
 
     /// What the judgement depends on.
-    pub(crate) fn evidence(&self) -> (PathState, Hearing) {
-        (self.pulse.state(), self.pulse.hearing())
+    pub(crate) fn evidence(&self) -> Evidence {
+        Evidence {
+            state: self.pulse.state(),
+            hearing: self.pulse.hearing(),
+            handover: self.pulse.handover(),
+            unpacking: self.unpacking(),
+        }
     }
 
     /// The size that was found, where it is less than devices permit.
@@ -134,44 +235,77 @@ impl Target {
         }
     }
 
-    /// Notes that a probe goes out now, and gives its size if it must be padded. Suspects are asked again after `shortest`, others
-    /// after `interval`.
-    pub(crate) fn send(&mut self, now: Now, sequence: u64, shortest: Duration, interval: Duration) -> Option<u32> {
-        let ip_bytes = self.padded_next.then(|| self.mtu.size());
-        self.padded_next = false;
-        let missed_at = match ip_bytes {
-            Some(_) => None,
-            None => {
+    /// Notes that a probe goes out now, and gives its shape. Suspects are asked again after `shortest`, others after `interval`.
+    pub(crate) fn send(&mut self, now: Now, sequence: u64, shortest: Duration, interval: Duration) -> Shape {
+        let shape = self.shape();
+        let missed_at = match shape {
+            Shape::Padded { .. } | Shape::Packed { .. } => None,
+            Shape::Plain => {
                 self.record.sent += 1;
                 self.plain_since_look += 1;
+                self.told = self.telling;
                 let median = self.record.median().unwrap_or_default();
                 Some(now + shortest.max(median * 2).min(LOST_AFTER))
             }
         };
-        self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, ip_bytes });
-        let is_due = !self.mtu.is_settled() || self.plain_since_look >= PROBES_BETWEEN_LOOKS;
-        let is_trying = self.outstanding.iter().any(|probe| probe.ip_bytes.is_some());
-        if ip_bytes.is_none() && is_due && !is_trying && self.pulse.state() == PathState::Up {
-            self.padded_next = true;
+        self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, shape });
+        self.next = self.next_after(shape);
+        self.next_probe = match self.next {
+            Next::Plain => now + if self.pulse.is_suspect() { shortest } else { interval },
+            Next::Padded | Next::Packed => now,
+        };
+        if self.next == Next::Padded {
             self.plain_since_look = 0;
-            self.next_probe = now;
-        } else {
-            self.next_probe = now + if self.pulse.is_suspect() { shortest } else { interval };
         }
-        ip_bytes
+        shape
+    }
+
+    /// The shape of the probe that is due. One that is not plain may not arrive, and so tells nothing.
+    fn shape(&self) -> Shape {
+        match self.next {
+            _ if !self.is_told() => Shape::Plain,
+            Next::Plain => Shape::Plain,
+            Next::Padded => Shape::Padded { ip_bytes: self.mtu.size() },
+            Next::Packed => Shape::Packed { ip_bytes: self.narrow_mtu().unwrap_or(self.wanted.device_mtu) },
+        }
+    }
+
+    fn next_after(&self, shape: Shape) -> Next {
+        if shape != Shape::Plain {
+            return Next::Plain;
+        }
+        let is_trying = |is: fn(&Shape) -> bool| self.outstanding.iter().any(|probe| is(&probe.shape));
+        let is_up = self.pulse.state() == PathState::Up;
+        let looks = !self.mtu.is_settled() || self.plain_since_look >= PROBES_BETWEEN_LOOKS;
+        if self.proof == Proof::Wanted && is_up && !is_trying(|shape| matches!(shape, Shape::Packed { .. })) {
+            Next::Packed
+        } else if self.next == Next::Padded
+            || (looks && is_up && !is_trying(|shape| matches!(shape, Shape::Padded { .. })))
+        {
+            Next::Padded
+        } else {
+            Next::Plain
+        }
     }
 
     /// Takes an answer; says whether it belongs to a probe that waits for one.
     pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, condition: Condition) -> bool {
         let Some(position) = self.outstanding.iter().position(|probe| probe.sequence == sequence) else { return false };
         let Some(probe) = self.outstanding.remove(position) else { return false };
-        match probe.ip_bytes {
-            Some(size) => self.mtu.passed(size),
-            None => self.record.answered_after(now.saturating_sub(probe.sent_at)),
+        match probe.shape {
+            Shape::Padded { ip_bytes } => self.mtu.passed(ip_bytes),
+            Shape::Packed { .. } if self.proof == Proof::Wanted => self.proof = Proof::Passed,
+            Shape::Packed { .. } => {}
+            Shape::Plain => self.record.answered_after(now.saturating_sub(probe.sent_at)),
         }
         self.pulse.answered(now, probe.sent_at, condition);
         self.clear(probe.sent_at);
         true
+    }
+
+    /// It asked, and said this.
+    pub(crate) fn note_question(&mut self, handover: HandoverFlags) {
+        self.pulse.asked(handover);
     }
 
     pub(crate) fn take_refusal(&mut self, now: Now) {
@@ -209,11 +343,11 @@ impl Target {
         while let Some(probe) =
             self.outstanding.front().filter(|probe| probe.lost_at() <= now && probe.missed_at.is_none())
         {
-            match probe.ip_bytes {
+            match probe.shape {
                 // The size is to blame only where plain probes are answered.
-                Some(size) if self.pulse.state() == PathState::Up => self.mtu.failed(size),
-                Some(_) => {}
-                None => self.record.lost(),
+                Shape::Padded { ip_bytes } if self.pulse.state() == PathState::Up => self.mtu.failed(ip_bytes),
+                Shape::Padded { .. } | Shape::Packed { .. } => {}
+                Shape::Plain => self.record.lost(),
             }
             self.outstanding.pop_front();
         }

@@ -18,6 +18,22 @@ pub const PROBE_PORT: u16 = 51821;
 pub const VXLAN_PORT: u16 = 51822;
 /// VXLAN network identifier (RFC 7348 §5).
 pub const VXLAN_IDENTIFIER: u32 = 1107;
+/// Name of the VXLAN device that is there while traffic moves from one gateway to another.
+pub const HANDOVER_DEVICE: &str = "carrick-ho";
+/// UDP port of that device, used inside tunnels only.
+pub const HANDOVER_PORT: u16 = 51823;
+/// VXLAN network identifier of that device.
+pub const HANDOVER_IDENTIFIER: u32 = 1108;
+/// Routing table that holds the routes out of that device, for forwarded packets.
+pub const HANDOVER_TABLE: u32 = 1106;
+/// Priority of the rule, one for each family, that leads forwarded packets to [`HANDOVER_TABLE`] first.
+pub const HANDOVER_RULE_PRIORITY: u32 = 1106;
+/// Routing table that holds the routes of that device's outer packets.
+pub const HANDOVER_OUTER_TABLE: u32 = 1105;
+/// Priority of the rule that leads outer packets to [`HANDOVER_OUTER_TABLE`].
+pub const HANDOVER_OUTER_RULE_PRIORITY: u32 = 1105;
+/// Route protocol number on the routes and rules of handovers.
+pub const HANDOVER_ROUTE_PROTOCOL: u8 = 109;
 /// Firewall mark on WireGuard's own outer packets; also its mask.
 pub const FIREWALL_MARK: u32 = 0x1000;
 /// Routing table that holds Carrick's routes.

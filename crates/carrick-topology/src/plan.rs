@@ -2,6 +2,7 @@
 
 mod build;
 mod firewall;
+mod handover;
 mod node_plan;
 mod probe;
 mod route;
@@ -11,7 +12,8 @@ mod wireguard;
 
 use thiserror::Error;
 
-pub use firewall::{AllowedLocation, Copies, FirewallPlan};
+pub use firewall::{AllowedLocation, FirewallPlan, HandoverGuard};
+pub use handover::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender};
 pub use node_plan::{LocationSummary, NodePlan, Role};
 pub use probe::{PathKind, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};

@@ -18,7 +18,7 @@ pub(crate) use member::{Member, MemberIndex};
 pub(crate) use outside::OutsidePeer;
 pub(crate) use path::{Path, dialled_endpoint};
 
-use crate::model::{Cluster, Liveness, NodeName, PeerName, Settings};
+use crate::model::{Cluster, Liveness, NodeName, PeerName, Settings, Unpacking};
 use crate::plan::Warning;
 
 /// The cluster with all conflicts settled, all locations formed and all gateways chosen.
@@ -34,6 +34,8 @@ pub(crate) struct Resolved<'a> {
     pub(crate) outside_networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>>,
     /// While gateways return: who carries for whom before and after.
     pub(crate) handover: Option<Handover>,
+    /// Gateways that take packed what this node forwards to them.
+    pub(crate) unpacking: BTreeMap<MemberIndex, Unpacking>,
     /// Gateways that may relay between two other locations.
     relays: Vec<MemberIndex>,
     pub(crate) warnings: BTreeSet<Warning>,
@@ -51,13 +53,14 @@ impl<'a> Resolved<'a> {
         let outside = outside::admit(cluster, &members, &locations, &mut claims, &mut warnings);
         let outside_networks = outside::networks_by_server(&outside);
         let handover = Handover::of(&members, &locations, &outside, settings, liveness);
-        Self { cluster, settings, members, locations, outside, outside_networks, handover, relays, warnings }
+        let unpacking =
+            liveness.unpacking.iter().filter_map(|(name, how)| Some((index(&members, name)?, *how))).collect();
+        Self { unpacking, cluster, settings, members, locations, outside, outside_networks, handover, relays, warnings }
     }
 
     /// The member of this name, if the node takes part in the mesh.
     pub(crate) fn member(&self, name: &NodeName) -> Option<&Member<'a>> {
-        let index = self.members.binary_search_by(|member| member.node.name.cmp(name)).ok()?;
-        Some(&self.members[index])
+        index(&self.members, name).map(|index| self.at(index))
     }
 
     /// The member at this index.
@@ -69,4 +72,8 @@ impl<'a> Resolved<'a> {
     pub(crate) fn location_of(&self, member: &Member<'_>) -> &Location {
         &self.locations[member.location.0]
     }
+}
+
+fn index(members: &[Member<'_>], name: &NodeName) -> Option<MemberIndex> {
+    members.binary_search_by(|member| member.node.name.cmp(name)).ok().map(MemberIndex)
 }

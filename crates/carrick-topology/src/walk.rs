@@ -45,6 +45,8 @@ pub enum Link {
     WireGuard,
     /// Encapsulated, inside the location.
     Vxlan,
+    /// Packed, through a WireGuard tunnel.
+    Packed,
     /// Plainly, inside the location.
     Plain(Option<DeviceName>),
 }

@@ -12,7 +12,6 @@ use carrick_topology::plan::{NextHop, NodePlan, PeerIdentity, Role, WarningReaso
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{Cluster, DeviceName, Family, NodeName, plan};
 use generated::{Scenario, damage, scenario};
-use ipnet::IpNet;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -387,84 +386,6 @@ proptest! {
             prop_assert!(before[standby].routes.iter().any(|route| route.next_hop == NextHop::WireGuard) || before.len() < 2
                 || before.values().all(|plan| plan.location.name == location.name || plan.location.gateway.is_none()) || any_relay);
         }
-    }
-}
-
-/// The node whose tunnel carries a network on another node, if there is one.
-fn owner<'p>(plan: &'p NodePlan, network: &IpNet) -> Option<&'p NodeName> {
-    plan.wireguard.peers.values().find(|peer| peer.allowed_ips.contains(network)).and_then(|peer| {
-        match &peer.identity {
-            PeerIdentity::Node(name) => Some(name),
-            PeerIdentity::Outside(_) => None,
-        }
-    })
-}
-
-/// What a node copies, as pairs of the one that gets the copies and a source.
-fn copies(plan: &NodePlan) -> BTreeSet<(&NodeName, &IpNet)> {
-    let all = plan.firewall.copies.iter();
-    all.flat_map(|(to, copies)| copies.sources.iter().map(move |source| (to, source))).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(20261121), ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_return_copies_what_moves_and_nothing_else(scenario in scenario(24), place in any::<prop::sample::Index>()) {
-        let calm = plans(&scenario);
-        let gateways: Vec<&NodeName> = calm.values().flat_map(|plan| plan.location.active.iter().chain(&plan.location.standby)).collect();
-        prop_assert!(calm.values().all(|plan| copies(plan).is_empty()), "without a return");
-        if gateways.is_empty() {
-            return Ok(());
-        }
-        let gateway = place.get(&gateways);
-        let returning = BTreeSet::from([(*gateway).clone()]);
-        let of = |down: &BTreeSet<NodeName>| {
-            let liveness = Liveness { down: down.clone(), returning: returning.clone() };
-            plan_all(&scenario.cluster, &scenario.settings, &liveness)
-        };
-        let (before, after) = (of(&returning), of(&BTreeSet::new()));
-        let carrier = |plans: &BTreeMap<NodeName, NodePlan>, node: &NodeName| plans[node].location.gateway.clone();
-        let mut moving = 0;
-        for (name, plan) in &before {
-            prop_assert_eq!(&plan.firewall.copies, &after[name].firewall.copies, "the same on both sides of the moment");
-            for (to, source) in copies(plan) {
-                prop_assert!(to != name && before[to].location.name == plan.location.name, "{} by {}", name, to);
-                prop_assert!(!copies(&before[to]).iter().any(|(_, again)| *again == source), "{} is copied twice", source);
-                prop_assert!(!after[to].pod_cidrs.contains(source), "{} has {} itself", to, source);
-                let far = after.values().filter(|far| crosses(far, plan));
-                for owner in far.filter_map(|far| Some((owner(&before[&far.node], source)?, owner(far, source)?))) {
-                    prop_assert!(owner == (name, to) || owner.0 != name || owner.1 != name, "{} stays: {:?}", source, owner);
-                }
-            }
-            let (old, new) = (carrier(&before, name), carrier(&after, name));
-            if let (Some(old), Some(new)) = (&old, &new)
-                && old != new
-                && before[old].location.name == plan.location.name
-            {
-                moving += 1;
-                let copied = copies(&before[old]);
-                for cidr in &plan.pod_cidrs {
-                    let can_reach = before[old].firewall.copies.contains_key(new);
-                    let is_unreachable = before[old].warnings.iter().any(|warning| {
-                        matches!(warning.reason, WarningReason::NoSharedSubnet(_) | WarningReason::NoMeshAddress)
-                    });
-                    prop_assert!(copied.contains(&(new, cidr)) || (!can_reach && is_unreachable), "{} of {} moves", cidr, name);
-                }
-            }
-            // What a far end accepts from another one of the location afterwards has another carrier: so it was copied.
-            for far in after.values().filter(|far| crosses(far, plan)) {
-                for cidr in &plan.pod_cidrs {
-                    if let (Some(first), Some(then)) = (owner(&before[&far.node], cidr), owner(far, cidr))
-                        && first != then
-                        && [first, then].iter().all(|owner| !crosses(&before[*owner], plan))
-                    {
-                        prop_assert_eq!((Some(first), Some(then)), (old.as_ref(), new.as_ref()), "{} at {}", cidr, far.node);
-                    }
-                }
-            }
-        }
-        prop_assert!(moving == 0 || scenario.settings.granularity == Granularity::Location);
     }
 }
 

@@ -54,7 +54,8 @@ impl Blueprint {
         let known = || survey.pages().map(|(_, page)| &page.liveness);
         let liveness = Liveness {
             down: known().flat_map(|liveness| liveness.down.iter().cloned()).collect(),
-            returning: known().flat_map(|liveness| liveness.returning.iter().cloned()).collect(),
+            // What is planned here is what holds when no handover is under way.
+            ..Liveness::default()
         };
         let mut blueprint =
             Self { cluster, plans: BTreeMap::new(), computed: BTreeSet::new(), notes, liveness, shared, own };

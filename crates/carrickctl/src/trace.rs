@@ -189,11 +189,18 @@ fn hop_row(survey: &Survey, blueprint: &Blueprint, hop: &Hop, to: String, destin
         Link::WireGuard => {
             ("wireguard", plan.map(|plan| plan.wireguard.device.to_string()), plan.map(|plan| plan.wireguard.mtu))
         }
+        Link::Packed => {
+            let handover = plan.and_then(|plan| plan.handover.as_ref());
+            ("packed", handover.map(|handover| handover.device.to_string()), handover.map(|handover| handover.mtu))
+        }
         Link::Vxlan => ("vxlan", plan.map(|plan| plan.vxlan.device.to_string()), plan.map(|plan| plan.vxlan.mtu)),
         Link::Plain(device) => ("plain", device.as_ref().map(ToString::to_string), None),
     };
-    let tunnel = (hop.link == Link::WireGuard).then(|| tunnel(plan?, page?, &to)).flatten();
-    let kind = if hop.link == Link::WireGuard { PathKind::Tunnel } else { PathKind::Inside };
+    let kind = match hop.link {
+        Link::WireGuard | Link::Packed => PathKind::Tunnel,
+        Link::Vxlan | Link::Plain(_) => PathKind::Inside,
+    };
+    let tunnel = (kind == PathKind::Tunnel).then(|| tunnel(plan?, page?, &to)).flatten();
     let path = page.and_then(|page| page.paths.iter().find(|path| path.to.as_str() == to && path.kind == kind));
     HopRow {
         from: hop.from.to_string(),

@@ -4,6 +4,7 @@ use carrick_cni::pod_routes::is_pod_route;
 use carrick_dataplane::drift::{Drift, DriftWatch};
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
+use carrick_topology::contract::HANDOVER_DEVICE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;
@@ -113,9 +114,10 @@ impl Host {
     }
 }
 
-/// Pods come and go; their devices are nobody's uplink.
+/// Pods come and go, and so does the device for handovers; these are nobody's uplink.
 fn is_uplink(link: &Link) -> bool {
-    link.kind != LinkKind::Veth || link.name.starts_with("eth")
+    let is_pods = link.kind == LinkKind::Veth && !link.name.starts_with("eth");
+    !is_pods && link.name != HANDOVER_DEVICE
 }
 
 fn of_interfaces(event: &Event) -> Option<Notice> {

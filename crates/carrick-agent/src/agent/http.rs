@@ -185,7 +185,7 @@ mod tests {
             guarding: Duration::from_millis(1),
             reconciling: carrick_dataplane::Phases::default(),
             sightings: std::collections::BTreeMap::new(),
-            copying: carrick_dataplane::firewall::Copying::Idle,
+            handover: carrick_probe::Handover::default(),
             failures: Vec::new(),
         }
     }

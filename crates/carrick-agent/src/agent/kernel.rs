@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use carrick_dataplane::drift::DriftWatch;
-use carrick_dataplane::firewall::{Copying, Firewall};
+use carrick_dataplane::firewall::Firewall;
 use carrick_dataplane::wireguard::{WireGuard, WireGuardError};
-use carrick_dataplane::{Dataplane, Desired, Keys, Phases, Poll, Sighting, Sysctls};
+use carrick_dataplane::{Dataplane, Desired, Handover, Keys, Phases, Poll, Sighting, Sysctls};
 use carrick_topology::contract::VXLAN_DEVICE;
-use carrick_topology::plan::FirewallPlan;
+use carrick_topology::plan::{FirewallPlan, HandoverPlan};
 use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
 
@@ -46,8 +46,8 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<String>,
     /// The WireGuard peers as they were seen.
     pub(super) sightings: BTreeMap<PublicKey, Sighting>,
-    /// Whether packets go by a gateway that returns as well, now.
-    pub(super) copying: Copying,
+    /// Which gateways this node packs to and unpacks from, now.
+    pub(super) handover: carrick_probe::Handover,
 }
 
 impl Outcome {
@@ -78,9 +78,10 @@ pub(super) fn start(
     let mut kernel = Kernel {
         dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?,
         firewall: Firewall::open()?,
+        handover: Handover::open()?,
         settled: None,
         trouble: Vec::new(),
-        copying: Copying::Idle,
+        handed_over: carrick_probe::Handover::default(),
     };
     let vxlan = VXLAN_DEVICE.parse().map_err(|error| AgentError::Start(format!("with its VXLAN device: {error}")))?;
     let watch = kernel.dataplane.watch(interface, &vxlan)?;
@@ -94,12 +95,13 @@ pub(super) fn start(
 struct Kernel {
     dataplane: Dataplane,
     firewall: Firewall,
+    handover: Handover,
     /// What the firewall permits since the last order.
     settled: Option<FirewallPlan>,
     /// What the last order could not do.
     trouble: Vec<String>,
     /// What the last order left.
-    copying: Copying,
+    handed_over: carrick_probe::Handover,
 }
 
 impl Kernel {
@@ -117,7 +119,7 @@ impl Kernel {
     }
 
     /// The firewall comes first: what it forbids must not pass for a moment. Where ways change, it permits the old ones until the
-    /// routes have changed, and copies for as long as there are any.
+    /// routes have changed, those of handovers among them.
     fn carry_out(&mut self, order: &Order) -> Outcome {
         let started = Instant::now();
         let desired = Desired::new(&order.plan, &order.keys, self.dataplane.maker());
@@ -133,7 +135,7 @@ impl Kernel {
                 reconciling: Phases { observe: started.elapsed(), ..Phases::default() },
                 failures: Vec::new(),
                 sightings,
-                copying: self.copying,
+                handover: self.handed_over.clone(),
             };
         }
         let mut failures = Vec::new();
@@ -142,14 +144,7 @@ impl Kernel {
         let firewall = &order.plan.firewall;
         let before = self.settled.take().filter(|before| before.carried_by != firewall.carried_by);
         let in_between = before.map(|before| firewall.permitting_also(&before));
-        let mut operations = 0;
-        if firewall.copies.is_empty() {
-            operations += self.copy(firewall, &mut failures);
-        }
-        operations += self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
-        if !firewall.copies.is_empty() {
-            operations += self.copy(firewall, &mut failures);
-        }
+        let mut operations = self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
         let mut guarding = started.elapsed();
         let mut reconciling = Phases::default();
         let reconciled = match order.scope {
@@ -175,6 +170,7 @@ impl Kernel {
                 waiting_for = waiting_for.or(report.waiting_for);
             }
         }
+        operations += self.hand_over(&order.plan, &mut failures);
         if in_between.is_some() {
             let reconciled_at = Instant::now();
             operations += self.guard(firewall, &mut failures);
@@ -192,18 +188,18 @@ impl Kernel {
                 format!("wait for device {device}: `carrick userspace-wireguard {device}` does not run")
             }));
         let took = started.elapsed();
-        let copying = self.copying;
-        Outcome { cause: order.cause, outcome, operations, took, guarding, reconciling, failures, sightings, copying }
+        let handover = self.handed_over.clone();
+        Outcome { cause: order.cause, outcome, operations, took, guarding, reconciling, failures, sightings, handover }
     }
 
-    fn copy(&mut self, firewall: &FirewallPlan, failures: &mut Vec<String>) -> usize {
-        match self.firewall.apply_copies(firewall) {
+    fn hand_over(&mut self, plan: &NodePlan, failures: &mut Vec<String>) -> usize {
+        match self.handover.apply(plan) {
             Ok(applied) => {
-                self.copying = applied.copying;
-                applied.changed
+                self.handed_over = plan.handover.as_ref().map(handed_over).unwrap_or_default();
+                applied.operations.len()
             }
             Err(error) => {
-                self.copying = Copying::Impossible;
+                self.handed_over = carrick_probe::Handover::default();
                 failures.push(error.to_string());
                 0
             }
@@ -224,6 +220,17 @@ impl Kernel {
                 0
             }
         }
+    }
+}
+
+/// What holds once the plan is applied.
+fn handed_over(plan: &HandoverPlan) -> carrick_probe::Handover {
+    let is_used = |next_hop| plan.routes.iter().any(|route| route.via == next_hop);
+    let used = plan.receivers.iter().filter(|(_, receiver)| receiver.next_hops.iter().copied().any(is_used));
+    carrick_probe::Handover {
+        leads_to: plan.receivers.keys().cloned().collect(),
+        packs_to: used.map(|(name, _)| name.clone()).collect(),
+        unpacks_from: plan.senders.keys().cloned().collect(),
     }
 }
 

@@ -97,7 +97,7 @@ fn full_page() -> String {
         reconciling: Phases { observe: MOMENT, compare: MOMENT, apply: MOMENT },
         failures: Vec::new(),
         sightings: BTreeMap::new(),
-        copying: carrick_dataplane::firewall::Copying::Idle,
+        handover: carrick_probe::Handover::default(),
     });
     metrics.published(PublishOutcome::Complete);
     metrics.gateway_changed(&"home".parse().unwrap());

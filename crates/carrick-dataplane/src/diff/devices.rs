@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use carrick_netlink::Family;
 use carrick_netlink::link::LinkKind;
 use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
 use ipnet::IpNet;
 
-use crate::desired::{Desired, WireGuardMaker};
+use crate::desired::{Desired, WantedVxlan, WireGuardMaker};
 use crate::observed::{Observed, ObservedDevice, ObservedVxlan};
 use crate::operation::Operation;
-use crate::sysctl::{Fate, device_differences};
+use crate::sysctl::{Fate, SysctlValues, device_differences};
 
 /// What is to be done about the WireGuard device itself.
 pub(super) struct WireGuardChanges<'a> {
@@ -23,13 +24,20 @@ pub(super) struct WireGuardChanges<'a> {
     pub(super) addresses_removed: Vec<Operation>,
 }
 
-/// What is to be done about the VXLAN device.
-pub(super) struct VxlanChanges {
-    pub(super) fate: Fate,
-    pub(super) made: Vec<Operation>,
-    pub(super) neighbours_made: Vec<Operation>,
-    pub(super) neighbours_removed: Vec<Operation>,
-    pub(super) addresses_removed: Vec<Operation>,
+/// What is to be done about a VXLAN device.
+pub(crate) struct VxlanChanges {
+    pub(crate) fate: Fate,
+    pub(crate) made: Vec<Operation>,
+    pub(crate) neighbours_made: Vec<Operation>,
+    pub(crate) neighbours_removed: Vec<Operation>,
+    pub(crate) addresses_removed: Vec<Operation>,
+}
+
+/// The kernel's settings, and the families that a device must take.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings<'a> {
+    pub(crate) families: &'a BTreeSet<Family>,
+    pub(crate) values: &'a SysctlValues,
 }
 
 pub(super) fn wireguard<'a>(desired: &Desired, observed: &'a Observed) -> WireGuardChanges<'a> {
@@ -51,7 +59,8 @@ pub(super) fn wireguard<'a>(desired: &Desired, observed: &'a Observed) -> WireGu
     let kept = usable.map(|found| &found.device);
     let configuration = usable.and_then(|found| found.configuration.as_ref());
     if fate != Fate::IsMissing {
-        made.extend(settings(desired, observed, &wanted.device, fate));
+        let settings = Settings { families: &desired.rules, values: &observed.sysctls };
+        made.extend(settings.of(&wanted.device, fate));
         made.extend(super::peers::device_configuration(wanted, fate, configuration));
         made.extend(link(&wanted.device, wanted.mtu, kept));
         made.extend(addresses_made(&wanted.device, &desired.addresses, kept));
@@ -65,9 +74,12 @@ pub(super) fn wireguard<'a>(desired: &Desired, observed: &'a Observed) -> WireGu
     }
 }
 
-pub(super) fn vxlan(desired: &Desired, observed: &Observed) -> VxlanChanges {
-    let wanted = &desired.vxlan;
-    let found = observed.vxlan.as_ref();
+pub(crate) fn vxlan(
+    wanted: &WantedVxlan,
+    addresses: &BTreeSet<IpNet>,
+    found: Option<&ObservedVxlan>,
+    settings: Settings<'_>,
+) -> VxlanChanges {
     let usable = found.filter(|found| found.settings == Some(wanted.settings));
     let fate = if usable.is_some() { Fate::Stays } else { Fate::IsMade };
     let mut made = Vec::new();
@@ -80,19 +92,19 @@ pub(super) fn vxlan(desired: &Desired, observed: &Observed) -> VxlanChanges {
             mac: wanted.mac,
         });
     }
-    made.extend(settings(desired, observed, &wanted.device, fate));
+    made.extend(settings.of(&wanted.device, fate));
     if usable.is_some_and(|found| found.mac != Some(wanted.mac)) {
         made.push(Operation::SetMac { device: wanted.device.clone(), mac: wanted.mac });
     }
     let kept = usable.map(|found| &found.device);
     made.extend(link(&wanted.device, wanted.mtu, kept));
-    made.extend(addresses_made(&wanted.device, &desired.addresses, kept));
+    made.extend(addresses_made(&wanted.device, addresses, kept));
     VxlanChanges {
         fate,
         made,
-        neighbours_made: neighbours_made(desired, usable),
-        neighbours_removed: neighbours_removed(desired, usable),
-        addresses_removed: addresses_removed(&wanted.device, &desired.addresses, kept),
+        neighbours_made: neighbours_made(wanted, usable),
+        neighbours_removed: neighbours_removed(wanted, usable),
+        addresses_removed: addresses_removed(&wanted.device, addresses, kept),
     }
 }
 
@@ -103,9 +115,11 @@ fn is_made_by(maker: WireGuardMaker, kind: &LinkKind) -> bool {
     }
 }
 
-fn settings(desired: &Desired, observed: &Observed, device: &DeviceName, fate: Fate) -> Vec<Operation> {
-    let settings = device_differences(desired, &observed.sysctls, device, fate);
-    settings.into_iter().map(Operation::SetSysctl).collect()
+impl Settings<'_> {
+    fn of(&self, device: &DeviceName, fate: Fate) -> Vec<Operation> {
+        let settings = device_differences(self.families, self.values, device, fate);
+        settings.into_iter().map(Operation::SetSysctl).collect()
+    }
 }
 
 /// A device that is made has its MTU already.
@@ -130,8 +144,7 @@ fn addresses_removed(device: &DeviceName, wanted: &BTreeSet<IpNet>, found: Optio
     present.map(|address| Operation::RemoveAddress(device.clone(), *address)).collect()
 }
 
-fn neighbours_made(desired: &Desired, found: Option<&ObservedVxlan>) -> Vec<Operation> {
-    let wanted = &desired.vxlan;
+fn neighbours_made(wanted: &WantedVxlan, found: Option<&ObservedVxlan>) -> Vec<Operation> {
     let is_forwarded = |entry| found.is_some_and(|found| found.forwarding.contains(&entry));
     let is_neighbour = |address, mac| found.is_some_and(|found| found.neighbours.get(address) == Some(mac));
     let forwarding = wanted
@@ -147,8 +160,7 @@ fn neighbours_made(desired: &Desired, found: Option<&ObservedVxlan>) -> Vec<Oper
     forwarding.chain(neighbours).collect()
 }
 
-fn neighbours_removed(desired: &Desired, found: Option<&ObservedVxlan>) -> Vec<Operation> {
-    let wanted = &desired.vxlan;
+fn neighbours_removed(wanted: &WantedVxlan, found: Option<&ObservedVxlan>) -> Vec<Operation> {
     let Some(found) = found else { return Vec::new() };
     let neighbours = found
         .neighbours

@@ -5,18 +5,16 @@ use std::cmp::Ordering;
 use carrick_topology::DeviceName;
 
 use super::Changes;
-use crate::desired::Desired;
-use crate::observed::Observed;
 use crate::operation::Operation;
 use crate::route::{TableRoute, by_identity};
 use crate::sysctl::Fate;
 
-/// What differs in the routes. `fate` tells what becomes of a device before routes are written: those of a device
+/// What differs in the routes of one table, both lists in the order of their identity. `fate` tells what becomes of a device before routes are written: those of a device
 /// that is made anew are gone, those of a missing device cannot be written.
-pub(super) fn differences(desired: &Desired, observed: &Observed, fate: &impl Fn(&DeviceName) -> Fate) -> Changes {
+pub(crate) fn differences(wanted: &[TableRoute], found: &[TableRoute], fate: &impl Fn(&DeviceName) -> Fate) -> Changes {
     let fate_of = |route: &TableRoute| route.device().map_or(Fate::Stays, fate);
-    let mut wanted = desired.routes.iter().filter(|route| fate_of(route) != Fate::IsMissing).peekable();
-    let mut found = observed.routes.iter().filter(|route| fate_of(route) == Fate::Stays).peekable();
+    let mut wanted = wanted.iter().filter(|route| fate_of(route) != Fate::IsMissing).peekable();
+    let mut found = found.iter().filter(|route| fate_of(route) == Fate::Stays).peekable();
     let mut changes = Changes::default();
     loop {
         let order = match (wanted.peek(), found.peek()) {

@@ -1,7 +1,8 @@
 //! From the plan to the table `inet carrick`: the sets come from the plan, the rules over them are always the same.
 //!
 //! ```text
-//! input        VXLAN is accepted from the own location only
+//! prerouting   unpack: what comes packed from other gateways has a source that is to come so
+//! input        VXLAN is accepted from the own location only, and through the tunnels from the gateways that pack
 //! forward      TCP segments through the mesh fit the route's MTU
 //! postrouting  guard: nothing that the mesh carries leaves in clear
 //! postrouting  translate: which packets take this node's address
@@ -10,6 +11,7 @@
 //! The guard stands before source NAT, so that a packet it drops occupies no port. The translation stands
 //! behind priority `srcnat`, where kube-proxy and egress gateways have theirs: what they translate is theirs.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use carrick_netlink::nftables::{
@@ -24,9 +26,9 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 const UDP: u8 = 17;
 const LOOPBACK: &str = "lo";
 const MESH_DEVICES: &str = "mesh_devices";
-const COPY_DEVICES: &str = "copy_devices";
-/// Both versions, in this order.
-pub(super) const VERSIONS: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
+/// The devices by which packets of other locations come in.
+const TUNNEL_DEVICES: &str = "tunnel_devices";
+const VERSIONS: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
 
 /// The name of Carrick's table.
 #[must_use]
@@ -40,7 +42,8 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
     let name = table_name();
     let table = Table::new(name.family, name.name)
         .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.iter().map(DeviceName::as_str)))
-        .with_set(COPY_DEVICES, Set::interface_names(copy_devices(plan)))
+        .with_set(TUNNEL_DEVICES, Set::interface_names(Devices::of(plan).tunnels().map(DeviceName::as_str)))
+        .with_chain("unpack", unpack(plan))
         .with_chain("input", input(plan))
         .with_chain("forward", forward(plan))
         .with_chain("guard", guard(plan))
@@ -48,18 +51,32 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
     VERSIONS.into_iter().fold(table, |table, version| with_sets(table, plan, version))
 }
 
-fn copy_devices(plan: &FirewallPlan) -> impl Iterator<Item = &str> {
-    plan.copies.values().flat_map(|copies| &copies.devices).map(DeviceName::as_str)
+/// What the mesh's devices are for.
+struct Devices<'a> {
+    wireguard: Option<&'a DeviceName>,
+    handover: Option<&'a DeviceName>,
+}
+
+impl<'a> Devices<'a> {
+    fn of(plan: &'a FirewallPlan) -> Self {
+        let mut devices = plan.mesh_devices.iter();
+        Self { wireguard: devices.next(), handover: devices.nth(1) }
+    }
+
+    fn tunnels(&self) -> impl Iterator<Item = &'a DeviceName> {
+        self.wireguard.into_iter().chain(self.handover)
+    }
 }
 
 /// The name of each set of networks, in one version.
 struct SetNames {
     vxlan_sources: String,
+    handover_senders: String,
+    handover_sources: String,
     own_pods: String,
     mesh_addresses: String,
     carried: String,
     direct: String,
-    copied: String,
     allowed_location: String,
     location_addresses: String,
 }
@@ -69,11 +86,12 @@ impl SetNames {
         let name = |stem| versioned(stem, version);
         Self {
             vxlan_sources: name("vxlan_sources"),
+            handover_senders: name("handover_senders"),
+            handover_sources: name("handover_sources"),
             own_pods: name("own_pods"),
             mesh_addresses: name("mesh_addresses"),
             carried: name("carried"),
             direct: name("direct"),
-            copied: name("copied"),
             allowed_location: name("allowed_location"),
             location_addresses: name("location_addresses"),
         }
@@ -84,14 +102,16 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
     let names = SetNames::of(version);
     let table = table
         .with_set(names.vxlan_sources, addresses(version, &plan.vxlan_sources))
+        .with_set(names.handover_senders, addresses(version, &plan.handover.senders))
+        .with_set(names.handover_sources, networks(version, &plan.handover.sources))
         .with_set(names.own_pods, networks(version, &plan.own_pods))
         .with_set(names.mesh_addresses, addresses(version, &plan.mesh_addresses))
         .with_set(names.carried, networks(version, &plan.carried))
         .with_set(names.direct, networks(version, &plan.direct))
-        .with_set(names.copied, networks(version, plan.copies.values().flat_map(|copies| &copies.sources)))
         .with_set(names.allowed_location, networks(version, &plan.allowed_location.destinations))
         .with_set(names.location_addresses, addresses(version, &plan.location_internal_addresses));
-    let table = plan.carried_by.iter().fold(table, |table, (device, destinations)| {
+    let table = carriers(plan).into_iter().fold(table, |table, device| {
+        let destinations = plan.carried_by.get(device).into_iter().flatten();
         table.with_set(carried_by(device, version), networks(version, destinations))
     });
     if version == IpVersion::V4 {
@@ -105,18 +125,40 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
 }
 
 fn input(plan: &FirewallPlan) -> Chain {
-    let rules = VERSIONS.map(|version| {
-        let names = SetNames::of(version);
-        Rule::new()
-            .version(version)
-            .protocol(UDP)
-            .destination_port(plan.vxlan_port)
-            .source(version, AddressMatch::NotIn(&names.vxlan_sources))
-            .counter()
-            .drop()
-            .comment("VXLAN from outside the location")
+    let strangers = |version, port, set: &str, comment| {
+        let to_port = Rule::new().version(version).protocol(UDP).destination_port(port);
+        to_port.source(version, AddressMatch::NotIn(set)).counter().drop().comment(comment)
+    };
+    let beside_tunnels = Devices::of(plan).wireguard.map(|wireguard| {
+        let packed = Rule::new().protocol(UDP).destination_port(plan.handover.port);
+        let beside = packed.input_interface(InterfaceMatch::IsNot(wireguard.as_str()));
+        beside.counter().drop().comment("packed packets beside the tunnels")
     });
-    Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER).with_rules(rules)
+    let rules = VERSIONS.into_iter().flat_map(|version| {
+        let names = SetNames::of(version);
+        [
+            strangers(version, plan.vxlan_port, &names.vxlan_sources, "VXLAN from outside the location"),
+            strangers(version, plan.handover.port, &names.handover_senders, "packed packets of strangers"),
+        ]
+    });
+    Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER).with_rules(beside_tunnels).with_rules(rules)
+}
+
+/// Before connection tracking, which then need not know what is dropped.
+fn unpack(plan: &FirewallPlan) -> Chain {
+    let handover = Devices::of(plan).handover;
+    let rules = handover.into_iter().flat_map(|device| {
+        VERSIONS.map(|version| {
+            Rule::new()
+                .version(version)
+                .input_interface(InterfaceMatch::Is(device.as_str()))
+                .source(version, AddressMatch::NotIn(&SetNames::of(version).handover_sources))
+                .counter()
+                .drop()
+                .comment("packed source that is not to come packed")
+        })
+    });
+    Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
 }
 
 /// The name of the set of destinations that take segments of this size.
@@ -171,23 +213,16 @@ fn guard_of(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
             .drop()
             .comment("own pods by another device")
     });
-    let permitted = plan.carried_by.keys().map(|device| {
+    let permitted = carriers(plan).into_iter().map(|device| {
         Rule::new()
             .version(version)
             .output_interface(InterfaceMatch::Is(device.as_str()))
             .destination(version, AddressMatch::In(&carried_by(device, version)))
             .accept()
     });
-    let copied = Rule::new()
-        .version(version)
-        .output_interface(InterfaceMatch::In(COPY_DEVICES))
-        .source(version, AddressMatch::In(&names.copied))
-        .accept()
-        .comment("copies for a gateway that returns");
     stray_pods
         .chain([to(&names.own_pods).accept(), to(&names.direct).accept()])
         .chain(permitted)
-        .chain([copied])
         .chain([to(&names.carried).counter().drop().comment("mesh destination in clear")])
         .collect()
 }
@@ -216,19 +251,16 @@ fn leaving_for_location(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
         }
     };
     let from = |set| leaving().source(version, AddressMatch::In(set));
-    let mut rules = vec![
+    vec![
         to_network(leaving().input_interface(InterfaceMatch::In(MESH_DEVICES))),
         to_network(from(&names.own_pods)),
         to_network(from(&names.carried)),
-    ];
-    rules.extend(plan.mesh_devices.first().map(|wireguard| {
         leaving()
-            .input_interface(InterfaceMatch::Is(wireguard.as_str()))
+            .input_interface(InterfaceMatch::In(TUNNEL_DEVICES))
             .destination(version, AddressMatch::In(&names.location_addresses))
             .masquerade()
-            .comment("node of the location")
-    }));
-    rules
+            .comment("node of the location"),
+    ]
 }
 
 /// Pods that leave for somewhere the mesh does not carry.
@@ -283,8 +315,13 @@ fn carried_by(device: &DeviceName, version: IpVersion) -> String {
     versioned(&stem, version)
 }
 
-/// A set of the networks of one version among all.
-pub(super) fn networks<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
+/// The devices that may carry what the mesh carries. The mesh's own are always there, so that routes that come and go change elements
+/// alone.
+fn carriers(plan: &FirewallPlan) -> BTreeSet<&DeviceName> {
+    plan.mesh_devices.iter().chain(plan.carried_by.keys()).collect()
+}
+
+fn networks<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
     let all = all.into_iter();
     match version {
         IpVersion::V4 => Set::ipv4_networks(all.filter_map(|network| match network {

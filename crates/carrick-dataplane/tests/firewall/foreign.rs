@@ -64,7 +64,7 @@ fn a_policy_of_iptables_does_not_cut_the_mesh_off() {
 
     let Applied { foreign, .. } = network.apply(&plan());
     let expected: BTreeMap<_, _> =
-        ["ip filter FORWARD", "ip6 filter FORWARD"].map(|chain| inserted(chain, 6)).into_iter().flatten().collect();
+        ["ip filter FORWARD", "ip6 filter FORWARD"].map(|chain| inserted(chain, 8)).into_iter().flatten().collect();
     assert_eq!(foreign, expected);
     assert_pods_reach_each_other(&network);
     let internet = network.outside.socket(INTERNET.0);
@@ -86,6 +86,8 @@ fn iptables_shows_the_rules_and_keeps_working() {
              -A FORWARD -o carrick0 -m comment --comment carrick -j ACCEPT\n\
              -A FORWARD -i carrick-vx -m comment --comment carrick -j ACCEPT\n\
              -A FORWARD -o carrick-vx -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -i carrick-ho -m comment --comment carrick -j ACCEPT\n\
+             -A FORWARD -o carrick-ho -m comment --comment carrick -j ACCEPT\n\
              -A FORWARD -i crk+ -m comment --comment carrick -j ACCEPT\n\
              -A FORWARD -o crk+ -m comment --comment carrick -j ACCEPT\n\
              -A FORWARD -j DOCKER-USER\n"
@@ -112,7 +114,7 @@ fn rules_that_iptables_saved_and_restored_are_still_ours() {
     }
     network.apply(&plan());
     let shown = network.node.command(IPTABLES[0], &["-S", "FORWARD"], "");
-    assert_eq!(shown.matches("--comment carrick").count(), 6, "{shown}");
+    assert_eq!(shown.matches("--comment carrick").count(), 8, "{shown}");
     network.firewall.cleanup().unwrap();
     let shown = network.node.command(IPTABLES[0], &["-S", "FORWARD"], "");
     assert_eq!(shown, "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n");
@@ -123,7 +125,7 @@ fn a_reject_at_the_end_counts_as_policy() {
     let mut network = Network::guarded();
     reject_at_the_end(&network.node);
     assert_pods_are_cut_off(&network);
-    assert_eq!(network.apply(&plan()).foreign, inserted("inet firewalld filter_FORWARD", 6));
+    assert_eq!(network.apply(&plan()).foreign, inserted("inet firewalld filter_FORWARD", 8));
     assert_pods_reach_each_other(&network);
 }
 
@@ -139,7 +141,7 @@ fn one_insertion_is_enough_and_a_flush_is_repaired() {
     assert_eq!(network.firewall.writes(), written);
 
     network.node.command(IPTABLES[0], &["-F", "FORWARD"], "");
-    assert_eq!(network.apply(&plan()).foreign, inserted("ip filter FORWARD", 6));
+    assert_eq!(network.apply(&plan()).foreign, inserted("ip filter FORWARD", 8));
     assert_pods_reach_each_other(&network);
 }
 
@@ -149,7 +151,7 @@ fn the_rules_go_when_they_are_no_longer_needed() {
     drop_by_iptables(&network.node);
     network.apply(&plan());
     network.node.command(IPTABLES[0], &["-P", "FORWARD", "ACCEPT"], "");
-    let gone = ForeignCount { inserted: 0, deleted: 6 };
+    let gone = ForeignCount { inserted: 0, deleted: 8 };
     assert_eq!(network.apply(&plan()).foreign, [("ip filter FORWARD".to_owned(), gone)].into());
 
     network.firewall.cleanup().unwrap();

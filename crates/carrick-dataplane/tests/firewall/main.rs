@@ -1,12 +1,13 @@
 //! The firewall in network namespaces: every rule is tried with packets.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-mod copies;
 mod foreign;
 mod guard;
+mod handover;
 mod inbound;
 mod namespace;
 mod network;
 mod repair;
 mod segment_size;
 mod source;
+mod wiring;

@@ -15,15 +15,13 @@
 use std::net::IpAddr;
 
 use carrick_dataplane::firewall::{Applied, Firewall};
+use carrick_topology::contract::HANDOVER_PORT;
 use carrick_topology::model::AllowedLocationMasquerade;
-use carrick_topology::plan::{AllowedLocation, FirewallPlan};
+use carrick_topology::plan::{AllowedLocation, FirewallPlan, HandoverGuard};
 use ipnet::IpNet;
 
 use crate::namespace::Namespace;
-
-/// One address in both versions.
-#[derive(Clone, Copy)]
-pub struct Pair(pub &'static str, pub &'static str);
+pub use crate::wiring::{Pair, connect, give, in_both};
 
 pub const POD: Pair = Pair("10.1.0.5", "fd01::5");
 pub const NODE: Pair = Pair("192.0.2.2", "2001:db8::2");
@@ -34,17 +32,6 @@ pub const NEAR_POD: Pair = Pair("10.3.0.5", "fd03::5");
 pub const INTERNET: Pair = Pair("203.0.113.9", "2001:db8:9::9");
 pub const PRINTER: Pair = Pair("192.168.7.5", "fd07::5");
 pub const NEIGHBOUR: Pair = Pair("192.0.2.3", "2001:db8::3");
-
-impl Pair {
-    pub fn both(self) -> [&'static str; 2] {
-        [self.0, self.1]
-    }
-}
-
-/// The same pair of addresses in each version: first both of IPv4, then both of IPv6.
-pub fn in_both(first: Pair, second: Pair) -> [(&'static str, &'static str); 2] {
-    [(first.0, second.0), (first.1, second.1)]
-}
 
 pub fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -132,7 +119,7 @@ pub fn plan() -> FirewallPlan {
     let near = nets(&["10.3.0.0/24", "fd03::/64"]);
     let mesh = nets(&["10.4.0.0/16", "fdca::/64"]);
     FirewallPlan {
-        mesh_devices: vec!["carrick0".parse().unwrap(), "carrick-vx".parse().unwrap()],
+        mesh_devices: ["carrick0", "carrick-vx", "carrick-ho"].map(|device| device.parse().unwrap()).into(),
         vxlan_port: 51822,
         vxlan_sources: addresses(&[NEIGHBOUR]),
         mesh_addresses: addresses(&[MESH]),
@@ -151,27 +138,13 @@ pub fn plan() -> FirewallPlan {
         },
         location_internal_addresses: addresses(&[NEIGHBOUR]),
         narrow: std::collections::BTreeMap::new(),
-        copies: std::collections::BTreeMap::new(),
+        handover: HandoverGuard { port: HANDOVER_PORT, ..HandoverGuard::default() },
         firewall_mark: 0x1000,
     }
 }
 
 pub fn nets(texts: &[&str]) -> Vec<IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
-}
-
-/// A cable without neighbour discovery: both ends have the same Ethernet address.
-pub fn connect(near: &Namespace, near_name: &str, far: &Namespace, far_name: &str) {
-    let cable = "address 02:00:00:00:00:01";
-    near.ip(&format!("link add {near_name} {cable} type veth peer name {far_name} {cable} netns {}", far.path()));
-    for (namespace, device) in [(near, near_name), (far, far_name)] {
-        namespace.ip(&format!("link set {device} arp off up"));
-    }
-    for (namespace, device) in [(near, near_name), (far, far_name)] {
-        while !namespace.command("ip", &["link", "show", "dev", device], "").contains("state UP") {
-            std::thread::yield_now();
-        }
-    }
 }
 
 /// Somebody at a device of the node that is none of the mesh.
@@ -183,14 +156,4 @@ pub fn attach(node: &Namespace, device: &str, addresses: Pair) -> Namespace {
     let Pair(ipv4, ipv6) = addresses;
     node.ip(&format!("route add {ipv4} dev {device}\nroute add {ipv6} dev {device}"));
     attached
-}
-
-/// Gives addresses to a device. The kernel finishes those of IPv6 in the background.
-pub fn give(namespace: &Namespace, device: &str, pairs: &[Pair]) {
-    for Pair(ipv4, ipv6) in pairs {
-        namespace.ip(&format!("address add {ipv4}/32 dev {device}\naddress add {ipv6}/128 dev {device} nodad"));
-        while namespace.command("ip", &["-6", "route", "show", "table", "local", "dev", device, ipv6], "").is_empty() {
-            std::thread::yield_now();
-        }
-    }
 }

@@ -107,6 +107,11 @@ fn every_word_of_the_table_is_readable() {
         "ip6 daddr @carried6 counter packets 0 bytes 0 drop comment \"mesh destination in clear\"",
         "oifname @mesh_devices tcp flags syn / syn,rst tcp option maxseg size set rt mtu comment \"into the mesh\"",
         "udp dport 51822 ip saddr != @vxlan_sources4 counter packets 0 bytes 0 drop",
+        "udp dport 51823 iifname != \"carrick0\" counter packets 0 bytes 0 drop",
+        "udp dport 51823 ip6 saddr != @handover_senders6 counter packets 0 bytes 0 drop",
+        "type filter hook prerouting priority raw; policy accept;",
+        "iifname \"carrick-ho\" ip saddr != @handover_sources4 counter packets 0 bytes 0 drop",
+        "oifname != @mesh_devices iifname @tunnel_devices ip daddr @location_addresses4 masquerade",
         "iif 0 oifname @mesh_devices ip saddr != @mesh_addresses4 ip saddr != @own_pods4 snat ip to 10.4.0.1",
     ] {
         assert!(printed.contains(line), "no {line:?} in\n{printed}");

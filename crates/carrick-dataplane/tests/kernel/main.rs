@@ -4,6 +4,7 @@
 
 mod cleanup;
 mod drift;
+mod handover;
 mod kernel_sessions;
 mod kernel_wireguard;
 mod node;

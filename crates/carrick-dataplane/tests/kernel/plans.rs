@@ -6,12 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use carrick_dataplane::Keys;
 use carrick_netlink::wireguard::SecretKey;
 use carrick_topology::contract::{
-    FIREWALL_MARK, VXLAN_DEVICE, VXLAN_IDENTIFIER, VXLAN_PORT, WIREGUARD_DEVICE, WIREGUARD_PORT,
+    FIREWALL_MARK, HANDOVER_DEVICE, HANDOVER_IDENTIFIER, HANDOVER_PORT, VXLAN_DEVICE, VXLAN_IDENTIFIER, VXLAN_PORT,
+    WIREGUARD_DEVICE, WIREGUARD_PORT,
 };
 use carrick_topology::model::{Family, LocationName, MacAddress, NodeName, PublicKey};
 use carrick_topology::plan::{
-    FirewallPlan, LocationSummary, NextHop, NodePlan, PeerIdentity, ProbePlan, Role, Route, VxlanNeighbour, VxlanPlan,
-    WireGuardPeer, WireGuardPlan,
+    FirewallPlan, HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender, LocationSummary, NextHop, NodePlan,
+    PeerIdentity, ProbePlan, Role, Route, VxlanNeighbour, VxlanPlan, WireGuardPeer, WireGuardPlan,
 };
 use ipnet::IpNet;
 
@@ -48,6 +49,7 @@ pub fn alone() -> NodePlan {
             mtu: 1450,
             neighbours: BTreeMap::new(),
         },
+        handover: None,
         routes: Vec::new(),
         rules: Family::BOTH.into(),
         firewall: FirewallPlan::default(),
@@ -89,6 +91,36 @@ pub fn mesh(nodes: u32, gateways: u32) -> NodePlan {
         }
     }
     plan
+}
+
+/// What goes packed to one gateway, and comes packed from it.
+pub fn handover() -> HandoverPlan {
+    let route = |destination: &str, via: &str| HandoverRoute { destination: net(destination), via: ip(via), mtu: 1420 };
+    let receiver = HandoverReceiver {
+        mac: MacAddress::of_node(&name("far")),
+        address: ip("10.4.0.2"),
+        next_hops: [ip("10.4.0.2"), ip("fdca::2")].into(),
+    };
+    HandoverPlan {
+        device: HANDOVER_DEVICE.parse().unwrap(),
+        identifier: HANDOVER_IDENTIFIER,
+        port: HANDOVER_PORT,
+        mac: MacAddress::of_node(&name("me")),
+        mtu: 1420,
+        receivers: [(name("far"), receiver)].into(),
+        senders: [(name("far"), sender("10.4.0.2"))].into(),
+        routes: vec![
+            route("10.42.2.0/24", "10.4.0.2"),
+            route("10.42.3.0/24", "10.4.0.2"),
+            route("fd42:2::/64", "fdca::2"),
+        ],
+        exceptions: BTreeSet::new(),
+    }
+}
+
+/// Accepted with this outer source.
+pub fn sender(address: &str) -> HandoverSender {
+    HandoverSender { address: ip(address), sources: BTreeSet::new() }
 }
 
 /// A peer without allowed IPs.

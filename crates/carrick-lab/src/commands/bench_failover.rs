@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Result;
 use carrick_lab::failover::{self, Measurement, Quantiles};
@@ -20,9 +19,6 @@ pub struct Options {
     /// In which ways; all of them by default.
     #[arg(long = "failure", value_name = "WAY", value_enum)]
     failures: Vec<Failure>,
-    /// Milliseconds that what its neighbours send takes to the gateway when it comes back; between namespaces it is microseconds.
-    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1000))]
-    hop_ms: u64,
     /// Print one JSON object and nothing else on standard output.
     #[arg(long)]
     json: bool,
@@ -44,7 +40,7 @@ pub fn bench_failover(options: &Options) -> Result<ExitCode> {
     let mut rows = Vec::new();
     let failures = if options.failures.is_empty() { &Failure::ALL[..] } else { &options.failures };
     for failure in failures {
-        rows.push(failover::measure(*failure, options.runs.into(), Duration::from_millis(options.hop_ms))?);
+        rows.push(failover::measure(*failure, options.runs.into())?);
     }
     let mut output = std::io::stdout().lock();
     if options.json {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use carrick_lab::address::Family;
 use carrick_lab::failure::Failure;
-use carrick_lab::hop::LongHop;
 use carrick_lab::{processor, wait};
+use serde_json::{Value, json};
 
 use crate::mesh::Mesh;
 
@@ -139,19 +139,28 @@ locations:
   - {name: b, nodes: [{name: b1}, {name: b2}]}
 ";
 
-/// Gateways of the own location that a node says return at present.
+/// Gateways that a node says return at present.
 fn returning(mesh: &Mesh, node: &str) -> Vec<String> {
     serde_json::from_value(mesh.status(node)["liveness"]["returning"].clone()).unwrap_or_default()
 }
 
-/// The tables that copy packets on a node.
-fn copying_tables(mesh: &Mesh, node: &str) -> Vec<String> {
-    let tables = mesh.node_namespaces(node).exec(&["nft", "list", "tables"]).unwrap();
-    tables
-        .lines()
-        .filter(|table| ["table ip carrick", "table ip6 carrick"].contains(table))
-        .map(str::to_owned)
-        .collect()
+/// Gateways that take packed what a node forwards to them.
+fn unpacking(mesh: &Mesh, node: &str) -> Value {
+    mesh.status(node)["liveness"]["unpacking"].clone()
+}
+
+/// Whether a node's kernel has the device for packed packets.
+fn has_handover_device(mesh: &Mesh, node: &str) -> bool {
+    mesh.node_namespaces(node).exec(&["ip", "link", "show", "carrick-ho"]).is_ok()
+}
+
+/// What is in the kernel of a node for packed packets: routes and rules.
+fn handover_routes(mesh: &Mesh, node: &str) -> String {
+    let namespaces = mesh.node_namespaces(node);
+    let rules = namespaces.exec(&["ip", "rule", "list", "priority", "1106"]).unwrap();
+    // The table is not there before its first route.
+    let routes = namespaces.exec(&["ip", "route", "show", "table", "1106"]).unwrap_or_default();
+    format!("{rules}{routes}")
 }
 
 /// Those that judge the gateway.
@@ -171,6 +180,9 @@ fn falls(mesh: &Mesh) -> Vec<usize> {
     JUDGES.map(|node| mesh.logged(node, "event=\"gateway_down\" node=a1").len()).to_vec()
 }
 
+/// What pods' devices take, in bytes.
+const FULL_PACKET: usize = 1420;
+
 /// Lets the gateway fall and return under flows; gives what was lost. `None` where some judged it alone meanwhile, as on a machine that is
 /// too busy: they give its traffic back at another time than the rest.
 fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
@@ -181,26 +193,34 @@ fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
     let before = falls(mesh);
     Failure::CutOff.inflict(mesh, "a1").unwrap();
     await_down(mesh, &JUDGES, &["a1"]);
-    let flow = |from, to, family| (from, to, mesh.flow_each(Duration::from_millis(2), from, to, family));
+    let interval = Duration::from_millis(2);
+    let flow = |from, to, family| (from, to, mesh.flow_each(interval, from, to, family));
+    let full = |from, to, family| (from, to, mesh.flow_of(FULL_PACKET, Duration::from_millis(10), from, to, family));
     let flows = [
         // `a2` carries for it meanwhile.
         flow("a4-pod1", "b1-pod1", Family::V4),
         flow("a4-pod1", "b2-pod1", Family::V6),
+        full("a4-pod1", "b2-pod1", Family::V4),
+        full("a4-pod1", "b1-pod1", Family::V6),
         // It carries for itself meanwhile.
         flow("a3-pod1", "b1-pod1", Family::V6),
-        // It does so all the time.
+        // They do so all the time.
         flow("a2-pod1", "b1-pod1", Family::V4),
+        flow("b2-pod1", "a4-pod1", Family::V4),
     ];
     flows.iter().for_each(|(.., flow)| flow.await_answers(100).unwrap());
     Failure::CutOff.undo(mesh, "a1").unwrap();
-    for node in ["a2", "a3"] {
-        wait::until("copies", || Ok((copying_tables(mesh, node).len() == 2).then_some(()))).unwrap();
-        assert_eq!(returning(mesh, node), ["a1"]);
-    }
+    wait::until("packing", || Ok((unpacking(mesh, "a1") == json!({"b1": "proven", "b2": "proven"})).then_some(())))
+        .unwrap();
+    wait::until("packed routes", || Ok(handover_routes(mesh, "a1").contains("carrick-ho").then_some(()))).unwrap();
+    assert!(["b1", "b2"].iter().all(|node| has_handover_device(mesh, node)));
     await_down(mesh, &JUDGES, &[]);
-    for node in ["a2", "a3"] {
-        wait::until("no copies", || Ok(copying_tables(mesh, node).is_empty().then_some(()))).unwrap();
-        assert_eq!(returning(mesh, node), [""; 0]);
+    for node in JUDGES {
+        wait::until("no return", || Ok(returning(mesh, node).is_empty().then_some(()))).unwrap();
+    }
+    for node in ["a1", "b1", "b2"] {
+        wait::until("no device", || Ok((!has_handover_device(mesh, node)).then_some(()))).unwrap();
+        assert_eq!(handover_routes(mesh, node), "", "{node}");
     }
     flows.iter().for_each(|(.., flow)| flow.await_answers(200).unwrap());
     assert_eq!(gateways(mesh, "a4"), (vec!["a1".to_owned()], vec![]));
@@ -226,8 +246,6 @@ fn a_gateway_s_return_loses_nothing() {
     const ATTEMPTS: usize = 10;
     let mut mesh = Mesh::up(GATEWAYS_AND_INNER);
     mesh.all_reach();
-    // Copies come behind what they are made of, by more than a busy machine holds one node up longer than another.
-    let _hop = LongHop::start(&mesh.node_namespaces("a1"), Duration::from_millis(20)).unwrap();
     let lost: Vec<usize> = (0..ATTEMPTS).filter_map(|round| lost_on_return(&mut mesh, round)).take(RETURNS).collect();
     assert_eq!(lost, [0; RETURNS], "fewer of them where the machine was too busy");
 }

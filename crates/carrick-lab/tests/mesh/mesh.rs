@@ -109,6 +109,12 @@ impl Mesh {
         Flow::start(from, self.pod_address(to, family), interval).unwrap()
     }
 
+    /// A ping from pod to pod in each such time, with packets of this size.
+    pub fn flow_of(&self, ip_bytes: usize, interval: Duration, from: &str, to: &str, family: Family) -> Flow {
+        let from = self.pod(from).unwrap().namespaces();
+        Flow::start_with_packets_of(ip_bytes, from, self.pod_address(to, family), interval).unwrap()
+    }
+
     /// The agent's page `/status`.
     pub fn status(&self, node: &str) -> Value {
         let page = self.node(node).unwrap().agent_page("/status").unwrap();

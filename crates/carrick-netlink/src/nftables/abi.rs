@@ -189,10 +189,6 @@ pub mod expression {
         pub const KEY: u16 = 2;
         pub const KEY_TCP_MSS: u32 = 3;
     }
-    pub mod dup {
-        pub const ADDRESS: u16 = 1;
-        pub const DEVICE: u16 = 2;
-    }
     pub mod extension {
         /// `NFTA_MATCH_NAME`, `NFTA_TARGET_NAME`.
         pub const NAME: u16 = 1;

@@ -162,12 +162,6 @@ pub enum Expression {
         /// The new value, in network order.
         source: Register,
     },
-    /// Sends a copy of the packet to another next hop, by whatever device leads there; the packet itself goes on. Only in tables of
-    /// one version, and only where the kernel has it (`NFT_DUP_IPV4`, `NFT_DUP_IPV6`).
-    Duplicate {
-        /// The next hop.
-        address: Register,
-    },
     /// Answers the packet with a refusal and drops it (`reject`); only read, to find chains that end with it.
     Reject,
     /// Any other instruction: its name.

@@ -234,15 +234,6 @@ impl Rule {
         ])
     }
 
-    /// Sends a copy of the packet by this next hop too. The rule must be limited to this version by its table.
-    #[must_use]
-    pub fn duplicate_to(self, next_hop: IpAddr) -> Self {
-        self.with([
-            Expression::Immediate { value: octets(next_hop), destination: Register::FIRST },
-            Expression::Duplicate { address: Register::FIRST },
-        ])
-    }
-
     /// Only packets whose source and destination are, in this order, an element of this set. The rule must be
     /// limited to this version already.
     #[must_use]

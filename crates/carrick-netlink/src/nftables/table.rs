@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{IpVersion, Rule, Set};
+use super::{Rule, Set};
 
 /// The packets that a table sees (`NFPROTO_*`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,15 +148,6 @@ impl Chain {
 }
 
 impl TableFamily {
-    /// The family that sees packets of this version alone.
-    #[must_use]
-    pub const fn of_version(version: IpVersion) -> Self {
-        match version {
-            IpVersion::V4 => TableFamily::Ipv4,
-            IpVersion::V6 => TableFamily::Ipv6,
-        }
-    }
-
     /// The word that `nft` uses.
     #[must_use]
     pub fn name(self) -> &'static str {

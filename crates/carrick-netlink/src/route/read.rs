@@ -8,7 +8,7 @@ use netlink_packet_core::{DecodeError, NlasIterator};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{RouteFlags, RouteHeader};
 
-use super::{Kind, Route};
+use super::{Kind, MTU_LOCK, PathMtu, Route};
 use crate::address::Scope;
 use crate::family::Family;
 use crate::frame::Frame;
@@ -22,6 +22,7 @@ const RTA_PREFSRC: u16 = 7;
 const RTA_METRICS: u16 = 8;
 const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
+const RTAX_LOCK: u16 = 1;
 const RTAX_MTU: u16 = 2;
 
 /// Reads one route; those of other families than IP's are left out.
@@ -84,12 +85,16 @@ fn via(bytes: &[u8]) -> Result<IpAddr, DecodeError> {
     }
 }
 
-fn path_mtu(metrics: &[u8]) -> Result<Option<u32>, DecodeError> {
+fn path_mtu(metrics: &[u8]) -> Result<Option<PathMtu>, DecodeError> {
+    let (mut bytes, mut locks) = (None, 0);
     for metric in NlasIterator::new(metrics) {
         let metric = metric?;
-        if metric.kind() == RTAX_MTU {
-            return number(metric.value()).map(Some);
+        match metric.kind() {
+            RTAX_LOCK => locks = number(metric.value())?,
+            RTAX_MTU => bytes = Some(number(metric.value())?),
+            _ => {}
         }
     }
-    Ok(None)
+    let kind = if locks & MTU_LOCK == 0 { PathMtu::Learned } else { PathMtu::Locked };
+    Ok(bytes.map(kind))
 }

@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
 use carrick_netlink::address::{self, Address};
-use carrick_netlink::route::{self, Filter, Kind, Route};
-use carrick_netlink::rule::{self, Rule};
+use carrick_netlink::route::{self, Filter, Kind, PathMtu, Route};
+use carrick_netlink::rule::{self, PacketOrigin, Rule};
 use carrick_netlink::{Family, Socket};
 use ipnet::IpNet;
 
@@ -49,8 +49,20 @@ fn every_kind_of_route_reads_back_as_it_was_written() {
         let mut wanted = vec![
             through("10.42.1.0/24"),
             through("fd42:1::/64"),
-            Route { source: Some(ip("10.4.0.1")), mtu: Some(1300), metric: 50, ..through("10.42.2.0/24") },
-            Route { source: Some(ip("fdca::1")), mtu: Some(1300), metric: 50, ..through("fd42:2::/64") },
+            Route {
+                source: Some(ip("10.4.0.1")),
+                mtu: Some(PathMtu::Learned(1300)),
+                metric: 50,
+                ..through("10.42.2.0/24")
+            },
+            Route {
+                source: Some(ip("fdca::1")),
+                mtu: Some(PathMtu::Learned(1300)),
+                metric: 50,
+                ..through("fd42:2::/64")
+            },
+            Route { mtu: Some(PathMtu::Locked(1300)), ..through("10.42.7.0/24") },
+            Route { mtu: Some(PathMtu::Locked(1300)), ..through("fd42:7::/64") },
             Route { onlink: true, ..through("10.42.3.0/24").via(ip("10.4.0.3")) },
             Route { onlink: true, ..through("fd42:3::/64").via(ip("fdca::3")) },
             Route { onlink: true, ..through("10.42.4.0/24").via(ip("fe80::4")) },
@@ -85,12 +97,17 @@ fn replacing_changes_the_route_in_its_place() {
         let other = make_device(&mut socket, "d1");
         for destination in ["10.42.1.0/24", "fd42:1::/64"] {
             let old = Route::through(net(destination), TABLE, PROTOCOL, device);
-            let new = Route { device: Some(other), mtu: Some(1400), ..old };
+            let new = Route { device: Some(other), mtu: Some(PathMtu::Learned(1400)), ..old };
             socket.execute(&route::add(&old)).unwrap();
             assert!(socket.execute(&route::add(&old)).unwrap_err().is_exists());
             socket.execute(&route::replace(&new)).unwrap();
             assert_eq!(route::dump(&mut socket, &ours(new.family())).unwrap(), [new]);
             assert!(socket.execute(&route::delete(&old)).unwrap_err().is_not_found(), "all fields must match");
+            let locked = Route { mtu: Some(PathMtu::Locked(1400)), ..new };
+            for now in [locked, new] {
+                socket.execute(&route::replace(&now)).unwrap();
+                assert_eq!(route::dump(&mut socket, &ours(now.family())).unwrap(), [now]);
+            }
         }
     });
 }
@@ -130,7 +147,16 @@ fn lookup_follows_rules_and_reports_unreachable() {
             assert!(route::lookup(&mut socket, destination, 0).is_err());
             let route = Route { source: Some(source), ..Route::through(destination.into(), TABLE, PROTOCOL, device) };
             socket.execute(&route::add(&route)).unwrap();
-            let rule = Rule { family, priority: 1107, table: TABLE, protocol: PROTOCOL, mark: None, invert: false };
+            let rule = Rule {
+                family,
+                priority: 1107,
+                table: TABLE,
+                protocol: PROTOCOL,
+                origin: PacketOrigin::Any,
+                udp_port: None,
+                mark: None,
+                invert: false,
+            };
             socket.execute(&rule::add(&rule)).unwrap();
             let found = route::lookup(&mut socket, destination, 0).unwrap();
             assert_eq!((found.device, found.source), (Some(device), Some(source)));

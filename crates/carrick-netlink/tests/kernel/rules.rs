@@ -1,5 +1,5 @@
 use carrick_netlink::Family;
-use carrick_netlink::rule::{self, Mark, Rule};
+use carrick_netlink::rule::{self, Mark, PacketOrigin, Rule};
 
 use crate::namespace::{fresh, route_socket};
 
@@ -14,22 +14,28 @@ fn rules_come_and_go_beside_the_kernels_own() {
                 priority: 1107,
                 table: 1107,
                 protocol: 107,
+                origin: PacketOrigin::Any,
+                udp_port: None,
                 mark: Some(Mark { value: 0x1000, mask: 0x1000 }),
                 invert: true,
             };
             let plain = Rule { priority: 1108, mark: None, invert: false, ..marked };
-            for rule in [&marked, &plain] {
+            let forwarded = Rule { priority: 1110, origin: PacketOrigin::Host, invert: true, ..plain };
+            let own = Rule { priority: 1109, udp_port: Some(51823), invert: false, ..forwarded };
+            for rule in [&marked, &plain, &forwarded, &own] {
                 socket.execute(&rule::add(rule)).unwrap();
                 assert!(socket.execute(&rule::add(rule)).unwrap_err().is_exists());
             }
             let rules = rule::dump(&mut socket, family).unwrap();
-            assert_eq!(rules.len(), kernels.len() + 2);
-            assert!(rules.contains(&marked) && rules.contains(&plain), "{rules:?}");
+            assert_eq!(rules.len(), kernels.len() + 4);
+            assert!([marked, plain, forwarded, own].iter().all(|rule| rules.contains(rule)), "{rules:?}");
 
             let other_mark = Rule { mark: Some(Mark { value: 0x2000, mask: 0x2000 }), ..marked };
             assert!(socket.execute(&rule::delete(&other_mark)).unwrap_err().is_not_found());
             socket.execute(&rule::delete(&marked)).unwrap();
-            socket.execute(&rule::delete(&plain)).unwrap();
+            for rule in [&forwarded, &own, &plain] {
+                socket.execute(&rule::delete(rule)).unwrap();
+            }
             assert_eq!(rule::dump(&mut socket, family).unwrap(), kernels);
         }
     });

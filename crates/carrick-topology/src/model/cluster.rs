@@ -36,17 +36,30 @@ impl Cluster {
 pub struct Liveness {
     /// Nodes that answer nobody.
     pub down: BTreeSet<NodeName>,
-    /// Gateways of the own location that are about to count again, or have just begun to: for that moment whoever carries in their
-    /// place sends what it sends through its tunnels by them as well.
+    /// Gateways that count again in a moment, or have just begun to. Those of other locations: what they will carry is accepted packed.
+    /// Those of the own one: whoever stood by meanwhile keeps its tunnels.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub returning: BTreeSet<NodeName>,
+    /// Gateways of other locations that take packed, at present, what this node forwards to them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unpacking: BTreeMap<NodeName, Unpacking>,
+}
+
+/// Whether packed packets reach a gateway that would take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unpacking {
+    /// It says that it takes them.
+    Offered,
+    /// One of full size has passed: no firewall stands between.
+    Proven,
 }
 
 impl Liveness {
     /// These nodes are down, and none is about to return.
     #[must_use]
     pub fn without(down: impl IntoIterator<Item = NodeName>) -> Self {
-        Self { down: down.into_iter().collect(), returning: BTreeSet::new() }
+        Self { down: down.into_iter().collect(), ..Self::default() }
     }
 
     /// Whether a node counts as live.

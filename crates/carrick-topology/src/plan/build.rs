@@ -37,7 +37,9 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
     let destinations = Destinations::new(resolved, me, &ways, &mut warnings);
     let tunnels = tunnels::build(resolved, me, &ways, &mut warnings);
     let mtus = mtu::Mtus::new(resolved, me, &tunnels);
+    let tunnels = handover::tunnels_of_before(resolved, me).unwrap_or(tunnels);
     let routes = routes::build(resolved, me, &destinations, &mtus, &mut warnings);
+    let handover = handover::build(resolved, me, &ways, &destinations, &mtus);
     NodePlan {
         node: me.node.name.clone(),
         location: summary(resolved, me),
@@ -46,7 +48,8 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
         pod_mtu: mtus.pods,
         wireguard: tunnels::plan(resolved.settings, tunnels, mtus.wireguard_device()),
         vxlan: vxlan(resolved, me, mtus.vxlan_device()),
-        firewall: firewall::build(resolved, me, &destinations, &routes, &mtus),
+        firewall: firewall::build(resolved, me, &destinations, &routes, handover.as_ref(), &mtus),
+        handover,
         rules: BTreeSet::from(Family::BOTH),
         probes: probes::build(resolved, me, &ways, &mtus),
         routes,

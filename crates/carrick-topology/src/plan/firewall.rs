@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AllowedLocationMasquerade, DeviceName, NodeName};
+use crate::model::{AllowedLocationMasquerade, DeviceName};
 
 /// The content of the nftables table, as sets; the rules over them are always the same.
 ///
 /// Where a set holds networks, none of its elements need be disjoint; families are mixed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallPlan {
-    /// The WireGuard and the VXLAN device, in this order, once there is a plan.
+    /// The WireGuard device, the VXLAN device and the device for handovers, in this order, once there is a plan.
     pub mesh_devices: Vec<DeviceName>,
     /// UDP port of the VXLAN device.
     pub vxlan_port: u16,
@@ -41,9 +41,9 @@ pub struct FirewallPlan {
     /// IPv6 destinations behind tunnels that take less than an IPv6 route can say, by the largest TCP segment that fits, in bytes.
     #[serde(default)]
     pub narrow: BTreeMap<u16, BTreeSet<IpNet>>,
-    /// While a gateway of the location returns: what leaves through this node's tunnels and goes by that gateway as well.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub copies: BTreeMap<NodeName, Copies>,
+    /// What is accepted packed while traffic moves from one gateway to another.
+    #[serde(default)]
+    pub handover: HandoverGuard,
     /// Firewall mark and mask of WireGuard's own outer packets, which the guard lets pass.
     pub firewall_mark: u32,
 }
@@ -60,14 +60,14 @@ impl FirewallPlan {
     }
 }
 
-/// Packets that go by another gateway as well.
+/// What is accepted by the device of [`crate::plan::HandoverPlan`]: nothing, as long as the sets are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copies {
-    /// The gateway's mesh addresses; at most one of each family, and none of a family in which it cannot be reached.
-    pub by: BTreeSet<IpAddr>,
-    /// The devices that lead to it.
-    pub devices: BTreeSet<DeviceName>,
-    /// The sources whose packets are copied.
+pub struct HandoverGuard {
+    /// UDP port of the outer packets, which are accepted from the WireGuard device alone.
+    pub port: u16,
+    /// The sources of outer packets that are accepted.
+    pub senders: BTreeSet<IpAddr>,
+    /// The sources of inner packets that are accepted.
     pub sources: BTreeSet<IpNet>,
 }
 

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Family, LocationName, NodeName};
-use crate::plan::{FirewallPlan, ProbePlan, Route, VxlanPlan, Warning, WireGuardPlan};
+use crate::plan::{FirewallPlan, HandoverPlan, ProbePlan, Route, VxlanPlan, Warning, WireGuardPlan};
 
 /// Everything that one node's kernel must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct NodePlan {
     pub wireguard: WireGuardPlan,
     /// The VXLAN device.
     pub vxlan: VxlanPlan,
+    /// What goes packed while traffic moves from one gateway to another; `None` while none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handover: Option<HandoverPlan>,
     /// The routes in Carrick's own table, in order, no two for the same destination and metric.
     pub routes: Vec<Route>,
     /// The families that need a rule leading to Carrick's table.

@@ -11,6 +11,8 @@ use crate::model::{Liveness, Settings};
 /// Who carries for whom while the gateways that return are still down, and once they count again.
 #[derive(Debug)]
 pub(crate) struct Handover {
+    /// What is known of the nodes while they are down.
+    pub(crate) liveness_before: Liveness,
     before: Assignment,
     after: Assignment,
 }
@@ -32,27 +34,43 @@ impl Handover {
         settings: &Settings,
         liveness: &Liveness,
     ) -> Option<Self> {
-        let Liveness { down, returning } = liveness;
+        let Liveness { down, returning, unpacking: _ } = liveness;
         if returning.is_empty() {
             return None;
         }
         let under = |liveness: &Liveness| Assignment::under(members, locations, outside, settings, liveness);
+        let liveness_before = Liveness::without(down | returning);
         Some(Self {
-            before: under(&Liveness::without(down | returning)),
+            before: under(&liveness_before),
             after: under(&Liveness::without(down - returning)),
+            liveness_before,
         })
     }
 
-    /// Who carries from then on for a member for which `carrier` carries at first.
-    pub(crate) fn successor(&self, carrier: MemberIndex, of: MemberIndex) -> Option<MemberIndex> {
-        let carriers = |assignment: &Assignment| assignment.carriers.get(of.0).copied().flatten();
-        other_than(carrier, carriers(&self.before), carriers(&self.after))
+    /// Those who carry for somebody, or serve an outside peer, for whom somebody else did so before.
+    pub(crate) fn new_carriers(&self) -> BTreeSet<MemberIndex> {
+        let carriers = self.before.carriers.iter().zip(&self.after.carriers);
+        let servers = self.before.servers.iter().zip(&self.after.servers);
+        carriers
+            .chain(servers)
+            .filter(|(before, after)| before.is_some() && before != after)
+            .filter_map(|(_, after)| *after)
+            .collect()
     }
 
-    /// Who serves an outside peer from then on that `server` serves at first; `peer` is its place among all.
-    pub(crate) fn next_server(&self, server: MemberIndex, peer: usize) -> Option<MemberIndex> {
-        let servers = |assignment: &Assignment| assignment.servers.get(peer).copied().flatten();
-        other_than(server, servers(&self.before), servers(&self.after))
+    /// Whether one carries for a member, before or after.
+    pub(crate) fn carries(&self, carrier: MemberIndex, of: MemberIndex) -> bool {
+        [&self.before, &self.after].iter().any(|assignment| assignment.carriers.get(of.0) == Some(&Some(carrier)))
+    }
+
+    /// Whether one serves an outside peer, before or after; `peer` is its place among all.
+    pub(crate) fn serves(&self, server: MemberIndex, peer: usize) -> bool {
+        [&self.before, &self.after].iter().any(|assignment| assignment.servers.get(peer) == Some(&Some(server)))
+    }
+
+    /// Whether a member carried its own traffic before.
+    pub(crate) fn carried_itself(&self, member: MemberIndex) -> bool {
+        self.before.carriers.get(member.0).copied().flatten() == Some(member)
     }
 }
 
@@ -73,8 +91,4 @@ impl Assignment {
             servers: outside::servers(outside, members, &locations),
         }
     }
-}
-
-fn other_than(me: MemberIndex, before: Option<MemberIndex>, after: Option<MemberIndex>) -> Option<MemberIndex> {
-    (before == Some(me)).then_some(after).flatten().filter(|after| *after != me)
 }

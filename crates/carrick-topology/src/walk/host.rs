@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::network::{Arrival, Entry, Network, PrefixTable, Verdict};
 use super::{DropReason, Hop, Link, Outcome, Packet, Translation, Walk};
 use crate::model::{AllowedLocationMasquerade, DeviceName, Family, NodeName, PublicKey, host_net};
-use crate::plan::{NextHop, NodePlan, PeerIdentity, Route};
+use crate::plan::{HandoverRoute, NextHop, NodePlan, PeerIdentity, Route};
 use crate::resolve::Member;
 
 /// A node with its plan, compiled.
@@ -21,6 +21,8 @@ pub(super) struct Host<'a> {
     /// The nodes that it reaches directly.
     location: BTreeSet<NodeName>,
     routes: PrefixTable<&'a Route>,
+    /// Where forwarded packets go packed; `None` for what is excepted.
+    packed: PrefixTable<Option<&'a HandoverRoute>>,
     allowed_ips: PrefixTable<PublicKey>,
     carried: PrefixTable<()>,
     direct: PrefixTable<()>,
@@ -30,6 +32,7 @@ pub(super) struct Host<'a> {
 enum Exit<'p> {
     WireGuard,
     Vxlan(IpAddr),
+    Packed(IpAddr),
     Plain { to: NodeName, device: Option<&'p DeviceName> },
     Uplink,
 }
@@ -54,6 +57,13 @@ impl<'a> Host<'a> {
                 allowed_ips.insert(*net, *key);
             }
         }
+        let mut packed = PrefixTable::new();
+        for handover in plan.handover.iter().filter(|handover| !gone.contains(&handover.device)) {
+            let exceptions = handover.exceptions.iter().map(|net| (*net, None));
+            for (net, route) in exceptions.chain(handover.routes.iter().map(|route| (route.destination, Some(route)))) {
+                packed.insert(net, route);
+            }
+        }
         let table = |nets: &BTreeSet<IpNet>| nets.iter().map(|net| (*net, ())).collect::<PrefixTable<()>>();
         let internal = member.internal_addresses.iter().map(IpNet::addr);
         let endpoints = member.endpoints.iter().filter_map(|endpoint| endpoint.address());
@@ -64,6 +74,7 @@ impl<'a> Host<'a> {
             internal_addresses: member.internal_addresses.clone(),
             location,
             routes,
+            packed,
             allowed_ips,
             carried: table(&plan.firewall.carried),
             direct: table(&plan.firewall.direct),
@@ -85,7 +96,11 @@ impl<'a> Host<'a> {
             return Verdict::End(Outcome::Host(name.clone()));
         }
         let route = self.routes.get_lpm(&host_net(destination)).map(|(_, route)| *route);
+        let packed = self.packed.get_lpm(&host_net(destination)).and_then(|(_, route)| *route);
         let (exit, mtu) = match route {
+            _ if let Some(packed) = packed.filter(|_| arrival.by != Entry::Host) => {
+                (Exit::Packed(packed.via), packed.mtu)
+            }
             Some(Route { next_hop: NextHop::Unreachable, .. }) => {
                 return Verdict::End(Outcome::Dropped(name.clone(), DropReason::UnreachableRoute));
             }
@@ -135,6 +150,7 @@ impl<'a> Host<'a> {
         let device = match exit {
             Exit::WireGuard => devices.first(),
             Exit::Vxlan(_) => devices.get(1),
+            Exit::Packed(_) => devices.get(2),
             Exit::Plain { device, .. } => *device,
             Exit::Uplink => None,
         };
@@ -152,13 +168,15 @@ impl<'a> Host<'a> {
         let keeps_source_there = firewall.allowed_location.masquerade == AllowedLocationMasquerade::Off;
 
         let after = match exit {
-            Exit::WireGuard | Exit::Vxlan(_) if by == Entry::Host => self.mesh_address_unless_held(source),
+            Exit::WireGuard | Exit::Vxlan(_) | Exit::Packed(_) if by == Entry::Host => {
+                self.mesh_address_unless_held(source)
+            }
             _ if leaves_mesh && to_location_network && keeps_source_there => None,
             _ if leaves_mesh && (to_location_network || (by == Entry::Pod && !is_carried)) => {
                 self.own_address(destination)
             }
             _ if leaves_mesh
-                && by == Entry::WireGuard
+                && matches!(by, Entry::WireGuard | Entry::Packed)
                 && firewall.location_internal_addresses.contains(&destination) =>
             {
                 self.own_address(destination)
@@ -208,6 +226,7 @@ impl<'a> Host<'a> {
                 },
             },
             Exit::WireGuard => self.send_by_tunnel(network, source, destination, mtu),
+            Exit::Packed(via) => self.send_packed(network, source, via, mtu),
         }
     }
 
@@ -244,6 +263,37 @@ impl<'a> Host<'a> {
             return drop(DropReason::SourceNotAllowed);
         }
         Verdict::Forward { hop, next: Arrival { node: receiver.plan.node.clone(), by: Entry::WireGuard }, mtu }
+    }
+
+    /// The outer packet goes between mesh addresses; what is inside must be what the receiver expects of the sender.
+    fn send_packed(&self, network: &Network<'_>, source: IpAddr, via: IpAddr, mtu: u32) -> Verdict {
+        let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
+        let handover = self.plan.handover.as_ref();
+        let receivers = handover.into_iter().flat_map(|handover| handover.receivers.values());
+        let Some(receiver) = receivers.into_iter().find(|receiver| receiver.next_hops.contains(&via)) else {
+            return drop(DropReason::NoNeighbour);
+        };
+        let family = Family::of(&receiver.address);
+        let Some(outer) = self.plan.mesh_addresses.iter().copied().find(|own| Family::of(own) == family) else {
+            return drop(DropReason::NoSource);
+        };
+        match self.send_by_tunnel(network, outer, receiver.address, mtu) {
+            Verdict::Forward { hop, next, mtu } => {
+                let guard = network.hosts.get(&next.node).map(|host| &host.plan.firewall.handover);
+                let takes = guard.is_some_and(|guard| {
+                    guard.senders.contains(&outer) && guard.sources.iter().any(|net| net.contains(&source))
+                });
+                if !takes {
+                    return drop(DropReason::SourceNotAllowed);
+                }
+                Verdict::Forward {
+                    hop: Hop { link: Link::Packed, ..hop },
+                    next: Arrival { by: Entry::Packed, ..next },
+                    mtu,
+                }
+            }
+            other @ (Verdict::End(_) | Verdict::Leave { .. }) => other,
+        }
     }
 }
 

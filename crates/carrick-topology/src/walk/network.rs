@@ -36,6 +36,7 @@ pub(super) enum Entry {
     Host,
     WireGuard,
     Vxlan,
+    Packed,
     Plain,
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::model::{
     Endpoint, Granularity, InternalAddresses, Liveness, LocationName, Node, Peer, Preference, PublicKey, Settings,
+    Unpacking,
 };
 use carrick_topology::plan::{
     NextHop, NodePlan, ObjectName, PeerIdentity, Route, Warning, WarningReason, WireGuardPeer, plan_all,
@@ -57,9 +58,15 @@ impl Mesh {
         self
     }
 
-    /// These return, for their own location.
+    /// These return.
     pub fn returning(mut self, names: &[&str]) -> Self {
         self.liveness.returning = names.iter().map(|name| name.parse().unwrap()).collect();
+        self
+    }
+
+    /// These take packed what is forwarded to them.
+    pub fn unpacking(mut self, names: &[&str], how: Unpacking) -> Self {
+        self.liveness.unpacking = names.iter().map(|name| (name.parse().unwrap(), how)).collect();
         self
     }
 

@@ -88,7 +88,7 @@ fn own_networks_and_devices_are_named() {
     let plan = world().plan("a3");
     assert_eq!(plan.firewall.own_pods, nets(&["10.42.13.0/24", "fd42:0:0:13::/64"]));
     let devices: Vec<&str> = plan.firewall.mesh_devices.iter().map(|device| device.as_str()).collect();
-    assert_eq!(devices, ["carrick0", "carrick-vx"]);
+    assert_eq!(devices, ["carrick0", "carrick-vx", "carrick-ho"]);
     assert_eq!(plan.firewall.pod_device_prefix.as_deref(), Some("crk"));
     assert_eq!((plan.firewall.firewall_mark, plan.wireguard.firewall_mark), (0x1000, 0x1000));
     let foreign = world().set(|settings| settings.pod_network = PodNetwork::Foreign).plan("a3");

@@ -1,19 +1,25 @@
-//! What goes by a second gateway as well while a gateway returns.
+//! What goes packed while a gateway returns, and which tunnels outlive the moment.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use carrick_topology::model::{Encapsulation, Granularity};
-use carrick_topology::plan::Copies;
+use carrick_topology::model::{Granularity, Settings, Unpacking};
+use carrick_topology::plan::{HandoverPlan, HandoverRoute, NodePlan};
+use ipnet::IpNet;
 
 use crate::builders::{Changed as _, Mesh, location, mesh, net, nets, node, outside};
 
 /// Location `a`: while `a1` is down, `a2` carries in its place, `a3` stands by and carries for itself, `a4` is an inner node.
 fn clouds() -> Mesh {
-    mesh([node("a1"), node("a2"), node("a3"), node("a4"), node("b1"), node("b2")])
+    mesh([node("a1"), node("a2"), node("a3"), node("a4"), node("b1"), node("b2"), node("b3")])
 }
 
-fn copies(mesh: &Mesh, name: &str) -> BTreeMap<String, Copies> {
-    mesh.plan(name).firewall.copies.into_iter().map(|(to, copies)| (to.to_string(), copies)).collect()
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn handovers(mesh: &Mesh) -> BTreeMap<String, HandoverPlan> {
+    mesh.plans().into_iter().filter_map(|(name, plan)| Some((name, plan.handover?))).collect()
 }
 
 /// Before the moment, and after it.
@@ -21,78 +27,152 @@ fn both_sides(mesh: &Mesh) -> [Mesh; 2] {
     [mesh.clone().down(&["a1"]).returning(&["a1"]), mesh.clone().returning(&["a1"])]
 }
 
-#[test]
-fn whoever_carries_in_its_place_copies_what_will_be_carried_by_the_one_that_returns() {
-    for mesh in both_sides(&clouds()) {
-        let by_a2 = &copies(&mesh, "a2")["a1"];
-        assert_eq!(by_a2.by, ["10.4.0.11", "fdca:7272:6963:6b00::11"].map(|text| text.parse().unwrap()).into());
-        assert_eq!(by_a2.devices, ["carrick-vx".parse().unwrap()].into());
-        let wanted = nets(&[
-            "10.42.14.0/24",
-            "fd42:0:0:14::/64",
-            "10.4.0.14/32",
-            "fdca:7272:6963:6b00::14/128",
-            "192.168.1.4/32",
-            "fd99:0:0:1::4/128",
-        ]);
-        assert_eq!(by_a2.sources, wanted, "what the far end takes from one peer only, and no more");
-        assert!(
-            copies(&mesh, "a3")["a1"].sources.contains(&net("10.42.13.0/24")),
-            "its own, which it carries meanwhile"
-        );
-    }
+/// As `a1` sees it while `b1` takes packed what it sends.
+fn packing(mesh: Mesh) -> HandoverPlan {
+    mesh.unpacking(&["b1"], Unpacking::Proven).plan("a1").handover.unwrap()
+}
+
+fn route(plan: &HandoverPlan, destination: &str) -> HandoverRoute {
+    let destination = net(destination);
+    plan.routes.iter().find(|route| route.destination == destination).unwrap().clone()
+}
+
+fn tunnel_to<'p>(plan: &'p NodePlan, network: &IpNet) -> Option<&'p carrick_topology::plan::PeerIdentity> {
+    plan.wireguard.peers.values().find(|peer| peer.allowed_ips.contains(network)).map(|peer| &peer.identity)
 }
 
 #[test]
-fn nobody_else_copies_and_nobody_without_a_return() {
+fn far_gateways_accept_packed_what_the_one_that_returns_will_carry() {
     for mesh in both_sides(&clouds()) {
-        for other in ["a1", "a4", "b1", "b2"] {
-            assert_eq!(copies(&mesh, other), BTreeMap::new(), "{other}");
+        let far = handovers(&mesh);
+        assert_eq!(far.keys().collect::<Vec<_>>(), ["b1", "b2"], "active and standby, and nobody else");
+        for plan in far.values() {
+            let sender = &plan.senders["a1"];
+            assert_eq!((plan.senders.len(), sender.address), (1, address("10.4.0.11")));
+            let of_a4 = nets(&[
+                "10.42.14.0/24",
+                "fd42:0:0:14::/64",
+                "10.4.0.14/32",
+                "fdca:7272:6963:6b00::14/128",
+                "192.168.1.4/32",
+                "fd99:0:0:1::4/128",
+            ]);
+            assert!(sender.sources.is_superset(&of_a4));
+            assert!(sender.sources.contains(&net("10.42.13.0/24")), "of the one that stood by");
+            assert!(sender.sources.contains(&net("10.42.11.0/24")), "its own, which it packs as well");
+            assert!(!sender.sources.contains(&net("10.42.12.0/24")), "a2 goes on carrying for itself");
+            assert_eq!((plan.routes.len(), plan.receivers.len()), (0, 0));
         }
+        let guard = mesh.plan("b1").firewall.handover;
+        assert_eq!(guard.senders, [address("10.4.0.11")].into());
+        assert_eq!(guard.sources, far["b1"].senders["a1"].sources);
     }
+}
+
+#[test]
+fn nothing_is_accepted_without_a_return() {
     for mesh in [clouds(), clouds().down(&["a1"])] {
-        assert!(mesh.plans().values().all(|plan| plan.firewall.copies.is_empty()));
+        assert_eq!(handovers(&mesh), BTreeMap::new());
+        assert!(mesh.plans().values().all(|plan| plan.firewall.handover.senders.is_empty()));
     }
 }
 
 #[test]
-fn a_standby_that_returns_takes_nothing_but_whoever_stood_by_for_it_gives_its_own_to_the_active_one() {
+fn what_is_forwarded_to_a_gateway_that_unpacks_goes_packed() {
+    let plan = packing(clouds());
+    assert_eq!(plan.receivers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["b1"]);
+    let receiver = &plan.receivers["b1"];
+    assert_eq!(receiver.address, address("10.4.0.21"));
+    for (destination, via) in [
+        ("10.42.21.0/24", "10.4.0.21"),
+        ("10.42.23.0/24", "10.4.0.21"),
+        ("10.4.0.21/32", "10.4.0.21"),
+        ("fd42:0:0:23::/64", "fdca:7272:6963:6b00::21"),
+    ] {
+        let route = route(&plan, destination);
+        assert_eq!((route.via, route.mtu), (address(via), 1440));
+    }
+    assert!(plan.routes.iter().all(|route| route.destination != net("10.42.22.0/24")), "b2 has a tunnel of its own");
+    assert!(plan.routes.iter().all(|route| route.destination != net("10.42.14.0/24")), "inside the location");
+    assert!(plan.senders.is_empty());
+    let firewall = clouds().unpacking(&["b1"], Unpacking::Proven).plan("a1").firewall;
+    assert!(firewall.carried_by[&plan.device].contains(&net("10.42.23.0/24")));
+    assert_eq!(firewall.mesh_devices.last(), Some(&plan.device));
+}
+
+#[test]
+fn routes_and_tunnels_do_not_depend_on_who_unpacks() {
+    let (calm, packing) = (clouds().plan("a1"), clouds().unpacking(&["b1", "b2"], Unpacking::Proven).plan("a1"));
+    assert_eq!((calm.routes, calm.wireguard, calm.vxlan), (packing.routes, packing.wireguard, packing.vxlan));
+}
+
+#[test]
+fn a_standby_that_returns_leaves_its_stand_in_s_traffic_to_the_active_one() {
     let mesh = clouds().down(&["a2"]).returning(&["a2"]);
-    assert_eq!(copies(&mesh, "a3").keys().collect::<Vec<_>>(), ["a1"]);
-    for other in ["a1", "a2", "a4"] {
-        assert_eq!(copies(&mesh, other), BTreeMap::new(), "{other}");
+    for plan in handovers(&mesh).values() {
+        assert_eq!(plan.senders.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["a1"]);
     }
 }
 
 #[test]
-fn plain_copies_leave_by_the_device_that_leads_to_the_gateway() {
-    let mesh = clouds().set(|settings| settings.encapsulation = Encapsulation::Never).down(&["a1"]).returning(&["a1"]);
-    assert_eq!(copies(&mesh, "a2")["a1"].devices, ["eth0".parse().unwrap()].into());
+fn whoever_stood_by_keeps_its_tunnels_for_the_moment_and_sends_by_the_gateway() {
+    let (before, after) = (clouds().down(&["a1"]).plan("a3"), clouds().plan("a3"));
+    let moment = clouds().returning(&["a1"]).plan("a3");
+    assert_eq!(moment.wireguard.peers, before.wireguard.peers);
+    assert!(after.wireguard.peers.is_empty() && !before.wireguard.peers.is_empty());
+    assert_eq!((&moment.routes, &moment.location), (&after.routes, &after.location));
+    let far = net("10.42.21.0/24");
+    assert!(tunnel_to(&moment, &far).is_some());
+    // An inner node never had any.
+    assert!(clouds().returning(&["a1"]).plan("a4").wireguard.peers.is_empty());
 }
 
 #[test]
 fn where_every_node_carries_for_itself_nothing_moves() {
     for granularity in [Granularity::Cross, Granularity::Full] {
         for mesh in both_sides(&clouds().granularity(granularity)) {
-            assert!(mesh.plans().values().all(|plan| plan.firewall.copies.is_empty()));
+            assert_eq!(handovers(&mesh), BTreeMap::new());
         }
     }
 }
 
 #[test]
-fn what_an_outside_peer_sends_is_copied_by_the_node_that_serves_it_meanwhile() {
+fn what_an_outside_peer_sends_moves_with_it() {
     let laptop = outside("laptop", 99, &["10.99.0.1/32"]).with(|peer| peer.location = location("a"));
     for mesh in both_sides(&clouds().peer(laptop)) {
-        assert!(copies(&mesh, "a2")["a1"].sources.contains(&net("10.99.0.1/32")));
+        assert!(handovers(&mesh)["b1"].senders["a1"].sources.contains(&net("10.99.0.1/32")));
     }
 }
 
 #[test]
-fn routes_peers_and_guard_do_not_depend_on_who_returns() {
-    let mesh = clouds().down(&["a1"]);
-    let returning = mesh.clone().returning(&["a1"]).plans();
-    for (name, mut plan) in mesh.plans() {
-        plan.firewall.copies.clone_from(&returning[&name].firewall.copies);
-        assert_eq!(plan, returning[&name], "{name}");
+fn what_lies_inside_a_packed_network_and_goes_another_way_is_excepted() {
+    let wide = clouds()
+        .change("b3", |node| node.allowed_location_cidrs = nets(&["172.16.0.0/12", "198.51.0.0/16"]))
+        .change("b2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]));
+    let plan = packing(wide);
+    assert_eq!(route(&plan, "172.16.0.0/12").via, address("10.4.0.21"));
+    for excepted in ["172.20.0.0/16", "198.51.2.1/32"] {
+        assert!(plan.exceptions.contains(&net(excepted)), "{excepted}: {:?}", plan.exceptions);
     }
+    let kept = plan.routes.iter().filter(|route| plan.exceptions.contains(&route.destination));
+    assert_eq!(kept.count(), 0);
+}
+
+#[test]
+fn only_what_was_seen_to_pass_is_packed() {
+    let mesh = clouds().unpacking(&["b1"], Unpacking::Offered);
+    let plan = mesh.plan("a1");
+    let handover = plan.handover.unwrap();
+    assert_eq!(handover.receivers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["b1"]);
+    assert!(handover.routes.is_empty());
+    assert_eq!(plan.firewall.carried_by[&handover.device], nets(&["10.4.0.21/32"]), "for probes");
+}
+
+#[test]
+fn without_mesh_addresses_of_ipv4_nothing_is_packed() {
+    let without_v4 = |name: &str| node(name).with(|node| node.mesh_addresses.retain(IpAddr::is_ipv6));
+    let only_v6 = |settings: &mut Settings| settings.mesh_cidrs.retain(|cidr| cidr.addr().is_ipv6());
+    let mesh = mesh(["a1", "a2", "a3", "b1", "b2"].map(without_v4)).set(only_v6);
+    assert_eq!(handovers(&mesh.clone().down(&["a1"]).returning(&["a1"])), BTreeMap::new());
+    assert_eq!(handovers(&mesh.unpacking(&["b1"], Unpacking::Proven)), BTreeMap::new());
 }

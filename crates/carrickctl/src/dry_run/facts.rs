@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use carrick_topology::NodePlan;
-use carrick_topology::plan::{NextHop, WireGuardPeer};
+use carrick_topology::plan::{HandoverPlan, NextHop, WireGuardPeer};
 
 use crate::health::name_of;
 use crate::status::role;
@@ -38,6 +38,7 @@ pub fn facts(plan: &NodePlan) -> BTreeSet<String> {
         let mtu = route.mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
         format!("route {} {way}{source}{mtu}", route.destination)
     }));
+    facts.extend(plan.handover.iter().flat_map(handover));
     facts.extend(firewall(plan));
     facts
 }
@@ -48,6 +49,13 @@ fn peer(peer: &WireGuardPeer) -> Vec<String> {
     let keepalive = peer.persistent_keepalive.map(|seconds| format!(", keepalive {seconds}s")).unwrap_or_default();
     let whole = format!("peer {name} {endpoint}{keepalive}");
     std::iter::once(whole).chain(peer.allowed_ips.iter().map(|net| format!("peer {name} allowed {net}"))).collect()
+}
+
+fn handover(plan: &HandoverPlan) -> Vec<String> {
+    let senders = plan.senders.keys().map(|name| format!("packed from {name}"));
+    let routes = plan.routes.iter().map(|route| format!("packed route {} via {}", route.destination, route.via));
+    let exceptions = plan.exceptions.iter().map(|net| format!("packed route throw {net}"));
+    senders.chain(routes).chain(exceptions).collect()
 }
 
 fn firewall(plan: &NodePlan) -> Vec<String> {
@@ -64,9 +72,6 @@ fn firewall(plan: &NodePlan) -> Vec<String> {
     facts.extend(
         firewall.allowed_location.destinations.iter().map(|net| format!("firewall {net} leaves the mesh here")),
     );
-    for (gateway, copies) in &firewall.copies {
-        facts.extend(copies.sources.iter().map(|net| format!("firewall {net} by {gateway} as well")));
-    }
     let inside = firewall.location_internal_addresses.iter();
     facts.extend(inside.map(|address| format!("firewall {address} is inside the location")));
     facts

@@ -72,17 +72,16 @@ fn rivals(plan: &NodePlan, page: &mut ChecksPage) -> Result<(), Error> {
     Ok(())
 }
 
-/// Compares the nftables tables and the chains of others with the plan.
+/// Compares the nftables table and the chains of others with the plan.
 pub(super) fn look_at_firewall(plan: &NodePlan, page: &mut ChecksPage) -> Result<(), Error> {
     let found = Firewall::open()?.inspect(&plan.firewall)?;
     page.dropping_chains = found.dropping;
     let change = match found.table {
-        TableChange::None => None,
-        TableChange::Elements => Some("change elements of the nftables table inet carrick"),
-        TableChange::Replaced => Some("replace the nftables table inet carrick"),
+        TableChange::None => return Ok(()),
+        TableChange::Elements => "change elements of the nftables table inet carrick",
+        TableChange::Replaced => "replace the nftables table inet carrick",
     };
-    page.drift.extend(change.map(str::to_owned));
-    page.drift.extend(found.copies.iter().map(|table| format!("put in place or remove the nftables table {table}")));
+    page.drift.push(change.to_owned());
     Ok(())
 }
 

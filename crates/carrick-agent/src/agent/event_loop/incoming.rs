@@ -16,7 +16,7 @@ use crate::core::{ApiState, ApplyOutcome, Event};
 impl EventLoop {
     pub(super) fn take_outcome(&mut self, outcome: &Outcome) {
         self.status.applied(outcome);
-        self.probes.tell_copying(outcome.copying);
+        self.probes.tell_handover(outcome.handover.clone());
         self.event(Event::Applied(outcome.outcome));
         let Some(plan) = self.core.plan().cloned() else { return };
         if matches!(outcome.outcome, ApplyOutcome::Unchanged | ApplyOutcome::Changed) {

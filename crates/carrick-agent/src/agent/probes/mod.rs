@@ -8,8 +8,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_dataplane::firewall;
-use carrick_probe::{Copying, Path, PathState, Tidings};
+use carrick_probe::{Handover, Path, PathState, Tidings};
 use carrick_status::HappeningKind;
 use carrick_topology::model::Liveness;
 use carrick_topology::{Cluster, NodePlan};
@@ -71,12 +70,9 @@ impl Probes {
         }
     }
 
-    /// Tells those who ask whether packets go by a gateway that returns as well.
-    pub(super) fn tell_copying(&self, copying: firewall::Copying) {
-        self.thread.set_copying(match copying {
-            firewall::Copying::Running => Copying::Yes,
-            firewall::Copying::Idle | firewall::Copying::Impossible => Copying::No,
-        });
+    /// Tells other gateways what the kernel holds by now of what goes packed.
+    pub(super) fn tell_handover(&self, handover: Handover) {
+        self.thread.set_handover(handover);
     }
 
     /// The next thing that the probes have to tell.
@@ -111,7 +107,11 @@ impl Probes {
                     self.known.keep(&Liveness::without(liveness.down.iter().cloned()));
                 }
                 for node in liveness.returning.difference(&self.liveness.returning) {
-                    tracing::info!(event = "gateway_returns", %node, "whoever carries in its place sends copies by it");
+                    tracing::info!(event = "gateway_returns", %node, "it carries traffic again in a moment, or has just begun to");
+                }
+                if liveness.unpacking != self.liveness.unpacking {
+                    let nodes = &liveness.unpacking;
+                    tracing::info!(event = "handover", ?nodes, "these take packed what this node forwards to them");
                 }
                 self.liveness.clone_from(&liveness);
                 Some(Event::Liveness(liveness))

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use carrick_topology::contract::PROBE_PORT;
+use carrick_probe::Shape;
+use carrick_topology::contract::{HANDOVER_DEVICE, PROBE_PORT};
 use nix::errno::Errno;
-use nix::sys::socket::setsockopt;
+use nix::libc;
+use nix::net::if_::if_nametoindex;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg, setsockopt};
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
 
 use crate::agent::icmp_errors::{Said, next_icmp_error};
@@ -51,18 +54,31 @@ impl ProbeSocket {
         self.address
     }
 
-    /// Sends a datagram, followed by zeros until the IP packet has this size.
-    pub(super) fn send(&self, to: IpAddr, datagram: &[u8], ip_bytes: Option<u32>) -> io::Result<()> {
-        let headers = if to.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-        let wanted = ip_bytes.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(headers));
+    /// Sends a datagram in this shape: followed by zeros until the IP packet has its size, and by the device for handovers.
+    pub(super) fn send(&self, to: IpAddr, datagram: &[u8], shape: Shape) -> io::Result<()> {
         let to = SocketAddr::new(to, PROBE_PORT);
-        if wanted <= datagram.len() {
-            self.socket.send_to(datagram, to)?;
-        } else {
-            let mut padded = datagram.to_vec();
-            padded.resize(wanted.min(LARGEST_DATAGRAM), 0);
-            self.socket.send_to(&padded, to)?;
+        match shape {
+            Shape::Plain => self.socket.send_to(datagram, to).map(drop),
+            Shape::Padded { ip_bytes } => self.socket.send_to(&padded(datagram, to.ip(), ip_bytes), to).map(drop),
+            Shape::Packed { ip_bytes } => self.send_packed(to, &padded(datagram, to.ip(), ip_bytes)),
         }
+    }
+
+    /// The device has the receiver for a neighbour; no route leads there for the host's own packets.
+    fn send_packed(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+        let SocketAddr::V4(to) = to else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 goes packed"));
+        };
+        let device = if_nametoindex(HANDOVER_DEVICE)?;
+        let by = libc::in_pktinfo {
+            ipi_ifindex: device.cast_signed(),
+            ipi_spec_dst: libc::in_addr { s_addr: 0 },
+            ipi_addr: libc::in_addr { s_addr: 0 },
+        };
+        let control = [ControlMessage::Ipv4PacketInfo(&by)];
+        let data = [io::IoSlice::new(datagram)];
+        let to = SockaddrIn::from(to);
+        sendmsg(self.socket.as_raw_fd(), &data, &control, MsgFlags::empty(), Some(&to))?;
         Ok(())
     }
 
@@ -100,6 +116,14 @@ impl AsFd for ProbeSocket {
     }
 }
 
+fn padded(datagram: &[u8], to: IpAddr, ip_bytes: u32) -> Vec<u8> {
+    let headers = if to.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+    let wanted = usize::try_from(ip_bytes).unwrap_or(usize::MAX).saturating_sub(headers);
+    let mut padded = datagram.to_vec();
+    padded.resize(wanted.clamp(datagram.len(), LARGEST_DATAGRAM), 0);
+    padded
+}
+
 fn is_unreachable(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error().map(Errno::from_raw),
@@ -130,7 +154,7 @@ mod tests {
         // Loopback addresses of this test's own.
         let addresses = [Ipv4Addr::new(127, 17, 7, 1), Ipv4Addr::new(127, 17, 7, 2)].map(IpAddr::V4);
         let [one, two] = addresses.map(|address| ProbeSocket::bind(address).unwrap());
-        one.send(addresses[1], b"probe", Some(1300)).unwrap();
+        one.send(addresses[1], b"probe", Shape::Padded { ip_bytes: 1300 }).unwrap();
         let mut buffer = vec![0; LARGEST_DATAGRAM];
         let (from, length) =
             eventually(|| two.receive(&mut buffer).map(|(from, datagram)| (from, datagram.len() + HEADERS_V4)));
@@ -138,7 +162,7 @@ mod tests {
         assert_eq!(one.next_refusal(), None);
 
         drop(two);
-        one.send(addresses[1], b"probe", None).unwrap();
+        one.send(addresses[1], b"probe", Shape::Plain).unwrap();
         assert_eq!(eventually(|| one.next_refusal()), addresses[1]);
         assert_eq!(one.receive(&mut buffer), None);
     }
@@ -150,7 +174,7 @@ mod tests {
         set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE).unwrap();
         setsockopt(&socket, Ipv6RecvErr, &true).unwrap();
         let socket = ProbeSocket { socket, address: loopback };
-        socket.send(loopback, b"probe", None).unwrap();
+        socket.send(loopback, b"probe", Shape::Plain).unwrap();
         assert_eq!(eventually(|| socket.next_refusal()), loopback);
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use carrick_probe::{Carrier, Copying, Packet, Path, PathKind, Prober, Responder, Standpoint, Tidings};
+use carrick_probe::{Handover, Packet, Path, PathKind, Prober, Responder, Shape, Standpoint, Tidings};
 use carrick_topology::model::Liveness;
 use carrick_topology::plan::Role;
 use carrick_topology::{Cluster, NodePlan};
@@ -72,25 +72,22 @@ impl ProbeThread {
     /// Probes what this plan says from now on, and answers the nodes of this cluster.
     pub(super) fn follow(&self, plan: &NodePlan, cluster: &Cluster) {
         let is_gateway = plan.location.role != Role::Inner;
-        let carrier = match &plan.location.gateway {
-            Some(gateway) if *gateway == plan.node => Carrier::Itself,
-            Some(gateway) => Carrier::Other(gateway.clone()),
-            None => Carrier::Nobody,
-        };
-        let standpoint = Standpoint { location: plan.location.name.clone(), is_gateway, carrier };
+        let standpoint = Standpoint { location: plan.location.name.clone(), is_gateway };
         let now = self.shared.origin.elapsed();
         let mut state = self.shared.lock();
         state.prober.set_plan(now, standpoint, &plan.probes);
         state.responder.set_known(known(plan, cluster));
         state.listen = plan.mesh_addresses.iter().copied().chain(plan.vxlan.local).collect();
         drop(state);
-        // A full counter wakes as well.
-        let _ = self.shared.wake.write(1);
+        self.shared.wake();
     }
 
-    /// Whether this node copies for a gateway that returns.
-    pub(super) fn set_copying(&self, copying: Copying) {
-        self.shared.lock().prober.set_copying(copying);
+    /// What the kernel holds by now of what goes packed. Those whom it concerns are told at once.
+    pub(super) fn set_handover(&self, handover: Handover) {
+        let mut state = self.shared.lock();
+        state.prober.set_handover(self.shared.origin.elapsed(), handover);
+        drop(state);
+        self.shared.wake();
     }
 
     /// What is known of each path.
@@ -113,6 +110,11 @@ fn known(plan: &NodePlan, cluster: &Cluster) -> BTreeMap<IpAddr, PathKind> {
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        // A full counter wakes as well.
+        let _ = self.wake.write(1);
     }
 }
 
@@ -138,8 +140,8 @@ impl Thread {
             state.prober.handle_timeout(shared.origin.elapsed());
             while let Some(transmit) = state.prober.next_transmit() {
                 let Some(socket) = self.sockets.get(&transmit.from) else { continue };
-                let datagram = Packet::Probe(transmit.question, transmit.falls).to_bytes();
-                if let Err(error) = socket.send(transmit.to, &datagram, transmit.ip_bytes) {
+                let datagram = Packet::Probe(transmit.question, transmit.falls, transmit.handover).to_bytes();
+                if let Err(error) = socket.send(transmit.to, &datagram, transmit.shape) {
                     tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
                 }
             }
@@ -201,11 +203,11 @@ fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buff
     while let Some((from, datagram)) = socket.receive(buffer) {
         let now = shared.origin.elapsed();
         match Packet::parse(datagram) {
-            Ok(Packet::Probe(question, falls)) => {
+            Ok(Packet::Probe(question, falls, handover)) => {
                 let Some(kind) = state.responder.permits(now, from) else { continue };
-                state.prober.note_question(now, kind, falls);
-                let answer = Packet::Answer(question, state.prober.condition(now)).to_bytes();
-                if let Err(error) = socket.send(from, &answer, None) {
+                state.prober.note_question(now, from, kind, falls, handover);
+                let answer = Packet::Answer(question, state.prober.condition(now, from)).to_bytes();
+                if let Err(error) = socket.send(from, &answer, Shape::Plain) {
                     tracing::trace!(event = "probe_not_answered", %from, %error);
                 }
             }

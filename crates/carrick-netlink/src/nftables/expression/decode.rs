@@ -4,8 +4,8 @@ use super::encode::{SEGMENT_SIZE_LENGTH, SEGMENT_SIZE_OFFSET, SEGMENT_SIZE_OPTIO
 use super::{ConntrackKey, Direction, Expression, Header, IpVersion, Membership, MetaKey, Operator, Register, Verdict};
 use crate::nftables::abi::data;
 use crate::nftables::abi::expression::{
-    bitwise, byteorder, compare, conntrack, dup, extension, exthdr, fib, immediate, lookup, masquerade, meta, nat,
-    payload, route,
+    bitwise, byteorder, compare, conntrack, extension, exthdr, fib, immediate, lookup, masquerade, meta, nat, payload,
+    route,
 };
 use crate::nftables::attribute::Received;
 
@@ -44,7 +44,6 @@ fn known(name: &str, attributes: Received<'_>) -> Option<Expression> {
         "nat" => nat(attributes),
         "rt" => route(attributes),
         "exthdr" => segment_size(attributes),
-        "dup" => duplicate(attributes),
         "reject" => Some(Expression::Reject),
         _ => None,
     }
@@ -202,13 +201,6 @@ fn segment_size(attributes: Received<'_>) -> Option<Expression> {
         return Some(Expression::LowerSegmentSize { source });
     }
     Some(Expression::SegmentSize { destination: register(attributes, exthdr::DESTINATION)? })
-}
-
-fn duplicate(attributes: Received<'_>) -> Option<Expression> {
-    // A device that is named is no part of the vocabulary.
-    let is_by_any_device = attributes.u32(dup::DEVICE).is_none();
-    is_by_any_device.then_some(())?;
-    Some(Expression::Duplicate { address: register(attributes, dup::ADDRESS)? })
 }
 
 impl Verdict {

@@ -3,7 +3,7 @@
 use super::{Direction, Expression, Membership, Register, Verdict};
 use crate::nftables::abi::data;
 use crate::nftables::abi::expression::{
-    bitwise, byteorder, compare, conntrack, dup, exthdr, fib, immediate, lookup, meta, nat, payload, route,
+    bitwise, byteorder, compare, conntrack, exthdr, fib, immediate, lookup, meta, nat, payload, route,
 };
 use crate::nftables::attribute::Attributes;
 
@@ -116,7 +116,6 @@ impl Expression {
             Expression::LowerSegmentSize { source } => {
                 ("exthdr", segment_size_option().with_u32(exthdr::SOURCE, source.number()))
             }
-            Expression::Duplicate { address } => ("dup", new.with_u32(dup::ADDRESS, address.number())),
             Expression::Reject => ("reject", new),
             Expression::Foreign(name) => (name, new),
         }

@@ -215,40 +215,6 @@ fn what_nft_printed_can_be_loaded_again_and_is_the_same() {
     });
 }
 
-/// `dup` is known to tables of one version only.
-fn copying(family: TableFamily, next_hop: &str) -> Table {
-    Table::new(family, "copying").with_chain(
-        "copy",
-        Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT + 50)
-            .with_rules([Rule::new().output_interface(InterfaceMatch::Is("carrick0")).duplicate_to(address(next_hop))]),
-    )
-}
-
-#[test]
-fn copies_come_back_as_they_were_sent_and_nft_prints_them() {
-    fresh(|| {
-        let mut nftables = Nftables::open().unwrap();
-        for (family, next_hop) in [(TableFamily::Ipv4, "10.4.0.2"), (TableFamily::Ipv6, "fdca::2")] {
-            let wanted = copying(family, next_hop);
-            nftables.commit(Batch::new().replace_table(&wanted), None).unwrap();
-            assert_eq!(nftables.table(&wanted.table_name()).unwrap(), Some(wanted));
-            let printed = nft(&["list", "ruleset", family.name()]);
-            assert!(printed.contains(&format!("oifname \"carrick0\" dup to {next_hop}")), "{printed}");
-        }
-    });
-}
-
-#[test]
-fn where_the_kernel_has_no_copies_it_says_that_it_does_not_find_them() {
-    fresh(|| {
-        let mut nftables = Nftables::open().unwrap();
-        let elsewhere = copying(TableFamily::Inet, "10.4.0.2");
-        let error = nftables.commit(Batch::new().replace_table(&elsewhere), None).unwrap_err();
-        assert!(error.is_not_found() || error.is_not_supported(), "{error}");
-        assert_eq!(nftables.table(&elsewhere.table_name()).unwrap(), None);
-    });
-}
-
 #[test]
 fn rules_outside_the_vocabulary_equal_nothing() {
     fresh(|| {

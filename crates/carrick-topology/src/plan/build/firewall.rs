@@ -8,8 +8,8 @@ use super::destinations::Destinations;
 use super::handover;
 use super::mtu::Mtus;
 use crate::contract;
-use crate::model::{DeviceName, PodNetwork, Settings};
-use crate::plan::{AllowedLocation, FirewallPlan, NextHop, Route};
+use crate::model::{DeviceName, PodNetwork, Settings, host_net};
+use crate::plan::{AllowedLocation, FirewallPlan, HandoverGuard, HandoverPlan, NextHop, Route};
 use crate::resolve::{Member, Resolved};
 
 /// Derives the sets from the routes, so that the guard permits exactly what they do.
@@ -18,6 +18,7 @@ pub(super) fn build(
     me: &Member<'_>,
     destinations: &Destinations,
     routes: &[Route],
+    handover: Option<&HandoverPlan>,
     mtus: &Mtus,
 ) -> FirewallPlan {
     let settings = resolved.settings;
@@ -26,7 +27,7 @@ pub(super) fn build(
     let others: BTreeSet<_> =
         others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr)).collect();
     FirewallPlan {
-        mesh_devices: vec![settings.interface.clone(), vxlan.clone()],
+        mesh_devices: vec![settings.interface.clone(), vxlan.clone(), handover::device()],
         vxlan_port: contract::VXLAN_PORT,
         vxlan_sources: others.clone(),
         mesh_addresses: me.mesh_addresses.iter().copied().collect(),
@@ -36,7 +37,7 @@ pub(super) fn build(
             PodNetwork::Foreign => None,
         },
         carried: carried(settings, destinations),
-        carried_by: carried_by(&settings.interface, &vxlan, routes),
+        carried_by: carried_by(&settings.interface, &vxlan, routes, handover),
         direct: destinations.direct.clone(),
         allowed_location: AllowedLocation {
             destinations: me.exit_cidrs.iter().copied().collect(),
@@ -44,8 +45,17 @@ pub(super) fn build(
         },
         location_internal_addresses: others,
         narrow: narrow(destinations, mtus),
-        copies: handover::build(resolved, me),
+        handover: handover_guard(handover),
         firewall_mark: contract::FIREWALL_MARK,
+    }
+}
+
+fn handover_guard(plan: Option<&HandoverPlan>) -> HandoverGuard {
+    let senders = || plan.into_iter().flat_map(|plan| plan.senders.values());
+    HandoverGuard {
+        port: contract::HANDOVER_PORT,
+        senders: senders().map(|sender| sender.address).collect(),
+        sources: senders().flat_map(|sender| &sender.sources).copied().collect(),
     }
 }
 
@@ -71,7 +81,12 @@ fn carried(settings: &Settings, destinations: &Destinations) -> BTreeSet<IpNet> 
     destinations.carried.iter().map(|destination| destination.net).chain(mesh).collect()
 }
 
-fn carried_by(wireguard: &DeviceName, vxlan: &DeviceName, routes: &[Route]) -> BTreeMap<DeviceName, BTreeSet<IpNet>> {
+fn carried_by(
+    wireguard: &DeviceName,
+    vxlan: &DeviceName,
+    routes: &[Route],
+    handover: Option<&HandoverPlan>,
+) -> BTreeMap<DeviceName, BTreeSet<IpNet>> {
     let mut by_device: BTreeMap<&DeviceName, Vec<IpNet>> = BTreeMap::new();
     for route in routes {
         let device = match &route.next_hop {
@@ -81,6 +96,11 @@ fn carried_by(wireguard: &DeviceName, vxlan: &DeviceName, routes: &[Route]) -> B
             NextHop::Unreachable | NextHop::Throw => continue,
         };
         by_device.entry(device).or_default().push(route.destination);
+    }
+    if let Some(HandoverPlan { device, routes, receivers, .. }) = handover.filter(|plan| !plan.receivers.is_empty()) {
+        // Probes find out whether packed packets reach them.
+        let receivers = receivers.values().map(|receiver| host_net(receiver.address));
+        by_device.entry(device).or_default().extend(routes.iter().map(|route| route.destination).chain(receivers));
     }
     by_device.into_iter().map(|(device, nets)| (device.clone(), nets.into_iter().collect())).collect()
 }

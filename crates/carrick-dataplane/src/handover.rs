@@ -1,0 +1,195 @@
+//! The kernel's side of a handover: what goes packed from gateway to gateway while traffic moves from one to another.
+//!
+//! It has a device, routing tables and rules of its own, beside all that [`crate::diff()`] compares, and none of them between handovers.
+//! What is forwarded goes packed; the host's own packets go as ever.
+
+mod wanted;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carrick_netlink::rule::Rule;
+use carrick_netlink::{Family, Protocol, Socket};
+use carrick_topology::DeviceName;
+use carrick_topology::contract::HANDOVER_DEVICE;
+use carrick_topology::plan::NodePlan;
+use wanted::Wanted;
+
+use crate::apply::{Failure, NetworkExecutor};
+use crate::diff::{devices, routes, rule_differences};
+use crate::observe;
+use crate::observed::ObservedVxlan;
+use crate::operation::Operation;
+use crate::route::{RoutingTable, TableRoute};
+use crate::sysctl::{Fate, SysctlValues, Sysctls};
+
+/// The handovers of the network namespace in which it was opened.
+#[derive(Debug)]
+pub struct Handover {
+    socket: Socket,
+    sysctls: Sysctls,
+    remains: Remains,
+}
+
+/// What an apply changed.
+#[derive(Debug, Default)]
+pub struct HandoverApplied {
+    /// What differed, in the order in which it was carried out. Empty when the kernel was as planned.
+    pub operations: Vec<Operation>,
+}
+
+/// Why the kernel does not hold what a handover needs. Then it holds nothing of it, as far as that was possible.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoverError {
+    /// The kernel could not be asked.
+    #[error(transparent)]
+    Netlink(#[from] carrick_netlink::Error),
+    /// The kernel refused something.
+    #[error(transparent)]
+    Failure(Box<Failure>),
+}
+
+/// What there is of handovers that are over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remains {
+    Unknown,
+    Nothing,
+}
+
+#[derive(Clone, Copy)]
+struct Devices<'a> {
+    handover: &'a DeviceName,
+    wireguard: &'a DeviceName,
+}
+
+struct Found {
+    vxlan: Option<ObservedVxlan>,
+    routes: Vec<TableRoute>,
+    outer_routes: Vec<TableRoute>,
+    rules: BTreeSet<Rule>,
+    sysctls: SysctlValues,
+}
+
+impl Handover {
+    /// Opens a socket in the calling thread's network namespace.
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives no socket.
+    pub fn open() -> Result<Self, carrick_netlink::Error> {
+        let socket = Socket::open(Protocol::Route)?;
+        Ok(Self { socket, sysctls: Sysctls::default(), remains: Remains::Unknown })
+    }
+
+    /// The number of messages and settings that could change something which were sent so far.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.socket.writes() + self.sysctls.writes()
+    }
+
+    /// Makes the kernel hold what the plan's handover needs, or nothing where there is none, and writes only what differs. Once nothing is
+    /// left, the kernel is not asked again until the next handover.
+    ///
+    /// # Errors
+    ///
+    /// The kernel could not be asked, or refused something: then all of it is taken away again, and a later call tries again.
+    pub fn apply(&mut self, plan: &NodePlan) -> Result<HandoverApplied, HandoverError> {
+        match &plan.handover {
+            Some(handover) => {
+                let devices = Devices { handover: &handover.device, wireguard: &plan.wireguard.device };
+                self.reach(devices, &Wanted::new(plan, handover))
+            }
+            None if self.remains == Remains::Nothing => Ok(HandoverApplied::default()),
+            None => self.clear(Devices { handover: &handover_device(), wireguard: &plan.wireguard.device }),
+        }
+    }
+
+    fn reach(&mut self, devices: Devices<'_>, wanted: &Wanted) -> Result<HandoverApplied, HandoverError> {
+        self.remains = Remains::Unknown;
+        let found = self.look(devices)?;
+        let mut operations = Vec::new();
+        for (table, stage) in stages(wanted, &found) {
+            if let Err(error) = self.carry_out(devices.handover, table, &stage) {
+                if let Err(error) = self.clear(devices) {
+                    tracing::warn!(event = "handover_remains", %error);
+                }
+                return Err(error);
+            }
+            operations.extend(stage);
+        }
+        Ok(HandoverApplied { operations })
+    }
+
+    fn clear(&mut self, devices: Devices<'_>) -> Result<HandoverApplied, HandoverError> {
+        self.remains = Remains::Unknown;
+        let found = self.look(devices)?;
+        let mut inner: Vec<Operation> = found.rules.into_iter().rev().map(Operation::RemoveRule).collect();
+        inner.extend(found.routes.into_iter().map(Operation::RemoveRoute));
+        let outer: Vec<Operation> = found.outer_routes.into_iter().map(Operation::RemoveRoute).collect();
+        let device: Vec<Operation> =
+            found.vxlan.map(|_| Operation::DeleteDevice(devices.handover.clone())).into_iter().collect();
+        let results = [
+            (RoutingTable::HANDOVER, &inner),
+            (RoutingTable::HANDOVER_OUTER, &outer),
+            (RoutingTable::HANDOVER, &device),
+        ]
+        .map(|(table, operations)| self.carry_out(devices.handover, table, operations));
+        results.into_iter().collect::<Result<(), HandoverError>>()?;
+        self.remains = Remains::Nothing;
+        Ok(HandoverApplied { operations: [inner, outer, device].concat() })
+    }
+
+    fn look(&mut self, devices: Devices<'_>) -> Result<Found, carrick_netlink::Error> {
+        let socket = &mut self.socket;
+        let link = observe::find(socket, devices.handover)?;
+        let wireguard = observe::find(socket, devices.wireguard)?;
+        let inner: BTreeMap<u32, DeviceName> = link.iter().map(|link| (link.index, devices.handover.clone())).collect();
+        let outer: BTreeMap<u32, DeviceName> =
+            wireguard.iter().map(|link| (link.index, devices.wireguard.clone())).collect();
+        Ok(Found {
+            vxlan: link.map(|link| observe::vxlan(socket, &link)).transpose()?,
+            routes: observe::routes(socket, RoutingTable::HANDOVER, &inner)?,
+            outer_routes: observe::routes(socket, RoutingTable::HANDOVER_OUTER, &outer)?,
+            rules: observe::rules(socket, RoutingTable::HANDOVER)?,
+            sysctls: self.sysctls.observe_device(devices.handover),
+        })
+    }
+
+    /// Tries all, and tells the first that failed.
+    fn carry_out(
+        &mut self,
+        device: &DeviceName,
+        table: RoutingTable,
+        operations: &[Operation],
+    ) -> Result<(), HandoverError> {
+        let mut executor = NetworkExecutor::new(&mut self.socket, &mut self.sysctls, device, table);
+        executor
+            .apply(operations)
+            .into_iter()
+            .next()
+            .map_or(Ok(()), |failure| Err(HandoverError::Failure(Box::new(failure))))
+    }
+}
+
+/// What differs, in steps of which each needs all before it.
+fn stages(wanted: &Wanted, found: &Found) -> [(RoutingTable, Vec<Operation>); 7] {
+    let families = Family::BOTH.into();
+    let settings = devices::Settings { families: &families, values: &found.sysctls };
+    let device = devices::vxlan(&wanted.vxlan, &wanted.addresses, found.vxlan.as_ref(), settings);
+    let outer = routes::differences(&wanted.outer_routes, &found.outer_routes, &|_: &DeviceName| Fate::Stays);
+    let routes = routes::differences(&wanted.routes, &found.routes, &|_: &DeviceName| device.fate);
+    let rules = rule_differences(&wanted.rules, &found.rules);
+    [
+        (RoutingTable::HANDOVER, [device.made, device.neighbours_made].concat()),
+        (RoutingTable::HANDOVER_OUTER, outer.made),
+        (RoutingTable::HANDOVER, routes.made),
+        (RoutingTable::HANDOVER, rules.made),
+        (RoutingTable::HANDOVER, [rules.removed, routes.removed].concat()),
+        (RoutingTable::HANDOVER_OUTER, outer.removed),
+        (RoutingTable::HANDOVER, [device.neighbours_removed, device.addresses_removed].concat()),
+    ]
+}
+
+fn handover_device() -> DeviceName {
+    #[expect(clippy::expect_used, reason = "the name is a constant of 10 bytes without `/` and white space")]
+    HANDOVER_DEVICE.parse().expect("the constant is a device name")
+}

@@ -1,0 +1,125 @@
+//! What comes packed from other gateways while traffic moves from one to another.
+
+use carrick_dataplane::firewall::TableChange;
+use carrick_topology::contract::{HANDOVER_IDENTIFIER, HANDOVER_PORT};
+use carrick_topology::plan::{FirewallPlan, HandoverGuard};
+
+use crate::namespace::{at, at_port, is_silent, source_seen};
+use crate::network::{
+    MESH, NEIGHBOUR, NODE, Network, POD, Pair, REMOTE_HOST, REMOTE_POD, address, give, in_both, nets, plan,
+};
+
+/// The gateway behind the tunnel, which packs.
+const GATEWAY: Pair = Pair("10.4.0.9", "fdca::9");
+/// Another one, of which the plan does not know that it packs.
+const STRANGER: Pair = Pair("10.4.0.8", "fdca::8");
+const BESIDE: &str = "packed packets beside the tunnels";
+const OF_STRANGERS: &str = "packed packets of strangers";
+const INNER: &str = "packed source that is not to come packed";
+const NODE_MAC: &str = "02:00:00:00:01:01";
+const GATEWAY_MAC: &str = "02:00:00:00:01:02";
+
+/// The plan while the gateway packs what the remote pods send.
+fn unpacking() -> FirewallPlan {
+    let sources = nets(&["10.2.0.0/24", "fd02::/64"]).into_iter().collect();
+    let handover = HandoverGuard { port: HANDOVER_PORT, senders: GATEWAY.both().map(address).into(), sources };
+    let mut plan = FirewallPlan { handover, ..plan() };
+    plan.carried_by.insert("carrick-ho".parse().unwrap(), nets(&["10.2.0.0/24"]).into_iter().collect());
+    plan
+}
+
+fn network(plan: &FirewallPlan) -> Network {
+    let network = Network::with(plan);
+    give(&network.remote, "node", &[GATEWAY, STRANGER]);
+    network
+}
+
+/// Lets the remote side pack what it sends to these, with this outer source.
+fn pack(network: &Network, from: &str, destinations: &[Pair]) {
+    let settings = format!("type vxlan id {HANDOVER_IDENTIFIER} dstport {HANDOVER_PORT} nolearning");
+    network.node.ip(&format!("link add carrick-ho address {NODE_MAC} {settings}"));
+    network.node.sysctl("ipv4/conf/carrick-ho/rp_filter", "2");
+    network.node.ip("link set carrick-ho up");
+    give(&network.node, "carrick-ho", &[MESH]);
+    network.remote.ip(&format!("link add packed address {GATEWAY_MAC} {settings} local {from}\nlink set packed up"));
+    let node = if from.contains(':') { MESH.1 } else { MESH.0 };
+    network.remote.command("bridge", &["fdb", "add", NODE_MAC, "dev", "packed", "dst", node], "");
+    for destination in destinations.iter().flat_map(|pair| pair.both()) {
+        network.remote.ip(&format!(
+            "route add {destination} dev packed\nneighbour add {destination} lladdr {NODE_MAC} nud permanent dev packed"
+        ));
+    }
+}
+
+#[test]
+fn packed_packets_are_accepted_through_the_tunnel_from_known_gateways_only() {
+    let network = network(&unpacking());
+    give(&network.outside, "node", &[GATEWAY]);
+    for ((mesh, gateway), stranger) in in_both(MESH, GATEWAY).into_iter().zip(STRANGER.both()) {
+        let receiver = network.node.socket_at(mesh, HANDOVER_PORT);
+        assert_eq!(source_seen(&network.remote.socket(gateway), &receiver), address(gateway));
+        for (from, sender) in [(&network.remote, stranger), (&network.outside, gateway)] {
+            from.socket(sender).send_to(b"x", at_port(mesh, HANDOVER_PORT)).unwrap();
+            assert!(is_silent(&receiver));
+        }
+        let elsewhere = network.node.socket(mesh);
+        assert_eq!(source_seen(&network.remote.socket(stranger), &elsewhere), address(stranger), "another port");
+    }
+    assert_eq!((network.counted(OF_STRANGERS), network.counted(BESIDE)), (2, 2));
+}
+
+#[test]
+fn nothing_packed_is_accepted_without_a_handover() {
+    let network = network(&plan());
+    for (mesh, gateway) in in_both(MESH, GATEWAY) {
+        let receiver = network.node.socket_at(mesh, HANDOVER_PORT);
+        network.remote.socket(gateway).send_to(b"x", at_port(mesh, HANDOVER_PORT)).unwrap();
+        assert!(is_silent(&receiver));
+    }
+    assert_eq!(network.counted(OF_STRANGERS), 2);
+}
+
+#[test]
+fn of_what_comes_packed_the_known_sources_pass() {
+    let network = network(&unpacking());
+    pack(&network, GATEWAY.0, &[POD]);
+    for ((pod, remote), host) in in_both(POD, REMOTE_POD).into_iter().zip(REMOTE_HOST.both()) {
+        let receiver = network.pod.socket(pod);
+        assert_eq!(source_seen(&network.remote.socket(remote), &receiver), address(remote));
+        network.remote.socket(host).send_to(b"x", at(pod)).unwrap();
+        assert!(is_silent(&receiver));
+    }
+    assert_eq!(network.counted(INNER), 2);
+    let received = network.node.command("ip", &["-s", "link", "show", "dev", "carrick-ho"], "");
+    assert!(received.lines().any(|line| line.split_whitespace().nth(1) == Some("4")), "they came packed: {received}");
+}
+
+#[test]
+fn what_strangers_pack_goes_nowhere() {
+    let network = network(&unpacking());
+    pack(&network, STRANGER.0, &[POD]);
+    for (pod, remote) in in_both(POD, REMOTE_POD) {
+        let receiver = network.pod.socket(pod);
+        network.remote.socket(remote).send_to(b"x", at(pod)).unwrap();
+        assert!(is_silent(&receiver));
+    }
+    assert_eq!((network.counted(OF_STRANGERS), network.counted(INNER)), (2, 0));
+}
+
+#[test]
+fn a_node_of_the_location_sees_this_node() {
+    let network = network(&unpacking());
+    pack(&network, GATEWAY.0, &[NEIGHBOUR]);
+    for ((remote, neighbour), node) in in_both(REMOTE_POD, NEIGHBOUR).into_iter().zip(NODE.both()) {
+        let seen = source_seen(&network.remote.socket(remote), &network.outside.socket(neighbour));
+        assert_eq!(seen, address(node));
+    }
+}
+
+#[test]
+fn a_handover_changes_elements_alone() {
+    let mut network = network(&plan());
+    assert_eq!(network.apply(&unpacking()).table, TableChange::Elements);
+    assert!(!network.apply(&unpacking()).is_change());
+    assert_eq!(network.apply(&plan()).table, TableChange::Elements);
+}

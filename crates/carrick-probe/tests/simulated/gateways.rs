@@ -1,0 +1,359 @@
+//! Gateways of three locations that probe each other, and packets that one node of location `b` sends to the other locations meanwhile.
+//!
+//! `b1` carries them wherever it counts, `b2` where it does not. Far gateways take what goes plain from one of the two only.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use carrick_probe::{Handover, Now, Packet, PathKind, Prober, Shape, Standpoint, Tidings};
+use carrick_topology::NodeName;
+use carrick_topology::model::{Liveness, Unpacking};
+use carrick_topology::plan::{ProbePlan, ProbeTarget};
+
+use crate::world::seconds;
+
+const FAR: [&str; 2] = ["a1", "c1"];
+const INNER: &str = "b3";
+/// Each node, and how long its kernel takes to hold what it is told.
+const NODES: [(&str, Duration); 5] = [
+    ("a1", Duration::from_millis(300)),
+    ("b1", B1_TAKES),
+    ("b2", Duration::from_millis(100)),
+    (INNER, Duration::from_millis(70)),
+    ("c1", Duration::from_millis(30)),
+];
+const B1_TAKES: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(1);
+const INSIDE: Duration = Duration::from_millis(1);
+const ABROAD: Duration = Duration::from_millis(20);
+
+/// The node that sends: an inner one, or, in a location of two nodes, the standby gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Inner,
+    Standby,
+}
+
+impl Sender {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Inner => INNER,
+            Self::Standby => "b2",
+        }
+    }
+
+    /// All nodes there are, and how long their kernels take.
+    fn nodes(self) -> impl Iterator<Item = (&'static str, Duration)> {
+        NODES.into_iter().filter(move |(name, _)| self == Self::Inner || *name != INNER)
+    }
+}
+
+/// Whether `b1` does what it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manners {
+    Packs,
+    Ignores,
+    /// It would, and a firewall of the far gateways takes nothing that is packed.
+    IsBlocked,
+}
+
+struct Node {
+    prober: Prober,
+    takes: Duration,
+    told: VecDeque<(Now, Liveness)>,
+    /// What the kernel holds.
+    held: Liveness,
+}
+
+enum Travelling {
+    Probe {
+        from: IpAddr,
+        to: IpAddr,
+        form: Form,
+        bytes: Vec<u8>,
+    },
+    /// On its way to the gateway that carries it.
+    Leaving {
+        by: &'static str,
+        to: &'static str,
+    },
+    Arriving {
+        by: &'static str,
+        to: &'static str,
+        form: Form,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Plain,
+    Packed,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    plain: usize,
+    packed: usize,
+    lost: usize,
+}
+
+struct Network {
+    now: Now,
+    manners: Manners,
+    sender: Sender,
+    nodes: BTreeMap<&'static str, Node>,
+    travelling: Vec<(Now, Travelling)>,
+    tally: Tally,
+}
+
+fn name(node: &str) -> NodeName {
+    node.parse().unwrap()
+}
+
+fn proven(held: &Liveness) -> BTreeSet<NodeName> {
+    let proven = held.unpacking.iter().filter(|(_, how)| **how == Unpacking::Proven);
+    proven.map(|(name, _)| name.clone()).collect()
+}
+
+fn kind(from: &str, to: &str) -> PathKind {
+    if from[..1] == to[..1] { PathKind::Inside } else { PathKind::Tunnel }
+}
+
+fn address(node: &str, kind: PathKind) -> IpAddr {
+    let position = NODES.iter().position(|(name, _)| *name == node).unwrap();
+    let second = if kind == PathKind::Tunnel { 4 } else { 0 };
+    IpAddr::from([10, second, 0, u8::try_from(position).unwrap()])
+}
+
+/// Whose address it is, and by which way it is reached.
+fn whose(wanted: IpAddr) -> (&'static str, PathKind) {
+    let all = NODES.iter().flat_map(|(name, _)| [(*name, PathKind::Tunnel), (*name, PathKind::Inside)]);
+    all.into_iter().find(|(name, kind)| address(name, *kind) == wanted).unwrap()
+}
+
+fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
+    let position = NODES.iter().position(|(name, _)| *name == node).unwrap();
+    let token = u64::try_from(now.as_millis() * 100).unwrap() + u64::try_from(position).unwrap();
+    let mut prober = Prober::new(Duration::from_millis(250), token, Liveness::default());
+    let target = |to: &str| ProbeTarget {
+        location: to[..1].parse().unwrap(),
+        kind: kind(node, to),
+        from: address(node, kind(node, to)),
+        to: address(to, kind(node, to)),
+        device_mtu: 1420,
+    };
+    let is_probed = |to: &&str| {
+        let is_reached = node != INNER || kind(node, to) == PathKind::Inside;
+        *to != node && *to != INNER && is_reached
+    };
+    let targets = NODES.iter().map(|(to, _)| *to).filter(is_probed).map(|to| (name(to), target(to)));
+    let crowd = sender.nodes().filter(|(other, _)| kind(node, other) == PathKind::Inside).count();
+    let standpoint = Standpoint { location: node[..1].parse().unwrap(), is_gateway: node != INNER };
+    prober.set_plan(now, standpoint, &ProbePlan { targets: targets.collect(), crowd });
+    Node { prober, takes, told: VecDeque::new(), held: Liveness::default() }
+}
+
+impl Network {
+    fn new(sender: Sender, manners: Manners) -> Self {
+        let now = seconds(100);
+        let nodes = sender.nodes().map(|(node, takes)| (node, started(now, sender, node, takes)));
+        Self { now, manners, sender, nodes: nodes.collect(), travelling: Vec::new(), tally: Tally::default() }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += TICK;
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.now;
+        if now.as_millis().is_multiple_of(2) {
+            for to in FAR {
+                let by = self.carrier_by(self.sender.name());
+                self.travelling.push((now + INSIDE, Travelling::Leaving { by, to }));
+            }
+        }
+        let (arrived, travelling) = std::mem::take(&mut self.travelling).into_iter().partition(|(at, _)| *at <= now);
+        self.travelling = travelling;
+        let arrived: Vec<(Now, Travelling)> = arrived;
+        arrived.into_iter().for_each(|(_, what)| self.arrive(what));
+        for name in NODES.map(|(name, _)| name) {
+            self.turn_of(name);
+        }
+    }
+
+    fn arrive(&mut self, what: Travelling) {
+        match what {
+            Travelling::Probe { from, to, form, bytes } => {
+                if form == Form::Plain || self.takes_packed(whose(to).0) {
+                    self.take_datagram(from, to, &bytes);
+                }
+            }
+            Travelling::Leaving { by, to } => {
+                let packs = |node: &Node| node.held.unpacking.get(&name(to)) == Some(&Unpacking::Proven);
+                let form = match self.nodes.get(by) {
+                    Some(node) if self.manners == Manners::Packs && packs(node) => Form::Packed,
+                    Some(_) => Form::Plain,
+                    None => return self.tally.lost += 1,
+                };
+                self.travelling.push((self.now + ABROAD, Travelling::Arriving { by, to, form }));
+            }
+            Travelling::Arriving { by, to, form } => match form {
+                Form::Packed if self.takes_packed(to) => self.tally.packed += 1,
+                Form::Plain if self.carrier_by(to) == by => self.tally.plain += 1,
+                Form::Packed | Form::Plain => self.tally.lost += 1,
+            },
+        }
+    }
+
+    /// Whether a far gateway takes what `b1` sends it packed.
+    fn takes_packed(&self, node: &str) -> bool {
+        self.manners != Manners::IsBlocked && self.nodes[node].held.returning.contains(&name("b1"))
+    }
+
+    /// Who carries for location `b`, as this node's kernel holds it.
+    fn carrier_by(&self, node: &str) -> &'static str {
+        if self.nodes[node].held.is_live(&name("b1")) { "b1" } else { "b2" }
+    }
+
+    fn take_datagram(&mut self, from: IpAddr, to: IpAddr, bytes: &[u8]) {
+        let (name, kind) = whose(to);
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        match Packet::parse(bytes).unwrap() {
+            Packet::Probe(question, falls, handover) => {
+                node.prober.note_question(self.now, from, kind, falls, handover);
+                let answer = Packet::Answer(question, node.prober.condition(self.now, from)).to_bytes();
+                self.send(to, from, Form::Plain, answer.to_vec());
+            }
+            Packet::Answer(question, condition) => node.prober.take_answer(self.now, from, question, condition),
+        }
+    }
+
+    fn send(&mut self, from: IpAddr, to: IpAddr, form: Form, bytes: Vec<u8>) {
+        let takes = match whose(to).1 {
+            PathKind::Tunnel => ABROAD,
+            PathKind::Inside => INSIDE,
+        };
+        self.travelling.push((self.now + takes, Travelling::Probe { from, to, form, bytes }));
+    }
+
+    fn turn_of(&mut self, name: &'static str) {
+        let Some(node) = self.nodes.get_mut(name) else { return };
+        let now = self.now;
+        while let Some((_, held)) = node.told.pop_front_if(|(at, _)| *at <= now) {
+            let is_far = |returning: &&NodeName| kind(name, returning.as_str()) == PathKind::Tunnel;
+            let handover = Handover {
+                leads_to: if self.manners == Manners::Ignores {
+                    BTreeSet::new()
+                } else {
+                    held.unpacking.keys().cloned().collect()
+                },
+                packs_to: proven(&held),
+                unpacks_from: held.returning.iter().filter(is_far).cloned().collect(),
+            };
+            node.held = held;
+            node.prober.set_handover(now, handover);
+        }
+        node.prober.handle_timeout(now);
+        while let Some(tidings) = node.prober.next_tidings() {
+            if let Tidings::Liveness(liveness) = tidings {
+                node.told.push_back((now + node.takes, liveness));
+            }
+        }
+        let transmits: Vec<_> = std::iter::from_fn(|| node.prober.next_transmit()).collect();
+        for transmit in transmits {
+            let probe = Packet::Probe(transmit.question, transmit.falls, transmit.handover);
+            let form = match transmit.shape {
+                Shape::Plain | Shape::Padded { .. } => Form::Plain,
+                Shape::Packed { .. } => Form::Packed,
+            };
+            self.send(transmit.from, transmit.to, form, probe.to_bytes().to_vec());
+        }
+    }
+
+    /// `b1` dies, and starts again some seconds later.
+    fn return_of_b1(sender: Sender, manners: Manners) -> Self {
+        let mut network = Self::new(sender, manners);
+        network.run(seconds(5));
+        assert_eq!(network.tally.lost, 0);
+        network.nodes.remove("b1");
+        network.run(seconds(5));
+        assert!(network.tally.lost > 0, "packets are lost where nobody carries them");
+        network.nodes.insert("b1", started(network.now, sender, "b1", B1_TAKES));
+        network.tally = Tally::default();
+        network
+    }
+}
+
+#[test]
+fn nothing_is_lost_when_a_gateway_returns() {
+    for sender in [Sender::Inner, Sender::Standby] {
+        let mut network = Network::return_of_b1(sender, Manners::Packs);
+        network.run(seconds(9));
+        assert_eq!(network.tally.packed, 0, "{sender:?} {:?}", network.tally);
+        network.run(seconds(10));
+        assert_eq!(network.tally.lost, 0, "{sender:?} {:?}", network.tally);
+        // It packs from the moment on for two seconds and a little, to two gateways, 500 packets a second each.
+        assert!((2_000..3_000).contains(&network.tally.packed), "{sender:?} {:?}", network.tally);
+        for (at, node) in &network.nodes {
+            assert_eq!(node.held, Liveness::default(), "nothing is left at {at}");
+        }
+    }
+}
+
+#[test]
+fn one_that_stands_by_alone_is_not_blamed_for_having_heard_nobody_when_the_other_returns() {
+    for moment in (0..250).step_by(50) {
+        let mut network = Network::new(Sender::Standby, Manners::Packs);
+        network.run(seconds(5));
+        network.nodes.remove("b1");
+        network.run(seconds(5) + Duration::from_millis(moment));
+        network.nodes.insert("b1", started(network.now, Sender::Standby, "b1", B1_TAKES));
+        for _ in 0..120 {
+            network.run(Duration::from_millis(100));
+            for far in FAR {
+                assert!(network.nodes[far].held.is_live(&name("b2")), "{moment} ms: {:?}", network.nodes[far].held);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gateway_that_never_packs_is_not_waited_for() {
+    for manners in [Manners::Ignores, Manners::IsBlocked] {
+        never_packs(manners);
+    }
+}
+
+fn never_packs(manners: Manners) {
+    let mut network = Network::return_of_b1(Sender::Inner, manners);
+    network.run(Duration::from_millis(10_900));
+    assert_eq!(FAR.map(|far| network.carrier_by(far)), ["b1"; 2]);
+    assert!(network.tally.lost > 0 && network.tally.packed == 0, "{:?}", network.tally);
+    network.run(seconds(5));
+    for (at, node) in &network.nodes {
+        let of_b1 = [&node.held.down, &node.held.returning].map(|nodes| nodes.contains(&name("b1")));
+        assert_eq!(of_b1, [false; 2], "nothing is left at {at}");
+    }
+}
+
+#[test]
+fn one_that_falls_again_while_it_is_asked_leaves_nothing_behind() {
+    for moment in [9_000, 10_500, 11_500, 12_500] {
+        let mut network = Network::return_of_b1(Sender::Inner, Manners::Packs);
+        network.run(Duration::from_millis(moment));
+        assert!(network.nodes["a1"].held.returning.contains(&name("b1")), "after {moment} ms");
+        network.nodes.remove("b1");
+        network.run(seconds(3));
+        for (at, node) in &network.nodes {
+            assert_eq!(node.held, Liveness::without([name("b1")]), "at {at} after {moment} ms");
+        }
+        network.tally = Tally::default();
+        network.run(seconds(1));
+        assert_eq!(network.tally, Tally { plain: 1_000, ..Tally::default() });
+    }
+}

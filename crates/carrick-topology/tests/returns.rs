@@ -1,0 +1,178 @@
+//! While a gateway returns, nodes change over one after the other: whatever mixture of before and after there is for a moment, no packet
+//! may be lost.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
+
+#[expect(dead_code, reason = "the other properties use the rest of it")]
+mod generated;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carrick_topology::model::{Liveness, Unpacking};
+use carrick_topology::plan::{NodePlan, plan_all};
+use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
+use carrick_topology::{Family, NodeName, plan};
+use generated::{Scenario, scenario};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+type Plans = BTreeMap<NodeName, NodePlan>;
+
+/// How far a return has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Down,
+    /// Far gateways accept packed packets, and ask for them.
+    Accepted,
+    /// The nodes of the gateway's own location have changed over.
+    Sent,
+    /// Far gateways have moved the sources.
+    Moved,
+    /// They ask for packed packets no longer, and the tunnels of whoever stood by meanwhile are gone.
+    Settling,
+    /// They accept none any more.
+    Over,
+}
+
+impl Stage {
+    const ALL: [Self; 6] = [Self::Down, Self::Accepted, Self::Sent, Self::Moved, Self::Settling, Self::Over];
+
+    fn before(self) -> Self {
+        Self::ALL.into_iter().rfind(|stage| *stage < self).unwrap_or(self)
+    }
+}
+
+/// One gateway's return.
+struct Return<'s> {
+    scenario: &'s Scenario,
+    gateway: NodeName,
+    /// The plans of a mesh without and with it.
+    without: Plans,
+    with: Plans,
+}
+
+impl<'s> Return<'s> {
+    fn new(scenario: &'s Scenario, gateway: &NodeName) -> Self {
+        let of = |down: &[&NodeName]| {
+            let down = down.iter().map(|name| (*name).clone());
+            plan_all(&scenario.cluster, &scenario.settings, &Liveness::without(down))
+        };
+        Self { scenario, gateway: gateway.clone(), without: of(&[gateway]), with: of(&[]) }
+    }
+
+    fn is_beside(&self, node: &NodeName) -> bool {
+        let (here, there) = (&self.with[node].location, &self.with[&self.gateway].location);
+        here.name == there.name && !here.alone && !there.alone
+    }
+
+    /// Whether a node probes the gateway from another location.
+    fn is_far_gateway(&self, node: &NodeName) -> bool {
+        !self.is_beside(node) && self.with[node].location.gateway.as_ref() == Some(node)
+    }
+
+    fn liveness(&self, node: &NodeName, stage: Stage) -> Liveness {
+        let (mut down, mut returning) = (false, false);
+        if node == &self.gateway {
+        } else if self.is_beside(node) {
+            down = stage < Stage::Sent;
+            returning = (Stage::Sent..=Stage::Moved).contains(&stage);
+        } else if self.is_far_gateway(node) {
+            down = stage < Stage::Moved;
+            returning = (Stage::Accepted..=Stage::Settling).contains(&stage);
+        }
+        let gateway = |is: bool| is.then(|| self.gateway.clone()).into_iter().collect();
+        Liveness { down: gateway(down), returning: gateway(returning), ..Liveness::default() }
+    }
+
+    /// Plans with every node at this stage, or still at the one before where `late` says so. `hears` says who has heard already that a
+    /// far gateway began or ceased to ask for packed packets.
+    fn plans(&self, stage: Stage, late: impl Fn(&NodeName) -> bool, hears: impl Fn(&NodeName) -> bool) -> Plans {
+        let (cluster, settings) = (&self.scenario.cluster, &self.scenario.settings);
+        let progress = |node: &NodeName| if late(node) { stage.before() } else { stage };
+        let mut plans = Plans::new();
+        let mut unpacking: BTreeMap<NodeName, BTreeMap<NodeName, Unpacking>> = BTreeMap::new();
+        for node in self.with.keys() {
+            let plan = plan(cluster, settings, &self.liveness(node, progress(node)), node).unwrap();
+            for sender in plan.handover.iter().flat_map(|handover| handover.senders.keys()) {
+                let is_told = match stage {
+                    Stage::Down | Stage::Over => false,
+                    Stage::Sent | Stage::Moved => true,
+                    Stage::Accepted | Stage::Settling => hears(sender),
+                };
+                if is_told {
+                    unpacking.entry(sender.clone()).or_default().insert(node.clone(), Unpacking::Proven);
+                }
+            }
+            plans.insert(node.clone(), plan);
+        }
+        for (sender, unpacking) in unpacking {
+            let liveness = Liveness { unpacking, ..self.liveness(&sender, progress(&sender)) };
+            plans.insert(sender.clone(), plan(cluster, settings, &liveness, &sender).unwrap());
+        }
+        plans
+    }
+
+    fn walks(&self, plans: &Plans) -> BTreeMap<(NodeName, NodeName, Family), Walk> {
+        let network = Network::new(&self.scenario.cluster, &self.scenario.settings, &Liveness::default(), plans);
+        let mut walks = BTreeMap::new();
+        for from in plans.values() {
+            for to in plans.values().filter(|to| to.node != from.node) {
+                for family in Family::BOTH {
+                    let pod = |plan: &NodePlan| {
+                        plan.pod_cidrs.iter().find(|cidr| Family::of_net(cidr) == family).map(sample_address)
+                    };
+                    if let (source @ Some(_), Some(destination)) = (pod(from), pod(to)) {
+                        let walk = network.walk(&Origin::Pod(from.node.clone()), Packet { source, destination });
+                        walks.insert((from.node.clone(), to.node.clone(), family), walk);
+                    }
+                }
+            }
+        }
+        walks
+    }
+}
+
+/// Ends at a pod, and passes one tunnel at the most: what a relay brings is not covered.
+fn arrives_directly(walk: &Walk) -> bool {
+    let tunnels = walk.hops.iter().filter(|hop| matches!(hop.link, Link::WireGuard | Link::Packed)).count();
+    matches!(walk.outcome, Outcome::Pod(_)) && tunnels < 2
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), rng_seed: RngSeed::Fixed(20261122), ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_mixture_of_stages_loses_a_packet(
+        scenario in scenario(14),
+        place in any::<prop::sample::Index>(),
+        late in prop::collection::vec(any::<bool>(), 16),
+        hears in prop::collection::vec(any::<bool>(), 16),
+    ) {
+        let calm = plan_all(&scenario.cluster, &scenario.settings, &Liveness::default());
+        let gateways: BTreeSet<NodeName> =
+            calm.values().flat_map(|plan| plan.location.active.iter().chain(&plan.location.standby)).cloned().collect();
+        if gateways.is_empty() {
+            return Ok(());
+        }
+        let gateways: Vec<NodeName> = gateways.into_iter().collect();
+        let returns = Return::new(&scenario, place.get(&gateways));
+        let names: Vec<&NodeName> = calm.keys().collect();
+        let by_name = |flags: &[bool], name: &NodeName| flags[names.binary_search(&name).unwrap() % flags.len()];
+        let (first, last) = (returns.walks(&returns.without), returns.walks(&returns.with));
+        for stage in Stage::ALL {
+            let plans = returns.plans(stage, |node| by_name(&late, node), |node| by_name(&hears, node));
+            for (pair, walk) in returns.walks(&plans) {
+                if arrives_directly(&first[&pair]) && arrives_directly(&last[&pair]) {
+                    prop_assert!(
+                        matches!(walk.outcome, Outcome::Pod(_)),
+                        "{:?} at {:?}, return of {}: {:?} {:?}", pair, stage, returns.gateway, walk.hops, walk.outcome
+                    );
+                }
+            }
+        }
+    }
+}
