@@ -22,13 +22,14 @@ test_program() { # PACKAGE TEST
 
 # The first ones make the kernel load modules, so each needs a machine of its own.
 dataplane() {
-  local netlink dataplane test
-  netlink=$(test_program carrick-netlink kernel) && dataplane=$(test_program carrick-dataplane kernel) || return 1
+  local netlink dataplane handover test
+  netlink=$(test_program carrick-netlink kernel) && dataplane=$(test_program carrick-dataplane kernel) &&
+    handover=$(test_program carrick-dataplane handover) || return 1
   for test in nftables::modules::a_change_while_a_module_is_loaded_is_noticed \
     wireguard::modules_are_loaded_for_a_process_with_net_admin_alone; do
     scripts/run-in-vm.sh -v "$netlink --ignored --exact $test" || return 1
   done
-  scripts/run-in-vm.sh -v -t 900 -l "$MODULES" "$netlink && $dataplane --include-ignored"
+  scripts/run-in-vm.sh -v -t 900 -l "$MODULES" "$netlink && $dataplane --include-ignored && $handover --include-ignored"
 }
 
 cni() {
