@@ -249,3 +249,33 @@ fn a_gateway_s_return_loses_nothing() {
     let lost: Vec<usize> = (0..ATTEMPTS).filter_map(|round| lost_on_return(&mut mesh, round)).take(RETURNS).collect();
     assert_eq!(lost, [0; RETURNS], "fewer of them where the machine was too busy");
 }
+
+#[test]
+fn where_a_firewall_takes_packed_packets_a_gateway_returns_without_them() {
+    let mut mesh = Mesh::up(GATEWAYS);
+    mesh.all_reach();
+    await_paths(&mesh);
+    for node in ["b1", "b2"] {
+        let wall = "add table inet wall; \
+                    add chain inet wall input { type filter hook input priority 0; }; \
+                    add rule inet wall input udp dport 51823 counter drop";
+        mesh.node_namespaces(node).exec(&["nft", wall]).unwrap();
+    }
+    Failure::CutOff.inflict(&mut mesh, "a1").unwrap();
+    await_down(&mesh, &["a2", "a3", "b1", "b2"], &["a1"]);
+    let flow = mesh.flow("a3-pod1", "b1-pod1", Family::V4);
+    Failure::CutOff.undo(&mut mesh, "a1").unwrap();
+    let offered = json!({"b1": "offered", "b2": "offered"});
+    wait::until("offers", || Ok((unpacking(&mesh, "a1") == offered).then_some(()))).unwrap();
+    wait::until("the return", || {
+        let unpacking = unpacking(&mesh, "a1").to_string();
+        assert!(!unpacking.contains("proven"), "{unpacking}");
+        assert!(!handover_routes(&mesh, "a1").contains("carrick-ho"));
+        Ok(["a2", "a3", "b1", "b2"].iter().all(|node| down(&mesh, node).is_empty()).then_some(()))
+    })
+    .unwrap();
+    flow.await_answers(200).unwrap();
+    let dropped = mesh.node_namespaces("b1").exec(&["nft", "list", "chain", "inet", "wall", "input"]).unwrap();
+    assert!(!dropped.contains("packets 0 "), "{dropped}");
+    mesh.everybody_reaches_everybody();
+}
