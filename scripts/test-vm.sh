@@ -14,10 +14,10 @@ readonly MODULES=wireguard,tun
 
 usage() { sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
-# The program of a package's test.
+# The program of a package's test; cargo also names the programs that the test calls, in any order.
 test_program() { # PACKAGE TEST
   cargo test --quiet -p "$1" --test "$2" --no-run --message-format=json |
-    sed -n '/"reason":"compiler-artifact"/s/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+    sed -n '/"reason":"compiler-artifact".*"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
 }
 
 # The first ones make the kernel load modules, so each needs a machine of its own.
