@@ -149,13 +149,18 @@ fn what_lies_inside_a_packed_network_and_goes_another_way_is_excepted() {
     let wide = clouds()
         .change("b3", |node| node.allowed_location_cidrs = nets(&["172.16.0.0/12", "198.51.0.0/16"]))
         .change("b2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]));
-    let plan = packing(wide);
+    let plan = packing(wide.clone());
     assert_eq!(route(&plan, "172.16.0.0/12").via, address("10.4.0.21"));
     for excepted in ["172.20.0.0/16", "198.51.2.1/32"] {
         assert!(plan.exceptions.contains(&net(excepted)), "{excepted}: {:?}", plan.exceptions);
     }
-    let kept = plan.routes.iter().filter(|route| plan.exceptions.contains(&route.destination));
-    assert_eq!(kept.count(), 0);
+    let both_ways =
+        |plan: &HandoverPlan| plan.routes.iter().filter(|route| plan.exceptions.contains(&route.destination)).count();
+    assert_eq!(both_ways(&plan), 0);
+
+    let to_both = wide.unpacking(&["b1", "b2"], Unpacking::Proven).plan("a1").handover.unwrap();
+    assert_eq!(route(&to_both, "172.20.0.0/16").via, address("10.4.0.22"), "another gateway unpacks it");
+    assert_eq!(both_ways(&to_both), 0);
 }
 
 #[test]

@@ -105,7 +105,8 @@ struct Packed {
     exceptions: BTreeSet<IpNet>,
 }
 
-/// Every destination behind the tunnel to a gateway that unpacks. What lies inside one of them and goes another way is excepted.
+/// Every destination behind the tunnel to a gateway that unpacks. What lies inside one of them and goes packed nowhere is
+/// excepted.
 fn packed(resolved: &Resolved<'_>, destinations: &Destinations, mtus: &Mtus) -> Packed {
     let mut packed = Packed::default();
     if resolved.unpacking.is_empty() {
@@ -116,7 +117,8 @@ fn packed(resolved: &Resolved<'_>, destinations: &Destinations, mtus: &Mtus) -> 
         let Some(route) = route(resolved, destination, mtus) else { continue };
         // What lies inside a network follows it in the order.
         let inside = all[position + 1..].iter().take_while(|other| destination.net.contains(&other.net));
-        packed.exceptions.extend(inside.filter(|other| other.way != destination.way).map(|other| other.net));
+        let elsewhere = inside.filter(|other| self::route(resolved, other, mtus).is_none());
+        packed.exceptions.extend(elsewhere.map(|other| other.net));
         packed.exceptions.extend(destinations.direct.iter().filter(|net| destination.net.contains(*net)).copied());
         packed.routes.push(route);
     }
