@@ -5,8 +5,8 @@
 
 use carrick_dataplane::firewall::Firewall;
 use carrick_netlink::{Protocol, Socket};
-use carrick_topology::contract::{HANDOVER_DEVICE, VXLAN_DEVICE};
-use carrick_topology::{DeviceName, model::InvalidName};
+use carrick_topology::DeviceName;
+use carrick_topology::contract::{handover_device, vxlan_device};
 
 use crate::cli::CleanupOptions;
 use crate::exit::Exit;
@@ -64,13 +64,7 @@ impl Cleanup {
     }
 
     fn remove_routing(&mut self, options: &CleanupOptions) {
-        let parsed: Result<(DeviceName, DeviceName), InvalidName> =
-            VXLAN_DEVICE.parse().and_then(|vxlan| Ok((vxlan, HANDOVER_DEVICE.parse()?)));
-        let (vxlan, handover) = match parsed {
-            Ok(devices) => devices,
-            Err(error) => return self.failures.push(error.to_string()),
-        };
-        let devices = [&options.interface, &vxlan, &handover];
+        let devices = [&options.interface, &vxlan_device(), &handover_device()];
         match Socket::open(Protocol::Route) {
             Ok(mut socket) => {
                 let cleaned = carrick_dataplane::cleanup(&mut socket, devices, &options.run_dir);

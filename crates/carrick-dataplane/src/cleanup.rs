@@ -32,8 +32,8 @@ pub enum CleanupFailure {
     File(#[from] io::Error),
 }
 
-/// Removes rules, routes and `devices` (the WireGuard device, the VXLAN device and the device for handovers), in the order in which traffic leaves them, and the files in the run folder. What
-/// is not there is no error; what fails does not stop the rest.
+/// Removes rules, routes and `devices` (the WireGuard device, the VXLAN device and the device for handovers), in the order in which
+/// traffic leaves them, and the files in the run folder. What is not there is no error; what fails does not stop the rest.
 pub fn cleanup(socket: &mut Socket, devices: [&DeviceName; 3], run_folder: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
     for table in [RoutingTable::HANDOVER, RoutingTable::HANDOVER_OUTER, RoutingTable::MESH] {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use carrick_netlink::rule::Rule;
 use carrick_netlink::{Family, Protocol, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::HANDOVER_DEVICE;
+use carrick_topology::contract::handover_device;
 use carrick_topology::plan::NodePlan;
 use wanted::Wanted;
 
@@ -187,9 +187,4 @@ fn stages(wanted: &Wanted, found: &Found) -> [(RoutingTable, Vec<Operation>); 7]
         (RoutingTable::HANDOVER_OUTER, outer.removed),
         (RoutingTable::HANDOVER, [device.neighbours_removed, device.addresses_removed].concat()),
     ]
-}
-
-fn handover_device() -> DeviceName {
-    #[expect(clippy::expect_used, reason = "the name is a constant of 10 bytes without `/` and white space")]
-    HANDOVER_DEVICE.parse().expect("the constant is a device name")
 }

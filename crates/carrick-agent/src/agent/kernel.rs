@@ -9,7 +9,7 @@ use carrick_dataplane::drift::DriftWatch;
 use carrick_dataplane::firewall::Firewall;
 use carrick_dataplane::wireguard::{WireGuard, WireGuardError};
 use carrick_dataplane::{Dataplane, Desired, Handover, Keys, Phases, Poll, Sighting, Sysctls};
-use carrick_topology::contract::VXLAN_DEVICE;
+use carrick_topology::contract::vxlan_device;
 use carrick_topology::plan::{FirewallPlan, HandoverPlan};
 use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
@@ -83,8 +83,7 @@ pub(super) fn start(
         trouble: Vec::new(),
         handed_over: carrick_probe::Handover::default(),
     };
-    let vxlan = VXLAN_DEVICE.parse().map_err(|error| AgentError::Start(format!("with its VXLAN device: {error}")))?;
-    let watch = kernel.dataplane.watch(interface, &vxlan)?;
+    let watch = kernel.dataplane.watch(interface, &vxlan_device())?;
     std::thread::Builder::new()
         .name("kernel".to_owned())
         .spawn(move || kernel.serve(orders, &outcomes))

@@ -145,12 +145,10 @@ fn summary(resolved: &Resolved<'_>, me: &Member<'_>) -> LocationSummary {
 }
 
 fn vxlan(resolved: &Resolved<'_>, me: &Member<'_>, mtu: u32) -> VxlanPlan {
-    #[expect(clippy::expect_used, reason = "the name is a constant of 10 bytes without `/` and white space")]
-    let device = contract::VXLAN_DEVICE.parse().expect("the constant is a device name");
     let underlay = resolved.location_of(me).underlay;
     let is_held = |address: &IpAddr| resolved.settings.local.internal_devices.contains_key(address);
     VxlanPlan {
-        device,
+        device: contract::vxlan_device(),
         identifier: contract::VXLAN_IDENTIFIER,
         port: contract::VXLAN_PORT,
         underlay,

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::destinations::Destinations;
-use super::handover;
 use super::mtu::Mtus;
 use crate::contract;
 use crate::model::{DeviceName, PodNetwork, Settings, host_net};
@@ -22,12 +21,11 @@ pub(super) fn build(
     mtus: &Mtus,
 ) -> FirewallPlan {
     let settings = resolved.settings;
-    #[expect(clippy::expect_used, reason = "the name is a constant of 10 bytes without `/` and white space")]
-    let vxlan: DeviceName = contract::VXLAN_DEVICE.parse().expect("the constant is a device name");
+    let vxlan = contract::vxlan_device();
     let others: BTreeSet<_> =
         others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr)).collect();
     FirewallPlan {
-        mesh_devices: vec![settings.interface.clone(), vxlan.clone(), handover::device()],
+        mesh_devices: vec![settings.interface.clone(), vxlan.clone(), contract::handover_device()],
         vxlan_port: contract::VXLAN_PORT,
         vxlan_sources: others.clone(),
         mesh_addresses: me.mesh_addresses.iter().copied().collect(),

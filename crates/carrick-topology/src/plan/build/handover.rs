@@ -8,7 +8,7 @@ use super::destinations::{Destination, Destinations};
 use super::mtu::Mtus;
 use super::{Way, tunnels, ways};
 use crate::contract;
-use crate::model::{DeviceName, Family, MacAddress, NodeName, PublicKey, Unpacking};
+use crate::model::{Family, MacAddress, NodeName, PublicKey, Unpacking};
 use crate::plan::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender, NextHop, WireGuardPeer};
 use crate::resolve::{Handover, Member, MemberIndex, Resolved};
 
@@ -32,7 +32,7 @@ pub(super) fn build(
         return None;
     }
     Some(HandoverPlan {
-        device: device(),
+        device: contract::handover_device(),
         identifier: contract::HANDOVER_IDENTIFIER,
         port: contract::HANDOVER_PORT,
         mac: MacAddress::of_node(&me.node.name),
@@ -42,12 +42,6 @@ pub(super) fn build(
         routes,
         exceptions,
     })
-}
-
-/// The device.
-pub(super) fn device() -> DeviceName {
-    #[expect(clippy::expect_used, reason = "the name is a constant of 10 bytes without `/` and white space")]
-    contract::HANDOVER_DEVICE.parse().expect("the constant is a device name")
 }
 
 /// The tunnels that `me` had while it stood by, if it does so no more: far gateways send through them for a moment yet.
