@@ -1,7 +1,7 @@
 //! One pod's connection to the network, and the names that follow from it.
 
 use carrick_netlink::MacAddress;
-use carrick_topology::contract::POD_DEVICE_PREFIX;
+use carrick_topology::constants::POD_DEVICE_PREFIX;
 use carrick_topology::hash::stable_hash;
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::neighbour::Neighbour;
 use carrick_netlink::route::Route;
-use carrick_topology::contract::POD_ROUTE_PROTOCOL;
+use carrick_topology::constants::POD_ROUTE_PROTOCOL;
 
 use crate::ipam::Record;
 use crate::wiring::{MAIN_TABLE, Wiring};

@@ -25,7 +25,7 @@ use carrick_netlink::neighbour::{self, Neighbour};
 use carrick_netlink::queue::{self, TokenBucket};
 use carrick_netlink::route::{self, Route};
 use carrick_netlink::{Family, MacAddress, Protocol, Request, Socket};
-use carrick_topology::contract::POD_ROUTE_PROTOCOL;
+use carrick_topology::constants::POD_ROUTE_PROTOCOL;
 use ipnet::IpNet;
 
 use crate::ipam::Record;

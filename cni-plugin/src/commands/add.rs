@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use carrick_netlink::Family;
-use carrick_topology::contract::LEAST_DEVICE_MTU;
+use carrick_topology::constants::LEAST_DEVICE_MTU;
 use serde_json::Value;
 
 use crate::commands::del;

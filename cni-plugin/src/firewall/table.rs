@@ -15,7 +15,7 @@ use carrick_netlink::nftables::{
     Set, Table, TableFamily, TableName, Target, Value, priority,
 };
 use carrick_netlink::{Error, Family};
-use carrick_topology::contract::POD_DEVICE_PREFIX;
+use carrick_topology::constants::POD_DEVICE_PREFIX;
 use ipnet::Ipv4Net;
 use nix::errno::Errno;
 

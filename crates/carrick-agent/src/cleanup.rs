@@ -6,7 +6,7 @@
 use carrick_dataplane::firewall::Firewall;
 use carrick_netlink::{Protocol, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{handover_device, vxlan_device};
+use carrick_topology::constants::{handover_device, vxlan_device};
 
 use crate::cli::CleanupOptions;
 use crate::exit::Exit;

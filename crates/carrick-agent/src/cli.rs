@@ -54,7 +54,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct CleanupOptions {
     /// The name of the WireGuard interface.
-    #[arg(long, env = "CARRICK_INTERFACE", value_name = "NAME", default_value = carrick_topology::contract::WIREGUARD_DEVICE)]
+    #[arg(long, env = "CARRICK_INTERFACE", value_name = "NAME", default_value = carrick_topology::constants::WIREGUARD_DEVICE)]
     pub interface: DeviceName,
     /// The directory of runtime files.
     #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_RUN_DIR)]

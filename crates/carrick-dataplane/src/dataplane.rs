@@ -17,7 +17,7 @@ use crate::desired::Desired;
 use crate::diff::{Circumstances, Difference, diff, wireguard_differs};
 use crate::drift::DriftWatch;
 use crate::endpoint_memory::{EndpointMemory, Endpoints};
-use crate::greeting::greet;
+use crate::handshake::initiate_handshake;
 use crate::observe::{Observation, SettledRoutes, observe};
 use crate::operation::Operation;
 use crate::route::RoutingTable;
@@ -197,7 +197,7 @@ impl Dataplane {
         let configured = configuration.is_some();
         let sightings = configuration.map(|device| sightings(device, now)).unwrap_or_default();
         self.remember_seen(desired, &sightings);
-        greet(&operations);
+        initiate_handshake(&operations);
         let is_made = operations.iter().any(|operation| matches!(operation, Operation::CreateWireGuard { .. }));
         let endpoint_memory =
             if configured || is_made { self.remember_endpoints(desired, &failures).err() } else { None };

@@ -14,7 +14,7 @@ use carrick_netlink::Family;
 use carrick_netlink::rule::{Mark, PacketOrigin, Rule};
 use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
+use carrick_topology::constants::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
 
 use crate::desired::Desired;
 use crate::endpoint_memory::Endpoints;

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
 use carrick_netlink::{Error, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
+use carrick_topology::constants::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
 
 use crate::observe::find;
 

@@ -1,7 +1,7 @@
-//! The kernel's side of a handover: what goes packed from gateway to gateway while traffic moves from one to another.
+//! The kernel's side of a handover: what goes encapsulated from gateway to gateway while traffic moves from one to another.
 //!
 //! It has a device, routing tables and rules of its own, beside all that [`crate::diff()`] compares, and none of them between handovers.
-//! What is forwarded goes packed; the host's own packets go as ever.
+//! What is forwarded goes encapsulated; the host's own packets go as ever.
 
 mod wanted;
 
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use carrick_netlink::rule::Rule;
 use carrick_netlink::{Family, Protocol, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::handover_device;
+use carrick_topology::constants::handover_device;
 use carrick_topology::plan::NodePlan;
 use wanted::Wanted;
 
@@ -24,7 +24,7 @@ use crate::sysctl::{Fate, SysctlValues, Sysctls};
 
 /// The handovers of the network namespace in which it was opened.
 #[derive(Debug)]
-pub struct Handover {
+pub struct HandoverDataplane {
     socket: Socket,
     sysctls: Sysctls,
     remains: Remains,
@@ -69,7 +69,7 @@ struct Found {
     sysctls: SysctlValues,
 }
 
-impl Handover {
+impl HandoverDataplane {
     /// Opens a socket in the calling thread's network namespace.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use carrick_netlink::Family;
 use carrick_netlink::route::{Filter, PathMtu};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{
+use carrick_topology::constants::{
     HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE,
 };
 use carrick_topology::plan;
@@ -23,10 +23,10 @@ pub(crate) struct RoutingTable {
 impl RoutingTable {
     /// Where the mesh is.
     pub(crate) const MESH: Self = Self { number: ROUTING_TABLE, protocol: ROUTE_PROTOCOL };
-    /// Where forwarded packets go packed during a handover.
+    /// Where forwarded packets go encapsulated during a handover.
     pub(crate) const HANDOVER: Self = Self { number: HANDOVER_TABLE, protocol: HANDOVER_ROUTE_PROTOCOL };
 
-    /// Where the packed packets themselves go, on the outside.
+    /// Where the encapsulated packets themselves go, on the outside.
     pub(crate) const HANDOVER_OUTER: Self = Self { number: HANDOVER_OUTER_TABLE, protocol: HANDOVER_ROUTE_PROTOCOL };
 
     /// Which routes are Carrick's in it.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use carrick_probe::{Path, PathKind, PathState, RoundTripCounts};
+use carrick_probe::{PathKind, PathState, ProbedPath, RoundTripCounts};
 use carrick_status::{
     ApiAnswer, ApiHearing, ChecksPage, CniDirectory, PeerState, StatusPage, WireGuardDevice, WireGuardState,
 };
@@ -128,8 +128,8 @@ fn pages(node: &Node, plan: NodePlan, settings: &Settings) -> Pages {
 }
 
 /// A path to a node over which all is answered.
-pub(crate) fn path(to: &str, kind: PathKind, mtu: Option<u32>) -> Path {
-    Path {
+pub(crate) fn path(to: &str, kind: PathKind, mtu: Option<u32>) -> ProbedPath {
+    ProbedPath {
         to: to.parse().unwrap(),
         location: to[..1].parse().unwrap(),
         kind,

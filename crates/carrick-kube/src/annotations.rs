@@ -12,8 +12,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use carrick_topology::ObjectName;
 use carrick_topology::model::{CreationTime, InternalAddresses, LocationName, Node, NodeName, Preference};
-use carrick_topology::plan::ObjectName;
 use carrick_topology::{Endpoint, PublicKey, Warning};
 
 pub use published::Published;

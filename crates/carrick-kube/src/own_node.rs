@@ -12,7 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use carrick_topology::contract::{DEFAULT_UPLINK_MTU, HANDOVER_DEVICE, POD_DEVICE_PREFIX, VXLAN_DEVICE};
+use carrick_topology::constants::{DEFAULT_UPLINK_MTU, HANDOVER_DEVICE, POD_DEVICE_PREFIX, VXLAN_DEVICE};
 use carrick_topology::model::{DeviceName, Family, InternalAddresses, Node};
 use carrick_topology::{Endpoint, Settings};
 use ipnet::IpNet;

@@ -13,7 +13,7 @@ use carrick_kube::watch::ApiState;
 use carrick_lab::apiserver::{ApiServer, Key, Resource};
 use carrick_topology::Warning;
 use carrick_topology::model::SecretReference;
-use carrick_topology::plan::{ObjectName, WarningReason};
+use carrick_topology::{ObjectName, WarningReason};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use support::{Consumer, KEY, add_node, annotate, client, server};

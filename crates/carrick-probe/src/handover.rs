@@ -1,4 +1,4 @@
-//! What gateways tell each other of packets that go packed while traffic moves from one gateway to another.
+//! What gateways tell each other of packets that go encapsulated while traffic moves from one gateway to another.
 
 use std::collections::BTreeSet;
 use std::ops::BitOr;
@@ -12,21 +12,21 @@ pub struct HandoverFlags(u8);
 impl HandoverFlags {
     /// Nothing is said.
     pub const NONE: Self = Self(0);
-    /// "What I forward to you goes packed."
-    pub const PACKS: Self = Self(1 << 5);
-    /// "I take packed what you forward to me."
-    pub const UNPACKS: Self = Self(1 << 6);
+    /// "What I forward to you goes encapsulated."
+    pub const ENCAPSULATES: Self = Self(1 << 5);
+    /// "I take encapsulated what you forward to me."
+    pub const DECAPSULATES: Self = Self(1 << 6);
 
-    /// Whether what is forwarded goes packed.
+    /// Whether what is forwarded goes encapsulated.
     #[must_use]
-    pub const fn packs(self) -> bool {
-        self.has(Self::PACKS)
+    pub const fn encapsulates(self) -> bool {
+        self.has(Self::ENCAPSULATES)
     }
 
-    /// Whether packed packets are taken.
+    /// Whether encapsulated packets are taken.
     #[must_use]
-    pub const fn unpacks(self) -> bool {
-        self.has(Self::UNPACKS)
+    pub const fn decapsulates(self) -> bool {
+        self.has(Self::DECAPSULATES)
     }
 
     /// As they go over the wire.
@@ -36,7 +36,7 @@ impl HandoverFlags {
 
     /// As they came over the wire, beside other bits.
     pub(crate) const fn from_bits(bits: u8) -> Self {
-        Self(bits & (Self::PACKS.0 | Self::UNPACKS.0))
+        Self(bits & (Self::ENCAPSULATES.0 | Self::DECAPSULATES.0))
     }
 
     const fn has(self, flag: Self) -> bool {
@@ -54,33 +54,33 @@ impl BitOr for HandoverFlags {
 
 /// What the kernel holds by now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Handover {
-    /// Nodes that packed packets would reach, as far as this kernel can tell: they are tried with a packed probe.
+pub struct HandoverInForce {
+    /// Nodes that encapsulated packets would reach, as far as this kernel can tell: they are tried with a encapsulated probe.
     pub leads_to: BTreeSet<NodeName>,
-    /// Nodes to which forwarded packets go packed.
-    pub packs_to: BTreeSet<NodeName>,
-    /// Nodes from which packed packets are accepted.
-    pub unpacks_from: BTreeSet<NodeName>,
+    /// Nodes to which forwarded packets go encapsulated.
+    pub encapsulates_to: BTreeSet<NodeName>,
+    /// Nodes from which encapsulated packets are accepted.
+    pub decapsulates_from: BTreeSet<NodeName>,
 }
 
-/// How many of the nodes from which packed packets are accepted say that they pack.
+/// How many of the nodes from which encapsulated packets are accepted say that they encapsulate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Packed {
+pub(crate) enum EncapsulatingSenders {
     /// None of them, or there are none.
     #[default]
-    Nobody,
+    None,
     /// Not all of them.
     Some,
     /// All of them.
     All,
 }
 
-impl Packed {
+impl EncapsulatingSenders {
     /// By what each of them says.
     pub(crate) fn by(said: impl IntoIterator<Item = HandoverFlags>) -> Self {
-        let (pack, others): (Vec<_>, Vec<_>) = said.into_iter().partition(|flags| flags.packs());
-        match (pack.is_empty(), others.is_empty()) {
-            (true, _) => Self::Nobody,
+        let (encapsulate, others): (Vec<_>, Vec<_>) = said.into_iter().partition(|flags| flags.encapsulates());
+        match (encapsulate.is_empty(), others.is_empty()) {
+            (true, _) => Self::None,
             (false, false) => Self::Some,
             (false, true) => Self::All,
         }
@@ -93,19 +93,19 @@ mod tests {
 
     #[test]
     fn a_set_holds_what_was_put_in() {
-        let says = |flags: HandoverFlags| (flags.packs(), flags.unpacks());
+        let says = |flags: HandoverFlags| (flags.encapsulates(), flags.decapsulates());
         assert_eq!(says(HandoverFlags::NONE), (false, false));
-        assert_eq!(says(HandoverFlags::PACKS), (true, false));
-        assert_eq!(says(HandoverFlags::UNPACKS), (false, true));
-        assert_eq!(says(HandoverFlags::PACKS | HandoverFlags::UNPACKS), (true, true));
+        assert_eq!(says(HandoverFlags::ENCAPSULATES), (true, false));
+        assert_eq!(says(HandoverFlags::DECAPSULATES), (false, true));
+        assert_eq!(says(HandoverFlags::ENCAPSULATES | HandoverFlags::DECAPSULATES), (true, true));
     }
 
     #[test]
-    fn it_is_counted_who_packs() {
-        let (packs, silent) = (HandoverFlags::PACKS, HandoverFlags::UNPACKS);
-        assert_eq!(Packed::by([]), Packed::Nobody);
-        assert_eq!(Packed::by([silent, silent]), Packed::Nobody);
-        assert_eq!(Packed::by([silent, packs]), Packed::Some);
-        assert_eq!(Packed::by([packs, packs | silent]), Packed::All);
+    fn it_is_counted_who_encapsulates() {
+        let (encapsulates, silent) = (HandoverFlags::ENCAPSULATES, HandoverFlags::DECAPSULATES);
+        assert_eq!(EncapsulatingSenders::by([]), EncapsulatingSenders::None);
+        assert_eq!(EncapsulatingSenders::by([silent, silent]), EncapsulatingSenders::None);
+        assert_eq!(EncapsulatingSenders::by([silent, encapsulates]), EncapsulatingSenders::Some);
+        assert_eq!(EncapsulatingSenders::by([encapsulates, encapsulates | silent]), EncapsulatingSenders::All);
     }
 }

@@ -11,15 +11,15 @@
 
 #![forbid(unsafe_code)]
 
-mod falls;
+mod failure_detector;
+mod flap_count;
 mod handover;
-mod hearing;
-mod judgement;
+mod heard_peers;
 mod packet;
-mod path;
+mod path_liveness;
 mod path_mtu;
+mod probed_path;
 mod prober;
-mod pulse;
 mod record;
 mod responder;
 mod target;
@@ -28,10 +28,10 @@ mod target;
 pub type Now = std::time::Duration;
 
 pub use carrick_topology::plan::PathKind;
-pub use falls::Falls;
-pub use handover::{Handover, HandoverFlags};
-pub use packet::{Audience, Condition, Hearing, NotAPacket, PACKET_BYTES, Packet, Question};
-pub use path::{Path, PathState, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
-pub use prober::{Prober, Standpoint, Tidings, Transmit};
+pub use flap_count::FlapCount;
+pub use handover::{HandoverFlags, HandoverInForce};
+pub use packet::{Condition, HeardPeers, NotAPacket, PACKET_BYTES, Packet, Question, Reachability};
+pub use probed_path::{PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
+pub use prober::{Position, Prober, ProberEvent, Transmit};
 pub use responder::Responder;
 pub use target::Shape;

@@ -5,7 +5,7 @@
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 1 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); of both: "what I forward to you goes packed" (bit 5), "I take packed what you forward to me" (bit 6) |
+//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); of both: "what I forward to you goes encapsulated" (bit 5), "I take encapsulated what you forward to me" (bit 6) |
 //! | 7 | of a probe: how often the asker saw the other one fall lately; of an answer: the highest number that it was told |
 //! | 8..16 | the asker's token, which an answer repeats |
 //! | 16..24 | sequence number of the probe, which an answer repeats |
@@ -16,7 +16,7 @@
 use carrick_topology::plan::PathKind;
 use thiserror::Error;
 
-use crate::falls::Falls;
+use crate::flap_count::FlapCount;
 use crate::handover::HandoverFlags;
 
 /// Bytes of an answer, and of a probe without padding.
@@ -38,43 +38,43 @@ pub struct Question {
 
 /// Whether a node is heard by anybody, in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Audience {
+pub enum Reachability {
     /// It is too early to say, or there is nobody there to hear it.
     #[default]
     Unknown,
     /// It hears somebody.
-    Somebody,
+    SomePeer,
     /// It hears nobody of those whom it probes there.
-    Nobody,
+    NoPeer,
 }
 
 /// What a node hears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hearing {
+pub struct HeardPeers {
     /// From other locations, through its tunnels.
-    pub tunnels: Audience,
+    pub tunnels: Reachability,
     /// From its own location.
-    pub inside: Audience,
+    pub inside: Reachability,
 }
 
 /// What a node says of itself when it is asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
     /// What it hears.
-    pub hearing: Hearing,
+    pub heard_peers: HeardPeers,
     /// For how long it has heard somebody wherever there is anybody to hear, in milliseconds.
     pub well_ms: u32,
-    /// What goes packed between it and the asker.
+    /// What goes encapsulated between it and the asker.
     pub handover: HandoverFlags,
     /// How often it fell lately, by the highest count that it was told.
-    pub falls: Falls,
+    pub flap_count: FlapCount,
 }
 
 /// A datagram on the probe port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// "Are you there?", how often the asker saw it fall, and what goes packed between the two.
-    Probe(Question, Falls, HandoverFlags),
+    /// "Are you there?", how often the asker saw it fall, and what goes encapsulated between the two.
+    Probe(Question, FlapCount, HandoverFlags),
     /// "I am."
     Answer(Question, Condition),
 }
@@ -91,20 +91,23 @@ impl Packet {
     /// It is too short, of another kind, or of another version.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAPacket> {
         let (head, padding) = bytes.split_first_chunk::<PACKET_BYTES>().ok_or(NotAPacket)?;
-        let [m0, m1, m2, m3, version, kind, bits, falls, rest @ ..] = *head;
+        let [m0, m1, m2, m3, version, kind, bits, flap_count, rest @ ..] = *head;
         if [m0, m1, m2, m3] != MAGIC || version != VERSION {
             return Err(NotAPacket);
         }
         let (token, rest) = rest.split_at(8);
         let (sequence, well_ms) = rest.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-        let (falls, handover) = (Falls::from_byte(falls), HandoverFlags::from_bits(bits));
+        let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
         let question = Question { token: number(token), sequence: number(sequence) };
         match kind {
-            PROBE => Ok(Self::Probe(question, falls, handover)),
+            PROBE => Ok(Self::Probe(question, flap_count, handover)),
             ANSWER if padding.is_empty() => {
                 let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
-                Ok(Self::Answer(question, Condition { hearing: Hearing::from_bits(bits), well_ms, handover, falls }))
+                Ok(Self::Answer(
+                    question,
+                    Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count },
+                ))
             }
             _ => Err(NotAPacket),
         }
@@ -114,15 +117,15 @@ impl Packet {
     #[must_use]
     pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
         let (kind, question, condition) = match self {
-            Self::Probe(question, falls, handover) => {
-                (PROBE, question, Condition { falls, handover, ..Condition::default() })
+            Self::Probe(question, flap_count, handover) => {
+                (PROBE, question, Condition { flap_count, handover, ..Condition::default() })
             }
             Self::Answer(question, condition) => (ANSWER, question, condition),
         };
         let mut bytes = [0; PACKET_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        let bits = condition.hearing.to_bits() | condition.handover.to_bits();
-        bytes[4..8].copy_from_slice(&[VERSION, kind, bits, condition.falls.to_byte()]);
+        let bits = condition.heard_peers.to_bits() | condition.handover.to_bits();
+        bytes[4..8].copy_from_slice(&[VERSION, kind, bits, condition.flap_count.to_byte()]);
         bytes[8..16].copy_from_slice(&question.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&question.sequence.to_be_bytes());
         bytes[24..].copy_from_slice(&condition.well_ms.to_be_bytes());
@@ -130,10 +133,10 @@ impl Packet {
     }
 }
 
-impl Hearing {
+impl HeardPeers {
     /// Whether it is heard by paths of this kind.
     #[must_use]
-    pub const fn by(self, kind: PathKind) -> Audience {
+    pub const fn by(self, kind: PathKind) -> Reachability {
         match kind {
             PathKind::Tunnel => self.tunnels,
             PathKind::Inside => self.inside,
@@ -145,23 +148,23 @@ impl Hearing {
     }
 
     const fn from_bits(bits: u8) -> Self {
-        Self { tunnels: Audience::from_bits(bits), inside: Audience::from_bits(bits >> 2) }
+        Self { tunnels: Reachability::from_bits(bits), inside: Reachability::from_bits(bits >> 2) }
     }
 }
 
-impl Audience {
+impl Reachability {
     const fn to_bits(self) -> u8 {
         match self {
             Self::Unknown => 0,
-            Self::Somebody => 1,
-            Self::Nobody => 2,
+            Self::SomePeer => 1,
+            Self::NoPeer => 2,
         }
     }
 
     const fn from_bits(bits: u8) -> Self {
         match bits & 0b11 {
-            1 => Self::Somebody,
-            2 => Self::Nobody,
+            1 => Self::SomePeer,
+            2 => Self::NoPeer,
             _ => Self::Unknown,
         }
     }
@@ -176,12 +179,13 @@ mod tests {
     #[test]
     fn the_bytes_on_the_wire_are_these() {
         let question = Question { token: 0x0102_0304_0506_0708, sequence: 9 };
-        let hearing = Hearing { tunnels: Audience::Somebody, inside: Audience::Nobody };
-        let (falls, handover) = (Falls::from_byte(3), HandoverFlags::PACKS);
-        let answer = Packet::Answer(question, Condition { hearing, well_ms: 0x0a0b, handover, falls }).to_bytes();
+        let heard_peers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::NoPeer };
+        let (flap_count, handover) = (FlapCount::from_byte(3), HandoverFlags::ENCAPSULATES);
+        let answer =
+            Packet::Answer(question, Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count }).to_bytes();
         assert_eq!(answer[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(answer[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
-        let probe = Packet::Probe(question, falls, HandoverFlags::UNPACKS).to_bytes();
+        let probe = Packet::Probe(question, flap_count, HandoverFlags::DECAPSULATES).to_bytes();
         assert_eq!(probe[..16], *b"CRKP\x01\x01\x40\x03\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(probe[16..], *b"\0\0\0\0\0\0\0\x09\0\0\0\0");
     }
@@ -190,7 +194,7 @@ mod tests {
     fn bits_that_mean_nothing_are_ignored() {
         let question = Question { token: 1, sequence: 2 };
         for packet in [
-            Packet::Probe(question, Falls::default(), HandoverFlags::PACKS),
+            Packet::Probe(question, FlapCount::default(), HandoverFlags::ENCAPSULATES),
             Packet::Answer(question, Condition::default()),
         ] {
             let mut bytes = packet.to_bytes();
@@ -201,7 +205,7 @@ mod tests {
 
     #[test]
     fn padding_belongs_behind_probes_only() {
-        let probe = Packet::Probe(Question { token: 1, sequence: 2 }, Falls::default(), HandoverFlags::NONE);
+        let probe = Packet::Probe(Question { token: 1, sequence: 2 }, FlapCount::default(), HandoverFlags::NONE);
         let question = Question { token: 1, sequence: 2 };
         let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
         assert_eq!(Packet::parse(&padded(probe)), Ok(probe));
@@ -210,11 +214,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(token: u64, sequence: u64, bits: u8, well_ms: u32, falls: u8) {
-            let (falls, handover) = (Falls::from_byte(falls), HandoverFlags::from_bits(bits));
-            let condition = Condition { hearing: Hearing::from_bits(bits), well_ms, handover, falls };
+        fn what_is_written_is_read(token: u64, sequence: u64, bits: u8, well_ms: u32, flap_count: u8) {
+            let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
+            let condition = Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count };
             let question = Question { token, sequence };
-            for packet in [Packet::Probe(question, falls, handover), Packet::Answer(question, condition)] {
+            for packet in [Packet::Probe(question, flap_count, handover), Packet::Answer(question, condition)] {
                 prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
             }
         }

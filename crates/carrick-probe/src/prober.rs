@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_topology::model::{Liveness, Unpacking};
+use carrick_topology::model::{Decapsulation, Liveness};
 use carrick_topology::plan::{PathKind, ProbePlan};
 use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
-use crate::falls::{FIRST_STABLE_TIME, Falls, Reputation};
-use crate::handover::{Handover, HandoverFlags, Packed};
-use crate::hearing::{Expected, Heard};
-use crate::judgement::{Judge, Judgement, Testimony};
-use crate::packet::{Audience, Condition, Hearing, Question};
-use crate::path::{Path, PathState};
-use crate::target::{Evidence, Shape, Target};
+use crate::failure_detector::{FailureDetector, Observer, Report};
+use crate::flap_count::{FIRST_STABLE_TIME, FlapCount, Reputation};
+use crate::handover::{EncapsulatingSenders, HandoverFlags, HandoverInForce};
+use crate::heard_peers::{Expected, LastHeard};
+use crate::packet::{Condition, HeardPeers, Question, Reachability};
+use crate::probed_path::{PathState, ProbedPath};
+use crate::target::{Observation, Shape, Target};
 
 /// The least time between two probes of a node, whomever they are for: 50 a second.
 const LEAST_GAP: Duration = Duration::from_millis(20);
@@ -23,15 +23,15 @@ const LEAST_GAP: Duration = Duration::from_millis(20);
 const GAP_PER_NODE: Duration = Duration::from_millis(4);
 /// Nobody is heard when that is so for this many intervals.
 const SILENT_INTERVALS: u32 = 3;
-/// A gateway that returns was probed, and is asked to pack, within so many intervals.
+/// A gateway that returns was probed, and is asked to encapsulate, within so many intervals.
 const PROBES_OF_LEAD: u32 = 3;
 /// By how much the moment of a return may differ between nodes, until the kernel holds what follows from it.
 const SKEW: Duration = Duration::from_secs(1);
-/// Packing is asked for this long before a gateway counts again at most, however rarely each is probed: news goes out at once. It is
+/// Encapsulating is asked for this long before a gateway counts again at most, however rarely each is probed: news goes out at once. It is
 /// less than the shortest stable time, so that every gateway is asked only after it was well for a while.
 const LONGEST_LEAD: Duration = FIRST_STABLE_TIME.saturating_sub(Duration::from_secs(2));
 /// Whoever is called later than this after his deadline was held up himself.
-const HELD_UP: Duration = Duration::from_millis(100);
+const DELAYED_AFTER: Duration = Duration::from_millis(100);
 
 /// A datagram to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct Transmit {
     /// What to ask.
     pub question: Question,
     /// What to tell: how often the asked one fell lately.
-    pub falls: Falls,
-    /// What to tell: what goes packed between the two.
+    pub flap_count: FlapCount,
+    /// What to tell: what goes encapsulated between the two.
     pub handover: HandoverFlags,
     /// How it must look.
     pub shape: Shape,
@@ -52,9 +52,9 @@ pub struct Transmit {
 
 /// Something worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tidings {
+pub enum ProberEvent {
     /// A path came up or went down.
-    Path {
+    ProbedPath {
         /// The node at the other end.
         to: NodeName,
         /// Which way.
@@ -62,7 +62,7 @@ pub enum Tidings {
         /// What it is now.
         state: PathState,
     },
-    /// The nodes that are down, return, or take packed packets are others now.
+    /// The nodes that are down, return, or take encapsulated packets are others now.
     Liveness(Liveness),
     /// The ways that carry less than devices permit are others now, in bytes.
     PathMtus(BTreeMap<NodeName, u32>),
@@ -74,21 +74,21 @@ pub enum Tidings {
 ///    [`Prober::note_question`]), or call [`Prober::handle_timeout`] once [`Prober::next_deadline`] is over, after all datagrams that wait
 ///    were handed in;
 /// 2. send what [`Prober::next_transmit`] gives;
-/// 3. act on what [`Prober::next_tidings`] gives.
+/// 3. act on what [`Prober::next_event`] gives.
 #[derive(Debug)]
 pub struct Prober {
     interval: Duration,
     token: u64,
     sequence: u64,
-    standpoint: Option<Standpoint>,
-    handover: Handover,
+    position: Option<Position>,
+    handover: HandoverInForce,
     reputation: Reputation,
     crowd: usize,
     targets: BTreeMap<NodeName, Target>,
     by_address: BTreeMap<IpAddr, NodeName>,
-    heard: Heard,
-    judgement: Judgement,
-    judged_with: Hearing,
+    heard: LastHeard,
+    failure_detector: FailureDetector,
+    evaluated_with: HeardPeers,
     /// Since when somebody is heard wherever there is anybody.
     well_since: Option<Now>,
     /// Since when somebody is heard through tunnels.
@@ -99,12 +99,12 @@ pub struct Prober {
     told_mtus: BTreeMap<NodeName, u32>,
     not_before: Now,
     transmits: VecDeque<Transmit>,
-    tidings: VecDeque<Tidings>,
+    events: VecDeque<ProberEvent>,
 }
 
 /// Where the prober's node stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standpoint {
+pub struct Position {
     /// Its location.
     pub location: LocationName,
     /// Whether it is a gateway there, active or not.
@@ -120,15 +120,15 @@ impl Prober {
             interval,
             token,
             sequence: 0,
-            standpoint: None,
-            handover: Handover::default(),
+            position: None,
+            handover: HandoverInForce::default(),
             reputation: Reputation::default(),
             crowd: 0,
             targets: BTreeMap::new(),
             by_address: BTreeMap::new(),
-            heard: Heard::default(),
-            judgement: Judgement::restore(&known),
-            judged_with: Hearing::default(),
+            heard: LastHeard::default(),
+            failure_detector: FailureDetector::restore(&known),
+            evaluated_with: HeardPeers::default(),
             well_since: None,
             hears_tunnels_since: None,
             doubtful: BTreeSet::new(),
@@ -136,16 +136,16 @@ impl Prober {
             told_mtus: BTreeMap::new(),
             not_before: Now::ZERO,
             transmits: VecDeque::new(),
-            tidings: VecDeque::new(),
+            events: VecDeque::new(),
         }
     }
 
     /// Probes these from now on. What is known of those that stay is kept.
-    pub fn set_plan(&mut self, now: Now, standpoint: Standpoint, plan: &ProbePlan) {
-        if self.standpoint.is_none() {
-            self.heard = Heard::since(now);
+    pub fn set_plan(&mut self, now: Now, position: Position, plan: &ProbePlan) {
+        if self.position.is_none() {
+            self.heard = LastHeard::since(now);
         }
-        self.standpoint = Some(standpoint);
+        self.position = Some(position);
         self.crowd = plan.crowd;
         self.targets.retain(|name, target| plan.targets.get(name) == Some(target.wanted()));
         for (position, (name, wanted)) in (0_u32..).zip(&plan.targets) {
@@ -154,14 +154,14 @@ impl Prober {
             self.targets.entry(name.clone()).or_insert_with(|| Target::new(wanted.clone(), first_probe));
         }
         self.by_address = self.targets.iter().map(|(name, target)| (target.wanted().to, name.clone())).collect();
-        self.judge(now);
+        self.evaluate(now);
     }
 
     /// What the kernel holds by now. Those whom it concerns are told at once.
-    pub fn set_handover(&mut self, now: Now, handover: Handover) {
+    pub fn set_handover(&mut self, now: Now, handover: HandoverInForce) {
         if handover != self.handover {
             self.handover = handover;
-            self.judge(now);
+            self.evaluate(now);
         }
     }
 
@@ -171,15 +171,15 @@ impl Prober {
             return;
         }
         let Some((name, target)) = self.target_at(from) else { return };
-        let (before, mtu_before) = (target.evidence(), target.narrow_mtu());
+        let (before, mtu_before) = (target.observation(), target.narrow_mtu());
         if !target.take_answer(now, question.sequence, condition) {
             return;
         }
         let (kind, mtu, location) = (target.wanted().kind, target.narrow_mtu(), target.wanted().location.clone());
         self.heard.somebody(now, kind);
-        self.take_evidence(now, name, before);
+        self.take_observation(now, name, before);
         if self.doubtful.contains(&location) {
-            self.judge(now);
+            self.evaluate(now);
         }
         if mtu != mtu_before {
             self.tell_of_mtus();
@@ -189,19 +189,26 @@ impl Prober {
     /// The kernel of the node with this address says that nobody listens on the probe port.
     pub fn take_refusal(&mut self, now: Now, from: IpAddr) {
         let Some((name, target)) = self.target_at(from) else { return };
-        let before = target.evidence();
+        let before = target.observation();
         target.take_refusal(now);
-        self.take_evidence(now, name, before);
+        self.take_observation(now, name, before);
     }
 
-    /// A known node with this address asked this one, by this way, and told it how often it fell, and what goes packed.
-    pub fn note_question(&mut self, now: Now, from: IpAddr, kind: PathKind, falls: Falls, handover: HandoverFlags) {
+    /// A known node with this address asked this one, by this way, and told it how often it fell, and what goes encapsulated.
+    pub fn note_question(
+        &mut self,
+        now: Now,
+        from: IpAddr,
+        kind: PathKind,
+        flap_count: FlapCount,
+        handover: HandoverFlags,
+    ) {
         self.heard.somebody(now, kind);
-        self.reputation.hear(now, falls);
+        self.reputation.hear(now, flap_count);
         let Some((name, target)) = self.target_at(from) else { return };
-        let before = target.evidence();
+        let before = target.observation();
         target.note_question(handover);
-        self.take_evidence(now, name, before);
+        self.take_observation(now, name, before);
     }
 
     /// What this node says of itself in its answers to this address.
@@ -211,30 +218,30 @@ impl Prober {
         let well_ms = u32::try_from(well.as_millis()).unwrap_or(u32::MAX);
         let target = self.by_address.get(&asker).and_then(|name| self.targets.get(name));
         let handover = target.map_or(HandoverFlags::NONE, Target::telling);
-        Condition { hearing: self.hearing(now), well_ms, handover, falls: self.reputation.most(now) }
+        Condition { heard_peers: self.heard_peers(now), well_ms, handover, flap_count: self.reputation.most(now) }
     }
 
-    fn hearing(&self, now: Now) -> Hearing {
-        let expected = |somebody| if somebody { Expected::Somebody } else { Expected::Nobody };
+    fn heard_peers(&self, now: Now) -> HeardPeers {
+        let expected = |somebody| if somebody { Expected::SomePeer } else { Expected::NoPeer };
         let tunnels = self.targets.values().any(|target| target.wanted().kind == PathKind::Tunnel);
         let patience = self.interval_among(self.targets.len()) * SILENT_INTERVALS;
         let patience_inside = self.interval_inside() * SILENT_INTERVALS;
-        Hearing {
-            tunnels: self.heard.audience(now, PathKind::Tunnel, patience, expected(tunnels)),
-            inside: self.heard.audience(now, PathKind::Inside, patience_inside, expected(self.crowd > 1)),
+        HeardPeers {
+            tunnels: self.heard.reachability(now, PathKind::Tunnel, patience, expected(tunnels)),
+            inside: self.heard.reachability(now, PathKind::Inside, patience_inside, expected(self.crowd > 1)),
         }
     }
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self.next_deadline().is_some_and(|deadline| now > deadline + HELD_UP) {
-            self.targets.values_mut().for_each(|target| target.forbear(now + HELD_UP));
+        if self.next_deadline().is_some_and(|deadline| now > deadline + DELAYED_AFTER) {
+            self.targets.values_mut().for_each(|target| target.extend_deadline(now + DELAYED_AFTER));
         }
         let mut changed = Vec::new();
         for (name, target) in &mut self.targets {
-            let (before, mtu_before) = (target.evidence(), target.narrow_mtu());
+            let (before, mtu_before) = (target.observation(), target.narrow_mtu());
             let is_missed = target.handle_timeout(now);
-            if is_missed || target.evidence() != before || target.narrow_mtu() != mtu_before {
+            if is_missed || target.observation() != before || target.narrow_mtu() != mtu_before {
                 changed.push((name.clone(), before));
             }
         }
@@ -242,16 +249,17 @@ impl Prober {
             self.tell_of_mtus();
         }
         for (name, before) in changed {
-            self.take_evidence(now, name, before);
+            self.take_observation(now, name, before);
         }
-        let hearing = self.hearing(now);
-        let is_well = ![hearing.tunnels, hearing.inside].contains(&Audience::Nobody) && hearing != Hearing::default();
+        let heard_peers = self.heard_peers(now);
+        let is_well = ![heard_peers.tunnels, heard_peers.inside].contains(&Reachability::NoPeer)
+            && heard_peers != HeardPeers::default();
         self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
-        let hears_tunnels = hearing.tunnels == Audience::Somebody;
+        let hears_tunnels = heard_peers.tunnels == Reachability::SomePeer;
         self.hears_tunnels_since = hears_tunnels.then(|| self.hears_tunnels_since.unwrap_or(now));
-        let is_due = self.judgement.next_deadline().is_some_and(|deadline| deadline <= now);
-        if is_due || hearing != self.judged_with {
-            self.judge(now);
+        let is_due = self.failure_detector.next_deadline().is_some_and(|deadline| deadline <= now);
+        if is_due || heard_peers != self.evaluated_with {
+            self.evaluate(now);
         }
         self.probe(now);
     }
@@ -261,7 +269,7 @@ impl Prober {
     pub fn next_deadline(&self) -> Option<Now> {
         let probe = self.targets.values().map(Target::next_probe).min().map(|due| due.max(self.not_before));
         let expiry = self.targets.values().filter_map(Target::next_expiry).min();
-        [probe, expiry, self.judgement.next_deadline()].into_iter().flatten().min()
+        [probe, expiry, self.failure_detector.next_deadline()].into_iter().flatten().min()
     }
 
     /// The next datagram to send.
@@ -270,13 +278,13 @@ impl Prober {
     }
 
     /// The next thing worth telling.
-    pub fn next_tidings(&mut self) -> Option<Tidings> {
-        self.tidings.pop_front()
+    pub fn next_event(&mut self) -> Option<ProberEvent> {
+        self.events.pop_front()
     }
 
     /// What is known of each path.
     #[must_use]
-    pub fn paths(&self) -> Vec<Path> {
+    pub fn paths(&self) -> Vec<ProbedPath> {
         self.targets.iter().map(|(name, target)| target.path(name)).collect()
     }
 
@@ -299,8 +307,8 @@ impl Prober {
         let question = Question { token: self.token, sequence: self.sequence };
         let shape = target.send(now, self.sequence, self.interval, interval);
         let (from, to, handover) = (target.wanted().from, target.wanted().to, target.telling());
-        let falls = self.judgement.falls(name);
-        self.transmits.push_back(Transmit { from, to, question, falls, handover, shape });
+        let flap_count = self.failure_detector.flap_count(name);
+        self.transmits.push_back(Transmit { from, to, question, flap_count, handover, shape });
         self.not_before = now + LEAST_GAP;
     }
 
@@ -318,19 +326,19 @@ impl Prober {
         Some((name, target))
     }
 
-    fn take_evidence(&mut self, now: Now, to: NodeName, before: Evidence) {
+    fn take_observation(&mut self, now: Now, to: NodeName, before: Observation) {
         let Some(target) = self.targets.get(&to) else { return };
-        let (evidence, kind, is_suspect) = (target.evidence(), target.wanted().kind, target.is_suspect());
+        let (observation, kind, is_suspect) = (target.observation(), target.wanted().kind, target.is_suspect());
         if is_suspect {
             self.ask_neighbours(now, &to);
         }
         // That a node answers from the beginning is no news.
-        let states = (before.state, evidence.state);
+        let states = (before.state, observation.state);
         if states.0 != states.1 && states != (PathState::Unknown, PathState::Up) {
-            self.tidings.push_back(Tidings::Path { to, kind, state: states.1 });
+            self.events.push_back(ProberEvent::ProbedPath { to, kind, state: states.1 });
         }
-        if evidence != before {
-            self.judge(now);
+        if observation != before {
+            self.evaluate(now);
         }
     }
 
@@ -338,26 +346,26 @@ impl Prober {
     fn ask_neighbours(&mut self, now: Now, of: &NodeName) {
         let Some(location) = self.targets.get(of).map(|target| target.wanted().location.clone()) else { return };
         let neighbours = self.targets.values_mut().filter(|target| target.wanted().location == location);
-        neighbours.for_each(|target| target.hasten(now));
+        neighbours.for_each(|target| target.probe_now(now));
     }
 
-    fn judge(&mut self, now: Now) {
-        let hearing = self.hearing(now);
-        self.judged_with = hearing;
-        let standpoint = self.standpoint.as_ref();
-        let gateway_of = standpoint.filter(|standpoint| standpoint.is_gateway).map(|standpoint| &standpoint.location);
-        let testimonies: Vec<Testimony<'_>> =
-            self.targets.iter().map(|(node, target)| target.testimony(node)).collect();
-        let doubtful = testimonies.iter().filter(|testimony| testimony.is_doubtful());
-        self.doubtful = doubtful.map(|testimony| testimony.location.clone()).collect();
-        let (hears_tunnels_since, packed, lead) = (self.hears_tunnels_since, self.packed(), self.lead());
-        let judge = Judge { gateway_of, hearing, hears_tunnels_since, packed, lead };
-        self.judgement.judge(now, judge, &testimonies);
+    fn evaluate(&mut self, now: Now) {
+        let heard_peers = self.heard_peers(now);
+        self.evaluated_with = heard_peers;
+        let position = self.position.as_ref();
+        let gateway_of = position.filter(|position| position.is_gateway).map(|position| &position.location);
+        let reports: Vec<Report<'_>> = self.targets.iter().map(|(node, target)| target.report(node)).collect();
+        let doubtful = reports.iter().filter(|report| report.is_doubtful());
+        self.doubtful = doubtful.map(|report| report.location.clone()).collect();
+        let (hears_tunnels_since, encapsulated, lead) =
+            (self.hears_tunnels_since, self.encapsulating_senders(), self.lead());
+        let observer = Observer { gateway_of, heard_peers, hears_tunnels_since, encapsulated, lead };
+        self.failure_detector.evaluate(now, observer, &reports);
         self.tell_of_handover(now);
-        let liveness = Liveness { unpacking: self.unpacking(), ..self.judgement.liveness() };
+        let liveness = Liveness { decapsulating: self.decapsulating(), ..self.failure_detector.liveness() };
         if liveness != self.told_liveness {
             self.told_liveness.clone_from(&liveness);
-            self.tidings.push_back(Tidings::Liveness(liveness));
+            self.events.push_back(ProberEvent::Liveness(liveness));
         }
     }
 
@@ -366,24 +374,25 @@ impl Prober {
         (interval * PROBES_OF_LEAD + SKEW).min(LONGEST_LEAD)
     }
 
-    fn packed(&self) -> Packed {
+    fn encapsulating_senders(&self) -> EncapsulatingSenders {
         let said = |name| self.targets.get(name).map_or(HandoverFlags::NONE, Target::handover);
-        Packed::by(self.handover.unpacks_from.iter().map(said))
+        EncapsulatingSenders::by(self.handover.decapsulates_from.iter().map(said))
     }
 
-    /// Gateways of other locations that take packed what this node forwards to them.
-    fn unpacking(&self) -> BTreeMap<NodeName, Unpacking> {
-        self.targets.iter().filter_map(|(name, target)| Some((name.clone(), target.unpacking()?))).collect()
+    /// Gateways of other locations that take encapsulated what this node forwards to them.
+    fn decapsulating(&self) -> BTreeMap<NodeName, Decapsulation> {
+        self.targets.iter().filter_map(|(name, target)| Some((name.clone(), target.decapsulating()?))).collect()
     }
 
     fn tell_of_handover(&mut self, now: Now) {
-        let asks = self.judgement.asks_to_pack();
+        let asks = self.failure_detector.asks_to_encapsulate();
         let when = |holds, flag| if holds { flag } else { HandoverFlags::NONE };
         for (name, target) in &mut self.targets {
-            let packs = when(self.handover.packs_to.contains(name), HandoverFlags::PACKS);
-            let unpacks = when(asks && self.handover.unpacks_from.contains(name), HandoverFlags::UNPACKS);
-            target.tell(now, packs | unpacks);
-            target.try_packed(now, self.handover.leads_to.contains(name));
+            let encapsulates = when(self.handover.encapsulates_to.contains(name), HandoverFlags::ENCAPSULATES);
+            let decapsulates =
+                when(asks && self.handover.decapsulates_from.contains(name), HandoverFlags::DECAPSULATES);
+            target.tell(now, encapsulates | decapsulates);
+            target.try_encapsulated(now, self.handover.leads_to.contains(name));
         }
     }
 
@@ -392,7 +401,7 @@ impl Prober {
         let mtus: BTreeMap<NodeName, u32> = self.targets.iter().filter_map(narrow).collect();
         if mtus != self.told_mtus {
             self.told_mtus.clone_from(&mtus);
-            self.tidings.push_back(Tidings::PathMtus(mtus));
+            self.events.push_back(ProberEvent::PathMtus(mtus));
         }
     }
 }

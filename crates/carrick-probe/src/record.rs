@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::path::{RoundTrip, RoundTripCounts};
+use crate::probed_path::{RoundTrip, RoundTripCounts};
 
 /// Round trips and outcomes that count as recent.
 const RECENT: usize = 100;

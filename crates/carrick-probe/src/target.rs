@@ -4,16 +4,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use carrick_topology::NodeName;
-use carrick_topology::model::Unpacking;
+use carrick_topology::model::Decapsulation;
 use carrick_topology::plan::{PathKind, ProbeTarget};
 
 use crate::Now;
+use crate::failure_detector::Report;
 use crate::handover::HandoverFlags;
-use crate::judgement::Testimony;
-use crate::packet::{Condition, Hearing};
-use crate::path::{Path, PathState};
+use crate::packet::{Condition, HeardPeers};
+use crate::path_liveness::PathLiveness;
 use crate::path_mtu::PathMtu;
-use crate::pulse::Pulse;
+use crate::probed_path::{PathState, ProbedPath};
 use crate::record::Record;
 
 /// A probe without an answer after this is lost. A missed one may still be answered before.
@@ -28,13 +28,13 @@ pub(crate) struct Target {
     next_probe: Now,
     /// In the order of their sequence numbers.
     outstanding: VecDeque<Outstanding>,
-    pulse: Pulse,
+    path_liveness: PathLiveness,
     record: Record,
     mtu: PathMtu,
     /// Of which kind the probe is that is due.
     next: Next,
     plain_since_look: u32,
-    /// What it is to be told of packing.
+    /// What it is to be told of encapsulating.
     telling: HandoverFlags,
     /// What the latest plain probe told it of that.
     told: HandoverFlags,
@@ -51,8 +51,8 @@ pub enum Shape {
         /// The size of the whole IP packet, in bytes.
         ip_bytes: u32,
     },
-    /// Padded and packed, to find out whether packed packets pass.
-    Packed {
+    /// Padded and encapsulated, to find out whether encapsulated packets pass.
+    Encapsulated {
         /// The size of the whole inner IP packet, in bytes.
         ip_bytes: u32,
     },
@@ -62,10 +62,10 @@ pub enum Shape {
 enum Next {
     Plain,
     Padded,
-    Packed,
+    Encapsulated,
 }
 
-/// Whether packed packets are known to reach it.
+/// Whether encapsulated packets are known to reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proof {
     /// It takes none, or there is no way to send any.
@@ -76,11 +76,11 @@ enum Proof {
 
 /// What the judgement depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Evidence {
+pub(crate) struct Observation {
     pub(crate) state: PathState,
-    pub(crate) hearing: Hearing,
+    pub(crate) heard_peers: HeardPeers,
     pub(crate) handover: HandoverFlags,
-    pub(crate) unpacking: Option<Unpacking>,
+    pub(crate) decapsulating: Option<Decapsulation>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ impl Target {
             wanted,
             next_probe: first_probe,
             outstanding: VecDeque::new(),
-            pulse: Pulse::default(),
+            path_liveness: PathLiveness::default(),
             record: Record::default(),
             next: Next::Plain,
             plain_since_look: 0,
@@ -121,45 +121,45 @@ impl Target {
 
     /// Whether it is about to be told whether it is down.
     pub(crate) fn is_suspect(&self) -> bool {
-        self.pulse.is_suspect()
+        self.path_liveness.is_suspect()
     }
 
     /// Its turn comes now.
-    pub(crate) fn hasten(&mut self, now: Now) {
+    pub(crate) fn probe_now(&mut self, now: Now) {
         self.next_probe = self.next_probe.min(now);
     }
 
-    /// Tells it this of packing from now on; at once, where that is news.
+    /// Tells it this of encapsulating from now on; at once, where that is news.
     pub(crate) fn tell(&mut self, now: Now, handover: HandoverFlags) {
         if handover != self.telling {
             self.telling = handover;
-            self.hasten(now);
+            self.probe_now(now);
         }
     }
 
-    /// Whether packed packets could be sent to it. Where it takes them, one is tried at once.
-    pub(crate) fn try_packed(&mut self, now: Now, leads_there: bool) {
-        let is_open = leads_there && self.pulse.handover().unpacks();
+    /// Whether encapsulated packets could be sent to it. Where it takes them, one is tried at once.
+    pub(crate) fn try_encapsulated(&mut self, now: Now, leads_there: bool) {
+        let is_open = leads_there && self.path_liveness.handover().decapsulates();
         match (self.proof, is_open) {
             (_, false) => self.proof = Proof::Idle,
             (Proof::Idle, true) => {
                 self.proof = Proof::Wanted;
-                self.hasten(now);
+                self.probe_now(now);
             }
             (Proof::Wanted | Proof::Passed, true) => {}
         }
     }
 
-    /// Whether it takes packed packets that come through a tunnel.
-    pub(crate) fn unpacking(&self) -> Option<Unpacking> {
-        let takes = self.wanted.kind == PathKind::Tunnel && self.pulse.handover().unpacks();
+    /// Whether it takes encapsulated packets that come through a tunnel.
+    pub(crate) fn decapsulating(&self) -> Option<Decapsulation> {
+        let takes = self.wanted.kind == PathKind::Tunnel && self.path_liveness.handover().decapsulates();
         takes.then_some(match self.proof {
-            Proof::Idle | Proof::Wanted => Unpacking::Offered,
-            Proof::Passed => Unpacking::Proven,
+            Proof::Idle | Proof::Wanted => Decapsulation::Offered,
+            Proof::Passed => Decapsulation::Proven,
         })
     }
 
-    /// What it is told of packing.
+    /// What it is told of encapsulating.
     pub(crate) const fn telling(&self) -> HandoverFlags {
         self.telling
     }
@@ -184,33 +184,33 @@ impl Target {
         self.outstanding.iter().map(expiry).min()
     }
 
-    pub(crate) fn testimony<'a>(&'a self, node: &'a NodeName) -> Testimony<'a> {
-        Testimony {
+    pub(crate) fn report<'a>(&'a self, node: &'a NodeName) -> Report<'a> {
+        Report {
             node,
             location: &self.wanted.location,
             kind: self.wanted.kind,
-            state: self.pulse.state(),
-            falls: self.pulse.falls(),
-            heard_from: self.pulse.heard_from(),
-            silent_from: self.pulse.silent_from(),
-            well_since: self.pulse.well_since(),
-            deaf_since: self.pulse.deaf_since(self.wanted.kind.other_side()),
-            hears_since: self.pulse.hears_since(self.wanted.kind.other_side()),
+            state: self.path_liveness.state(),
+            flap_count: self.path_liveness.flap_count(),
+            heard_from: self.path_liveness.heard_from(),
+            silent_from: self.path_liveness.silent_from(),
+            well_since: self.path_liveness.well_since(),
+            deaf_since: self.path_liveness.deaf_since(self.wanted.kind.other_side()),
+            hears_since: self.path_liveness.hears_since(self.wanted.kind.other_side()),
         }
     }
 
-    /// What it says of packing.
+    /// What it says of encapsulating.
     pub(crate) const fn handover(&self) -> HandoverFlags {
-        self.pulse.handover()
+        self.path_liveness.handover()
     }
 
     /// What the judgement depends on.
-    pub(crate) fn evidence(&self) -> Evidence {
-        Evidence {
-            state: self.pulse.state(),
-            hearing: self.pulse.hearing(),
-            handover: self.pulse.handover(),
-            unpacking: self.unpacking(),
+    pub(crate) fn observation(&self) -> Observation {
+        Observation {
+            state: self.path_liveness.state(),
+            heard_peers: self.path_liveness.heard_peers(),
+            handover: self.path_liveness.handover(),
+            decapsulating: self.decapsulating(),
         }
     }
 
@@ -219,13 +219,13 @@ impl Target {
         self.mtu.found().filter(|found| *found < self.wanted.device_mtu)
     }
 
-    pub(crate) fn path(&self, to: &NodeName) -> Path {
-        Path {
+    pub(crate) fn path(&self, to: &NodeName) -> ProbedPath {
+        ProbedPath {
             to: to.clone(),
             location: self.wanted.location.clone(),
             kind: self.wanted.kind,
             address: self.wanted.to,
-            state: self.pulse.state(),
+            state: self.path_liveness.state(),
             sent: self.record.sent,
             answered: self.record.answered,
             loss: self.record.loss(),
@@ -239,7 +239,7 @@ impl Target {
     pub(crate) fn send(&mut self, now: Now, sequence: u64, shortest: Duration, interval: Duration) -> Shape {
         let shape = self.shape();
         let missed_at = match shape {
-            Shape::Padded { .. } | Shape::Packed { .. } => None,
+            Shape::Padded { .. } | Shape::Encapsulated { .. } => None,
             Shape::Plain => {
                 self.record.sent += 1;
                 self.plain_since_look += 1;
@@ -251,8 +251,8 @@ impl Target {
         self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, shape });
         self.next = self.next_after(shape);
         self.next_probe = match self.next {
-            Next::Plain => now + if self.pulse.is_suspect() { shortest } else { interval },
-            Next::Padded | Next::Packed => now,
+            Next::Plain => now + if self.path_liveness.is_suspect() { shortest } else { interval },
+            Next::Padded | Next::Encapsulated => now,
         };
         if self.next == Next::Padded {
             self.plain_since_look = 0;
@@ -266,7 +266,7 @@ impl Target {
             _ if !self.is_told() => Shape::Plain,
             Next::Plain => Shape::Plain,
             Next::Padded => Shape::Padded { ip_bytes: self.mtu.size() },
-            Next::Packed => Shape::Packed { ip_bytes: self.narrow_mtu().unwrap_or(self.wanted.device_mtu) },
+            Next::Encapsulated => Shape::Encapsulated { ip_bytes: self.narrow_mtu().unwrap_or(self.wanted.device_mtu) },
         }
     }
 
@@ -275,10 +275,10 @@ impl Target {
             return Next::Plain;
         }
         let is_trying = |is: fn(&Shape) -> bool| self.outstanding.iter().any(|probe| is(&probe.shape));
-        let is_up = self.pulse.state() == PathState::Up;
+        let is_up = self.path_liveness.state() == PathState::Up;
         let looks = !self.mtu.is_settled() || self.plain_since_look >= PROBES_BETWEEN_LOOKS;
-        if self.proof == Proof::Wanted && is_up && !is_trying(|shape| matches!(shape, Shape::Packed { .. })) {
-            Next::Packed
+        if self.proof == Proof::Wanted && is_up && !is_trying(|shape| matches!(shape, Shape::Encapsulated { .. })) {
+            Next::Encapsulated
         } else if self.next == Next::Padded
             || (looks && is_up && !is_trying(|shape| matches!(shape, Shape::Padded { .. })))
         {
@@ -294,22 +294,22 @@ impl Target {
         let Some(probe) = self.outstanding.remove(position) else { return false };
         match probe.shape {
             Shape::Padded { ip_bytes } => self.mtu.passed(ip_bytes),
-            Shape::Packed { .. } if self.proof == Proof::Wanted => self.proof = Proof::Passed,
-            Shape::Packed { .. } => {}
+            Shape::Encapsulated { .. } if self.proof == Proof::Wanted => self.proof = Proof::Passed,
+            Shape::Encapsulated { .. } => {}
             Shape::Plain => self.record.answered_after(now.saturating_sub(probe.sent_at)),
         }
-        self.pulse.answered(now, probe.sent_at, condition);
+        self.path_liveness.answered(now, probe.sent_at, condition);
         self.clear(probe.sent_at);
         true
     }
 
     /// It asked, and said this.
     pub(crate) fn note_question(&mut self, handover: HandoverFlags) {
-        self.pulse.asked(handover);
+        self.path_liveness.asked(handover);
     }
 
     pub(crate) fn take_refusal(&mut self, now: Now) {
-        self.pulse.refused(now);
+        self.path_liveness.refused(now);
         self.clear(now);
     }
 
@@ -321,7 +321,7 @@ impl Target {
     }
 
     /// The node was held up: what is outstanding may have been answered.
-    pub(crate) fn forbear(&mut self, until: Now) {
+    pub(crate) fn extend_deadline(&mut self, until: Now) {
         for missed_at in self.outstanding.iter_mut().filter_map(|probe| probe.missed_at.as_mut()) {
             *missed_at = (*missed_at).max(until);
         }
@@ -334,19 +334,19 @@ impl Target {
             if probe.missed_at.is_some_and(|missed| missed <= now) {
                 probe.missed_at = None;
                 is_missed = true;
-                self.pulse.missed(now, probe.sent_at);
+                self.path_liveness.missed(now, probe.sent_at);
             }
         }
-        if is_missed && self.pulse.is_suspect() {
-            self.hasten(now);
+        if is_missed && self.path_liveness.is_suspect() {
+            self.probe_now(now);
         }
         while let Some(probe) =
             self.outstanding.front().filter(|probe| probe.lost_at() <= now && probe.missed_at.is_none())
         {
             match probe.shape {
                 // The size is to blame only where plain probes are answered.
-                Shape::Padded { ip_bytes } if self.pulse.state() == PathState::Up => self.mtu.failed(ip_bytes),
-                Shape::Padded { .. } | Shape::Packed { .. } => {}
+                Shape::Padded { ip_bytes } if self.path_liveness.state() == PathState::Up => self.mtu.failed(ip_bytes),
+                Shape::Padded { .. } | Shape::Encapsulated { .. } => {}
                 Shape::Plain => self.record.lost(),
             }
             self.outstanding.pop_front();

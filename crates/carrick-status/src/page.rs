@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use carrick_probe::Path;
+use carrick_probe::ProbedPath;
 use carrick_topology::model::{Liveness, PublicKey};
 use carrick_topology::{NodeName, NodePlan, Settings};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub struct StatusPage {
     pub peers: BTreeMap<PublicKey, PeerState>,
     /// The ways to the nodes that this one probes.
     #[serde(default)]
-    pub paths: Vec<Path>,
+    pub paths: Vec<ProbedPath>,
     /// What this node sent through its tunnels, by location pair.
     #[serde(default)]
     pub traffic: Vec<Traffic>,

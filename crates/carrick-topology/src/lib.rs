@@ -10,16 +10,18 @@
 //! node. [`walk`] takes the plans of all nodes and follows one packet through them.
 #![forbid(unsafe_code)]
 
-pub mod contract;
+pub mod constants;
 pub mod hash;
 pub mod mesh_address;
 pub mod model;
 pub mod plan;
 mod resolve;
 pub mod walk;
+mod warning;
 
 pub use model::{
     Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, Liveness, LocationName, Node, NodeName,
     Peer, PeerName, PublicKey, Settings,
 };
-pub use plan::{NodePlan, PlanError, Warning, plan};
+pub use plan::{NodePlan, PlanError, plan};
+pub use warning::{ObjectName, Warning, WarningReason};

@@ -79,7 +79,7 @@ fn is_assignable(cidr: &IpNet, address: &IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::default_mesh_cidrs;
+    use crate::constants::default_mesh_cidrs;
     use crate::model::Node;
 
     fn cluster(nodes: &[(&str, i64, &[&str])]) -> Cluster {

@@ -7,18 +7,16 @@ mod node_plan;
 mod probe;
 mod route;
 mod vxlan;
-mod warning;
 mod wireguard;
 
 use thiserror::Error;
 
-pub use firewall::{AllowedLocation, FirewallPlan, HandoverGuard};
+pub use firewall::{AllowedLocation, FirewallPlan, HandoverFilter};
 pub use handover::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender};
 pub use node_plan::{LocationSummary, NodePlan, Role};
 pub use probe::{PathKind, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};
 pub use vxlan::{VxlanNeighbour, VxlanPlan};
-pub use warning::{ObjectName, Warning, WarningReason};
 pub use wireguard::{PeerIdentity, WireGuardPeer, WireGuardPlan};
 
 use crate::model::{Cluster, Liveness, NodeName, Settings};

@@ -1,25 +1,25 @@
 //! Settles every claim and every role once, alike on all nodes, before a plan is built for one of them.
 
+mod carrier_change;
 mod claims;
 mod gateway;
-mod handover;
 mod location;
 mod member;
 mod outside;
-mod path;
+mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-pub(crate) use handover::Handover;
+pub(crate) use carrier_change::CarrierChange;
 pub(crate) use location::Location;
 pub(crate) use member::{Member, MemberIndex};
 pub(crate) use outside::OutsidePeer;
-pub(crate) use path::{Path, dialled_endpoint};
+pub(crate) use tunnel::{Tunnel, dialled_endpoint};
 
-use crate::model::{Cluster, Liveness, NodeName, PeerName, Settings, Unpacking};
-use crate::plan::Warning;
+use crate::Warning;
+use crate::model::{Cluster, Decapsulation, Liveness, NodeName, PeerName, Settings};
 
 /// The cluster with all conflicts settled, all locations formed and all gateways chosen.
 pub(crate) struct Resolved<'a> {
@@ -33,9 +33,9 @@ pub(crate) struct Resolved<'a> {
     /// What they add to the networks behind their serving nodes.
     pub(crate) outside_networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>>,
     /// While gateways return: who carries for whom before and after.
-    pub(crate) handover: Option<Handover>,
-    /// Gateways that take packed what this node forwards to them.
-    pub(crate) unpacking: BTreeMap<MemberIndex, Unpacking>,
+    pub(crate) carrier_change: Option<CarrierChange>,
+    /// Gateways that take encapsulated what this node forwards to them.
+    pub(crate) decapsulating: BTreeMap<MemberIndex, Decapsulation>,
     /// Gateways that may relay between two other locations.
     relays: Vec<MemberIndex>,
     pub(crate) warnings: BTreeSet<Warning>,
@@ -49,13 +49,24 @@ impl<'a> Resolved<'a> {
         gateway::choose(&members, &mut locations, settings, liveness, &mut warnings);
         gateway::assign(&mut members, &locations, settings);
         member::settle_allowed_location_cidrs(&mut members, &mut claims, &mut warnings);
-        let relays = path::relay_candidates(&members, &locations, settings, liveness);
+        let relays = tunnel::relay_candidates(&members, &locations, settings, liveness);
         let outside = outside::admit(cluster, &members, &locations, &mut claims, &mut warnings);
         let outside_networks = outside::networks_by_server(&outside);
-        let handover = Handover::of(&members, &locations, &outside, settings, liveness);
-        let unpacking =
-            liveness.unpacking.iter().filter_map(|(name, how)| Some((index(&members, name)?, *how))).collect();
-        Self { unpacking, cluster, settings, members, locations, outside, outside_networks, handover, relays, warnings }
+        let carrier_change = CarrierChange::of(&members, &locations, &outside, settings, liveness);
+        let decapsulating =
+            liveness.decapsulating.iter().filter_map(|(name, how)| Some((index(&members, name)?, *how))).collect();
+        Self {
+            decapsulating,
+            cluster,
+            settings,
+            members,
+            locations,
+            outside,
+            outside_networks,
+            carrier_change,
+            relays,
+            warnings,
+        }
     }
 
     /// The member of this name, if the node takes part in the mesh.

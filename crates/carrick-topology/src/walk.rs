@@ -45,8 +45,8 @@ pub enum Link {
     WireGuard,
     /// Encapsulated, inside the location.
     Vxlan,
-    /// Packed, through a WireGuard tunnel.
-    Packed,
+    /// Encapsulated, through a WireGuard tunnel.
+    Encapsulated,
     /// Plainly, inside the location.
     Plain(Option<DeviceName>),
 }

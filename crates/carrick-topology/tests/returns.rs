@@ -8,7 +8,7 @@ mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_topology::model::{Liveness, Unpacking};
+use carrick_topology::model::{Decapsulation, Liveness};
 use carrick_topology::plan::{NodePlan, plan_all};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{Family, NodeName, plan};
@@ -22,13 +22,13 @@ type Plans = BTreeMap<NodeName, NodePlan>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Down,
-    /// Far gateways accept packed packets, and ask for them.
+    /// Far gateways accept encapsulated packets, and ask for them.
     Accepted,
     /// The nodes of the gateway's own location have changed over.
     Sent,
     /// Far gateways have moved the sources.
     Moved,
-    /// They ask for packed packets no longer, and the tunnels of whoever stood by meanwhile are gone.
+    /// They ask for encapsulated packets no longer, and the tunnels of whoever stood by meanwhile are gone.
     Settling,
     /// They accept none any more.
     Over,
@@ -85,12 +85,12 @@ impl<'s> Return<'s> {
     }
 
     /// Plans with every node at this stage, or still at the one before where `late` says so. `hears` says who has heard already that a
-    /// far gateway began or ceased to ask for packed packets.
+    /// far gateway began or ceased to ask for encapsulated packets.
     fn plans(&self, stage: Stage, late: impl Fn(&NodeName) -> bool, hears: impl Fn(&NodeName) -> bool) -> Plans {
         let (cluster, settings) = (&self.scenario.cluster, &self.scenario.settings);
         let progress = |node: &NodeName| if late(node) { stage.before() } else { stage };
         let mut plans = Plans::new();
-        let mut unpacking: BTreeMap<NodeName, BTreeMap<NodeName, Unpacking>> = BTreeMap::new();
+        let mut decapsulating: BTreeMap<NodeName, BTreeMap<NodeName, Decapsulation>> = BTreeMap::new();
         for node in self.with.keys() {
             let plan = plan(cluster, settings, &self.liveness(node, progress(node)), node).unwrap();
             for sender in plan.handover.iter().flat_map(|handover| handover.senders.keys()) {
@@ -100,13 +100,13 @@ impl<'s> Return<'s> {
                     Stage::Accepted | Stage::Settling => hears(sender),
                 };
                 if is_told {
-                    unpacking.entry(sender.clone()).or_default().insert(node.clone(), Unpacking::Proven);
+                    decapsulating.entry(sender.clone()).or_default().insert(node.clone(), Decapsulation::Proven);
                 }
             }
             plans.insert(node.clone(), plan);
         }
-        for (sender, unpacking) in unpacking {
-            let liveness = Liveness { unpacking, ..self.liveness(&sender, progress(&sender)) };
+        for (sender, decapsulating) in decapsulating {
+            let liveness = Liveness { decapsulating, ..self.liveness(&sender, progress(&sender)) };
             plans.insert(sender.clone(), plan(cluster, settings, &liveness, &sender).unwrap());
         }
         plans
@@ -134,7 +134,7 @@ impl<'s> Return<'s> {
 
 /// Ends at a pod, and passes one tunnel at the most: what a relay brings is not covered.
 fn arrives_directly(walk: &Walk) -> bool {
-    let tunnels = walk.hops.iter().filter(|hop| matches!(hop.link, Link::WireGuard | Link::Packed)).count();
+    let tunnels = walk.hops.iter().filter(|hop| matches!(hop.link, Link::WireGuard | Link::Encapsulated)).count();
     matches!(walk.outcome, Outcome::Pod(_)) && tunnels < 2
 }
 

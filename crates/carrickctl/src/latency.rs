@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_probe::{Path, PathState, ROUND_TRIP_BOUNDS, RoundTripCounts};
+use carrick_probe::{PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTripCounts};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -78,7 +78,7 @@ impl Latency {
     /// # Errors
     /// The pair of a histogram has no way that is probed.
     pub fn of(survey: &Survey, between: Between, form: Form) -> Result<Self, Failure> {
-        let mut ways: BTreeMap<(String, String), Vec<&Path>> = BTreeMap::new();
+        let mut ways: BTreeMap<(String, String), Vec<&ProbedPath>> = BTreeMap::new();
         for (agent, page) in survey.pages() {
             let location = page.plan.as_ref().map(|plan| plan.location.name.to_string());
             for path in &page.paths {
@@ -103,7 +103,7 @@ impl Latency {
     }
 }
 
-fn pair(from: String, to: String, ways: &[&Path]) -> Pair {
+fn pair(from: String, to: String, ways: &[&ProbedPath]) -> Pair {
     let trips: Vec<_> = ways.iter().filter_map(|way| way.round_trip).collect();
     let mut medians: Vec<u64> = trips.iter().map(|trip| trip.p50_us).collect();
     medians.sort_unstable();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carrick_kube::annotations::NodeMetadata;
 use carrick_kube::objects::Objects;
-use carrick_probe::{Path, PathKind, PathState, RoundTrip, RoundTripCounts};
+use carrick_probe::{PathKind, PathState, ProbedPath, RoundTrip, RoundTripCounts};
 use carrick_status::{ApiHearing, PeerState, StatusPage, Traffic};
 use carrick_topology::plan::plan_all;
 use carrick_topology::{NodePlan, Settings};
@@ -84,7 +84,7 @@ fn agent(plan: NodePlan, settings: &Settings) -> Agent {
     Agent { name, pod: None, socket: None, answer: Answer::Page(Box::new(page)), took: Duration::ZERO }
 }
 
-fn paths(name: &str) -> Vec<Path> {
+fn paths(name: &str) -> Vec<ProbedPath> {
     match name {
         "a1" => vec![path("a2", "basel", PathKind::Inside, 400), path("b1", "zürich", PathKind::Tunnel, 12_300)],
         "a2" => vec![path("a1", "basel", PathKind::Inside, 500)],
@@ -92,13 +92,13 @@ fn paths(name: &str) -> Vec<Path> {
     }
 }
 
-fn path(to: &str, location: &str, kind: PathKind, median: u64) -> Path {
+fn path(to: &str, location: &str, kind: PathKind, median: u64) -> ProbedPath {
     let mut histogram = RoundTripCounts::default();
     for _ in 0..3 {
         histogram.observe(Duration::from_micros(median));
     }
     histogram.observe(Duration::from_micros(median * 2));
-    Path {
+    ProbedPath {
         to: to.parse().unwrap(),
         location: location.parse().unwrap(),
         kind,

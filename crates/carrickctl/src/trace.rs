@@ -189,15 +189,19 @@ fn hop_row(survey: &Survey, blueprint: &Blueprint, hop: &Hop, to: String, destin
         Link::WireGuard => {
             ("wireguard", plan.map(|plan| plan.wireguard.device.to_string()), plan.map(|plan| plan.wireguard.mtu))
         }
-        Link::Packed => {
+        Link::Encapsulated => {
             let handover = plan.and_then(|plan| plan.handover.as_ref());
-            ("packed", handover.map(|handover| handover.device.to_string()), handover.map(|handover| handover.mtu))
+            (
+                "encapsulated",
+                handover.map(|handover| handover.device.to_string()),
+                handover.map(|handover| handover.mtu),
+            )
         }
         Link::Vxlan => ("vxlan", plan.map(|plan| plan.vxlan.device.to_string()), plan.map(|plan| plan.vxlan.mtu)),
         Link::Plain(device) => ("plain", device.as_ref().map(ToString::to_string), None),
     };
     let kind = match hop.link {
-        Link::WireGuard | Link::Packed => PathKind::Tunnel,
+        Link::WireGuard | Link::Encapsulated => PathKind::Tunnel,
         Link::Vxlan | Link::Plain(_) => PathKind::Inside,
     };
     let tunnel = (kind == PathKind::Tunnel).then(|| tunnel(plan?, page?, &to)).flatten();

@@ -4,7 +4,7 @@ use carrick_cni::pod_routes::is_pod_route;
 use carrick_dataplane::drift::{Drift, DriftWatch};
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
-use carrick_topology::contract::HANDOVER_DEVICE;
+use carrick_topology::constants::HANDOVER_DEVICE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::BTreeSet;
 use std::os::fd::AsFd as _;

@@ -182,10 +182,10 @@ mod tests {
             outcome,
             operations: 4,
             took: Duration::from_millis(3),
-            guarding: Duration::from_millis(1),
-            reconciling: carrick_dataplane::Phases::default(),
+            firewall_time: Duration::from_millis(1),
+            reconcile_phases: carrick_dataplane::Phases::default(),
             sightings: std::collections::BTreeMap::new(),
-            handover: carrick_probe::Handover::default(),
+            handover: carrick_probe::HandoverInForce::default(),
             failures: Vec::new(),
         }
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use carrick_dataplane::drift::DriftWatch;
 use carrick_dataplane::firewall::Firewall;
 use carrick_dataplane::wireguard::{WireGuard, WireGuardError};
-use carrick_dataplane::{Dataplane, Desired, Handover, Keys, Phases, Poll, Sighting, Sysctls};
-use carrick_topology::contract::vxlan_device;
+use carrick_dataplane::{Dataplane, Desired, HandoverDataplane, Keys, Phases, Poll, Sighting, Sysctls};
+use carrick_topology::constants::vxlan_device;
 use carrick_topology::plan::{FirewallPlan, HandoverPlan};
 use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
@@ -39,22 +39,22 @@ pub(super) struct Outcome {
     pub(super) operations: usize,
     pub(super) took: Duration,
     /// What of it the firewall took.
-    pub(super) guarding: Duration,
+    pub(super) firewall_time: Duration,
     /// What the rest took.
-    pub(super) reconciling: Phases,
+    pub(super) reconcile_phases: Phases,
     /// What went wrong, for the status and the log.
     pub(super) failures: Vec<String>,
     /// The WireGuard peers as they were seen.
     pub(super) sightings: BTreeMap<PublicKey, Sighting>,
-    /// Which gateways this node packs to and unpacks from, now.
-    pub(super) handover: carrick_probe::Handover,
+    /// Which gateways this node encapsulates to and decapsulates from, now.
+    pub(super) handover: carrick_probe::HandoverInForce,
 }
 
 impl Outcome {
     /// How long each phase took; a phase that this order did not have took no time at all.
     pub(super) const fn phases(&self) -> [(&'static str, Duration); 4] {
-        let Phases { observe, compare, apply } = self.reconciling;
-        [("firewall", self.guarding), ("observe", observe), ("compare", compare), ("apply", apply)]
+        let Phases { observe, compare, apply } = self.reconcile_phases;
+        [("firewall", self.firewall_time), ("observe", observe), ("compare", compare), ("apply", apply)]
     }
 
     /// Whether something was put right that nobody had planned to change.
@@ -78,10 +78,10 @@ pub(super) fn start(
     let mut kernel = Kernel {
         dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?,
         firewall: Firewall::open()?,
-        handover: Handover::open()?,
+        handover: HandoverDataplane::open()?,
         settled: None,
         trouble: Vec::new(),
-        handed_over: carrick_probe::Handover::default(),
+        handed_over: carrick_probe::HandoverInForce::default(),
     };
     let watch = kernel.dataplane.watch(interface, &vxlan_device())?;
     std::thread::Builder::new()
@@ -94,13 +94,13 @@ pub(super) fn start(
 struct Kernel {
     dataplane: Dataplane,
     firewall: Firewall,
-    handover: Handover,
+    handover: HandoverDataplane,
     /// What the firewall permits since the last order.
     settled: Option<FirewallPlan>,
     /// What the last order could not do.
     trouble: Vec<String>,
     /// What the last order left.
-    handed_over: carrick_probe::Handover,
+    handed_over: carrick_probe::HandoverInForce,
 }
 
 impl Kernel {
@@ -130,8 +130,8 @@ impl Kernel {
                 outcome: ApplyOutcome::Unchanged,
                 operations: 0,
                 took: started.elapsed(),
-                guarding: Duration::ZERO,
-                reconciling: Phases { observe: started.elapsed(), ..Phases::default() },
+                firewall_time: Duration::ZERO,
+                reconcile_phases: Phases { observe: started.elapsed(), ..Phases::default() },
                 failures: Vec::new(),
                 sightings,
                 handover: self.handed_over.clone(),
@@ -143,9 +143,9 @@ impl Kernel {
         let firewall = &order.plan.firewall;
         let before = self.settled.take().filter(|before| before.carried_by != firewall.carried_by);
         let in_between = before.map(|before| firewall.permitting_also(&before));
-        let mut operations = self.guard(in_between.as_ref().unwrap_or(firewall), &mut failures);
-        let mut guarding = started.elapsed();
-        let mut reconciling = Phases::default();
+        let mut operations = self.apply_firewall(in_between.as_ref().unwrap_or(firewall), &mut failures);
+        let mut firewall_time = started.elapsed();
+        let mut reconcile_phases = Phases::default();
         let reconciled = match order.scope {
             Scope::Change => self.dataplane.reconcile_change(&desired, SystemTime::now()),
             Scope::WireGuard | Scope::Everything => self.dataplane.reconcile(&desired, SystemTime::now()),
@@ -155,7 +155,7 @@ impl Kernel {
             Ok(report) => {
                 operations += report.operations.len();
                 sightings = report.sightings;
-                reconciling = report.phases;
+                reconcile_phases = report.phases;
                 failures.extend(report.failures.iter().map(ToString::to_string));
                 match report.unreadable_wireguard {
                     // The interface is there, and its process is not, or not yet.
@@ -172,8 +172,8 @@ impl Kernel {
         operations += self.hand_over(&order.plan, &mut failures);
         if in_between.is_some() {
             let reconciled_at = Instant::now();
-            operations += self.guard(firewall, &mut failures);
-            guarding += reconciled_at.elapsed();
+            operations += self.apply_firewall(firewall, &mut failures);
+            firewall_time += reconciled_at.elapsed();
         }
         self.settled = Some(firewall.clone());
         let outcome = match (failures.is_empty(), &waiting_for, operations) {
@@ -188,7 +188,17 @@ impl Kernel {
             }));
         let took = started.elapsed();
         let handover = self.handed_over.clone();
-        Outcome { cause: order.cause, outcome, operations, took, guarding, reconciling, failures, sightings, handover }
+        Outcome {
+            cause: order.cause,
+            outcome,
+            operations,
+            took,
+            firewall_time,
+            reconcile_phases,
+            failures,
+            sightings,
+            handover,
+        }
     }
 
     fn hand_over(&mut self, plan: &NodePlan, failures: &mut Vec<String>) -> usize {
@@ -198,14 +208,14 @@ impl Kernel {
                 applied.operations.len()
             }
             Err(error) => {
-                self.handed_over = carrick_probe::Handover::default();
+                self.handed_over = carrick_probe::HandoverInForce::default();
                 failures.push(error.to_string());
                 0
             }
         }
     }
 
-    fn guard(&mut self, firewall: &FirewallPlan, failures: &mut Vec<String>) -> usize {
+    fn apply_firewall(&mut self, firewall: &FirewallPlan, failures: &mut Vec<String>) -> usize {
         match self.firewall.apply(firewall) {
             Ok(applied) => {
                 // Somebody else's locked chain is not ours to fail over.
@@ -223,13 +233,13 @@ impl Kernel {
 }
 
 /// What holds once the plan is applied.
-fn handed_over(plan: &HandoverPlan) -> carrick_probe::Handover {
+fn handed_over(plan: &HandoverPlan) -> carrick_probe::HandoverInForce {
     let is_used = |next_hop| plan.routes.iter().any(|route| route.via == next_hop);
     let used = plan.receivers.iter().filter(|(_, receiver)| receiver.next_hops.iter().copied().any(is_used));
-    carrick_probe::Handover {
+    carrick_probe::HandoverInForce {
         leads_to: plan.receivers.keys().cloned().collect(),
-        packs_to: used.map(|(name, _)| name.clone()).collect(),
-        unpacks_from: plan.senders.keys().cloned().collect(),
+        encapsulates_to: used.map(|(name, _)| name.clone()).collect(),
+        decapsulates_from: plan.senders.keys().cloned().collect(),
     }
 }
 

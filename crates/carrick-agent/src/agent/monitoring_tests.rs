@@ -93,11 +93,11 @@ fn full_page() -> String {
         outcome: ApplyOutcome::Changed,
         operations: 1,
         took: Duration::ZERO,
-        guarding: MOMENT,
-        reconciling: Phases { observe: MOMENT, compare: MOMENT, apply: MOMENT },
+        firewall_time: MOMENT,
+        reconcile_phases: Phases { observe: MOMENT, compare: MOMENT, apply: MOMENT },
         failures: Vec::new(),
         sightings: BTreeMap::new(),
-        handover: carrick_probe::Handover::default(),
+        handover: carrick_probe::HandoverInForce::default(),
     });
     metrics.published(PublishOutcome::Complete);
     metrics.gateway_changed(&"home".parse().unwrap());

@@ -7,7 +7,7 @@ use std::time::Instant;
 use carrick_kube::client::ApiClient;
 use carrick_kube::own_node::OwnNode;
 use carrick_kube::publish::{EventLimiter, is_reporter, publish_event};
-use carrick_topology::plan::Warning;
+use carrick_topology::Warning;
 use carrick_topology::{Cluster, NodeName};
 use tokio::sync::watch;
 

@@ -8,10 +8,10 @@ use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
 
 use carrick_topology::model::MtuSetting;
-use carrick_topology::{DeviceName, Encapsulation, Granularity, contract};
+use carrick_topology::{DeviceName, Encapsulation, Granularity, constants};
 
 /// The largest MTU that leaves room for WireGuard over IPv6 in an IP packet, in bytes.
-const LARGEST_MTU: u32 = 65535 - contract::WIREGUARD_OVERHEAD_V6;
+const LARGEST_MTU: u32 = 65535 - constants::WIREGUARD_OVERHEAD_V6;
 
 /// Where runtime files stand.
 pub const DEFAULT_RUN_DIR: &str = "/run/carrick";
@@ -38,10 +38,10 @@ pub struct AgentOptions {
     #[arg(long, env = "CARRICK_TOPOLOGY_LABEL", value_name = "LABEL", default_value = "topology.kubernetes.io/region")]
     pub topology_label: String,
     /// The name of the WireGuard interface, 15 bytes at most.
-    #[arg(long, env = "CARRICK_INTERFACE", value_name = "NAME", default_value = contract::WIREGUARD_DEVICE)]
+    #[arg(long, env = "CARRICK_INTERFACE", value_name = "NAME", default_value = constants::WIREGUARD_DEVICE)]
     pub interface: DeviceName,
     /// The UDP port that WireGuard listens on.
-    #[arg(long, env = "CARRICK_PORT", value_name = "PORT", default_value_t = contract::WIREGUARD_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, env = "CARRICK_PORT", value_name = "PORT", default_value_t = constants::WIREGUARD_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
     /// A CIDR that mesh addresses are taken from; repeat it for the other address family.
     #[arg(long = "mesh-cidr", env = "CARRICK_MESH_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append, default_values = ["10.4.0.0/16", "fdca:7272:6963:6b00::/64"])]
@@ -173,7 +173,7 @@ fn parse_mtu(text: &str) -> Result<MtuSetting, NotAnMtu> {
         return Ok(MtuSetting::Auto);
     }
     match text.parse() {
-        Ok(bytes @ contract::LEAST_DEVICE_MTU..=LARGEST_MTU) => Ok(MtuSetting::Bytes(bytes)),
+        Ok(bytes @ constants::LEAST_DEVICE_MTU..=LARGEST_MTU) => Ok(MtuSetting::Bytes(bytes)),
         Ok(_) | Err(_) => Err(NotAnMtu),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use carrick_kube::annotations::Published;
 use carrick_kube::own_node::{Interface, OwnFacts};
-use carrick_topology::contract::DEFAULT_UPLINK_MTU;
+use carrick_topology::constants::DEFAULT_UPLINK_MTU;
 use carrick_topology::mesh_address::choose_mesh_addresses;
 use carrick_topology::model::{AgentVersion, InternalAddresses, LocalFacts, Node, PublicKey};
 use carrick_topology::{Cluster, NodeName, Settings};

@@ -3,8 +3,8 @@ mod invariants;
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_kube::annotations::NodeMetadata;
+use carrick_topology::ObjectName;
 use carrick_topology::model::{Family, Node};
-use carrick_topology::plan::ObjectName;
 
 use super::*;
 

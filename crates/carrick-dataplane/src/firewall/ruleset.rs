@@ -1,8 +1,8 @@
 //! From the plan to the table `inet carrick`: the sets come from the plan, the rules over them are always the same.
 //!
 //! ```text
-//! prerouting   unpack: what comes packed from other gateways has a source that is to come so
-//! input        VXLAN is accepted from the own location only, and through the tunnels from the gateways that pack
+//! prerouting   decapsulate: what comes encapsulated from other gateways has a source that is to come so
+//! input        VXLAN is accepted from the own location only, and through the tunnels from the gateways that encapsulate
 //! forward      TCP segments through the mesh fit the route's MTU
 //! postrouting  guard: nothing that the mesh carries leaves in clear
 //! postrouting  translate: which packets take this node's address
@@ -43,10 +43,10 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
     let table = Table::new(name.family, name.name)
         .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.iter().map(DeviceName::as_str)))
         .with_set(TUNNEL_DEVICES, Set::interface_names(Devices::of(plan).tunnels().map(DeviceName::as_str)))
-        .with_chain("unpack", unpack(plan))
+        .with_chain("decapsulate", decapsulate(plan))
         .with_chain("input", input(plan))
         .with_chain("forward", forward(plan))
-        .with_chain("guard", guard(plan))
+        .with_chain("leak-guard", leak_guard(plan))
         .with_chain("translate", translate(plan));
     VERSIONS.into_iter().fold(table, |table, version| with_sets(table, plan, version))
 }
@@ -130,22 +130,22 @@ fn input(plan: &FirewallPlan) -> Chain {
         to_port.source(version, AddressMatch::NotIn(set)).counter().drop().comment(comment)
     };
     let beside_tunnels = Devices::of(plan).wireguard.map(|wireguard| {
-        let packed = Rule::new().protocol(UDP).destination_port(plan.handover.port);
-        let beside = packed.input_interface(InterfaceMatch::IsNot(wireguard.as_str()));
-        beside.counter().drop().comment("packed packets beside the tunnels")
+        let encapsulated = Rule::new().protocol(UDP).destination_port(plan.handover.port);
+        let beside = encapsulated.input_interface(InterfaceMatch::IsNot(wireguard.as_str()));
+        beside.counter().drop().comment("encapsulated packets beside the tunnels")
     });
     let rules = VERSIONS.into_iter().flat_map(|version| {
         let names = SetNames::of(version);
         [
             strangers(version, plan.vxlan_port, &names.vxlan_sources, "VXLAN from outside the location"),
-            strangers(version, plan.handover.port, &names.handover_senders, "packed packets of strangers"),
+            strangers(version, plan.handover.port, &names.handover_senders, "encapsulated packets of strangers"),
         ]
     });
     Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER).with_rules(beside_tunnels).with_rules(rules)
 }
 
 /// Before connection tracking, which then need not know what is dropped.
-fn unpack(plan: &FirewallPlan) -> Chain {
+fn decapsulate(plan: &FirewallPlan) -> Chain {
     let handover = Devices::of(plan).handover;
     let rules = handover.into_iter().flat_map(|device| {
         VERSIONS.map(|version| {
@@ -155,7 +155,7 @@ fn unpack(plan: &FirewallPlan) -> Chain {
                 .source(version, AddressMatch::NotIn(&SetNames::of(version).handover_sources))
                 .counter()
                 .drop()
-                .comment("packed source that is not to come packed")
+                .comment("encapsulated source that is not to come encapsulated")
         })
     });
     Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
@@ -189,7 +189,7 @@ fn forward(plan: &FirewallPlan) -> Chain {
         .with_rules(plan.narrow.keys().flat_map(|segment| narrow(*segment)))
 }
 
-fn guard(plan: &FirewallPlan) -> Chain {
+fn leak_guard(plan: &FirewallPlan) -> Chain {
     let always = [
         Rule::new().output_interface(InterfaceMatch::Is(LOOPBACK)).accept(),
         Rule::new()

@@ -12,7 +12,7 @@ use carrick_netlink::route::PathMtu;
 use carrick_netlink::rule::{PacketOrigin, Rule};
 use carrick_netlink::{Family, MacAddress};
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{
+use carrick_topology::constants::{
     HANDOVER_OUTER_RULE_PRIORITY, HANDOVER_RULE_PRIORITY, LEAST_DEVICE_MTU, ROUTE_METRIC,
 };
 use carrick_topology::plan::{HandoverPlan, HandoverRoute, NextHop, NodePlan};
@@ -36,8 +36,8 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn new(plan: &NodePlan, handover: &HandoverPlan) -> Self {
-        let packed = handover.routes.iter().map(|route| table_route(&handover.device, route));
-        let mut routes: Vec<TableRoute> = packed.chain(handover.exceptions.iter().map(exception)).collect();
+        let encapsulated = handover.routes.iter().map(|route| table_route(&handover.device, route));
+        let mut routes: Vec<TableRoute> = encapsulated.chain(handover.exceptions.iter().map(exception)).collect();
         routes.sort_by(by_identity);
         let families: BTreeSet<Family> = handover.routes.iter().map(|route| route.destination.into()).collect();
         let outer_routes = outer_routes(plan, handover);
@@ -79,7 +79,7 @@ fn outer_route(plan: &NodePlan, receiver: IpAddr) -> TableRoute {
     }
 }
 
-/// For the packed packets themselves.
+/// For the encapsulated packets themselves.
 fn outer_rule(handover: &HandoverPlan) -> Rule {
     Rule {
         family: Family::V4,

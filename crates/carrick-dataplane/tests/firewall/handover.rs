@@ -1,28 +1,28 @@
-//! What comes packed from other gateways while traffic moves from one to another.
+//! What comes encapsulated from other gateways while traffic moves from one to another.
 
 use carrick_dataplane::firewall::TableChange;
-use carrick_topology::contract::{HANDOVER_IDENTIFIER, HANDOVER_PORT};
-use carrick_topology::plan::{FirewallPlan, HandoverGuard};
+use carrick_topology::constants::{HANDOVER_IDENTIFIER, HANDOVER_PORT};
+use carrick_topology::plan::{FirewallPlan, HandoverFilter};
 
 use crate::namespace::{at, at_port, is_silent, source_seen};
 use crate::network::{
     MESH, NEIGHBOUR, NODE, Network, POD, Pair, REMOTE_HOST, REMOTE_POD, address, give, in_both, nets, plan,
 };
 
-/// The gateway behind the tunnel, which packs.
+/// The gateway behind the tunnel, which encapsulates.
 const GATEWAY: Pair = Pair("10.4.0.9", "fdca::9");
-/// Another one, of which the plan does not know that it packs.
+/// Another one, of which the plan does not know that it encapsulates.
 const STRANGER: Pair = Pair("10.4.0.8", "fdca::8");
-const BESIDE: &str = "packed packets beside the tunnels";
-const OF_STRANGERS: &str = "packed packets of strangers";
-const INNER: &str = "packed source that is not to come packed";
+const BESIDE: &str = "encapsulated packets beside the tunnels";
+const OF_STRANGERS: &str = "encapsulated packets of strangers";
+const INNER: &str = "encapsulated source that is not to come encapsulated";
 const NODE_MAC: &str = "02:00:00:00:01:01";
 const GATEWAY_MAC: &str = "02:00:00:00:01:02";
 
-/// The plan while the gateway packs what the remote pods send.
-fn unpacking() -> FirewallPlan {
+/// The plan while the gateway encapsulates what the remote pods send.
+fn decapsulating() -> FirewallPlan {
     let sources = nets(&["10.2.0.0/24", "fd02::/64"]).into_iter().collect();
-    let handover = HandoverGuard { port: HANDOVER_PORT, senders: GATEWAY.both().map(address).into(), sources };
+    let handover = HandoverFilter { port: HANDOVER_PORT, senders: GATEWAY.both().map(address).into(), sources };
     let mut plan = FirewallPlan { handover, ..plan() };
     plan.carried_by.insert("carrick-ho".parse().unwrap(), nets(&["10.2.0.0/24"]).into_iter().collect());
     plan
@@ -34,26 +34,28 @@ fn network(plan: &FirewallPlan) -> Network {
     network
 }
 
-/// Lets the remote side pack what it sends to these, with this outer source.
-fn pack(network: &Network, from: &str, destinations: &[Pair]) {
+/// Lets the remote side encapsulate what it sends to these, with this outer source.
+fn encapsulate(network: &Network, from: &str, destinations: &[Pair]) {
     let settings = format!("type vxlan id {HANDOVER_IDENTIFIER} dstport {HANDOVER_PORT} nolearning");
     network.node.ip(&format!("link add carrick-ho address {NODE_MAC} {settings}"));
     network.node.sysctl("ipv4/conf/carrick-ho/rp_filter", "2");
     network.node.ip("link set carrick-ho up");
     give(&network.node, "carrick-ho", &[MESH]);
-    network.remote.ip(&format!("link add packed address {GATEWAY_MAC} {settings} local {from}\nlink set packed up"));
+    network
+        .remote
+        .ip(&format!("link add encapsulated address {GATEWAY_MAC} {settings} local {from}\nlink set encapsulated up"));
     let node = if from.contains(':') { MESH.1 } else { MESH.0 };
-    network.remote.command("bridge", &["fdb", "add", NODE_MAC, "dev", "packed", "dst", node], "");
+    network.remote.command("bridge", &["fdb", "add", NODE_MAC, "dev", "encapsulated", "dst", node], "");
     for destination in destinations.iter().flat_map(|pair| pair.both()) {
         network.remote.ip(&format!(
-            "route add {destination} dev packed\nneighbour add {destination} lladdr {NODE_MAC} nud permanent dev packed"
+            "route add {destination} dev encapsulated\nneighbour add {destination} lladdr {NODE_MAC} nud permanent dev encapsulated"
         ));
     }
 }
 
 #[test]
-fn packed_packets_are_accepted_through_the_tunnel_from_known_gateways_only() {
-    let network = network(&unpacking());
+fn encapsulated_packets_are_accepted_through_the_tunnel_from_known_gateways_only() {
+    let network = network(&decapsulating());
     give(&network.outside, "node", &[GATEWAY]);
     for ((mesh, gateway), stranger) in in_both(MESH, GATEWAY).into_iter().zip(STRANGER.both()) {
         let receiver = network.node.socket_at(mesh, HANDOVER_PORT);
@@ -69,7 +71,7 @@ fn packed_packets_are_accepted_through_the_tunnel_from_known_gateways_only() {
 }
 
 #[test]
-fn nothing_packed_is_accepted_without_a_handover() {
+fn nothing_encapsulated_is_accepted_without_a_handover() {
     let network = network(&plan());
     for (mesh, gateway) in in_both(MESH, GATEWAY) {
         let receiver = network.node.socket_at(mesh, HANDOVER_PORT);
@@ -80,9 +82,9 @@ fn nothing_packed_is_accepted_without_a_handover() {
 }
 
 #[test]
-fn of_what_comes_packed_the_known_sources_pass() {
-    let network = network(&unpacking());
-    pack(&network, GATEWAY.0, &[POD]);
+fn of_what_comes_encapsulated_the_known_sources_pass() {
+    let network = network(&decapsulating());
+    encapsulate(&network, GATEWAY.0, &[POD]);
     for ((pod, remote), host) in in_both(POD, REMOTE_POD).into_iter().zip(REMOTE_HOST.both()) {
         let receiver = network.pod.socket(pod);
         assert_eq!(source_seen(&network.remote.socket(remote), &receiver), address(remote));
@@ -91,13 +93,16 @@ fn of_what_comes_packed_the_known_sources_pass() {
     }
     assert_eq!(network.counted(INNER), 2);
     let received = network.node.command("ip", &["-s", "link", "show", "dev", "carrick-ho"], "");
-    assert!(received.lines().any(|line| line.split_whitespace().nth(1) == Some("4")), "they came packed: {received}");
+    assert!(
+        received.lines().any(|line| line.split_whitespace().nth(1) == Some("4")),
+        "they came encapsulated: {received}"
+    );
 }
 
 #[test]
-fn what_strangers_pack_goes_nowhere() {
-    let network = network(&unpacking());
-    pack(&network, STRANGER.0, &[POD]);
+fn what_strangers_encapsulate_goes_nowhere() {
+    let network = network(&decapsulating());
+    encapsulate(&network, STRANGER.0, &[POD]);
     for (pod, remote) in in_both(POD, REMOTE_POD) {
         let receiver = network.pod.socket(pod);
         network.remote.socket(remote).send_to(b"x", at(pod)).unwrap();
@@ -108,8 +113,8 @@ fn what_strangers_pack_goes_nowhere() {
 
 #[test]
 fn a_node_of_the_location_sees_this_node() {
-    let network = network(&unpacking());
-    pack(&network, GATEWAY.0, &[NEIGHBOUR]);
+    let network = network(&decapsulating());
+    encapsulate(&network, GATEWAY.0, &[NEIGHBOUR]);
     for ((remote, neighbour), node) in in_both(REMOTE_POD, NEIGHBOUR).into_iter().zip(NODE.both()) {
         let seen = source_seen(&network.remote.socket(remote), &network.outside.socket(neighbour));
         assert_eq!(seen, address(node));
@@ -119,7 +124,7 @@ fn a_node_of_the_location_sees_this_node() {
 #[test]
 fn a_handover_changes_elements_alone() {
     let mut network = network(&plan());
-    assert_eq!(network.apply(&unpacking()).table, TableChange::Elements);
-    assert!(!network.apply(&unpacking()).is_change());
+    assert_eq!(network.apply(&decapsulating()).table, TableChange::Elements);
+    assert!(!network.apply(&decapsulating()).is_change());
     assert_eq!(network.apply(&plan()).table, TableChange::Elements);
 }

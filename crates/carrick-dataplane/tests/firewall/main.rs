@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod foreign;
-mod guard;
 mod handover;
 mod inbound;
+mod leak_guard;
 mod namespace;
 mod network;
 mod repair;

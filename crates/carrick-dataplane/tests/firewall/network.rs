@@ -15,9 +15,9 @@
 use std::net::IpAddr;
 
 use carrick_dataplane::firewall::{Applied, Firewall};
-use carrick_topology::contract::HANDOVER_PORT;
+use carrick_topology::constants::HANDOVER_PORT;
 use carrick_topology::model::AllowedLocationMasquerade;
-use carrick_topology::plan::{AllowedLocation, FirewallPlan, HandoverGuard};
+use carrick_topology::plan::{AllowedLocation, FirewallPlan, HandoverFilter};
 use ipnet::IpNet;
 
 use crate::namespace::Namespace;
@@ -138,7 +138,7 @@ pub fn plan() -> FirewallPlan {
         },
         location_internal_addresses: addresses(&[NEIGHBOUR]),
         narrow: std::collections::BTreeMap::new(),
-        handover: HandoverGuard { port: HANDOVER_PORT, ..HandoverGuard::default() },
+        handover: HandoverFilter { port: HANDOVER_PORT, ..HandoverFilter::default() },
         firewall_mark: 0x1000,
     }
 }

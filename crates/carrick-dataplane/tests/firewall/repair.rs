@@ -39,7 +39,7 @@ fn flows_survive_a_replacement() {
     let mut network = Network::guarded();
     let (pod, internet) = (network.pod.socket(POD.0), network.outside.socket(INTERNET.0));
     assert_eq!(source_seen(&pod, &internet), address(NODE.0));
-    network.node.nft("insert rule inet carrick guard accept");
+    network.node.nft("insert rule inet carrick leak-guard accept");
     assert_eq!(network.apply(&plan()).table, TableChange::Replaced);
     assert_eq!(source_seen(&pod, &internet), address(NODE.0));
     internet.send_to(b"reply", at(NODE.0)).unwrap();
@@ -51,12 +51,12 @@ fn flows_survive_a_replacement() {
 fn tampering_is_put_right() {
     let mut network = Network::guarded();
     for (tampering, change) in [
-        ("flush chain inet carrick guard", TableChange::Replaced),
-        ("insert rule inet carrick guard accept", TableChange::Replaced),
+        ("flush chain inet carrick leak-guard", TableChange::Replaced),
+        ("insert rule inet carrick leak-guard accept", TableChange::Replaced),
         ("flush set inet carrick carried4", TableChange::Elements),
         ("add element inet carrick direct6 { fd02::/64 }", TableChange::Elements),
         ("delete table inet carrick", TableChange::Replaced),
-        ("add chain inet carrick guard { policy drop ; }", TableChange::Replaced),
+        ("add chain inet carrick leak-guard { policy drop ; }", TableChange::Replaced),
     ] {
         network.node.nft(tampering);
         assert_eq!(network.apply(&plan()).table, change, "{tampering}");

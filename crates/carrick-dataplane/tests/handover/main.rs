@@ -1,4 +1,4 @@
-//! Two gateways and what is behind them: packets of full size go packed while traffic moves, and plain before and after.
+//! Two gateways and what is behind them: packets of full size go encapsulated while traffic moves, and plain before and after.
 //!
 //! ```text
 //! client 10.42.1.5 ── near 10.4.0.1 ══ carrick0 ══ far 10.4.0.2 ── server 10.42.2.5
@@ -17,7 +17,7 @@ mod plans;
 #[path = "../firewall/wiring.rs"]
 mod wiring;
 
-use carrick_dataplane::Handover;
+use carrick_dataplane::HandoverDataplane;
 use carrick_topology::model::MacAddress;
 use carrick_topology::plan::{HandoverPlan, NextHop, NodePlan, Route};
 use namespace::{Namespace, is_silent, source_seen};
@@ -87,8 +87,8 @@ struct Mesh {
     near: Namespace,
     far: Namespace,
     server: Namespace,
-    packing: Handover,
-    unpacking: Handover,
+    encapsulating: HandoverDataplane,
+    decapsulating: HandoverDataplane,
 }
 
 impl Mesh {
@@ -126,14 +126,14 @@ impl Mesh {
                 ));
             }
         }
-        let open = |gateway: &Namespace| gateway.run(|| Handover::open().unwrap());
-        let (packing, unpacking) = (open(&near), open(&far));
-        Self { client, near, far, server, packing, unpacking }
+        let open = |gateway: &Namespace| gateway.run(|| HandoverDataplane::open().unwrap());
+        let (encapsulating, decapsulating) = (open(&near), open(&far));
+        Self { client, near, far, server, encapsulating, decapsulating }
     }
 
     fn apply(&mut self) {
-        self.far.run(|| self.unpacking.apply(&unpacks()).unwrap());
-        self.near.run(|| self.packing.apply(&packs()).unwrap());
+        self.far.run(|| self.decapsulating.apply(&decapsulates()).unwrap());
+        self.near.run(|| self.encapsulating.apply(&encapsulates()).unwrap());
     }
 
     /// Sends packets that fill the tunnel from the client to the server.
@@ -158,11 +158,11 @@ fn received(gateway: &Namespace, device: &str) -> u64 {
     counts.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn packs() -> NodePlan {
+fn encapsulates() -> NodePlan {
     plan_of(NEAR, Some(HandoverPlan { senders: [].into(), ..plans::handover() }))
 }
 
-fn unpacks() -> NodePlan {
+fn decapsulates() -> NodePlan {
     let handover = HandoverPlan {
         mac: MacAddress::of_node(&plans::name("far")),
         receivers: [].into(),
@@ -187,7 +187,7 @@ fn packets_of_full_size_pass_before_during_and_after() {
 
     mesh.apply();
     mesh.send_full_size();
-    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "each came packed, and whole");
+    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "each came encapsulated, and whole");
     let plain_before = received(&mesh.far, "carrick0");
 
     for ((near, far), server) in in_both(NEAR, FAR).into_iter().zip(SERVER.both()) {
@@ -198,10 +198,10 @@ fn packets_of_full_size_pass_before_during_and_after() {
     assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "the gateway's own go plain");
     assert_eq!(received(&mesh.far, "carrick0") - plain_before, 4);
 
-    mesh.near.run(|| mesh.packing.apply(&plan_of(NEAR, None)).unwrap());
+    mesh.near.run(|| mesh.encapsulating.apply(&plan_of(NEAR, None)).unwrap());
     mesh.send_full_size();
-    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "plain again, while the far end still unpacks");
-    mesh.far.run(|| mesh.unpacking.apply(&plan_of(FAR, None)).unwrap());
+    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "plain again, while the far end still decapsulates");
+    mesh.far.run(|| mesh.decapsulating.apply(&plan_of(FAR, None)).unwrap());
     mesh.send_full_size();
     for gateway in [&mesh.near, &mesh.far] {
         let left = ["link", "rule", "-6 rule", "route show table all", "-6 route show table all"]
@@ -225,7 +225,7 @@ fn without_routes_of_their_own_for_outer_packets_ipv6_learns_it_in_spite_of_the_
 
 #[test]
 #[ignore = "needs a kernel with WireGuard: scripts/test-vm.sh dataplane"]
-fn what_wireguard_accepts_from_another_peer_only_passes_packed() {
+fn what_wireguard_accepts_from_another_peer_only_passes_encapsulated() {
     let mut mesh = Mesh::over(Tunnel::WireGuard);
     let is_refused = |mesh: &Mesh| {
         in_both(CLIENT, SERVER).map(|(client, server)| {
@@ -246,7 +246,7 @@ fn what_wireguard_accepts_from_another_peer_only_passes_packed() {
     mesh.far.command("wg", &["set", "carrick0", "peer", near_key, "allowed-ips", &nets], "");
     mesh.send_full_size();
     assert_eq!(received(&mesh.far, "carrick-ho"), 4 * ROUNDS);
-    mesh.near.run(|| mesh.packing.apply(&plan_of(NEAR, None)).unwrap());
+    mesh.near.run(|| mesh.encapsulating.apply(&plan_of(NEAR, None)).unwrap());
     mesh.send_full_size();
     assert_eq!(received(&mesh.far, "carrick-ho"), 4 * ROUNDS, "plain again");
 }

@@ -1,6 +1,6 @@
 //! Cleaning up leaves a machine as it was.
 
-use carrick_dataplane::Handover;
+use carrick_dataplane::HandoverDataplane;
 use carrick_dataplane::cleanup::cleanup;
 use carrick_netlink::{Protocol, Socket};
 use carrick_topology::model::DeviceName;
@@ -40,7 +40,10 @@ fn all_of_carricks_goes_and_nothing_else() {
 
         run("ip tuntap add carrick0 mode tun");
         node.reach(&plans::mesh(20, 3));
-        Handover::open().unwrap().apply(&NodePlan { handover: Some(plans::handover()), ..plans::alone() }).unwrap();
+        HandoverDataplane::open()
+            .unwrap()
+            .apply(&NodePlan { handover: Some(plans::handover()), ..plans::alone() })
+            .unwrap();
         assert_ne!(seen(), before);
         let memory = node.folder.path().join("endpoints");
         assert!(memory.exists());

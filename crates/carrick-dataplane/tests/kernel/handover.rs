@@ -1,6 +1,6 @@
 //! Handovers in one node's kernel, as other tools see it.
 
-use carrick_dataplane::{Handover, Operation};
+use carrick_dataplane::{HandoverDataplane, Operation};
 use carrick_topology::plan::{HandoverPlan, NextHop, NodePlan, Route};
 
 use crate::node::{on_node, run};
@@ -17,7 +17,7 @@ fn names(operations: &[Operation]) -> Vec<String> {
     operations.iter().map(ToString::to_string).collect()
 }
 
-fn assert_settled(handover: &mut Handover, plan: &NodePlan) {
+fn assert_settled(handover: &mut HandoverDataplane, plan: &NodePlan) {
     let before = handover.writes();
     assert_eq!(handover.apply(plan).unwrap().operations, []);
     assert_eq!(handover.writes(), before);
@@ -39,7 +39,7 @@ fn plan_becomes_the_kernels_state_as_other_tools_see_it() {
     on_node(|node| {
         node.reach(&plans::mesh(20, 3));
         run("sysctl -q -w net.ipv4.conf.default.rp_filter=1 net.ipv6.conf.default.disable_ipv6=1");
-        let (plan, mut handover) = (with(plans::handover()), Handover::open().unwrap());
+        let (plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());
         handover.apply(&plan).unwrap();
 
         let link = run("ip -d link show dev carrick-ho");
@@ -79,7 +79,7 @@ fn plan_becomes_the_kernels_state_as_other_tools_see_it() {
         assert!(run("ip route show table 1105").contains("mtu 1200"), "never more than the mesh's own route");
         handover.apply(&plan).unwrap();
         assert_settled(&mut handover, &plan);
-        assert_settled(&mut Handover::open().unwrap(), &plan);
+        assert_settled(&mut HandoverDataplane::open().unwrap(), &plan);
     });
 }
 
@@ -87,7 +87,7 @@ fn plan_becomes_the_kernels_state_as_other_tools_see_it() {
 fn what_differs_alone_is_written() {
     on_node(|node| {
         node.reach(&plans::mesh(20, 3));
-        let (mut plan, mut handover) = (with(plans::handover()), Handover::open().unwrap());
+        let (mut plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());
         handover.apply(&plan).unwrap();
         let planned = plan.handover.as_mut().unwrap();
         planned.routes.remove(1);
@@ -114,7 +114,7 @@ fn what_differs_alone_is_written() {
 fn a_device_of_another_kind_or_with_other_settings_is_replaced() {
     on_node(|node| {
         node.reach(&plans::mesh(20, 3));
-        let (plan, mut handover) = (with(plans::handover()), Handover::open().unwrap());
+        let (plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());
         for other in ["bridge", "vxlan id 1108 dstport 51824", "vxlan id 1109 dstport 51823"] {
             run(&format!("ip link add carrick-ho type {other}"));
             let operations = names(&handover.apply(&plan).unwrap().operations);
@@ -147,10 +147,10 @@ fn nothing_is_left_behind_and_then_nothing_is_asked() {
         node.reach(&over);
         run("ip rule add from 192.0.2.1 lookup 1106 priority 1106");
         let before = seen();
-        Handover::open().unwrap().apply(&plan).unwrap();
+        HandoverDataplane::open().unwrap().apply(&plan).unwrap();
         assert_ne!(seen(), before);
 
-        let mut after_restart = Handover::open().unwrap();
+        let mut after_restart = HandoverDataplane::open().unwrap();
         let operations = names(&after_restart.apply(&over).unwrap().operations);
         assert_eq!(operations.first().unwrap(), "remove rule IPv6 priority 1106 to table 1106");
         assert_eq!(operations.last().unwrap(), "delete device carrick-ho");
@@ -170,7 +170,7 @@ fn nothing_is_left_behind_and_then_nothing_is_asked() {
 #[test]
 fn it_is_neither_drift_nor_removed_by_a_reconciliation() {
     on_node(|node| {
-        let (plan, mut handover) = (with(plans::handover()), Handover::open().unwrap());
+        let (plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());
         node.reach(&plan);
         let mut watch = node.dataplane.watch(&plan.wireguard.device, &plan.vxlan.device).unwrap();
         handover.apply(&plan).unwrap();
@@ -186,7 +186,7 @@ fn it_is_neither_drift_nor_removed_by_a_reconciliation() {
 fn a_refusal_leaves_no_half_and_is_tried_again() {
     on_node(|node| {
         node.reach(&plans::mesh(20, 3));
-        let (mut plan, mut handover) = (with(plans::handover()), Handover::open().unwrap());
+        let (mut plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());
         let via = |plan: &mut NodePlan, via| plan.handover.as_mut().unwrap().routes[0].via = plans::ip(via);
         handover.apply(&plan).unwrap();
         // A multicast address is no next hop.

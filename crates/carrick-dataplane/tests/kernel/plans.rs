@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carrick_dataplane::Keys;
 use carrick_netlink::wireguard::SecretKey;
-use carrick_topology::contract::{
+use carrick_topology::constants::{
     FIREWALL_MARK, HANDOVER_DEVICE, HANDOVER_IDENTIFIER, HANDOVER_PORT, VXLAN_DEVICE, VXLAN_IDENTIFIER, VXLAN_PORT,
     WIREGUARD_DEVICE, WIREGUARD_PORT,
 };
@@ -93,7 +93,7 @@ pub fn mesh(nodes: u32, gateways: u32) -> NodePlan {
     plan
 }
 
-/// What goes packed to one gateway, and comes packed from it.
+/// What goes encapsulated to one gateway, and comes encapsulated from it.
 pub fn handover() -> HandoverPlan {
     let route = |destination: &str, via: &str| HandoverRoute { destination: net(destination), via: ip(via), mtu: 1420 };
     let receiver = HandoverReceiver {

@@ -11,7 +11,7 @@ use carrick_netlink::wireguard::{
     AllowedIpChange, AllowedIps, Device, Peer, PeerChange, PeerVerb, Preshared, PublicKey,
 };
 use carrick_topology::DeviceName;
-use carrick_topology::contract::{VXLAN_DEVICE, WIREGUARD_DEVICE};
+use carrick_topology::constants::{VXLAN_DEVICE, WIREGUARD_DEVICE};
 use ipnet::IpNet;
 
 /// What Linux has before Carrick comes.

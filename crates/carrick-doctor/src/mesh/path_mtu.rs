@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_probe::{Path, PathKind};
-use carrick_topology::contract::LEAST_DEVICE_MTU;
+use carrick_probe::{PathKind, ProbedPath};
+use carrick_topology::constants::LEAST_DEVICE_MTU;
 use carrick_topology::{NodeName, NodePlan};
 
 use super::common_end::{Pair, by_common_end};
@@ -39,7 +39,7 @@ struct Sizes {
     sent: u32,
 }
 
-fn sizes(plan: &NodePlan, path: &Path) -> Option<Sizes> {
+fn sizes(plan: &NodePlan, path: &ProbedPath) -> Option<Sizes> {
     Some(Sizes { passes: path.mtu?, sent: plan.probes.targets.get(&path.to)?.device_mtu })
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use carrick_probe::{Path, PathKind, PathState};
+use carrick_probe::{PathKind, PathState, ProbedPath};
 use carrick_topology::NodeName;
-use carrick_topology::contract::PROBE_PORT;
+use carrick_topology::constants::PROBE_PORT;
 
 use super::common_end::by_common_end;
 use super::tunnel::{Tunnel, tunnels};
@@ -50,7 +50,7 @@ fn told(node: &NodeName, others: BTreeSet<&NodeName>) -> Finding {
     .towards(others)
 }
 
-const fn is_unanswered(path: &Path) -> bool {
+const fn is_unanswered(path: &ProbedPath) -> bool {
     match path.state {
         PathState::Down | PathState::AgentAway => true,
         PathState::Up | PathState::Unknown => false,
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn unanswered_probes_in_a_tunnel_that_lives_are_a_blocked_port() {
-        let down = |kind, to: &str| carrick_probe::Path { state: PathState::Down, ..path(to, kind, None) };
+        let down = |kind, to: &str| carrick_probe::ProbedPath { state: PathState::Down, ..path(to, kind, None) };
         let found = diagnosed(|mesh| mesh.status("a1").paths = vec![down(PathKind::Tunnel, "b1")]);
         assert_eq!(found.problems(), ["probe-port b1"]);
         let inside = diagnosed(|mesh| mesh.status("a1").paths = vec![down(PathKind::Inside, "a2")]);
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_node_that_hears_no_answers_either_is_named_alone() {
-        let down = |to: &str| carrick_probe::Path { state: PathState::Down, ..path(to, PathKind::Tunnel, None) };
+        let down = |to: &str| carrick_probe::ProbedPath { state: PathState::Down, ..path(to, PathKind::Tunnel, None) };
         let found = diagnosed(|mesh| {
             mesh.status("a1").paths = vec![down("b1"), path("c1", PathKind::Tunnel, None)];
             mesh.status("c1").paths = vec![down("b1"), path("a1", PathKind::Tunnel, None)];
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn where_the_tunnel_or_the_agent_is_dead_that_is_the_verdict() {
-        let down = carrick_probe::Path { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
+        let down = carrick_probe::ProbedPath { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
         let found = diagnosed(|mesh| {
             mesh.status("a1").paths = vec![down];
             mesh.silence("b1", "timeout");

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_session_that_was_only_answered_to_hides_no_blocked_way() {
-        let down = carrick_probe::Path { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
+        let down = carrick_probe::ProbedPath { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
         let found = diagnosed(|mesh| {
             mesh.status("a1").paths = vec![down];
             mesh.second_look();
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_handshake_that_is_renewed_at_once_never_came_about() {
-        let down = carrick_probe::Path { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
+        let down = carrick_probe::ProbedPath { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
         let ages = |before, after| {
             diagnosed(|mesh| {
                 mesh.status("a1").paths = vec![down.clone()];

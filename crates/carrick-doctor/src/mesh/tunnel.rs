@@ -1,6 +1,6 @@
 //! Tunnels between nodes, seen from both ends.
 
-use carrick_probe::{Path, PathKind, PathState};
+use carrick_probe::{PathKind, PathState, ProbedPath};
 use carrick_status::{ChecksPage, PeerState};
 use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
 use carrick_topology::{NodeName, NodePlan, PublicKey};
@@ -74,7 +74,7 @@ impl<'a> End<'a> {
         Some((sent, after.received_bytes.saturating_sub(before.received_bytes)))
     }
 
-    fn path(&self, other: &NodeName) -> Option<&'a Path> {
+    fn path(&self, other: &NodeName) -> Option<&'a ProbedPath> {
         self.pages.status.paths.iter().find(|path| path.to == *other && path.kind == PathKind::Tunnel)
     }
 }

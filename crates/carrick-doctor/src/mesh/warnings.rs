@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::NodeName;
-use carrick_topology::plan::{ObjectName, Warning, WarningReason};
+use carrick_topology::{ObjectName, Warning, WarningReason};
 
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
@@ -58,7 +58,7 @@ fn told((warning, told_by): (&Warning, BTreeSet<&NodeName>)) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use carrick_topology::plan::{ObjectName, Warning, WarningReason};
+    use carrick_topology::{ObjectName, Warning, WarningReason};
 
     use crate::testing::diagnosed;
 

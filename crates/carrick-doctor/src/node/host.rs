@@ -124,10 +124,10 @@ mod tests {
 
     #[test]
     fn an_api_server_is_unreachable_slow_or_fine() {
-        let api = |answer: Option<ApiAnswer>, hearing| {
+        let api = |answer: Option<ApiAnswer>, heard_peers| {
             diagnosed(|mesh| {
                 mesh.checks("a1").api = answer;
-                mesh.status("a1").api = hearing;
+                mesh.status("a1").api = heard_peers;
             })
         };
         let failed = api(Some(ApiAnswer::Failed("connection refused".to_owned())), ApiHearing::Synced);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use carrick_topology::Warning;
 use carrick_topology::model::Family;
-use carrick_topology::plan::{ObjectName, WarningReason};
+use carrick_topology::{ObjectName, WarningReason};
 
 /// Bad elements of one list that get a warning each; the rest share one.
 const MOST_WARNINGS_PER_LIST: usize = 8;

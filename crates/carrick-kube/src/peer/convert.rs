@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use carrick_topology::ObjectName;
 use carrick_topology::model::{CreationTime, SecretReference};
-use carrick_topology::plan::ObjectName;
 use carrick_topology::{Endpoint, LocationName, Peer, PeerName, PublicKey, Warning};
 use serde::Deserialize as _;
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! Warnings as Kubernetes Events (`events.k8s.io/v1`).
 
 use carrick_topology::hash::{rendezvous, stable_hash};
-use carrick_topology::plan::{ObjectName, WarningReason};
 use carrick_topology::{Cluster, NodeName, Warning};
+use carrick_topology::{ObjectName, WarningReason};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;

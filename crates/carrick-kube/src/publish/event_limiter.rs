@@ -71,7 +71,7 @@ impl EventLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carrick_topology::plan::{ObjectName, WarningReason};
+    use carrick_topology::{ObjectName, WarningReason};
 
     fn warnings(count: usize) -> BTreeSet<Warning> {
         let object = ObjectName::Node("a".parse().unwrap());

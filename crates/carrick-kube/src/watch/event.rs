@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Instant;
 
-use carrick_topology::plan::ObjectName;
+use carrick_topology::ObjectName;
 use carrick_topology::{Cluster, Node, NodeName, Peer, PeerName, Warning};
 use serde::{Deserialize, Serialize};
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_topology::plan::ObjectName;
+use carrick_topology::ObjectName;
 use carrick_topology::{Cluster, Node, NodeName, Peer, PeerName, Warning};
 use serde::Serialize;
 

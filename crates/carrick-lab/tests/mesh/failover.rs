@@ -144,17 +144,17 @@ fn returning(mesh: &Mesh, node: &str) -> Vec<String> {
     serde_json::from_value(mesh.status(node)["liveness"]["returning"].clone()).unwrap_or_default()
 }
 
-/// Gateways that take packed what a node forwards to them.
-fn unpacking(mesh: &Mesh, node: &str) -> Value {
-    mesh.status(node)["liveness"]["unpacking"].clone()
+/// Gateways that take encapsulated what a node forwards to them.
+fn decapsulating(mesh: &Mesh, node: &str) -> Value {
+    mesh.status(node)["liveness"]["decapsulating"].clone()
 }
 
-/// Whether a node's kernel has the device for packed packets.
+/// Whether a node's kernel has the device for encapsulated packets.
 fn has_handover_device(mesh: &Mesh, node: &str) -> bool {
     mesh.node_namespaces(node).exec(&["ip", "link", "show", "carrick-ho"]).is_ok()
 }
 
-/// What is in the kernel of a node for packed packets: routes and rules.
+/// What is in the kernel of a node for encapsulated packets: routes and rules.
 fn handover_routes(mesh: &Mesh, node: &str) -> String {
     let namespaces = mesh.node_namespaces(node);
     let rules = namespaces.exec(&["ip", "rule", "list", "priority", "1106"]).unwrap();
@@ -210,9 +210,12 @@ fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
     ];
     flows.iter().for_each(|(.., flow)| flow.await_answers(100).unwrap());
     Failure::CutOff.undo(mesh, "a1").unwrap();
-    wait::until("packing", || Ok((unpacking(mesh, "a1") == json!({"b1": "proven", "b2": "proven"})).then_some(())))
+    wait::until("encapsulating", || {
+        Ok((decapsulating(mesh, "a1") == json!({"b1": "proven", "b2": "proven"})).then_some(()))
+    })
+    .unwrap();
+    wait::until("encapsulated routes", || Ok(handover_routes(mesh, "a1").contains("carrick-ho").then_some(())))
         .unwrap();
-    wait::until("packed routes", || Ok(handover_routes(mesh, "a1").contains("carrick-ho").then_some(()))).unwrap();
     assert!(["b1", "b2"].iter().all(|node| has_handover_device(mesh, node)));
     await_down(mesh, &JUDGES, &[]);
     for node in JUDGES {
@@ -251,7 +254,7 @@ fn a_gateway_s_return_loses_nothing() {
 }
 
 #[test]
-fn where_a_firewall_takes_packed_packets_a_gateway_returns_without_them() {
+fn where_a_firewall_takes_encapsulated_packets_a_gateway_returns_without_them() {
     let mut mesh = Mesh::up(GATEWAYS);
     mesh.all_reach();
     await_paths(&mesh);
@@ -266,10 +269,10 @@ fn where_a_firewall_takes_packed_packets_a_gateway_returns_without_them() {
     let flow = mesh.flow("a3-pod1", "b1-pod1", Family::V4);
     Failure::CutOff.undo(&mut mesh, "a1").unwrap();
     let offered = json!({"b1": "offered", "b2": "offered"});
-    wait::until("offers", || Ok((unpacking(&mesh, "a1") == offered).then_some(()))).unwrap();
+    wait::until("offers", || Ok((decapsulating(&mesh, "a1") == offered).then_some(()))).unwrap();
     wait::until("the return", || {
-        let unpacking = unpacking(&mesh, "a1").to_string();
-        assert!(!unpacking.contains("proven"), "{unpacking}");
+        let decapsulating = decapsulating(&mesh, "a1").to_string();
+        assert!(!decapsulating.contains("proven"), "{decapsulating}");
         assert!(!handover_routes(&mesh, "a1").contains("carrick-ho"));
         Ok(["a2", "a3", "b1", "b2"].iter().all(|node| down(&mesh, node).is_empty()).then_some(()))
     })

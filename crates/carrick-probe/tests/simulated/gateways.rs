@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{Handover, Now, Packet, PathKind, Prober, Shape, Standpoint, Tidings};
+use carrick_probe::{HandoverInForce, Now, Packet, PathKind, Position, Prober, ProberEvent, Shape};
 use carrick_topology::NodeName;
-use carrick_topology::model::{Liveness, Unpacking};
+use carrick_topology::model::{Decapsulation, Liveness};
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
 
 use crate::world::seconds;
@@ -52,9 +52,9 @@ impl Sender {
 /// Whether `b1` does what it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manners {
-    Packs,
+    Encapsulates,
     Ignores,
-    /// It would, and a firewall of the far gateways takes nothing that is packed.
+    /// It would, and a firewall of the far gateways takes nothing that is encapsulated.
     IsBlocked,
 }
 
@@ -88,13 +88,13 @@ enum Travelling {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Plain,
-    Packed,
+    Encapsulated,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     plain: usize,
-    packed: usize,
+    encapsulated: usize,
     lost: usize,
 }
 
@@ -112,7 +112,7 @@ fn name(node: &str) -> NodeName {
 }
 
 fn proven(held: &Liveness) -> BTreeSet<NodeName> {
-    let proven = held.unpacking.iter().filter(|(_, how)| **how == Unpacking::Proven);
+    let proven = held.decapsulating.iter().filter(|(_, how)| **how == Decapsulation::Proven);
     proven.map(|(name, _)| name.clone()).collect()
 }
 
@@ -149,8 +149,8 @@ fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
     };
     let targets = NODES.iter().map(|(to, _)| *to).filter(is_probed).map(|to| (name(to), target(to)));
     let crowd = sender.nodes().filter(|(other, _)| kind(node, other) == PathKind::Inside).count();
-    let standpoint = Standpoint { location: node[..1].parse().unwrap(), is_gateway: node != INNER };
-    prober.set_plan(now, standpoint, &ProbePlan { targets: targets.collect(), crowd });
+    let position = Position { location: node[..1].parse().unwrap(), is_gateway: node != INNER };
+    prober.set_plan(now, position, &ProbePlan { targets: targets.collect(), crowd });
     Node { prober, takes, told: VecDeque::new(), held: Liveness::default() }
 }
 
@@ -189,29 +189,29 @@ impl Network {
     fn arrive(&mut self, what: Travelling) {
         match what {
             Travelling::Probe { from, to, form, bytes } => {
-                if form == Form::Plain || self.takes_packed(whose(to).0) {
+                if form == Form::Plain || self.takes_encapsulated(whose(to).0) {
                     self.take_datagram(from, to, &bytes);
                 }
             }
             Travelling::Leaving { by, to } => {
-                let packs = |node: &Node| node.held.unpacking.get(&name(to)) == Some(&Unpacking::Proven);
+                let encapsulates = |node: &Node| node.held.decapsulating.get(&name(to)) == Some(&Decapsulation::Proven);
                 let form = match self.nodes.get(by) {
-                    Some(node) if self.manners == Manners::Packs && packs(node) => Form::Packed,
+                    Some(node) if self.manners == Manners::Encapsulates && encapsulates(node) => Form::Encapsulated,
                     Some(_) => Form::Plain,
                     None => return self.tally.lost += 1,
                 };
                 self.travelling.push((self.now + ABROAD, Travelling::Arriving { by, to, form }));
             }
             Travelling::Arriving { by, to, form } => match form {
-                Form::Packed if self.takes_packed(to) => self.tally.packed += 1,
+                Form::Encapsulated if self.takes_encapsulated(to) => self.tally.encapsulated += 1,
                 Form::Plain if self.carrier_by(to) == by => self.tally.plain += 1,
-                Form::Packed | Form::Plain => self.tally.lost += 1,
+                Form::Encapsulated | Form::Plain => self.tally.lost += 1,
             },
         }
     }
 
-    /// Whether a far gateway takes what `b1` sends it packed.
-    fn takes_packed(&self, node: &str) -> bool {
+    /// Whether a far gateway takes what `b1` sends it encapsulated.
+    fn takes_encapsulated(&self, node: &str) -> bool {
         self.manners != Manners::IsBlocked && self.nodes[node].held.returning.contains(&name("b1"))
     }
 
@@ -224,8 +224,8 @@ impl Network {
         let (name, kind) = whose(to);
         let Some(node) = self.nodes.get_mut(name) else { return };
         match Packet::parse(bytes).unwrap() {
-            Packet::Probe(question, falls, handover) => {
-                node.prober.note_question(self.now, from, kind, falls, handover);
+            Packet::Probe(question, flap_count, handover) => {
+                node.prober.note_question(self.now, from, kind, flap_count, handover);
                 let answer = Packet::Answer(question, node.prober.condition(self.now, from)).to_bytes();
                 self.send(to, from, Form::Plain, answer.to_vec());
             }
@@ -246,30 +246,30 @@ impl Network {
         let now = self.now;
         while let Some((_, held)) = node.told.pop_front_if(|(at, _)| *at <= now) {
             let is_far = |returning: &&NodeName| kind(name, returning.as_str()) == PathKind::Tunnel;
-            let handover = Handover {
+            let handover = HandoverInForce {
                 leads_to: if self.manners == Manners::Ignores {
                     BTreeSet::new()
                 } else {
-                    held.unpacking.keys().cloned().collect()
+                    held.decapsulating.keys().cloned().collect()
                 },
-                packs_to: proven(&held),
-                unpacks_from: held.returning.iter().filter(is_far).cloned().collect(),
+                encapsulates_to: proven(&held),
+                decapsulates_from: held.returning.iter().filter(is_far).cloned().collect(),
             };
             node.held = held;
             node.prober.set_handover(now, handover);
         }
         node.prober.handle_timeout(now);
-        while let Some(tidings) = node.prober.next_tidings() {
-            if let Tidings::Liveness(liveness) = tidings {
+        while let Some(events) = node.prober.next_event() {
+            if let ProberEvent::Liveness(liveness) = events {
                 node.told.push_back((now + node.takes, liveness));
             }
         }
         let transmits: Vec<_> = std::iter::from_fn(|| node.prober.next_transmit()).collect();
         for transmit in transmits {
-            let probe = Packet::Probe(transmit.question, transmit.falls, transmit.handover);
+            let probe = Packet::Probe(transmit.question, transmit.flap_count, transmit.handover);
             let form = match transmit.shape {
                 Shape::Plain | Shape::Padded { .. } => Form::Plain,
-                Shape::Packed { .. } => Form::Packed,
+                Shape::Encapsulated { .. } => Form::Encapsulated,
             };
             self.send(transmit.from, transmit.to, form, probe.to_bytes().to_vec());
         }
@@ -292,13 +292,13 @@ impl Network {
 #[test]
 fn nothing_is_lost_when_a_gateway_returns() {
     for sender in [Sender::Inner, Sender::Standby] {
-        let mut network = Network::return_of_b1(sender, Manners::Packs);
+        let mut network = Network::return_of_b1(sender, Manners::Encapsulates);
         network.run(seconds(9));
-        assert_eq!(network.tally.packed, 0, "{sender:?} {:?}", network.tally);
+        assert_eq!(network.tally.encapsulated, 0, "{sender:?} {:?}", network.tally);
         network.run(seconds(10));
         assert_eq!(network.tally.lost, 0, "{sender:?} {:?}", network.tally);
-        // It packs from the moment on for two seconds and a little, to two gateways, 500 packets a second each.
-        assert!((2_000..3_000).contains(&network.tally.packed), "{sender:?} {:?}", network.tally);
+        // It encapsulates from the moment on for two seconds and a little, to two gateways, 500 packets a second each.
+        assert!((2_000..3_000).contains(&network.tally.encapsulated), "{sender:?} {:?}", network.tally);
         for (at, node) in &network.nodes {
             assert_eq!(node.held, Liveness::default(), "nothing is left at {at}");
         }
@@ -308,7 +308,7 @@ fn nothing_is_lost_when_a_gateway_returns() {
 #[test]
 fn one_that_stands_by_alone_is_not_blamed_for_having_heard_nobody_when_the_other_returns() {
     for moment in (0..250).step_by(50) {
-        let mut network = Network::new(Sender::Standby, Manners::Packs);
+        let mut network = Network::new(Sender::Standby, Manners::Encapsulates);
         network.run(seconds(5));
         network.nodes.remove("b1");
         network.run(seconds(5) + Duration::from_millis(moment));
@@ -323,17 +323,17 @@ fn one_that_stands_by_alone_is_not_blamed_for_having_heard_nobody_when_the_other
 }
 
 #[test]
-fn a_gateway_that_never_packs_is_not_waited_for() {
+fn a_gateway_that_never_encapsulates_is_not_waited_for() {
     for manners in [Manners::Ignores, Manners::IsBlocked] {
-        never_packs(manners);
+        never_encapsulates(manners);
     }
 }
 
-fn never_packs(manners: Manners) {
+fn never_encapsulates(manners: Manners) {
     let mut network = Network::return_of_b1(Sender::Inner, manners);
     network.run(Duration::from_millis(10_900));
     assert_eq!(FAR.map(|far| network.carrier_by(far)), ["b1"; 2]);
-    assert!(network.tally.lost > 0 && network.tally.packed == 0, "{:?}", network.tally);
+    assert!(network.tally.lost > 0 && network.tally.encapsulated == 0, "{:?}", network.tally);
     network.run(seconds(5));
     for (at, node) in &network.nodes {
         let of_b1 = [&node.held.down, &node.held.returning].map(|nodes| nodes.contains(&name("b1")));
@@ -344,7 +344,7 @@ fn never_packs(manners: Manners) {
 #[test]
 fn one_that_falls_again_while_it_is_asked_leaves_nothing_behind() {
     for moment in [9_000, 10_500, 11_500, 12_500] {
-        let mut network = Network::return_of_b1(Sender::Inner, Manners::Packs);
+        let mut network = Network::return_of_b1(Sender::Inner, Manners::Encapsulates);
         network.run(Duration::from_millis(moment));
         assert!(network.nodes["a1"].held.returning.contains(&name("b1")), "after {moment} ms");
         network.nodes.remove("b1");

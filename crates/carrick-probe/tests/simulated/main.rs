@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod encapsulation;
 mod gateways;
-mod packing;
 mod world;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{Falls, HandoverFlags, PathKind, PathState, Tidings};
+use carrick_probe::{FlapCount, HandoverFlags, PathKind, PathState, ProberEvent};
 
 use world::{Answering, WELL, WELL_AS_EVER, World, seconds};
 
@@ -41,15 +41,15 @@ fn a_gateway_that_others_saw_fall_more_often_is_waited_for_as_long_as_they_wait(
     world.set("b1", Answering::Nobody);
     world.run(seconds(3));
     world.set("b1", WELL);
-    world.falls = Falls::from_byte(3);
+    world.flap_count = FlapCount::from_byte(3);
     world.run(seconds(39));
     assert_eq!(world.down().1, ["b1"]);
     world.run(seconds(2));
     assert_eq!(world.down().1, [""; 0]);
 
     assert_eq!(
-        (world.told("b1").falls, world.told("b2").falls),
-        (Falls::from_byte(3), Falls::default()),
+        (world.told("b1").flap_count, world.told("b2").flap_count),
+        (FlapCount::from_byte(3), FlapCount::default()),
         "the one is told, the other never fell"
     );
 }
@@ -58,10 +58,16 @@ fn a_gateway_that_others_saw_fall_more_often_is_waited_for_as_long_as_they_wait(
 fn what_one_asker_counts_is_told_to_all() {
     let mut world = World::with(&[("b1", WELL)]);
     let (one, other) = (world.address("b1"), "10.9.9.9".parse().unwrap());
-    for falls in [1, 3, 0] {
-        world.prober.note_question(world.now, one, PathKind::Tunnel, Falls::from_byte(falls), HandoverFlags::NONE);
+    for flap_count in [1, 3, 0] {
+        world.prober.note_question(
+            world.now,
+            one,
+            PathKind::Tunnel,
+            FlapCount::from_byte(flap_count),
+            HandoverFlags::NONE,
+        );
     }
-    assert_eq!(world.prober.condition(world.now, other).falls, Falls::from_byte(3));
+    assert_eq!(world.prober.condition(world.now, other).flap_count, FlapCount::from_byte(3));
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn silence_of_a_whole_location_judges_nobody_there() {
     world.set("b1", Answering::Nobody);
     world.set("b2", Answering::Nobody);
     world.run(seconds(60));
-    assert!(world.down().1.is_empty(), "{:?}", world.tidings);
+    assert!(world.down().1.is_empty(), "{:?}", world.events);
     assert_eq!(world.path("b1").state, PathState::Down);
     assert_eq!(world.path("c1").state, PathState::Up);
 }
@@ -110,7 +116,7 @@ fn a_long_way_is_no_silence() {
     let far = Answering::Agent(Duration::from_millis(400), 9000);
     let mut world = World::with(&[("b1", far), ("b2", WELL)]);
     world.run(seconds(30));
-    assert!(world.down().1.is_empty(), "{:?}", world.tidings);
+    assert!(world.down().1.is_empty(), "{:?}", world.events);
     let path = world.path("b1");
     assert_eq!((path.round_trip.unwrap().p50_us, path.loss), (400_000, Some(0.0)));
 }
@@ -124,16 +130,16 @@ fn a_prober_that_is_held_up_blames_nobody() {
         world.step();
         world.run(Duration::from_millis(50));
     }
-    assert_eq!(world.down(), (None, vec![]), "{:?}", world.tidings);
+    assert_eq!(world.down(), (None, vec![]), "{:?}", world.events);
 }
 
 #[test]
 fn the_largest_packet_is_found_and_told_where_it_is_less_than_the_devices() {
     let mut world = World::with(&[("b1", Answering::Agent(Duration::from_millis(40), 1240)), ("b2", WELL)]);
     world.run(seconds(60));
-    let told = world.tidings.iter().find_map(|(at, tidings)| match tidings {
-        Tidings::PathMtus(mtus) => Some((*at, mtus.clone())),
-        Tidings::Path { .. } | Tidings::Liveness(_) => None,
+    let told = world.events.iter().find_map(|(at, events)| match events {
+        ProberEvent::PathMtus(mtus) => Some((*at, mtus.clone())),
+        ProberEvent::ProbedPath { .. } | ProberEvent::Liveness(_) => None,
     });
     let (at, mtus) = told.unwrap();
     let found = mtus["b1"];

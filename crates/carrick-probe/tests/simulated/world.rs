@@ -5,19 +5,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{
-    Audience, Condition, Falls, HandoverFlags, Hearing, Now, Path, PathKind, Prober, Shape, Standpoint, Tidings,
-    Transmit,
+    Condition, FlapCount, HandoverFlags, HeardPeers, Now, PathKind, Position, ProbedPath, Prober, ProberEvent,
+    Reachability, Shape, Transmit,
 };
 use carrick_topology::NodeName;
-use carrick_topology::model::{Liveness, Unpacking};
+use carrick_topology::model::{Decapsulation, Liveness};
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
 
 pub const INTERVAL: Duration = Duration::from_millis(250);
 pub const WELL_AS_EVER: Condition = Condition {
-    hearing: Hearing { tunnels: Audience::Somebody, inside: Audience::Somebody },
+    heard_peers: HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer },
     well_ms: u32::MAX,
     handover: HandoverFlags::NONE,
-    falls: Falls::from_byte(0),
+    flap_count: FlapCount::from_byte(0),
 };
 
 /// How a node answers.
@@ -40,24 +40,24 @@ pub struct World {
     /// What each kernel's rate limit leaves it, and when that was so.
     pub allowances: BTreeMap<IpAddr, (Duration, Now)>,
     pub sent: Vec<(Now, Transmit)>,
-    pub tidings: Vec<(Now, Tidings)>,
+    pub events: Vec<(Now, ProberEvent)>,
     pub steps: usize,
-    /// What those say of packing that say anything.
+    /// What those say of encapsulating that say anything.
     pub saying: BTreeMap<&'static str, HandoverFlags>,
-    /// Whether packed packets arrive anywhere.
-    pub packed_pass: bool,
+    /// Whether encapsulated packets arrive anywhere.
+    pub encapsulated_pass: bool,
     /// What all answer that they were told of their falls.
-    pub falls: Falls,
+    pub flap_count: FlapCount,
 }
 
 impl World {
     /// A gateway of location `a` and the gateways that it probes: `b1`, `b2`, …
     pub fn with(gateways: &[(&str, Answering)]) -> Self {
-        Self::at(Standpoint { location: "a".parse().unwrap(), is_gateway: true }, gateways)
+        Self::at(Position { location: "a".parse().unwrap(), is_gateway: true }, gateways)
     }
 
     /// A node and the gateways that it probes.
-    pub fn at(standpoint: Standpoint, gateways: &[(&str, Answering)]) -> Self {
+    pub fn at(position: Position, gateways: &[(&str, Answering)]) -> Self {
         let mut nodes = BTreeMap::new();
         let mut plan = ProbePlan { targets: BTreeMap::new(), crowd: 1 };
         for (number, (name, answering)) in (1_u16..).zip(gateways) {
@@ -75,7 +75,7 @@ impl World {
         }
         let mut prober = Prober::new(INTERVAL, 7, Liveness::default());
         let now = Duration::from_secs(100);
-        prober.set_plan(now, standpoint, &plan);
+        prober.set_plan(now, position, &plan);
         Self {
             now,
             prober,
@@ -83,11 +83,11 @@ impl World {
             on_the_way: Vec::new(),
             allowances: BTreeMap::new(),
             sent: Vec::new(),
-            tidings: Vec::new(),
+            events: Vec::new(),
             steps: 0,
             saying: BTreeMap::new(),
-            packed_pass: true,
-            falls: Falls::default(),
+            encapsulated_pass: true,
+            flap_count: FlapCount::default(),
         }
     }
 
@@ -117,7 +117,7 @@ impl World {
         let arrived: Vec<(Now, Transmit)> = arrived;
         for (_, transmit) in arrived {
             let handover = self.saying.get(self.nodes[&transmit.to].0.as_str()).copied().unwrap_or_default();
-            let condition = Condition { handover, falls: self.falls, ..WELL_AS_EVER };
+            let condition = Condition { handover, flap_count: self.flap_count, ..WELL_AS_EVER };
             self.prober.take_answer(now, transmit.to, transmit.question, condition);
         }
         self.prober.handle_timeout(now);
@@ -139,8 +139,8 @@ impl World {
                 }
             }
         }
-        while let Some(tidings) = self.prober.next_tidings() {
-            self.tidings.push((now, tidings));
+        while let Some(events) = self.prober.next_event() {
+            self.events.push((now, events));
         }
     }
 
@@ -148,15 +148,15 @@ impl World {
         match shape {
             Shape::Plain => true,
             Shape::Padded { ip_bytes } => ip_bytes <= largest,
-            Shape::Packed { ip_bytes } => self.packed_pass && ip_bytes <= largest,
+            Shape::Encapsulated { ip_bytes } => self.encapsulated_pass && ip_bytes <= largest,
         }
     }
 
     /// What was last told of nodes, and when.
     pub fn liveness(&self) -> Option<(Now, &Liveness)> {
-        self.tidings.iter().rev().find_map(|(at, tidings)| match tidings {
-            Tidings::Liveness(liveness) => Some((*at, liveness)),
-            Tidings::Path { .. } | Tidings::PathMtus(_) => None,
+        self.events.iter().rev().find_map(|(at, events)| match events {
+            ProberEvent::Liveness(liveness) => Some((*at, liveness)),
+            ProberEvent::ProbedPath { .. } | ProberEvent::PathMtus(_) => None,
         })
     }
 
@@ -171,17 +171,17 @@ impl World {
         self.liveness().map(|(_, liveness)| names(&liveness.returning)).unwrap_or_default()
     }
 
-    /// The gateways that take packed packets, as told last.
-    pub fn unpacking(&self) -> Vec<&str> {
+    /// The gateways that take encapsulated packets, as told last.
+    pub fn decapsulating(&self) -> Vec<&str> {
         self.liveness()
-            .map(|(_, liveness)| liveness.unpacking.keys().map(NodeName::as_str).collect())
+            .map(|(_, liveness)| liveness.decapsulating.keys().map(NodeName::as_str).collect())
             .unwrap_or_default()
     }
 
     /// Those of them that were seen to do so, as told last.
     pub fn proven(&self) -> Vec<&str> {
-        let told = self.liveness().map(|(_, liveness)| &liveness.unpacking);
-        let proven = told.into_iter().flatten().filter(|(_, how)| **how == Unpacking::Proven);
+        let told = self.liveness().map(|(_, liveness)| &liveness.decapsulating);
+        let proven = told.into_iter().flatten().filter(|(_, how)| **how == Decapsulation::Proven);
         proven.map(|(name, _)| name.as_str()).collect()
     }
 
@@ -189,7 +189,7 @@ impl World {
     pub fn run_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
         let end = self.now + seconds(120);
         while !holds(self) {
-            assert!(self.now < end, "not {what}: {:?}", self.tidings);
+            assert!(self.now < end, "not {what}: {:?}", self.events);
             self.run(Duration::from_millis(10));
         }
     }
@@ -204,7 +204,7 @@ impl World {
         *self.nodes.iter().find(|(_, (node, _))| node.as_str() == name).unwrap().0
     }
 
-    pub fn path(&self, name: &str) -> Path {
+    pub fn path(&self, name: &str) -> ProbedPath {
         self.prober.paths().into_iter().find(|path| path.to.as_str() == name).unwrap()
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Warning;
 use crate::model::{Node, NodeName, Peer, PeerName};
-use crate::plan::Warning;
 
 /// All nodes and peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,19 +36,19 @@ impl Cluster {
 pub struct Liveness {
     /// Nodes that answer nobody.
     pub down: BTreeSet<NodeName>,
-    /// Gateways that count again in a moment, or have just begun to. Those of other locations: what they will carry is accepted packed.
+    /// Gateways that count again in a moment, or have just begun to. Those of other locations: what they will carry is accepted encapsulated.
     /// Those of the own one: whoever stood by meanwhile keeps its tunnels.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub returning: BTreeSet<NodeName>,
-    /// Gateways of other locations that take packed, at present, what this node forwards to them.
+    /// Gateways of other locations that take encapsulated, at present, what this node forwards to them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub unpacking: BTreeMap<NodeName, Unpacking>,
+    pub decapsulating: BTreeMap<NodeName, Decapsulation>,
 }
 
-/// Whether packed packets reach a gateway that would take them.
+/// Whether encapsulated packets reach a gateway that would take them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Unpacking {
+pub enum Decapsulation {
     /// It says that it takes them.
     Offered,
     /// One of full size has passed: no firewall stands between.

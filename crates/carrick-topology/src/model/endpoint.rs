@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::contract::WIREGUARD_PORT;
+use crate::constants::WIREGUARD_PORT;
 use crate::model::Family;
 
 /// The port of an endpoint that names none.

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::contract;
+use crate::constants;
 use crate::hash::stable_hash;
 use crate::model::{DeviceName, DnsName, NodeName};
 
@@ -101,7 +101,7 @@ pub enum AllowedLocationMasquerade {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PodNetwork {
-    /// `carrick-cni`: pods hang on devices whose names begin with [`contract::POD_DEVICE_PREFIX`].
+    /// `carrick-cni`: pods hang on devices whose names begin with [`constants::POD_DEVICE_PREFIX`].
     #[default]
     Carrick,
     /// Another plugin, whose devices are not known.
@@ -129,7 +129,7 @@ impl Default for LocalFacts {
         Self {
             api_servers: BTreeSet::new(),
             internal_devices: BTreeMap::new(),
-            uplink_mtu: contract::DEFAULT_UPLINK_MTU,
+            uplink_mtu: constants::DEFAULT_UPLINK_MTU,
             resolved: BTreeMap::new(),
             path_mtus: BTreeMap::new(),
         }
@@ -178,12 +178,12 @@ impl Settings {
             encapsulation: Encapsulation::default(),
             active_gateways: NonZeroUsize::MIN,
             standby_gateways: 1,
-            mesh_cidrs: contract::default_mesh_cidrs().into_iter().collect(),
+            mesh_cidrs: constants::default_mesh_cidrs().into_iter().collect(),
             topology_label: "topology.kubernetes.io/region".to_owned(),
             internal_cidrs: BTreeSet::new(),
             service_cidrs: BTreeSet::new(),
             interface,
-            port: contract::WIREGUARD_PORT,
+            port: constants::WIREGUARD_PORT,
             mtu: MtuSetting::default(),
             allowed_location_masquerade: AllowedLocationMasquerade::default(),
             pod_network: PodNetwork::default(),
@@ -212,7 +212,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         #[expect(clippy::expect_used, reason = "the name is a constant of 8 bytes without `/` and white space")]
-        let interface = contract::WIREGUARD_DEVICE.parse().expect("the constant is a device name");
+        let interface = constants::WIREGUARD_DEVICE.parse().expect("the constant is a device name");
         Self::for_interface(interface)
     }
 }

@@ -12,15 +12,16 @@ mod tunnels;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::contract;
+use crate::constants;
 use crate::model::{Family, Granularity, MacAddress};
-use crate::plan::{LocationSummary, NodePlan, Role, VxlanPlan, Warning, WarningReason};
-use crate::resolve::{Member, MemberIndex, Path, Resolved};
+use crate::plan::{LocationSummary, NodePlan, Role, VxlanPlan};
+use crate::resolve::{Member, MemberIndex, Resolved, Tunnel};
+use crate::{Warning, WarningReason};
 use destinations::Destinations;
 
 /// How node `me` sends towards another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Hop {
     /// Through the tunnel to this gateway.
     Tunnel(MemberIndex),
     /// Through this node of the own location.
@@ -33,13 +34,13 @@ enum Way {
 pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
     let mut warnings = resolved.warnings.clone();
     warn_of_other_settings(resolved, me, &mut warnings);
-    let ways = ways(resolved, me, &mut warnings);
-    let destinations = Destinations::new(resolved, me, &ways, &mut warnings);
-    let tunnels = tunnels::build(resolved, me, &ways, &mut warnings);
+    let hops = hops(resolved, me, &mut warnings);
+    let destinations = Destinations::new(resolved, me, &hops, &mut warnings);
+    let tunnels = tunnels::build(resolved, me, &hops, &mut warnings);
     let mtus = mtu::Mtus::new(resolved, me, &tunnels);
     let tunnels = handover::tunnels_of_before(resolved, me).unwrap_or(tunnels);
     let routes = routes::build(resolved, me, &destinations, &mtus, &mut warnings);
-    let handover = handover::build(resolved, me, &ways, &destinations, &mtus);
+    let handover = handover::build(resolved, me, &hops, &destinations, &mtus);
     NodePlan {
         node: me.node.name.clone(),
         location: summary(resolved, me),
@@ -51,65 +52,65 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
         firewall: firewall::build(resolved, me, &destinations, &routes, handover.as_ref(), &mtus),
         handover,
         rules: BTreeSet::from(Family::BOTH),
-        probes: probes::build(resolved, me, &ways, &mtus),
+        probes: probes::build(resolved, me, &hops, &mtus),
         routes,
         warnings,
     }
 }
 
 /// How `me` sends towards each member, in the members' order.
-fn ways(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) -> Vec<Way> {
-    let mut path_to = PathCache::new(resolved, me);
-    resolved.members.iter().map(|other| way(resolved, me, other, &mut path_to, warnings)).collect()
+fn hops(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) -> Vec<Hop> {
+    let mut tunnel_to = TunnelCache::new(resolved, me);
+    resolved.members.iter().map(|other| hop(resolved, me, other, &mut tunnel_to, warnings)).collect()
 }
 
-fn way(
+fn hop(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
     other: &Member<'_>,
-    path_to: &mut PathCache<'_>,
+    tunnel_to: &mut TunnelCache<'_>,
     warnings: &mut BTreeSet<Warning>,
-) -> Way {
+) -> Hop {
     if other.index == me.index {
-        return Way::Nowhere;
+        return Hop::Nowhere;
     }
     if other.location == me.location {
         return match resolved.settings.granularity {
-            Granularity::Full => Way::Tunnel(other.index),
-            Granularity::Location | Granularity::Cross => Way::Inside(other.index),
+            Granularity::Full => Hop::Tunnel(other.index),
+            Granularity::Location | Granularity::Cross => Hop::Inside(other.index),
         };
     }
     let (Some(gateway), Some(carrier)) = (me.carrier, other.carrier) else {
-        return Way::Nowhere;
+        return Hop::Nowhere;
     };
     if gateway != me.index {
-        return Way::Inside(gateway);
+        return Hop::Inside(gateway);
     }
-    match path_to.path(carrier) {
-        Path::Direct => Way::Tunnel(carrier),
-        Path::Relay(relay) => Way::Tunnel(relay),
-        Path::None => {
+    match tunnel_to.tunnel(carrier) {
+        Tunnel::Direct => Hop::Tunnel(carrier),
+        Tunnel::Relay(relay) => Hop::Tunnel(relay),
+        Tunnel::None => {
             let far = resolved.at(carrier).node.name.clone();
             warnings.insert(Warning::new(me.object(), "endpoint", "none", WarningReason::NoPath(far)));
-            Way::Nowhere
+            Hop::Nowhere
         }
     }
 }
 
 /// The paths from `me`, each looked for once.
-struct PathCache<'r> {
+struct TunnelCache<'r> {
     resolved: &'r Resolved<'r>,
     me: MemberIndex,
-    known: Vec<Option<Path>>,
+    known: Vec<Option<Tunnel>>,
 }
 
-impl<'r> PathCache<'r> {
+impl<'r> TunnelCache<'r> {
     fn new(resolved: &'r Resolved<'_>, me: &Member<'_>) -> Self {
         Self { resolved, me: me.index, known: vec![None; resolved.members.len()] }
     }
 
-    fn path(&mut self, to: MemberIndex) -> Path {
-        *self.known[to.0].get_or_insert_with(|| self.resolved.path(self.me, to))
+    fn tunnel(&mut self, to: MemberIndex) -> Tunnel {
+        *self.known[to.0].get_or_insert_with(|| self.resolved.tunnel(self.me, to))
     }
 }
 
@@ -148,9 +149,9 @@ fn vxlan(resolved: &Resolved<'_>, me: &Member<'_>, mtu: u32) -> VxlanPlan {
     let underlay = resolved.location_of(me).underlay;
     let is_held = |address: &IpAddr| resolved.settings.local.internal_devices.contains_key(address);
     VxlanPlan {
-        device: contract::vxlan_device(),
-        identifier: contract::VXLAN_IDENTIFIER,
-        port: contract::VXLAN_PORT,
+        device: constants::vxlan_device(),
+        identifier: constants::VXLAN_IDENTIFIER,
+        port: constants::VXLAN_PORT,
         underlay,
         local: me.internal_address(underlay).filter(is_held),
         mac: MacAddress::of_node(&me.node.name),

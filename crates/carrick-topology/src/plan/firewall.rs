@@ -41,9 +41,9 @@ pub struct FirewallPlan {
     /// IPv6 destinations behind tunnels that take less than an IPv6 route can say, by the largest TCP segment that fits, in bytes.
     #[serde(default)]
     pub narrow: BTreeMap<u16, BTreeSet<IpNet>>,
-    /// What is accepted packed while traffic moves from one gateway to another.
+    /// What is accepted encapsulated while traffic moves from one gateway to another.
     #[serde(default)]
-    pub handover: HandoverGuard,
+    pub handover: HandoverFilter,
     /// Firewall mark and mask of WireGuard's own outer packets, which the guard lets pass.
     pub firewall_mark: u32,
 }
@@ -62,7 +62,7 @@ impl FirewallPlan {
 
 /// What is accepted by the device of [`crate::plan::HandoverPlan`]: nothing, as long as the sets are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandoverGuard {
+pub struct HandoverFilter {
     /// UDP port of the outer packets, which are accepted from the WireGuard device alone.
     pub port: u16,
     /// The sources of outer packets that are accepted.

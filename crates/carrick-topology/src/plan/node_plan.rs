@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::Warning;
 use crate::model::{Family, LocationName, NodeName};
-use crate::plan::{FirewallPlan, HandoverPlan, ProbePlan, Route, VxlanPlan, Warning, WireGuardPlan};
+use crate::plan::{FirewallPlan, HandoverPlan, ProbePlan, Route, VxlanPlan, WireGuardPlan};
 
 /// Everything that one node's kernel must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +27,7 @@ pub struct NodePlan {
     pub wireguard: WireGuardPlan,
     /// The VXLAN device.
     pub vxlan: VxlanPlan,
-    /// What goes packed while traffic moves from one gateway to another; `None` while none does.
+    /// What goes encapsulated while traffic moves from one gateway to another; `None` while none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverPlan>,
     /// The routes in Carrick's own table, in order, no two for the same destination and metric.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{ROUTE_METRIC, UNREACHABLE_METRIC};
+use crate::constants::{ROUTE_METRIC, UNREACHABLE_METRIC};
 use crate::model::DeviceName;
 
 /// Where a packet goes next.

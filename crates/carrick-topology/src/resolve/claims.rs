@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::ObjectName;
 use crate::model::{Family, number_of};
-use crate::plan::ObjectName;
 
 /// Disjoint networks, each with its owner.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::member::{Member, MemberIndex};
 use crate::model::{Family, LocationName};
-use crate::plan::{Warning, WarningReason};
+use crate::{Warning, WarningReason};
 
 /// A location's place in [`super::Resolved::locations`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

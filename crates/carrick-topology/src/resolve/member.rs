@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::claims::{AddressClaims, Claims};
 use super::location::LocationIndex;
 use crate::model::{Cluster, Endpoint, Family, InternalAddresses, Node, PublicKey, Settings, host_net, is_public};
-use crate::plan::{ObjectName, Warning, WarningReason};
+use crate::{ObjectName, Warning, WarningReason};
 
 /// A member's place in [`super::Resolved::members`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,7 +8,7 @@ use super::location::Location;
 use super::member::{ClusterClaims, Member, MemberIndex};
 use crate::hash::rendezvous;
 use crate::model::{Cluster, LocationName, Peer, PeerName};
-use crate::plan::{ObjectName, Warning, WarningReason};
+use crate::{ObjectName, Warning, WarningReason};
 
 /// An outside peer that a node serves.
 #[derive(Clone, Debug)]

@@ -21,8 +21,8 @@ pub(super) struct Host<'a> {
     /// The nodes that it reaches directly.
     location: BTreeSet<NodeName>,
     routes: PrefixTable<&'a Route>,
-    /// Where forwarded packets go packed; `None` for what is excepted.
-    packed: PrefixTable<Option<&'a HandoverRoute>>,
+    /// Where forwarded packets go encapsulated; `None` for what is excepted.
+    encapsulated: PrefixTable<Option<&'a HandoverRoute>>,
     allowed_ips: PrefixTable<PublicKey>,
     carried: PrefixTable<()>,
     direct: PrefixTable<()>,
@@ -32,7 +32,7 @@ pub(super) struct Host<'a> {
 enum Exit<'p> {
     WireGuard,
     Vxlan(IpAddr),
-    Packed(IpAddr),
+    Encapsulated(IpAddr),
     Plain { to: NodeName, device: Option<&'p DeviceName> },
     Uplink,
 }
@@ -57,11 +57,11 @@ impl<'a> Host<'a> {
                 allowed_ips.insert(*net, *key);
             }
         }
-        let mut packed = PrefixTable::new();
+        let mut encapsulated = PrefixTable::new();
         for handover in plan.handover.iter().filter(|handover| !gone.contains(&handover.device)) {
             let exceptions = handover.exceptions.iter().map(|net| (*net, None));
             for (net, route) in exceptions.chain(handover.routes.iter().map(|route| (route.destination, Some(route)))) {
-                packed.insert(net, route);
+                encapsulated.insert(net, route);
             }
         }
         let table = |nets: &BTreeSet<IpNet>| nets.iter().map(|net| (*net, ())).collect::<PrefixTable<()>>();
@@ -74,7 +74,7 @@ impl<'a> Host<'a> {
             internal_addresses: member.internal_addresses.clone(),
             location,
             routes,
-            packed,
+            encapsulated,
             allowed_ips,
             carried: table(&plan.firewall.carried),
             direct: table(&plan.firewall.direct),
@@ -96,10 +96,10 @@ impl<'a> Host<'a> {
             return Verdict::End(Outcome::Host(name.clone()));
         }
         let route = self.routes.get_lpm(&host_net(destination)).map(|(_, route)| *route);
-        let packed = self.packed.get_lpm(&host_net(destination)).and_then(|(_, route)| *route);
+        let encapsulated = self.encapsulated.get_lpm(&host_net(destination)).and_then(|(_, route)| *route);
         let (exit, mtu) = match route {
-            _ if let Some(packed) = packed.filter(|_| arrival.by != Entry::Host) => {
-                (Exit::Packed(packed.via), packed.mtu)
+            _ if let Some(encapsulated) = encapsulated.filter(|_| arrival.by != Entry::Host) => {
+                (Exit::Encapsulated(encapsulated.via), encapsulated.mtu)
             }
             Some(Route { next_hop: NextHop::Unreachable, .. }) => {
                 return Verdict::End(Outcome::Dropped(name.clone(), DropReason::UnreachableRoute));
@@ -150,7 +150,7 @@ impl<'a> Host<'a> {
         let device = match exit {
             Exit::WireGuard => devices.first(),
             Exit::Vxlan(_) => devices.get(1),
-            Exit::Packed(_) => devices.get(2),
+            Exit::Encapsulated(_) => devices.get(2),
             Exit::Plain { device, .. } => *device,
             Exit::Uplink => None,
         };
@@ -168,7 +168,7 @@ impl<'a> Host<'a> {
         let keeps_source_there = firewall.allowed_location.masquerade == AllowedLocationMasquerade::Off;
 
         let after = match exit {
-            Exit::WireGuard | Exit::Vxlan(_) | Exit::Packed(_) if by == Entry::Host => {
+            Exit::WireGuard | Exit::Vxlan(_) | Exit::Encapsulated(_) if by == Entry::Host => {
                 self.mesh_address_unless_held(source)
             }
             _ if leaves_mesh && to_location_network && keeps_source_there => None,
@@ -176,7 +176,7 @@ impl<'a> Host<'a> {
                 self.own_address(destination)
             }
             _ if leaves_mesh
-                && matches!(by, Entry::WireGuard | Entry::Packed)
+                && matches!(by, Entry::WireGuard | Entry::Encapsulated)
                 && firewall.location_internal_addresses.contains(&destination) =>
             {
                 self.own_address(destination)
@@ -226,7 +226,7 @@ impl<'a> Host<'a> {
                 },
             },
             Exit::WireGuard => self.send_by_tunnel(network, source, destination, mtu),
-            Exit::Packed(via) => self.send_packed(network, source, via, mtu),
+            Exit::Encapsulated(via) => self.send_encapsulated(network, source, via, mtu),
         }
     }
 
@@ -266,7 +266,7 @@ impl<'a> Host<'a> {
     }
 
     /// The outer packet goes between mesh addresses; what is inside must be what the receiver expects of the sender.
-    fn send_packed(&self, network: &Network<'_>, source: IpAddr, via: IpAddr, mtu: u32) -> Verdict {
+    fn send_encapsulated(&self, network: &Network<'_>, source: IpAddr, via: IpAddr, mtu: u32) -> Verdict {
         let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
         let handover = self.plan.handover.as_ref();
         let receivers = handover.into_iter().flat_map(|handover| handover.receivers.values());
@@ -287,8 +287,8 @@ impl<'a> Host<'a> {
                     return drop(DropReason::SourceNotAllowed);
                 }
                 Verdict::Forward {
-                    hop: Hop { link: Link::Packed, ..hop },
-                    next: Arrival { by: Entry::Packed, ..next },
+                    hop: Hop { link: Link::Encapsulated, ..hop },
+                    next: Arrival { by: Entry::Encapsulated, ..next },
                     mtu,
                 }
             }

@@ -36,7 +36,7 @@ pub(super) enum Entry {
     Host,
     WireGuard,
     Vxlan,
-    Packed,
+    Encapsulated,
     Plain,
 }
 

@@ -1,9 +1,10 @@
 //! Next hops, by encapsulation and granularity.
 
+use carrick_topology::WarningReason;
 use carrick_topology::model::{Encapsulation, Granularity, MacAddress};
-use carrick_topology::plan::{NextHop, WarningReason};
+use carrick_topology::plan::NextHop;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 /// `a3` and `a4` are inner nodes; `a4` stands in another subnet than the rest.
 fn world(granularity: Granularity, encapsulation: Encapsulation) -> Mesh {

@@ -4,7 +4,7 @@ use carrick_topology::DeviceName;
 use carrick_topology::model::{Encapsulation, PodNetwork};
 use carrick_topology::plan::NodePlan;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 fn permitted(plan: &NodePlan, device: &str, destination: &str) -> bool {
     let device: DeviceName = device.parse().unwrap();

@@ -1,9 +1,10 @@
 //! Who carries a location's traffic.
 
 use carrick_topology::model::{Granularity, Preference};
-use carrick_topology::plan::{NextHop, NodePlan, ObjectName, Role, WarningReason};
+use carrick_topology::plan::{NextHop, NodePlan, Role};
+use carrick_topology::{ObjectName, WarningReason};
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 fn active(plan: &NodePlan) -> Vec<&str> {
     plan.location.active.iter().map(|name| name.as_str()).collect()

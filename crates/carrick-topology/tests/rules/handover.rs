@@ -1,13 +1,13 @@
-//! What goes packed while a gateway returns, and which tunnels outlive the moment.
+//! What goes encapsulated while a gateway returns, and which tunnels outlive the moment.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use carrick_topology::model::{Granularity, Settings, Unpacking};
+use carrick_topology::model::{Decapsulation, Granularity, Settings};
 use carrick_topology::plan::{HandoverPlan, HandoverRoute, NodePlan};
 use ipnet::IpNet;
 
-use crate::builders::{Changed as _, Mesh, location, mesh, net, nets, node, outside};
+use crate::fixtures::{Changed as _, Mesh, location, mesh, net, nets, node, outside};
 
 /// Location `a`: while `a1` is down, `a2` carries in its place, `a3` stands by and carries for itself, `a4` is an inner node.
 fn clouds() -> Mesh {
@@ -27,9 +27,9 @@ fn both_sides(mesh: &Mesh) -> [Mesh; 2] {
     [mesh.clone().down(&["a1"]).returning(&["a1"]), mesh.clone().returning(&["a1"])]
 }
 
-/// As `a1` sees it while `b1` takes packed what it sends.
-fn packing(mesh: Mesh) -> HandoverPlan {
-    mesh.unpacking(&["b1"], Unpacking::Proven).plan("a1").handover.unwrap()
+/// As `a1` sees it while `b1` takes encapsulated what it sends.
+fn encapsulating(mesh: Mesh) -> HandoverPlan {
+    mesh.decapsulating(&["b1"], Decapsulation::Proven).plan("a1").handover.unwrap()
 }
 
 fn route(plan: &HandoverPlan, destination: &str) -> HandoverRoute {
@@ -42,7 +42,7 @@ fn tunnel_to<'p>(plan: &'p NodePlan, network: &IpNet) -> Option<&'p carrick_topo
 }
 
 #[test]
-fn far_gateways_accept_packed_what_the_one_that_returns_will_carry() {
+fn far_gateways_accept_encapsulated_what_the_one_that_returns_will_carry() {
     for mesh in both_sides(&clouds()) {
         let far = handovers(&mesh);
         assert_eq!(far.keys().collect::<Vec<_>>(), ["b1", "b2"], "active and standby, and nobody else");
@@ -59,7 +59,7 @@ fn far_gateways_accept_packed_what_the_one_that_returns_will_carry() {
             ]);
             assert!(sender.sources.is_superset(&of_a4));
             assert!(sender.sources.contains(&net("10.42.13.0/24")), "of the one that stood by");
-            assert!(sender.sources.contains(&net("10.42.11.0/24")), "its own, which it packs as well");
+            assert!(sender.sources.contains(&net("10.42.11.0/24")), "its own, which it encapsulates as well");
             assert!(!sender.sources.contains(&net("10.42.12.0/24")), "a2 goes on carrying for itself");
             assert_eq!((plan.routes.len(), plan.receivers.len()), (0, 0));
         }
@@ -78,8 +78,8 @@ fn nothing_is_accepted_without_a_return() {
 }
 
 #[test]
-fn what_is_forwarded_to_a_gateway_that_unpacks_goes_packed() {
-    let plan = packing(clouds());
+fn what_is_forwarded_to_a_gateway_that_decapsulates_goes_encapsulated() {
+    let plan = encapsulating(clouds());
     assert_eq!(plan.receivers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["b1"]);
     let receiver = &plan.receivers["b1"];
     assert_eq!(receiver.address, address("10.4.0.21"));
@@ -95,15 +95,19 @@ fn what_is_forwarded_to_a_gateway_that_unpacks_goes_packed() {
     assert!(plan.routes.iter().all(|route| route.destination != net("10.42.22.0/24")), "b2 has a tunnel of its own");
     assert!(plan.routes.iter().all(|route| route.destination != net("10.42.14.0/24")), "inside the location");
     assert!(plan.senders.is_empty());
-    let firewall = clouds().unpacking(&["b1"], Unpacking::Proven).plan("a1").firewall;
+    let firewall = clouds().decapsulating(&["b1"], Decapsulation::Proven).plan("a1").firewall;
     assert!(firewall.carried_by[&plan.device].contains(&net("10.42.23.0/24")));
     assert_eq!(firewall.mesh_devices.last(), Some(&plan.device));
 }
 
 #[test]
-fn routes_and_tunnels_do_not_depend_on_who_unpacks() {
-    let (calm, packing) = (clouds().plan("a1"), clouds().unpacking(&["b1", "b2"], Unpacking::Proven).plan("a1"));
-    assert_eq!((calm.routes, calm.wireguard, calm.vxlan), (packing.routes, packing.wireguard, packing.vxlan));
+fn routes_and_tunnels_do_not_depend_on_who_decapsulates() {
+    let (calm, encapsulating) =
+        (clouds().plan("a1"), clouds().decapsulating(&["b1", "b2"], Decapsulation::Proven).plan("a1"));
+    assert_eq!(
+        (calm.routes, calm.wireguard, calm.vxlan),
+        (encapsulating.routes, encapsulating.wireguard, encapsulating.vxlan)
+    );
 }
 
 #[test]
@@ -145,11 +149,11 @@ fn what_an_outside_peer_sends_moves_with_it() {
 }
 
 #[test]
-fn what_lies_inside_a_packed_network_and_goes_another_way_is_excepted() {
+fn what_lies_inside_a_encapsulated_network_and_goes_another_way_is_excepted() {
     let wide = clouds()
         .change("b3", |node| node.allowed_location_cidrs = nets(&["172.16.0.0/12", "198.51.0.0/16"]))
         .change("b2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]));
-    let plan = packing(wide.clone());
+    let plan = encapsulating(wide.clone());
     assert_eq!(route(&plan, "172.16.0.0/12").via, address("10.4.0.21"));
     for excepted in ["172.20.0.0/16", "198.51.2.1/32"] {
         assert!(plan.exceptions.contains(&net(excepted)), "{excepted}: {:?}", plan.exceptions);
@@ -158,14 +162,14 @@ fn what_lies_inside_a_packed_network_and_goes_another_way_is_excepted() {
         |plan: &HandoverPlan| plan.routes.iter().filter(|route| plan.exceptions.contains(&route.destination)).count();
     assert_eq!(both_ways(&plan), 0);
 
-    let to_both = wide.unpacking(&["b1", "b2"], Unpacking::Proven).plan("a1").handover.unwrap();
-    assert_eq!(route(&to_both, "172.20.0.0/16").via, address("10.4.0.22"), "another gateway unpacks it");
+    let to_both = wide.decapsulating(&["b1", "b2"], Decapsulation::Proven).plan("a1").handover.unwrap();
+    assert_eq!(route(&to_both, "172.20.0.0/16").via, address("10.4.0.22"), "another gateway decapsulates it");
     assert_eq!(both_ways(&to_both), 0);
 }
 
 #[test]
-fn only_what_was_seen_to_pass_is_packed() {
-    let mesh = clouds().unpacking(&["b1"], Unpacking::Offered);
+fn only_what_was_seen_to_pass_is_encapsulated() {
+    let mesh = clouds().decapsulating(&["b1"], Decapsulation::Offered);
     let plan = mesh.plan("a1");
     let handover = plan.handover.unwrap();
     assert_eq!(handover.receivers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["b1"]);
@@ -174,10 +178,10 @@ fn only_what_was_seen_to_pass_is_packed() {
 }
 
 #[test]
-fn without_mesh_addresses_of_ipv4_nothing_is_packed() {
+fn without_mesh_addresses_of_ipv4_nothing_is_encapsulated() {
     let without_v4 = |name: &str| node(name).with(|node| node.mesh_addresses.retain(IpAddr::is_ipv6));
     let only_v6 = |settings: &mut Settings| settings.mesh_cidrs.retain(|cidr| cidr.addr().is_ipv6());
     let mesh = mesh(["a1", "a2", "a3", "b1", "b2"].map(without_v4)).set(only_v6);
     assert_eq!(handovers(&mesh.clone().down(&["a1"]).returning(&["a1"])), BTreeMap::new());
-    assert_eq!(handovers(&mesh.unpacking(&["b1"], Unpacking::Proven)), BTreeMap::new());
+    assert_eq!(handovers(&mesh.decapsulating(&["b1"], Decapsulation::Proven)), BTreeMap::new());
 }

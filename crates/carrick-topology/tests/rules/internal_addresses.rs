@@ -1,9 +1,9 @@
 //! What counts as an internal address. What is left out with a warning stands in `warnings`.
 
+use carrick_topology::WarningReason;
 use carrick_topology::model::InternalAddresses;
-use carrick_topology::plan::WarningReason;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 fn is_alone(mesh: &Mesh, name: &str) -> bool {
     mesh.plan(name).location.alone

@@ -1,10 +1,11 @@
 //! Who stands with whom.
 
 use carrick_topology::Family;
+use carrick_topology::WarningReason;
 use carrick_topology::model::InternalAddresses;
-use carrick_topology::plan::{NextHop, WarningReason};
+use carrick_topology::plan::NextHop;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 #[test]
 fn nodes_without_a_location_share_the_default_one() {

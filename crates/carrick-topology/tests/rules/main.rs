@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
-mod builders;
 mod encapsulation;
 mod firewall;
+mod fixtures;
 mod gateways;
 mod handover;
 mod internal_addresses;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use carrick_topology::mesh_address::choose_mesh_addresses;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 fn chosen(mesh: &Mesh, name: &str) -> BTreeSet<std::net::IpAddr> {
     choose_mesh_addresses(&mesh.cluster, &mesh.settings.mesh_cidrs, &name.parse().unwrap())

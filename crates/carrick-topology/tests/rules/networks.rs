@@ -1,10 +1,11 @@
 //! Networks of locations, and a node's own LAN.
 
+use carrick_topology::WarningReason;
 use carrick_topology::model::AllowedLocationMasquerade;
-use carrick_topology::plan::{NextHop, WarningReason};
+use carrick_topology::plan::NextHop;
 use carrick_topology::walk::Outcome;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 /// `b2` and, younger, `b3` declare the network of location `b`.
 fn declared(list: &[&str]) -> Mesh {

@@ -1,10 +1,11 @@
 //! Outside devices: who serves them, and what they may claim.
 
+use carrick_topology::WarningReason;
 use carrick_topology::model::{Granularity, SecretReference};
-use carrick_topology::plan::{NextHop, WarningReason};
+use carrick_topology::plan::NextHop;
 use carrick_topology::walk::Outcome;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 /// The nodes that hold an entry for the peer.
 fn servers(mesh: &Mesh, peer: &str) -> Vec<String> {

@@ -3,7 +3,7 @@
 use carrick_topology::Endpoint;
 use carrick_topology::model::{Encapsulation, MtuSetting};
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 fn v4_only(mesh: Mesh) -> Mesh {
     let names: Vec<String> = mesh.cluster.nodes.keys().map(ToString::to_string).collect();

@@ -1,10 +1,11 @@
 //! How gateways reach each other: directly or through a relay.
 
+use carrick_topology::WarningReason;
 use carrick_topology::model::{Granularity, Preference};
-use carrick_topology::plan::{NextHop, NodePlan, WarningReason};
+use carrick_topology::plan::{NextHop, NodePlan};
 use carrick_topology::walk::Outcome;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 /// The peer that carries pods of `b1`.
 fn carrier_of_b1(plan: &NodePlan) -> Option<String> {

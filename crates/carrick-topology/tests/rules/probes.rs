@@ -4,7 +4,7 @@ use carrick_topology::NodePlan;
 use carrick_topology::model::Granularity;
 use carrick_topology::plan::PathKind;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 fn targets(plan: &NodePlan) -> Vec<(&str, PathKind, String)> {
     plan.probes.targets.iter().map(|(name, target)| (name.as_str(), target.kind, target.to.to_string())).collect()

@@ -1,9 +1,10 @@
 //! Endpoints, keepalives, and what is never routed.
 
+use carrick_topology::WarningReason;
 use carrick_topology::model::{Granularity, LocalFacts};
-use carrick_topology::plan::{NextHop, WarningReason};
+use carrick_topology::plan::NextHop;
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 #[test]
 fn only_keepalive_without_any_public_address_means_behind_nat() {

@@ -1,9 +1,10 @@
 //! A bad value hurts its owner only: the plans are those of a cluster in which it was never written, and a warning names it.
 
 use carrick_topology::model::{AgentVersion, InternalAddresses};
-use carrick_topology::plan::{NodePlan, Warning, WarningReason};
+use carrick_topology::plan::NodePlan;
+use carrick_topology::{Warning, WarningReason};
 
-use crate::builders::*;
+use crate::fixtures::*;
 
 /// Every plan of `bad` is that of `clean`, but for this warning.
 fn assert_only_this_is_left_out(clean: &Mesh, bad: &Mesh, expected: &Warning) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use carrick_probe::{Path, PathState};
+use carrick_probe::{PathState, ProbedPath};
 use carrick_status::StatusPage;
 use carrick_topology::NodeName;
 use carrick_topology::plan::{PathKind, PeerIdentity};
@@ -55,7 +55,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    fn of(path: &Path) -> Self {
+    fn of(path: &ProbedPath) -> Self {
         let round_trip = path.round_trip.as_ref();
         Self {
             state: path.state,
@@ -90,7 +90,7 @@ pub(super) fn of(pages: &[&StatusPage]) -> Vec<Link> {
     links.into_values().collect()
 }
 
-fn way(page: &StatusPage, path: &Path) -> Way {
+fn way(page: &StatusPage, path: &ProbedPath) -> Way {
     let is_peer = |identity: &PeerIdentity| *identity == PeerIdentity::Node(path.to.clone());
     match path.kind {
         PathKind::Inside => Way::Inside,

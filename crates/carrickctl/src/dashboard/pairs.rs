@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use carrick_probe::{Path, PathState};
+use carrick_probe::{PathState, ProbedPath};
 use carrick_status::StatusPage;
 use carrick_topology::LocationName;
 use serde::Serialize;
@@ -46,7 +46,7 @@ pub enum PairState {
 
 /// All pairs that some node measures.
 pub(super) fn of(pages: &[&StatusPage]) -> Vec<Pair> {
-    let mut paths: BTreeMap<(&LocationName, &LocationName), Vec<&Path>> = BTreeMap::new();
+    let mut paths: BTreeMap<(&LocationName, &LocationName), Vec<&ProbedPath>> = BTreeMap::new();
     for page in pages {
         let Some(plan) = &page.plan else { continue };
         for path in &page.paths {
@@ -56,7 +56,7 @@ pub(super) fn of(pages: &[&StatusPage]) -> Vec<Pair> {
     paths.into_iter().map(|((from, to), paths)| pair(from, to, &paths, pages)).collect()
 }
 
-fn pair(from: &LocationName, to: &LocationName, paths: &[&Path], pages: &[&StatusPage]) -> Pair {
+fn pair(from: &LocationName, to: &LocationName, paths: &[&ProbedPath], pages: &[&StatusPage]) -> Pair {
     let in_state = |state| paths.iter().filter(move |path| path.state == state);
     let up = || in_state(PathState::Up);
     let (down, unknown) = (in_state(PathState::Down).count(), in_state(PathState::Unknown).count());

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{Path, PathState, RoundTrip, RoundTripCounts};
+use carrick_probe::{PathState, ProbedPath, RoundTrip, RoundTripCounts};
 use carrick_status::{Happening, HappeningKind, StatusPage, Traffic};
 use carrick_topology::plan::{LocationSummary, NodePlan, PathKind, Role};
 use serde_json::json;
@@ -11,8 +11,8 @@ use crate::survey::{Agent, Answer, Survey};
 
 const NOW: u64 = 1_700_000_000_000;
 
-fn path(to: &str, location: &str, state: PathState, p50_us: u64) -> Path {
-    Path {
+fn path(to: &str, location: &str, state: PathState, p50_us: u64) -> ProbedPath {
+    ProbedPath {
         to: to.parse().unwrap(),
         location: location.parse().unwrap(),
         kind: PathKind::Tunnel,
@@ -27,7 +27,7 @@ fn path(to: &str, location: &str, state: PathState, p50_us: u64) -> Path {
     }
 }
 
-fn page(node: &str, location: &str, paths: Vec<Path>) -> StatusPage {
+fn page(node: &str, location: &str, paths: Vec<ProbedPath>) -> StatusPage {
     let plan = plan(node, location);
     StatusPage {
         version: "0.1.0".to_owned(),

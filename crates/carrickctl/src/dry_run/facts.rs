@@ -52,9 +52,9 @@ fn peer(peer: &WireGuardPeer) -> Vec<String> {
 }
 
 fn handover(plan: &HandoverPlan) -> Vec<String> {
-    let senders = plan.senders.keys().map(|name| format!("packed from {name}"));
-    let routes = plan.routes.iter().map(|route| format!("packed route {} via {}", route.destination, route.via));
-    let exceptions = plan.exceptions.iter().map(|net| format!("packed route throw {net}"));
+    let senders = plan.senders.keys().map(|name| format!("encapsulated from {name}"));
+    let routes = plan.routes.iter().map(|route| format!("encapsulated route {} via {}", route.destination, route.via));
+    let exceptions = plan.exceptions.iter().map(|net| format!("encapsulated route throw {net}"));
     senders.chain(routes).chain(exceptions).collect()
 }
 

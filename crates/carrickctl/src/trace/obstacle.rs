@@ -24,7 +24,7 @@ pub(super) fn of(blueprint: &Blueprint, walk: &Walk, destination: IpAddr) -> Opt
             format!("{node}: the route `{route}` in Carrick's table: the mesh carries it and has no way there")
         }
         DropReason::Guard => format!(
-            "{node}: the chain `guard` of table inet carrick: {destination} is carried by the mesh, and its route names another device"
+            "{node}: the chain `leak-guard` of table inet carrick: {destination} is carried by the mesh, and its route names another device"
         ),
         DropReason::NoPeer => no_peer(blueprint, plan, destination),
         DropReason::NoEndpoint => {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
-use carrick_probe::{Path, PathKind, PathState, ROUND_TRIP_BOUNDS, RoundTripCounts};
+use carrick_probe::{PathKind, PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTripCounts};
 use carrick_topology::{LocationName, NodePlan, PublicKey};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet};
@@ -145,7 +145,7 @@ fn encode_bytes(
     Ok(())
 }
 
-fn encode_paths(encoder: &mut DescriptorEncoder<'_>, own: &str, paths: &[Path]) -> fmt::Result {
+fn encode_paths(encoder: &mut DescriptorEncoder<'_>, own: &str, paths: &[ProbedPath]) -> fmt::Result {
     let mut pairs: BTreeMap<PathPair, Ways> = BTreeMap::new();
     for path in paths {
         let pair = PathPair { from: own.to_owned(), to: path.location.to_string(), kind: kind_name(path.kind) };
@@ -195,7 +195,7 @@ fn encode_api(encoder: &mut DescriptorEncoder<'_>, api: Option<&ApiStatus>) -> f
 }
 
 impl Ways {
-    fn add(&mut self, path: &Path) {
+    fn add(&mut self, path: &ProbedPath) {
         for (sum, count) in self.histogram.counts.iter_mut().zip(path.histogram.counts) {
             *sum += count;
         }

@@ -8,7 +8,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_probe::{Handover, Path, PathState, Tidings};
+use carrick_probe::{HandoverInForce, PathState, ProbedPath, ProberEvent};
 use carrick_status::HappeningKind;
 use carrick_topology::model::Liveness;
 use carrick_topology::{Cluster, NodePlan};
@@ -24,7 +24,7 @@ use thread::ProbeThread;
 #[derive(Debug)]
 pub(super) struct Probes {
     thread: ProbeThread,
-    tidings: mpsc::UnboundedReceiver<Tidings>,
+    events: mpsc::UnboundedReceiver<ProberEvent>,
     known: KnownLiveness,
     liveness: Liveness,
     followed: Option<Arc<NodePlan>>,
@@ -35,7 +35,7 @@ pub(super) struct Probes {
 pub(super) struct PathReader(ProbeThread);
 
 impl PathReader {
-    pub(super) fn paths(&self) -> Vec<Path> {
+    pub(super) fn paths(&self) -> Vec<ProbedPath> {
         self.0.paths()
     }
 }
@@ -48,9 +48,9 @@ impl Probes {
     pub(super) fn start(interval: Duration, run_directory: &FilePath) -> Result<Self, AgentError> {
         let known = KnownLiveness::in_directory(run_directory);
         let liveness = known.load();
-        let (told, tidings) = mpsc::unbounded_channel();
+        let (told, events) = mpsc::unbounded_channel();
         let thread = ProbeThread::start(interval, liveness.clone(), told)?;
-        Ok(Self { thread, tidings, known, liveness, followed: None })
+        Ok(Self { thread, events, known, liveness, followed: None })
     }
 
     /// Which nodes are down, as far as is known.
@@ -70,26 +70,26 @@ impl Probes {
         }
     }
 
-    /// Tells other gateways what the kernel holds by now of what goes packed.
-    pub(super) fn tell_handover(&self, handover: Handover) {
+    /// Tells other gateways what the kernel holds by now of what goes encapsulated.
+    pub(super) fn tell_handover(&self, handover: HandoverInForce) {
         self.thread.set_handover(handover);
     }
 
     /// The next thing that the probes have to tell.
-    pub(super) async fn next(&mut self) -> Option<Tidings> {
-        self.tidings.recv().await
+    pub(super) async fn next(&mut self) -> Option<ProberEvent> {
+        self.events.recv().await
     }
 
     /// Logs it and keeps it; what the core must know of it is returned.
-    pub(super) fn take(&mut self, tidings: Tidings, status: &Status) -> Option<Event> {
-        match tidings {
-            Tidings::Path { to, kind, state } => {
+    pub(super) fn take(&mut self, events: ProberEvent, status: &Status) -> Option<Event> {
+        match events {
+            ProberEvent::ProbedPath { to, kind, state } => {
                 let state = in_words(state);
                 tracing::info!(event = "path", %to, ?kind, state);
                 status.happened(HappeningKind::Path, format!("{to} {state}"));
                 None
             }
-            Tidings::Liveness(liveness) => {
+            ProberEvent::Liveness(liveness) => {
                 for node in liveness.down.difference(&self.liveness.down) {
                     tracing::warn!(event = "gateway_down", %node, "its standby carries its traffic");
                     status
@@ -109,14 +109,18 @@ impl Probes {
                 for node in liveness.returning.difference(&self.liveness.returning) {
                     tracing::info!(event = "gateway_returns", %node, "it carries traffic again in a moment, or has just begun to");
                 }
-                if liveness.unpacking != self.liveness.unpacking {
-                    let nodes = &liveness.unpacking;
-                    tracing::info!(event = "handover", ?nodes, "these take packed what this node forwards to them");
+                if liveness.decapsulating != self.liveness.decapsulating {
+                    let nodes = &liveness.decapsulating;
+                    tracing::info!(
+                        event = "handover",
+                        ?nodes,
+                        "these take encapsulated what this node forwards to them"
+                    );
                 }
                 self.liveness.clone_from(&liveness);
                 Some(Event::Liveness(liveness))
             }
-            Tidings::PathMtus(path_mtus) => {
+            ProberEvent::PathMtus(path_mtus) => {
                 tracing::info!(event = "narrow_paths", bytes = ?path_mtus);
                 Some(Event::PathMtus(path_mtus))
             }

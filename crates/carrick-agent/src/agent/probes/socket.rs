@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use carrick_probe::Shape;
-use carrick_topology::contract::{HANDOVER_DEVICE, PROBE_PORT};
+use carrick_topology::constants::{HANDOVER_DEVICE, PROBE_PORT};
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
@@ -60,14 +60,14 @@ impl ProbeSocket {
         match shape {
             Shape::Plain => self.socket.send_to(datagram, to).map(drop),
             Shape::Padded { ip_bytes } => self.socket.send_to(&padded(datagram, to.ip(), ip_bytes), to).map(drop),
-            Shape::Packed { ip_bytes } => self.send_packed(to, &padded(datagram, to.ip(), ip_bytes)),
+            Shape::Encapsulated { ip_bytes } => self.send_encapsulated(to, &padded(datagram, to.ip(), ip_bytes)),
         }
     }
 
     /// The device has the receiver for a neighbour; no route leads there for the host's own packets.
-    fn send_packed(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+    fn send_encapsulated(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let SocketAddr::V4(to) = to else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 goes packed"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 goes encapsulated"));
         };
         let device = if_nametoindex(HANDOVER_DEVICE)?;
         let by = libc::in_pktinfo {

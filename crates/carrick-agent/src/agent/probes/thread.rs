@@ -8,7 +8,7 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use carrick_probe::{Handover, Packet, Path, PathKind, Prober, Responder, Shape, Standpoint, Tidings};
+use carrick_probe::{HandoverInForce, Packet, PathKind, Position, ProbedPath, Prober, ProberEvent, Responder, Shape};
 use carrick_topology::model::Liveness;
 use carrick_topology::plan::Role;
 use carrick_topology::{Cluster, NodePlan};
@@ -53,7 +53,7 @@ impl ProbeThread {
     pub(super) fn start(
         interval: Duration,
         known: Liveness,
-        tidings: mpsc::UnboundedSender<Tidings>,
+        events: mpsc::UnboundedSender<ProberEvent>,
     ) -> Result<Self, AgentError> {
         let failed = |what: String| AgentError::Start(format!("probing: {what}"));
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
@@ -61,7 +61,7 @@ impl ProbeThread {
         let prober = Prober::new(interval, rand::random(), known);
         let state = State { prober, responder: Responder::default(), listen: BTreeSet::new() };
         let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake });
-        let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, tidings };
+        let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, events };
         std::thread::Builder::new()
             .name("probes".to_owned())
             .spawn(move || thread.run())
@@ -72,18 +72,18 @@ impl ProbeThread {
     /// Probes what this plan says from now on, and answers the nodes of this cluster.
     pub(super) fn follow(&self, plan: &NodePlan, cluster: &Cluster) {
         let is_gateway = plan.location.role != Role::Inner;
-        let standpoint = Standpoint { location: plan.location.name.clone(), is_gateway };
+        let position = Position { location: plan.location.name.clone(), is_gateway };
         let now = self.shared.origin.elapsed();
         let mut state = self.shared.lock();
-        state.prober.set_plan(now, standpoint, &plan.probes);
+        state.prober.set_plan(now, position, &plan.probes);
         state.responder.set_known(known(plan, cluster));
         state.listen = plan.mesh_addresses.iter().copied().chain(plan.vxlan.local).collect();
         drop(state);
         self.shared.wake();
     }
 
-    /// What the kernel holds by now of what goes packed. Those whom it concerns are told at once.
-    pub(super) fn set_handover(&self, handover: Handover) {
+    /// What the kernel holds by now of what goes encapsulated. Those whom it concerns are told at once.
+    pub(super) fn set_handover(&self, handover: HandoverInForce) {
         let mut state = self.shared.lock();
         state.prober.set_handover(self.shared.origin.elapsed(), handover);
         drop(state);
@@ -91,7 +91,7 @@ impl ProbeThread {
     }
 
     /// What is known of each path.
-    pub(super) fn paths(&self) -> Vec<Path> {
+    pub(super) fn paths(&self) -> Vec<ProbedPath> {
         self.shared.lock().prober.paths()
     }
 }
@@ -123,14 +123,14 @@ struct Thread {
     sockets: BTreeMap<IpAddr, ProbeSocket>,
     /// When addresses that were not there are tried again.
     bind_again: Option<Instant>,
-    tidings: mpsc::UnboundedSender<Tidings>,
+    events: mpsc::UnboundedSender<ProberEvent>,
 }
 
 impl Thread {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         let mut buffer = vec![0; LARGEST_DATAGRAM];
-        while !self.tidings.is_closed() {
+        while !self.events.is_closed() {
             let ready = self.wait(&shared);
             let mut state = shared.lock();
             for socket in ready.iter().filter_map(|address| self.sockets.get(address)) {
@@ -140,14 +140,14 @@ impl Thread {
             state.prober.handle_timeout(shared.origin.elapsed());
             while let Some(transmit) = state.prober.next_transmit() {
                 let Some(socket) = self.sockets.get(&transmit.from) else { continue };
-                let datagram = Packet::Probe(transmit.question, transmit.falls, transmit.handover).to_bytes();
+                let datagram = Packet::Probe(transmit.question, transmit.flap_count, transmit.handover).to_bytes();
                 if let Err(error) = socket.send(transmit.to, &datagram, transmit.shape) {
                     tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
                 }
             }
-            while let Some(tidings) = state.prober.next_tidings() {
+            while let Some(events) = state.prober.next_event() {
                 // Nobody listens when the agent is about to end.
-                let _ = self.tidings.send(tidings);
+                let _ = self.events.send(events);
             }
         }
     }
@@ -203,9 +203,9 @@ fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buff
     while let Some((from, datagram)) = socket.receive(buffer) {
         let now = shared.origin.elapsed();
         match Packet::parse(datagram) {
-            Ok(Packet::Probe(question, falls, handover)) => {
+            Ok(Packet::Probe(question, flap_count, handover)) => {
                 let Some(kind) = state.responder.permits(now, from) else { continue };
-                state.prober.note_question(now, from, kind, falls, handover);
+                state.prober.note_question(now, from, kind, flap_count, handover);
                 let answer = Packet::Answer(question, state.prober.condition(now, from)).to_bytes();
                 if let Err(error) = socket.send(from, &answer, Shape::Plain) {
                     tracing::trace!(event = "probe_not_answered", %from, %error);

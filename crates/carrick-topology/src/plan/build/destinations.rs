@@ -5,16 +5,16 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Way;
+use super::Hop;
 use crate::model::{Endpoint, Family, Host, Settings, host_net, number_of};
-use crate::plan::{ObjectName, Warning, WarningReason};
 use crate::resolve::{Member, Resolved};
+use crate::{ObjectName, Warning, WarningReason};
 
 /// One network that the mesh carries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Destination {
     pub(super) net: IpNet,
-    pub(super) way: Way,
+    pub(super) way: Hop,
     /// Whether it lies in another location.
     pub(super) is_remote: bool,
 }
@@ -32,7 +32,7 @@ impl Destinations {
     pub(super) fn new(
         resolved: &Resolved<'_>,
         me: &Member<'_>,
-        ways: &[Way],
+        hops: &[Hop],
         warnings: &mut BTreeSet<Warning>,
     ) -> Self {
         let exceptions = Exceptions::new(resolved, me);
@@ -40,7 +40,7 @@ impl Destinations {
         // Networks that people name, and which may therefore be wide enough to cover an exception.
         let mut wide: Vec<IpNet> = Vec::new();
 
-        for (other, way) in resolved.members.iter().zip(ways) {
+        for (other, way) in resolved.members.iter().zip(hops) {
             let is_remote = other.location != me.location;
             let mut carry = |net| carried.push(Destination { net, way: *way, is_remote });
             if other.index != me.index {
@@ -63,7 +63,7 @@ impl Destinations {
                     }
                 }
             }
-            let way = if other.index == me.index { Way::Tunnel(me.index) } else { *way };
+            let way = if other.index == me.index { Hop::Tunnel(me.index) } else { *way };
             for (net, peer) in resolved.outside_networks.get(&other.index).into_iter().flatten() {
                 let owner = || ObjectName::Peer((*peer).clone());
                 if exceptions.permit_named(*net, owner, "allowedIPs", warnings) {

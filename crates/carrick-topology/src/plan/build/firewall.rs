@@ -6,9 +6,9 @@ use ipnet::IpNet;
 
 use super::destinations::Destinations;
 use super::mtu::Mtus;
-use crate::contract;
+use crate::constants;
 use crate::model::{DeviceName, PodNetwork, Settings, host_net};
-use crate::plan::{AllowedLocation, FirewallPlan, HandoverGuard, HandoverPlan, NextHop, Route};
+use crate::plan::{AllowedLocation, FirewallPlan, HandoverFilter, HandoverPlan, NextHop, Route};
 use crate::resolve::{Member, Resolved};
 
 /// Derives the sets from the routes, so that the guard permits exactly what they do.
@@ -21,17 +21,17 @@ pub(super) fn build(
     mtus: &Mtus,
 ) -> FirewallPlan {
     let settings = resolved.settings;
-    let vxlan = contract::vxlan_device();
+    let vxlan = constants::vxlan_device();
     let others: BTreeSet<_> =
         others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr)).collect();
     FirewallPlan {
-        mesh_devices: vec![settings.interface.clone(), vxlan.clone(), contract::handover_device()],
-        vxlan_port: contract::VXLAN_PORT,
+        mesh_devices: vec![settings.interface.clone(), vxlan.clone(), constants::handover_device()],
+        vxlan_port: constants::VXLAN_PORT,
         vxlan_sources: others.clone(),
         mesh_addresses: me.mesh_addresses.iter().copied().collect(),
         own_pods: me.pod_cidrs.iter().copied().collect(),
         pod_device_prefix: match settings.pod_network {
-            PodNetwork::Carrick => Some(contract::POD_DEVICE_PREFIX.to_owned()),
+            PodNetwork::Carrick => Some(constants::POD_DEVICE_PREFIX.to_owned()),
             PodNetwork::Foreign => None,
         },
         carried: carried(settings, destinations),
@@ -44,14 +44,14 @@ pub(super) fn build(
         location_internal_addresses: others,
         narrow: narrow(destinations, mtus),
         handover: handover_guard(handover),
-        firewall_mark: contract::FIREWALL_MARK,
+        firewall_mark: constants::FIREWALL_MARK,
     }
 }
 
-fn handover_guard(plan: Option<&HandoverPlan>) -> HandoverGuard {
+fn handover_guard(plan: Option<&HandoverPlan>) -> HandoverFilter {
     let senders = || plan.into_iter().flat_map(|plan| plan.senders.values());
-    HandoverGuard {
-        port: contract::HANDOVER_PORT,
+    HandoverFilter {
+        port: constants::HANDOVER_PORT,
         senders: senders().map(|sender| sender.address).collect(),
         sources: senders().flat_map(|sender| &sender.sources).copied().collect(),
     }
@@ -96,7 +96,7 @@ fn carried_by(
         by_device.entry(device).or_default().push(route.destination);
     }
     if let Some(HandoverPlan { device, routes, receivers, .. }) = handover.filter(|plan| !plan.receivers.is_empty()) {
-        // Probes find out whether packed packets reach them.
+        // Probes find out whether encapsulated packets reach them.
         let receivers = receivers.values().map(|receiver| host_net(receiver.address));
         by_device.entry(device).or_default().extend(routes.iter().map(|route| route.destination).chain(receivers));
     }

@@ -1,4 +1,4 @@
-//! What goes packed while traffic moves from one gateway to another, and which tunnels outlive the moment.
+//! What goes encapsulated while traffic moves from one gateway to another, and which tunnels outlive the moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,35 +6,35 @@ use ipnet::IpNet;
 
 use super::destinations::{Destination, Destinations};
 use super::mtu::Mtus;
-use super::{Way, tunnels, ways};
-use crate::contract;
-use crate::model::{Family, MacAddress, NodeName, PublicKey, Unpacking};
+use super::{Hop, hops, tunnels};
+use crate::constants;
+use crate::model::{Decapsulation, Family, MacAddress, NodeName, PublicKey};
 use crate::plan::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender, NextHop, WireGuardPeer};
-use crate::resolve::{Handover, Member, MemberIndex, Resolved};
+use crate::resolve::{CarrierChange, Member, MemberIndex, Resolved};
 
 /// The family of outer packets: IPv6 would not let them be fragmented.
 const UNDERLAY: Family = Family::V4;
 
-/// What `me` packs and unpacks; `None` where that is nothing.
+/// What `me` encapsulates and decapsulates; `None` where that is nothing.
 pub(super) fn build(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
-    ways: &[Way],
+    hops: &[Hop],
     destinations: &Destinations,
     mtus: &Mtus,
 ) -> Option<HandoverPlan> {
     me.mesh_address(UNDERLAY)?;
-    let senders = senders(resolved, me, ways);
-    let Packed { routes, exceptions } = packed(resolved, destinations, mtus);
+    let senders = senders(resolved, me, hops);
+    let EncapsulatedRoutes { routes, exceptions } = encapsulated_routes(resolved, destinations, mtus);
     let receivers: BTreeMap<NodeName, HandoverReceiver> =
-        resolved.unpacking.keys().filter_map(|index| receiver(resolved.at(*index))).collect();
+        resolved.decapsulating.keys().filter_map(|index| receiver(resolved.at(*index))).collect();
     if senders.is_empty() && receivers.is_empty() {
         return None;
     }
     Some(HandoverPlan {
-        device: contract::handover_device(),
-        identifier: contract::HANDOVER_IDENTIFIER,
-        port: contract::HANDOVER_PORT,
+        device: constants::handover_device(),
+        identifier: constants::HANDOVER_IDENTIFIER,
+        port: constants::HANDOVER_PORT,
         mac: MacAddress::of_node(&me.node.name),
         mtu: mtus.wireguard_device(),
         receivers,
@@ -49,8 +49,8 @@ pub(super) fn tunnels_of_before(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
 ) -> Option<BTreeMap<PublicKey, WireGuardPeer>> {
-    let Handover { liveness_before, .. } =
-        resolved.handover.as_ref().filter(|handover| handover.carried_itself(me.index))?;
+    let CarrierChange { liveness_before, .. } =
+        resolved.carrier_change.as_ref().filter(|handover| handover.carried_itself(me.index))?;
     if me.carrier == Some(me.index) {
         return None;
     }
@@ -58,18 +58,18 @@ pub(super) fn tunnels_of_before(
     let me = before.member(&me.node.name)?;
     // The present plan tells what is wrong.
     let mut told = BTreeSet::new();
-    let ways = ways(&before, me, &mut told);
-    Some(tunnels::build(&before, me, &ways, &mut told))
+    let hops = hops(&before, me, &mut told);
+    Some(tunnels::build(&before, me, &hops, &mut told))
 }
 
 /// Those who will carry what this node still accepts from somebody else, and all that they may send.
-fn senders(resolved: &Resolved<'_>, me: &Member<'_>, ways: &[Way]) -> BTreeMap<NodeName, HandoverSender> {
-    let Some(handover) = resolved.handover.as_ref().filter(|_| me.carrier == Some(me.index)) else {
+fn senders(resolved: &Resolved<'_>, me: &Member<'_>, hops: &[Hop]) -> BTreeMap<NodeName, HandoverSender> {
+    let Some(handover) = resolved.carrier_change.as_ref().filter(|_| me.carrier == Some(me.index)) else {
         return BTreeMap::new();
     };
-    // What comes by a relay changes its tunnel at both ends at once: packing at one of them does not help.
+    // What comes by a relay changes its tunnel at both ends at once: encapsulating at one of them does not help.
     let is_direct = |carrier: &MemberIndex| {
-        resolved.at(*carrier).location != me.location && ways.get(carrier.0) == Some(&Way::Tunnel(*carrier))
+        resolved.at(*carrier).location != me.location && hops.get(carrier.0) == Some(&Hop::Tunnel(*carrier))
     };
     let sender = |carrier: MemberIndex| {
         let address = resolved.at(carrier).mesh_address(UNDERLAY)?;
@@ -94,17 +94,17 @@ fn receiver(member: &Member<'_>) -> Option<(NodeName, HandoverReceiver)> {
 }
 
 #[derive(Default)]
-struct Packed {
+struct EncapsulatedRoutes {
     routes: Vec<HandoverRoute>,
     exceptions: BTreeSet<IpNet>,
 }
 
-/// Every destination behind the tunnel to a gateway that unpacks. What lies inside one of them and goes packed nowhere is
+/// Every destination behind the tunnel to a gateway that decapsulates. What lies inside one of them and goes encapsulated nowhere is
 /// excepted.
-fn packed(resolved: &Resolved<'_>, destinations: &Destinations, mtus: &Mtus) -> Packed {
-    let mut packed = Packed::default();
-    if resolved.unpacking.is_empty() {
-        return packed;
+fn encapsulated_routes(resolved: &Resolved<'_>, destinations: &Destinations, mtus: &Mtus) -> EncapsulatedRoutes {
+    let mut encapsulated = EncapsulatedRoutes::default();
+    if resolved.decapsulating.is_empty() {
+        return encapsulated;
     }
     let all = &destinations.carried;
     for (position, destination) in all.iter().enumerate() {
@@ -112,16 +112,18 @@ fn packed(resolved: &Resolved<'_>, destinations: &Destinations, mtus: &Mtus) -> 
         // What lies inside a network follows it in the order.
         let inside = all[position + 1..].iter().take_while(|other| destination.net.contains(&other.net));
         let elsewhere = inside.filter(|other| self::route(resolved, other, mtus).is_none());
-        packed.exceptions.extend(elsewhere.map(|other| other.net));
-        packed.exceptions.extend(destinations.direct.iter().filter(|net| destination.net.contains(*net)).copied());
-        packed.routes.push(route);
+        encapsulated.exceptions.extend(elsewhere.map(|other| other.net));
+        encapsulated
+            .exceptions
+            .extend(destinations.direct.iter().filter(|net| destination.net.contains(*net)).copied());
+        encapsulated.routes.push(route);
     }
-    packed
+    encapsulated
 }
 
 fn route(resolved: &Resolved<'_>, destination: &Destination, mtus: &Mtus) -> Option<HandoverRoute> {
-    let Way::Tunnel(to) = destination.way else { return None };
-    let receiver = (resolved.unpacking.get(&to) == Some(&Unpacking::Proven)).then(|| resolved.at(to))?;
+    let Hop::Tunnel(to) = destination.way else { return None };
+    let receiver = (resolved.decapsulating.get(&to) == Some(&Decapsulation::Proven)).then(|| resolved.at(to))?;
     receiver.mesh_address(UNDERLAY)?;
     let family = Family::of_net(&destination.net);
     let mtu = mtus.of_route(&NextHop::WireGuard, destination, family).unwrap_or(mtus.wireguard_device());

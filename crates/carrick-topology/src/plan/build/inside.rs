@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::WarningReason;
 use crate::model::{DeviceName, Encapsulation, Family, MacAddress, NodeName};
-use crate::plan::{NextHop, VxlanNeighbour, WarningReason};
+use crate::plan::{NextHop, VxlanNeighbour};
 use crate::resolve::{Member, Resolved};
 
 /// All other nodes of the location.

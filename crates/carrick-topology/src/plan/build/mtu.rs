@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::contract::{
+use crate::constants::{
     LEAST_DEVICE_MTU, VXLAN_OVERHEAD_V4, VXLAN_OVERHEAD_V6, WIREGUARD_OVERHEAD_V4, WIREGUARD_OVERHEAD_V6,
 };
 use crate::model::{Endpoint, Family, MtuSetting, PublicKey};
 use crate::plan::{NextHop, WireGuardPeer};
 use crate::resolve::{Member, MemberIndex, Resolved};
 
-use super::Way;
+use super::Hop;
 use super::destinations::Destination;
 
 /// Bytes of an IPv6 header and a TCP header without options.
@@ -57,7 +57,7 @@ impl Mtus {
 
     /// The largest TCP segment towards an IPv6 destination behind a tunnel that takes less than 1280 bytes, in bytes.
     pub(super) fn segment_below_ipv6(&self, destination: &Destination) -> Option<u16> {
-        let Way::Tunnel(to) = destination.way else { return None };
+        let Hop::Tunnel(to) = destination.way else { return None };
         let path = self.wireguard.min(self.measured.get(&to).copied().unwrap_or(u32::MAX));
         let is_narrow = path < LEAST_DEVICE_MTU && Family::of_net(&destination.net) == Family::V6;
         is_narrow.then(|| u16::try_from(path.saturating_sub(IPV6_AND_TCP_HEADERS)).ok()).flatten()
@@ -68,8 +68,8 @@ impl Mtus {
     /// IPv6 has no paths below 1280 bytes: there the tunnel's outer packets are fragmented.
     pub(super) fn of_route(&self, next_hop: &NextHop, destination: &Destination, family: Family) -> Option<u32> {
         let measured = match destination.way {
-            Way::Tunnel(to) | Way::Inside(to) => self.measured.get(&to).copied(),
-            Way::Nowhere => None,
+            Hop::Tunnel(to) | Hop::Inside(to) => self.measured.get(&to).copied(),
+            Hop::Nowhere => None,
         };
         let measured = measured.unwrap_or(u32::MAX);
         let is_remote = destination.is_remote;

@@ -3,33 +3,33 @@
 //! In `location`, gateways probe those of other locations, and everybody probes the own location's. In `cross` and `full`, where every
 //! node is a gateway of its own, a node probes all others.
 
-use super::Way;
+use super::Hop;
 use super::mtu::Mtus;
 use crate::model::Family;
 use crate::plan::{PathKind, ProbePlan, ProbeTarget};
 use crate::resolve::{Member, Resolved};
 
-pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, ways: &[Way], mtus: &Mtus) -> ProbePlan {
-    let others = resolved.members.iter().zip(ways);
+pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, hops: &[Hop], mtus: &Mtus) -> ProbePlan {
+    let others = resolved.members.iter().zip(hops);
     let gateways = others.filter(|(other, _)| other.carrier == Some(other.index));
     let targets =
         gateways.filter_map(|(other, way)| Some((other.node.name.clone(), target(resolved, me, other, *way, mtus)?)));
     ProbePlan { targets: targets.collect(), crowd: resolved.location_of(me).members.len() }
 }
 
-fn target(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, way: Way, mtus: &Mtus) -> Option<ProbeTarget> {
+fn target(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, way: Hop, mtus: &Mtus) -> Option<ProbeTarget> {
     let location = resolved.location_of(other);
     let (kind, (from, to), device_mtu) = match way {
-        Way::Tunnel(_) => {
+        Hop::Tunnel(_) => {
             let addresses = |family| Some((me.mesh_address(family)?, other.mesh_address(family)?));
             (PathKind::Tunnel, Family::BOTH.into_iter().find_map(addresses)?, mtus.wireguard_device())
         }
-        Way::Inside(via) if via == other.index => {
+        Hop::Inside(via) if via == other.index => {
             let family = location.underlay;
             let addresses = (me.internal_address(family)?, other.internal_address(family)?);
             (PathKind::Inside, addresses, resolved.settings.local.uplink_mtu)
         }
-        Way::Inside(_) | Way::Nowhere => return None,
+        Hop::Inside(_) | Hop::Nowhere => return None,
     };
     Some(ProbeTarget { location: location.name.clone(), kind, from, to, device_mtu })
 }

@@ -7,10 +7,11 @@ use ipnet::IpNet;
 
 use super::destinations::{Destination, Destinations};
 use super::mtu::Mtus;
-use super::{Way, inside};
+use super::{Hop, inside};
 use crate::model::Family;
-use crate::plan::{NextHop, Route, Warning, WarningReason};
+use crate::plan::{NextHop, Route};
 use crate::resolve::{Member, MemberIndex, Resolved};
+use crate::{Warning, WarningReason};
 
 /// One route for each destination, one `unreachable` route behind it, one `throw` route for each exception.
 pub(super) fn build(
@@ -73,9 +74,9 @@ impl<'r> HopCache<'r> {
         family: Family,
     ) -> Result<Option<NextHop>, (&'r Member<'r>, WarningReason)> {
         match destination.way {
-            Way::Nowhere => Ok(None),
-            Way::Tunnel(_) => Ok(Some(NextHop::WireGuard)),
-            Way::Inside(index) => {
+            Hop::Nowhere => Ok(None),
+            Hop::Tunnel(_) => Ok(Some(NextHop::WireGuard)),
+            Hop::Inside(index) => {
                 let through = self.resolved.at(index);
                 self.inside(through, family).map(Some).map_err(|reason| (through, reason))
             }

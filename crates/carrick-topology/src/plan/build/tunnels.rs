@@ -5,23 +5,24 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::Way;
+use super::Hop;
 use super::destinations::addresses_of;
-use crate::contract::{FIREWALL_MARK, WARM_KEEPALIVE_SECONDS};
+use crate::constants::{FIREWALL_MARK, WARM_KEEPALIVE_SECONDS};
 use crate::model::{Endpoint, Granularity, PublicKey, Settings, host_net};
-use crate::plan::{ObjectName, PeerIdentity, Warning, WarningReason, WireGuardPeer, WireGuardPlan};
+use crate::plan::{PeerIdentity, WireGuardPeer, WireGuardPlan};
 use crate::resolve::{Member, MemberIndex, Resolved, dialled_endpoint};
+use crate::{ObjectName, Warning, WarningReason};
 
 /// The peers of `me`, with what they may carry.
 pub(super) fn build(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
-    ways: &[Way],
+    hops: &[Hop],
     warnings: &mut BTreeSet<Warning>,
 ) -> BTreeMap<PublicKey, WireGuardPeer> {
     let mut allowed: BTreeMap<MemberIndex, Vec<IpNet>> = BTreeMap::new();
-    for (other, way) in resolved.members.iter().zip(ways) {
-        if let Way::Tunnel(gateway) = way {
+    for (other, way) in resolved.members.iter().zip(hops) {
+        if let Hop::Tunnel(gateway) = way {
             let networks = allowed.entry(*gateway).or_default();
             networks.extend(networks_of(me, other));
             let outside = resolved.outside_networks.get(&other.index).into_iter().flatten();

@@ -1,14 +1,14 @@
-//! What a prober asks and tells of packing, to others that say what they are told to.
+//! What a prober asks and tells of encapsulating, to others that say what they are told to.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{Falls, Handover, HandoverFlags, PathKind, PathState, Shape, Standpoint, Transmit};
+use carrick_probe::{FlapCount, HandoverFlags, HandoverInForce, PathKind, PathState, Position, Shape, Transmit};
 
 use crate::world::{Answering, WELL, World, nodes, seconds};
 
-/// Lets `b1` fall and return while the node accepts packed packets from it once it returns, and `b1` says this when it is asked to pack;
+/// Lets `b1` fall and return while the node accepts encapsulated packets from it once it returns, and `b1` says this when it is asked to encapsulate;
 /// gives when it was told to return, when to count again, and when to return no longer, from the time at which it was well again.
 fn return_of_a_far_gateway(says: HandoverFlags) -> (World, [Duration; 3]) {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
@@ -21,16 +21,16 @@ fn return_of_a_far_gateway(says: HandoverFlags) -> (World, [Duration; 3]) {
     world.run_until("returning", |world| !world.returning().is_empty());
     let returns = world.now - well;
     assert_eq!(world.told("b1").handover, HandoverFlags::NONE, "the kernel accepts nothing yet");
-    let handover = Handover { unpacks_from: nodes(&["b1"]), ..Handover::default() };
+    let handover = HandoverInForce { decapsulates_from: nodes(&["b1"]), ..HandoverInForce::default() };
     world.prober.set_handover(world.now, handover);
     world.run(Duration::from_millis(30));
-    assert_eq!(world.told("b1").handover, HandoverFlags::UNPACKS);
+    assert_eq!(world.told("b1").handover, HandoverFlags::DECAPSULATES);
     assert_eq!(world.told("b2").handover, HandoverFlags::NONE);
     world.saying.insert("b1", says);
     world.run_until("counting", |world| world.down().1.is_empty());
     let counts = world.now - well;
     world.run(Duration::from_millis(900));
-    assert_eq!(world.told("b1").handover, HandoverFlags::UNPACKS);
+    assert_eq!(world.told("b1").handover, HandoverFlags::DECAPSULATES);
     world.run(Duration::from_millis(300));
     assert_eq!(world.told("b1").handover, HandoverFlags::NONE);
     world.saying.clear();
@@ -40,20 +40,20 @@ fn return_of_a_far_gateway(says: HandoverFlags) -> (World, [Duration; 3]) {
 }
 
 #[test]
-fn a_far_gateway_is_asked_to_pack_and_counts_a_second_later_if_it_does() {
+fn a_far_gateway_is_asked_to_encapsulate_and_counts_a_second_later_if_it_does() {
     let halves = |times: [Duration; 3]| times.map(|time| (time.as_millis() + 100) / 500);
     let (_, plain) = return_of_a_far_gateway(HandoverFlags::NONE);
     assert_eq!(halves(plain), [16, 20, 28], "{plain:?}");
-    let (_, packed) = return_of_a_far_gateway(HandoverFlags::PACKS);
-    assert_eq!(halves(packed), [16, 22, 30], "{packed:?}");
+    let (_, encapsulated) = return_of_a_far_gateway(HandoverFlags::ENCAPSULATES);
+    assert_eq!(halves(encapsulated), [16, 22, 30], "{encapsulated:?}");
 }
 
 #[test]
-fn a_far_gateway_that_packs_for_ever_is_accepted_for_a_minute_and_nothing_turns_in_vain() {
+fn a_far_gateway_that_encapsulates_for_ever_is_accepted_for_a_minute_and_nothing_turns_in_vain() {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
-    let handover = Handover { unpacks_from: nodes(&["b1"]), ..Handover::default() };
+    let handover = HandoverInForce { decapsulates_from: nodes(&["b1"]), ..HandoverInForce::default() };
     world.prober.set_handover(world.now, handover);
-    world.saying.insert("b1", HandoverFlags::PACKS);
+    world.saying.insert("b1", HandoverFlags::ENCAPSULATES);
     world.run(seconds(5));
     world.set("b1", Answering::Nobody);
     world.run(seconds(3));
@@ -68,14 +68,14 @@ fn a_far_gateway_that_packs_for_ever_is_accepted_for_a_minute_and_nothing_turns_
 }
 
 #[test]
-fn a_gateway_of_the_own_location_is_never_asked_to_pack() {
+fn a_gateway_of_the_own_location_is_never_asked_to_encapsulate() {
     let mut world =
-        World::at(Standpoint { location: "a".parse().unwrap(), is_gateway: false }, &[("a1", WELL), ("a2", WELL)]);
-    let handover = Handover { unpacks_from: nodes(&["a1"]), ..Handover::default() };
+        World::at(Position { location: "a".parse().unwrap(), is_gateway: false }, &[("a1", WELL), ("a2", WELL)]);
+    let handover = HandoverInForce { decapsulates_from: nodes(&["a1"]), ..HandoverInForce::default() };
     world.prober.set_handover(world.now, handover);
-    world.saying.insert("a1", HandoverFlags::PACKS | HandoverFlags::UNPACKS);
+    world.saying.insert("a1", HandoverFlags::ENCAPSULATES | HandoverFlags::DECAPSULATES);
     world.run(seconds(5));
-    assert_eq!(world.unpacking(), [""; 0], "what it takes packed comes by no tunnel");
+    assert_eq!(world.decapsulating(), [""; 0], "what it takes encapsulated comes by no tunnel");
     world.set("a1", Answering::Nobody);
     world.run(seconds(3));
     world.set("a1", WELL);
@@ -92,85 +92,87 @@ fn a_gateway_of_the_own_location_is_never_asked_to_pack() {
 }
 
 #[test]
-fn who_takes_packed_packets_is_told_at_once_and_leaves_when_its_agent_does() {
+fn who_takes_encapsulated_packets_is_told_at_once_and_leaves_when_its_agent_does() {
     for (leaves, state) in [(Answering::Nobody, PathState::Down), (Answering::Kernel, PathState::AgentAway)] {
         let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
         world.run(seconds(5));
         let question = |world: &mut World, handover| {
             let from = world.address("b1");
-            world.prober.note_question(world.now, from, PathKind::Tunnel, Falls::default(), handover);
+            world.prober.note_question(world.now, from, PathKind::Tunnel, FlapCount::default(), handover);
             world.step();
         };
-        question(&mut world, HandoverFlags::UNPACKS);
-        assert_eq!((world.unpacking(), world.liveness().unwrap().0), (vec!["b1"], world.now));
+        question(&mut world, HandoverFlags::DECAPSULATES);
+        assert_eq!((world.decapsulating(), world.liveness().unwrap().0), (vec!["b1"], world.now));
         question(&mut world, HandoverFlags::NONE);
-        assert_eq!(world.unpacking(), [""; 0]);
-        world.saying.insert("b1", HandoverFlags::UNPACKS);
+        assert_eq!(world.decapsulating(), [""; 0]);
+        world.saying.insert("b1", HandoverFlags::DECAPSULATES);
         world.run(seconds(1));
-        assert_eq!(world.unpacking(), ["b1"], "an answer says it as well");
+        assert_eq!(world.decapsulating(), ["b1"], "an answer says it as well");
 
         world.set("b1", leaves);
         world.run(seconds(3));
-        assert_eq!((world.path("b1").state, world.unpacking()), (state, vec![]));
-        question(&mut world, HandoverFlags::UNPACKS);
-        assert_eq!((world.path("b1").state, world.unpacking()), (state, vec![]), "a question is no answer");
+        assert_eq!((world.path("b1").state, world.decapsulating()), (state, vec![]));
+        question(&mut world, HandoverFlags::DECAPSULATES);
+        assert_eq!((world.path("b1").state, world.decapsulating()), (state, vec![]), "a question is no answer");
     }
 }
 
 #[test]
-fn packed_packets_count_as_passing_once_one_of_full_size_was_answered() {
+fn encapsulated_packets_count_as_passing_once_one_of_full_size_was_answered() {
     let mut world = World::with(&[("b1", Answering::Agent(Duration::from_millis(10), 1400)), ("b2", WELL)]);
     // The largest packet that passes is known by now.
     world.run(seconds(60));
-    world.saying.insert("b1", HandoverFlags::UNPACKS);
+    world.saying.insert("b1", HandoverFlags::DECAPSULATES);
     world.run(seconds(1));
-    assert_eq!((world.unpacking(), world.proven()), (vec!["b1"], vec![]));
-    let is_packed = |(_, transmit): &&(_, Transmit)| matches!(transmit.shape, Shape::Packed { .. });
-    assert_eq!(world.sent.iter().filter(is_packed).count(), 0, "the kernel has no way for it yet");
+    assert_eq!((world.decapsulating(), world.proven()), (vec!["b1"], vec![]));
+    let is_encapsulated = |(_, transmit): &&(_, Transmit)| matches!(transmit.shape, Shape::Encapsulated { .. });
+    assert_eq!(world.sent.iter().filter(is_encapsulated).count(), 0, "the kernel has no way for it yet");
 
-    world.packed_pass = false;
-    world.prober.set_handover(world.now, Handover { leads_to: nodes(&["b1", "b2"]), ..Handover::default() });
+    world.encapsulated_pass = false;
+    world
+        .prober
+        .set_handover(world.now, HandoverInForce { leads_to: nodes(&["b1", "b2"]), ..HandoverInForce::default() });
     world.run(seconds(10));
-    assert_eq!((world.unpacking(), world.proven()), (vec!["b1"], vec![]));
-    let tried: Vec<_> = world.sent.iter().filter(is_packed).map(|(_, transmit)| transmit.shape).collect();
+    assert_eq!((world.decapsulating(), world.proven()), (vec!["b1"], vec![]));
+    let tried: Vec<_> = world.sent.iter().filter(is_encapsulated).map(|(_, transmit)| transmit.shape).collect();
     assert!((8..=11).contains(&tried.len()), "about one a second: {}", tried.len());
-    assert_eq!(tried[0], Shape::Packed { ip_bytes: world.path("b1").mtu.unwrap() });
+    assert_eq!(tried[0], Shape::Encapsulated { ip_bytes: world.path("b1").mtu.unwrap() });
     assert_eq!(world.path("b1").state, PathState::Up);
 
-    world.packed_pass = true;
+    world.encapsulated_pass = true;
     world.run(seconds(2));
     assert_eq!(world.proven(), ["b1"]);
-    let tried = world.sent.iter().filter(is_packed).count();
+    let tried = world.sent.iter().filter(is_encapsulated).count();
     world.run(seconds(10));
-    assert_eq!(world.sent.iter().filter(is_packed).count(), tried, "once is enough");
+    assert_eq!(world.sent.iter().filter(is_encapsulated).count(), tried, "once is enough");
 
     world.saying.clear();
     world.run(seconds(1));
-    assert_eq!(world.unpacking(), [""; 0]);
-    world.packed_pass = false;
-    world.saying.insert("b1", HandoverFlags::UNPACKS);
+    assert_eq!(world.decapsulating(), [""; 0]);
+    world.encapsulated_pass = false;
+    world.saying.insert("b1", HandoverFlags::DECAPSULATES);
     world.run(seconds(1));
-    assert_eq!((world.unpacking(), world.proven()), (vec!["b1"], vec![]), "it is tried anew each time");
+    assert_eq!((world.decapsulating(), world.proven()), (vec!["b1"], vec![]), "it is tried anew each time");
 }
 
 #[test]
-fn a_packed_probe_goes_out_at_once() {
+fn a_encapsulated_probe_goes_out_at_once() {
     for moment in [0, 100, 200] {
         let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
         world.run(seconds(60) + Duration::from_millis(moment));
-        let leads_to = Handover { leads_to: nodes(&["b1"]), ..Handover::default() };
+        let leads_to = HandoverInForce { leads_to: nodes(&["b1"]), ..HandoverInForce::default() };
         world.prober.set_handover(world.now, leads_to);
         let from = world.address("b1");
-        let unpacks = HandoverFlags::UNPACKS;
-        world.prober.note_question(world.now, from, PathKind::Tunnel, Falls::default(), unpacks);
-        world.saying.insert("b1", unpacks);
+        let decapsulates = HandoverFlags::DECAPSULATES;
+        world.prober.note_question(world.now, from, PathKind::Tunnel, FlapCount::default(), decapsulates);
+        world.saying.insert("b1", decapsulates);
         world.run(Duration::from_millis(70));
         assert_eq!(world.proven(), ["b1"], "{moment} ms");
     }
 }
 
 #[test]
-fn news_of_packing_is_told_before_anything_else_where_many_are_probed() {
+fn news_of_encapsulating_is_told_before_anything_else_where_many_are_probed() {
     let names: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
     // Padded probes of this size do not arrive anywhere.
     let narrow = Answering::Agent(Duration::from_millis(40), 1300);
@@ -178,10 +180,10 @@ fn news_of_packing_is_told_before_anything_else_where_many_are_probed() {
     for moment in [0, 1_000, 4_000, 10_000, 30_000] {
         let mut world = World::with(&many);
         world.run(Duration::from_millis(moment));
-        let handover = Handover { packs_to: nodes(&["n7", "n150"]), ..Handover::default() };
+        let handover = HandoverInForce { encapsulates_to: nodes(&["n7", "n150"]), ..HandoverInForce::default() };
         world.prober.set_handover(world.now, handover.clone());
         for name in ["n7", "n150"] {
-            assert_eq!(world.prober.condition(world.now, world.address(name)).handover, HandoverFlags::PACKS);
+            assert_eq!(world.prober.condition(world.now, world.address(name)).handover, HandoverFlags::ENCAPSULATES);
         }
         let others = world.prober.condition(world.now, world.address("n8")).handover;
         let strangers = world.prober.condition(world.now, "10.9.9.9".parse().unwrap()).handover;
@@ -190,16 +192,16 @@ fn news_of_packing_is_told_before_anything_else_where_many_are_probed() {
         world.run(Duration::from_millis(41));
         let told = &world.sent[told_before..];
         for name in ["n7", "n150"] {
-            let (to, flags) = (world.address(name), HandoverFlags::PACKS);
+            let (to, flags) = (world.address(name), HandoverFlags::ENCAPSULATES);
             let is_told =
                 |transmit: &Transmit| (transmit.to, transmit.handover, transmit.shape) == (to, flags, Shape::Plain);
             assert!(told.iter().any(|(_, transmit)| is_told(transmit)), "{name} from {at:?} on: {told:?}");
         }
         world.run(seconds(10));
-        world.prober.set_handover(world.now, Handover { packs_to: nodes(&["n7"]), ..handover });
+        world.prober.set_handover(world.now, HandoverInForce { encapsulates_to: nodes(&["n7"]), ..handover });
         world.run(Duration::from_millis(21));
         assert_eq!(world.told("n150").handover, HandoverFlags::NONE);
-        assert_eq!(world.told("n7").handover, HandoverFlags::PACKS);
+        assert_eq!(world.told("n7").handover, HandoverFlags::ENCAPSULATES);
     }
 }
 
@@ -228,9 +230,12 @@ fn news_for_all_is_told_to_all_in_one_round() {
     world.run(seconds(30));
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     let told_before = world.sent.len();
-    world.prober.set_handover(world.now, Handover { packs_to: nodes(&all), ..Handover::default() });
+    world
+        .prober
+        .set_handover(world.now, HandoverInForce { encapsulates_to: nodes(&all), ..HandoverInForce::default() });
     world.run(Duration::from_millis(200 * 20 + 20));
-    let told = world.sent[told_before..].iter().filter(|(_, transmit)| transmit.handover == HandoverFlags::PACKS);
+    let told =
+        world.sent[told_before..].iter().filter(|(_, transmit)| transmit.handover == HandoverFlags::ENCAPSULATES);
     let told: BTreeSet<IpAddr> = told.map(|(_, transmit)| transmit.to).collect();
     assert_eq!(told.len(), 200);
 }

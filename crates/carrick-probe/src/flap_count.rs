@@ -18,9 +18,9 @@ const REPEATED: Duration = Duration::from_secs(30);
 
 /// So many falls, as one node counts them, or as the one counts them that counts the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Falls(u8);
+pub struct FlapCount(u8);
 
-impl Falls {
+impl FlapCount {
     /// The number, as it goes over the wire.
     #[must_use]
     pub const fn to_byte(self) -> u8 {
@@ -49,32 +49,32 @@ impl Falls {
 #[derive(Debug, Default)]
 pub(crate) struct Reputation {
     /// The highest of this period and of the one before.
-    most: [Falls; 2],
+    most: [FlapCount; 2],
     period_began: Now,
 }
 
 impl Reputation {
     /// Somebody counts so many.
-    pub(crate) fn hear(&mut self, now: Now, falls: Falls) {
+    pub(crate) fn hear(&mut self, now: Now, flap_count: FlapCount) {
         self.turn(now);
-        self.most[0] = self.most[0].max(falls);
+        self.most[0] = self.most[0].max(flap_count);
     }
 
     /// The highest count that was heard lately.
-    pub(crate) fn most(&self, now: Now) -> Falls {
+    pub(crate) fn most(&self, now: Now) -> FlapCount {
         let [this, last] = self.most;
         match now.saturating_sub(self.period_began).as_secs() / REPEATED.as_secs() {
             0 => this.max(last),
             1 => this,
-            _ => Falls::default(),
+            _ => FlapCount::default(),
         }
     }
 
     fn turn(&mut self, now: Now) {
         if now.saturating_sub(self.period_began) >= REPEATED {
             let last =
-                if now.saturating_sub(self.period_began) < REPEATED * 2 { self.most[0] } else { Falls::default() };
-            (self.most, self.period_began) = ([Falls::default(), last], now);
+                if now.saturating_sub(self.period_began) < REPEATED * 2 { self.most[0] } else { FlapCount::default() };
+            (self.most, self.period_began) = ([FlapCount::default(), last], now);
         }
     }
 }
@@ -85,24 +85,25 @@ mod tests {
 
     #[test]
     fn each_fall_doubles_the_time_up_to_the_longest() {
-        let times = [1, 2, 3, 4, 5, 6, 7, 255].map(|falls| Falls::from_byte(falls).stable_time().as_secs());
+        let times =
+            [1, 2, 3, 4, 5, 6, 7, 255].map(|flap_count| FlapCount::from_byte(flap_count).stable_time().as_secs());
         assert_eq!(times, [10, 20, 40, 80, 160, 300, 300, 300]);
-        assert_eq!(Falls::from_byte(MOST).and_one(), Falls::from_byte(MOST));
+        assert_eq!(FlapCount::from_byte(MOST).and_one(), FlapCount::from_byte(MOST));
     }
 
     #[test]
     fn the_highest_count_is_repeated_for_a_while() {
         let mut reputation = Reputation::default();
         let start = Duration::from_secs(1000);
-        reputation.hear(start, Falls(3));
-        for (after, falls) in [(0, 1), (29, 1), (31, 1), (59, 2)] {
+        reputation.hear(start, FlapCount(3));
+        for (after, flap_count) in [(0, 1), (29, 1), (31, 1), (59, 2)] {
             let now = start + Duration::from_secs(after);
-            reputation.hear(now, Falls(falls));
-            assert_eq!(reputation.most(now), Falls(3), "after {after} s");
+            reputation.hear(now, FlapCount(flap_count));
+            assert_eq!(reputation.most(now), FlapCount(3), "after {after} s");
         }
         let later = start + Duration::from_secs(62);
-        reputation.hear(later, Falls(1));
-        assert_eq!(reputation.most(later), Falls(2), "nobody says three any more");
-        assert_eq!(reputation.most(later + REPEATED * 2), Falls(0));
+        reputation.hear(later, FlapCount(1));
+        assert_eq!(reputation.most(later), FlapCount(2), "nobody says three any more");
+        assert_eq!(reputation.most(later + REPEATED * 2), FlapCount(0));
     }
 }

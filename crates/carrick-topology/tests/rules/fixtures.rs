@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::model::{
-    Endpoint, Granularity, InternalAddresses, Liveness, LocationName, Node, Peer, Preference, PublicKey, Settings,
-    Unpacking,
+    Decapsulation, Endpoint, Granularity, InternalAddresses, Liveness, LocationName, Node, Peer, Preference, PublicKey,
+    Settings,
 };
-use carrick_topology::plan::{
-    NextHop, NodePlan, ObjectName, PeerIdentity, Route, Warning, WarningReason, WireGuardPeer, plan_all,
-};
+use carrick_topology::plan::{NextHop, NodePlan, PeerIdentity, Route, WireGuardPeer, plan_all};
 use carrick_topology::walk::{Network, Origin, Packet, Walk};
 use carrick_topology::{Cluster, plan};
+use carrick_topology::{ObjectName, Warning, WarningReason};
 use ipnet::IpNet;
 
 /// A cluster with settings and liveness.
@@ -64,9 +63,9 @@ impl Mesh {
         self
     }
 
-    /// These take packed what is forwarded to them.
-    pub fn unpacking(mut self, names: &[&str], how: Unpacking) -> Self {
-        self.liveness.unpacking = names.iter().map(|name| (name.parse().unwrap(), how)).collect();
+    /// These take encapsulated what is forwarded to them.
+    pub fn decapsulating(mut self, names: &[&str], how: Decapsulation) -> Self {
+        self.liveness.decapsulating = names.iter().map(|name| (name.parse().unwrap(), how)).collect();
         self
     }
 

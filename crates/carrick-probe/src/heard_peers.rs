@@ -5,17 +5,17 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 
 use crate::Now;
-use crate::packet::Audience;
+use crate::packet::Reachability;
 
 /// When somebody was last heard on each side.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct LastHeard {
     since: Now,
     tunnels: Option<Now>,
     inside: Option<Now>,
 }
 
-impl Heard {
+impl LastHeard {
     /// Listens from now on.
     pub(crate) fn since(now: Now) -> Self {
         Self { since: now, tunnels: None, inside: None }
@@ -29,16 +29,22 @@ impl Heard {
     }
 
     /// Whether anybody is heard on a side. Where nobody is expected, silence means nothing.
-    pub(crate) fn audience(&self, now: Now, kind: PathKind, patience: Duration, expected: Expected) -> Audience {
+    pub(crate) fn reachability(
+        &self,
+        now: Now,
+        kind: PathKind,
+        patience: Duration,
+        expected: Expected,
+    ) -> Reachability {
         let last = match kind {
             PathKind::Tunnel => self.tunnels,
             PathKind::Inside => self.inside,
         };
         match (last, expected) {
-            (Some(last), _) if now.saturating_sub(last) < patience => Audience::Somebody,
-            (_, Expected::Nobody) => Audience::Unknown,
-            (_, Expected::Somebody) if now.saturating_sub(self.since) < patience => Audience::Unknown,
-            (_, Expected::Somebody) => Audience::Nobody,
+            (Some(last), _) if now.saturating_sub(last) < patience => Reachability::SomePeer,
+            (_, Expected::NoPeer) => Reachability::Unknown,
+            (_, Expected::SomePeer) if now.saturating_sub(self.since) < patience => Reachability::Unknown,
+            (_, Expected::SomePeer) => Reachability::NoPeer,
         }
     }
 }
@@ -46,8 +52,8 @@ impl Heard {
 /// Whether there is anybody to be heard on a side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    Somebody,
-    Nobody,
+    SomePeer,
+    NoPeer,
 }
 
 #[cfg(test)]
@@ -62,14 +68,15 @@ mod tests {
 
     #[test]
     fn silence_counts_only_after_a_while_and_where_somebody_is_expected() {
-        let mut heard = Heard::since(at(10));
-        let tunnels = |heard: &Heard, now| heard.audience(at(now), PathKind::Tunnel, PATIENCE, Expected::Somebody);
-        assert_eq!(tunnels(&heard, 10), Audience::Unknown);
-        assert_eq!(tunnels(&heard, 11), Audience::Nobody);
-        assert_eq!(heard.audience(at(11), PathKind::Tunnel, PATIENCE, Expected::Nobody), Audience::Unknown);
+        let mut heard = LastHeard::since(at(10));
+        let tunnels =
+            |heard: &LastHeard, now| heard.reachability(at(now), PathKind::Tunnel, PATIENCE, Expected::SomePeer);
+        assert_eq!(tunnels(&heard, 10), Reachability::Unknown);
+        assert_eq!(tunnels(&heard, 11), Reachability::NoPeer);
+        assert_eq!(heard.reachability(at(11), PathKind::Tunnel, PATIENCE, Expected::NoPeer), Reachability::Unknown);
         heard.somebody(at(12), PathKind::Inside);
-        assert_eq!(tunnels(&heard, 12), Audience::Nobody);
+        assert_eq!(tunnels(&heard, 12), Reachability::NoPeer);
         heard.somebody(at(12), PathKind::Tunnel);
-        assert_eq!((tunnels(&heard, 12), tunnels(&heard, 13)), (Audience::Somebody, Audience::Nobody));
+        assert_eq!((tunnels(&heard, 12), tunnels(&heard, 13)), (Reachability::SomePeer, Reachability::NoPeer));
     }
 }

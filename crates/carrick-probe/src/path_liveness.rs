@@ -5,10 +5,10 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 
 use crate::Now;
-use crate::falls::Falls;
+use crate::flap_count::FlapCount;
 use crate::handover::HandoverFlags;
-use crate::packet::{Audience, Condition, Hearing};
-use crate::path::PathState;
+use crate::packet::{Condition, HeardPeers, Reachability};
+use crate::probed_path::PathState;
 
 /// A path is down after so many probes in a row without any sign of life.
 const MISSES: u32 = 3;
@@ -18,7 +18,7 @@ const REFUSAL_PATIENCE: Duration = Duration::from_millis(3_500);
 
 /// Signs of life of the other end.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct PathLiveness {
     state: Option<Heard>,
     missed: u32,
     /// When the latest probe went out that found life.
@@ -37,23 +37,23 @@ pub(crate) struct Pulse {
 /// What was heard last.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
-    Agent { hearing: Hearing, handover: HandoverFlags, falls: Falls },
+    Agent { heard_peers: HeardPeers, handover: HandoverFlags, flap_count: FlapCount },
     Kernel { at: Now },
     Nothing,
 }
 
-impl Pulse {
+impl PathLiveness {
     /// The other end's agent answered a probe that was sent then.
     pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
-        let Condition { hearing, well_ms, handover, falls } = condition;
+        let Condition { heard_peers, well_ms, handover, flap_count } = condition;
         self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
-        self.state = Some(Heard::Agent { hearing, handover, falls });
-        let since = |before: (Option<Now>, Option<Now>), audience| {
-            let one = |before: Option<Now>, said| (said == audience).then(|| before.unwrap_or(now));
-            (one(before.0, hearing.tunnels), one(before.1, hearing.inside))
+        self.state = Some(Heard::Agent { heard_peers, handover, flap_count });
+        let since = |before: (Option<Now>, Option<Now>), reachability| {
+            let one = |before: Option<Now>, said| (said == reachability).then(|| before.unwrap_or(now));
+            (one(before.0, heard_peers.tunnels), one(before.1, heard_peers.inside))
         };
-        self.deaf_since = since(self.deaf_since, Audience::Nobody);
-        self.hears_since = since(self.hears_since, Audience::Somebody);
+        self.deaf_since = since(self.deaf_since, Reachability::NoPeer);
+        self.hears_since = since(self.hears_since, Reachability::SomePeer);
         self.lives(sent_at);
     }
 
@@ -145,22 +145,22 @@ impl Pulse {
     }
 
     /// What the other end said that it hears.
-    pub(crate) fn hearing(&self) -> Hearing {
+    pub(crate) fn heard_peers(&self) -> HeardPeers {
         match self.state {
-            Some(Heard::Agent { hearing, .. }) => hearing,
-            Some(Heard::Kernel { .. } | Heard::Nothing) | None => Hearing::default(),
+            Some(Heard::Agent { heard_peers, .. }) => heard_peers,
+            Some(Heard::Kernel { .. } | Heard::Nothing) | None => HeardPeers::default(),
         }
     }
 
     /// How often it fell, as it was told.
-    pub(crate) fn falls(&self) -> Falls {
+    pub(crate) fn flap_count(&self) -> FlapCount {
         match self.state {
-            Some(Heard::Agent { falls, .. }) => falls,
-            Some(Heard::Kernel { .. } | Heard::Nothing) | None => Falls::default(),
+            Some(Heard::Agent { flap_count, .. }) => flap_count,
+            Some(Heard::Kernel { .. } | Heard::Nothing) | None => FlapCount::default(),
         }
     }
 
-    /// What the other end said goes packed.
+    /// What the other end said goes encapsulated.
     pub(crate) const fn handover(&self) -> HandoverFlags {
         match self.state {
             Some(Heard::Agent { handover, .. }) => handover,
@@ -212,75 +212,87 @@ mod tests {
 
     #[test]
     fn three_misses_in_a_row_and_no_fewer_are_silence() {
-        let mut pulse = Pulse::default();
-        assert_eq!(pulse.state(), PathState::Unknown);
-        pulse.answered(ms(0), ms(0), Condition::default());
+        let mut path_liveness = PathLiveness::default();
+        assert_eq!(path_liveness.state(), PathState::Unknown);
+        path_liveness.answered(ms(0), ms(0), Condition::default());
         for now in [250, 500] {
-            pulse.missed(ms(now), ms(now - 250));
-            assert_eq!((pulse.state(), pulse.is_suspect()), (PathState::Up, true));
+            path_liveness.missed(ms(now), ms(now - 250));
+            assert_eq!((path_liveness.state(), path_liveness.is_suspect()), (PathState::Up, true));
         }
-        pulse.answered(ms(0), ms(0), Condition::default());
-        pulse.missed(ms(1000), ms(1000 - 250));
-        pulse.missed(ms(1250), ms(1250 - 250));
-        assert_eq!(pulse.state(), PathState::Up);
-        pulse.missed(ms(1500), ms(1500 - 250));
-        assert_eq!((pulse.state(), pulse.is_suspect()), (PathState::Down, false));
-        pulse.answered(ms(0), ms(0), Condition::default());
-        assert_eq!(pulse.state(), PathState::Up);
+        path_liveness.answered(ms(0), ms(0), Condition::default());
+        path_liveness.missed(ms(1000), ms(1000 - 250));
+        path_liveness.missed(ms(1250), ms(1250 - 250));
+        assert_eq!(path_liveness.state(), PathState::Up);
+        path_liveness.missed(ms(1500), ms(1500 - 250));
+        assert_eq!((path_liveness.state(), path_liveness.is_suspect()), (PathState::Down, false));
+        path_liveness.answered(ms(0), ms(0), Condition::default());
+        assert_eq!(path_liveness.state(), PathState::Up);
     }
 
     #[test]
-    fn what_is_said_of_packing_lasts_as_long_as_the_agent_is_heard() {
-        let mut pulse = Pulse::default();
-        pulse.asked(HandoverFlags::PACKS);
-        assert_eq!((pulse.handover(), pulse.state()), (HandoverFlags::NONE, PathState::Unknown), "it was never heard");
-        pulse.answered(ms(0), ms(0), Condition { handover: HandoverFlags::UNPACKS, ..Condition::default() });
-        assert_eq!(pulse.handover(), HandoverFlags::UNPACKS);
-        pulse.asked(HandoverFlags::PACKS);
-        assert_eq!(pulse.handover(), HandoverFlags::PACKS, "the latest word counts");
-        pulse.refused(ms(250));
-        assert_eq!(pulse.handover(), HandoverFlags::NONE);
-        pulse.answered(ms(500), ms(500), Condition { handover: HandoverFlags::PACKS, ..Condition::default() });
-        (1..=3).for_each(|_| pulse.missed(ms(1000), ms(750)));
-        pulse.asked(HandoverFlags::PACKS);
-        assert_eq!((pulse.handover(), pulse.state()), (HandoverFlags::NONE, PathState::Down));
+    fn what_is_said_of_encapsulating_lasts_as_long_as_the_agent_is_heard() {
+        let mut path_liveness = PathLiveness::default();
+        path_liveness.asked(HandoverFlags::ENCAPSULATES);
+        assert_eq!(
+            (path_liveness.handover(), path_liveness.state()),
+            (HandoverFlags::NONE, PathState::Unknown),
+            "it was never heard"
+        );
+        path_liveness.answered(
+            ms(0),
+            ms(0),
+            Condition { handover: HandoverFlags::DECAPSULATES, ..Condition::default() },
+        );
+        assert_eq!(path_liveness.handover(), HandoverFlags::DECAPSULATES);
+        path_liveness.asked(HandoverFlags::ENCAPSULATES);
+        assert_eq!(path_liveness.handover(), HandoverFlags::ENCAPSULATES, "the latest word counts");
+        path_liveness.refused(ms(250));
+        assert_eq!(path_liveness.handover(), HandoverFlags::NONE);
+        path_liveness.answered(
+            ms(500),
+            ms(500),
+            Condition { handover: HandoverFlags::ENCAPSULATES, ..Condition::default() },
+        );
+        (1..=3).for_each(|_| path_liveness.missed(ms(1000), ms(750)));
+        path_liveness.asked(HandoverFlags::ENCAPSULATES);
+        assert_eq!((path_liveness.handover(), path_liveness.state()), (HandoverFlags::NONE, PathState::Down));
     }
 
     #[test]
     fn whoever_was_never_heard_is_silent_too() {
-        let mut pulse = Pulse::default();
-        (1..=3).for_each(|_| pulse.missed(ms(0), ms(0)));
-        assert_eq!(pulse.state(), PathState::Down);
+        let mut path_liveness = PathLiveness::default();
+        (1..=3).for_each(|_| path_liveness.missed(ms(0), ms(0)));
+        assert_eq!(path_liveness.state(), PathState::Down);
     }
 
     #[test]
     fn a_kernel_that_refuses_has_an_open_way_though_it_does_so_once_a_second_only() {
-        let mut pulse = Pulse::default();
-        pulse.answered(ms(0), ms(0), Condition::default());
+        let mut path_liveness = PathLiveness::default();
+        path_liveness.answered(ms(0), ms(0), Condition::default());
         // Its allowance first, then one a second.
         for probe in 1..100 {
             let now = 250 * probe;
             if probe <= 6 || probe % 4 == 0 {
-                pulse.refused(ms(now));
+                path_liveness.refused(ms(now));
             } else {
-                pulse.missed(ms(now + 250), ms(now));
+                path_liveness.missed(ms(now + 250), ms(now));
             }
-            assert_eq!(pulse.state(), PathState::AgentAway, "{now}");
+            assert_eq!(path_liveness.state(), PathState::AgentAway, "{now}");
         }
-        pulse.missed(ms(24_750 + 3_500), ms(28_000));
-        assert_eq!(pulse.state(), PathState::Down);
+        path_liveness.missed(ms(24_750 + 3_500), ms(28_000));
+        assert_eq!(path_liveness.state(), PathState::Down);
     }
 
     #[test]
     fn a_node_that_dies_soon_after_its_agent_is_noticed_as_soon_as_any() {
-        let mut pulse = Pulse::default();
-        pulse.answered(ms(9_000), ms(9_000), Condition::default());
-        pulse.refused(ms(9_250));
+        let mut path_liveness = PathLiveness::default();
+        path_liveness.answered(ms(9_000), ms(9_000), Condition::default());
+        path_liveness.refused(ms(9_250));
         for now in [9_500, 9_750] {
-            pulse.missed(ms(now + 250), ms(now));
-            assert_eq!(pulse.state(), PathState::AgentAway);
+            path_liveness.missed(ms(now + 250), ms(now));
+            assert_eq!(path_liveness.state(), PathState::AgentAway);
         }
-        pulse.missed(ms(10_250), ms(10_000));
-        assert_eq!(pulse.state(), PathState::Down);
+        path_liveness.missed(ms(10_250), ms(10_000));
+        assert_eq!(path_liveness.state(), PathState::Down);
     }
 }

@@ -10,7 +10,7 @@ use crate::model::{Liveness, Settings};
 
 /// Who carries for whom while the gateways that return are still down, and once they count again.
 #[derive(Debug)]
-pub(crate) struct Handover {
+pub(crate) struct CarrierChange {
     /// What is known of the nodes while they are down.
     pub(crate) liveness_before: Liveness,
     before: Assignment,
@@ -25,7 +25,7 @@ struct Assignment {
     servers: Vec<Option<MemberIndex>>,
 }
 
-impl Handover {
+impl CarrierChange {
     /// `None` where no gateway returns.
     pub(super) fn of(
         members: &[Member<'_>],
@@ -34,7 +34,7 @@ impl Handover {
         settings: &Settings,
         liveness: &Liveness,
     ) -> Option<Self> {
-        let Liveness { down, returning, unpacking: _ } = liveness;
+        let Liveness { down, returning, decapsulating: _ } = liveness;
         if returning.is_empty() {
             return None;
         }

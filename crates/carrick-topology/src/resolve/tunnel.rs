@@ -8,7 +8,7 @@ use crate::model::{Endpoint, Family, Granularity, Liveness, Preference, Settings
 
 /// The way from one gateway to another. A path through a hole punched in two NATs will be a third kind of tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Path {
+pub(crate) enum Tunnel {
     /// One tunnel.
     Direct,
     /// Two tunnels that meet at this gateway of a third location.
@@ -19,10 +19,10 @@ pub(crate) enum Path {
 
 impl Resolved<'_> {
     /// The path between two gateways; the same in both directions.
-    pub(crate) fn path(&self, from: MemberIndex, to: MemberIndex) -> Path {
+    pub(crate) fn tunnel(&self, from: MemberIndex, to: MemberIndex) -> Tunnel {
         let (from, to) = (self.at(from), self.at(to));
         if can_join(from, to) {
-            return Path::Direct;
+            return Tunnel::Direct;
         }
         let eligible: Vec<&Member<'_>> = self
             .relays
@@ -37,7 +37,7 @@ impl Resolved<'_> {
         let (low, high) = if from.node.name < to.node.name { (from, to) } else { (to, from) };
         let pair = format!("{} {}", low.node.name, high.node.name);
         rendezvous(&pair, candidates, |relay| relay.node.name.as_str())
-            .map_or(Path::None, |relay| Path::Relay(relay.index))
+            .map_or(Tunnel::None, |relay| Tunnel::Relay(relay.index))
     }
 }
 

@@ -17,7 +17,7 @@ const DISCARD_PORT: u16 = 9;
 
 /// Sends an empty datagram to every peer that `operations` made and that has an endpoint. One that cannot be sent is
 /// no failure: the next packet to that peer does the same.
-pub(crate) fn greet(operations: &[Operation]) {
+pub(crate) fn initiate_handshake(operations: &[Operation]) {
     for address in operations.iter().filter_map(greeted) {
         let unspecified = match address {
             IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -28,7 +28,7 @@ pub(crate) fn greet(operations: &[Operation]) {
             socket.send_to(&[], SocketAddr::new(address, DISCARD_PORT))
         });
         if let Err(error) = sent {
-            tracing::debug!(event = "peer_not_greeted", %address, %error);
+            tracing::debug!(event = "handshake_not_initiated", %address, %error);
         }
     }
 }

@@ -27,7 +27,7 @@ pub enum PathState {
 
 /// The way from this node to another one, in the direction in which this node sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Path {
+pub struct ProbedPath {
     /// The node at the other end.
     pub to: NodeName,
     /// Where that node stands.
