@@ -56,7 +56,7 @@ pure() {
 kernel() {
   privileged || { skip kernel "it needs root"; return 0; }
   require ip nft ping tc wg iptables unshare "$REFERENCE_PLUGINS"/{portmap,tuning,bandwidth} || return 1
-  cargo build --bins && cargo test -p carrick-netlink -p carrick-dataplane -p carrick-agent -p carrick-cni
+  cargo build --bins && cargo test -p carrick-netlink -p carrick-dataplane -p carrick-agent -p carrick-pods -p carrick-cni
 }
 
 lab() {

@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carrick_cni::node_data::NodeData;
 use carrick_netlink::link::{self, Change, VethEnd};
 use carrick_netlink::route::{self, Route};
 use carrick_netlink::{Protocol, Socket, address};
+use carrick_pods::node_data::NodeData;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};

@@ -6,10 +6,10 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path};
 
-use carrick_cni::Attachment;
-use carrick_cni::ipam::Record;
-use carrick_cni::protocol::{Add, Call, Command, Environment, Error, Rate, Version};
+use carrick_cni::protocol::{Add, Call, Command, Environment, Error, Version};
 use carrick_netlink::Family;
+use carrick_pods::ipam::Record;
+use carrick_pods::{Attachment, Rate};
 
 /// The longest name of a file, in bytes.
 const LONGEST_FILE_NAME: usize = 255;

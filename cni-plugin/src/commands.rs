@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::call_log::CallRecord;
-use crate::firewall::FirewallError;
-use crate::ipam::{PoolError, StoreError};
-use crate::node_data::NodeDataError;
 use crate::protocol::{Call, Code, Environment, Error, Version};
+use carrick_pods::call_log::CallRecord;
+use carrick_pods::firewall::FirewallError;
+use carrick_pods::ipam::{PoolError, StoreError};
+use carrick_pods::node_data::NodeDataError;
 
 /// What goes back to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]

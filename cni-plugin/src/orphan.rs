@@ -2,8 +2,8 @@
 
 use carrick_netlink::link::{Link, LinkKind};
 
-use crate::attachment::is_host_device;
-use crate::ipam::Records;
+use carrick_pods::ipam::Records;
+use carrick_pods::is_host_device;
 
 /// Those of `devices` that are pods' by kind and name, and that no record names. None while a record cannot be read, which
 /// may name any of them. The devices must have been listed before the records: ADD writes its record first, DEL removes it

@@ -12,10 +12,10 @@ mod valid_attachments;
 mod version;
 
 pub use call::{Add, Call, Check, Del, Gc};
+pub use carrick_pods::cni_version::Version;
 pub use configuration::{Configuration, PreviousResult};
 pub use environment::{Command, Environment};
 pub use error::{Code, Error};
-pub use requests::{Rate, RequestedPort, Requests};
+pub use requests::{RequestedPort, Requests};
 pub use result::{AddResult, Address, Interface, Route};
 pub use valid_attachments::ValidAttachments;
-pub use version::Version;

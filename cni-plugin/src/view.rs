@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use carrick_netlink::{Protocol, Socket, link};
 
 use crate::commands::{Answer, Outcome};
-use crate::firewall::Firewall;
-use crate::ipam::{Record, Store};
-use crate::node_data::DEFAULT_RUN_DIRECTORY;
 use crate::orphan::orphans;
 use crate::protocol::Error;
+use carrick_pods::firewall::Firewall;
+use carrick_pods::ipam::{Record, Store};
+use carrick_pods::node_data::DEFAULT_RUN_DIRECTORY;
 
 const USAGE: &str = "carrick-cni is run by container runtimes. By hand:
   carrick-cni ipam list  [--run-dir DIRECTORY]   which pod has which addresses and host ports, since when

@@ -25,31 +25,22 @@ use carrick_netlink::neighbour::{self, Neighbour};
 use carrick_netlink::queue::{self, TokenBucket};
 use carrick_netlink::route::{self, Route};
 use carrick_netlink::{Family, MacAddress, Protocol, Request, Socket};
-use carrick_topology::constants::POD_ROUTE_PROTOCOL;
+use carrick_pods::Rate;
+use carrick_pods::ipam::Record;
+use carrick_pods::pod_gateways::gateway;
+use carrick_pods::pod_routes::{HostEntries, MAIN_TABLE};
 use ipnet::IpNet;
 
-use crate::ipam::Record;
 use crate::namespace::PodNamespace;
-use crate::protocol::{Code, Error, Rate};
+use crate::protocol::{Code, Error};
 use crate::sysctl::Setting;
 
 /// The kernel's number of every namespace's loopback device (`LOOPBACK_IFINDEX`).
 const LOOPBACK: u32 = 1;
-/// `RT_TABLE_MAIN`.
-pub(crate) const MAIN_TABLE: u32 = 254;
 /// `RTPROT_STATIC`: what routing daemons in a pod leave alone.
 const STATIC_PROTOCOL: u8 = 4;
 /// `IFALIASZ` without the closing zero.
 const LONGEST_ALIAS: usize = 255;
-
-/// The next hop of a pod's packets.
-#[must_use]
-pub(crate) fn gateway(family: Family) -> IpAddr {
-    match family {
-        Family::V4 => Ipv4Addr::new(169, 254, 1, 1).into(),
-        Family::V6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
-    }
-}
 
 /// Everything.
 #[must_use]
@@ -62,19 +53,10 @@ pub(crate) fn default_network(family: Family) -> IpNet {
 }
 
 /// What a pod's connection consists of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wiring {
-    pub(crate) host_device: String,
-    pub(crate) host_mac: MacAddress,
-    pub(crate) pod_device: String,
-    pub(crate) pod_mac: MacAddress,
-    pub(crate) mtu: u32,
-    pub(crate) addresses: Vec<IpAddr>,
-    alias: String,
-    /// Whether host ports lead to the pod from the host's own loopback.
-    from_loopback: bool,
-    ingress: Option<Rate>,
-    egress: Option<Rate>,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wiring<'a> {
+    record: &'a Record,
+    mtu: u32,
 }
 
 /// Netlink at both ends.
@@ -97,24 +79,10 @@ impl Sockets {
     }
 }
 
-impl Wiring {
+impl<'a> Wiring<'a> {
     /// The wiring that belongs to a record.
-    pub(crate) fn of(record: &Record, mtu: u32) -> Self {
-        let attachment = &record.attachment;
-        let mut alias = record.title();
-        alias.truncate(alias.floor_char_boundary(LONGEST_ALIAS));
-        Self {
-            host_device: record.device.clone(),
-            host_mac: attachment.host_mac(),
-            pod_device: attachment.interface.clone(),
-            pod_mac: record.mac.unwrap_or_else(|| attachment.pod_mac()),
-            mtu,
-            addresses: record.addresses.clone(),
-            alias,
-            from_loopback: record.host_ports.iter().any(|port| port.family() == Family::V4),
-            ingress: record.ingress,
-            egress: record.egress,
-        }
+    pub(crate) fn of(record: &'a Record, mtu: u32) -> Self {
+        Self { record, mtu }
     }
 
     /// Makes the pair and all that is on it; on failure nothing of it stays.
@@ -123,19 +91,43 @@ impl Wiring {
     ///
     /// The kernel refused something.
     pub(crate) fn connect(&self, sockets: &mut Sockets, namespace: &PodNamespace) -> Result<(), Error> {
-        let near = VethEnd { name: self.host_device.clone(), mtu: self.mtu, mac: Some(self.host_mac) };
-        let far = VethEnd { name: self.pod_device.clone(), mtu: self.mtu, mac: Some(self.pod_mac) };
+        let near = VethEnd { name: self.host_device().to_owned(), mtu: self.mtu, mac: Some(self.host_mac()) };
+        let far = VethEnd { name: self.pod_device().to_owned(), mtu: self.mtu, mac: Some(self.record.pod_mac()) };
         sockets
             .host
             .execute(&link::create_veth(&near, &far, namespace.file().as_fd()))
             .map_err(|error| self.explain_creation(&mut sockets.host, error))?;
         if let Err(mut error) = self.configure(sockets, namespace) {
-            if let Err(again) = disconnect(&mut sockets.host, &self.host_device) {
+            if let Err(again) = disconnect(&mut sockets.host, self.host_device()) {
                 error.details.push_str(&format!("; and could not be undone: {again}"));
             }
             return Err(error);
         }
         Ok(())
+    }
+
+    fn host_device(&self) -> &'a str {
+        &self.record.device
+    }
+
+    fn pod_device(&self) -> &'a str {
+        &self.record.attachment.interface
+    }
+
+    fn host_mac(&self) -> MacAddress {
+        self.record.attachment.host_mac()
+    }
+
+    /// The pod's name for `ip link`, at the host's end.
+    fn alias(&self) -> String {
+        let mut alias = self.record.title();
+        alias.truncate(alias.floor_char_boundary(LONGEST_ALIAS));
+        alias
+    }
+
+    /// Whether host ports lead to the pod from the host's own loopback.
+    fn is_reached_from_loopback(&self) -> bool {
+        self.record.host_ports.iter().any(|port| port.family() == Family::V4)
     }
 
     fn configure(&self, sockets: &mut Sockets, namespace: &PodNamespace) -> Result<(), Error> {
@@ -145,8 +137,8 @@ impl Wiring {
     }
 
     fn configure_host(&self, socket: &mut Socket) -> Result<(), Error> {
-        let index = link::by_name(socket, &self.host_device)?.index;
-        self.apply_settings(&self.host_device, |family| match family {
+        let index = link::by_name(socket, self.host_device())?.index;
+        self.apply_settings(self.host_device(), |family| match family {
             Family::V4 => &[Setting::Forwarding(Family::V4)],
             Family::V6 => &[
                 Setting::Ipv6,
@@ -156,30 +148,34 @@ impl Wiring {
                 Setting::Forwarding(Family::V6),
             ],
         })?;
-        if self.from_loopback {
-            Setting::LoopbackRouting.apply(&self.host_device)?;
+        if self.is_reached_from_loopback() {
+            Setting::LoopbackRouting.apply(self.host_device())?;
         }
-        let up = Change { up: Some(true), alias: Some(self.alias.clone()), ..Change::default() };
-        let mut requests = vec![link::change(index, &self.host_device, &up)];
-        requests
-            .extend(self.ingress.map(|rate| queue::replace_root(index, &self.host_device, &bucket(rate, self.mtu))));
+        let up = Change { up: Some(true), alias: Some(self.alias()), ..Change::default() };
+        let mut requests = vec![link::change(index, self.host_device(), &up)];
+        requests.extend(
+            self.record.ingress.map(|rate| queue::replace_root(index, self.host_device(), &bucket(rate, self.mtu))),
+        );
         requests.extend(self.host_address(index).as_ref().map(address::add));
-        requests.extend(self.host_routes(index).iter().map(route::add));
-        requests.extend(self.host_neighbours(index).iter().map(neighbour::replace));
+        let entries = HostEntries::of(self.record, index);
+        requests.extend(entries.routes.iter().map(route::add));
+        requests.extend(entries.neighbours.iter().map(neighbour::replace));
         execute_all(socket, &requests)
     }
 
     fn configure_pod(&self, socket: &mut Socket, namespace: &PodNamespace) -> Result<(), Error> {
-        let index = link::by_name(socket, &self.pod_device)?.index;
+        let index = link::by_name(socket, self.pod_device())?.index;
         namespace.enter(|| {
-            self.apply_settings(&self.pod_device, |family| match family {
+            self.apply_settings(self.pod_device(), |family| match family {
                 Family::V4 => &[],
                 Family::V6 => &[Setting::Ipv6, Setting::NoDuplicateDetection, Setting::NoRouterAdvertisements],
             })
         })?;
         let up = Change { up: Some(true), ..Change::default() };
-        let mut requests = vec![link::change(LOOPBACK, "lo", &up), link::change(index, &self.pod_device, &up)];
-        requests.extend(self.egress.map(|rate| queue::replace_root(index, &self.pod_device, &bucket(rate, self.mtu))));
+        let mut requests = vec![link::change(LOOPBACK, "lo", &up), link::change(index, self.pod_device(), &up)];
+        requests.extend(
+            self.record.egress.map(|rate| queue::replace_root(index, self.pod_device(), &bucket(rate, self.mtu))),
+        );
         requests.extend(self.pod_addresses(index).iter().map(address::add));
         requests.extend(self.pod_routes(index).iter().map(route::add));
         requests.extend(self.pod_neighbours(index).iter().map(neighbour::replace));
@@ -191,7 +187,7 @@ impl Wiring {
     }
 
     fn families(&self) -> impl Iterator<Item = Family> {
-        self.addresses.iter().map(|address| Family::from(*address))
+        self.record.addresses.iter().map(|address| Family::from(*address))
     }
 
     /// The IPv6 gateway is a real address, so that pods can ping it and see it in traces. The IPv4
@@ -203,20 +199,8 @@ impl Wiring {
         self.families().any(|family| family == Family::V6).then_some(address)
     }
 
-    /// The host's routes to the pod.
-    pub(crate) fn host_routes(&self, index: u32) -> Vec<Route> {
-        let routes = self.addresses.iter();
-        routes.map(|address| Route::through((*address).into(), MAIN_TABLE, POD_ROUTE_PROTOCOL, index)).collect()
-    }
-
-    /// The pod's Ethernet address for each of its addresses.
-    pub(crate) fn host_neighbours(&self, index: u32) -> Vec<Neighbour> {
-        let neighbours = self.addresses.iter();
-        neighbours.map(|address| Neighbour { link: index, address: *address, mac: self.pod_mac }).collect()
-    }
-
     fn pod_addresses(&self, index: u32) -> Vec<Address> {
-        let addresses = self.addresses.iter();
+        let addresses = self.record.addresses.iter();
         addresses.map(|address| Address::without_side_effects(index, (*address).into())).collect()
     }
 
@@ -237,15 +221,15 @@ impl Wiring {
 
     fn pod_neighbours(&self, index: u32) -> Vec<Neighbour> {
         let neighbours = self.families();
-        neighbours.map(|family| Neighbour { link: index, address: gateway(family), mac: self.host_mac }).collect()
+        neighbours.map(|family| Neighbour { link: index, address: gateway(family), mac: self.host_mac() }).collect()
     }
 
     /// The kernel does not say which of the two names is taken.
     fn explain_creation(&self, host: &mut Socket, error: carrick_netlink::Error) -> Error {
-        if !error.is_exists() || link::by_name(host, &self.host_device).is_ok() {
+        if !error.is_exists() || link::by_name(host, self.host_device()).is_ok() {
             return error.into();
         }
-        let details = format!("CNI_IFNAME: the pod has a device {} already", self.pod_device);
+        let details = format!("CNI_IFNAME: the pod has a device {} already", self.pod_device());
         Error::new(Code::InvalidEnvironment, "the interface name is taken", details)
     }
 }

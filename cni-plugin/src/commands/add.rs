@@ -7,12 +7,13 @@ use carrick_topology::constants::LEAST_DEVICE_MTU;
 use serde_json::Value;
 
 use crate::commands::del;
-use crate::firewall::Firewall;
-use crate::ipam::{Pool, Reservation, Store, pools};
 use crate::namespace::PodNamespace;
-use crate::node_data::NodeData;
 use crate::protocol::{Add, AddResult, Address, Code, Error, Interface, Requests, Route};
-use crate::wiring::{Sockets, Wiring, default_network, gateway};
+use crate::wiring::{Sockets, Wiring, default_network};
+use carrick_pods::firewall::Firewall;
+use carrick_pods::ipam::{Pool, Record, Reservation, Store, pools};
+use carrick_pods::node_data::NodeData;
+use carrick_pods::pod_gateways::gateway;
 
 /// The place of the pod's device in the result.
 const POD_INTERFACE: usize = 1;
@@ -37,8 +38,7 @@ pub(super) fn add(call: Add) -> Result<AddResult, Error> {
     let Requests { addresses, mac, ingress, egress, .. } = requests;
     let reservation = Reservation { attachment: attachment.clone(), pod, addresses, mac, host_ports, ingress, egress };
     let record = store.reserve(reservation, &pools)?;
-    let wiring = Wiring::of(&record, node.mtu);
-    let connected = wiring.connect(&mut sockets, &namespace);
+    let connected = Wiring::of(&record, node.mtu).connect(&mut sockets, &namespace);
     let admitted = connected.and_then(|()| firewall.admit(&record, &store).map_err(Error::from));
     if let Err(mut error) = admitted {
         if let Err(again) = del::detach(&store, &attachment) {
@@ -46,7 +46,7 @@ pub(super) fn add(call: Add) -> Result<AddResult, Error> {
         }
         return Err(error);
     }
-    Ok(result(&wiring, &namespace, dns))
+    Ok(result(&record, node.mtu, &namespace, dns))
 }
 
 /// The kernel has no IPv6 on devices with less.
@@ -58,18 +58,18 @@ fn check_mtu(mtu: u32, pools: &[Pool]) -> Result<(), Error> {
     Ok(())
 }
 
-fn result(wiring: &Wiring, namespace: &PodNamespace, dns: Option<Value>) -> AddResult {
-    let host = Interface { name: wiring.host_device.clone(), mac: wiring.host_mac, mtu: wiring.mtu, sandbox: None };
+fn result(record: &Record, mtu: u32, namespace: &PodNamespace, dns: Option<Value>) -> AddResult {
+    let host = Interface { name: record.device.clone(), mac: record.attachment.host_mac(), mtu, sandbox: None };
     let pod = Interface {
-        name: wiring.pod_device.clone(),
-        mac: wiring.pod_mac,
-        mtu: wiring.mtu,
+        name: record.attachment.interface.clone(),
+        mac: record.pod_mac(),
+        mtu,
         sandbox: Some(namespace.path().to_owned()),
     };
     AddResult {
         interfaces: vec![host, pod],
-        addresses: wiring.addresses.iter().map(|address| pod_address(*address)).collect(),
-        routes: wiring.addresses.iter().map(|address| default_route((*address).into())).collect(),
+        addresses: record.addresses.iter().map(|address| pod_address(*address)).collect(),
+        routes: record.addresses.iter().map(|address| default_route((*address).into())).collect(),
         dns,
     }
 }

@@ -1,10 +1,10 @@
 //! CHECK: is a pod still attached as ADD left it?
 
-use crate::firewall::Firewall;
-use crate::ipam::Store;
 use crate::namespace::PodNamespace;
 use crate::protocol::{Check, Code, Error};
 use crate::wiring::{Sockets, Wiring};
+use carrick_pods::firewall::Firewall;
+use carrick_pods::ipam::Store;
 
 /// Compares a pod's connection with its record and with what ADD returned.
 ///

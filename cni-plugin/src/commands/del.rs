@@ -2,11 +2,11 @@
 
 use carrick_netlink::{Protocol, Socket};
 
-use crate::attachment::Attachment;
-use crate::firewall::Firewall;
-use crate::ipam::{Store, StoreError};
 use crate::protocol::{Del, Error};
 use crate::wiring::disconnect;
+use carrick_pods::Attachment;
+use carrick_pods::firewall::Firewall;
+use carrick_pods::ipam::{Store, StoreError};
 
 /// Detaches a pod: removes the devices, then gives the addresses back. What is gone already is fine, and the
 /// pod's namespace is not looked at: it may be gone, or be another pod's by now.

@@ -3,10 +3,10 @@
 use carrick_netlink::{Protocol, Socket, link};
 
 use crate::commands::del;
-use crate::firewall::{Firewall, FirewallError};
-use crate::ipam::Store;
 use crate::orphan::orphans;
 use crate::protocol::{Error, Gc};
+use carrick_pods::firewall::{Firewall, FirewallError};
+use carrick_pods::ipam::Store;
 
 /// Detaches this network's attachments that the runtime does not name, removes pods' devices and frees addresses that no
 /// record names, and makes the host ports follow the rest. Goes on past what fails.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use carrick_netlink::Family;
 
-use crate::ipam::{Pool, pools};
-use crate::node_data::NodeData;
 use crate::protocol::{Code, Error};
+use carrick_pods::ipam::{Pool, pools};
+use carrick_pods::node_data::NodeData;
 
 /// Tells whether the agent has programmed this node since the machine was started, and whether the host still forwards
 /// for pods. An agent that is away later changes nothing: what it left is enough to attach pods.

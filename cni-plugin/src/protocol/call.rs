@@ -4,8 +4,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Command, Configuration, Environment, Error, PreviousResult, Requests, ValidAttachments, Version};
-use crate::attachment::{Attachment, PodName};
+use super::configuration::{Configuration, PreviousResult};
+use super::environment::{Command, Environment};
+use super::error::Error;
+use super::requests::Requests;
+use super::valid_attachments::ValidAttachments;
+use super::version;
+use carrick_pods::cni_version::Version;
+use carrick_pods::{Attachment, PodName};
 
 /// What the runtime wants, with all that the command needs and nothing else.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +92,7 @@ impl Call {
         let mut configuration = || {
             let configuration = Configuration::parse(input)?;
             version = configuration.version;
-            version.require(command)?;
+            version::require(version, command)?;
             Ok(configuration)
         };
         let call = match command {
@@ -95,7 +101,7 @@ impl Call {
             Command::Check => configuration().and_then(|it| Check::read(it, environment)).map(Self::Check),
             Command::Gc => configuration().and_then(Gc::read).map(Self::Gc),
             Command::Status => configuration().map(|it| Self::Status(it.run_directory)),
-            Command::Version => Ok(Self::Version(Version::report(input))),
+            Command::Version => Ok(Self::Version(version::report(input))),
         };
         (version, call)
     }

@@ -8,8 +8,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::environment::is_identifier;
-use super::{Code, Error, Requests, ValidAttachments, Version};
-use crate::node_data::DEFAULT_RUN_DIRECTORY;
+use super::error::{Code, Error};
+use super::requests::Requests;
+use super::valid_attachments::ValidAttachments;
+use super::version;
+use carrick_pods::cni_version::Version;
+use carrick_pods::node_data::DEFAULT_RUN_DIRECTORY;
 
 /// What the plugin needs from its configuration. All else is ignored; what only some commands need stays
 /// unread until they ask for it, so that DEL never fails for something that it does not use.
@@ -98,7 +102,7 @@ impl Configuration {
     pub fn parse(input: &[u8]) -> Result<Self, Error> {
         let raw: Raw = serde_json::from_slice(input)
             .map_err(|error| Error::new(Code::Undecodable, "cannot decode the configuration", error.to_string()))?;
-        let version = Version::negotiate(raw.cni_version.as_deref())?;
+        let version = version::negotiate(raw.cni_version.as_deref())?;
         let network = raw.name.unwrap_or_default();
         if !is_identifier(&network) {
             return Err(invalid(format!("name: {network:?} is not made of letters, digits, '_', '.' and '-'")));

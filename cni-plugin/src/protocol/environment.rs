@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{Code, Error};
-use crate::attachment::PodName;
+use super::error::{Code, Error};
+use carrick_pods::PodName;
 
 /// Leaves room for the interface and a suffix in a file name of at most 255 bytes.
 const LONGEST_CONTAINER_ID: usize = 200;

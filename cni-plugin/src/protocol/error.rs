@@ -1,8 +1,7 @@
 //! Failures as the runtime gets to see them.
 
+use carrick_pods::cni_version::Version;
 use serde_json::{Value, json};
-
-use super::Version;
 
 /// A failed operation, as it goes to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

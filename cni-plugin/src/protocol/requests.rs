@@ -5,12 +5,14 @@ use std::net::IpAddr;
 
 use carrick_netlink::{Family, MacAddress};
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::environment::Environment;
 use super::environment::invalid as invalid_variable;
-use super::{Code, Environment, Error};
-use crate::host_port::{HostPort, Transport};
+use super::error::{Code, Error};
+use carrick_pods::Rate;
+use carrick_pods::host_port::{HostPort, Transport};
 
 /// What one pod is to have beside what every pod has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,15 +36,6 @@ pub struct RequestedPort {
     host: Option<IpAddr>,
     host_port: u16,
     pod_port: u16,
-}
-
-/// How much may pass one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rate {
-    /// Bits per second.
-    pub rate: u64,
-    /// Bits that may pass at once after a pause.
-    pub burst: u64,
 }
 
 #[derive(Default, Deserialize)]
@@ -99,8 +92,8 @@ impl Requests {
             addresses: addresses(raw.ips.iter().flatten()).map_err(|problem| invalid("ips", problem))?,
             mac: mac(raw.mac.as_deref().filter(|text| !text.is_empty())).map_err(|problem| invalid("mac", problem))?,
             ports: ports(raw.port_mappings.unwrap_or_default())?,
-            ingress: Rate::read("ingress", bandwidth.ingress_rate, bandwidth.ingress_burst)?,
-            egress: Rate::read("egress", bandwidth.egress_rate, bandwidth.egress_burst)?,
+            ingress: rate("ingress", bandwidth.ingress_rate, bandwidth.ingress_burst)?,
+            egress: rate("egress", bandwidth.egress_rate, bandwidth.egress_burst)?,
         })
     }
 
@@ -152,19 +145,17 @@ impl Requests {
     }
 }
 
-impl Rate {
-    fn read(direction: &str, rate: u64, burst: u64) -> Result<Option<Self>, Error> {
-        match (rate, burst) {
-            (0, 0) => Ok(None),
-            (1..8, _) | (_, 1..8) => {
-                Err(invalid("bandwidth", format!("{direction}: less than one byte; both numbers are bits")))
-            }
-            (0, _) | (_, 0) => {
-                let details = format!("{direction}Rate and {direction}Burst must both be given, or none of them");
-                Err(invalid("bandwidth", details))
-            }
-            (rate, burst) => Ok(Some(Self { rate, burst })),
+fn rate(direction: &str, rate: u64, burst: u64) -> Result<Option<Rate>, Error> {
+    match (rate, burst) {
+        (0, 0) => Ok(None),
+        (1..8, _) | (_, 1..8) => {
+            Err(invalid("bandwidth", format!("{direction}: less than one byte; both numbers are bits")))
         }
+        (0, _) | (_, 0) => {
+            let details = format!("{direction}Rate and {direction}Burst must both be given, or none of them");
+            Err(invalid("bandwidth", details))
+        }
+        (rate, burst) => Ok(Some(Rate { rate, burst })),
     }
 }
 

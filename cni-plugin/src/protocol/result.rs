@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use carrick_netlink::MacAddress;
+use carrick_pods::cni_version::Version;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
-
-use super::Version;
 
 /// What ADD made (specification, section 5, "ADD Success").
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,10 +6,13 @@ use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::route::{self, Filter, Route};
 use carrick_netlink::{Family, Socket, address, neighbour, queue};
 
-use super::{MAIN_TABLE, Sockets, Wiring, bucket};
-use crate::protocol::{Error, PreviousResult, Rate};
+use carrick_pods::Rate;
+use carrick_pods::pod_routes::{HostEntries, MAIN_TABLE};
 
-impl Wiring {
+use super::{Sockets, Wiring, bucket};
+use crate::protocol::{Error, PreviousResult};
+
+impl Wiring<'_> {
     /// What is missing or wrong, in words. Addresses, routes and the Ethernet address in the pod are held
     /// against `expected`, in which plugins behind this one may have changed or dropped some.
     ///
@@ -23,31 +26,30 @@ impl Wiring {
     }
 
     fn inspect_host(&self, socket: &mut Socket) -> Result<Vec<String>, Error> {
-        let device = &self.host_device;
+        let device = self.host_device();
         let Some(link) = find(socket, device)? else { return Ok(vec![format!("the host has no device {device}")]) };
         let mut problems = usable(&link, "the host's device");
-        problems.extend(unbounded(socket, &link, self.ingress)?);
+        problems.extend(unbounded(socket, &link, self.record.ingress)?);
         let routes = routes(socket, link.index)?;
-        let wanted = self.host_routes(link.index);
-        let missing = wanted.iter().filter(|wanted| !routes.contains(wanted));
+        let entries = HostEntries::of(self.record, link.index);
+        let missing = entries.routes.iter().filter(|wanted| !routes.contains(wanted));
         problems.extend(missing.map(|route| format!("the host has no route to {}", route.destination)));
         let neighbours = neighbour::dump(socket, link.index)?;
-        let wanted = self.host_neighbours(link.index);
-        let missing = wanted.iter().filter(|wanted| !neighbours.contains(wanted));
+        let missing = entries.neighbours.iter().filter(|wanted| !neighbours.contains(wanted));
         problems.extend(missing.map(|neighbour| format!("the host has no neighbour {neighbour}")));
         Ok(problems)
     }
 
     fn inspect_pod(&self, socket: &mut Socket, expected: &PreviousResult) -> Result<Vec<String>, Error> {
-        let device = &self.pod_device;
+        let device = self.pod_device();
         let position =
-            expected.interfaces.iter().position(|interface| interface.name == *device && !interface.sandbox.is_empty());
+            expected.interfaces.iter().position(|interface| interface.name == device && !interface.sandbox.is_empty());
         let Some(position) = position else {
             return Ok(vec![format!("prevResult does not name the pod's device {device}")]);
         };
         let Some(link) = find(socket, device)? else { return Ok(vec![format!("the pod has no device {device}")]) };
         let mut problems = usable(&link, "the pod's device");
-        problems.extend(unbounded(socket, &link, self.egress)?);
+        problems.extend(unbounded(socket, &link, self.record.egress)?);
 
         let mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
         let wanted = &expected.interfaces[position].mac;

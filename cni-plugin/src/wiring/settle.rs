@@ -17,16 +17,16 @@ use crate::protocol::{Code, Error};
 const INTERVAL: Duration = Duration::from_millis(1);
 const ATTEMPTS: u32 = 5_000;
 
-impl Wiring {
+impl Wiring<'_> {
     /// Waits until both ends pass packets.
     ///
     /// # Errors
     ///
     /// They still do not after some seconds, or the kernel could not be asked.
     pub(super) fn settle(&self, sockets: &mut Sockets) -> Result<(), Error> {
-        let device = &self.host_device;
+        let device = self.host_device();
         until(&format!("{device} gets no carrier"), || Ok(link::by_name(&mut sockets.host, device)?.operational))?;
-        for address in self.addresses.iter().filter(|address| address.is_ipv6()) {
+        for address in self.record.addresses.iter().filter(|address| address.is_ipv6()) {
             until(&format!("the pod does not take {address} as its own"), || {
                 Ok(route::lookup(&mut sockets.pod, *address, 0)?.kind == Kind::Local)
             })?;

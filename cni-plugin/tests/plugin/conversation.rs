@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use carrick_cni::host_port::Transport;
+use carrick_pods::host_port::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::node::{Pod, succeed};

@@ -5,9 +5,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carrick_cni::host_port::Transport;
 use carrick_netlink::conntrack::{self, Connection, Filter};
 use carrick_netlink::{Protocol, Socket};
+use carrick_pods::host_port::Transport;
 use serde_json::{Value, json};
 
 use crate::call::Call;

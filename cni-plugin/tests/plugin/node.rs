@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
-use carrick_cni::firewall::table_name;
-use carrick_cni::node_data::NodeData;
 use carrick_netlink::nftables::{Elements, Nftables};
 use carrick_netlink::{Family, Protocol, Socket, address, link, neighbour, route};
+use carrick_pods::firewall::table_name;
+use carrick_pods::node_data::NodeData;
 use nix::sched::{CloneFlags, setns, unshare};
 use tempfile::TempDir;
 

@@ -85,7 +85,7 @@ fn nothing_is_lost_or_doubled_by_calls_that_were_killed() {
         gc.set("cni.dev/valid-attachments", valid);
         gc.run().silent();
 
-        let store = carrick_cni::ipam::Store::under(node.run_directory());
+        let store = carrick_pods::ipam::Store::under(node.run_directory());
         assert_eq!(store.inconsistencies().unwrap(), [""; 0]);
         let records = store.records().unwrap().readable;
         assert_eq!(records.len(), survivors.len(), "of {pairs} pairs");

@@ -5,8 +5,8 @@ use std::io::{Write as _, stderr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use carrick_cni::call_log::CallLog;
-use carrick_cni::installation::{CONFIGURATION_FILE, Installation};
+use carrick_pods::call_log::CallLog;
+use carrick_pods::installation::{CONFIGURATION_FILE, Installation};
 use serde::Deserialize;
 use serde_json::Value;
 

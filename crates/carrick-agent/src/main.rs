@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use carrick_agent::cli::{AgentOptions, CleanupOptions, Cli, Command, InstallCniOptions, UserspaceWireguardOptions};
 use carrick_agent::exit::Exit;
 use carrick_agent::{agent, cleanup, logging, userspace_wireguard};
-use carrick_cni::installation::{install_binary, own_binary};
+use carrick_pods::installation::{install_binary, own_binary};
 use clap::Parser as _;
 
 /// More threads than this do not make one WireGuard device faster.

@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use carrick_agent::agent::pod_routes::PodRoutes;
-use carrick_cni::node_data::NodeData;
 use carrick_netlink::{Protocol, Socket, link};
+use carrick_pods::node_data::NodeData;
 use nix::sched::{CloneFlags, setns, unshare};
 use tempfile::TempDir;
 

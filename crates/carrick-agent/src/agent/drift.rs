@@ -1,9 +1,9 @@
 //! The kernel's notifications, as the event loop takes them.
 
-use carrick_cni::pod_routes::is_pod_route;
 use carrick_dataplane::drift::{Drift, DriftWatch};
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
+use carrick_pods::pod_routes::is_pod_route;
 use carrick_topology::constants::HANDOVER_DEVICE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::BTreeSet;

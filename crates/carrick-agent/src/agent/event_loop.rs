@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_cni::call_log::CallLog;
 use carrick_dataplane::Keys;
 use carrick_dataplane::wireguard::WireGuard;
 use carrick_kube::annotations::Published;
@@ -17,6 +16,7 @@ use carrick_kube::own_node::OwnNode;
 use carrick_kube::publish::publish_annotations;
 use carrick_kube::watch::{ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_netlink::wireguard::SecretKey;
+use carrick_pods::call_log::CallLog;
 use carrick_status::HappeningKind;
 use carrick_topology::{NodeName, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use carrick_cni::call_log::CallRecord;
 use carrick_dataplane::Phases;
 use carrick_kube::watch::ApiStatus;
+use carrick_pods::call_log::CallRecord;
 use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use super::kernel::Outcome;

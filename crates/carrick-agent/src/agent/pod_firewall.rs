@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use carrick_cni::firewall::{Firewall, FirewallError, Restored};
-use carrick_cni::ipam::Store;
 use carrick_netlink::monitor::Monitor;
+use carrick_pods::firewall::{Firewall, FirewallError, Restored};
+use carrick_pods::ipam::Store;
 
 use super::AgentError;
 

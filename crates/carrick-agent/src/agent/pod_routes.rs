@@ -5,10 +5,10 @@
 
 use std::path::Path;
 
-use carrick_cni::ipam::{Store, StoreError};
-use carrick_cni::pod_routes::{HostEntries, is_pod_route, wanted};
 use carrick_netlink::route::{self, Filter, Route};
 use carrick_netlink::{Error, Family, Protocol, Request, Socket, link, neighbour};
+use carrick_pods::ipam::{Store, StoreError};
+use carrick_pods::pod_routes::{HostEntries, is_pod_route, wanted};
 use carrick_topology::constants::POD_ROUTE_PROTOCOL;
 use thiserror::Error;
 use tokio::sync::mpsc;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use carrick_cni::installation::{Installation, own_binary};
-use carrick_cni::node_data::NodeData;
+use carrick_pods::installation::{Installation, own_binary};
+use carrick_pods::node_data::NodeData;
 use carrick_topology::NodePlan;
 
 use crate::cli::AgentOptions;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use carrick_cni::installation::CONFIGURATION_FILE;
+use carrick_pods::installation::CONFIGURATION_FILE;
 use carrick_status::CniDirectory;
 
 /// What runtimes read (libcni, `ConfFiles`).

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use carrick_cni::ipam::{Store, StoreError};
-use carrick_cni::pod_gateways;
 use carrick_dataplane::firewall::{Firewall, TableChange};
 use carrick_dataplane::inspection::InspectedWireGuard;
 use carrick_dataplane::wireguard::{KernelWireGuard, UserspaceWireGuard, WireGuard};
@@ -12,6 +10,8 @@ use carrick_dataplane::{Dataplane, Desired, Keys, Sysctls, sightings};
 use carrick_netlink::link::{self, LinkKind};
 use carrick_netlink::wireguard::Device;
 use carrick_netlink::{Error, Protocol, Socket};
+use carrick_pods::ipam::{Store, StoreError};
+use carrick_pods::pod_gateways;
 use carrick_status::{ChecksPage, PodGatewayFault, WireGuardDevice, WireGuardState};
 use carrick_topology::{Family, NodePlan, PublicKey};
 use thiserror::Error as ThisError;

@@ -6,7 +6,7 @@ mod pods;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use carrick_cni::call_log::CallRecord;
+use carrick_pods::call_log::CallRecord;
 use carrick_topology::LocationName;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};

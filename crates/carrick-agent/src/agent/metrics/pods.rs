@@ -1,6 +1,6 @@
 //! What the CNI plugin's calls came to.
 
-use carrick_cni::call_log::CallRecord;
+use carrick_pods::call_log::CallRecord;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

@@ -32,7 +32,7 @@ const DEVICE_DIGITS: usize = 11;
 
 /// Whether [`Attachment::host_device`] gives such names. Others may have devices with the same prefix.
 #[must_use]
-pub(crate) fn is_host_device(name: &str) -> bool {
+pub fn is_host_device(name: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     let digits = name.strip_prefix(POD_DEVICE_PREFIX);
     digits.is_some_and(|digits| digits.len() == DEVICE_DIGITS && digits.bytes().all(is_digit))
@@ -54,12 +54,12 @@ impl Attachment {
 
     /// The Ethernet address of the host's end. A given one is left alone by udev, which otherwise
     /// replaces the kernel's random ones some time after the device appeared.
-    pub(crate) fn host_mac(&self) -> MacAddress {
+    pub fn host_mac(&self) -> MacAddress {
         self.mac("host")
     }
 
     /// The Ethernet address of the pod's end.
-    pub(crate) fn pod_mac(&self) -> MacAddress {
+    pub fn pod_mac(&self) -> MacAddress {
         self.mac("pod")
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::BINARY_FILE;
-use crate::protocol::Version;
+use crate::cni_version::Version;
 
 const NETWORK: &str = "carrick";
 /// What our plugin does when asked.

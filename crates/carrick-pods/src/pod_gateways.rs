@@ -4,14 +4,21 @@
 //! a word.
 
 use std::fs;
-use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::{Error, Family, Socket, address};
 
 use crate::ipam::Record;
-use crate::sysctl::Setting;
-use crate::wiring::gateway;
+
+/// The next hop of a pod's packets.
+#[must_use]
+pub fn gateway(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::new(169, 254, 1, 1).into(),
+        Family::V6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
+    }
+}
 
 /// A pod whose next hop is not as ADD made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,10 +68,8 @@ fn of_link(record: &Record, link: &Link) -> Option<String> {
 fn of_family(socket: &mut Socket, record: &Record, link: &Link) -> Result<Option<String>, Error> {
     let families: Vec<Family> = record.addresses.iter().map(|address| Family::from(*address)).collect();
     // Where the host forwards nothing at all, the device is not what is wrong.
-    let is_own_fault = |family: &&Family| {
-        let forwarding = Setting::Forwarding(**family);
-        is_off(forwarding, &link.name) && !is_off(forwarding, "all")
-    };
+    let is_own_fault =
+        |family: &&Family| is_forwarding_off(**family, &link.name) && !is_forwarding_off(**family, "all");
     if let Some(family) = families.iter().find(is_own_fault) {
         return Ok(Some(format!("does not forward {family}")));
     }
@@ -79,7 +84,11 @@ fn of_family(socket: &mut Socket, record: &Record, link: &Link) -> Result<Option
 }
 
 /// A setting that the kernel does not have is not off.
-fn is_off(setting: Setting, device: &str) -> bool {
-    let value: io::Result<String> = fs::read_to_string(setting.path(device));
+fn is_forwarding_off(family: Family, device: &str) -> bool {
+    let family = match family {
+        Family::V4 => "ipv4",
+        Family::V6 => "ipv6",
+    };
+    let value = fs::read_to_string(format!("/proc/sys/net/{family}/conf/{device}/forwarding"));
     value.is_ok_and(|value| value.trim() == "0")
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::attachment::{Attachment, PodName};
 use crate::host_port::HostPort;
-use crate::protocol::Rate;
+use crate::rate::Rate;
 
 /// One attachment and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,12 @@ impl Record {
     #[must_use]
     pub fn destination(&self, port: &HostPort) -> Option<IpAddr> {
         self.addresses.iter().copied().find(|address| address.is_ipv4() == port.host.is_ipv4())
+    }
+
+    /// The Ethernet address of the pod's device.
+    #[must_use]
+    pub fn pod_mac(&self) -> MacAddress {
+        self.mac.unwrap_or_else(|| self.attachment.pod_mac())
     }
 
     /// Namespace and name of the pod, or else the container and the device.

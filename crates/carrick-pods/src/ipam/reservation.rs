@@ -6,7 +6,7 @@ use carrick_netlink::MacAddress;
 
 use crate::attachment::{Attachment, PodName};
 use crate::host_port::HostPort;
-use crate::protocol::Rate;
+use crate::rate::Rate;
 
 /// An attachment before it has anything.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! just be making or removing it.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::neighbour::Neighbour;
@@ -12,7 +13,9 @@ use carrick_netlink::route::Route;
 use carrick_topology::constants::POD_ROUTE_PROTOCOL;
 
 use crate::ipam::Record;
-use crate::wiring::{MAIN_TABLE, Wiring};
+
+/// The kernel's main routing table (`RT_TABLE_MAIN`), which holds the routes to pods.
+pub const MAIN_TABLE: u32 = 254;
 
 /// The host's entries for one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +28,21 @@ pub struct HostEntries {
     pub neighbours: Vec<Neighbour>,
 }
 
+impl HostEntries {
+    /// The entries for a record, on the device with this number at the host's end.
+    #[must_use]
+    pub fn of(record: &Record, device: u32) -> Self {
+        let route = |address: &IpAddr| Route::through((*address).into(), MAIN_TABLE, POD_ROUTE_PROTOCOL, device);
+        let mac = record.pod_mac();
+        let neighbour = |address: &IpAddr| Neighbour { link: device, address: *address, mac };
+        Self {
+            device,
+            routes: record.addresses.iter().map(route).collect(),
+            neighbours: record.addresses.iter().map(neighbour).collect(),
+        }
+    }
+}
+
 /// The entries that the records want on the devices that exist and have a carrier.
 ///
 /// A device gets its carrier when ADD sets up the pod's end, which it does after the host's. So what an ADD is still
@@ -33,12 +51,7 @@ pub struct HostEntries {
 pub fn wanted(records: &[Record], links: &[Link]) -> Vec<HostEntries> {
     let settled = links.iter().filter(|link| link.kind == LinkKind::Veth && link.up && link.operational);
     let settled: BTreeMap<&str, u32> = settled.map(|link| (link.name.as_str(), link.index)).collect();
-    let entries = |record: &Record| {
-        let device = *settled.get(record.device.as_str())?;
-        // The MTU plays no part at the host's end.
-        let wiring = Wiring::of(record, 0);
-        Some(HostEntries { device, routes: wiring.host_routes(device), neighbours: wiring.host_neighbours(device) })
-    };
+    let entries = |record: &Record| Some(HostEntries::of(record, *settled.get(record.device.as_str())?));
     records.iter().filter_map(entries).collect()
 }
 

@@ -5,10 +5,10 @@ use std::panic::resume_unwind;
 use std::process::Command;
 use std::thread;
 
-use carrick_cni::Attachment;
-use carrick_cni::firewall::{Firewall, Restored};
-use carrick_cni::host_port::{HostPort, Transport};
-use carrick_cni::ipam::{Reservation, Store, pools};
+use carrick_pods::Attachment;
+use carrick_pods::firewall::{Firewall, Restored};
+use carrick_pods::host_port::{HostPort, Transport};
+use carrick_pods::ipam::{Reservation, Store, pools};
 use nix::sched::{CloneFlags, unshare};
 
 /// Runs `test` on a thread of its own in a fresh network namespace, which dies with the thread.
