@@ -40,7 +40,7 @@ async fn annotations_are_written_once_and_people_keep_theirs() {
     let own = consumer.own.clone().unwrap();
 
     publish_annotations(&api, &own, &published()).await.unwrap();
-    assert_eq!(server.tally().writes(), 1);
+    assert_eq!(server.request_counts().writes(), 1);
     let all = json!({
         "carrick.dev/location": "home", "other": "x", "carrick.dev/public-key": KEY,
         "carrick.dev/pod-cidrs": "10.244.1.0/24", "carrick.dev/mesh-addresses": "10.4.0.9",
@@ -50,11 +50,11 @@ async fn annotations_are_written_once_and_people_keep_theirs() {
     consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| !needs_publishing(own, &published()))).await;
     consumer.until(|consumer| consumer.cluster.nodes["a"].public_key.is_some()).await;
     publish_annotations(&api, &consumer.own.clone().unwrap(), &published()).await.unwrap();
-    assert_eq!(server.tally().writes(), 1, "nothing differs, nothing is written");
+    assert_eq!(server.request_counts().writes(), 1, "nothing differs, nothing is written");
 
     let fewer = Published { mesh_addresses: [].into(), ..published() };
     publish_annotations(&api, &consumer.own.clone().unwrap(), &fewer).await.unwrap();
-    assert_eq!(server.tally().writes(), 2);
+    assert_eq!(server.request_counts().writes(), 2);
     assert_eq!(annotations(&server, "a")["carrick.dev/mesh-addresses"], Value::Null);
 }
 
@@ -96,7 +96,7 @@ async fn an_agent_that_has_published_writes_nothing_in_a_steady_cluster() {
     let api = client(&server.url());
     publish_annotations(&api, consumer.own.as_ref().unwrap(), &published()).await.unwrap();
     consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| !needs_publishing(own, &published()))).await;
-    server.reset_tally();
+    server.reset_request_counts();
 
     for second in 10..20 {
         support::beat(&server, "a", &format!("2026-01-01T00:00:{second}Z"));
@@ -111,7 +111,7 @@ async fn an_agent_that_has_published_writes_nothing_in_a_steady_cluster() {
         })
         .await;
     publish_annotations(&api, consumer.own.as_ref().unwrap(), &published()).await.unwrap();
-    assert_eq!(server.tally().writes(), 0);
+    assert_eq!(server.request_counts().writes(), 0);
     assert_ne!(consumer.api, ApiState::Syncing);
 }
 
@@ -132,7 +132,7 @@ async fn a_peers_status_is_written_when_it_differs() {
         let now = Timestamp::from_second(second).unwrap();
         publish_peer_status(&api, &name, &report(ConditionStatus::True), now).await.unwrap();
     }
-    assert_eq!(server.tally().writes(), 1);
+    assert_eq!(server.request_counts().writes(), 1);
     let status = &server.get(&Key::peer("laptop")).unwrap()["status"];
     assert_eq!(status["servingNode"], "a");
     assert_eq!(status["conditions"][0]["status"], "True");

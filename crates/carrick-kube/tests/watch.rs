@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use carrick_kube::client::ApiClient;
 use carrick_kube::watch::{ApiState, ClusterEvent, ClusterUid};
-use carrick_lab::apiserver::{Aim, ApiServer, CLUSTER_UID, Fault, Key, Lasting, Resource, Verb};
+use carrick_lab::apiserver::{ApiServer, CLUSTER_UID, Fault, FaultDuration, Key, RequestFilter, Resource, Verb};
 use carrick_lab::proxy::{Backend, Mode, Proxy};
 use carrick_topology::Cluster;
 use http::{Request, Response, StatusCode};
@@ -60,7 +60,7 @@ async fn heartbeats_are_no_events_and_nothing_is_written() {
     annotate(&server, "b", &json!({"carrick.dev/gateway": "never"}));
     consumer.until(|consumer| gateway_of(consumer, "b") == "Never").await;
     assert_eq!(consumer.log.len(), before + 1, "{:?}", &consumer.log[before..]);
-    assert_eq!(server.tally().writes(), 0);
+    assert_eq!(server.request_counts().writes(), 0);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn lists_come_in_pages_and_nodes_as_metadata() {
     let mut consumer = Consumer::start(client(&server.url()), pages, None, Cluster::default());
     consumer.until(|consumer| consumer.api == ApiState::Synced).await;
     assert_eq!(consumer.cluster.nodes.len(), 26);
-    let lists = server.tally().sum(|caller| caller.resource == Resource::Node && caller.verb == Verb::List);
+    let lists = server.request_counts().sum(|caller| caller.resource == Resource::Node && caller.verb == Verb::List);
     assert_eq!(lists, 7 + 1, "seven pages, and the own Node");
 }
 
@@ -148,7 +148,7 @@ async fn a_forgotten_history_is_no_loss() {
     let mut consumer = Consumer::synced(&server.url()).await;
     let before = consumer.log.len();
     for fault in [Fault::GoneInWatch, Fault::Gone] {
-        server.inject(fault, Lasting::Requests(1), Aim { user: None, resource: Some(Resource::Node) });
+        server.inject(fault, FaultDuration::Requests(1), RequestFilter { user: None, resource: Some(Resource::Node) });
         server.end_watches();
         server.expire_history();
     }
@@ -162,7 +162,7 @@ async fn a_forgotten_history_is_no_loss() {
 async fn the_server_is_given_the_time_that_it_asks_for() {
     let server = server(&["a"]);
     let retry_after = Duration::from_secs(1);
-    server.inject(Fault::TooManyRequests { retry_after }, Lasting::Requests(1), Aim::default());
+    server.inject(Fault::TooManyRequests { retry_after }, FaultDuration::Requests(1), RequestFilter::default());
     let start = Instant::now();
     let consumer = Consumer::synced(&server.url()).await;
     assert!(start.elapsed() >= retry_after);

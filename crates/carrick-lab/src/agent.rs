@@ -22,7 +22,7 @@ pub const HTTP_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Ad
 
 /// How an agent differs from the lab's others.
 #[derive(Debug, Clone, Default)]
-pub struct Manner {
+pub struct AgentOptions {
     /// Further flags.
     pub flags: Vec<String>,
     /// Further variables of its environment.
@@ -38,11 +38,11 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts it on a node in its own manner; what it prints is appended to `log`.
+    /// Starts it on a node in its own options; what it prints is appended to `log`.
     ///
     /// # Errors
     /// `carrick` is not built, or the node is off.
-    pub fn start(node: &Namespaces, settings: &AgentSettings, manner: &Manner, log: &Path) -> Result<Self> {
+    pub fn start(node: &Namespaces, settings: &AgentSettings, options: &AgentOptions, log: &Path) -> Result<Self> {
         let output: File = OpenOptions::new()
             .create(true)
             .append(true)
@@ -57,8 +57,8 @@ impl Agent {
             .args(["--encapsulation", settings.encapsulation.as_str()])
             .args(["--active-gateways", &settings.active_gateways.to_string()])
             .args(&settings.flags)
-            .args(&manner.flags)
-            .envs(manner.environment.iter().map(|(name, value)| (name, value)))
+            .args(&options.flags)
+            .envs(options.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);

@@ -163,7 +163,7 @@ impl Error {
 pub struct ControlPlane {
     options: Options,
     stop: Option<mpsc::Sender<()>>,
-    keeper: Option<thread::JoinHandle<()>>,
+    supervisor: Option<thread::JoinHandle<()>>,
 }
 
 impl ControlPlane {
@@ -199,9 +199,9 @@ impl ControlPlane {
         };
         let (report, started) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
-        let keeper = thread::spawn(move || keep(&plan, namespace, &report, &stopped));
-        let control_plane = Self { options, stop: Some(stop), keeper: Some(keeper) };
-        let ended = || Error::Namespace(io::Error::other("the keeper thread panicked"));
+        let supervisor = thread::spawn(move || keep(&plan, namespace, &report, &stopped));
+        let control_plane = Self { options, stop: Some(stop), supervisor: Some(supervisor) };
+        let ended = || Error::Namespace(io::Error::other("the supervisor thread panicked"));
         started.recv().map_err(|_| ended())??;
         control_plane.apply_manifests()?;
         Ok(control_plane)
@@ -294,8 +294,8 @@ impl ControlPlane {
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(keeper) = self.keeper.take()
-            && keeper.join().is_err()
+        if let Some(supervisor) = self.supervisor.take()
+            && supervisor.join().is_err()
         {
             tracing::error!(event = "control_plane_panicked");
         }

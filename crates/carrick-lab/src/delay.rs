@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tun_rs::DeviceBuilder;
 
-use crate::held_back::HeldBack;
+use crate::delayed_packets::DelayedPackets;
 use crate::namespace::Namespaces;
 use crate::network;
 
@@ -19,7 +19,7 @@ const TABLE: u32 = 4040;
 #[derive(Debug)]
 pub struct Delay {
     router: Namespaces,
-    _packets: HeldBack,
+    _packets: DelayedPackets,
 }
 
 impl Delay {
@@ -36,7 +36,7 @@ impl Delay {
             router.exec(&["ip", family, "route", "add", "default", "dev", DEVICE, "table", &TABLE.to_string()])?;
             router.exec(&["ip", family, "rule", "add", "iif", "wan0", "table", &TABLE.to_string()])?;
         }
-        Ok(Self { router: router.clone(), _packets: HeldBack::start(device, time) })
+        Ok(Self { router: router.clone(), _packets: DelayedPackets::start(device, time) })
     }
 }
 

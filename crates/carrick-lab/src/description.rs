@@ -22,7 +22,7 @@ pub struct Description {
     /// What it was made from.
     pub topology: Topology,
     /// The process that keeps the internet, and with it everything.
-    pub keeper: u32,
+    pub supervisor: u32,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeDescription>,
     /// The pods by name.
@@ -48,7 +48,7 @@ pub struct NodeDescription {
     /// Its location.
     pub location: String,
     /// The process that keeps it.
-    pub keeper: u32,
+    pub supervisor: u32,
     /// Its addresses inside the location.
     pub internal: Addresses,
     /// Its public addresses.
@@ -77,7 +77,7 @@ impl Description {
         let node = |node: &crate::node::Node| -> Result<_> {
             let description = NodeDescription {
                 location: node.layout().location.clone(),
-                keeper: node.pid()?,
+                supervisor: node.pid()?,
                 internal: node.layout().internal,
                 public: node.layout().public,
                 agent_log: node.agent_log(),
@@ -108,7 +108,7 @@ impl Description {
         };
         Ok(Self {
             topology: lab.topology().clone(),
-            keeper: lab.internet().keeper().pid(),
+            supervisor: lab.internet().supervisor().pid(),
             nodes: lab.nodes().map(node).collect::<Result<_>>()?,
             pods,
             kubectl,
@@ -141,16 +141,16 @@ impl Description {
     /// There is nothing of this name.
     pub fn namespaces(&self, name: &str) -> Result<Namespaces> {
         if let Some(node) = self.nodes.get(name) {
-            return Namespaces::of_process(name, node.keeper);
+            return Namespaces::of_process(name, node.supervisor);
         }
         if let Some(pod) = self.pods.get(name) {
             return self.pod_namespaces(name, pod);
         }
-        let internet = Namespaces::of_process(INTERNET, self.keeper)?;
+        let internet = Namespaces::of_process(INTERNET, self.supervisor)?;
         if name == INTERNET {
             return Ok(internet);
         }
-        let path = format!("/proc/{}/root/run/netns/{name}", self.keeper);
+        let path = format!("/proc/{}/root/run/netns/{name}", self.supervisor);
         match Namespaces::network(name, Path::new(&path)) {
             Ok(network) => internet.with_network_of(&network),
             Err(_missing) => bail!("there is no node, pod, location or device named {name:?}"),
@@ -200,10 +200,10 @@ impl Description {
     }
 
     fn pod_namespaces(&self, name: &str, pod: &PodDescription) -> Result<Namespaces> {
-        let keeper = self.node(&pod.node)?.keeper;
-        let path = format!("/proc/{keeper}/root{}", pod.namespace.display());
+        let supervisor = self.node(&pod.node)?.supervisor;
+        let path = format!("/proc/{supervisor}/root{}", pod.namespace.display());
         let network = Namespaces::network(name, Path::new(&path))?;
-        Namespaces::of_process(&pod.node, keeper)?.with_network_of(&network)
+        Namespaces::of_process(&pod.node, supervisor)?.with_network_of(&network)
     }
 }
 

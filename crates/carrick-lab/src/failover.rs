@@ -109,7 +109,7 @@ pub fn measure(failure: Failure, runs: usize) -> Result<Measurement> {
         await_calm(&lab)?;
         processor::separate(&lab, &CLOUDS)?;
         let flow = flow(&lab, "a4-pod1", Family::V4, INTERVAL)?;
-        failure.inflict(&mut lab, GATEWAY)?;
+        failure.inject(&mut lab, GATEWAY)?;
         flow.await_answers(2 * CALM)?;
         let report = flow.stop()?;
         gaps.push(report.longest_silence.as_secs_f64() * 1000.0);

@@ -37,7 +37,7 @@ impl Failure {
     ///
     /// # Errors
     /// The node is off, or the kernel refuses.
-    pub fn inflict(self, lab: &mut Lab, node: &str) -> Result<()> {
+    pub fn inject(self, lab: &mut Lab, node: &str) -> Result<()> {
         match self {
             Self::CutOff => network::nft(&lab.node(node)?.namespaces()?, CUT),
             Self::PowerOff => lab.crash(node),

@@ -1,4 +1,4 @@
-//! The first process of a set of namespaces: furnishes them, then only reaps orphans.
+//! The first process of a set of namespaces: sets them up, then reaps orphaned processes.
 
 use std::fs;
 use std::io::Read as _;
@@ -11,18 +11,18 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use std::collections::BTreeMap;
 
-use crate::keeper::{Content, Furnishing, READY};
+use crate::supervisor::{Content, NamespaceSetup, READY};
 
-/// Where the machine's own directories are seen behind the private ones.
+/// Where the machine's own directories stay visible behind the private ones.
 const MACHINE: &str = "/run/host";
 
-/// The body of `carrick-lab init`; ends with the standard input.
+/// The body of `carrick-lab init`. It ends when its standard input ends.
 ///
 /// # Errors
 /// The kernel refuses a mount or the host name.
-pub fn init(furnishing: &str) -> Result<()> {
-    let furnishing: Furnishing = serde_json::from_str(furnishing).context("parse the furnishing")?;
-    furnish(&furnishing)?;
+pub fn init(setup: &str) -> Result<()> {
+    let setup: NamespaceSetup = serde_json::from_str(setup).context("parse the setup")?;
+    set_up(&setup)?;
     announce()?;
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
@@ -38,11 +38,11 @@ pub fn init(furnishing: &str) -> Result<()> {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the keeper's pipe is what is written to")]
+#[expect(clippy::print_stdout, reason = "standard output is a pipe to the supervisor's caller")]
 fn announce() -> Result<()> {
     use std::io::Write as _;
     println!("{READY}");
-    std::io::stdout().flush().context("tell the keeper")
+    std::io::stdout().flush().context("report that the namespaces are ready")
 }
 
 fn reap_all() -> Result<()> {
@@ -55,26 +55,26 @@ fn reap_all() -> Result<()> {
     }
 }
 
-fn furnish(furnishing: &Furnishing) -> Result<()> {
+fn set_up(setup: &NamespaceSetup) -> Result<()> {
     let nothing: Option<&str> = None;
     mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
-        .context("keep mounts inside the namespace")?;
-    let sources = open_sources(furnishing)?;
+        .context("make mounts private to the namespace")?;
+    let sources = open_sources(setup)?;
     mount_fresh("tmpfs", Path::new("/run"))?;
     fs::create_dir_all("/run/netns").context("make /run/netns")?;
     // Programs take /var/run and /run for the same place, which minimal systems do not guarantee.
     if fs::canonicalize("/var/run").is_ok_and(|path| path != Path::new("/run")) {
         bind(Path::new("/run"), Path::new("/var/run"))?;
     }
-    if let Some(hostname) = &furnishing.hostname {
+    if let Some(hostname) = &setup.hostname {
         nix::unistd::sethostname(hostname).context("set the host name")?;
     }
-    for parent in parents(furnishing) {
-        let children = furnishing.directories.iter().map(|directory| directory.path.as_path());
+    for parent in parents(setup) {
+        let children = setup.directories.iter().map(|directory| directory.path.as_path());
         let hidden: Vec<&Path> = children.filter(|path| path.parent() == Some(&parent)).collect();
-        open_up(&parent, &hidden)?;
+        overlay_with_links(&parent, &hidden)?;
     }
-    for directory in &furnishing.directories {
+    for directory in &setup.directories {
         fs::create_dir_all(&directory.path).with_context(|| format!("make {}", directory.path.display()))?;
         match sources.get(&directory.path) {
             Some(source) => bind(&source.path, &directory.path)?,
@@ -90,12 +90,12 @@ struct Source {
     _held_open: fs::File,
 }
 
-/// Opens the sources of binds before any mount can hide them.
-fn open_sources(furnishing: &Furnishing) -> Result<BTreeMap<PathBuf, Source>> {
+/// Opens the sources of bind mounts before a mount can hide them.
+fn open_sources(setup: &NamespaceSetup) -> Result<BTreeMap<PathBuf, Source>> {
     use std::os::fd::AsRawFd as _;
     let mut sources = BTreeMap::new();
-    for directory in &furnishing.directories {
-        if let Content::Of(path) = &directory.content {
+    for directory in &setup.directories {
+        if let Content::HostDirectory(path) = &directory.content {
             let file = fs::File::open(path).with_context(|| format!("open {}", path.display()))?;
             let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
             sources.insert(directory.path.clone(), Source { path, _held_open: file });
@@ -104,16 +104,15 @@ fn open_sources(furnishing: &Furnishing) -> Result<BTreeMap<PathBuf, Source>> {
     Ok(sources)
 }
 
-/// The parents of private directories, each once, without those whose entries are ours anyway.
-fn parents(furnishing: &Furnishing) -> std::collections::BTreeSet<PathBuf> {
-    let parents = furnishing.directories.iter().filter_map(|directory| directory.path.parent());
+/// The parents of private directories, except `/` and those below `/run`, which this process can write to.
+fn parents(setup: &NamespaceSetup) -> std::collections::BTreeSet<PathBuf> {
+    let parents = setup.directories.iter().filter_map(|directory| directory.path.parent());
     let foreign = parents.filter(|parent| !parent.starts_with("/run") && *parent != Path::new("/"));
     foreign.map(Path::to_path_buf).collect()
 }
 
-/// Covers `parent` with a directory of links to its own entries, in which new entries can be made
-/// without the machine seeing them.
-fn open_up(parent: &Path, hidden: &[&Path]) -> Result<()> {
+/// Mounts a directory of links to the entries of `parent` over it. New entries there are invisible to the machine.
+fn overlay_with_links(parent: &Path, hidden: &[&Path]) -> Result<()> {
     let machine = PathBuf::from(format!("{MACHINE}{}", parent.display()));
     fs::create_dir_all(&machine).with_context(|| format!("make {}", machine.display()))?;
     if !parent.exists() {
@@ -131,7 +130,7 @@ fn open_up(parent: &Path, hidden: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// A /sys that shows this network namespace's devices, with the machine's control groups.
+/// Mounts a /sys that shows this network namespace's devices and the machine's control groups.
 fn mount_sys() -> Result<()> {
     let groups = Path::new("/sys/fs/cgroup");
     let kept = PathBuf::from(format!("{MACHINE}{}", groups.display()));

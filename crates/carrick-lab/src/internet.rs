@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use anyhow::Result;
 
 use crate::address::{Addresses, Family};
-use crate::keeper::{Furnishing, Keeper};
 use crate::layout::{API_ADDRESSES, INTERNET_GATEWAY, LocationLayout, UPLINK_LINK_LOCAL, private_prefixes};
 use crate::namespace::Namespaces;
 use crate::network::{self, Role};
+use crate::supervisor::{NamespaceSetup, Supervisor};
 
 /// The lab's outermost namespaces, whose network is the internet.
 #[derive(Debug)]
 pub struct Internet {
-    keeper: Keeper,
+    supervisor: Supervisor,
 }
 
 impl Internet {
@@ -22,8 +22,8 @@ impl Internet {
     /// # Errors
     /// The caller is not root, or the kernel refuses.
     pub fn start() -> Result<Self> {
-        let keeper = Keeper::start("internet", &Furnishing::default(), None)?;
-        let namespaces = keeper.namespaces();
+        let supervisor = Supervisor::start("internet", &NamespaceSetup::default(), None)?;
+        let namespaces = supervisor.namespaces();
         network::prepare(namespaces, Role::Router)?;
         let own = [Some(IpAddr::V4(INTERNET_GATEWAY)), API_ADDRESSES.of(Family::V4), API_ADDRESSES.of(Family::V6)];
         let lines: String = own
@@ -33,19 +33,19 @@ impl Internet {
             .collect();
         network::ip(namespaces, &lines)?;
         network::nft(namespaces, &firewall())?;
-        Ok(Self { keeper })
+        Ok(Self { supervisor })
     }
 
     /// The namespaces of the internet.
     #[must_use]
     pub const fn namespaces(&self) -> &Namespaces {
-        self.keeper.namespaces()
+        self.supervisor.namespaces()
     }
 
     /// The process that keeps the lab, and with it everything in it.
     #[must_use]
-    pub const fn keeper(&self) -> &Keeper {
-        &self.keeper
+    pub const fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
     }
 
     /// Makes an empty network namespace that ends with the lab; `ip netns` shows it inside.
@@ -54,7 +54,7 @@ impl Internet {
     /// The name is taken, or the kernel refuses.
     pub fn make_network(&self, name: &str) -> Result<Namespaces> {
         self.namespaces().exec(&["ip", "netns", "add", name])?;
-        Namespaces::network(name, &self.keeper.path(&format!("/run/netns/{name}")))
+        Namespaces::network(name, &self.supervisor.path(&format!("/run/netns/{name}")))
     }
 
     /// Lays the cable to a location's router, whose end is `wan0`, and routes its public prefixes there.

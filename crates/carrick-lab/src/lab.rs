@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::cluster::{Cluster, ClusterPod};
-use crate::equipment;
+use crate::host_setup;
 use crate::internet::Internet;
 use crate::kubernetes::Kubernetes;
 use crate::layout::Numbering;
@@ -51,7 +51,7 @@ impl Lab {
     /// # Errors
     /// As [`Lab::up`]; also if a lab of this name runs.
     pub fn up_as(name: &str, topology: &Topology) -> Result<Self> {
-        equipment::require(topology.kubernetes)?;
+        host_setup::require(topology.kubernetes)?;
         topology.validate()?;
         let state = StateDirectory::create(name)?;
         let internet = Internet::start()?;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use carrick_lab::{init, keeper, serve};
+use carrick_lab::{daemon, init, supervisor};
 use clap::{Parser, Subcommand};
 
 /// Clouds in network namespaces on one machine.
@@ -45,7 +45,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Brings up clouds, shows that everybody reaches everybody, and takes them down.
+    /// Brings up clouds, tests that all pods and nodes reach all pods, and takes the clouds down.
     Demo(commands::demo::Options),
     /// Draws a topology, without bringing it up: writes an SVG to standard output.
     Draw {
@@ -58,15 +58,15 @@ enum Action {
     BenchFailover(commands::bench_failover::Options),
     /// Measures how long many pods take to come and to go on a real cluster.
     BenchPods(commands::bench_pods::Options),
-    /// Makes namespaces and keeps them (the lab starts this itself).
+    /// Makes namespaces and waits for their first process (the lab starts this itself).
     #[command(hide = true)]
-    Keep { furnishing: String },
-    /// Is the first process of namespaces (the lab starts this itself).
+    Supervise { setup: String },
+    /// Runs as the first process of namespaces (the lab starts this itself).
     #[command(hide = true)]
-    Init { furnishing: String },
+    Init { setup: String },
     /// Holds a lab (the lab starts this itself).
     #[command(hide = true)]
-    Serve { lab: String, topology: String },
+    Daemon { lab: String, topology: String },
 }
 
 fn main() -> ExitCode {
@@ -100,8 +100,8 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::BenchScale(options) => commands::bench_scale::bench_scale(&options),
         Action::BenchFailover(options) => commands::bench_failover::bench_failover(&options),
         Action::BenchPods(options) => commands::bench_pods::bench_pods(&options),
-        Action::Keep { furnishing } => keeper::keep(&furnishing).map(|()| ExitCode::SUCCESS),
-        Action::Init { furnishing } => init::init(&furnishing).map(|()| ExitCode::SUCCESS),
-        Action::Serve { lab, topology } => serve::serve(&lab, &topology).map(|()| ExitCode::SUCCESS),
+        Action::Supervise { setup } => supervisor::supervise(&setup).map(|()| ExitCode::SUCCESS),
+        Action::Init { setup } => init::init(&setup).map(|()| ExitCode::SUCCESS),
+        Action::Daemon { lab, topology } => daemon::run(&lab, &topology).map(|()| ExitCode::SUCCESS),
     }
 }

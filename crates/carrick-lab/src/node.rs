@@ -6,13 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
-use crate::agent::{self, Agent, Answer, Manner};
+use crate::agent::{self, Agent, AgentOptions, Answer};
 use crate::internet::Internet;
-use crate::keeper::{Content, Furnishing, Keeper, PrivateDirectory};
 use crate::layout::NodeLayout;
 use crate::namespace::Namespaces;
 use crate::network::{self, Role};
 use crate::site::Site;
+use crate::supervisor::{Content, NamespaceSetup, PrivateDirectory, Supervisor};
 use crate::topology::{self, AgentSettings, Kubernetes, Topology};
 use crate::wait;
 
@@ -46,7 +46,7 @@ pub struct Node {
     disk: PathBuf,
     settings: AgentSettings,
     kind: Kubernetes,
-    machine: Mutex<Option<Keeper>>,
+    machine: Mutex<Option<Supervisor>>,
     agent: Mutex<Option<Agent>>,
 }
 
@@ -92,13 +92,13 @@ impl Node {
     pub fn boot(&self, internet: &Internet, site: &Site) -> Result<()> {
         let mut machine = self.machine();
         ensure!(machine.is_none(), "{} is running", self.name());
-        let keeper = Keeper::start(self.name(), &self.furnishing()?, Some(internet.namespaces()))?;
-        let namespaces = keeper.namespaces();
+        let supervisor = Supervisor::start(self.name(), &self.setup()?, Some(internet.namespaces()))?;
+        let namespaces = supervisor.namespaces();
         network::prepare(namespaces, Role::Host)?;
         let sysctls: Vec<_> = self.spec.sysctls.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         network::sysctl(namespaces, &sysctls)?;
-        site.connect(&self.layout, namespaces, keeper.pid())?;
-        *machine = Some(keeper);
+        site.connect(&self.layout, namespaces, supervisor.pid())?;
+        *machine = Some(supervisor);
         drop(machine);
         tracing::info!(event = "node_booted", node = self.name());
         Ok(())
@@ -110,8 +110,8 @@ impl Node {
     /// It is off already.
     pub fn crash(&self) -> Result<()> {
         drop(self.agent().take());
-        let keeper = self.machine().take();
-        keeper.with_context(|| self.is_off())?.cut_power();
+        let supervisor = self.machine().take();
+        supervisor.with_context(|| self.is_off())?.cut_power();
         tracing::info!(event = "node_crashed", node = self.name());
         Ok(())
     }
@@ -139,8 +139,8 @@ impl Node {
     /// It is off.
     pub fn namespaces(&self) -> Result<Namespaces> {
         let machine = self.machine();
-        let keeper = machine.as_ref().with_context(|| self.is_off())?;
-        Ok(keeper.namespaces().clone())
+        let supervisor = machine.as_ref().with_context(|| self.is_off())?;
+        Ok(supervisor.namespaces().clone())
     }
 
     /// The process that keeps it, as this machine numbers it.
@@ -174,27 +174,27 @@ impl Node {
     /// # Errors
     /// It runs, `carrick` is not built, or the node is off.
     pub fn start_agent(&self) -> Result<()> {
-        self.start_agent_in(Manner::default())
+        self.start_agent_with(AgentOptions::default())
     }
 
     /// As [`Node::start_agent`], with further flags that it is not given otherwise.
     ///
     /// # Errors
     /// It runs, `carrick` is not built, or the node is off.
-    pub fn start_agent_with(&self, flags: &[String]) -> Result<()> {
-        self.start_agent_in(Manner { flags: flags.to_vec(), ..Manner::default() })
+    pub fn start_agent_with_flags(&self, flags: &[String]) -> Result<()> {
+        self.start_agent_with(AgentOptions { flags: flags.to_vec(), ..AgentOptions::default() })
     }
 
-    /// As [`Node::start_agent`], in a manner of its own besides.
+    /// As [`Node::start_agent`], in a options of its own besides.
     ///
     /// # Errors
     /// It runs, `carrick` is not built, or the node is off.
-    pub fn start_agent_in(&self, manner: Manner) -> Result<()> {
+    pub fn start_agent_with(&self, options: AgentOptions) -> Result<()> {
         let mut agent = self.agent();
         ensure!(agent.is_none(), "{}: the agent is running", self.name());
         let log = self.agent_log();
-        let manner = Manner { flags: [&self.spec.agent_flags[..], &manner.flags].concat(), ..manner };
-        *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &manner, &log)?);
+        let options = AgentOptions { flags: [&self.spec.agent_flags[..], &options.flags].concat(), ..options };
+        *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &options, &log)?);
         drop(agent);
         tracing::info!(event = "agent_started", node = self.name());
         Ok(())
@@ -268,7 +268,7 @@ impl Node {
         self.agent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn machine(&self) -> MutexGuard<'_, Option<Keeper>> {
+    fn machine(&self) -> MutexGuard<'_, Option<Supervisor>> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -276,11 +276,11 @@ impl Node {
         format!("{} is off", self.name())
     }
 
-    fn furnishing(&self) -> Result<Furnishing> {
+    fn setup(&self) -> Result<NamespaceSetup> {
         let directory = |(path, storage): &(&str, Storage)| {
             let content = match storage {
-                Storage::Memory => Content::Fresh,
-                Storage::Disk(name) => Content::Of(self.disk_directory(name)?),
+                Storage::Memory => Content::Empty,
+                Storage::Disk(name) => Content::HostDirectory(self.disk_directory(name)?),
             };
             Ok(PrivateDirectory { path: Path::new(path).to_path_buf(), content })
         };
@@ -288,7 +288,7 @@ impl Node {
             Kubernetes::Embedded | Kubernetes::Apiserver => &[],
             Kubernetes::Cluster => KUBELET_DIRECTORIES,
         };
-        Ok(Furnishing {
+        Ok(NamespaceSetup {
             hostname: Some(self.name().to_owned()),
             directories: OWN_DIRECTORIES.iter().chain(of_kubelet).map(directory).collect::<Result<_>>()?,
         })

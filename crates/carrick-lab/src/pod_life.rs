@@ -9,7 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cluster::Sleepers;
+use crate::cluster::IdlePods;
 use crate::node::Node;
 use crate::quantile::quantile;
 use crate::topology::{DEMO, Kubernetes};
@@ -66,7 +66,7 @@ pub fn measure(reference: &Path, pods: usize, rounds: usize) -> Result<Vec<Life>
     for node in lab.nodes() {
         furnish(node, reference)?;
     }
-    let sleepers = Sleepers::create(lab.kubernetes(), lab.state().path(), "life")?;
+    let idle_pods = IdlePods::create(lab.kubernetes(), lab.state().path(), "life")?;
     let others = devices(&lab)?;
     let mut lives = Vec::new();
     for round in 0..rounds {
@@ -74,8 +74,8 @@ pub fn measure(reference: &Path, pods: usize, rounds: usize) -> Result<Vec<Life>
         let mut order = Plugin::ALL;
         order.rotate_left(round % Plugin::ALL.len());
         for plugin in order {
-            choose(&lab, &sleepers, plugin)?;
-            let life = live(&lab, &sleepers, &others, (plugin, pods))?;
+            choose(&lab, &idle_pods, plugin)?;
+            let life = live(&lab, &idle_pods, &others, (plugin, pods))?;
             tracing::info!(
                 event = "pods_lived",
                 ?plugin,
@@ -102,27 +102,27 @@ pub fn ratio(lives: &[Life], time: fn(&Life) -> f64) -> Result<f64> {
 }
 
 /// `others` are the devices of pods that stay.
-fn live(lab: &Lab, sleepers: &Sleepers<'_>, others: &[usize], (plugin, pods): (Plugin, usize)) -> Result<Life> {
+fn live(lab: &Lab, idle_pods: &IdlePods<'_>, others: &[usize], (plugin, pods): (Plugin, usize)) -> Result<Life> {
     let all_gone = || Ok((devices(lab)? == others).then_some(()));
     wait::until("the devices of earlier pods to be gone", all_gone)?;
     let began = Instant::now();
-    sleepers.scale(pods)?;
-    sleepers.await_ready()?;
+    idle_pods.scale(pods)?;
+    idle_pods.await_ready()?;
     let ready_seconds = began.elapsed().as_secs_f64();
-    let addresses = sleepers.addresses()?;
+    let addresses = idle_pods.addresses()?;
     ensure!(addresses.len() == 2 * pods, "{pods} pods have {} addresses instead of two each", addresses.len());
     for address in addresses {
         ensure!(plugin.owns(address), "{address} is not of {plugin:?}");
     }
     let began = Instant::now();
-    sleepers.scale(0)?;
-    sleepers.await_gone()?;
+    idle_pods.scale(0)?;
+    idle_pods.await_gone()?;
     wait::until("the last network device of a pod to be gone", all_gone)?;
     Ok(Life { plugin, ready_seconds, gone_seconds: began.elapsed().as_secs_f64() })
 }
 
 /// Has containerd use a plugin from now on: it looks at the directory of configurations on its own.
-fn choose(lab: &Lab, sleepers: &Sleepers<'_>, plugin: Plugin) -> Result<()> {
+fn choose(lab: &Lab, idle_pods: &IdlePods<'_>, plugin: Plugin) -> Result<()> {
     for node in lab.nodes() {
         let file = node.path(CONFIGURATION)?;
         match plugin {
@@ -135,11 +135,11 @@ fn choose(lab: &Lab, sleepers: &Sleepers<'_>, plugin: Plugin) -> Result<()> {
     }
     let nodes = lab.nodes().count();
     wait::until("pods of the chosen plugin", || {
-        sleepers.scale(nodes)?;
-        sleepers.await_ready()?;
-        let addresses = sleepers.addresses()?;
-        sleepers.scale(0)?;
-        sleepers.await_gone()?;
+        idle_pods.scale(nodes)?;
+        idle_pods.await_ready()?;
+        let addresses = idle_pods.addresses()?;
+        idle_pods.scale(0)?;
+        idle_pods.await_gone()?;
         Ok(addresses.iter().all(|address| plugin.owns(*address)).then_some(()))
     })
 }

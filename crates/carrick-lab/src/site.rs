@@ -70,8 +70,8 @@ impl Site {
         let device = self.layout.device(spec)?;
         let namespaces = internet.make_network(&device.name)?;
         network::prepare(&namespaces, Role::Host)?;
-        // Through the keeper's /proc: `ip` runs in the router's network but with the machine's own files.
-        let path = internet.keeper().path(&format!("/run/netns/{}", device.name));
+        // Through the supervisor's /proc: `ip` runs in the router's network but with the machine's own files.
+        let path = internet.supervisor().path(&format!("/run/netns/{}", device.name));
         self.plug_in(&device.name, &device.lan, device.internal, &path.display().to_string())?;
         network::ip(&namespaces, &lan_addresses(&device.lan, device.internal))?;
         self.devices.insert(device.name.clone(), (device, namespaces));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{resource::Resource, tally::Caller};
+use super::{request_counts::RequestKind, resource::Resource};
 
 /// How the server misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Fault {
 
 /// How long a fault lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lasting {
+pub enum FaultDuration {
     /// For so many requests.
     Requests(u32),
     /// Until [`super::ApiServer::clear_faults`].
@@ -31,7 +31,7 @@ pub enum Lasting {
 
 /// Which requests a fault meets; `None` is any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Aim {
+pub struct RequestFilter {
     /// Only requests of this user.
     pub user: Option<String>,
     /// Only requests for this resource.
@@ -40,11 +40,11 @@ pub struct Aim {
 
 /// The faults in force; the first that matches a request is the one that it meets.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Vec<(Fault, Lasting, Aim)>);
+pub(super) struct Faults(Vec<(Fault, FaultDuration, RequestFilter)>);
 
 impl Faults {
-    pub fn add(&mut self, fault: Fault, lasting: Lasting, aim: Aim) {
-        self.0.push((fault, lasting, aim));
+    pub fn add(&mut self, fault: Fault, lasting: FaultDuration, filter: RequestFilter) {
+        self.0.push((fault, lasting, filter));
     }
 
     pub fn clear(&mut self) {
@@ -52,17 +52,17 @@ impl Faults {
     }
 
     /// The fault that a request meets; one of limited lasting is used up by it.
-    pub fn meet(&mut self, caller: &Caller) -> Option<Fault> {
-        let hit = self.0.iter().position(|(fault, _, aim)| {
-            aim.user.as_ref().is_none_or(|user| caller.user.as_ref() == Some(user))
-                && aim.resource.is_none_or(|resource| caller.resource == resource)
+    pub fn meet(&mut self, caller: &RequestKind) -> Option<Fault> {
+        let hit = self.0.iter().position(|(fault, _, filter)| {
+            filter.user.as_ref().is_none_or(|user| caller.user.as_ref() == Some(user))
+                && filter.resource.is_none_or(|resource| caller.resource == resource)
                 && (*fault != Fault::GoneInWatch || caller.verb == super::Verb::Watch)
         })?;
         let (fault, lasting, _) = &mut self.0[hit];
         let fault = *fault;
         match lasting {
-            Lasting::UntilCleared => {}
-            Lasting::Requests(left) => {
+            FaultDuration::UntilCleared => {}
+            FaultDuration::Requests(left) => {
                 *left = left.saturating_sub(1);
                 if *left == 0 {
                     self.0.remove(hit);

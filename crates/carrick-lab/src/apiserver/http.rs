@@ -14,15 +14,15 @@ use serde_json::Value;
 
 use super::{
     Shared, discovery,
+    error::{ApiError, Reason},
     fault::Fault,
     object::Object,
     ownership::OnConflict,
     read::{self, Collection, Representation},
-    refusal::{Reason, Refusal},
+    request_counts::{RequestKind, Verb},
     resource::{Key, Resource},
     route::{Parameters, Target},
     selector::Selector,
-    tally::{Caller, Verb},
     watch::Watch,
     write::{self, Author, Part, Written},
 };
@@ -36,13 +36,13 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 pub(super) async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     match dispatch(&shared, request).await {
         Ok(response) => response,
-        Err(refusal) => refusal.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 
-async fn dispatch(shared: &Arc<Shared>, request: Request) -> Result<Response, Refusal> {
+async fn dispatch(shared: &Arc<Shared>, request: Request) -> Result<Response, ApiError> {
     let path = request.uri().path();
-    let unknown = || Refusal::new(Reason::NotFound, "the server could not find the requested resource");
+    let unknown = || ApiError::new(Reason::NotFound, "the server could not find the requested resource");
     let target = Target::parse(path).ok_or_else(unknown)?;
     let description = match &target {
         Target::Health => return Ok("ok".into_response()),
@@ -66,16 +66,16 @@ async fn serve(
     resource: Resource,
     target: Target,
     request: Request,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ApiError> {
     let (head, body) = request.into_parts();
     let parameters = parameters(&head.uri)?;
     let caller = caller(&head.method, &head.headers, &target, &parameters, resource)?;
-    shared.tally().count(caller.clone());
+    shared.request_counts().count(caller.clone());
     let fault = shared.faults().meet(&caller);
     match fault {
         None => {}
         Some(Fault::TooManyRequests { retry_after }) => {
-            return Err(Refusal::too_many_requests(retry_after));
+            return Err(ApiError::too_many_requests(retry_after));
         }
         Some(Fault::Gone) => return Err(gone(shared, &parameters)),
         Some(Fault::GoneInWatch) => {
@@ -86,7 +86,7 @@ async fn serve(
         }
         Some(Fault::Slow(delay)) => tokio::time::sleep(delay).await,
     }
-    let body = to_bytes(body, BODY_LIMIT).await.map_err(Refusal::bad_request)?;
+    let body = to_bytes(body, BODY_LIMIT).await.map_err(ApiError::bad_request)?;
     let call = Call { shared, parameters, headers: &head.headers, body: &body };
     match (caller.verb, target) {
         (Verb::Get, Target::Object { key, .. }) => call.get(&key),
@@ -97,16 +97,16 @@ async fn serve(
         (Verb::Patch, Target::Object { key, part }) => call.patch(key, part),
         (Verb::Apply, Target::Object { key, part }) => call.apply(key, part),
         (Verb::Delete, Target::Object { key, part: Part::Main }) => call.delete(&key),
-        _ => Err(Refusal::new(Reason::MethodNotAllowed, "the method is not allowed here")),
+        _ => Err(ApiError::new(Reason::MethodNotAllowed, "the method is not allowed here")),
     }
 }
 
-fn gone(shared: &Shared, parameters: &Parameters) -> Refusal {
-    Refusal::expired(parameters.version().unwrap_or(0), shared.store().version())
+fn gone(shared: &Shared, parameters: &Parameters) -> ApiError {
+    ApiError::expired(parameters.version().unwrap_or(0), shared.store().version())
 }
 
-fn parameters(uri: &Uri) -> Result<Parameters, Refusal> {
-    Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(Refusal::bad_request)
+fn parameters(uri: &Uri) -> Result<Parameters, ApiError> {
+    Query::try_from_uri(uri).map(|Query(parameters)| parameters).map_err(ApiError::bad_request)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
@@ -124,7 +124,7 @@ fn caller(
     target: &Target,
     parameters: &Parameters,
     resource: Resource,
-) -> Result<Caller, Refusal> {
+) -> Result<RequestKind, ApiError> {
     let verb = match (method, target) {
         (&Method::GET, Target::Object { .. }) => Verb::Get,
         (&Method::GET, _) if parameters.watch => Verb::Watch,
@@ -135,11 +135,11 @@ fn caller(
         (&Method::PATCH, _) => Verb::Patch,
         (&Method::DELETE, _) => Verb::Delete,
         _ => {
-            return Err(Refusal::new(Reason::MethodNotAllowed, "the method is not allowed here"));
+            return Err(ApiError::new(Reason::MethodNotAllowed, "the method is not allowed here"));
         }
     };
     let token = text(headers, &header::AUTHORIZATION).and_then(|a| a.strip_prefix("Bearer "));
-    Ok(Caller {
+    Ok(RequestKind {
         user: token.map(str::to_owned),
         user_agent: text(headers, &header::USER_AGENT).map(str::to_owned),
         verb,
@@ -160,31 +160,31 @@ impl Call<'_> {
         Representation::from_accept(text(self.headers, &header::ACCEPT).unwrap_or_default())
     }
 
-    fn collection(&self, resource: Resource, namespace: Option<String>) -> Result<Collection, Refusal> {
+    fn collection(&self, resource: Resource, namespace: Option<String>) -> Result<Collection, ApiError> {
         let Parameters { field_selector, label_selector, .. } = &self.parameters;
         let selector = Selector::parse(field_selector.as_deref(), label_selector.as_deref())?;
         Ok(Collection { resource, namespace, selector })
     }
 
-    fn get(&self, key: &Key) -> Result<Response, Refusal> {
-        let object = self.shared.store().get(key).cloned().ok_or_else(|| Refusal::not_found(key))?;
+    fn get(&self, key: &Key) -> Result<Response, ApiError> {
+        let object = self.shared.store().get(key).cloned().ok_or_else(|| ApiError::not_found(key))?;
         Ok(json_response(StatusCode::OK, &self.representation().render(&object)))
     }
 
-    fn list(&self, resource: Resource, namespace: Option<String>) -> Result<Response, Refusal> {
+    fn list(&self, resource: Resource, namespace: Option<String>) -> Result<Response, ApiError> {
         let collection = self.collection(resource, namespace)?;
         let store = self.shared.store();
         let list = read::list(&store, &collection, self.representation(), &self.parameters)?;
         Ok(json_response(StatusCode::OK, &list))
     }
 
-    fn watch(&self, resource: Resource, namespace: Option<String>) -> Result<Response, Refusal> {
+    fn watch(&self, resource: Resource, namespace: Option<String>) -> Result<Response, ApiError> {
         let collection = self.collection(resource, namespace)?;
         let watch = Watch::start(self.shared, collection, self.representation(), &self.parameters)?;
         Ok(stream_response(Body::from_stream(watch.into_lines())))
     }
 
-    fn create(&self, resource: Resource, namespace: Option<String>) -> Result<Response, Refusal> {
+    fn create(&self, resource: Resource, namespace: Option<String>) -> Result<Response, ApiError> {
         let mut object = Object::parse(resource, self.json()?)?;
         object.set_metadata("uid", None);
         object.set_metadata("creationTimestamp", None);
@@ -193,42 +193,42 @@ impl Call<'_> {
         self.write(key, Part::Main, write::Request::Create(object))
     }
 
-    fn update(&self, key: Key, part: Part) -> Result<Response, Refusal> {
+    fn update(&self, key: Key, part: Part) -> Result<Response, ApiError> {
         let object = Object::parse(key.resource, self.json()?)?;
         self.write(key, part, write::Request::Replace(object))
     }
 
-    fn patch(&self, key: Key, part: Part) -> Result<Response, Refusal> {
+    fn patch(&self, key: Key, part: Part) -> Result<Response, ApiError> {
         match content_type(self.headers) {
             MERGE_PATCH => self.write(key, part, write::Request::MergePatch(self.json()?)),
             other => {
                 let message = format!("{other:?} is not served here, only {MERGE_PATCH} and {APPLY}");
-                Err(Refusal::new(Reason::UnsupportedMediaType, message))
+                Err(ApiError::new(Reason::UnsupportedMediaType, message))
             }
         }
     }
 
-    fn apply(&self, key: Key, part: Part) -> Result<Response, Refusal> {
+    fn apply(&self, key: Key, part: Part) -> Result<Response, ApiError> {
         if self.parameters.field_manager.as_deref().unwrap_or_default().is_empty() {
-            return Err(Refusal::bad_request("fieldManager is required for apply patch"));
+            return Err(ApiError::bad_request("fieldManager is required for apply patch"));
         }
-        let config: Value = serde_yaml_ng::from_slice(self.body).map_err(Refusal::bad_request)?;
+        let config: Value = serde_yaml_ng::from_slice(self.body).map_err(ApiError::bad_request)?;
         let config = Object::parse(key.resource, config)?;
         if config.metadata("managedFields").is_some() {
-            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+            return Err(ApiError::bad_request("metadata.managedFields must be nil"));
         }
         let on_conflict = if self.parameters.force { OnConflict::TakeOver } else { OnConflict::Refuse };
         self.write(key, part, write::Request::Apply { config, on_conflict })
     }
 
-    fn delete(&self, key: &Key) -> Result<Response, Refusal> {
+    fn delete(&self, key: &Key) -> Result<Response, ApiError> {
         let options = if self.body.is_empty() { Value::Null } else { self.json()? };
         let uid = options["preconditions"]["uid"].as_str();
         let object = self.shared.change(|store| write::delete(store, key, uid))?;
         Ok(json_response(StatusCode::OK, &self.representation().render(&object)))
     }
 
-    fn write(&self, key: Key, part: Part, request: write::Request) -> Result<Response, Refusal> {
+    fn write(&self, key: Key, part: Part, request: write::Request) -> Result<Response, ApiError> {
         let author = Author { field_manager: self.field_manager(), now: Timestamp::now() };
         let written = self.shared.change(|store| write::write(store, key, part, request, &author))?;
         let code = match written {
@@ -245,8 +245,8 @@ impl Call<'_> {
         parameter.or(agent).unwrap_or("unknown").to_owned()
     }
 
-    fn json(&self) -> Result<Value, Refusal> {
-        serde_json::from_slice(self.body).map_err(Refusal::bad_request)
+    fn json(&self) -> Result<Value, ApiError> {
+        serde_json::from_slice(self.body).map_err(ApiError::bad_request)
     }
 }
 
@@ -260,7 +260,7 @@ fn stream_response(body: Body) -> Response {
     ([(header::CONTENT_TYPE, json)], body).into_response()
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = json_response(code, &self.to_json());

@@ -7,18 +7,18 @@
 //! or default fields; the bearer token is taken for the user's name.
 
 mod discovery;
+mod error;
 mod fault;
 mod fields;
 mod http;
 mod object;
 mod ownership;
 mod read;
-mod refusal;
+mod request_counts;
 mod resource;
 mod route;
 mod selector;
 mod store;
-mod tally;
 mod watch;
 mod write;
 
@@ -34,6 +34,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, oneshot, watch as version_channel};
 
+pub use self::{
+    error::{ApiError, Conflict, Reason},
+    fault::{Fault, FaultDuration, RequestFilter},
+    request_counts::{RequestCounts, RequestKind, Verb},
+    resource::{Key, Resource, Scope},
+};
 use self::{
     fault::Faults,
     object::Object,
@@ -41,12 +47,6 @@ use self::{
     store::Store,
     watch::Command,
     write::{Author, Part, Request},
-};
-pub use self::{
-    fault::{Aim, Fault, Lasting},
-    refusal::{Conflict, Reason, Refusal},
-    resource::{Key, Resource, Scope},
-    tally::{Caller, Tally, Verb},
 };
 
 /// The UID of the namespace `kube-system`, by which a cluster is known.
@@ -60,7 +60,7 @@ pub const LAB_MANAGER: &str = "carrick-lab";
 struct Shared {
     store: Mutex<Store>,
     faults: Mutex<Faults>,
-    tally: Mutex<Tally>,
+    request_counts: Mutex<RequestCounts>,
     versions: version_channel::Sender<u64>,
     commands: broadcast::Sender<Command>,
 }
@@ -78,8 +78,8 @@ impl Shared {
         lock(&self.faults)
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        lock(&self.tally)
+    fn request_counts(&self) -> MutexGuard<'_, RequestCounts> {
+        lock(&self.request_counts)
     }
 
     /// Changes the store and wakes the watches.
@@ -118,7 +118,7 @@ impl ApiServer {
         let shared = Arc::new(Shared {
             store: Mutex::default(),
             faults: Mutex::default(),
-            tally: Mutex::default(),
+            request_counts: Mutex::default(),
             versions: version_channel::channel(0).0,
             commands: broadcast::channel(16).0,
         });
@@ -149,7 +149,7 @@ impl ApiServer {
         Ok(server)
     }
 
-    fn make_namespaces(&self) -> Result<(), Refusal> {
+    fn make_namespaces(&self) -> Result<(), ApiError> {
         for name in NAMESPACES {
             let mut namespace = json!({ "metadata": { "name": name }, "status": { "phase": "Active" } });
             if name == "kube-system" {
@@ -186,7 +186,7 @@ impl ApiServer {
         Author { field_manager: LAB_MANAGER.to_owned(), now: Timestamp::now() }
     }
 
-    fn write(&self, key: Key, part: Part, request: Request) -> Result<Value, Refusal> {
+    fn write(&self, key: Key, part: Part, request: Request) -> Result<Value, ApiError> {
         let author = Self::author();
         let written = self.shared.change(|s| write::write(s, key, part, request, &author))?;
         Ok(written.object().to_json())
@@ -198,7 +198,7 @@ impl ApiServer {
     /// # Errors
     ///
     /// It exists, its namespace does not, or it has no name.
-    pub fn create(&self, resource: Resource, object: Value) -> Result<Value, Refusal> {
+    pub fn create(&self, resource: Resource, object: Value) -> Result<Value, ApiError> {
         let object = Object::parse(resource, object)?;
         let key = object.key(resource, None, self.version() + 1)?;
         self.write(key, Part::Main, Request::Create(object))
@@ -209,7 +209,7 @@ impl ApiServer {
     /// # Errors
     ///
     /// It does not exist, or the patch names another `uid` or `resourceVersion`.
-    pub fn patch(&self, key: &Key, patch: Value) -> Result<Value, Refusal> {
+    pub fn patch(&self, key: &Key, patch: Value) -> Result<Value, ApiError> {
         self.write(key.clone(), Part::Main, Request::MergePatch(patch))
     }
 
@@ -218,7 +218,7 @@ impl ApiServer {
     /// # Errors
     ///
     /// It does not exist.
-    pub fn patch_status(&self, key: &Key, patch: Value) -> Result<Value, Refusal> {
+    pub fn patch_status(&self, key: &Key, patch: Value) -> Result<Value, ApiError> {
         self.write(key.clone(), Part::Status, Request::MergePatch(patch))
     }
 
@@ -227,7 +227,7 @@ impl ApiServer {
     /// # Errors
     ///
     /// The configuration is not of this resource.
-    pub fn apply(&self, key: &Key, manager: &str, config: Value) -> Result<Value, Refusal> {
+    pub fn apply(&self, key: &Key, manager: &str, config: Value) -> Result<Value, ApiError> {
         let config = Object::parse(key.resource, config)?;
         let author = Author { field_manager: manager.to_owned(), ..Self::author() };
         let request = Request::Apply { config, on_conflict: OnConflict::TakeOver };
@@ -240,7 +240,7 @@ impl ApiServer {
     /// # Errors
     ///
     /// It does not exist.
-    pub fn delete(&self, key: &Key) -> Result<(), Refusal> {
+    pub fn delete(&self, key: &Key) -> Result<(), ApiError> {
         self.shared.change(|store| write::delete(store, key, None)).map(drop)
     }
 
@@ -264,9 +264,9 @@ impl ApiServer {
         self.shared.versions.subscribe()
     }
 
-    /// Misbehaves from now on towards the requests that `aim` picks.
-    pub fn inject(&self, fault: Fault, lasting: Lasting, aim: Aim) {
-        self.shared.faults().add(fault, lasting, aim);
+    /// Misbehaves from now on towards the requests that `filter` picks.
+    pub fn inject(&self, fault: Fault, lasting: FaultDuration, filter: RequestFilter) {
+        self.shared.faults().add(fault, lasting, filter);
     }
 
     /// Behaves again.
@@ -297,13 +297,13 @@ impl ApiServer {
     }
 
     /// The requests for objects so far.
-    pub fn tally(&self) -> Tally {
-        self.shared.tally().clone()
+    pub fn request_counts(&self) -> RequestCounts {
+        self.shared.request_counts().clone()
     }
 
     /// Starts counting anew.
-    pub fn reset_tally(&self) {
-        *self.shared.tally() = Tally::default();
+    pub fn reset_request_counts(&self) {
+        *self.shared.request_counts() = RequestCounts::default();
     }
 }
 

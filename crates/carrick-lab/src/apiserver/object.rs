@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    refusal::Refusal,
+    error::ApiError,
     resource::{Key, Resource, Scope},
 };
 
@@ -14,14 +14,14 @@ pub(super) struct Object(Map<String, Value>);
 impl Object {
     /// Takes what a client sent. A missing `apiVersion` or `kind` is filled in; one that names
     /// another resource is refused.
-    pub fn parse(resource: Resource, value: Value) -> Result<Self, Refusal> {
+    pub fn parse(resource: Resource, value: Value) -> Result<Self, ApiError> {
         let Value::Object(mut map) = value else {
-            return Err(Refusal::bad_request("the body is not a JSON object"));
+            return Err(ApiError::bad_request("the body is not a JSON object"));
         };
         for (field, ours) in [("apiVersion", resource.api_version()), ("kind", resource.kind().to_owned())] {
             let theirs = map.entry(field).or_insert_with(|| json!(ours));
             if *theirs != json!(ours) {
-                return Err(Refusal::bad_request(format!("{field} is {theirs}, expected {ours:?}")));
+                return Err(ApiError::bad_request(format!("{field} is {theirs}, expected {ours:?}")));
             }
         }
         let metadata = map.entry("metadata").or_insert_with(|| json!({}));
@@ -29,7 +29,7 @@ impl Object {
             *metadata = json!({});
         }
         if !metadata.is_object() {
-            return Err(Refusal::bad_request("metadata is not a JSON object"));
+            return Err(ApiError::bad_request("metadata is not a JSON object"));
         }
         Ok(Self(map))
     }
@@ -84,16 +84,16 @@ impl Object {
 
     /// The key of an object that is sent to the collection of `namespace`; makes a name from
     /// `generateName` and `suffix` where there is none.
-    pub fn key(&self, resource: Resource, namespace: Option<&str>, suffix: u64) -> Result<Key, Refusal> {
+    pub fn key(&self, resource: Resource, namespace: Option<&str>, suffix: u64) -> Result<Key, ApiError> {
         let name = match (self.metadata_str("name"), self.metadata_str("generateName")) {
             (Some(name), _) if !name.is_empty() => name.to_owned(),
             (_, Some(prefix)) if !prefix.is_empty() => format!("{prefix}{suffix:05x}"),
-            _ => return Err(Refusal::bad_request("name or generateName is required")),
+            _ => return Err(ApiError::bad_request("name or generateName is required")),
         };
         let namespace = match (resource.scope(), namespace, self.metadata_str("namespace")) {
             (Scope::Cluster, ..) => None,
             (Scope::Namespaced, Some(asked), Some(own)) if asked != own => {
-                return Err(Refusal::bad_request(
+                return Err(ApiError::bad_request(
                     "the namespace of the object does not match the namespace of the request",
                 ));
             }

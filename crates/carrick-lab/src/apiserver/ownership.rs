@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
+    error::{ApiError, Conflict},
     fields::{FieldSet, display, remove_at, value_at},
     object::Object,
-    refusal::{Conflict, Refusal},
 };
 
 /// Who writes, as far as the ownership of fields goes.
@@ -149,7 +149,7 @@ pub(super) fn apply(
     config: &Object,
     manager: &Manager,
     on_conflict: OnConflict,
-) -> Result<Object, Refusal> {
+) -> Result<Object, ApiError> {
     let wanted = FieldSet::of(config.fields());
     let mut owners = owners(live);
     let changes = wanted.filter(|path| value_at(live.fields(), path) != value_at(config.fields(), path));
@@ -165,7 +165,7 @@ pub(super) fn apply(
         })
         .collect();
     if !conflicts.is_empty() && on_conflict == OnConflict::Refuse {
-        return Err(Refusal::field_conflicts(conflicts));
+        return Err(ApiError::field_conflicts(conflicts));
     }
 
     let mut merged = live.clone();

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
+    error::ApiError,
     object::Object,
-    refusal::Refusal,
     resource::{Key, Resource},
     route::Parameters,
     selector::Selector,
@@ -68,8 +68,8 @@ impl PageToken {
         format!("{}/{namespace}/{}", self.version, self.last.name)
     }
 
-    fn parse(resource: Resource, token: &str) -> Result<Self, Refusal> {
-        let unreadable = || Refusal::bad_request("the continue token is unreadable");
+    fn parse(resource: Resource, token: &str) -> Result<Self, ApiError> {
+        let unreadable = || ApiError::bad_request("the continue token is unreadable");
         let mut parts = token.splitn(3, '/');
         let mut next = || parts.next().ok_or_else(unreadable);
         let version = next()?.parse().map_err(|_| unreadable())?;
@@ -90,7 +90,7 @@ pub(super) fn list(
     collection: &Collection,
     representation: Representation,
     parameters: &Parameters,
-) -> Result<Value, Refusal> {
+) -> Result<Value, ApiError> {
     let page = parameters
         .continue_from
         .as_deref()

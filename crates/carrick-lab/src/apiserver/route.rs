@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    refusal::Refusal,
+    error::ApiError,
     resource::{Key, Resource, Scope},
     write::Part,
 };
@@ -109,11 +109,11 @@ pub(super) struct Parameters {
 
 impl Parameters {
     /// The resource version asked for; 0 means any.
-    pub fn version(&self) -> Result<u64, Refusal> {
+    pub fn version(&self) -> Result<u64, ApiError> {
         match self.resource_version.as_deref() {
             None | Some("") => Ok(0),
             Some(text) => {
-                text.parse().map_err(|_| Refusal::bad_request(format!("resourceVersion {text:?} is no number")))
+                text.parse().map_err(|_| ApiError::bad_request(format!("resourceVersion {text:?} is no number")))
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{object::Object, refusal::Refusal};
+use super::{error::ApiError, object::Object};
 
 /// Which objects of a collection a client asks for: all terms must hold.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ enum Term {
 }
 
 impl Term {
-    fn parse(term: &str) -> Result<Self, Refusal> {
+    fn parse(term: &str) -> Result<Self, ApiError> {
         let pair = |at: usize, width: usize| (term[..at].trim().to_owned(), term[at + width..].trim().to_owned());
         if let Some(at) = term.find("!=") {
             let (key, value) = pair(at, 2);
@@ -37,7 +37,7 @@ impl Term {
         }
         let term = term.trim();
         if term.contains([' ', '(', '<', '>']) {
-            return Err(Refusal::bad_request(format!("selector {term:?} is not supported here")));
+            return Err(ApiError::bad_request(format!("selector {term:?} is not supported here")));
         }
         Ok(match term.strip_prefix('!') {
             Some(key) => Self::Absent(key.to_owned()),
@@ -57,7 +57,7 @@ impl Term {
 
 impl Selector {
     /// Parses the query parameters `fieldSelector` and `labelSelector`.
-    pub fn parse(fields: Option<&str>, labels: Option<&str>) -> Result<Self, Refusal> {
+    pub fn parse(fields: Option<&str>, labels: Option<&str>) -> Result<Self, ApiError> {
         let terms = |text: Option<&str>| {
             text.unwrap_or_default()
                 .split(',')

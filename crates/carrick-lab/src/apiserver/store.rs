@@ -9,8 +9,8 @@ use std::{
 use serde_json::json;
 
 use super::{
+    error::ApiError,
     object::Object,
-    refusal::Refusal,
     resource::{Key, Resource},
 };
 
@@ -90,9 +90,9 @@ impl Store {
     /// # Errors
     ///
     /// 410 Expired, if some of them are forgotten.
-    pub fn changes_since(&self, version: u64) -> Result<impl Iterator<Item = &Change>, Refusal> {
+    pub fn changes_since(&self, version: u64) -> Result<impl Iterator<Item = &Change>, ApiError> {
         if version < self.horizon {
-            return Err(Refusal::expired(version, self.horizon));
+            return Err(ApiError::expired(version, self.horizon));
         }
         let start = self.history.partition_point(|change| change.version <= version);
         Ok(self.history.range(start..))

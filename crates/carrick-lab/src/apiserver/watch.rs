@@ -13,9 +13,9 @@ use tokio::{
 
 use super::{
     Shared,
+    error::ApiError,
     object::Object,
     read::{Collection, Representation},
-    refusal::Refusal,
     route::Parameters,
     store::{Change, Store},
 };
@@ -63,7 +63,7 @@ impl Watch {
         collection: Collection,
         representation: Representation,
         parameters: &Parameters,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, ApiError> {
         let asked = parameters.version()?;
         let timeout = parameters.timeout_seconds.filter(|s| *s > 0).map(Duration::from_secs);
         let mut watch = Self {
@@ -116,7 +116,7 @@ impl Watch {
                 command = self.commands.recv() => match command {
                     Ok(Command::Bookmark) => self.send_bookmark(),
                     Ok(Command::Gone) => {
-                        let gone = Refusal::expired(self.position, self.shared.store().version());
+                        let gone = ApiError::expired(self.position, self.shared.store().version());
                         self.fail(&gone);
                     }
                     Ok(Command::End) | Err(_) => self.ended = true,
@@ -185,8 +185,8 @@ impl Watch {
         }
     }
 
-    fn fail(&mut self, refusal: &Refusal) {
-        self.pending.push_back(json!({ "type": "ERROR", "object": refusal.to_json() }));
+    fn fail(&mut self, error: &ApiError) {
+        self.pending.push_back(json!({ "type": "ERROR", "object": error.to_json() }));
         self.ended = true;
     }
 }

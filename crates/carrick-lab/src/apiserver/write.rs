@@ -6,9 +6,9 @@ use jiff::{Timestamp, Unit};
 use serde_json::{Map, Value, json};
 
 use super::{
+    error::{ApiError, Reason},
     object::Object,
     ownership::{self, Manager, OnConflict},
-    refusal::{Reason, Refusal},
     resource::{Key, StatusPart},
     store::Store,
 };
@@ -72,7 +72,7 @@ pub(super) fn write(
     part: Part,
     request: Request,
     author: &Author,
-) -> Result<Written, Refusal> {
+) -> Result<Written, ApiError> {
     let manager = Manager {
         name: author.field_manager.clone(),
         subresource: if part == Part::Status { "status".to_owned() } else { String::new() },
@@ -89,7 +89,7 @@ pub(super) fn write(
             }
             Request::Apply { config, on_conflict } if part == Part::Main => {
                 if config.metadata("uid").is_some() {
-                    return Err(Refusal::conflict(&key, "a uid is given, but no object exists"));
+                    return Err(ApiError::conflict(&key, "a uid is given, but no object exists"));
                 }
                 let nothing = Object::parse(key.resource, json!({}))?;
                 let mut object = ownership::apply(&nothing, &config, &manager, on_conflict)?;
@@ -97,20 +97,20 @@ pub(super) fn write(
                 object
             }
             Request::Apply { .. } | Request::Replace(_) | Request::MergePatch(_) => {
-                return Err(Refusal::not_found(&key));
+                return Err(ApiError::not_found(&key));
             }
         };
         return Ok(Written::Created(store.put(key, object)));
     };
     let after = match request {
-        Request::Create(_) => return Err(Refusal::already_exists(&key)),
+        Request::Create(_) => return Err(ApiError::already_exists(&key)),
         Request::Replace(object) => {
             if object.metadata("resourceVersion").is_none() && key.resource.status_part() == StatusPart::Custom {
                 let message = "metadata.resourceVersion: must be specified for an update";
-                return Err(Refusal::new(Reason::Invalid, message));
+                return Err(ApiError::new(Reason::Invalid, message));
             }
             if !is_same_object(&live, &object) {
-                return Err(Refusal::conflict(&key, UID_MISMATCH));
+                return Err(ApiError::conflict(&key, UID_MISMATCH));
             }
             check_version(&key, &live, &object)?;
             let mut after = keep_other_part(&key, part, &live, object);
@@ -150,19 +150,19 @@ pub(super) fn write(
 /// # Errors
 ///
 /// [`Reason::NotFound`], and [`Reason::Conflict`] when it has another UID than `uid`.
-pub(super) fn delete(store: &mut Store, key: &Key, uid: Option<&str>) -> Result<Arc<Object>, Refusal> {
-    let live = store.get(key).ok_or_else(|| Refusal::not_found(key))?;
+pub(super) fn delete(store: &mut Store, key: &Key, uid: Option<&str>) -> Result<Arc<Object>, ApiError> {
+    let live = store.get(key).ok_or_else(|| ApiError::not_found(key))?;
     if uid.is_some() && live.metadata_str("uid") != uid {
-        return Err(Refusal::conflict(key, UID_MISMATCH));
+        return Err(ApiError::conflict(key, UID_MISMATCH));
     }
-    store.remove(key).ok_or_else(|| Refusal::not_found(key))
+    store.remove(key).ok_or_else(|| ApiError::not_found(key))
 }
 
 /// What the server writes into a new object. A UID and a creation time that are there stay.
-fn fill_in_new(store: &Store, key: &Key, object: &mut Object, now: Timestamp) -> Result<(), Refusal> {
+fn fill_in_new(store: &Store, key: &Key, object: &mut Object, now: Timestamp) -> Result<(), ApiError> {
     if let Some(namespace) = &key.namespace {
         let namespace = Key::cluster(super::Resource::Namespace, namespace);
-        store.get(&namespace).ok_or_else(|| Refusal::not_found(&namespace))?;
+        store.get(&namespace).ok_or_else(|| ApiError::not_found(&namespace))?;
     }
     object.set_metadata("name", Some(json!(key.name)));
     object.set_metadata("namespace", key.namespace.as_ref().map(|n| json!(n)));
@@ -180,11 +180,11 @@ fn fill_in_new(store: &Store, key: &Key, object: &mut Object, now: Timestamp) ->
     Ok(())
 }
 
-fn check_version(key: &Key, live: &Object, sent: &Object) -> Result<(), Refusal> {
+fn check_version(key: &Key, live: &Object, sent: &Object) -> Result<(), ApiError> {
     let version = sent.metadata("resourceVersion").filter(|v| v.as_str() != Some(""));
     if version.is_some_and(|v| Some(v) != live.metadata("resourceVersion")) {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
-        return Err(Refusal::conflict(key, why));
+        return Err(ApiError::conflict(key, why));
     }
     Ok(())
 }
@@ -195,8 +195,8 @@ fn is_same_object(live: &Object, sent: &Object) -> bool {
 }
 
 /// What Kubernetes says to a patch for an object that was replaced by another of its name.
-fn uid_is_immutable() -> Refusal {
-    Refusal::new(Reason::Invalid, "metadata.uid: field is immutable")
+fn uid_is_immutable() -> ApiError {
+    ApiError::new(Reason::Invalid, "metadata.uid: field is immutable")
 }
 
 /// Drops from an applied configuration what this part of the object does not write.

@@ -3,11 +3,11 @@
 
 mod carrick;
 mod dns;
+mod idle_pods;
 mod images;
 mod machine;
 mod pods;
 pub mod services;
-mod sleepers;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -27,10 +27,10 @@ use crate::topology::Topology;
 use crate::wait;
 
 pub use carrick::Rollout;
+pub use idle_pods::IdlePods;
 pub use images::{CARRICK, Images};
 pub use machine::Machine;
 pub use pods::ClusterPod;
-pub use sleepers::Sleepers;
 
 /// The Services' addresses, IPv4 first.
 pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd96::/108";

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use carrick_lab::Topology;
 use carrick_lab::cluster::services;
+use carrick_lab::daemon::{LabDaemon, Request};
 use carrick_lab::description::Description;
 use carrick_lab::matrix::{self, Effort, Pair};
-use carrick_lab::serve::{Order, Served};
 use carrick_lab::topology::{DEMO, Encapsulation, Granularity, Kubernetes};
 use serde::Serialize;
 
@@ -84,8 +84,8 @@ pub fn demo(name: Option<&str>, options: &Options) -> Result<ExitCode> {
     };
     let topology = options.topology()?;
     tracing::info!(event = "demo_started", locations = topology.locations.len());
-    let mut served = Served::up(&name, &topology)?;
-    let description = served.description()?;
+    let mut daemon = LabDaemon::up(&name, &topology)?;
+    let description = daemon.description()?;
     let nodes = await_ready(&description);
     tracing::info!(event = "demo_measures", seconds = began.elapsed().as_secs_f64());
     let watch = if options.prove { Some(prove::Watch::start(&description)?) } else { None };
@@ -97,7 +97,7 @@ pub fn demo(name: Option<&str>, options: &Options) -> Result<ExitCode> {
         pairs.sort_by(|one, other| (&one.from, &one.to, one.family).cmp(&(&other.from, &other.to, other.family)));
     }
     let proof = match watch {
-        Some(watch) => Some(watch.prove(&mut served, &description)?),
+        Some(watch) => Some(watch.prove(&mut daemon, &description)?),
         None => None,
     };
     let ok = !pairs.is_empty()
@@ -107,7 +107,7 @@ pub fn demo(name: Option<&str>, options: &Options) -> Result<ExitCode> {
     let report = Report { granularity: options.granularity, kubernetes: topology.kubernetes, nodes, pairs, proof, ok };
     show(&report, options.json, began)?;
     if options.keep {
-        served.order(Order::Stay)?;
+        daemon.request(Request::Stay)?;
         let guide = attach::how_to_look_around(&name, &description);
         std::io::stderr().write_all(format!("\n{guide}\n").as_bytes()).context("write to standard error")?;
     }

@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 use carrick_lab::Topology;
-use carrick_lab::serve::{Order, Served};
+use carrick_lab::daemon::{LabDaemon, Request};
 use carrick_lab::{drawing, state, topology};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,10 +24,10 @@ use nix::unistd::Pid;
 /// # Errors
 /// The lab does not come up.
 pub fn up(name: &str, file: &Path) -> Result<ExitCode> {
-    let mut served = Served::up(name, &Topology::read(file)?)?;
-    served.order(Order::Stay)?;
+    let mut daemon = LabDaemon::up(name, &Topology::read(file)?)?;
+    daemon.request(Request::Stay)?;
     status(Some(name), false)?;
-    say(&format!("\n{}\n", attach::how_to_look_around(name, &served.description()?)))?;
+    say(&format!("\n{}\n", attach::how_to_look_around(name, &daemon.description()?)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use carrick_lab::capture::{Capture, filter};
+use carrick_lab::daemon::{LabDaemon, Request};
 use carrick_lab::description::{Description, INTERNET};
 use carrick_lab::matrix::{self, Effort};
 use carrick_lab::namespace::Namespaces;
 use carrick_lab::network;
-use carrick_lab::serve::{Order, Served};
 use serde::Serialize;
 
 /// How long a pair that must not reach is tried.
@@ -70,9 +70,9 @@ impl Watch {
     ///
     /// # Errors
     /// The lab breaks.
-    pub fn prove(self, served: &mut Served, description: &Description) -> Result<Proof> {
+    pub fn prove(self, daemon: &mut LabDaemon, description: &Description) -> Result<Proof> {
         let wireguard_packets = network::counter(&self.internet, "proof", "wireguard")?;
-        served.order(Order::KillAgents)?;
+        daemon.request(Request::KillAgents)?;
         for node in description.nodes.keys() {
             description.namespaces(node)?.exec(&["ip", "link", "delete", "carrick0"])?;
         }
@@ -80,7 +80,7 @@ impl Watch {
         let crossing: Vec<_> = pairs.iter().filter(|pair| pair.crosses).collect();
         let reaching_without_wireguard = crossing.iter().filter(|pair| pair.reachable).count();
         let mut others = self.other.stop()?;
-        served.order(Order::StartAgents)?;
+        daemon.request(Request::StartAgents)?;
         let other_packets = others.len();
         others.truncate(EXAMPLES);
         Ok(Proof {

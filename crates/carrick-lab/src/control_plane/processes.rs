@@ -19,7 +19,7 @@ use super::{ADMIN, Assets, Error, FurtherFlags};
 /// How often a starting process is looked after: no event tells that it is ready.
 const POLL: Duration = Duration::from_millis(50);
 
-/// What the keeper thread needs to start the processes.
+/// What the supervisor thread needs to start the processes.
 pub(super) struct Launch {
     pub assets: Assets,
     pub directory: PathBuf,

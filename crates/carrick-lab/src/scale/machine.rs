@@ -10,14 +10,14 @@ use super::api::Api;
 use super::kubelets::Kubelets;
 use super::population::{OWN_ADDRESS, OWN_NAME};
 use super::report::Gauge;
-use crate::agent::{Agent, Manner};
+use crate::agent::{Agent, AgentOptions};
 use crate::control_plane::{ADMIN, Assets, ControlPlane, FurtherFlags, Options, User};
 use crate::footprint::Footprint;
-use crate::keeper::{Content, Furnishing, Keeper, PrivateDirectory};
 use crate::namespace::Namespaces;
 use crate::network::{self, Role};
 use crate::node::LAB_FILES;
 use crate::proxy::{Backend, Proxy};
+use crate::supervisor::{Content, NamespaceSetup, PrivateDirectory, Supervisor};
 use crate::topology::AgentSettings;
 
 /// Where the API server listens on the node's loopback.
@@ -32,7 +32,7 @@ const ETCD_FLAGS: [&str; 3] =
 
 /// A node's namespaces with an uplink that leads nowhere.
 pub(super) struct Machine {
-    keeper: Keeper,
+    supervisor: Supervisor,
     directory: PathBuf,
 }
 
@@ -41,14 +41,14 @@ impl Machine {
     pub(super) fn start(directory: &Path) -> Result<Self> {
         let lab_files = directory.join("lab");
         std::fs::create_dir_all(&lab_files).with_context(|| format!("make {}", lab_files.display()))?;
-        let fresh = |path: &str| PrivateDirectory { path: path.into(), content: Content::Fresh };
-        let given = PrivateDirectory { path: LAB_FILES.into(), content: Content::Of(lab_files) };
+        let fresh = |path: &str| PrivateDirectory { path: path.into(), content: Content::Empty };
+        let given = PrivateDirectory { path: LAB_FILES.into(), content: Content::HostDirectory(lab_files) };
         let directories = OWN_DIRECTORIES.map(fresh).into_iter().chain([given]).collect();
-        let furnishing = Furnishing { hostname: Some(OWN_NAME.to_owned()), directories };
-        let keeper = Keeper::start(OWN_NAME, &furnishing, None)?;
-        network::prepare(keeper.namespaces(), Role::Host)?;
+        let setup = NamespaceSetup { hostname: Some(OWN_NAME.to_owned()), directories };
+        let supervisor = Supervisor::start(OWN_NAME, &setup, None)?;
+        network::prepare(supervisor.namespaces(), Role::Host)?;
         network::ip(
-            keeper.namespaces(),
+            supervisor.namespaces(),
             &format!(
                 "link add name eth0 type bridge\n\
                  address add {OWN_ADDRESS}/20 dev eth0\n\
@@ -56,17 +56,17 @@ impl Machine {
                  route add default dev eth0 src {OWN_ADDRESS}\n"
             ),
         )?;
-        Ok(Self { keeper, directory: directory.to_owned() })
+        Ok(Self { supervisor, directory: directory.to_owned() })
     }
 
     /// Its network, without its files.
     pub(super) fn network(&self) -> Result<Namespaces> {
-        Namespaces::network(OWN_NAME, Path::new(&format!("/proc/{}/ns/net", self.keeper.pid())))
+        Namespaces::network(OWN_NAME, Path::new(&format!("/proc/{}/ns/net", self.supervisor.pid())))
     }
 
     /// A path on it, as this machine sees it.
     pub(super) fn path(&self, inside: &str) -> PathBuf {
-        self.keeper.path(inside)
+        self.supervisor.path(inside)
     }
 
     /// Starts the API server and a client of it, in the caller's network.
@@ -107,8 +107,8 @@ impl Cluster<'_> {
     pub(super) fn start_agent(&self) -> Result<Agent> {
         let log = self.machine.directory.join("agent.log");
         let flags = ["--wireguard".to_owned(), "userspace".to_owned()].into();
-        let manner = Manner { flags, ..Manner::default() };
-        Agent::start(self.machine.keeper.namespaces(), &AgentSettings::default(), &manner, &log)
+        let options = AgentOptions { flags, ..AgentOptions::default() };
+        Agent::start(self.machine.supervisor.namespaces(), &AgentSettings::default(), &options, &log)
     }
 
     /// Reads all counters.

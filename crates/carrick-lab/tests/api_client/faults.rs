@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use carrick_lab::apiserver::{Aim, Fault, Lasting, Resource, Verb};
+use carrick_lab::apiserver::{Fault, FaultDuration, RequestFilter, Resource, Verb};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::{
@@ -56,13 +56,13 @@ pub async fn a_page_token_expires(cluster: Cluster) {
 
 pub async fn the_client_waits_as_long_as_429_says(cluster: Cluster) {
     let fault = Fault::TooManyRequests { retry_after: SECOND };
-    cluster.embedded().inject(fault, Lasting::Requests(1), Aim::default());
+    cluster.embedded().inject(fault, FaultDuration::Requests(1), RequestFilter::default());
     let refused = Api::<Node>::all(cluster.impatient_client().await).list(&cluster.mine()).await;
     let kube::Error::Api(status) = refused.expect_err("too many requests") else { panic!("expected a refusal") };
     assert_eq!((status.code, status.reason.as_str()), (429, "TooManyRequests"));
     assert_eq!(status.details.map(|details| details.retry_after_seconds), Some(1));
 
-    cluster.embedded().inject(fault, Lasting::Requests(1), Aim::default());
+    cluster.embedded().inject(fault, FaultDuration::Requests(1), RequestFilter::default());
     let begun = Instant::now();
     cluster.nodes().await.list(&cluster.mine()).await.expect("kube-rs tries again by itself");
     assert!(begun.elapsed() >= SECOND, "{:?}", begun.elapsed());
@@ -71,7 +71,7 @@ pub async fn the_client_waits_as_long_as_429_says(cluster: Cluster) {
 pub async fn a_watcher_survives_429_with_back_off(cluster: Cluster) {
     cluster.make_node("a").await;
     let fault = Fault::TooManyRequests { retry_after: SECOND };
-    cluster.embedded().inject(fault, Lasting::Requests(2), Aim::default());
+    cluster.embedded().inject(fault, FaultDuration::Requests(2), RequestFilter::default());
     let nodes: Api<Node> = Api::all(cluster.impatient_client().await);
     let mut events = pin!(watcher(nodes, watcher::Config::default()).default_backoff());
     let mut refusals = 0;
@@ -87,13 +87,13 @@ pub async fn a_watcher_survives_429_with_back_off(cluster: Cluster) {
         }
     };
     assert_eq!((refusals, applied), (2, format!("InitApply({})", cluster.name("a"))));
-    let lists = cluster.embedded().tally().sum(|caller| caller.verb == Verb::List);
+    let lists = cluster.embedded().request_counts().sum(|caller| caller.verb == Verb::List);
     assert_eq!(lists, 3);
 }
 
 pub async fn a_fault_meets_only_those_it_is_aimed_at(cluster: Cluster) {
-    let aim = Aim { user: Some("left-1".to_owned()), resource: Some(Resource::Node) };
-    cluster.embedded().inject(Fault::Gone, Lasting::UntilCleared, aim);
+    let filter = RequestFilter { user: Some("left-1".to_owned()), resource: Some(Resource::Node) };
+    cluster.embedded().inject(Fault::Gone, FaultDuration::UntilCleared, filter);
     let met = cluster.client_of("left-1").await;
     let nodes: Api<Node> = Api::all(met.clone());
     for _ in 0..3 {
@@ -108,7 +108,7 @@ pub async fn a_fault_meets_only_those_it_is_aimed_at(cluster: Cluster) {
 }
 
 pub async fn a_watch_can_be_told_gone_inside_its_stream(cluster: Cluster) {
-    cluster.embedded().inject(Fault::GoneInWatch, Lasting::Requests(1), Aim::default());
+    cluster.embedded().inject(Fault::GoneInWatch, FaultDuration::Requests(1), RequestFilter::default());
     let nodes = cluster.nodes().await;
     let version = nodes.list(&cluster.mine()).await.expect("a list").metadata.resource_version;
     let watch = nodes.watch(&WatchParams::default(), &version.expect("a version")).await;
@@ -121,7 +121,7 @@ pub async fn a_watch_can_be_told_gone_inside_its_stream(cluster: Cluster) {
 
 pub async fn a_slow_server_is_slow(cluster: Cluster) {
     let delay = Duration::from_millis(200);
-    cluster.embedded().inject(Fault::Slow(delay), Lasting::Requests(1), Aim::default());
+    cluster.embedded().inject(Fault::Slow(delay), FaultDuration::Requests(1), RequestFilter::default());
     let begun = Instant::now();
     cluster.nodes().await.list(&cluster.mine()).await.expect("a list");
     assert!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
@@ -146,15 +146,15 @@ pub async fn bookmarks_move_a_watch_forward(cluster: Cluster) {
 
 pub async fn requests_are_counted_by_user_and_verb(cluster: Cluster) {
     let server = cluster.embedded();
-    server.reset_tally();
+    server.reset_request_counts();
     let nodes: Api<Node> = Api::all(cluster.client_of("left-1").await);
     nodes.list(&cluster.mine()).await.expect("a list");
     nodes.list(&cluster.mine()).await.expect("a list");
-    assert_eq!(server.tally().writes(), 0);
+    assert_eq!(server.request_counts().writes(), 0);
     cluster.make_node("a").await;
-    let tally = server.tally();
-    assert_eq!(tally.writes(), 1);
+    let counts = server.request_counts();
+    assert_eq!(counts.writes(), 1);
     let mine =
-        |verb| tally.sum(|c| c.verb == verb && c.user.as_deref() == Some("left-1") && c.resource == Resource::Node);
+        |verb| counts.sum(|c| c.verb == verb && c.user.as_deref() == Some("left-1") && c.resource == Resource::Node);
     assert_eq!((mine(Verb::List), mine(Verb::Create)), (2, 0));
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Output};
 
+use carrick_lab::daemon::LabDaemon;
 use carrick_lab::description::Description;
-use carrick_lab::serve::Served;
 use carrick_lab::{Topology, state, wait};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -25,13 +25,13 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Every namespace that a lab's keepers are in or have for their children, except the machine's own.
+/// Every namespace that a lab's supervisors are in or have for their children, except the machine's own.
 fn namespaces(description: &Description) -> BTreeSet<String> {
-    let keepers = description.nodes.values().map(|node| node.keeper).chain([description.keeper]);
+    let supervisors = description.nodes.values().map(|node| node.supervisor).chain([description.supervisor]);
     let of = |pid: String| ["net", "mnt", "uts", "pid_for_children"].map(|kind| format!("/proc/{pid}/ns/{kind}"));
     let read = |path: String| std::fs::read_link(path).unwrap().to_string_lossy().into_owned();
     let machines: BTreeSet<String> = of("self".to_owned()).map(read).into_iter().collect();
-    let all: BTreeSet<String> = keepers.flat_map(|pid| of(pid.to_string())).map(read).collect();
+    let all: BTreeSet<String> = supervisors.flat_map(|pid| of(pid.to_string())).map(read).collect();
     all.difference(&machines).cloned().collect()
 }
 
@@ -64,13 +64,13 @@ fn nothing_is_left(name: &str, namespaces: &BTreeSet<String>, before: &[String; 
     assert!(!state::path_of(name).unwrap().exists());
 }
 
-fn after_the_end_by(name: &str, end: impl FnOnce(&Served, &Description)) {
+fn after_the_end_by(name: &str, end: impl FnOnce(&LabDaemon, &Description)) {
     let before = on_the_machine();
-    let served = Served::up(name, &Topology::parse(TOPOLOGY).unwrap()).unwrap();
-    let description = served.description().unwrap();
+    let daemon = LabDaemon::up(name, &Topology::parse(TOPOLOGY).unwrap()).unwrap();
+    let description = daemon.description().unwrap();
     let namespaces = namespaces(&description);
-    assert!(inside(&namespaces).len() >= 8, "a keeper and a first process each for the internet and three nodes");
-    end(&served, &description);
+    assert!(inside(&namespaces).len() >= 8, "a supervisor and a first process each for the internet and three nodes");
+    end(&daemon, &description);
     nothing_is_left(name, &namespaces, &before);
 }
 
@@ -84,25 +84,25 @@ fn child_of(pid: u32) -> u32 {
 
 #[test]
 fn killing_the_holder_leaves_nothing() {
-    after_the_end_by("kill-holder", |served, _| kill_hard(served.pid()));
+    after_the_end_by("kill-holder", |daemon, _| kill_hard(daemon.pid()));
 }
 
 #[test]
 fn killing_the_first_process_leaves_nothing() {
-    after_the_end_by("kill-first", |_, description| kill_hard(child_of(description.keeper)));
+    after_the_end_by("kill-first", |_, description| kill_hard(child_of(description.supervisor)));
 }
 
 #[test]
 fn killing_the_keeper_leaves_nothing() {
-    after_the_end_by("kill-keeper", |_, description| kill_hard(description.keeper));
+    after_the_end_by("kill-supervisor", |_, description| kill_hard(description.supervisor));
 }
 
 #[test]
 fn ending_the_command_in_front_leaves_nothing() {
     let before = on_the_machine();
-    let served = Served::up("end-front", &Topology::parse(TOPOLOGY).unwrap()).unwrap();
-    let namespaces = namespaces(&served.description().unwrap());
-    drop(served);
+    let daemon = LabDaemon::up("end-front", &Topology::parse(TOPOLOGY).unwrap()).unwrap();
+    let namespaces = namespaces(&daemon.description().unwrap());
+    drop(daemon);
     nothing_is_left("end-front", &namespaces, &before);
 }
 

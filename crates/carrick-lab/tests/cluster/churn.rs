@@ -1,6 +1,6 @@
 //! Pods that come and go.
 
-use carrick_lab::cluster::Sleepers;
+use carrick_lab::cluster::IdlePods;
 use carrick_lab::{Lab, wait};
 
 /// Pods at a time, and how often they are replaced.
@@ -8,13 +8,13 @@ const PODS: usize = 40;
 const ROUNDS: usize = 5;
 
 pub fn pods_come_and_go_without_a_trace(lab: &Lab) {
-    let sleepers = Sleepers::create(lab.kubernetes(), lab.state().path(), "churn").unwrap();
+    let idle_pods = IdlePods::create(lab.kubernetes(), lab.state().path(), "churn").unwrap();
     let before = traces(lab);
     for _ in 0..ROUNDS {
-        sleepers.scale(PODS).unwrap();
-        sleepers.await_ready().unwrap();
-        sleepers.scale(0).unwrap();
-        sleepers.await_gone().unwrap();
+        idle_pods.scale(PODS).unwrap();
+        idle_pods.await_ready().unwrap();
+        idle_pods.scale(0).unwrap();
+        idle_pods.await_gone().unwrap();
     }
     wait::until("the last addresses and links to be given back", || Ok((traces(lab) == before).then_some(()))).unwrap();
 }

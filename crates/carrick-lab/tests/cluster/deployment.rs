@@ -12,7 +12,7 @@ use crate::{cluster, kubectl};
 /// A megabyte for each pair, and time for the first handshakes.
 const EFFORT: Effort = Effort { patience: Duration::from_secs(60), tcp_bytes: 1_000_000 };
 
-pub fn everybody_reaches_everybody(lab: &Lab) {
+pub fn all_endpoints_reach_each_other(lab: &Lab) {
     assert!(cluster(lab).unready(lab.kubernetes()).unwrap().is_empty());
     let pairs = lab.ping_matrix(EFFORT).unwrap();
     // Ten ends, five of them pods, in two families; a pod does not ask itself, and the home's node has no IPv6 of its own.

@@ -38,7 +38,7 @@ fn carrick_carries_a_real_cluster() {
     run(
         &lab,
         &[
-            ("everybody_reaches_everybody", deployment::everybody_reaches_everybody),
+            ("all_endpoints_reach_each_other", deployment::all_endpoints_reach_each_other),
             ("services_answer_by_name_everywhere", deployment::services_answer_by_name_everywhere),
             ("the_agent_has_no_more_rights_than_it_needs", deployment::the_agent_has_no_more_rights_than_it_needs),
             ("each_part_of_a_node_runs", deployment::each_part_of_a_node_runs),
@@ -66,7 +66,7 @@ fn a_control_plane_on_a_node_reaches_all_nodes() {
     run(
         &lab,
         &[
-            ("everybody_reaches_everybody", deployment::everybody_reaches_everybody),
+            ("all_endpoints_reach_each_other", deployment::all_endpoints_reach_each_other),
             ("services_answer_by_name_everywhere", deployment::services_answer_by_name_everywhere),
             ("logs_exec_and_port_forward_work_on_every_node", kubelets::logs_exec_and_port_forward_work_on_every_node),
             ("carrickctl_needs_a_kubeconfig_alone", ctl::carrickctl_needs_a_kubeconfig_alone),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use carrick_lab::address::Family;
-use carrick_lab::cluster::Sleepers;
+use carrick_lab::cluster::IdlePods;
 use carrick_lab::matrix::Effort;
 use carrick_lab::{Lab, wait};
 use serde_json::Value;
@@ -23,18 +23,18 @@ const PODS: usize = 10;
 const NODE: &str = "b2";
 
 pub fn a_drained_node_stays_in_the_mesh(lab: &Lab) {
-    let sleepers = Sleepers::create(lab.kubernetes(), lab.state().path(), "spread").unwrap();
-    sleepers.scale(PODS).unwrap();
-    sleepers.await_ready().unwrap();
+    let idle_pods = IdlePods::create(lab.kubernetes(), lab.state().path(), "spread").unwrap();
+    idle_pods.scale(PODS).unwrap();
+    idle_pods.await_ready().unwrap();
     assert!(evictable(lab) > 0, "there is something to evict");
     loses_nothing(lab, "a node drained", BESIDE, || {
         kubectl(lab, &["drain", NODE, "--ignore-daemonsets", "--delete-emptydir-data"]);
-        sleepers.await_ready().unwrap();
+        idle_pods.await_ready().unwrap();
     });
     assert_eq!(evictable(lab), 0, "only pods of DaemonSets are left");
-    everybody_reaches_everybody(lab);
+    all_endpoints_reach_each_other(lab);
     kubectl(lab, &["uncordon", NODE]);
-    sleepers.delete().unwrap();
+    idle_pods.delete().unwrap();
 }
 
 pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
@@ -58,11 +58,11 @@ pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
         eprintln!("{NODE} is ready {:.1} s after its machine was switched on", began.elapsed().as_secs_f64());
     });
     assert_ne!(public_key(lab), old);
-    everybody_reaches_everybody(lab);
+    all_endpoints_reach_each_other(lab);
     assert!(!is_known(lab, &old), "nobody goes back to the old key");
 }
 
-fn everybody_reaches_everybody(lab: &Lab) {
+fn all_endpoints_reach_each_other(lab: &Lab) {
     let pairs = lab.ping_matrix(EFFORT).unwrap();
     assert!(pairs.len() >= 80, "{}", pairs.len());
     for pair in &pairs {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use carrick_lab::agent::Manner;
+use carrick_lab::agent::AgentOptions;
 use carrick_lab::topology::Location;
 use serde_json::{Value, json};
 
@@ -13,10 +13,10 @@ use crate::patient::Patient;
 /// How far the one clock is behind, in seconds.
 const BEHIND: i64 = 40;
 
-fn restart(mesh: &Mesh, manner: Manner) {
+fn restart(mesh: &Mesh, options: AgentOptions) {
     let node = mesh.node("b1").unwrap();
     node.stop_agent().unwrap();
-    node.start_agent_in(manner).unwrap();
+    node.start_agent_with(options).unwrap();
     node.await_agent().unwrap();
 }
 
@@ -29,11 +29,12 @@ fn agents() {
         |mesh| mesh.node("b1").unwrap().start_agent().unwrap(),
     );
 
-    let other = Manner { flags: vec!["--topology-label=kubernetes.io/hostname".to_owned()], ..Manner::default() };
+    let other =
+        AgentOptions { flags: vec!["--topology-label=kubernetes.io/hostname".to_owned()], ..AgentOptions::default() };
     let text = patient.suffers(
         "problem shared-settings b1",
         |mesh| restart(mesh, other),
-        |mesh| restart(mesh, Manner::default()),
+        |mesh| restart(mesh, AgentOptions::default()),
     );
     assert!(text.contains("--topology-label kubernetes.io/hostname instead of"), "{text}");
 }
@@ -41,8 +42,9 @@ fn agents() {
 #[test]
 fn clocks() {
     let patient = Patient::in_good_health();
-    let late = Manner { environment: another_clock(-BEHIND), ..Manner::default() };
-    let text = patient.suffers("problem clock b1", |mesh| restart(mesh, late), |mesh| restart(mesh, Manner::default()));
+    let late = AgentOptions { environment: another_clock(-BEHIND), ..AgentOptions::default() };
+    let text =
+        patient.suffers("problem clock b1", |mesh| restart(mesh, late), |mesh| restart(mesh, AgentOptions::default()));
     // Asking takes a while too.
     assert!(text.contains("39 s behind") || text.contains("40 s behind"), "{text}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrick_lab::apiserver::{Aim, Fault, Lasting, Resource};
+use carrick_lab::apiserver::{Fault, FaultDuration, RequestFilter, Resource};
 
 use crate::mesh::Mesh;
 use crate::patient::Patient;
@@ -33,13 +33,13 @@ fn nodes() {
 fn keys() {
     let patient = Patient::in_good_health();
     // The agent would put its key right at once; the API server refuses it.
-    let aim = Aim { user: Some("b1".to_owned()), resource: Some(Resource::Node) };
+    let filter = RequestFilter { user: Some("b1".to_owned()), resource: Some(Resource::Node) };
     let busy = Fault::TooManyRequests { retry_after: Duration::from_secs(1) };
     let another = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
     patient.suffers(
         "problem keys b1",
         |mesh| {
-            mesh.kubernetes().embedded().unwrap().inject(busy, Lasting::UntilCleared, aim);
+            mesh.kubernetes().embedded().unwrap().inject(busy, FaultDuration::UntilCleared, filter);
             mesh.kubernetes().annotate("b1", "carrick.dev/public-key", Some(another)).unwrap();
         },
         |mesh| mesh.kubernetes().embedded().unwrap().clear_faults(),

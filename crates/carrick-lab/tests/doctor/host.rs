@@ -1,6 +1,6 @@
 //! What the host around Carrick does to it.
 
-use carrick_lab::apiserver::{Aim, Fault, Lasting};
+use carrick_lab::apiserver::{Fault, FaultDuration, RequestFilter};
 use carrick_lab::proxy::Mode;
 use std::time::Duration;
 
@@ -66,11 +66,11 @@ fn api_servers() {
             |mesh| mesh.kubernetes().set("b1", Mode::Pass).unwrap(),
         );
     }
-    let aim = Aim { user: Some("b1".to_owned()), resource: None };
+    let filter = RequestFilter { user: Some("b1".to_owned()), resource: None };
     let slow = Fault::Slow(Duration::from_millis(700));
     patient.suffers(
         "warning api-server b1",
-        |mesh| mesh.kubernetes().embedded().unwrap().inject(slow, Lasting::UntilCleared, aim),
+        |mesh| mesh.kubernetes().embedded().unwrap().inject(slow, FaultDuration::UntilCleared, filter),
         |mesh| mesh.kubernetes().embedded().unwrap().clear_faults(),
     );
 }

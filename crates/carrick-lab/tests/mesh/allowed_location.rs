@@ -28,7 +28,7 @@ fn a_printer_without_a_route_back_is_reached_from_everywhere() {
         let target = layout.internal.of(family).unwrap();
         let requests = format!("dst host {target} and (icmp[icmptype] = icmp-echo or icmp6[icmp6type] = 128)");
         let requests = Capture::start(printer, "eth0", &requests).unwrap();
-        for from in mesh.everybody() {
+        for from in mesh.all_endpoints() {
             assert!(reaches(&from.namespaces, target), "{} does not reach {target}", from.name);
             assert!(ping::once(&from.namespaces, target, std::time::Duration::from_secs(5)).unwrap().is_some());
         }

@@ -153,7 +153,7 @@ fn await_sight(mesh: &Mesh, node: &str, peer: &str) {
 fn without_wireguard_locations_are_apart() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
-    let everybody = mesh.everybody();
+    let everybody = mesh.all_endpoints();
     for node in mesh.nodes() {
         node.kill_agent().unwrap();
     }
@@ -196,7 +196,7 @@ fn routes_over_an_uplink_come_back_with_it() {
         Ok((held(&node) == before).then_some(()))
     })
     .unwrap();
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 }
 
 /// Nodes of a location reach each other's pods over their own network.

@@ -52,7 +52,7 @@ fn survives(failure: Failure) {
         mesh.flow("b2-pod1", "a3-pod1", Family::V4),
     ];
     flows.iter().for_each(|flow| flow.await_answers(10).unwrap());
-    failure.inflict(&mut mesh, "a1").unwrap();
+    failure.inject(&mut mesh, "a1").unwrap();
     // The gateway stays dead, and the answers go on.
     await_down(&mesh, &["a2", "a3", "b1", "b2"], &["a1"]);
     flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
@@ -62,7 +62,7 @@ fn survives(failure: Failure) {
     await_down(&mesh, &["a2", "a3", "b1", "b2"], &[]);
     flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
     assert_eq!(gateways(&mesh, "a3"), (vec!["a1".to_owned()], vec![]));
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 }
 
 /// The active gateways of a node's location and those that are down, as its plan has them.
@@ -87,7 +87,7 @@ fn a_restarted_agent_remembers_who_is_down() {
     let mut mesh = Mesh::up(GATEWAYS);
     mesh.all_reach();
     await_paths(&mesh);
-    Failure::CutOff.inflict(&mut mesh, "a1").unwrap();
+    Failure::CutOff.inject(&mut mesh, "a1").unwrap();
     await_down(&mesh, &["a3", "b1"], &["a1"]);
     let flow = mesh.flow("a3-pod1", "b1-pod1", Family::V4);
     for node in ["a3", "b1"] {
@@ -127,9 +127,9 @@ fn a_killed_wireguard_process_is_survived() {
     mesh.all_reach();
     await_paths(&mesh);
     let flow = mesh.flow("a3-pod1", "b1-pod1", Family::V4);
-    Failure::WireGuardKilled.inflict(&mut mesh, "a1").unwrap();
+    Failure::WireGuardKilled.inject(&mut mesh, "a1").unwrap();
     flow.await_answers(300).unwrap();
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 }
 
 /// As above, with one more node: while `a1` is down, `a3` stands by and carries for itself, and `a2` carries for `a4`.
@@ -191,7 +191,7 @@ fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
     processor::separate(mesh, &[&["a1", "a2", "a3", "a4"], &["b1", "b2"]]).unwrap();
     await_down(mesh, &JUDGES, &[]);
     let before = falls(mesh);
-    Failure::CutOff.inflict(mesh, "a1").unwrap();
+    Failure::CutOff.inject(mesh, "a1").unwrap();
     await_down(mesh, &JUDGES, &["a1"]);
     let interval = Duration::from_millis(2);
     let flow = |from, to, family| (from, to, mesh.flow_each(interval, from, to, family));
@@ -264,7 +264,7 @@ fn where_a_firewall_takes_encapsulated_packets_a_gateway_returns_without_them() 
                     add rule inet wall input udp dport 51823 counter drop";
         mesh.node_namespaces(node).exec(&["nft", wall]).unwrap();
     }
-    Failure::CutOff.inflict(&mut mesh, "a1").unwrap();
+    Failure::CutOff.inject(&mut mesh, "a1").unwrap();
     await_down(&mesh, &["a2", "a3", "b1", "b2"], &["a1"]);
     let flow = mesh.flow("a3-pod1", "b1-pod1", Family::V4);
     Failure::CutOff.undo(&mut mesh, "a1").unwrap();
@@ -280,5 +280,5 @@ fn where_a_firewall_takes_encapsulated_packets_a_gateway_returns_without_them() 
     flow.await_answers(200).unwrap();
     let dropped = mesh.node_namespaces("b1").exec(&["nft", "list", "chain", "inet", "wall", "input"]).unwrap();
     assert!(!dropped.contains("packets 0 "), "{dropped}");
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 }

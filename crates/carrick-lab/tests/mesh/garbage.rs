@@ -62,7 +62,7 @@ fn await_warnings(mesh: &Mesh, values: &[(&str, String)]) {
 }
 
 fn others_reach_each_other(mesh: &Mesh) {
-    let others = mesh.everybody().into_iter().filter(|endpoint| !endpoint.name.starts_with(VICTIM));
+    let others = mesh.all_endpoints().into_iter().filter(|endpoint| !endpoint.name.starts_with(VICTIM));
     all_reach(&others.collect::<Vec<_>>());
 }
 

@@ -32,7 +32,7 @@ fn numbers(mesh: &Mesh, node: &str, what: &str) -> Vec<u64> {
 #[test]
 fn two_active_gateways_share_the_traffic_and_a_third_stands_by() {
     let mesh = Mesh::up(TWO_ACTIVE);
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 
     let inside = ["a1", "a2", "a3", "a4", "a5"];
     let of_role = |wanted: &str| -> BTreeSet<String> {

@@ -29,17 +29,17 @@ fn topology(granularity: Granularity, encapsulation: Encapsulation, families: Fa
     .to_string()
 }
 
-macro_rules! everybody_reaches_everybody {
+macro_rules! all_endpoints_reach_each_other {
     ($($name:ident: $granularity:ident, $encapsulation:ident, $families:ident;)*) => {$(
         #[test]
         fn $name() {
             let topology = topology(Granularity::$granularity, Encapsulation::$encapsulation, Families::$families);
-            Mesh::up(&topology).everybody_reaches_everybody();
+            Mesh::up(&topology).all_endpoints_reach_each_other();
         }
     )*};
 }
 
-everybody_reaches_everybody! {
+all_endpoints_reach_each_other! {
     location_always_dual: Location, Always, Dual;
     location_always_v4: Location, Always, V4;
     location_always_v6: Location, Always, V6;

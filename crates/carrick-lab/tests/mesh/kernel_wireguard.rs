@@ -80,7 +80,7 @@ fn nodes_on_the_kernels_wireguard_and_on_a_process_form_one_mesh() {
         assert!(shown.contains(kind), "{shown}");
     }
     // One after the other: an emulated processor does not carry all pairs at once through a process.
-    let everybody = mesh.everybody();
+    let everybody = mesh.all_endpoints();
     for from in &everybody {
         for to in everybody.iter().filter(|to| to.name != from.name) {
             for target in to.addresses.list() {
@@ -103,7 +103,7 @@ fn the_demo_reaches_by_the_kernels_wireguard() {
         let shown = device(&mesh, node.name());
         assert!(shown.contains("wireguard"), "{shown}");
     }
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 }
 
 #[test]

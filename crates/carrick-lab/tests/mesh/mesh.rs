@@ -64,7 +64,7 @@ impl Mesh {
     }
 
     /// Every pod and node, also to be asked; nodes at their internal addresses.
-    pub fn everybody(&self) -> Vec<Endpoint> {
+    pub fn all_endpoints(&self) -> Vec<Endpoint> {
         let asked = |endpoint| Endpoint { kind: Kind::Pod, ..endpoint };
         self.endpoints().unwrap().into_iter().map(asked).collect()
     }
@@ -87,11 +87,11 @@ impl Mesh {
 
     /// Waits until everybody has reached everybody once, then each pair must answer its first request.
     pub fn all_reach(&self) {
-        all_reach(&self.everybody());
+        all_reach(&self.all_endpoints());
     }
 
     /// As [`Mesh::all_reach`], and pods move whole bytes.
-    pub fn everybody_reaches_everybody(&self) {
+    pub fn all_endpoints_reach_each_other(&self) {
         self.all_reach();
         let pairs = matrix::measure(&self.pods_only(), Effort { patience: LATE, tcp_bytes: TRANSFER_BYTES }).unwrap();
         let broken: Vec<_> = pairs.iter().filter(|pair| !pair.tcp_ok).collect();

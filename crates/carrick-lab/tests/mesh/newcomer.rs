@@ -30,7 +30,7 @@ fn a_node_in_a_new_location_that_sorts_first_costs_nobody_a_packet() {
     mesh.add_location(&location).unwrap();
     mesh.start("0first").unwrap();
     mesh.await_agents();
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 
     for flow in flows {
         flow.await_answers(100).unwrap();

@@ -31,7 +31,7 @@ fn the_own_lan_stays_reachable_and_everything_else_works() {
     assert_eq!(mesh.node("o1").unwrap().layout().internal.v4.map(IpAddr::V4), Some(shared));
 
     all_reach(&mesh.pods_only());
-    let others = mesh.everybody().into_iter().filter(|endpoint| !endpoint.name.starts_with("h1"));
+    let others = mesh.all_endpoints().into_iter().filter(|endpoint| !endpoint.name.starts_with("h1"));
     all_reach(&others.collect::<Vec<_>>());
     for asked in ["c1-pod1", "c2-pod1", "o1-pod1"] {
         let target = mesh.pod(asked).unwrap().addresses().v4.unwrap();

@@ -30,7 +30,7 @@ fn rejoins_from_its_disk(node: &str, mode: Mode) {
     mesh.start(node).unwrap();
     mesh.node(node).unwrap().await_agent().unwrap();
     assert_eq!(mesh.status(node)["api"], "lost");
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 }
 
 #[test]

@@ -15,7 +15,7 @@ locations:
 #[test]
 fn two_locations_behind_symmetric_nat_talk_through_the_open_one() {
     let mesh = Mesh::up(APART);
-    mesh.everybody_reaches_everybody();
+    mesh.all_endpoints_reach_each_other();
 
     for family in [Family::V4, Family::V6] {
         let ends = filter::between(mesh.pod_address("c1-pod1", family), mesh.pod_address("h1-pod1", family));

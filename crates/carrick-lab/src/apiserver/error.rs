@@ -10,7 +10,7 @@ use super::resource::Key;
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/>).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({code} {})", reason.as_str())]
-pub struct Refusal {
+pub struct ApiError {
     /// The HTTP status code.
     pub code: u16,
     /// The reason that programs read.
@@ -85,7 +85,7 @@ impl Reason {
     }
 }
 
-impl Refusal {
+impl ApiError {
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { code: reason.code(), reason, message: message.into(), conflicts: Vec::new(), retry_after: None }
     }

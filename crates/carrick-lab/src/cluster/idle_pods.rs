@@ -13,12 +13,12 @@ use crate::kubernetes::Kubernetes;
 /// A Deployment of sleeping pods, spread evenly over all nodes. Its pods are gone from the API only when their kubelet says so,
 /// a second after they are deleted.
 #[derive(Debug)]
-pub struct Sleepers<'k> {
+pub struct IdlePods<'k> {
     kubernetes: &'k Kubernetes,
     name: &'static str,
 }
 
-impl<'k> Sleepers<'k> {
+impl<'k> IdlePods<'k> {
     /// Creates the Deployment, without pods yet.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
-//! Namespaces with a first process, and the process outside that keeps them.
+//! Sets of new namespaces, each with a supervisor process outside and a first process inside.
 //!
-//! `carrick-lab keep` makes new namespaces and starts their first process, `carrick-lab init`, which
-//! ends when its standard input does. So the holder of a [`Keeper`] holds the namespaces' life: when it
-//! drops it or dies, the kernel ends every process inside, and with the last one the namespaces.
+//! `carrick-lab supervise` makes new namespaces and starts their first process, `carrick-lab init`. The first process ends when
+//! its standard input ends, and the owner of a [`Supervisor`] holds the other end of that pipe. When the owner drops the
+//! [`Supervisor`] or dies, the kernel ends every process inside, and the namespaces end with the last process.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -19,65 +19,65 @@ use crate::process::Process;
 /// What the first process prints when the namespaces are ready.
 pub const READY: &str = "ready";
 
-/// How the first process furnishes its namespaces.
+/// How the first process sets up its namespaces.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Furnishing {
+pub struct NamespaceSetup {
     /// The host name; the machine's own if missing.
     pub hostname: Option<String>,
     /// Directories that differ from the machine's.
     pub directories: Vec<PrivateDirectory>,
 }
 
-/// A directory that differs from the machine's own of the same path.
+/// A directory that differs from the machine's own directory of the same path.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PrivateDirectory {
-    /// Where it is seen.
+    /// The path inside the namespaces.
     pub path: PathBuf,
-    /// What is seen there.
+    /// What the directory contains.
     pub content: Content,
 }
 
-/// What is in a private directory.
+/// What a private directory contains.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Content {
-    /// Nothing at first; lost with the namespaces.
-    Fresh,
+    /// An empty file system in memory, which ends with the namespaces.
+    Empty,
     /// A directory of the machine.
-    Of(PathBuf),
+    HostDirectory(PathBuf),
 }
 
-/// A running set of namespaces; dropping it ends everything inside.
+/// A running set of namespaces. Dropping it ends every process inside.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Supervisor {
     process: Process,
-    life: Option<ChildStdin>,
+    lifeline: Option<ChildStdin>,
     namespaces: Namespaces,
 }
 
-impl Keeper {
-    /// Makes namespaces on this machine, or inside those of `parent`.
+impl Supervisor {
+    /// Makes namespaces on this machine, or inside the namespaces of `parent`.
     ///
     /// # Errors
     /// The binary is missing, the caller is not root, or the kernel refuses.
-    pub fn start(name: &str, furnishing: &Furnishing, parent: Option<&Namespaces>) -> Result<Self> {
+    pub fn start(name: &str, setup: &NamespaceSetup, parent: Option<&Namespaces>) -> Result<Self> {
         let mut command = Command::new(binaries::find("carrick-lab")?);
-        command.arg("keep").arg(serde_json::to_string(furnishing)?).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg("supervise").arg(serde_json::to_string(setup)?).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = match parent {
             Some(parent) => parent.spawn(&mut command)?,
-            None => command.spawn().context("start carrick-lab keep")?,
+            None => command.spawn().context("start carrick-lab supervise")?,
         };
-        let life = process.stdin.take();
-        let stdout = process.stdout.take().context("no pipe from carrick-lab keep")?;
+        let lifeline = process.stdin.take();
+        let stdout = process.stdout.take().context("no pipe from carrick-lab supervise")?;
         let process = Process::adopt(process)?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         if line.trim_end() != READY {
-            drop(life);
+            drop(lifeline);
             let status = process.wait();
-            bail!("{name}: its namespaces could not be made ({status}); the reason is printed above");
+            bail!("{name}: the namespaces could not be made ({status}); the reason is printed above");
         }
         let namespaces = Namespaces::of_process(name, process.pid())?;
-        Ok(Self { process, life, namespaces })
+        Ok(Self { process, lifeline, namespaces })
     }
 
     /// The namespaces.
@@ -86,48 +86,47 @@ impl Keeper {
         &self.namespaces
     }
 
-    /// The keeping process; it is a member of the namespaces itself, except of the process namespace, which it
-    /// has for its children.
+    /// The supervisor process. It is in all of the namespaces except the PID namespace, which it has for its children.
     #[must_use]
     pub const fn process(&self) -> &Process {
         &self.process
     }
 
-    /// The keeping process's number, as this machine counts.
+    /// The supervisor's PID on this machine.
     #[must_use]
     pub const fn pid(&self) -> u32 {
         self.process.pid()
     }
 
-    /// A path inside, as this machine sees it.
+    /// The path on this machine of a path inside the namespaces.
     #[must_use]
     pub fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.pid()))
     }
 
-    /// Ends everything inside at once, as a power cut would, and waits until it is gone.
+    /// Ends every process inside at once, as a power cut does, and waits until they have ended.
     pub fn cut_power(&mut self) {
-        drop(self.life.take());
+        drop(self.lifeline.take());
         let _status = self.process.wait();
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Supervisor {
     fn drop(&mut self) {
         self.cut_power();
     }
 }
 
-/// The body of `carrick-lab keep`: makes the namespaces, starts their first process and waits for it.
+/// The body of `carrick-lab supervise`: makes the namespaces, starts their first process and waits for its end.
 ///
 /// # Errors
 /// The caller is not root, or the kernel refuses.
-pub fn keep(furnishing: &str) -> Result<()> {
+pub fn supervise(setup: &str) -> Result<()> {
     let kinds =
         CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS;
     unshare(kinds).context("make namespaces (this needs root)")?;
     let this_program = std::env::current_exe().context("find this program")?;
-    let status = Command::new(this_program).arg("init").arg(furnishing).status().context("start the first process")?;
+    let status = Command::new(this_program).arg("init").arg(setup).status().context("start the first process")?;
     ensure!(status.success(), "the first process ended with {status}");
     Ok(())
 }

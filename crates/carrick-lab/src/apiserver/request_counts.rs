@@ -37,7 +37,7 @@ impl Verb {
 
 /// A kind of request: equal ones are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Caller {
+pub struct RequestKind {
     /// The bearer token: the server takes it for the user's name.
     pub user: Option<String>,
     /// The header `User-Agent`.
@@ -50,20 +50,20 @@ pub struct Caller {
 
 /// How many requests of each kind came, refused ones included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally(BTreeMap<Caller, u64>);
+pub struct RequestCounts(BTreeMap<RequestKind, u64>);
 
-impl Tally {
-    pub(super) fn count(&mut self, caller: Caller) {
+impl RequestCounts {
+    pub(super) fn count(&mut self, caller: RequestKind) {
         *self.0.entry(caller).or_default() += 1;
     }
 
     /// Every kind of request that came, with its number.
-    pub fn iter(&self) -> impl Iterator<Item = (&Caller, u64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&RequestKind, u64)> {
         self.0.iter().map(|(caller, count)| (caller, *count))
     }
 
     /// The number of requests that `matches` picks.
-    pub fn sum(&self, matches: impl Fn(&Caller) -> bool) -> u64 {
+    pub fn sum(&self, matches: impl Fn(&RequestKind) -> bool) -> u64 {
         self.iter().filter(|(caller, _)| matches(caller)).map(|(_, count)| count).sum()
     }
 

@@ -15,12 +15,12 @@ const LOOK_AROUND: u16 = 100;
 
 /// Takes what leaves by a TUN or TAP device and puts it back when its time has come, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct HeldBack {
+pub(crate) struct DelayedPackets {
     ended: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl HeldBack {
+impl DelayedPackets {
     /// Holds each packet back for this long.
     pub(crate) fn start(device: SyncDevice, time: Duration) -> Self {
         let (device, ended) = (Arc::new(device), Arc::new(AtomicBool::new(false)));
@@ -34,7 +34,7 @@ impl HeldBack {
     }
 }
 
-impl Drop for HeldBack {
+impl Drop for DelayedPackets {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
