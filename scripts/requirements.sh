@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: what they need from the machine, checked before anything starts.
 
 # Where the reference CNI plugins are.
@@ -8,7 +9,7 @@ declare -A PACKAGE_OF=(
   [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux [mount]=mount
   [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [c++]=g++ [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
   [tc]=iproute2 [jq]=jq [chromium]=chromium [chromedriver]=chromium-driver [setpriv]=util-linux
-  [qemu-system-x86_64]=qemu-system-x86 [modprobe]=kmod [depmod]=kmod [cpio]=cpio [xz]=xz-utils [flock]=util-linux [timeout]=coreutils [faketime]=faketime
+  [qemu-system-x86_64]=qemu-system-x86 [modprobe]=kmod [depmod]=kmod [cpio]=cpio [xz]=xz-utils [flock]=util-linux [timeout]=coreutils [faketime]=faketime [python3]=python3
 )
 for plugin in bandwidth bridge host-local loopback portmap ptp tuning; do PACKAGE_OF[$REFERENCE_PLUGINS/$plugin]=containernetworking-plugins; done
 

@@ -74,7 +74,7 @@ fi
 
 require_root
 require_cargo
-require ip nft ping unshare mount runc busybox jq "$REFERENCE_PLUGINS/loopback"
+require ip nft ping unshare mount runc busybox python3 "$REFERENCE_PLUGINS/loopback"
 mkdir -p "$TOOLS/packages" "$TOOLS/clients"
 packages=$(realpath "$TOOLS/packages")
 clients=$(realpath "$TOOLS/clients")
@@ -85,8 +85,7 @@ fetch_packages podman podman conmon || say "podman is neither installed nor to b
 fetch_packages containerd containerd || say "containerd is neither installed nor to be had as a package"
 build_clients || say "cnitool and the client of the Container Runtime Interface cannot be built: there is no Go, or no module proxy"
 
-tests=$(cargo test -p carrick-cni --test runtimes --no-run --message-format=json |
-  jq -r 'select(.executable != null and .target.name == "runtimes").executable')
+tests=$(scripts/tests.py program carrick-cni runtimes)
 image=$(mktemp --suffix .tar -p "$TOOLS")
 trap 'rm -f "$image"; remove_control_groups' EXIT
 make_image "$image"

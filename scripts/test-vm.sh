@@ -14,17 +14,11 @@ readonly MODULES=wireguard,tun
 
 usage() { sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
-# The program of a package's test; cargo also names the programs that the test calls, in any order.
-test_program() { # PACKAGE TEST
-  cargo test --quiet -p "$1" --test "$2" --no-run --message-format=json |
-    sed -n '/"reason":"compiler-artifact".*"kind":\["test"\]/s/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
-}
-
 # The first ones make the kernel load modules, so each needs a machine of its own.
 dataplane() {
   local netlink dataplane handover test
-  netlink=$(test_program carrick-netlink kernel) && dataplane=$(test_program carrick-dataplane kernel) &&
-    handover=$(test_program carrick-dataplane handover) || return 1
+  netlink=$(scripts/tests.py program carrick-netlink kernel) && dataplane=$(scripts/tests.py program carrick-dataplane kernel) &&
+    handover=$(scripts/tests.py program carrick-dataplane handover) || return 1
   for test in nftables::modules::a_change_while_a_module_is_loaded_is_noticed \
     wireguard::modules_are_loaded_for_a_process_with_net_admin_alone; do
     scripts/run-in-vm.sh -v "$netlink --ignored --exact $test" || return 1
@@ -34,14 +28,14 @@ dataplane() {
 
 cni() {
   local plugin
-  cargo build --quiet -p carrick-cni && plugin=$(test_program carrick-cni plugin) || return 1
+  plugin=$(scripts/tests.py program carrick-cni plugin) || return 1
   # The others are about files and their locks, to which a kernel adds nothing.
   scripts/run-in-vm.sh -v -t 900 "$plugin attach:: detach:: host_port:: isolation:: traffic:: && $plugin --ignored"
 }
 
 lab() {
   local mesh
-  cargo build --quiet --bins && mesh=$(test_program carrick-lab mesh) || return 1
+  mesh=$(scripts/tests.py program carrick-lab mesh) || return 1
   # Read once in a row, the programs start at once; page by page they take seconds.
   scripts/run-in-vm.sh -v -t 1800 -l "$MODULES" \
     "cat target/debug/carrick* >/dev/null; $mesh --ignored kernel_wireguard --test-threads=1"
@@ -52,6 +46,7 @@ for part in "$@"; do
   [[ " ${PARTS[*]} " == *" $part "* ]] || usage
 done
 require_cargo
+require python3
 failed=()
 for part in "$@"; do
   say "== $part, in a virtual machine"

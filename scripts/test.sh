@@ -1,35 +1,38 @@
 #!/usr/bin/env bash
-# test.sh [--fuzz] [TIER...] : checks and tests but those of `runtimes`, or those of the named tiers; says how long each took.
+# test.sh [--fuzz] [TIER...] : runs the named tiers, or all but `runtimes`, and prints how long each tier and the slowest tests took.
 #   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
 #           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
-#   checks  formatting, lints, licences and sources of dependencies, alert rules and the dashboard's queries
-#   pure    1: unit, property and model tests; no privileges
-#   kernel  2: netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in namespaces of their own; root
-#   lab     3: agents in simulated clouds, with real packets; root
-#   api     4: the client against a real kube-apiserver and etcd; root, and Go where they are not built yet
-#   cluster 5: Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above:
-#             the first run builds Kubernetes, which takes a quarter of an hour or more
-#   vm      6: a kernel with WireGuard, in a virtual machine whose processor is mostly an emulated one
+#   checks  formatting, lints, a tier for every test, licences and sources of dependencies, alert rules and the dashboard's queries
+#   pure    unit, property and model tests, and the examples in the documentation; no privileges
+#   kernel  netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in network namespaces; root
+#   lab     agents in simulated clouds, with real packets; root
+#   browser the dashboard in a browser, on agents in simulated clouds; root, chromium and its driver
+#   api     the client against a real kube-apiserver and etcd; root, and Go to build them the first time
+#   cluster Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above:
+#           the first run builds Kubernetes, which takes a quarter of an hour or more
+#   vm      a kernel with WireGuard, in a virtual machine whose processor is usually emulated
 #   runtimes  podman, containerd and cnitool call the CNI plugin for containers that ping; only when named: they come from the
-#             distribution and through Go; root
-# A tier that the machine cannot run is skipped with its reason; with CARRICK_REQUIRE_ALL=1 that is a failure,
-# but for what CARRICK_MAY_SKIP names. With CARRICK_TEST_MINUTES=N the last two tiers are skipped too where N minutes may not
-# be enough for them.
+#           distribution and through Go; root
+# Each crate declares the tiers of its tests in its Cargo.toml; scripts/tests.py describes the format. All tiers run the programs of
+# one build of the whole workspace.
+# A tier that the machine cannot run is skipped, and the reason is printed. With CARRICK_REQUIRE_ALL=1 a skipped tier is a failure,
+# except for those that CARRICK_MAY_SKIP lists. With CARRICK_TEST_MINUTES=N, `cluster` and `vm` are also skipped when they may not
+# end within N minutes from the start.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-readonly UNNAMED=(checks pure kernel lab api cluster vm)
+readonly UNNAMED=(checks pure kernel lab browser api cluster vm)
 readonly TIERS=("${UNNAMED[@]}" runtimes)
 # What a tier may take in minutes, when nothing is built and the machine has other work.
 declare -rA MINUTES_OF=([cluster]=35 [vm]=15)
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
-skipped=() failed=() timings=() missing=0
+skipped=() failed=() timings=() refused=0 built=
 
-usage() { sed -n '2,17p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,20p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
-  cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
+  scripts/tests.py check "${TIERS[@]}" && cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
   monitoring || return 1
   if command -v cargo-deny >/dev/null; then
     cargo deny check licenses bans sources
@@ -48,38 +51,32 @@ monitoring() {
 }
 
 pure() {
-  cargo test -p carrick-topology -p carrick-kube -p carrick-agent -p carrickctl --lib &&
-    cargo test -p carrickctl --test agents &&
-    cargo test -p carrick-topology --tests && cargo test -p carrick-lab --test drawing
+  scripts/tests.py run pure && cargo test --workspace --doc
 }
 
 kernel() {
   privileged || { skip kernel "it needs root"; return 0; }
   require ip nft ping tc wg iptables unshare "$REFERENCE_PLUGINS"/{portmap,tuning,bandwidth} || return 1
-  cargo build --bins && cargo test -p carrick-netlink -p carrick-dataplane -p carrick-agent -p carrick-pods -p carrick-cni
+  scripts/tests.py run kernel
 }
 
 lab() {
   privileged || { skip lab "it needs root"; return 0; }
   require ip nft ping tcpdump unshare nsenter sysctl faketime || return 1
-  cargo build --bins && cargo test -p carrick-kube --test crd --test watch --test publish &&
-    cargo test -p carrick-lab --lib --bins --test carrickctl --test clouds --test demo --test doctor --test drawing --test mesh --test pod_routes --test proxy \
-      -- --test-threads=2 && browser
+  scripts/tests.py run lab
 }
 
 browser() {
-  if require chromium chromedriver setpriv; then
-    cargo test -p carrick-lab --test dashboard -- --nocapture
-  else
-    skip "the dashboard in a browser" "chromium and its driver cannot be installed"
-  fi
+  privileged || { skip browser "it needs root"; return 0; }
+  require ip nft ping unshare nsenter sysctl || return 1
+  require chromium chromedriver setpriv || { skip browser "chromium and its driver cannot be installed"; return 0; }
+  scripts/tests.py run browser
 }
 
 api() {
   privileged || { skip api "it needs root"; return 0; }
   kubernetes api apiserver || return $(($? == 3 ? 0 : 1))
-  cargo test -p carrick-kube --test real_api &&
-    cargo test -p carrick-lab --test api_client
+  scripts/tests.py run api
 }
 
 cluster() {
@@ -87,8 +84,7 @@ cluster() {
   require ip nft ping tcpdump unshare nsenter sysctl cc runc busybox strip openssl || return 1
   control_groups || { skip "cluster without control groups" "kubelets and runc need them, and none can be made here"; return 0; }
   kubernetes cluster cluster || return $(($? == 3 ? 0 : 1))
-  cargo build --bins &&
-    cargo test -p carrick-lab --test cluster -- --nocapture --test-threads=1
+  scripts/tests.py run cluster
 }
 
 # Whether control groups can be made, in the unified hierarchy (version 2) or in that of the memory controller (version 1).
@@ -110,10 +106,10 @@ runtimes() {
 
 # Has Kubernetes' programs of a set built; 3 if the tier has been skipped because Go or its modules are missing.
 kubernetes() { # TIER SET
-  local code=0 missing="there is no Go to build Kubernetes with"
+  local code=0 reason="there is no Go to build Kubernetes with"
   tests/kubernetes/build.sh "$2" >/dev/null || code=$?
-  if command -v go >/dev/null; then missing="Go cannot download Kubernetes' modules"; fi
-  [ "$code" != 3 ] || skip "$1" "$missing, and KUBEBUILDER_ASSETS is not set"
+  if command -v go >/dev/null; then reason="Go cannot download Kubernetes' modules"; fi
+  [ "$code" != 3 ] || skip "$1" "$reason, and KUBEBUILDER_ASSETS is not set"
   return "$code"
 }
 
@@ -153,7 +149,7 @@ privileged() { [ "$(id -u)" = 0 ]; }
 
 skip() { # WHAT WHY
   skipped+=("$1: $2")
-  case ",${CARRICK_MAY_SKIP:-}," in *",$1,"*) ;; *) missing=$((missing + 1)) ;; esac
+  case ",${CARRICK_MAY_SKIP:-}," in *",$1,"*) ;; *) refused=$((refused + 1)) ;; esac
   say "SKIPPED $1: $2"
 }
 
@@ -165,8 +161,20 @@ in_time() { # TIER
   return 1
 }
 
-run_tier() {
+# Builds once what all other tiers run, so that no tier's time has it.
+build() {
   local started=$SECONDS
+  [ -z "$built" ] || return 0
+  built=1
+  say "== build"
+  scripts/tests.py build || failed+=(build)
+  timings+=("build $((SECONDS - started)) s")
+}
+
+run_tier() {
+  local started
+  [ "$1" = checks ] || [ "$1" = fuzz ] || build
+  started=$SECONDS
   say "== $1"
   in_time "$1" || return 0
   "$1" || failed+=("$1")
@@ -182,9 +190,16 @@ for word in "$@"; do
 done
 [ ${#tiers[@]} -gt 0 ] || tiers=("${UNNAMED[@]}")
 require_cargo
+require python3
+times=$(target_directory)/test-times.tsv
+rm -f "$times"
 for tier in "${tiers[@]}"; do run_tier "$tier"; done
 
 say "== took: $(printf '%s, ' "${timings[@]}" | sed 's/, $//')"
+if [ -s "$times" ]; then
+  say "== the slowest tests, in seconds:"
+  sort -rn "$times" | head -n 10 | awk -F '\t' '{ printf "%8.1f  %-8s %-32s %s\n", $1, $2, $3, $4 }' >&2
+fi
 for line in ${skipped[@]+"${skipped[@]}"}; do say "SKIPPED $line"; done
 if [ ${#failed[@]} -gt 0 ]; then say "FAILED: ${failed[*]}"; exit 1; fi
-if [ -n "${CARRICK_REQUIRE_ALL:-}" ] && [ "$missing" -gt 0 ]; then say "FAILED: nothing may be skipped here"; exit 1; fi
+if [ -n "${CARRICK_REQUIRE_ALL:-}" ] && [ "$refused" -gt 0 ]; then say "FAILED: nothing may be skipped here"; exit 1; fi

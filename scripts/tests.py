@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""tests.py COMMAND : the workspace's tests by tier, as scripts/test.sh and the scripts beside it run them.
+
+  check TIER...         fails if a test target has no tier, or one that is not among the named tiers
+  build                 builds all programs and tests of the workspace, with one set of features
+  run TIER              builds, runs the tests of a tier, and adds their times to target/test-times.tsv
+  program PACKAGE TEST  builds, and prints the path of an integration test's program
+
+Each crate declares the tiers of its test targets in its Cargo.toml; doctests are in `pure`, without a declaration:
+
+  [package.metadata.carrick.tiers]
+  lib = "pure"                  # unit tests of the library
+  bin.carrick = "pure"          # unit tests of a binary
+  test.mesh = "lab"             # an integration test, by its name
+  test.bench = [                # groups of one target's tests
+    { tier = "lab", threads = 4 },
+    { tier = "kernel", only = ["drift::"] },
+  ]
+
+A group with `only` has the tests whose names contain one of its words. Exactly one group has no `only`: it has all other
+tests, so no test can be in no group. Further keys of a group:
+
+  threads   tests at a time (default: the number of processors)
+  show      true: the output of tests that pass is shown too
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Benchmarks and examples have `test = false`; what is built as a library comes in several kinds.
+KINDS = {"bin": "bin", "test": "test", "bench": "bench", "example": "example"}
+# `test NAME ... ok <0.123s>`, or only its end where a test's own output stands between.
+RESULT = re.compile(r"^(?:test (?P<name>\S+)(?: - should panic)? \.\.\. )?.*?(?:ok|FAILED) <(?P<seconds>[0-9.]+)s>$")
+STARTED = re.compile(r"^test (?P<name>\S+)(?: - should panic)? \.\.\. ")
+
+
+class Fault(Exception):
+    """What is told without a stack trace."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tests of one target that run together."""
+
+    tier: str
+    only: tuple[str, ...] = ()
+    threads: int = 0
+    show: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target with tests, and the groups that its crate declares for it."""
+
+    package: str
+    package_id: str
+    directory: Path
+    kind: str
+    name: str
+    declared: object
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.kind}" if self.kind == "lib" else f"{self.package} {self.kind} {self.name}"
+
+    def groups(self) -> list[Group]:
+        declared = self.declared
+        if declared is None:
+            key = "lib" if self.kind == "lib" else f"{self.kind}.{self.name}"
+            raise Fault(f"{self}: no tier; add `{key} = \"TIER\"` to [package.metadata.carrick.tiers] of {self.directory.relative_to(ROOT)}/Cargo.toml")
+        entries = declared if isinstance(declared, list) else [declared]
+        groups = [self._group({"tier": entry} if isinstance(entry, str) else entry) for entry in entries]
+        if sum(not group.only for group in groups) != 1:
+            raise Fault(f"{self}: exactly one group has no `only`, for all tests that are in no other group")
+        return groups
+
+    def _group(self, entry: dict) -> Group:
+        unknown = set(entry) - set(Group.__dataclass_fields__)
+        if unknown or "tier" not in entry:
+            raise Fault(f"{self}: a group has a `tier` and the keys that scripts/tests.py names, not: {', '.join(sorted(unknown))}")
+        return Group(**{key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()})
+
+
+def metadata() -> dict:
+    command = ["cargo", "metadata", "--format-version", "1", "--no-deps"]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def targets(workspace: dict) -> list[Target]:
+    found = []
+    for package in workspace["packages"]:
+        directory = Path(package["manifest_path"]).parent
+        declared = ((package["metadata"] or {}).get("carrick") or {}).get("tiers") or {}
+        for target in package["targets"]:
+            if not target["test"]:
+                continue
+            kind, name = KINDS.get(target["kind"][0], "lib"), target["name"]
+            entry = declared.get("lib") if kind == "lib" else declared.get(kind, {}).get(name)
+            found.append(Target(package["name"], package["id"], directory, kind, name, entry))
+    return found
+
+
+def superfluous(workspace: dict, known: list[Target]) -> list[str]:
+    """Declarations without a target: a misspelt or a renamed one."""
+    names = {(target.package, target.kind, target.name) for target in known}
+    faults = []
+    for package in workspace["packages"]:
+        declared = ((package["metadata"] or {}).get("carrick") or {}).get("tiers") or {}
+        for kind, entries in declared.items():
+            if kind == "lib":
+                missing = [] if any(name[:2] == (package["name"], "lib") for name in names) else ["lib"]
+            else:
+                missing = [f"{kind}.{name}" for name in entries if (package["name"], kind, name) not in names]
+            faults += [f"{package['name']}: {name} has a tier, but there is no such test target" for name in missing]
+    return faults
+
+
+def check(tiers: list[str]) -> None:
+    workspace = metadata()
+    known = targets(workspace)
+    faults = superfluous(workspace, known)
+    for target in known:
+        try:
+            unknown = {group.tier for group in target.groups()} - set(tiers)
+            faults += [f"{target}: unknown tier {tier!r}; there are: {', '.join(tiers)}" for tier in sorted(unknown)]
+        except Fault as fault:
+            faults.append(str(fault))
+    if faults:
+        raise Fault("\n".join(faults))
+    print(f"{len(known)} test targets, each with a tier")
+
+
+def build() -> dict[tuple[str, str, str], Path]:
+    """Builds everything and gives each test program by package, kind and name.
+
+    The whole workspace at once: cargo unites the features of what is built together, so a selection of packages would build
+    their dependencies again. With the tests, the programs get the features of the tests.
+    """
+    command = ["cargo", "build", "--workspace", "--lib", "--bins", "--tests", "--message-format=json-render-diagnostics"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        raise Fault("the tests do not build")
+    programs = {}
+    for line in done.stdout.splitlines():
+        message = json.loads(line)
+        if message["reason"] == "compiler-artifact" and message["profile"]["test"] and message["executable"]:
+            target = message["target"]
+            kind = KINDS.get(target["kind"][0], "lib")
+            programs[message["package_id"], kind, target["name"]] = Path(message["executable"])
+    return programs
+
+
+def selection(group: Group, groups: list[Group]) -> list[str]:
+    """The arguments that choose a group's tests among those of its target."""
+    if group.only:
+        return list(group.only)
+    return [argument for other in groups for word in other.only for argument in ("--skip", word)]
+
+
+def environment(target: Target) -> dict[str, str]:
+    """What cargo sets for tests, and the permission to tell how long each test takes: a flag of libtest that is not stable.
+    The programs are built without that permission."""
+    return {**os.environ, "CARGO_MANIFEST_DIR": str(target.directory), "RUSTC_BOOTSTRAP": "1"}
+
+
+def count(target: Target, program: Path, selected: list[str]) -> int:
+    command = [str(program), "--list", "--format=terse", *selected]
+    listed = subprocess.run(command, cwd=target.directory, env=environment(target), check=True, stdout=subprocess.PIPE, text=True)
+    return sum(line.endswith(": test") for line in listed.stdout.splitlines())
+
+
+def run_group(target: Target, program: Path, group: Group, selected: list[str], times: Path) -> bool:
+    """Runs a group, shows its output as it comes, and notes the times; whether all tests passed."""
+    command = [str(program), *selected, "-Zunstable-options", "--report-time", "--color=never"]
+    command.append(f"--test-threads={group.threads or os.cpu_count()}")
+    if group.show:
+        command.append("--nocapture")
+    process = subprocess.Popen(
+        command, cwd=target.directory, env=environment(target), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace"
+    )
+    started = ""
+    with times.open("a", encoding="utf-8") as file:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if begins := STARTED.match(line):
+                started = begins["name"]
+            if result := RESULT.match(line.rstrip("\n")):
+                file.write(f"{result['seconds']}\t{group.tier}\t{target}\t{result['name'] or started}\n")
+    return process.wait() == 0
+
+
+def run(tier: str) -> None:
+    workspace = metadata()
+    times = Path(workspace["target_directory"]) / "test-times.tsv"
+    programs = build()
+    failed, total = [], 0
+    for target in targets(workspace):
+        groups = target.groups()
+        for group in groups:
+            if group.tier != tier:
+                continue
+            program = programs[target.package_id, target.kind, target.name]
+            selected = selection(group, groups)
+            tests = count(target, program, selected)
+            if tests == 0:
+                if group.only:
+                    raise Fault(f"{target}: no test has one of these in its name: {', '.join(group.only)}")
+                continue
+            total += tests
+            print(f"\n-- {target}", flush=True)
+            if not run_group(target, program, group, selected, times):
+                failed.append(f"{target}; alone: (cd {target.directory} && {program} TEST)")
+    if failed:
+        raise Fault("\n".join(["", *failed]))
+    if total == 0:
+        raise Fault(f"no test is in tier {tier}")
+
+
+def program(package: str, test: str) -> None:
+    programs = build()
+    found = [programs[target.package_id, "test", test] for target in targets(metadata()) if (target.package, target.kind, target.name) == (package, "test", test)]
+    if not found:
+        raise Fault(f"{package} has no integration test {test}")
+    print(found[0])
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        match arguments:
+            case ["check", *tiers] if tiers:
+                check(tiers)
+            case ["build"]:
+                build()
+            case ["run", tier]:
+                run(tier)
+            case ["program", package, test]:
+                program(package, test)
+            case _:
+                print(__doc__, end="", file=sys.stderr)
+                return 2
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
