@@ -29,8 +29,9 @@ use carrick_topology::model::{Liveness, PublicKey};
 use carrick_topology::{Cluster, NodeName, NodePlan, PlanError, Settings, plan};
 
 pub use backoff::Backoff;
+use carrick_topology::plan::Scope;
 use debounce::Debounce;
-pub use event::{ApiState, ApplyOutcome, Effect, Event, PublishOutcome, Scope, Waiting};
+pub use event::{ApiState, ApplyOutcome, Effect, Event, PublishOutcome, Waiting};
 
 /// A point of the monotonic clock, as the time since an origin of the shell's choice.
 pub type Now = Duration;

@@ -1,310 +1,226 @@
-//! What joins the parts: the sockets, the memory, and one call that makes the kernel be as planned.
+//! One call that makes the kernel hold a plan: firewall, devices, peers, routes, handover, in the order in which no packet passes that the
+//! plan forbids.
+//!
+//! 1. The firewall. Where the plan moves destinations to other devices, the firewall permits the old and the new devices.
+//! 2. Devices, peers, neighbours, routes and rules ([`Reconciler`]).
+//! 3. The handover.
+//! 4. The firewall again, if it permitted more than the plan in step 1.
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::SystemTime;
 
-use carrick_netlink::wireguard::{self, Device};
-use carrick_netlink::{Protocol, Socket};
+use carrick_netlink::Error;
+use carrick_topology::plan::{FirewallPlan, NodePlan, Scope};
 use carrick_topology::{DeviceName, PublicKey};
-use ipnet::IpNet;
 
-use crate::apply::{AllowedIpRemoval, Executor, Failure, NetworkExecutor, PeerExecutor};
-use crate::desired::Desired;
-use crate::diff::{Circumstances, Difference, diff, wireguard_differs};
+use crate::apply::Failure;
+use crate::desired::{Desired, Keys};
 use crate::drift::DriftWatch;
-use crate::endpoint_memory::{EndpointMemory, Endpoints};
-use crate::handshake::initiate_handshake;
-use crate::observe::{Observation, SettledRoutes, observe};
-use crate::operation::Operation;
-use crate::route::RoutingTable;
+use crate::firewall::Firewall;
+use crate::handover::{HandoverDataplane, HandoverError};
+use crate::phases::{Phases, StopWatch};
+use crate::reconciler::{Poll, Reconciler, Report};
+use crate::sighting::Sighting;
 use crate::sysctl::Sysctls;
 use crate::wireguard::{WireGuard, WireGuardError};
 
-/// A session is dead when its handshake is older than this (`REJECT_AFTER_TIME`, WireGuard paper §6.1).
-pub(crate) const SESSION_LIFETIME: Duration = Duration::from_secs(180);
-
-/// The kernel's side of one node.
+/// The data path of one node.
 #[derive(Debug)]
 pub struct Dataplane {
-    socket: Socket,
-    wireguard: Box<dyn WireGuard>,
-    sysctls: Sysctls,
-    endpoints: EndpointMemory,
-    seen_endpoints: Endpoints,
-    removal: AllowedIpRemoval,
-    /// None when the last reconciliation was not complete.
-    settled_routes: Option<SettledRoutes>,
+    reconciler: Reconciler,
+    firewall: Firewall,
+    handover: HandoverDataplane,
+    /// What the firewall permits since the latest apply.
+    permitted: Option<FirewallPlan>,
+    handover_state: HandoverState,
 }
 
-/// What one reconciliation did.
+/// What one apply did.
 #[derive(Debug)]
-pub struct Report {
-    /// What differed, in the order in which it was carried out. Empty when the kernel was as planned.
-    pub operations: Vec<Operation>,
-    /// What failed of it; a later reconciliation tries again.
-    pub failures: Vec<Failure>,
-    /// The WireGuard device, when only another process can make it or speak for it.
+pub struct Applied {
+    /// Number of changes to the kernel, those to the firewall included. Zero if the kernel held the plan.
+    pub operations: usize,
+    /// What failed. The rest of the plan is applied; a later apply tries again.
+    pub failures: Vec<ApplyFailure>,
+    /// The WireGuard device, if another process must create it or answer for it first.
     pub waiting_for: Option<DeviceName>,
-    /// Why the WireGuard device's configuration could not be read.
-    pub unreadable_wireguard: Option<WireGuardError>,
-    /// Why the wanted endpoints could not be written down.
-    pub endpoint_memory: Option<io::Error>,
-    /// The WireGuard peers as they were seen before anything was changed.
+    /// The WireGuard peers as they were before the apply changed them.
     pub sightings: BTreeMap<PublicKey, Sighting>,
-    /// How long it took.
+    /// Whether the kernel holds the plan's handover.
+    pub handover: HandoverState,
+    /// How long each phase took.
     pub phases: Phases,
 }
 
-/// How long the phases of a reconciliation took.
+/// Whether the kernel holds the handover of the plan that was applied latest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Phases {
-    /// Reading what the kernel holds.
-    pub observe: Duration,
-    /// Comparing it with what it should hold.
-    pub compare: Duration,
-    /// Changing it.
-    pub apply: Duration,
+pub enum HandoverState {
+    /// It does. A plan without a handover is held by holding nothing.
+    InForce,
+    /// It does not: nothing was applied yet, or the handover failed and was removed.
+    #[default]
+    Absent,
 }
 
-/// What a look at WireGuard alone showed.
-#[derive(Debug)]
-pub enum Poll {
-    /// The device is configured as planned; its peers as they were seen.
-    AsPlanned(BTreeMap<PublicKey, Sighting>),
-    /// It is not, or cannot be read: a reconciliation is due.
-    Differs,
+/// One part of a plan that the kernel does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyFailure {
+    /// The firewall could not be read or changed.
+    #[error("firewall: {0}")]
+    Firewall(#[source] Error),
+    /// The kernel could not be read; of devices, peers, routes and rules, nothing was changed.
+    #[error(transparent)]
+    Observe(Error),
+    /// The kernel refused one change.
+    #[error(transparent)]
+    Operation(Failure),
+    /// The WireGuard device's configuration could not be read.
+    #[error(transparent)]
+    WireGuard(WireGuardError),
+    /// The wanted endpoints could not be written to the run folder.
+    #[error("remember endpoints: {0}")]
+    EndpointMemory(#[source] io::Error),
+    /// The handover could not be applied.
+    #[error(transparent)]
+    Handover(HandoverError),
 }
 
-/// What WireGuard knows of a peer by itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sighting {
-    /// Where the peer's packets last came from, or where it is dialled.
-    pub endpoint: Option<SocketAddr>,
-    /// The time since the last handshake; `None` when there was none.
-    pub since_handshake: Option<Duration>,
-    /// Bytes received from it since the device or the peer was made.
-    pub received_bytes: u64,
-    /// Bytes sent to it since the device or the peer was made.
-    pub sent_bytes: u64,
-    /// What it may send, and what is sent to it.
-    pub allowed_ips: Vec<IpNet>,
-}
-
-impl Sighting {
-    /// Whether the session with the peer may still live (`REJECT_AFTER_TIME`, WireGuard paper §6.1).
-    #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.since_handshake.is_some_and(|since| since < SESSION_LIFETIME)
-    }
-}
-
-impl Report {
-    /// Whether the kernel is now as planned.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.failures.is_empty() && self.waiting_for.is_none() && self.unreadable_wireguard.is_none()
-    }
+/// Collects what the steps of one apply did.
+#[derive(Debug, Default)]
+struct Progress {
+    operations: usize,
+    failures: Vec<ApplyFailure>,
+    waiting_for: Option<DeviceName>,
+    sightings: BTreeMap<PublicKey, Sighting>,
+    phases: Phases,
 }
 
 impl Dataplane {
-    /// Opens the sockets in the calling thread's network namespace. `run_folder` holds what must survive
-    /// the agent but not the machine; it must exist.
+    /// Opens the sockets in the calling thread's network namespace. `run_folder` holds what must survive the agent but not the machine; it
+    /// must exist.
     ///
     /// # Errors
-    ///
     /// The kernel gives no socket.
-    pub fn open(
-        wireguard: Box<dyn WireGuard>,
-        sysctls: Sysctls,
-        run_folder: PathBuf,
-    ) -> Result<Self, carrick_netlink::Error> {
+    pub fn open(wireguard: Box<dyn WireGuard>, sysctls: Sysctls, run_folder: PathBuf) -> Result<Self, Error> {
         Ok(Self {
-            socket: Socket::open(Protocol::Route)?,
-            wireguard,
-            sysctls,
-            endpoints: EndpointMemory::open(run_folder.join(EndpointMemory::FILE)),
-            seen_endpoints: Endpoints::new(),
-            removal: AllowedIpRemoval::Single,
-            settled_routes: None,
+            reconciler: Reconciler::open(wireguard, sysctls, run_folder)?,
+            firewall: Firewall::open()?,
+            handover: HandoverDataplane::open()?,
+            permitted: None,
+            handover_state: HandoverState::default(),
         })
     }
 
-    /// Who makes the WireGuard device; a [`Desired`] needs it.
-    #[must_use]
-    pub fn maker(&self) -> crate::WireGuardMaker {
-        self.wireguard.maker()
-    }
-
-    /// Watches what others change of these devices, and of Carrick's routes and rules; what this dataplane does itself
-    /// is left out as far as the kernel tells.
+    /// Watches what other programs change of these devices, and of Carrick's routes and rules.
     ///
     /// # Errors
-    ///
-    /// The kernel gives no socket, or could not be asked.
-    pub fn watch(&mut self, wireguard: &DeviceName, vxlan: &DeviceName) -> Result<DriftWatch, carrick_netlink::Error> {
-        DriftWatch::open(&mut self.socket, wireguard, vxlan)
+    /// The kernel gives no socket, or could not be read.
+    pub fn watch(&mut self, wireguard: &DeviceName, vxlan: &DeviceName) -> Result<DriftWatch, Error> {
+        self.reconciler.watch(wireguard, vxlan)
     }
 
-    /// Reads what the kernel holds of what `desired` is about. Writes nothing.
+    /// Makes the kernel hold `plan`, and writes only what differs. `scope` says how much of the plan is compared with the kernel.
     ///
-    /// # Errors
-    ///
-    /// The kernel could not be asked.
-    pub fn observe(&mut self, desired: &Desired) -> Result<Observation, carrick_netlink::Error> {
-        observe(&mut self.socket, self.wireguard.as_mut(), &self.sysctls, desired, None)
-    }
-
-    /// What [`Self::reconcile`] would do to what was observed.
-    #[must_use]
-    pub fn compare(&self, desired: &Desired, observation: &Observation, now: SystemTime) -> Difference {
-        diff(desired, &observation.observed, &self.circumstances(now))
-    }
-
-    /// Makes the kernel hold what `desired` says: observes, compares, applies. When nothing differs, nothing is
-    /// written. What fails is reported, and the rest is done.
-    ///
-    /// # Errors
-    ///
-    /// The kernel could not be asked; then nothing was done.
-    pub fn reconcile(&mut self, desired: &Desired, now: SystemTime) -> Result<Report, carrick_netlink::Error> {
-        self.settled_routes = None;
-        self.reconcile_change(desired, now)
-    }
-
-    /// As [`Self::reconcile`], for a plan that has changed: the routes, which are many, are taken to be as the last
-    /// complete reconciliation left them. That somebody else changed them, a [`DriftWatch`] tells; then
-    /// [`Self::reconcile`] is due.
-    ///
-    /// # Errors
-    ///
-    /// The kernel could not be asked; then nothing was done.
-    pub fn reconcile_change(&mut self, desired: &Desired, now: SystemTime) -> Result<Report, carrick_netlink::Error> {
-        let mut watch = StopWatch::start();
-        let settled = self.settled_routes.take();
-        let wireguard = self.wireguard.as_mut();
-        let observation = observe(&mut self.socket, wireguard, &self.sysctls, desired, settled.as_ref())?;
-        let observed = watch.lap();
-        let Difference { operations, waiting_for } = self.compare(desired, &observation, now);
-        let compared = watch.lap();
-        let failures = self.apply(desired, &operations);
-        let phases = Phases { observe: observed, compare: compared, apply: watch.lap() };
-        // What could not be seen was not written either.
-        let configuration = observation.observed.wireguard.and_then(|found| found.configuration);
-        let configured = configuration.is_some();
-        let sightings = configuration.map(|device| sightings(device, now)).unwrap_or_default();
-        self.remember_seen(desired, &sightings);
-        initiate_handshake(&operations);
-        let is_made = operations.iter().any(|operation| matches!(operation, Operation::CreateWireGuard { .. }));
-        let endpoint_memory =
-            if configured || is_made { self.remember_endpoints(desired, &failures).err() } else { None };
-        let report = Report {
-            operations,
-            failures,
-            waiting_for,
-            unreadable_wireguard: observation.unreadable_wireguard,
-            endpoint_memory,
-            sightings,
-            phases,
-        };
-        self.settled_routes = report
-            .is_complete()
-            .then(|| SettledRoutes { devices: observation.route_devices, routes: Arc::clone(&desired.routes) });
-        Ok(report)
-    }
-
-    /// Asks WireGuard alone, which tells nobody when its configuration changes. Writes nothing.
-    pub fn poll(&mut self, desired: &Desired, now: SystemTime) -> Poll {
-        let Ok(device) = self.wireguard.get(desired.wireguard_device().as_str()) else {
-            return Poll::Differs;
-        };
-        if wireguard_differs(desired, &device, &self.circumstances(now)) {
-            return Poll::Differs;
+    /// A failure stops nothing else: it is returned, and the other parts are applied.
+    pub fn apply(&mut self, plan: &NodePlan, keys: &Keys, scope: Scope, now: SystemTime) -> Applied {
+        let desired = Desired::new(plan, keys, self.reconciler.maker());
+        if scope == Scope::WireGuard
+            && let Some(unchanged) = self.poll(&desired, now)
+        {
+            return unchanged;
         }
-        let sightings = sightings(device, now);
-        self.remember_seen(desired, &sightings);
-        Poll::AsPlanned(sightings)
+        let mut progress = Progress::default();
+        let transition = self.transition_to(&plan.firewall);
+        self.apply_firewall(transition.as_ref().unwrap_or(&plan.firewall), &mut progress);
+        self.reconcile(&desired, scope, now, &mut progress);
+        self.apply_handover(plan, &mut progress);
+        if transition.is_some() {
+            self.apply_firewall(&plan.firewall, &mut progress);
+        }
+        self.permitted = Some(plan.firewall.clone());
+        progress.finish(self.handover_state)
     }
 
     /// The number of messages and settings that could change something which were sent so far.
     #[must_use]
     pub fn writes(&self) -> u64 {
-        self.socket.writes() + self.wireguard.writes() + self.sysctls.writes()
+        self.reconciler.writes() + self.firewall.writes() + self.handover.writes()
     }
 
-    fn circumstances(&self, now: SystemTime) -> Circumstances<'_> {
-        Circumstances { now, written_endpoints: self.endpoints.endpoints(), seen_endpoints: &self.seen_endpoints }
+    /// Reads WireGuard alone; `None` if it is not as planned.
+    fn poll(&mut self, desired: &Desired, now: SystemTime) -> Option<Applied> {
+        let mut watch = StopWatch::start();
+        let Poll::AsPlanned(sightings) = self.reconciler.poll(desired, now) else { return None };
+        let phases = Phases { observe: watch.lap(), ..Phases::default() };
+        Some(Progress { sightings, phases, ..Progress::default() }.finish(self.handover_state))
     }
 
-    /// A peer that has no session at present keeps the place where it was seen when it had one.
-    fn remember_seen(&mut self, desired: &Desired, sightings: &BTreeMap<PublicKey, Sighting>) {
-        let connected = sightings.iter().filter(|(_, sighting)| sighting.is_connected());
-        let seen =
-            connected.filter_map(|(key, sighting)| Some((wireguard::PublicKey(*key.as_bytes()), sighting.endpoint?)));
-        self.seen_endpoints.extend(seen);
-        self.seen_endpoints.retain(|key, _| desired.wireguard.peers.contains_key(key));
+    /// The firewall for the time in which routes change; `None` if no destination moves to another device.
+    fn transition_to(&mut self, firewall: &FirewallPlan) -> Option<FirewallPlan> {
+        let before = self.permitted.take().filter(|before| before.carried_by != firewall.carried_by)?;
+        Some(firewall.permitting_also(&before))
     }
 
-    fn apply(&mut self, desired: &Desired, operations: &[Operation]) -> Vec<Failure> {
-        let (vxlan, table) = (&desired.vxlan.device, RoutingTable::MESH);
-        let network = NetworkExecutor::new(&mut self.socket, &mut self.sysctls, vxlan, table);
-        let (device, removal) = (&desired.wireguard.device, &mut self.removal);
-        let peers = PeerExecutor { wireguard: self.wireguard.as_mut(), device, removal };
-        Executor { network, peers }.apply(operations)
-    }
-
-    /// A wish whose writing failed is not remembered, so that it is written again.
-    fn remember_endpoints(&mut self, desired: &Desired, failures: &[Failure]) -> io::Result<()> {
-        let mut endpoints: Endpoints = desired
-            .wireguard
-            .peers
-            .iter()
-            .filter_map(|(key, peer)| peer.endpoint.map(|endpoint| (*key, endpoint)))
-            .collect();
-        for failure in failures {
-            if let Operation::SetPeer(change) = &failure.operation {
-                match self.endpoints.endpoints().get(&change.public_key) {
-                    Some(written) => endpoints.insert(change.public_key, *written),
-                    None => endpoints.remove(&change.public_key),
-                };
+    fn apply_firewall(&mut self, firewall: &FirewallPlan, progress: &mut Progress) {
+        let mut watch = StopWatch::start();
+        match self.firewall.apply(firewall) {
+            Ok(applied) => {
+                // A chain that its owner has locked is no failure of the plan.
+                for refused in &applied.refused {
+                    tracing::warn!(event = "foreign_chain_refused", error = %refused);
+                }
+                progress.operations += usize::from(applied.is_change());
             }
+            Err(error) => progress.failures.push(ApplyFailure::Firewall(error)),
         }
-        self.endpoints.remember(endpoints)
+        progress.phases.firewall += watch.lap();
+    }
+
+    fn reconcile(&mut self, desired: &Desired, scope: Scope, now: SystemTime, progress: &mut Progress) {
+        let reconciled = match scope {
+            Scope::Change => self.reconciler.reconcile_change(desired, now),
+            Scope::WireGuard | Scope::Everything => self.reconciler.reconcile(desired, now),
+        };
+        match reconciled {
+            Ok(report) => progress.take_report(report, desired.wireguard_device()),
+            Err(error) => progress.failures.push(ApplyFailure::Observe(error)),
+        }
+    }
+
+    fn apply_handover(&mut self, plan: &NodePlan, progress: &mut Progress) {
+        self.handover_state = match self.handover.apply(plan) {
+            Ok(applied) => {
+                progress.operations += applied.operations.len();
+                HandoverState::InForce
+            }
+            Err(error) => {
+                progress.failures.push(ApplyFailure::Handover(error));
+                HandoverState::Absent
+            }
+        };
     }
 }
 
-struct StopWatch(Instant);
-
-impl StopWatch {
-    fn start() -> Self {
-        Self(Instant::now())
+impl Progress {
+    fn take_report(&mut self, report: Report, wireguard: &DeviceName) {
+        self.operations += report.operations.len();
+        self.sightings = report.sightings;
+        self.phases = Phases { firewall: self.phases.firewall, ..report.phases };
+        self.failures.extend(report.failures.into_iter().map(ApplyFailure::Operation));
+        self.waiting_for = report.waiting_for;
+        match report.unreadable_wireguard {
+            // The device exists, and its process does not run yet.
+            Some(WireGuardError::Unreachable { .. }) => self.waiting_for = Some(wireguard.clone()),
+            Some(error) => self.failures.push(ApplyFailure::WireGuard(error)),
+            None => {}
+        }
+        self.failures.extend(report.endpoint_memory.map(ApplyFailure::EndpointMemory));
     }
 
-    fn lap(&mut self) -> Duration {
-        let before = std::mem::replace(&mut self.0, Instant::now());
-        self.0.saturating_duration_since(before)
+    fn finish(self, handover: HandoverState) -> Applied {
+        let Self { operations, failures, waiting_for, sightings, phases } = self;
+        Applied { operations, failures, waiting_for, sightings, handover, phases }
     }
-}
-
-/// What a WireGuard device knows of its peers by itself.
-#[must_use]
-pub fn sightings(device: Device, now: SystemTime) -> BTreeMap<PublicKey, Sighting> {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    device
-        .peers
-        .into_iter()
-        .map(|peer| {
-            let sighting = Sighting {
-                endpoint: peer.endpoint,
-                since_handshake: peer.last_handshake.map(|time| now.saturating_sub(time)),
-                received_bytes: peer.received_bytes,
-                sent_bytes: peer.sent_bytes,
-                allowed_ips: peer.allowed_ips,
-            };
-            (PublicKey::from_bytes(peer.public_key.0), sighting)
-        })
-        .collect()
 }

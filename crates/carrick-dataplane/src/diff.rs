@@ -3,12 +3,12 @@
 //! 1. settings of the host; 2. devices, down to up; 3. addresses; 4. peers and their allowed IPs; 5. neighbours;
 //! 6. routes; 7. rules; then removals, in the opposite order of dependence.
 
+mod changes;
 pub(crate) mod devices;
 mod peers;
 pub(crate) mod routes;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime};
 
 use carrick_netlink::Family;
 use carrick_netlink::rule::{Mark, PacketOrigin, Rule};
@@ -16,22 +16,13 @@ use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
 use carrick_topology::constants::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
 
+pub(crate) use changes::Changes;
+pub use changes::Circumstances;
+
 use crate::desired::Desired;
-use crate::endpoint_memory::Endpoints;
 use crate::observed::Observed;
 use crate::operation::Operation;
 use crate::sysctl::{Fate, host_differences};
-
-/// What is known beside the kernel's state.
-#[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
-    /// The present, for the age of handshakes.
-    pub now: SystemTime,
-    /// The endpoints that were wanted when they were last written.
-    pub written_endpoints: &'a Endpoints,
-    /// Where peers were last seen to come from while they had a session.
-    pub seen_endpoints: &'a Endpoints,
-}
 
 /// What must be done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -92,18 +83,6 @@ pub fn wireguard_differs(desired: &Desired, found: &Device, circumstances: &Circ
     let peers = peers::differences(&desired.wireguard, Some(found), circumstances);
     let device = peers::device_configuration(&desired.wireguard, Fate::Stays, Some(found));
     device.is_some() || !peers.made.is_empty() || !peers.removed.is_empty()
-}
-
-/// How long ago something happened; what lies in the future has just happened.
-fn age(now: SystemTime, since_epoch: Duration) -> Duration {
-    now.duration_since(SystemTime::UNIX_EPOCH + since_epoch).unwrap_or_default()
-}
-
-/// Changes of one kind.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    pub(crate) made: Vec<Operation>,
-    pub(crate) removed: Vec<Operation>,
 }
 
 fn wanted_rules(desired: &Desired) -> Vec<Rule> {

@@ -7,9 +7,9 @@ use carrick_netlink::wireguard::Device;
 use carrick_netlink::{Error, Family};
 use carrick_topology::DeviceName;
 
-use crate::dataplane::Dataplane;
 use crate::desired::Desired;
 use crate::operation::Operation;
+use crate::reconciler::Reconciler;
 use crate::sysctl::{forwarding_off, is_told, strict_filter};
 use crate::wireguard::WireGuardError;
 
@@ -37,7 +37,7 @@ pub enum InspectedWireGuard {
     Present(Device),
 }
 
-impl Dataplane {
+impl Reconciler {
     /// Compares what the kernel holds with what is wanted. Writes nothing.
     ///
     /// # Errors

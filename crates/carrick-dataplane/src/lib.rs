@@ -1,8 +1,8 @@
 //! The kernel's side of the plan: observe, diff, apply.
 //!
-//! [`Dataplane::reconcile`] makes the kernel hold what a [`Desired`] says. It reads what Carrick owns
-//! ([`observe()`]), compares it with what is wanted ([`diff()`], pure), and carries out the ordered
-//! [`Operation`]s. When nothing differs, nothing is written.
+//! [`Dataplane::apply`] makes the kernel hold a plan. Around the firewall and the handover, [`Reconciler`] reads what Carrick owns
+//! ([`observe()`]), compares it with what is wanted ([`diff()`], pure), and carries out the ordered [`Operation`]s. If nothing differs,
+//! nothing is written.
 #![forbid(unsafe_code)]
 
 pub mod apply;
@@ -19,13 +19,16 @@ pub mod inspection;
 pub mod observe;
 pub mod observed;
 pub mod operation;
+mod phases;
+pub mod reconciler;
 pub mod route;
+mod sighting;
 pub mod sysctl;
 pub mod wireguard;
 
 pub use apply::{Failure, FailureCause};
 pub use cleanup::cleanup;
-pub use dataplane::{Dataplane, Phases, Poll, Report, Sighting, sightings};
+pub use dataplane::{Applied, ApplyFailure, Dataplane, HandoverState};
 pub use desired::{Desired, Keys, WireGuardMaker};
 pub use diff::{Circumstances, Difference, diff};
 pub use drift::{Drift, DriftWatch};
@@ -34,4 +37,7 @@ pub use inspection::Inspection;
 pub use observe::Observation;
 pub use observed::Observed;
 pub use operation::Operation;
+pub use phases::Phases;
+pub use reconciler::{Poll, Reconciler, Report};
+pub use sighting::{SESSION_LIFETIME, Sighting, sightings};
 pub use sysctl::Sysctls;

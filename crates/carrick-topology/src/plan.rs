@@ -6,6 +6,7 @@ mod handover;
 mod node_plan;
 mod probe;
 mod route;
+mod scope;
 mod vxlan;
 mod wireguard;
 
@@ -16,6 +17,7 @@ pub use handover::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender
 pub use node_plan::{LocationSummary, NodePlan, Role};
 pub use probe::{PathKind, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};
+pub use scope::Scope;
 pub use vxlan::{VxlanNeighbour, VxlanPlan};
 pub use wireguard::{PeerIdentity, WireGuardPeer, WireGuardPlan};
 

@@ -18,6 +18,7 @@ use carrick_kube::watch::{ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConf
 use carrick_netlink::wireguard::SecretKey;
 use carrick_pods::call_log::CallLog;
 use carrick_status::HappeningKind;
+use carrick_topology::plan::Scope;
 use carrick_topology::{NodeName, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -37,7 +38,7 @@ use super::status::Status;
 use super::warnings::Warnings;
 use super::{AgentError, drift, http, interfaces, kernel, names, wireguard};
 use crate::cli::AgentOptions;
-use crate::core::{Core, Effect, Event, Now, PublishOutcome, Scope, Waiting};
+use crate::core::{Core, Effect, Event, Now, PublishOutcome, Waiting};
 use crate::key::SecretKey as OwnKey;
 use crate::state::StateDir;
 

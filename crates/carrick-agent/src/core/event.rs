@@ -9,6 +9,7 @@ use carrick_kube::own_node::{Interface, OwnNode};
 use carrick_kube::watch::Change;
 use carrick_topology::Warning;
 use carrick_topology::model::{DnsName, Liveness};
+use carrick_topology::plan::Scope;
 use carrick_topology::{Cluster, NodeName, NodePlan};
 
 /// What happened.
@@ -75,17 +76,6 @@ pub enum ApiState {
     Synced,
     /// At least one is not.
     Lost,
-}
-
-/// What an apply compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// The WireGuard device alone.
-    WireGuard,
-    /// All that the plan names, but routes only where they are planned otherwise than they were applied last.
-    Change,
-    /// All that the plan names.
-    Everything,
 }
 
 /// What the shell must do.

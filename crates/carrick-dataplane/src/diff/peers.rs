@@ -7,10 +7,10 @@ use carrick_netlink::wireguard::{
 };
 use ipnet::IpNet;
 
-use super::{Changes, Circumstances, age};
-use crate::dataplane::SESSION_LIFETIME;
+use super::changes::{Changes, Circumstances, age};
 use crate::desired::{WantedPeer, WantedWireGuard};
 use crate::operation::Operation;
+use crate::sighting::SESSION_LIFETIME;
 use crate::sysctl::Fate;
 
 /// Key, port and mark, as far as they differ. A device whose configuration cannot be read is left alone.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use carrick_topology::DeviceName;
 
-use super::Changes;
+use super::changes::Changes;
 use crate::operation::Operation;
 use crate::route::{TableRoute, by_identity};
 use crate::sysctl::Fate;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use carrick_dataplane::wireguard::KernelWireGuard;
-use carrick_dataplane::{Dataplane, Desired, Keys, Operation, Report, Sysctls, WireGuardMaker};
+use carrick_dataplane::{Desired, Keys, Operation, Reconciler, Report, Sysctls, WireGuardMaker};
 use carrick_netlink::wireguard::{self, SecretKey};
 use carrick_topology::model::{Family, SecretReference};
 use carrick_topology::plan::{NodePlan, WireGuardPeer};
@@ -15,7 +15,7 @@ use crate::node::{fresh_namespace, run};
 use crate::plans;
 
 pub struct KernelNode {
-    pub dataplane: Dataplane,
+    pub dataplane: Reconciler,
     keys: Keys,
     _folder: TempDir,
 }
@@ -24,7 +24,7 @@ pub fn on_kernel_node<T: Send>(test: impl FnOnce(&mut KernelNode) -> T + Send) -
     fresh_namespace(|| {
         let folder = tempfile::tempdir().unwrap();
         let wireguard = Box::new(KernelWireGuard::open().unwrap());
-        let dataplane = Dataplane::open(wireguard, Sysctls::default(), folder.path().to_owned()).unwrap();
+        let dataplane = Reconciler::open(wireguard, Sysctls::default(), folder.path().to_owned()).unwrap();
         test(&mut KernelNode { dataplane, keys: plans::keys(), _folder: folder })
     })
 }

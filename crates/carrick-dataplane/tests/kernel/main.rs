@@ -2,6 +2,7 @@
 //! WireGuard, a device of TUN with a test double behind its UAPI socket stands for it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod apply;
 mod cleanup;
 mod drift;
 mod handover;

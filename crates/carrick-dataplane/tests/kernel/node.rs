@@ -7,7 +7,7 @@ use std::thread;
 use std::time::SystemTime;
 
 use carrick_dataplane::wireguard::UserspaceWireGuard;
-use carrick_dataplane::{Dataplane, Desired, Keys, Report, Sysctls, WireGuardMaker};
+use carrick_dataplane::{Desired, Keys, Reconciler, Report, Sysctls, WireGuardMaker};
 use carrick_topology::plan::NodePlan;
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ use crate::userspace_double::UserspaceDouble;
 pub struct Node {
     pub folder: TempDir,
     pub wireguard: UserspaceDouble,
-    pub dataplane: Dataplane,
+    pub dataplane: Reconciler,
     pub keys: Keys,
 }
 
@@ -52,9 +52,9 @@ pub fn on_node<T: Send>(test: impl FnOnce(&mut Node) -> T + Send) -> T {
 }
 
 /// A dataplane as a freshly started agent opens it.
-pub fn dataplane(folder: &Path) -> Dataplane {
+pub fn dataplane(folder: &Path) -> Reconciler {
     let wireguard = Box::new(UserspaceWireGuard::below(folder));
-    Dataplane::open(wireguard, Sysctls::default(), folder.to_owned()).unwrap()
+    Reconciler::open(wireguard, Sysctls::default(), folder.to_owned()).unwrap()
 }
 
 impl Node {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use carrick_dataplane::firewall::{Firewall, TableChange};
 use carrick_dataplane::inspection::InspectedWireGuard;
 use carrick_dataplane::wireguard::{KernelWireGuard, UserspaceWireGuard, WireGuard};
-use carrick_dataplane::{Dataplane, Desired, Keys, Sysctls, sightings};
+use carrick_dataplane::{Desired, Keys, Reconciler, Sysctls, sightings};
 use carrick_netlink::link::{self, LinkKind};
 use carrick_netlink::wireguard::Device;
 use carrick_netlink::{Error, Protocol, Socket};
@@ -28,7 +28,7 @@ pub(super) fn look(
     run_directory: &Path,
     page: &mut ChecksPage,
 ) -> Result<(), Error> {
-    let mut dataplane = Dataplane::open(wireguard(backend)?, Sysctls::default(), run_directory.to_owned())?;
+    let mut dataplane = Reconciler::open(wireguard(backend)?, Sysctls::default(), run_directory.to_owned())?;
     let desired = Desired::new(plan, keys, dataplane.maker());
     let now = SystemTime::now();
     let found = dataplane.inspect(&desired, now)?;

@@ -137,7 +137,7 @@ impl Metrics {
             ApplyOutcome::Failed => Ending::Failed,
         };
         self.applies.get_or_create(&ResultLabel { result }).inc();
-        for (phase, took) in outcome.phases().into_iter().filter(|(_, took)| !took.is_zero()) {
+        for (phase, took) in outcome.phases.by_name().into_iter().filter(|(_, took)| !took.is_zero()) {
             self.apply_seconds.get_or_create(&PhaseLabel { phase }).observe(took.as_secs_f64());
         }
         self.operations.inc_by(outcome.operations as u64);
