@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use carrick_files::{Durability, Replacement, remove_file_if_present};
 use carrick_netlink::wireguard::PublicKey;
 
 /// The wanted endpoints by peer.
@@ -65,19 +66,13 @@ impl EndpointMemory {
     /// The file is there and cannot be removed.
     pub fn forget(&mut self) -> io::Result<()> {
         self.endpoints.clear();
-        match std::fs::remove_file(&self.file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        remove_file_if_present(&self.file)
     }
 
     fn write(&self) -> io::Result<()> {
-        let unfinished = self.file.with_extension("new");
-        let mut file = std::fs::File::create(&unfinished)?;
-        for (key, endpoint) in &self.endpoints {
-            writeln!(file, "{key} {endpoint}")?;
-        }
-        std::fs::rename(&unfinished, &self.file)
+        Replacement { mode: 0o644, durability: Durability::ProcessEnd }.write_with(&self.file, |writer| {
+            self.endpoints.iter().try_for_each(|(key, endpoint)| writeln!(writer, "{key} {endpoint}"))
+        })
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! With it a node boots into the mesh while the API is away. The functions block: call them where blocking is allowed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use carrick_files::{Durability, Replacement};
 use carrick_topology::{Cluster, NodeName};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -15,6 +15,7 @@ use crate::watch::ClusterUid;
 
 /// The version of the file's form. A file of another version is not read.
 const VERSION: u32 = 1;
+const FILE: Replacement = Replacement { mode: 0o600, durability: Durability::PowerFailure };
 
 /// What is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,16 +101,8 @@ struct Body {
 /// # Errors
 /// The disk is full or cannot be written to. The old file is still there then.
 pub fn save(path: &Path, me: &NodeName, cluster_uid: &ClusterUid, cluster: &Cluster) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let written = write_synced(&temporary, &Written { version: VERSION, node: me, cluster_uid, cluster })
-        .and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = written {
-        // It may not even exist; what failed first is what counts.
-        drop(fs::remove_file(&temporary));
-        return Err(error);
-    }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+    let written = Written { version: VERSION, node: me, cluster_uid, cluster };
+    FILE.write_with(path, |writer| Ok(serde_json::to_writer(writer, &written)?))
 }
 
 /// Reads the file; `None` if there is none. `expected` is the cluster, where it is known.
@@ -136,19 +129,6 @@ pub fn load(path: &Path, me: &NodeName, expected: Option<&ClusterUid>) -> Result
     }
     let Body { cluster } = serde_json::from_slice(&text).map_err(corrupt)?;
     Ok(Some(SavedState { cluster_uid: header.cluster_uid, cluster }))
-}
-
-fn write_synced(path: &Path, state: &Written<'_>) -> io::Result<()> {
-    // One that an earlier run left behind could have other permissions.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let mut writer = BufWriter::new(file);
-    serde_json::to_writer(&mut writer, state)?;
-    writer.flush()?;
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
 #[cfg(test)]
@@ -191,7 +171,6 @@ mod tests {
         let path = directory.path().join("cluster.json");
         let (me, uid) = names();
         assert_eq!(load(&path, &me, None).unwrap(), None);
-        fs::write(path.with_extension("new"), "left behind").unwrap();
         save(&path, &me, &uid, &Cluster::default()).unwrap();
         save(&path, &me, &uid, &cluster()).unwrap();
         let loaded = load(&path, &me, Some(&uid)).unwrap().unwrap();
@@ -235,7 +214,7 @@ mod tests {
         let path = directory.path().join("cluster.json");
         let (me, uid) = names();
         save(&path, &me, &uid, &cluster()).unwrap();
-        fs::create_dir_all(path.with_extension("new").join("in the way")).unwrap();
+        fs::create_dir_all(directory.path().join(".cluster.json.new").join("in the way")).unwrap();
         save(&path, &me, &uid, &Cluster::default()).unwrap_err();
         assert_eq!(load(&path, &me, None).unwrap().unwrap().cluster, cluster());
     }

@@ -11,8 +11,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use carrick_files::{Durability, Replacement, remove_file_if_present};
+
 use crate::node_data::Written;
-use crate::replace_file::replace_file;
 
 pub use configuration_list::configuration_list;
 
@@ -23,12 +24,9 @@ pub const BINARY_FILE: &str = "carrick-cni";
 /// Environment variable that says where the binary is to be taken from.
 pub const BINARY_VARIABLE: &str = "CARRICK_CNI_BINARY";
 
-/// Runtimes load names that end in `.conf`, `.conflist` or `.json`; this one ends in none of them.
-const TEMPORARY_CONFIGURATION: &str = ".10-carrick.conflist.new";
-const TEMPORARY_BINARY: &str = ".carrick-cni.new";
-/// The configuration holds no secret, but security benchmarks want it closed.
-const CONFIGURATION_MODE: u32 = 0o600;
-const BINARY_MODE: u32 = 0o755;
+/// The configuration holds no secret, but security benchmarks require that others cannot read it.
+const CONFIGURATION: Replacement = Replacement { mode: 0o600, durability: Durability::PowerFailure };
+const BINARY: Replacement = Replacement { mode: 0o755, durability: Durability::PowerFailure };
 
 /// Where to install from and to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,8 +87,7 @@ pub fn install_binary(binary: &Path, directory: &Path) -> Result<Written, Instal
     if read(&path)?.is_some_and(|current| current == wanted) {
         return Ok(Written::Unchanged);
     }
-    let temporary = directory.join(TEMPORARY_BINARY);
-    replace_file(&path, &temporary, &wanted, BINARY_MODE).map_err(at(&path))?;
+    BINARY.write(&path, &wanted).map_err(at(&path))?;
     Ok(Written::Changed)
 }
 
@@ -125,9 +122,7 @@ impl Installation {
         if current.is_some_and(|current| current == wanted) {
             return Ok(Written::Unchanged);
         }
-        let temporary = self.configuration_directory.join(TEMPORARY_CONFIGURATION);
-        let content = format!("{wanted:#}\n");
-        replace_file(&path, &temporary, content.as_bytes(), CONFIGURATION_MODE).map_err(at(&path))?;
+        CONFIGURATION.write(&path, format!("{wanted:#}\n").as_bytes()).map_err(at(&path))?;
         Ok(Written::Changed)
     }
 }
@@ -141,10 +136,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, InstallError> {
 }
 
 fn remove(path: &Path) -> Result<(), InstallError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(path)(error)),
-        _ => Ok(()),
-    }
+    remove_file_if_present(path).map_err(at(path))
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> InstallError {

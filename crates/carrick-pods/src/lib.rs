@@ -27,7 +27,6 @@ pub mod node_data;
 pub mod pod_gateways;
 pub mod pod_routes;
 mod rate;
-mod replace_file;
 
 pub use attachment::{Attachment, PodName, is_host_device};
 pub use rate::Rate;

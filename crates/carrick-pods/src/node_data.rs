@@ -4,16 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use carrick_files::{Durability, Replacement};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-
-use crate::replace_file::replace_file;
 
 /// The run directory where the configuration names none.
 pub const DEFAULT_RUN_DIRECTORY: &str = "/run/carrick";
 
 const FILE_NAME: &str = "node.json";
-const TEMPORARY_NAME: &str = ".node.json.new";
 
 /// The node as pods see it. The agent writes it once the mesh is programmed, and again when it changes;
 /// pods that are attached already keep what they have.
@@ -65,8 +63,8 @@ impl NodeData {
         }
         fs::create_dir_all(run_directory)?;
         let content = serde_json::to_vec(self)?;
-        let temporary = run_directory.join(TEMPORARY_NAME);
-        replace_file(&run_directory.join(FILE_NAME), &temporary, &content, 0o644)?;
+        Replacement { mode: 0o644, durability: Durability::ProcessEnd }
+            .write(&run_directory.join(FILE_NAME), &content)?;
         Ok(Written::Changed)
     }
 

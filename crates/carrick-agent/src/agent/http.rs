@@ -107,10 +107,7 @@ async fn listen(address: SocketAddr, flag: &str) -> Result<TcpListener, AgentErr
 /// got as far as this is the one agent here, by `--listen`.
 fn listen_on_socket(directory: &Path) -> io::Result<UnixListener> {
     let (socket, fresh) = (directory.join(SOCKET), directory.join(format!("{SOCKET}.new")));
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    carrick_files::remove_file_if_present(&fresh)?;
     let listener = UnixListener::bind(&fresh)?;
     std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
     std::fs::rename(&fresh, &socket)?;

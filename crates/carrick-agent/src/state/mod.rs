@@ -2,7 +2,6 @@
 //!
 //! It belongs to one node and is used by one agent at a time.
 
-mod atomic_file;
 mod private_key;
 
 use std::fs::{self, File};
@@ -10,13 +9,15 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use carrick_files::{Durability, Replacement};
 use carrick_topology::NodeName;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-pub use atomic_file::write_atomically;
-
 use crate::key::SecretKey;
+
+/// How files of the directory are replaced. They survive a power failure, and only root may read them.
+const FILE: Replacement = Replacement { mode: 0o600, durability: Durability::PowerFailure };
 
 /// The file that names the node which the directory belongs to.
 const NODE_NAME: &str = "node-name";
@@ -117,7 +118,7 @@ impl StateDir {
                 expected: node.clone(),
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                write_atomically(&file, format!("{node}\n").as_bytes()).map_err(failed("write", &file))
+                FILE.write(&file, format!("{node}\n").as_bytes()).map_err(failed("write", &file))
             }
             Err(error) => Err(failed("read", &file)(error)),
         }

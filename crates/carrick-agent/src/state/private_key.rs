@@ -7,11 +7,8 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{StateError, failed, write_atomically};
+use super::{FILE, StateError, failed};
 use crate::key::SecretKey;
-
-/// The mode of the file.
-const MODE: u32 = 0o600;
 
 /// Reads the key, or makes one if there is no file.
 pub fn load_or_generate(path: &Path) -> Result<SecretKey, StateError> {
@@ -35,7 +32,7 @@ fn generate(path: &Path) -> Result<SecretKey, StateError> {
     let key = SecretKey::generate();
     let mut text = key.to_base64();
     text.push('\n');
-    write_atomically(path, text.as_bytes()).map_err(failed("write", path))?;
+    FILE.write(path, text.as_bytes()).map_err(failed("write", path))?;
     tracing::info!(event = "private_key_generated", path = %path.display(), public_key = %key.public_key());
     Ok(key)
 }
@@ -44,7 +41,7 @@ fn close_to_others(path: &Path) -> Result<(), StateError> {
     let mode = fs::metadata(path).map_err(failed("look at", path))?.permissions().mode();
     if mode & 0o077 != 0 {
         tracing::warn!(event = "private_key_was_open", path = %path.display(), mode = format!("{:o}", mode & 0o777));
-        fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(failed("restrict", path))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(FILE.mode)).map_err(failed("restrict", path))?;
     }
     Ok(())
 }
@@ -74,6 +71,6 @@ mod tests {
         fs::write(&path, "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n").unwrap();
         let key = load_or_generate(&path).unwrap();
         assert_eq!(key.public_key().to_string(), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, MODE, "it is closed to others");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, FILE.mode, "it is closed to others");
     }
 }

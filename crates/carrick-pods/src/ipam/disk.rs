@@ -1,25 +1,27 @@
 //! The steps by which the store changes the disk. Each is one system call that takes effect whole or not at all,
 //! or touches a file that nobody reads yet; a process may die between any two.
 //!
-//! Nothing is flushed: the state must outlive the process, not the machine.
+//! Nothing is synced: the state must outlive the process, not the machine.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt, symlink};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
-/// Writes a file that nobody reads yet.
-pub(super) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+use carrick_files::{Durability, Replacement, Staged, remove_file_if_present};
+
+const RECORD: Replacement = Replacement { mode: 0o600, durability: Durability::ProcessEnd };
+
+/// Writes a record to a temporary file.
+pub(super) fn stage(temporary: &Path, content: &[u8]) -> io::Result<Staged> {
     step();
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    step();
-    file.write_all(content)
+    RECORD.stage_at(temporary, content)
 }
 
-/// Gives a file its name, in the place of what had it.
-pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+/// Gives the record its name.
+pub(super) fn rename(staged: Staged, path: &Path) -> io::Result<()> {
     step();
-    fs::rename(from, to)
+    staged.rename_to(path)
 }
 
 /// Makes a symbolic link.
@@ -31,10 +33,7 @@ pub(super) fn link(target: &Path, path: &Path) -> io::Result<()> {
 /// Removes a file; none is fine.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     step();
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    remove_file_if_present(path)
 }
 
 /// Overwrites a file's beginning.

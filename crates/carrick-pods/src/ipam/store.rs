@@ -102,8 +102,8 @@ impl Store {
         let record = Record { attachment, pod, device, addresses, mac, host_ports, ingress, egress };
         let content = serde_json::to_vec(&record).map_err(|error| at(&path)(error.into()))?;
         let temporary = self.temporary();
-        disk::write_new(&temporary, &content).map_err(at(&temporary))?;
-        disk::rename(&temporary, &path).map_err(at(&path))?;
+        let staged = disk::stage(&temporary, &content).map_err(at(&temporary))?;
+        disk::rename(staged, &path).map_err(at(&path))?;
         if let Err(error) = self.take(&record) {
             let _reported_below = self.give_back(&record.attachment, Claim::of(&record));
             return Err(error);

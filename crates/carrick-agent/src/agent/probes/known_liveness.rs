@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use carrick_files::{Durability, Replacement};
 use carrick_topology::model::Liveness;
 
-use crate::state::write_atomically;
+const FILE: Replacement = Replacement { mode: 0o600, durability: Durability::ProcessEnd };
 
 /// The file in the run directory.
 #[derive(Debug)]
@@ -35,8 +36,7 @@ impl KnownLiveness {
 
     /// Replaces what was kept.
     pub(super) fn keep(&self, liveness: &Liveness) {
-        let kept =
-            serde_json::to_vec(liveness).map_err(io::Error::from).and_then(|json| write_atomically(&self.path, &json));
+        let kept = serde_json::to_vec(liveness).map_err(io::Error::from).and_then(|json| FILE.write(&self.path, &json));
         if let Err(error) = kept {
             tracing::warn!(event = "liveness_not_kept", file = %self.path.display(), %error);
         }
