@@ -2,7 +2,8 @@
 # test.sh [--fuzz] [TIER...] : runs the named tiers, or all but `runtimes`, and prints how long each tier and the slowest tests took.
 #   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
 #           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
-#   checks  formatting, lints, a tier for every test, licences and sources of dependencies, alert rules and the dashboard's queries
+#   checks  formatting, lints, a tier for every test, licences and sources of dependencies, documents, workflows, alert rules and
+#           the dashboard's queries
 #   pure    unit, property and model tests, and the examples in the documentation; no privileges
 #   kernel  netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in network namespaces; root
 #   lab     agents in simulated clouds, with real packets; root
@@ -29,11 +30,11 @@ declare -rA MINUTES_OF=([cluster]=35 [vm]=15)
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
 skipped=() failed=() timings=() refused=0 built=
 
-usage() { sed -n '2,20p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,21p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   scripts/tests.py check "${TIERS[@]}" && cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
-  monitoring || return 1
+  scripts/check-docs.py && monitoring && workflows || return 1
   if command -v cargo-deny >/dev/null; then
     cargo deny check licenses bans sources
   elif [ -n "${CARRICK_REQUIRE_ALL:-}" ]; then
@@ -47,6 +48,13 @@ monitoring() {
   local code=0
   scripts/check-monitoring.sh || code=$?
   [ "$code" != 77 ] || { skip "alert rules" "promtool is neither installed nor in Debian's packages here"; return 0; }
+  return "$code"
+}
+
+workflows() {
+  local code=0
+  scripts/check-workflows.sh || code=$?
+  [ "$code" != 77 ] || { skip workflows "there is no Go to build actionlint with, or it cannot download it"; return 0; }
   return "$code"
 }
 

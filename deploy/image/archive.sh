@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# archive.sh OUT.tar NAME:TAG ENTRYPOINT FILE=DEST... : an image of one layer, in the format of `docker save`, that holds each
+# archive.sh OUT.tar NAME:TAG ENTRYPOINT FILE=DEST... : makes an image of one layer, in the format of `docker save`, with each
 # FILE at DEST and nothing else. The same files give the same bytes. `ctr images import`, `docker load` and `skopeo` read it.
 set -euo pipefail
 [ $# -ge 4 ] || { sed -n '2,3p' "$0" | sed 's/^# //' >&2; exit 2; }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# build.sh [--profile release|dev] [--name NAME:TAG] OUT.tar : Carrick's image, of static binaries and nothing else, as an
+# build.sh [--profile release|dev] [--name NAME:TAG] OUT.tar : builds Carrick's image, which contains only static programs, as an
 # archive that `ctr images import`, `docker load` and `skopeo` read. Needs the Rust target x86_64-unknown-linux-musl.
 #   --profile  cargo's profile (release)
-#   --name     what the image is called (carrick:VERSION)
+#   --name     name of the image (carrick:VERSION)
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 root=$(realpath "$here/../..")

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, and the table of dependencies in
+decision record 0001 has the dependencies of Cargo.toml. Prints what is wrong, and fails then.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+QUOTED = re.compile(r"`([^`\n]+)`")
+# A path from the root of the repository; words with placeholders or patterns are none.
+PATH = re.compile(r"(?:crates|cni-plugin|deploy|docs|scripts|\.ci|\.github)/[\w./-]*")
+DEPENDENCIES = ROOT / "docs/decisions/0001-workspace-and-dependencies.md"
+
+
+def anchors(document):
+    """The anchors of a document's headings, as forges make them."""
+    headings = re.findall(r"^#+ (.*)$", CODE.sub("", document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def wrong_links(document, text):
+    for target in LINK.findall(CODE.sub("", text)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name) if name else document
+        if not path.exists():
+            yield f"links to {target}, which does not exist"
+        elif anchor and anchor not in anchors(path):
+            yield f"links to {target}, which has no such heading"
+
+
+def wrong_paths(text):
+    for quoted in QUOTED.findall(text):
+        for word in quoted.split():
+            if PATH.fullmatch(word) and not (ROOT / word).exists():
+                yield f"names {word}, which does not exist"
+
+
+def wrong_dependencies():
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["dependencies"]
+    used = {name for name, source in manifest.items() if not isinstance(source, dict) or "path" not in source}
+    rows = [line.split("|")[1] for line in DEPENDENCIES.read_text().splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in QUOTED.findall(row)}
+    for name in sorted(used - documented):
+        yield f"has no row for the dependency {name}"
+    for name in sorted(documented - used):
+        yield f"has a row for {name}, which is no dependency in Cargo.toml"
+
+
+def main():
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    wrong = []
+    for name in listed.splitlines():
+        document = ROOT / name
+        text = document.read_text()
+        wrong += [f"{name} {fault}" for fault in (*wrong_links(document, text), *wrong_paths(text))]
+    wrong += [f"{DEPENDENCIES.relative_to(ROOT)} {fault}" for fault in wrong_dependencies()]
+    if wrong:
+        sys.exit("\n".join(wrong))
+
+
+main()
