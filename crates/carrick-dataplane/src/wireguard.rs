@@ -1,7 +1,6 @@
 //! WireGuard behind one small interface: the kernel's, or a process's through its UAPI socket.
 
 mod kernel;
-pub mod uapi;
 mod userspace;
 
 use std::fmt;
@@ -66,7 +65,7 @@ pub enum WireGuardError {
         /// The device.
         device: String,
         /// What cannot be read.
-        source: uapi::Malformed,
+        source: carrick_uapi::MalformedStatus,
     },
 }
 

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use get::get;
 pub use key::{PublicKey, SecretKey};
-pub use set::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb, Preshared, set};
+pub use set::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb, Preshared, UnnamedPeers, set};
 
 use crate::{Error, Protocol, Request, Socket, generic};
 

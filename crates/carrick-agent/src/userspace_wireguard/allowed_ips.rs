@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::configuration::{AllowedIpChange, PeerUpdate, PresentAllowedIps};
-use carrick_topology::PublicKey;
+use carrick_netlink::wireguard::{self, AllowedIpChange, PeerChange, PublicKey};
 
 /// The allowed IPs of all peers of a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,22 +14,24 @@ pub struct AllowedIps {
 }
 
 impl AllowedIps {
-    /// Applies the allowed IPs of an update and returns every peer whose list is another one than before:
-    /// the updated peer itself, and peers that lost an address to it.
-    pub fn apply(&mut self, update: &PeerUpdate) -> BTreeSet<PublicKey> {
+    /// Applies the allowed IPs of a change and returns every peer whose list differs from before: the changed peer itself, and peers that
+    /// lost an address to it.
+    pub fn apply(&mut self, update: &PeerChange) -> BTreeSet<PublicKey> {
         let before = self.of(&update.public_key);
         let mut changed = BTreeSet::new();
-        match update.present_allowed_ips {
-            PresentAllowedIps::Keep => {}
-            PresentAllowedIps::Drop => self.remove_peer(&update.public_key),
-        }
-        for change in &update.allowed_ips {
-            match change {
-                AllowedIpChange::Add(network) => {
+        match &update.allowed_ips {
+            wireguard::AllowedIps::Replace(networks) => {
+                self.remove_peer(&update.public_key);
+                for network in networks {
                     changed.extend(self.add(update.public_key, network.trunc()));
                 }
-                AllowedIpChange::Remove(network) => {
-                    self.remove(update.public_key, network.trunc());
+            }
+            wireguard::AllowedIps::Change(changes) => {
+                for change in changes {
+                    match change {
+                        AllowedIpChange::Add(network) => changed.extend(self.add(update.public_key, network.trunc())),
+                        AllowedIpChange::Remove(network) => self.remove(update.public_key, network.trunc()),
+                    }
                 }
             }
         }
@@ -75,24 +76,28 @@ impl AllowedIps {
 
 #[cfg(test)]
 mod tests {
+    use carrick_netlink::wireguard::PeerVerb;
+
     use super::*;
 
     const A: PublicKey = key(1);
     const B: PublicKey = key(2);
 
     const fn key(byte: u8) -> PublicKey {
-        PublicKey::from_bytes([byte; 32])
+        PublicKey([byte; 32])
     }
 
     fn network(text: &str) -> IpNet {
         text.parse().unwrap()
     }
 
-    fn adds(peer: PublicKey, networks: &[&str]) -> PeerUpdate {
-        PeerUpdate {
-            allowed_ips: networks.iter().map(|text| AllowedIpChange::Add(network(text))).collect(),
-            ..PeerUpdate::new(peer)
-        }
+    fn changes(peer: PublicKey, allowed_ips: wireguard::AllowedIps) -> PeerChange {
+        PeerChange { allowed_ips, ..PeerChange::new(peer, PeerVerb::Set) }
+    }
+
+    fn adds(peer: PublicKey, networks: &[&str]) -> PeerChange {
+        let added = networks.iter().map(|text| AllowedIpChange::Add(network(text))).collect();
+        changes(peer, wireguard::AllowedIps::Change(added))
     }
 
     #[test]
@@ -109,8 +114,8 @@ mod tests {
     fn replacing_a_list_by_itself_changes_nobody() {
         let mut allowed_ips = AllowedIps::default();
         allowed_ips.apply(&adds(A, &["10.0.0.0/24", "10.0.1.0/24"]));
-        let again =
-            PeerUpdate { present_allowed_ips: PresentAllowedIps::Drop, ..adds(A, &["10.0.1.0/24", "10.0.0.0/24"]) };
+        let list = ["10.0.1.0/24", "10.0.0.0/24"].map(network).to_vec();
+        let again = changes(A, wireguard::AllowedIps::Replace(list));
         assert_eq!(allowed_ips.apply(&again), BTreeSet::new());
     }
 
@@ -125,10 +130,8 @@ mod tests {
     fn only_the_owner_can_give_an_allowed_ip_up() {
         let mut allowed_ips = AllowedIps::default();
         allowed_ips.apply(&adds(A, &["10.0.0.0/24"]));
-        let removal = |peer| PeerUpdate {
-            allowed_ips: vec![AllowedIpChange::Remove(network("10.0.0.0/24"))],
-            ..PeerUpdate::new(peer)
-        };
+        let removed = vec![AllowedIpChange::Remove(network("10.0.0.0/24"))];
+        let removal = |peer| changes(peer, wireguard::AllowedIps::Change(removed.clone()));
         assert_eq!(allowed_ips.apply(&removal(B)), BTreeSet::new());
         assert_eq!(allowed_ips.apply(&removal(A)), [A].into());
         assert_eq!(allowed_ips.of(&A), BTreeSet::new());

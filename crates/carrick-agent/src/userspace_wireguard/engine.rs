@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io;
 
-use super::configuration::{DeviceChange, DeviceStatus};
+use carrick_netlink::wireguard::{Device, DeviceChange};
 
 /// A WireGuard device that runs in this process.
 ///
@@ -17,7 +17,7 @@ pub trait Engine: Send + Sync + 'static {
     fn configure(&self, change: DeviceChange) -> impl Future<Output = Result<(), ConfigureError>> + Send;
 
     /// What the device holds now.
-    fn status(&self) -> impl Future<Output = DeviceStatus> + Send;
+    fn status(&self) -> impl Future<Output = Device> + Send;
 }
 
 /// Why a change was refused.

@@ -1,25 +1,23 @@
 //! The engine on gotatun's device (`docs/decisions/0004-userspace-wireguard-engine.md` says why, and what is mended here).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use carrick_netlink::wireguard::{
+    self, DeviceChange, PeerChange, PeerVerb, Preshared, PublicKey, SecretKey, UnnamedPeers,
+};
 use futures::future::join_all;
 use gotatun::device::configure::{DeviceWrite, PeerStats};
 use gotatun::device::{Device, DeviceBuilder, Error, Peer};
 use ipnet::IpNet;
 use ipnetwork::IpNetwork;
 use tokio::sync::Mutex;
+use x25519_dalek::StaticSecret;
 
 use super::allowed_ips::AllowedIps;
-use super::configuration::{
-    AbsentPeer, DeviceChange, DeviceStatus, PeerChange, PeerStatus, PeerUpdate, Setting, UnnamedPeers,
-};
 use super::engine::{ConfigureError, Engine};
 use super::steady_udp::SteadyUdp;
 use super::tun::Tun;
-use carrick_topology::PublicKey;
-
-use crate::key::SecretKey;
 
 /// How often peers are looked after: handshake times recorded, silent peers dialled.
 const CARE_INTERVAL: Duration = Duration::from_secs(5);
@@ -64,8 +62,7 @@ impl GotatunEngine {
     pub async fn start(tun: Tun) -> Result<Self, ConfigureError> {
         let device =
             DeviceBuilder::new().with_udp(SteadyUdp::new()).with_ip(tun).build().await.map_err(engine_failed)?;
-        let stand = SecretKey::generate();
-        device.set_private_key(static_secret(&stand)).await.map_err(engine_failed)?;
+        device.set_private_key(StaticSecret::random()).await.map_err(engine_failed)?;
         Ok(Self { device, book: Mutex::default() })
     }
 
@@ -95,7 +92,7 @@ impl Engine for GotatunEngine {
         let mut book = self.book.lock().await;
         let (port_before, mark_before) = self.device.read(async |device| (device.listen_port(), device.fwmark())).await;
         // The port is what can fail, so it goes first.
-        if let Some(port) = change.listen_port
+        if let Some(port) = change.port
             && let Err(error) = self.device.set_listen_port(port).await
         {
             self.device.set_listen_port(port_before).await.map_err(engine_failed)?;
@@ -109,13 +106,13 @@ impl Engine for GotatunEngine {
         Ok(())
     }
 
-    async fn status(&self) -> DeviceStatus {
+    async fn status(&self) -> wireguard::Device {
         let mut book = self.book.lock().await;
         let (private_key, listen_port, mark, peers) = self
             .device
             .read(async |device| {
                 (
-                    device.private_key().map(|key| SecretKey::from_bytes(key.to_bytes())),
+                    device.private_key().map(|key| SecretKey::new(key.to_bytes())),
                     device.listen_port(),
                     device.fwmark(),
                     device.peers().await,
@@ -125,9 +122,10 @@ impl Engine for GotatunEngine {
         book.record_handshakes(&peers, SystemTime::now());
         let mut peers: Vec<_> = peers.iter().map(|peer| book.peer_status(peer)).collect();
         peers.sort_by_key(|peer| peer.public_key);
-        DeviceStatus {
+        wireguard::Device {
             private_key: private_key.filter(|_| book.identity == Identity::Configured),
-            listen_port,
+            public_key: None,
+            port: listen_port,
             firewall_mark: mark.unwrap_or(0),
             peers,
         }
@@ -137,17 +135,19 @@ impl Engine for GotatunEngine {
 impl Book {
     async fn apply(&mut self, device: &mut DeviceWrite<'_, Transports>, change: &DeviceChange) {
         match &change.private_key {
-            Setting::Keep => {}
-            Setting::Clear if self.identity == Identity::Stand => {}
-            Setting::Clear => {
+            None => {}
+            Some(cleared) if cleared.is_zero() && self.identity == Identity::Stand => {}
+            Some(cleared) if cleared.is_zero() => {
                 self.identity = Identity::Stand;
-                device.set_private_key(static_secret(&SecretKey::generate())).await;
+                device.set_private_key(StaticSecret::random()).await;
             }
-            Setting::Set(key) => {
+            Some(key) => {
+                let secret = StaticSecret::from(*key.expose());
+                let own_key = PublicKey(x25519_dalek::PublicKey::from(&secret).to_bytes());
                 self.identity = Identity::Configured;
-                device.set_private_key(static_secret(key)).await;
+                device.set_private_key(secret).await;
                 // A peer with the device's own key would be a loop; the kernel drops it as well.
-                self.remove_peer(device, &key.public_key()).await;
+                self.remove_peer(device, &own_key).await;
             }
         }
         let present = device.peers().await;
@@ -155,32 +155,30 @@ impl Book {
         match change.unnamed_peers {
             UnnamedPeers::Keep => {}
             UnnamedPeers::Remove => {
-                let named: BTreeSet<_> = change.peers.iter().map(PeerChange::public_key).collect();
+                let named: BTreeSet<_> = change.peers.iter().map(|peer| peer.public_key).collect();
                 for peer in present.extract_if(.., |peer| !named.contains(peer)) {
                     self.remove_peer(device, &peer).await;
                 }
             }
         }
         let own_key = device.private_key().map(x25519_dalek::PublicKey::from);
-        let own_key = own_key.map(|key| PublicKey::from_bytes(key.to_bytes()));
+        let own_key = own_key.map(|key| PublicKey(key.to_bytes()));
         for peer in &change.peers {
-            match peer {
-                PeerChange::Remove(peer) => {
-                    present.remove(peer);
-                    self.remove_peer(device, peer).await;
-                }
-                PeerChange::Update(update) if Some(update.public_key) == own_key => {
-                    tracing::warn!(event = "own_key_as_peer_ignored", peer = %update.public_key);
-                }
-                PeerChange::Update(update) => {
-                    let is_new = !present.contains(&update.public_key);
-                    if is_new && update.absent_peer == AbsentPeer::Skip {
-                        continue;
-                    }
-                    present.insert(update.public_key);
-                    self.update_peer(device, update, is_new).await;
-                }
+            if peer.verb == PeerVerb::Remove {
+                present.remove(&peer.public_key);
+                self.remove_peer(device, &peer.public_key).await;
+                continue;
             }
+            if Some(peer.public_key) == own_key {
+                tracing::warn!(event = "own_key_as_peer_ignored", peer = %peer.public_key);
+                continue;
+            }
+            let is_new = !present.contains(&peer.public_key);
+            if is_new && peer.verb == PeerVerb::Update {
+                continue;
+            }
+            present.insert(peer.public_key);
+            self.update_peer(device, peer, is_new).await;
         }
     }
 
@@ -191,7 +189,7 @@ impl Book {
     }
 
     /// Brings one peer, and those that lose allowed IPs to it, to what the update says.
-    async fn update_peer(&mut self, device: &mut DeviceWrite<'_, Transports>, update: &PeerUpdate, is_new: bool) {
+    async fn update_peer(&mut self, device: &mut DeviceWrite<'_, Transports>, update: &PeerChange, is_new: bool) {
         let changed = self.allowed_ips.apply(update);
         // gotatun lists one allowed IP at two peers and routes it to the one that was touched last. So the losers are
         // touched first.
@@ -212,9 +210,9 @@ impl Book {
         device
             .modify_peer(&foreign_key(&update.public_key), |peer| {
                 match &update.preshared_key {
-                    Setting::Keep => {}
-                    Setting::Clear => peer.set_preshared_key(None),
-                    Setting::Set(key) => peer.set_preshared_key(Some(*key.as_bytes())),
+                    Preshared::Keep => {}
+                    Preshared::Clear => peer.set_preshared_key(None),
+                    Preshared::Set(key) => peer.set_preshared_key(Some(*key.expose())),
                 }
                 if let Some(endpoint) = update.endpoint {
                     peer.set_endpoint(Some(endpoint));
@@ -248,15 +246,15 @@ impl Book {
         }
     }
 
-    fn peer_status(&self, peer: &PeerStats) -> PeerStatus {
+    fn peer_status(&self, peer: &PeerStats) -> wireguard::Peer {
         let public_key = public_key_of(peer);
-        PeerStatus {
+        wireguard::Peer {
             public_key,
-            preshared_key: peer.peer.preshared_key.map(SecretKey::from_bytes),
+            preshared_key: peer.peer.preshared_key.map(SecretKey::new),
             endpoint: peer.peer.endpoint,
-            persistent_keepalive: peer.peer.keepalive.unwrap_or(0),
+            persistent_keepalive: peer.peer.keepalive.filter(|seconds| *seconds != 0),
             allowed_ips: self.allowed_ips.of(&public_key).into_iter().collect(),
-            last_handshake: self.handshakes.get(&public_key).copied(),
+            last_handshake: self.handshakes.get(&public_key).and_then(|time| time.duration_since(UNIX_EPOCH).ok()),
             received_bytes: peer.stats.rx_bytes as u64,
             sent_bytes: peer.stats.tx_bytes as u64,
         }
@@ -269,27 +267,23 @@ fn is_silent(peer: &PeerStats) -> bool {
     wants_connection && peer.stats.last_handshake.is_none()
 }
 
-fn new_peer(update: &PeerUpdate, networks: Vec<IpNetwork>) -> Peer {
+fn new_peer(update: &PeerChange, networks: Vec<IpNetwork>) -> Peer {
     let mut peer = Peer::new(foreign_key(&update.public_key)).with_allowed_ips(networks);
     peer.endpoint = update.endpoint;
     peer.keepalive = update.persistent_keepalive;
     peer.preshared_key = match &update.preshared_key {
-        Setting::Set(key) => Some(*key.as_bytes()),
-        Setting::Keep | Setting::Clear => None,
+        Preshared::Set(key) => Some(*key.expose()),
+        Preshared::Keep | Preshared::Clear => None,
     };
     peer
 }
 
 fn public_key_of(peer: &PeerStats) -> PublicKey {
-    PublicKey::from_bytes(peer.peer.public_key.to_bytes())
+    PublicKey(peer.peer.public_key.to_bytes())
 }
 
 fn foreign_key(key: &PublicKey) -> x25519_dalek::PublicKey {
-    x25519_dalek::PublicKey::from(*key.as_bytes())
-}
-
-fn static_secret(key: &SecretKey) -> x25519_dalek::StaticSecret {
-    x25519_dalek::StaticSecret::from(*key.as_bytes())
+    x25519_dalek::PublicKey::from(key.0)
 }
 
 fn foreign_network(network: IpNet) -> Option<IpNetwork> {

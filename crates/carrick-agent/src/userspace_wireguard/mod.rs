@@ -6,7 +6,6 @@
 //! is still there with addresses and routes, and the agent programs the device again.
 
 mod allowed_ips;
-pub mod configuration;
 mod detached;
 pub mod engine;
 mod gotatun_engine;

@@ -27,7 +27,7 @@ pub(super) fn device_configuration(wanted: &WantedWireGuard, fate: Fate, found: 
         private_key: (!same_key).then(|| wanted.private_key.clone()),
         port: (!same_port).then_some(wanted.port),
         firewall_mark: (!same_mark).then_some(wanted.firewall_mark),
-        peers: Vec::new(),
+        ..DeviceChange::default()
     };
     (change != DeviceChange::default()).then_some(Operation::ConfigureWireGuard(change))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use carrick_netlink::wireguard::{Device, DeviceChange};
 use zeroize::Zeroizing;
 
-use super::{WireGuard, WireGuardError, uapi};
+use super::{WireGuard, WireGuardError};
 use crate::desired::WireGuardMaker;
 
 /// A process that hangs must not hang the agent.
@@ -71,7 +71,7 @@ impl UserspaceWireGuard {
             device: device.to_owned(),
             source,
         })?;
-        match uapi::error_number(&answer) {
+        match carrick_uapi::error_number(&answer) {
             Some(0) => Ok(answer),
             errno => Err(WireGuardError::Refused {
                 operation,
@@ -83,7 +83,7 @@ impl UserspaceWireGuard {
 
     fn set_one(&mut self, device: &str, change: &DeviceChange) -> Result<(), WireGuardError> {
         self.writes += 1;
-        self.transaction("change", device, &uapi::write(change)).map(drop)
+        self.transaction("change", device, &carrick_uapi::write_request(change)).map(drop)
     }
 }
 
@@ -93,8 +93,9 @@ impl WireGuard for UserspaceWireGuard {
     }
 
     fn get(&mut self, device: &str) -> Result<Device, WireGuardError> {
-        let answer = self.transaction("read", device, uapi::GET)?;
-        uapi::read(&answer).map_err(|source| WireGuardError::Malformed { device: device.to_owned(), source })
+        let answer = self.transaction("read", device, carrick_uapi::GET)?;
+        carrick_uapi::read_status(&answer)
+            .map_err(|source| WireGuardError::Malformed { device: device.to_owned(), source })
     }
 
     fn set(&mut self, device: &str, changes: &[DeviceChange]) -> Vec<Result<(), WireGuardError>> {

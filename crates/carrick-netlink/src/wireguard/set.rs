@@ -8,7 +8,7 @@ use netlink_packet_core::{NLA_HEADER_SIZE, Nla};
 use netlink_packet_generic::GenlMessage;
 use netlink_packet_wireguard::{
     WireguardAddressFamily, WireguardAllowedIp, WireguardAllowedIpAttr, WireguardAllowedIpFlags, WireguardAttribute,
-    WireguardCmd, WireguardMessage, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags,
+    WireguardCmd, WireguardDeviceFlags, WireguardMessage, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags,
 };
 use zeroize::Zeroize;
 
@@ -30,8 +30,20 @@ pub struct DeviceChange {
     pub port: Option<u16>,
     /// Firewall mark on its outer packets; 0 for none.
     pub firewall_mark: Option<u32>,
-    /// Its peers; those that are not named stay as they are.
+    /// What becomes of peers that [`Self::peers`] does not name.
+    pub unnamed_peers: UnnamedPeers,
+    /// Its peers, changed in this order.
     pub peers: Vec<PeerChange>,
+}
+
+/// What becomes of peers that a change does not name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnnamedPeers {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// They are removed (`WGDEVICE_F_REPLACE_PEERS`).
+    Remove,
 }
 
 /// What to change on a peer; `None` leaves a setting as it is.
@@ -128,6 +140,10 @@ pub fn set(family: u16, device: &str, change: &DeviceChange) -> Vec<Request> {
 
 fn device_attributes(device: &str, change: &DeviceChange) -> Vec<WireguardAttribute> {
     let mut attributes = vec![WireguardAttribute::IfName(device.to_owned())];
+    match change.unnamed_peers {
+        UnnamedPeers::Keep => {}
+        UnnamedPeers::Remove => attributes.push(WireguardAttribute::Flags(WireguardDeviceFlags::ReplacePeers)),
+    }
     attributes.extend(change.private_key.as_ref().map(|key| WireguardAttribute::PrivateKey(*key.expose())));
     attributes.extend(change.port.map(WireguardAttribute::ListenPort));
     attributes.extend(change.firewall_mark.map(WireguardAttribute::Fwmark));

@@ -1,8 +1,5 @@
-//! WireGuard's userspace API: the text protocol that `wg` and the agent speak over a Unix socket
-//! (<https://www.wireguard.com/xplatform/>).
+//! The socket over which `wg` and the agent speak the protocol of [`carrick_uapi`], and the server that answers.
 
-mod hex;
-mod protocol;
 mod server;
 mod socket;
 

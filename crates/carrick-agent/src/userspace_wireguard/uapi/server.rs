@@ -3,11 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use carrick_uapi::{Request, format_error, format_status, parse_request};
 use nix::errno::Errno;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::protocol::{self, Request};
 use super::socket::UapiSocket;
 use crate::userspace_wireguard::engine::{ConfigureError, Engine};
 
@@ -64,10 +64,10 @@ impl<E: Engine> Server<E> {
     }
 
     async fn answer(&self, request: &str) -> Zeroizing<String> {
-        let (mut text, errno) = match protocol::parse(request) {
+        let (mut text, errno) = match parse_request(request) {
             Ok(Request::Get) => {
                 let status = self.engine.status().await;
-                (protocol::format_status(&status), 0)
+                (format_status(&status), 0)
             }
             Ok(Request::Set(change)) => {
                 let errno = match self.engine.configure(*change).await {
@@ -84,7 +84,7 @@ impl<E: Engine> Server<E> {
                 (Zeroizing::default(), error.errno() as i32)
             }
         };
-        text.push_str(&format!("errno={errno}\n\n"));
+        text.push_str(&format_error(errno));
         text
     }
 }

@@ -1,24 +1,31 @@
-//! Changes as text.
+//! A change as text.
 
-use std::fmt::Write as _;
-
-use carrick_netlink::wireguard::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb, Preshared};
+use carrick_netlink::wireguard::{
+    AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb, Preshared, UnnamedPeers,
+};
 use zeroize::Zeroizing;
 
-/// The request that carries out a change. It holds keys, so it is wiped when dropped.
+use crate::key_text::push_key;
+use crate::push_line as line;
+
+/// The request that carries out a change. The text holds keys and is wiped on drop.
 #[must_use]
-pub fn write(change: &DeviceChange) -> Zeroizing<String> {
-    // Never grown, so that no copy of a key stays behind in freed memory.
+pub fn write_request(change: &DeviceChange) -> Zeroizing<String> {
+    // A text that grows would leave a copy of its keys in freed memory.
     let mut text = Zeroizing::new(String::with_capacity(capacity(change)));
     text.push_str("set=1\n");
     if let Some(key) = &change.private_key {
-        hexadecimal(&mut text, "private_key", key.expose());
+        push_key(&mut text, "private_key", key.expose());
     }
     if let Some(port) = change.port {
         line(&mut text, "listen_port", port);
     }
     if let Some(mark) = change.firewall_mark {
         line(&mut text, "fwmark", mark);
+    }
+    match change.unnamed_peers {
+        UnnamedPeers::Keep => {}
+        UnnamedPeers::Remove => line(&mut text, "replace_peers", true),
     }
     for peer in &change.peers {
         write_peer(&mut text, peer);
@@ -28,7 +35,7 @@ pub fn write(change: &DeviceChange) -> Zeroizing<String> {
 }
 
 fn write_peer(text: &mut String, peer: &PeerChange) {
-    hexadecimal(text, "public_key", &peer.public_key.0);
+    push_key(text, "public_key", &peer.public_key.0);
     match peer.verb {
         PeerVerb::Set => {}
         PeerVerb::Update => line(text, "update_only", true),
@@ -36,8 +43,8 @@ fn write_peer(text: &mut String, peer: &PeerChange) {
     }
     match &peer.preshared_key {
         Preshared::Keep => {}
-        Preshared::Set(key) => hexadecimal(text, "preshared_key", key.expose()),
-        Preshared::Clear => hexadecimal(text, "preshared_key", &[0; 32]),
+        Preshared::Set(key) => push_key(text, "preshared_key", key.expose()),
+        Preshared::Clear => push_key(text, "preshared_key", &[0; 32]),
     }
     if let Some(endpoint) = peer.endpoint {
         line(text, "endpoint", endpoint);
@@ -57,21 +64,8 @@ fn write_peer(text: &mut String, peer: &PeerChange) {
     }
 }
 
-fn line(text: &mut String, key: &str, value: impl std::fmt::Display) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "{key}={value}");
-}
-
-fn hexadecimal(text: &mut String, key: &str, bytes: &[u8; 32]) {
-    text.push_str(key);
-    text.push('=');
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text.push('\n');
-}
-
-pub(super) fn capacity(change: &DeviceChange) -> usize {
+/// Room for the longest text that a change can become, in bytes.
+pub(crate) fn capacity(change: &DeviceChange) -> usize {
     const DEVICE: usize = 256;
     const PEER: usize = 512;
     const ALLOWED_IP: usize = 64;

@@ -1,24 +1,25 @@
-//! A device's configuration from its text.
+//! A device's status from its text.
 
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
 use carrick_netlink::wireguard::{Device, Peer, PublicKey, SecretKey};
 
-/// A line that cannot be read. It names the key and never the value, which may be secret.
+use crate::key_text::parse_key;
+
+/// A line that cannot be read. The error names the key and never the value, which may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the value of `{key}` cannot be read")]
-pub struct Malformed {
+pub struct MalformedStatus {
     key: String,
 }
 
-/// Reads the answer to [`super::GET`]. Keys that are not known are left out, as the protocol asks.
+/// Reads the answer to [`crate::GET`]. Unknown keys are ignored, as the protocol asks.
 ///
 /// # Errors
 ///
-/// A value cannot be read.
-pub fn read(answer: &str) -> Result<Device, Malformed> {
+/// [`MalformedStatus`] for the first value that cannot be read.
+pub fn read_status(answer: &str) -> Result<Device, MalformedStatus> {
     let mut device = Device { private_key: None, public_key: None, port: 0, firewall_mark: 0, peers: Vec::new() };
     for line in answer.lines() {
         let Some((key, value)) = line.split_once('=') else { continue };
@@ -34,7 +35,7 @@ pub fn read(answer: &str) -> Result<Device, Malformed> {
     Ok(device)
 }
 
-fn read_peer(peer: &mut Peer, key: &str, value: &str) -> Result<(), Malformed> {
+fn read_peer(peer: &mut Peer, key: &str, value: &str) -> Result<(), MalformedStatus> {
     match key {
         "preshared_key" => peer.preshared_key = secret(key, value)?,
         "endpoint" => peer.endpoint = Some(parsed(key, value)?),
@@ -76,26 +77,18 @@ fn handshake(seconds: u64, nanoseconds: u32) -> Option<Duration> {
 }
 
 /// All zeros mean that there is none.
-fn secret(key: &str, value: &str) -> Result<Option<SecretKey>, Malformed> {
+fn secret(key: &str, value: &str) -> Result<Option<SecretKey>, MalformedStatus> {
     Ok(Some(SecretKey::new(bytes(key, value)?)).filter(|key| !key.is_zero()))
 }
 
-fn bytes(key: &str, value: &str) -> Result<[u8; 32], Malformed> {
-    let mut bytes = [0; 32];
-    if value.len() != 64 || !value.is_ascii() {
-        return Err(malformed(key));
-    }
-    for (position, byte) in bytes.iter_mut().enumerate() {
-        let digits = &value[2 * position..2 * position + 2];
-        *byte = u8::from_str_radix(digits, 16).map_err(|_| malformed(key))?;
-    }
-    Ok(bytes)
+fn bytes(key: &str, value: &str) -> Result<[u8; 32], MalformedStatus> {
+    parse_key(value).map(|bytes| *bytes).ok_or_else(|| malformed(key))
 }
 
-fn parsed<T: FromStr>(key: &str, value: &str) -> Result<T, Malformed> {
+fn parsed<T: FromStr>(key: &str, value: &str) -> Result<T, MalformedStatus> {
     value.parse().map_err(|_| malformed(key))
 }
 
-fn malformed(key: impl fmt::Display) -> Malformed {
-    Malformed { key: key.to_string() }
+fn malformed(key: &str) -> MalformedStatus {
+    MalformedStatus { key: key.to_owned() }
 }
