@@ -25,7 +25,8 @@ use std::time::Duration;
 
 use carrick_kube::own_node::{Interface, OwnFacts, OwnNode, own_facts};
 use carrick_kube::watch::Change;
-use carrick_topology::model::{Liveness, PublicKey};
+use carrick_topology::Liveness;
+use carrick_topology::model::PublicKey;
 use carrick_topology::{Cluster, NodeName, NodePlan, PlanError, Settings, plan};
 
 pub use backoff::Backoff;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use carrick_netlink::Error;
+use carrick_topology::handover::HandoverInForce;
 use carrick_topology::plan::{FirewallPlan, NodePlan, Scope};
 use carrick_topology::{DeviceName, PublicKey};
 
@@ -34,7 +35,6 @@ pub struct Dataplane {
     handover: HandoverDataplane,
     /// What the firewall permits since the latest apply.
     permitted: Option<FirewallPlan>,
-    handover_state: HandoverState,
 }
 
 /// What one apply did.
@@ -48,20 +48,10 @@ pub struct Applied {
     pub waiting_for: Option<DeviceName>,
     /// The WireGuard peers as they were before the apply changed them.
     pub sightings: BTreeMap<PublicKey, Sighting>,
-    /// Whether the kernel holds the plan's handover.
-    pub handover: HandoverState,
+    /// What the kernel holds of the plan's handover: nothing of one that failed.
+    pub handover: HandoverInForce,
     /// How long each phase took.
     pub phases: Phases,
-}
-
-/// Whether the kernel holds the handover of the plan that was applied latest.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum HandoverState {
-    /// It does. A plan without a handover is held by holding nothing.
-    InForce,
-    /// It does not: nothing was applied yet, or the handover failed and was removed.
-    #[default]
-    Absent,
 }
 
 /// One part of a plan that the kernel does not hold.
@@ -109,7 +99,6 @@ impl Dataplane {
             firewall: Firewall::open()?,
             handover: HandoverDataplane::open()?,
             permitted: None,
-            handover_state: HandoverState::default(),
         })
     }
 
@@ -140,7 +129,7 @@ impl Dataplane {
             self.apply_firewall(&plan.firewall, &mut progress);
         }
         self.permitted = Some(plan.firewall.clone());
-        progress.finish(self.handover_state)
+        progress.finish(self.handover.in_force())
     }
 
     /// The number of messages and settings that could change something which were sent so far.
@@ -154,7 +143,7 @@ impl Dataplane {
         let mut watch = StopWatch::start();
         let Poll::AsPlanned(sightings) = self.reconciler.poll(desired, now) else { return None };
         let phases = Phases { observe: watch.lap(), ..Phases::default() };
-        Some(Progress { sightings, phases, ..Progress::default() }.finish(self.handover_state))
+        Some(Progress { sightings, phases, ..Progress::default() }.finish(self.handover.in_force()))
     }
 
     /// The firewall for the time in which routes change; `None` if no destination moves to another device.
@@ -190,16 +179,10 @@ impl Dataplane {
     }
 
     fn apply_handover(&mut self, plan: &NodePlan, progress: &mut Progress) {
-        self.handover_state = match self.handover.apply(plan) {
-            Ok(applied) => {
-                progress.operations += applied.operations.len();
-                HandoverState::InForce
-            }
-            Err(error) => {
-                progress.failures.push(ApplyFailure::Handover(error));
-                HandoverState::Absent
-            }
-        };
+        match self.handover.apply(plan) {
+            Ok(applied) => progress.operations += applied.operations.len(),
+            Err(error) => progress.failures.push(ApplyFailure::Handover(error)),
+        }
     }
 }
 
@@ -219,8 +202,8 @@ impl Progress {
         self.failures.extend(report.endpoint_memory.map(ApplyFailure::EndpointMemory));
     }
 
-    fn finish(self, handover: HandoverState) -> Applied {
+    fn finish(self, handover: &HandoverInForce) -> Applied {
         let Self { operations, failures, waiting_for, sightings, phases } = self;
-        Applied { operations, failures, waiting_for, sightings, handover, phases }
+        Applied { operations, failures, waiting_for, sightings, handover: handover.clone(), phases }
     }
 }

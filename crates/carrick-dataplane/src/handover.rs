@@ -11,6 +11,7 @@ use carrick_netlink::rule::Rule;
 use carrick_netlink::{Family, Protocol, Socket};
 use carrick_topology::DeviceName;
 use carrick_topology::constants::handover_device;
+use carrick_topology::handover::HandoverInForce;
 use carrick_topology::plan::NodePlan;
 use wanted::Wanted;
 
@@ -28,6 +29,7 @@ pub struct HandoverDataplane {
     socket: Socket,
     sysctls: Sysctls,
     remains: Remains,
+    in_force: HandoverInForce,
 }
 
 /// What an apply changed.
@@ -77,13 +79,24 @@ impl HandoverDataplane {
     /// The kernel gives no socket.
     pub fn open() -> Result<Self, carrick_netlink::Error> {
         let socket = Socket::open(Protocol::Route)?;
-        Ok(Self { socket, sysctls: Sysctls::default(), remains: Remains::Unknown })
+        Ok(Self {
+            socket,
+            sysctls: Sysctls::default(),
+            remains: Remains::Unknown,
+            in_force: HandoverInForce::default(),
+        })
     }
 
     /// The number of messages and settings that could change something which were sent so far.
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.socket.writes() + self.sysctls.writes()
+    }
+
+    /// Which gateways this node encapsulates to and decapsulates from since the last [`Self::apply`].
+    #[must_use]
+    pub const fn in_force(&self) -> &HandoverInForce {
+        &self.in_force
     }
 
     /// Makes the kernel hold what the plan's handover needs, or nothing where there is none, and writes only what differs. Once nothing is
@@ -93,14 +106,17 @@ impl HandoverDataplane {
     ///
     /// The kernel could not be asked, or refused something: then all of it is taken away again, and a later call tries again.
     pub fn apply(&mut self, plan: &NodePlan) -> Result<HandoverApplied, HandoverError> {
-        match &plan.handover {
+        self.in_force = HandoverInForce::default();
+        let applied = match &plan.handover {
             Some(handover) => {
                 let devices = Devices { handover: &handover.device, wireguard: &plan.wireguard.device };
                 self.reach(devices, &Wanted::new(plan, handover))
             }
             None if self.remains == Remains::Nothing => Ok(HandoverApplied::default()),
             None => self.clear(Devices { handover: &handover_device(), wireguard: &plan.wireguard.device }),
-        }
+        }?;
+        self.in_force = plan.handover.as_ref().map(HandoverInForce::after).unwrap_or_default();
+        Ok(applied)
     }
 
     fn reach(&mut self, devices: Devices<'_>, wanted: &Wanted) -> Result<HandoverApplied, HandoverError> {

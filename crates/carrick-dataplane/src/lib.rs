@@ -28,7 +28,7 @@ pub mod wireguard;
 
 pub use apply::{Failure, FailureCause};
 pub use cleanup::cleanup;
-pub use dataplane::{Applied, ApplyFailure, Dataplane, HandoverState};
+pub use dataplane::{Applied, ApplyFailure, Dataplane};
 pub use desired::{Desired, Keys, WireGuardMaker};
 pub use diff::{Circumstances, Difference, diff};
 pub use drift::{Drift, DriftWatch};

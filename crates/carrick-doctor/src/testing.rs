@@ -9,7 +9,8 @@ use carrick_probe::{PathKind, PathState, ProbedPath, RoundTripCounts};
 use carrick_status::{
     ApiAnswer, ApiHearing, ChecksPage, CniDirectory, PeerState, StatusPage, WireGuardDevice, WireGuardState,
 };
-use carrick_topology::model::{InternalAddresses, Liveness};
+use carrick_topology::Liveness;
+use carrick_topology::model::InternalAddresses;
 use carrick_topology::plan::{PeerIdentity, plan_all};
 use carrick_topology::{Cluster, Node, NodeName, NodePlan, PublicKey, Settings};
 

@@ -6,32 +6,29 @@
 //!   those inside its location; inside it, for those outside), while another gateway of its location does;
 //! - where no gateway of a location is heard, nobody there is judged: the fault is more likely on the way, or here;
 //! - it counts again after it was well for a time that doubles each time it falls. It says itself for how long it has been well, and
-//!   how many flaps those count who count the most, so that all nodes give it its traffic back at the same moment, or nearly;
-//! - around that moment it is returning: far gateways, for those that forward from its location, accept encapsulated packets as well, and ask
-//!   for them; in its own location, whoever stood by keeps its tunnels. The moments of that are told in the module `fall`.
+//!   how many flaps those count who count the most, so that all nodes give it its traffic back at the same moment, or nearly.
 
 mod gateway_history;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use carrick_topology::model::Liveness;
 use carrick_topology::plan::PathKind;
 use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
 use crate::flap_count::FlapCount;
-use crate::handover::EncapsulatingSenders;
 use crate::packet::{HeardPeers, Reachability};
 use crate::probed_path::PathState;
-use gateway_history::{GatewayHistory, State, Terms, Window};
+use gateway_history::{GatewayHistory, State};
+pub(crate) use gateway_history::{Return, ReturnPhase};
 
 /// A gateway that hears nobody is believed after this: others may be about to say the same. And it is held against it only if it still
 /// says so when another one has heard somebody for this long: what it said before may be outdated.
 const DEAF_TIME: Duration = Duration::from_millis(500);
 /// What a node says of its age arrives with the way's delay: differences below this mean nothing.
 const WELL_TOLERANCE: Duration = Duration::from_millis(500);
-/// FlapCount are forgotten when none has come for this long.
+/// Flaps are forgotten when none has come for this long.
 const FLAP_DECAY: Duration = Duration::from_secs(900);
 
 /// What is heard of one gateway.
@@ -75,10 +72,8 @@ pub(crate) struct Observer<'a> {
     pub(crate) heard_peers: HeardPeers,
     /// Since when it hears somebody through its own tunnels.
     pub(crate) hears_tunnels_since: Option<Now>,
-    /// Whether those from which it accepts encapsulated packets say that they encapsulate.
-    pub(crate) encapsulated: EncapsulatingSenders,
-    /// How long before a gateway of another location counts again it is returning.
-    pub(crate) lead: Duration,
+    /// How much later than the nodes of its own location this node treats a gateway of another location as live again.
+    pub(crate) far_delay: Duration,
 }
 
 /// The gateways that are or were down.
@@ -86,14 +81,15 @@ pub(crate) struct Observer<'a> {
 pub(crate) struct FailureDetector {
     histories: BTreeMap<NodeName, GatewayHistory>,
     evaluated_at: Now,
-    terms: Terms,
+    far_delay: Duration,
 }
 
 impl FailureDetector {
-    /// What an earlier run of the agent had judged.
-    pub(crate) fn restore(liveness: &Liveness) -> Self {
-        let fall = |name: &NodeName| (name.clone(), GatewayHistory::of(State::Down, FlapCount::default().and_one()));
-        Self { histories: liveness.down.iter().map(fall).collect(), ..Self::default() }
+    /// Continues with the gateways that were down before the agent started.
+    pub(crate) fn restore<'n>(down: impl IntoIterator<Item = &'n NodeName>) -> Self {
+        let history =
+            |name: &NodeName| (name.clone(), GatewayHistory::new(State::Down, FlapCount::default().and_one()));
+        Self { histories: down.into_iter().map(history).collect(), ..Self::default() }
     }
 
     /// How often a gateway fell lately.
@@ -101,35 +97,31 @@ impl FailureDetector {
         self.histories.get(node).map_or_else(FlapCount::default, |fall| fall.flap_count)
     }
 
-    pub(crate) fn liveness(&self) -> Liveness {
-        let is_down = |fall: &GatewayHistory| !matches!(fall.state, State::Live { .. });
-        let is_returning = |fall: &GatewayHistory| self.is_now(fall.returning(self.terms));
-        let those = |are: &dyn Fn(&GatewayHistory) -> bool| {
-            self.histories.iter().filter(|(_, fall)| are(fall)).map(|(name, _)| name.clone()).collect()
-        };
-        Liveness { down: those(&is_down), returning: those(&is_returning), ..Liveness::default() }
+    /// The gateways that count as down.
+    pub(crate) fn down(&self) -> BTreeSet<NodeName> {
+        let down = self.histories.iter().filter(|(_, history)| !matches!(history.state, State::Live { .. }));
+        down.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whether those from which encapsulated packets are accepted are asked to encapsulate.
-    pub(crate) fn asks_to_encapsulate(&self) -> bool {
-        self.histories.values().any(|fall| self.is_now(fall.asking(self.terms)))
+    /// The gateways that are about to count as live again, or have begun to.
+    pub(crate) fn returns(&self) -> impl Iterator<Item = (&NodeName, Return)> {
+        self.histories.iter().filter_map(|(name, history)| Some((name, history.progress()?)))
     }
 
-    /// When a gateway that returns counts again, or its return begins or is over, if nothing happens before.
+    /// When a gateway counts as live again, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<Now> {
-        let moments = self.histories.values().flat_map(|fall| fall.moments(self.terms));
-        // What was due already waits for a word, not for the time.
-        moments.filter(|moment| *moment > self.evaluated_at).min()
-    }
-
-    fn is_now(&self, window: Option<Window>) -> bool {
-        window.is_some_and(|window| window.contains(self.evaluated_at))
+        let due = self.histories.values().filter_map(|history| match history.state {
+            State::Recovering { since } => Some(history.due(since, self.far_delay)),
+            State::Down | State::Live { .. } => None,
+        });
+        // What was due already waits for an answer, not for the time.
+        due.filter(|due| *due > self.evaluated_at).min()
     }
 
     /// Judges by what is heard now.
     pub(crate) fn evaluate(&mut self, now: Now, observer: Observer<'_>, reports: &[Report<'_>]) {
         self.evaluated_at = now;
-        self.terms = Terms { encapsulated: observer.encapsulated, lead: observer.lead };
+        self.far_delay = observer.far_delay;
         let known: BTreeSet<&NodeName> = reports.iter().map(|report| report.node).collect();
         self.histories.retain(|name, fall| {
             let has_decayed = matches!(fall.state, State::Live { since } if now.saturating_sub(since) > FLAP_DECAY);
@@ -184,14 +176,14 @@ impl FailureDetector {
     /// One that was returning begins anew; the others stay what they are.
     fn not_heard(&mut self, node: &NodeName) {
         if let Some(fall) = self.histories.get_mut(node)
-            && matches!(fall.state, State::Returning { .. })
+            && matches!(fall.state, State::Recovering { .. })
         {
             fall.state = State::Down;
         }
     }
 
     fn silent(&mut self, node: &NodeName) {
-        let fresh = || GatewayHistory::of(State::Live { since: Now::ZERO }, FlapCount::default());
+        let fresh = || GatewayHistory::new(State::Live { since: Now::ZERO }, FlapCount::default());
         let fall = self.histories.entry(node.clone()).or_insert_with(fresh);
         if matches!(fall.state, State::Live { .. }) {
             fall.flap_count = fall.flap_count.and_one();
@@ -208,16 +200,18 @@ impl FailureDetector {
             State::Down => {
                 let recovered =
                     gateway.well_since.filter(|well| now.saturating_sub(*well) < fall.flap_count.stable_time());
-                State::Returning { since: recovered.unwrap_or(now) }
+                State::Recovering { since: recovered.unwrap_or(now) }
             }
-            State::Returning { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {
-                State::Returning { since: gateway.well_since.unwrap_or(since) }
+            State::Recovering { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {
+                State::Recovering { since: gateway.well_since.unwrap_or(since) }
             }
-            State::Returning { since } if now >= fall.due(since, self.terms.encapsulated) => State::Live { since: now },
-            state @ (State::Returning { .. } | State::Live { .. }) => state,
+            State::Recovering { since } if now >= fall.due(since, self.far_delay) => State::Live { since: now },
+            state @ (State::Recovering { .. } | State::Live { .. }) => state,
         };
     }
 }
 
+#[cfg(test)]
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -1,111 +1,94 @@
-//! What gateways tell each other of packets that go encapsulated while traffic moves from one gateway to another.
+//! The prober's part of a handover: when traffic moves. See [`carrick_topology::handover`].
+//!
+//! - [`flags`]: what two gateways tell each other.
+//! - [`peer`]: what one other gateway said, what this node has to tell it, and whether an encapsulated probe passed.
+//! - [`schedule`]: at which moments a node accepts encapsulated packets, asks for them, and moves source addresses.
+//! - [`Handovers`]: all handovers of this node together.
+
+mod flags;
+mod peer;
+mod schedule;
 
 use std::collections::BTreeSet;
-use std::ops::BitOr;
+use std::time::Duration;
 
 use carrick_topology::NodeName;
+use carrick_topology::handover::HandoverInForce;
 
-/// What one gateway says to another of what they forward to each other; a set, which `|` joins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HandoverFlags(u8);
+use crate::Now;
+use crate::failure_detector::Return;
+pub use flags::HandoverFlags;
+pub(crate) use peer::{HandoverPeer, PeerObservation, Urgency};
+use schedule::{EncapsulatingSenders, Schedule};
 
-impl HandoverFlags {
-    /// Nothing is said.
-    pub const NONE: Self = Self(0);
-    /// "What I forward to you goes encapsulated."
-    pub const ENCAPSULATES: Self = Self(1 << 5);
-    /// "I take encapsulated what you forward to me."
-    pub const DECAPSULATES: Self = Self(1 << 6);
-
-    /// Whether what is forwarded goes encapsulated.
-    #[must_use]
-    pub const fn encapsulates(self) -> bool {
-        self.has(Self::ENCAPSULATES)
-    }
-
-    /// Whether encapsulated packets are taken.
-    #[must_use]
-    pub const fn decapsulates(self) -> bool {
-        self.has(Self::DECAPSULATES)
-    }
-
-    /// As they go over the wire.
-    pub(crate) const fn to_bits(self) -> u8 {
-        self.0
-    }
-
-    /// As they came over the wire, beside other bits.
-    pub(crate) const fn from_bits(bits: u8) -> Self {
-        Self(bits & (Self::ENCAPSULATES.0 | Self::DECAPSULATES.0))
-    }
-
-    const fn has(self, flag: Self) -> bool {
-        self.0 & flag.0 != 0
-    }
+/// The handovers of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Handovers {
+    in_force: HandoverInForce,
+    schedule: Schedule,
+    returning: BTreeSet<NodeName>,
+    asks: bool,
+    next_deadline: Option<Now>,
 }
 
-impl BitOr for HandoverFlags {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+impl Handovers {
+    /// What the kernel holds; says whether that is new.
+    pub(crate) fn set_in_force(&mut self, in_force: HandoverInForce) -> bool {
+        let is_new = in_force != self.in_force;
+        self.in_force = in_force;
+        is_new
     }
-}
 
-/// What the kernel holds by now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HandoverInForce {
-    /// Nodes that encapsulated packets would reach, as far as this kernel can tell: they are tried with a encapsulated probe.
-    pub leads_to: BTreeSet<NodeName>,
-    /// Nodes to which forwarded packets go encapsulated.
-    pub encapsulates_to: BTreeSet<NodeName>,
-    /// Nodes from which encapsulated packets are accepted.
-    pub decapsulates_from: BTreeSet<NodeName>,
-}
+    /// Takes what other gateways said last. `round` is the time in which this node probes each gateway once.
+    pub(crate) fn set_schedule(&mut self, said: impl Fn(&NodeName) -> HandoverFlags, round: Duration) {
+        let senders = EncapsulatingSenders::by(self.in_force.decapsulates_from.iter().map(said));
+        self.schedule = Schedule::new(senders, round);
+    }
 
-/// How many of the nodes from which encapsulated packets are accepted say that they encapsulate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum EncapsulatingSenders {
-    /// None of them, or there are none.
-    #[default]
-    None,
-    /// Not all of them.
-    Some,
-    /// All of them.
-    All,
-}
+    /// How much later than the nodes of its own location this node treats a gateway of another location as live again.
+    pub(crate) const fn far_delay(&self) -> Duration {
+        self.schedule.far_delay()
+    }
 
-impl EncapsulatingSenders {
-    /// By what each of them says.
-    pub(crate) fn by(said: impl IntoIterator<Item = HandoverFlags>) -> Self {
-        let (encapsulate, others): (Vec<_>, Vec<_>) = said.into_iter().partition(|flags| flags.encapsulates());
-        match (encapsulate.is_empty(), others.is_empty()) {
-            (true, _) => Self::None,
-            (false, false) => Self::Some,
-            (false, true) => Self::All,
+    /// Evaluates where the returns of gateways stand now.
+    pub(crate) fn evaluate<'a>(&mut self, now: Now, returns: impl Iterator<Item = (&'a NodeName, Return)>) {
+        self.returning.clear();
+        (self.asks, self.next_deadline) = (false, None);
+        for (name, progress) in returns {
+            let (returning, asking) = (self.schedule.returning(progress), self.schedule.asking(progress));
+            if returning.is_some_and(|window| window.contains(now)) {
+                self.returning.insert(name.clone());
+            }
+            self.asks |= asking.is_some_and(|window| window.contains(now));
+            let edges = [returning, asking].into_iter().flatten().flat_map(|window| window.edges());
+            self.next_deadline = edges.chain(self.next_deadline).filter(|edge| *edge > now).min();
         }
+    }
+
+    /// Gateways that traffic returns to, as [`carrick_topology::handover::HandoverReport::returning`] means it.
+    pub(crate) const fn returning(&self) -> &BTreeSet<NodeName> {
+        &self.returning
+    }
+
+    /// When [`Self::evaluate`] has another result, if nothing happens before.
+    pub(crate) const fn next_deadline(&self) -> Option<Now> {
+        self.next_deadline
+    }
+
+    /// What this node has to tell another one.
+    pub(crate) fn flags_for(&self, node: &NodeName) -> HandoverFlags {
+        let when = |holds, flag| if holds { flag } else { HandoverFlags::NONE };
+        let encapsulates = when(self.in_force.encapsulates_to.contains(node), HandoverFlags::ENCAPSULATES);
+        let decapsulates =
+            when(self.asks && self.in_force.decapsulates_from.contains(node), HandoverFlags::DECAPSULATES);
+        encapsulates | decapsulates
+    }
+
+    /// Whether encapsulated probes can be sent to a node.
+    pub(crate) fn leads_to(&self, node: &NodeName) -> bool {
+        self.in_force.leads_to.contains(node)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_holds_what_was_put_in() {
-        let says = |flags: HandoverFlags| (flags.encapsulates(), flags.decapsulates());
-        assert_eq!(says(HandoverFlags::NONE), (false, false));
-        assert_eq!(says(HandoverFlags::ENCAPSULATES), (true, false));
-        assert_eq!(says(HandoverFlags::DECAPSULATES), (false, true));
-        assert_eq!(says(HandoverFlags::ENCAPSULATES | HandoverFlags::DECAPSULATES), (true, true));
-    }
-
-    #[test]
-    fn it_is_counted_who_encapsulates() {
-        let (encapsulates, silent) = (HandoverFlags::ENCAPSULATES, HandoverFlags::DECAPSULATES);
-        assert_eq!(EncapsulatingSenders::by([]), EncapsulatingSenders::None);
-        assert_eq!(EncapsulatingSenders::by([silent, silent]), EncapsulatingSenders::None);
-        assert_eq!(EncapsulatingSenders::by([silent, encapsulates]), EncapsulatingSenders::Some);
-        assert_eq!(EncapsulatingSenders::by([encapsulates, encapsulates | silent]), EncapsulatingSenders::All);
-    }
-}
+mod tests;

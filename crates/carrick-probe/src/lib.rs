@@ -29,8 +29,8 @@ pub type Now = std::time::Duration;
 
 pub use carrick_topology::plan::PathKind;
 pub use flap_count::FlapCount;
-pub use handover::{HandoverFlags, HandoverInForce};
-pub use packet::{Condition, HeardPeers, NotAPacket, PACKET_BYTES, Packet, Question, Reachability};
+pub use handover::HandoverFlags;
+pub use packet::{Announcement, Condition, HeardPeers, NotAPacket, PACKET_BYTES, Packet, Question, Reachability};
 pub use probed_path::{PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
 pub use prober::{Position, Prober, ProberEvent, Transmit};
 pub use responder::Responder;

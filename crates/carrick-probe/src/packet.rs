@@ -70,11 +70,20 @@ pub struct Condition {
     pub flap_count: FlapCount,
 }
 
+/// What a node says when it probes another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announcement {
+    /// How often the probed node flapped lately, as the probing node counts.
+    pub flap_count: FlapCount,
+    /// What goes encapsulated between the two nodes.
+    pub handover: HandoverFlags,
+}
+
 /// A datagram on the probe port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// "Are you there?", how often the asker saw it fall, and what goes encapsulated between the two.
-    Probe(Question, FlapCount, HandoverFlags),
+    /// "Are you there?"
+    Probe(Question, Announcement),
     /// "I am."
     Answer(Question, Condition),
 }
@@ -101,7 +110,7 @@ impl Packet {
         let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
         let question = Question { token: number(token), sequence: number(sequence) };
         match kind {
-            PROBE => Ok(Self::Probe(question, flap_count, handover)),
+            PROBE => Ok(Self::Probe(question, Announcement { flap_count, handover })),
             ANSWER if padding.is_empty() => {
                 let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
                 Ok(Self::Answer(
@@ -117,7 +126,7 @@ impl Packet {
     #[must_use]
     pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
         let (kind, question, condition) = match self {
-            Self::Probe(question, flap_count, handover) => {
+            Self::Probe(question, Announcement { flap_count, handover }) => {
                 (PROBE, question, Condition { flap_count, handover, ..Condition::default() })
             }
             Self::Answer(question, condition) => (ANSWER, question, condition),
@@ -185,7 +194,8 @@ mod tests {
             Packet::Answer(question, Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count }).to_bytes();
         assert_eq!(answer[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(answer[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
-        let probe = Packet::Probe(question, flap_count, HandoverFlags::DECAPSULATES).to_bytes();
+        let announcement = Announcement { flap_count, handover: HandoverFlags::DECAPSULATES };
+        let probe = Packet::Probe(question, announcement).to_bytes();
         assert_eq!(probe[..16], *b"CRKP\x01\x01\x40\x03\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(probe[16..], *b"\0\0\0\0\0\0\0\x09\0\0\0\0");
     }
@@ -194,7 +204,7 @@ mod tests {
     fn bits_that_mean_nothing_are_ignored() {
         let question = Question { token: 1, sequence: 2 };
         for packet in [
-            Packet::Probe(question, FlapCount::default(), HandoverFlags::ENCAPSULATES),
+            Packet::Probe(question, Announcement { handover: HandoverFlags::ENCAPSULATES, ..Announcement::default() }),
             Packet::Answer(question, Condition::default()),
         ] {
             let mut bytes = packet.to_bytes();
@@ -205,8 +215,8 @@ mod tests {
 
     #[test]
     fn padding_belongs_behind_probes_only() {
-        let probe = Packet::Probe(Question { token: 1, sequence: 2 }, FlapCount::default(), HandoverFlags::NONE);
         let question = Question { token: 1, sequence: 2 };
+        let probe = Packet::Probe(question, Announcement::default());
         let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
         assert_eq!(Packet::parse(&padded(probe)), Ok(probe));
         assert_eq!(Packet::parse(&padded(Packet::Answer(question, Condition::default()))), Err(NotAPacket));
@@ -218,7 +228,7 @@ mod tests {
             let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
             let condition = Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count };
             let question = Question { token, sequence };
-            for packet in [Packet::Probe(question, flap_count, handover), Packet::Answer(question, condition)] {
+            for packet in [Packet::Probe(question, Announcement { flap_count, handover }), Packet::Answer(question, condition)] {
                 prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
             }
         }

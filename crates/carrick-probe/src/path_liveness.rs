@@ -6,7 +6,6 @@ use carrick_topology::plan::PathKind;
 
 use crate::Now;
 use crate::flap_count::FlapCount;
-use crate::handover::HandoverFlags;
 use crate::packet::{Condition, HeardPeers, Reachability};
 use crate::probed_path::PathState;
 
@@ -37,7 +36,7 @@ pub(crate) struct PathLiveness {
 /// What was heard last.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
-    Agent { heard_peers: HeardPeers, handover: HandoverFlags, flap_count: FlapCount },
+    Agent { heard_peers: HeardPeers, flap_count: FlapCount },
     Kernel { at: Now },
     Nothing,
 }
@@ -45,9 +44,9 @@ enum Heard {
 impl PathLiveness {
     /// The other end's agent answered a probe that was sent then.
     pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
-        let Condition { heard_peers, well_ms, handover, flap_count } = condition;
+        let Condition { heard_peers, well_ms, flap_count, .. } = condition;
         self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
-        self.state = Some(Heard::Agent { heard_peers, handover, flap_count });
+        self.state = Some(Heard::Agent { heard_peers, flap_count });
         let since = |before: (Option<Now>, Option<Now>), reachability| {
             let one = |before: Option<Now>, said| (said == reachability).then(|| before.unwrap_or(now));
             (one(before.0, heard_peers.tunnels), one(before.1, heard_peers.inside))
@@ -55,13 +54,6 @@ impl PathLiveness {
         self.deaf_since = since(self.deaf_since, Reachability::NoPeer);
         self.hears_since = since(self.hears_since, Reachability::SomePeer);
         self.lives(sent_at);
-    }
-
-    /// The other end's agent asked, and said this. That the way back is open as well only answers show.
-    pub(crate) fn asked(&mut self, said: HandoverFlags) {
-        if let Some(Heard::Agent { handover, .. }) = &mut self.state {
-            *handover = said;
-        }
     }
 
     /// The other end's kernel said that nobody listens: the way there is open.
@@ -159,14 +151,6 @@ impl PathLiveness {
             Some(Heard::Kernel { .. } | Heard::Nothing) | None => FlapCount::default(),
         }
     }
-
-    /// What the other end said goes encapsulated.
-    pub(crate) const fn handover(&self) -> HandoverFlags {
-        match self.state {
-            Some(Heard::Agent { handover, .. }) => handover,
-            Some(Heard::Kernel { .. } | Heard::Nothing) | None => HandoverFlags::NONE,
-        }
-    }
 }
 
 /// How many refusals a kernel may send at once, as far as can be told from here: six, and one more each second
@@ -227,35 +211,6 @@ mod tests {
         assert_eq!((path_liveness.state(), path_liveness.is_suspect()), (PathState::Down, false));
         path_liveness.answered(ms(0), ms(0), Condition::default());
         assert_eq!(path_liveness.state(), PathState::Up);
-    }
-
-    #[test]
-    fn what_is_said_of_encapsulating_lasts_as_long_as_the_agent_is_heard() {
-        let mut path_liveness = PathLiveness::default();
-        path_liveness.asked(HandoverFlags::ENCAPSULATES);
-        assert_eq!(
-            (path_liveness.handover(), path_liveness.state()),
-            (HandoverFlags::NONE, PathState::Unknown),
-            "it was never heard"
-        );
-        path_liveness.answered(
-            ms(0),
-            ms(0),
-            Condition { handover: HandoverFlags::DECAPSULATES, ..Condition::default() },
-        );
-        assert_eq!(path_liveness.handover(), HandoverFlags::DECAPSULATES);
-        path_liveness.asked(HandoverFlags::ENCAPSULATES);
-        assert_eq!(path_liveness.handover(), HandoverFlags::ENCAPSULATES, "the latest word counts");
-        path_liveness.refused(ms(250));
-        assert_eq!(path_liveness.handover(), HandoverFlags::NONE);
-        path_liveness.answered(
-            ms(500),
-            ms(500),
-            Condition { handover: HandoverFlags::ENCAPSULATES, ..Condition::default() },
-        );
-        (1..=3).for_each(|_| path_liveness.missed(ms(1000), ms(750)));
-        path_liveness.asked(HandoverFlags::ENCAPSULATES);
-        assert_eq!((path_liveness.handover(), path_liveness.state()), (HandoverFlags::NONE, PathState::Down));
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_topology::model::{Decapsulation, Liveness};
+use carrick_topology::handover::{HandoverInForce, HandoverReport};
 use carrick_topology::plan::{PathKind, ProbePlan};
-use carrick_topology::{LocationName, NodeName};
+use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
 use crate::failure_detector::{FailureDetector, Observer, Report};
-use crate::flap_count::{FIRST_STABLE_TIME, FlapCount, Reputation};
-use crate::handover::{EncapsulatingSenders, HandoverFlags, HandoverInForce};
+use crate::flap_count::Reputation;
+use crate::handover::{HandoverFlags, Handovers};
 use crate::heard_peers::{Expected, LastHeard};
-use crate::packet::{Condition, HeardPeers, Question, Reachability};
+use crate::packet::{Announcement, Condition, HeardPeers, Question, Reachability};
 use crate::probed_path::{PathState, ProbedPath};
 use crate::target::{Observation, Shape, Target};
 
@@ -23,13 +23,6 @@ const LEAST_GAP: Duration = Duration::from_millis(20);
 const GAP_PER_NODE: Duration = Duration::from_millis(4);
 /// Nobody is heard when that is so for this many intervals.
 const SILENT_INTERVALS: u32 = 3;
-/// A gateway that returns was probed, and is asked to encapsulate, within so many intervals.
-const PROBES_OF_LEAD: u32 = 3;
-/// By how much the moment of a return may differ between nodes, until the kernel holds what follows from it.
-const SKEW: Duration = Duration::from_secs(1);
-/// Encapsulating is asked for this long before a gateway counts again at most, however rarely each is probed: news goes out at once. It is
-/// less than the shortest stable time, so that every gateway is asked only after it was well for a while.
-const LONGEST_LEAD: Duration = FIRST_STABLE_TIME.saturating_sub(Duration::from_secs(2));
 /// Whoever is called later than this after his deadline was held up himself.
 const DELAYED_AFTER: Duration = Duration::from_millis(100);
 
@@ -42,10 +35,8 @@ pub struct Transmit {
     pub to: IpAddr,
     /// What to ask.
     pub question: Question,
-    /// What to tell: how often the asked one fell lately.
-    pub flap_count: FlapCount,
-    /// What to tell: what goes encapsulated between the two.
-    pub handover: HandoverFlags,
+    /// What to tell.
+    pub announcement: Announcement,
     /// How it must look.
     pub shape: Shape,
 }
@@ -81,7 +72,7 @@ pub struct Prober {
     token: u64,
     sequence: u64,
     position: Option<Position>,
-    handover: HandoverInForce,
+    handovers: Handovers,
     reputation: Reputation,
     crowd: usize,
     targets: BTreeMap<NodeName, Target>,
@@ -121,13 +112,13 @@ impl Prober {
             token,
             sequence: 0,
             position: None,
-            handover: HandoverInForce::default(),
+            handovers: Handovers::default(),
             reputation: Reputation::default(),
             crowd: 0,
             targets: BTreeMap::new(),
             by_address: BTreeMap::new(),
             heard: LastHeard::default(),
-            failure_detector: FailureDetector::restore(&known),
+            failure_detector: FailureDetector::restore(&known.down),
             evaluated_with: HeardPeers::default(),
             well_since: None,
             hears_tunnels_since: None,
@@ -157,10 +148,9 @@ impl Prober {
         self.evaluate(now);
     }
 
-    /// What the kernel holds by now. Those whom it concerns are told at once.
-    pub fn set_handover(&mut self, now: Now, handover: HandoverInForce) {
-        if handover != self.handover {
-            self.handover = handover;
+    /// What the kernel holds of handovers by now. The gateways that it concerns are told at once.
+    pub fn set_handover(&mut self, now: Now, in_force: HandoverInForce) {
+        if self.handovers.set_in_force(in_force) {
             self.evaluate(now);
         }
     }
@@ -194,20 +184,13 @@ impl Prober {
         self.take_observation(now, name, before);
     }
 
-    /// A known node with this address asked this one, by this way, and told it how often it fell, and what goes encapsulated.
-    pub fn note_question(
-        &mut self,
-        now: Now,
-        from: IpAddr,
-        kind: PathKind,
-        flap_count: FlapCount,
-        handover: HandoverFlags,
-    ) {
+    /// A known node with this address probed this one, by a path of this kind.
+    pub fn note_question(&mut self, now: Now, from: IpAddr, kind: PathKind, announcement: Announcement) {
         self.heard.somebody(now, kind);
-        self.reputation.hear(now, flap_count);
+        self.reputation.hear(now, announcement.flap_count);
         let Some((name, target)) = self.target_at(from) else { return };
         let before = target.observation();
-        target.note_question(handover);
+        target.note_question(announcement.handover);
         self.take_observation(now, name, before);
     }
 
@@ -217,7 +200,7 @@ impl Prober {
         let well = self.well_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let well_ms = u32::try_from(well.as_millis()).unwrap_or(u32::MAX);
         let target = self.by_address.get(&asker).and_then(|name| self.targets.get(name));
-        let handover = target.map_or(HandoverFlags::NONE, Target::telling);
+        let handover = target.map_or(HandoverFlags::NONE, |target| target.handover().to_tell());
         Condition { heard_peers: self.heard_peers(now), well_ms, handover, flap_count: self.reputation.most(now) }
     }
 
@@ -257,7 +240,7 @@ impl Prober {
         self.well_since = is_well.then(|| self.well_since.unwrap_or(now));
         let hears_tunnels = heard_peers.tunnels == Reachability::SomePeer;
         self.hears_tunnels_since = hears_tunnels.then(|| self.hears_tunnels_since.unwrap_or(now));
-        let is_due = self.failure_detector.next_deadline().is_some_and(|deadline| deadline <= now);
+        let is_due = self.next_evaluation().is_some_and(|deadline| deadline <= now);
         if is_due || heard_peers != self.evaluated_with {
             self.evaluate(now);
         }
@@ -269,7 +252,11 @@ impl Prober {
     pub fn next_deadline(&self) -> Option<Now> {
         let probe = self.targets.values().map(Target::next_probe).min().map(|due| due.max(self.not_before));
         let expiry = self.targets.values().filter_map(Target::next_expiry).min();
-        [probe, expiry, self.failure_detector.next_deadline()].into_iter().flatten().min()
+        [probe, expiry, self.next_evaluation()].into_iter().flatten().min()
+    }
+
+    fn next_evaluation(&self) -> Option<Now> {
+        [self.failure_detector.next_deadline(), self.handovers.next_deadline()].into_iter().flatten().min()
     }
 
     /// The next datagram to send.
@@ -306,9 +293,10 @@ impl Prober {
         self.sequence += 1;
         let question = Question { token: self.token, sequence: self.sequence };
         let shape = target.send(now, self.sequence, self.interval, interval);
-        let (from, to, handover) = (target.wanted().from, target.wanted().to, target.telling());
+        let (from, to) = (target.wanted().from, target.wanted().to);
         let flap_count = self.failure_detector.flap_count(name);
-        self.transmits.push_back(Transmit { from, to, question, flap_count, handover, shape });
+        let announcement = Announcement { flap_count, handover: target.handover().to_tell() };
+        self.transmits.push_back(Transmit { from, to, question, announcement, shape });
         self.not_before = now + LEAST_GAP;
     }
 
@@ -357,42 +345,28 @@ impl Prober {
         let reports: Vec<Report<'_>> = self.targets.iter().map(|(node, target)| target.report(node)).collect();
         let doubtful = reports.iter().filter(|report| report.is_doubtful());
         self.doubtful = doubtful.map(|report| report.location.clone()).collect();
-        let (hears_tunnels_since, encapsulated, lead) =
-            (self.hears_tunnels_since, self.encapsulating_senders(), self.lead());
-        let observer = Observer { gateway_of, heard_peers, hears_tunnels_since, encapsulated, lead };
+        let said =
+            |name: &NodeName| self.targets.get(name).map_or(HandoverFlags::NONE, |target| target.handover().said());
+        self.handovers.set_schedule(said, self.interval_inside().max(self.interval_among(self.targets.len())));
+        let (hears_tunnels_since, far_delay) = (self.hears_tunnels_since, self.handovers.far_delay());
+        let observer = Observer { gateway_of, heard_peers, hears_tunnels_since, far_delay };
         self.failure_detector.evaluate(now, observer, &reports);
-        self.tell_of_handover(now);
-        let liveness = Liveness { decapsulating: self.decapsulating(), ..self.failure_detector.liveness() };
+        self.handovers.evaluate(now, self.failure_detector.returns());
+        for (name, target) in &mut self.targets {
+            target.update_handover(now, self.handovers.flags_for(name), self.handovers.leads_to(name));
+        }
+        let liveness = Liveness { down: self.failure_detector.down(), handover: self.handover_report() };
         if liveness != self.told_liveness {
             self.told_liveness.clone_from(&liveness);
             self.events.push_back(ProberEvent::Liveness(liveness));
         }
     }
 
-    fn lead(&self) -> Duration {
-        let interval = self.interval_inside().max(self.interval_among(self.targets.len()));
-        (interval * PROBES_OF_LEAD + SKEW).min(LONGEST_LEAD)
-    }
-
-    fn encapsulating_senders(&self) -> EncapsulatingSenders {
-        let said = |name| self.targets.get(name).map_or(HandoverFlags::NONE, Target::handover);
-        EncapsulatingSenders::by(self.handover.decapsulates_from.iter().map(said))
-    }
-
-    /// Gateways of other locations that take encapsulated what this node forwards to them.
-    fn decapsulating(&self) -> BTreeMap<NodeName, Decapsulation> {
-        self.targets.iter().filter_map(|(name, target)| Some((name.clone(), target.decapsulating()?))).collect()
-    }
-
-    fn tell_of_handover(&mut self, now: Now) {
-        let asks = self.failure_detector.asks_to_encapsulate();
-        let when = |holds, flag| if holds { flag } else { HandoverFlags::NONE };
-        for (name, target) in &mut self.targets {
-            let encapsulates = when(self.handover.encapsulates_to.contains(name), HandoverFlags::ENCAPSULATES);
-            let decapsulates =
-                when(asks && self.handover.decapsulates_from.contains(name), HandoverFlags::DECAPSULATES);
-            target.tell(now, encapsulates | decapsulates);
-            target.try_encapsulated(now, self.handover.leads_to.contains(name));
+    fn handover_report(&self) -> HandoverReport {
+        let decapsulation = |(name, target): (&NodeName, &Target)| Some((name.clone(), target.decapsulation()?));
+        HandoverReport {
+            returning: self.handovers.returning().clone(),
+            decapsulating: self.targets.iter().filter_map(decapsulation).collect(),
         }
     }
 

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use carrick_topology::NodeName;
-use carrick_topology::model::Decapsulation;
+use carrick_topology::handover::Decapsulation;
 use carrick_topology::plan::{PathKind, ProbeTarget};
 
 use crate::Now;
 use crate::failure_detector::Report;
-use crate::handover::HandoverFlags;
+use crate::handover::{HandoverFlags, HandoverPeer, PeerObservation, Urgency};
 use crate::packet::{Condition, HeardPeers};
 use crate::path_liveness::PathLiveness;
 use crate::path_mtu::PathMtu;
@@ -34,11 +34,7 @@ pub(crate) struct Target {
     /// Of which kind the probe is that is due.
     next: Next,
     plain_since_look: u32,
-    /// What it is to be told of encapsulating.
-    telling: HandoverFlags,
-    /// What the latest plain probe told it of that.
-    told: HandoverFlags,
-    proof: Proof,
+    handover: HandoverPeer,
 }
 
 /// How a probe looks on the wire.
@@ -65,22 +61,12 @@ enum Next {
     Encapsulated,
 }
 
-/// Whether encapsulated packets are known to reach it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proof {
-    /// It takes none, or there is no way to send any.
-    Idle,
-    Wanted,
-    Passed,
-}
-
 /// What the judgement depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Observation {
     pub(crate) state: PathState,
     pub(crate) heard_peers: HeardPeers,
-    pub(crate) handover: HandoverFlags,
-    pub(crate) decapsulating: Option<Decapsulation>,
+    handover: PeerObservation,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,9 +95,7 @@ impl Target {
             record: Record::default(),
             next: Next::Plain,
             plain_since_look: 0,
-            telling: HandoverFlags::NONE,
-            told: HandoverFlags::NONE,
-            proof: Proof::Idle,
+            handover: HandoverPeer::default(),
         }
     }
 
@@ -129,48 +113,26 @@ impl Target {
         self.next_probe = self.next_probe.min(now);
     }
 
-    /// Tells it this of encapsulating from now on; at once, where that is news.
-    pub(crate) fn tell(&mut self, now: Now, handover: HandoverFlags) {
-        if handover != self.telling {
-            self.telling = handover;
+    /// The handovers with this node from now on. News is told at once, and so is an encapsulated probe that is wanted.
+    pub(crate) fn update_handover(&mut self, now: Now, to_tell: HandoverFlags, leads_there: bool) {
+        if self.handover.update(to_tell, leads_there) == Urgency::Now {
             self.probe_now(now);
         }
     }
 
-    /// Whether encapsulated packets could be sent to it. Where it takes them, one is tried at once.
-    pub(crate) fn try_encapsulated(&mut self, now: Now, leads_there: bool) {
-        let is_open = leads_there && self.path_liveness.handover().decapsulates();
-        match (self.proof, is_open) {
-            (_, false) => self.proof = Proof::Idle,
-            (Proof::Idle, true) => {
-                self.proof = Proof::Wanted;
-                self.probe_now(now);
-            }
-            (Proof::Wanted | Proof::Passed, true) => {}
-        }
+    /// The handovers with this node.
+    pub(crate) const fn handover(&self) -> &HandoverPeer {
+        &self.handover
     }
 
-    /// Whether it takes encapsulated packets that come through a tunnel.
-    pub(crate) fn decapsulating(&self) -> Option<Decapsulation> {
-        let takes = self.wanted.kind == PathKind::Tunnel && self.path_liveness.handover().decapsulates();
-        takes.then_some(match self.proof {
-            Proof::Idle | Proof::Wanted => Decapsulation::Offered,
-            Proof::Passed => Decapsulation::Proven,
-        })
+    /// Whether the node accepts encapsulated packets that come through a tunnel.
+    pub(crate) fn decapsulation(&self) -> Option<Decapsulation> {
+        self.handover.decapsulation().filter(|_| self.wanted.kind == PathKind::Tunnel)
     }
 
-    /// What it is told of encapsulating.
-    pub(crate) const fn telling(&self) -> HandoverFlags {
-        self.telling
-    }
-
-    /// Whether there is nothing that it should be told or tried for before others have their turn.
+    /// Whether nothing must be told or tried before other nodes have their turn.
     pub(crate) fn is_settled(&self) -> bool {
-        self.is_told() && self.proof != Proof::Wanted
-    }
-
-    fn is_told(&self) -> bool {
-        self.telling == self.told
+        self.handover.is_told() && !self.handover.wants_trial()
     }
 
     pub(crate) const fn next_probe(&self) -> Now {
@@ -199,18 +161,12 @@ impl Target {
         }
     }
 
-    /// What it says of encapsulating.
-    pub(crate) const fn handover(&self) -> HandoverFlags {
-        self.path_liveness.handover()
-    }
-
     /// What the judgement depends on.
     pub(crate) fn observation(&self) -> Observation {
         Observation {
             state: self.path_liveness.state(),
             heard_peers: self.path_liveness.heard_peers(),
-            handover: self.path_liveness.handover(),
-            decapsulating: self.decapsulating(),
+            handover: self.handover.observation(),
         }
     }
 
@@ -243,7 +199,7 @@ impl Target {
             Shape::Plain => {
                 self.record.sent += 1;
                 self.plain_since_look += 1;
-                self.told = self.telling;
+                self.handover.note_plain_probe();
                 let median = self.record.median().unwrap_or_default();
                 Some(now + shortest.max(median * 2).min(LOST_AFTER))
             }
@@ -263,7 +219,7 @@ impl Target {
     /// The shape of the probe that is due. One that is not plain may not arrive, and so tells nothing.
     fn shape(&self) -> Shape {
         match self.next {
-            _ if !self.is_told() => Shape::Plain,
+            _ if !self.handover.is_told() => Shape::Plain,
             Next::Plain => Shape::Plain,
             Next::Padded => Shape::Padded { ip_bytes: self.mtu.size() },
             Next::Encapsulated => Shape::Encapsulated { ip_bytes: self.narrow_mtu().unwrap_or(self.wanted.device_mtu) },
@@ -277,7 +233,7 @@ impl Target {
         let is_trying = |is: fn(&Shape) -> bool| self.outstanding.iter().any(|probe| is(&probe.shape));
         let is_up = self.path_liveness.state() == PathState::Up;
         let looks = !self.mtu.is_settled() || self.plain_since_look >= PROBES_BETWEEN_LOOKS;
-        if self.proof == Proof::Wanted && is_up && !is_trying(|shape| matches!(shape, Shape::Encapsulated { .. })) {
+        if self.handover.wants_trial() && is_up && !is_trying(|shape| matches!(shape, Shape::Encapsulated { .. })) {
             Next::Encapsulated
         } else if self.next == Next::Padded
             || (looks && is_up && !is_trying(|shape| matches!(shape, Shape::Padded { .. })))
@@ -294,22 +250,25 @@ impl Target {
         let Some(probe) = self.outstanding.remove(position) else { return false };
         match probe.shape {
             Shape::Padded { ip_bytes } => self.mtu.passed(ip_bytes),
-            Shape::Encapsulated { .. } if self.proof == Proof::Wanted => self.proof = Proof::Passed,
-            Shape::Encapsulated { .. } => {}
+            Shape::Encapsulated { .. } => self.handover.note_trial_passed(),
             Shape::Plain => self.record.answered_after(now.saturating_sub(probe.sent_at)),
         }
         self.path_liveness.answered(now, probe.sent_at, condition);
+        self.handover.hear(condition.handover);
         self.clear(probe.sent_at);
         true
     }
 
-    /// It asked, and said this.
+    /// The node probed this one, and said this. Only an answer shows that the path to it is open.
     pub(crate) fn note_question(&mut self, handover: HandoverFlags) {
-        self.path_liveness.asked(handover);
+        if self.path_liveness.state() == PathState::Up {
+            self.handover.hear(handover);
+        }
     }
 
     pub(crate) fn take_refusal(&mut self, now: Now) {
         self.path_liveness.refused(now);
+        self.handover.forget();
         self.clear(now);
     }
 
@@ -336,6 +295,9 @@ impl Target {
                 is_missed = true;
                 self.path_liveness.missed(now, probe.sent_at);
             }
+        }
+        if self.path_liveness.state() != PathState::Up {
+            self.handover.forget();
         }
         if is_missed && self.path_liveness.is_suspect() {
             self.probe_now(now);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use carrick_probe::ProbedPath;
-use carrick_topology::model::{Liveness, PublicKey};
+use carrick_topology::Liveness;
+use carrick_topology::model::PublicKey;
 use carrick_topology::{NodeName, NodePlan, Settings};
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,8 @@
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use carrick_topology::model::{Endpoint, Granularity, InternalAddresses, Liveness, Node, PublicKey, Settings};
+use carrick_topology::Liveness;
+use carrick_topology::model::{Endpoint, Granularity, InternalAddresses, Node, PublicKey, Settings};
 use carrick_topology::{Cluster, plan};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};

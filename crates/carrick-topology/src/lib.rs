@@ -11,7 +11,9 @@
 #![forbid(unsafe_code)]
 
 pub mod constants;
+pub mod handover;
 pub mod hash;
+mod liveness;
 pub mod mesh_address;
 pub mod model;
 pub mod plan;
@@ -19,9 +21,10 @@ mod resolve;
 pub mod walk;
 mod warning;
 
+pub use liveness::Liveness;
 pub use model::{
-    Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, Liveness, LocationName, Node, NodeName,
-    Peer, PeerName, PublicKey, Settings,
+    Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, LocationName, Node, NodeName, Peer,
+    PeerName, PublicKey, Settings,
 };
 pub use plan::{NodePlan, PlanError, plan};
 pub use warning::{ObjectName, Warning, WarningReason};

@@ -11,7 +11,7 @@ mod settings;
 
 pub(crate) use address::number_of;
 pub use address::{Family, host_net, is_public};
-pub use cluster::{Cluster, Decapsulation, Liveness};
+pub use cluster::Cluster;
 pub use endpoint::{DEFAULT_PORT, DnsName, Endpoint, Host, InvalidEndpoint};
 pub use key::{InvalidPublicKey, MacAddress, PublicKey};
 pub use name::{DeviceName, InvalidName, LocationName, NodeName, PeerName};

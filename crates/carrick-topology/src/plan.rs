@@ -2,7 +2,6 @@
 
 mod build;
 mod firewall;
-mod handover;
 mod node_plan;
 mod probe;
 mod route;
@@ -12,8 +11,7 @@ mod wireguard;
 
 use thiserror::Error;
 
-pub use firewall::{AllowedLocation, FirewallPlan, HandoverFilter};
-pub use handover::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender};
+pub use firewall::{AllowedLocation, FirewallPlan};
 pub use node_plan::{LocationSummary, NodePlan, Role};
 pub use probe::{PathKind, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};
@@ -21,8 +19,10 @@ pub use scope::Scope;
 pub use vxlan::{VxlanNeighbour, VxlanPlan};
 pub use wireguard::{PeerIdentity, WireGuardPeer, WireGuardPlan};
 
-use crate::model::{Cluster, Liveness, NodeName, Settings};
+use crate::Liveness;
+use crate::model::{Cluster, NodeName, Settings};
 use crate::resolve::Resolved;
+use build::Handovers;
 
 /// Why there is no plan for a node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -43,7 +43,7 @@ pub enum PlanError {
 /// When `me` is not in the cluster or takes no part in the mesh.
 pub fn plan(cluster: &Cluster, settings: &Settings, liveness: &Liveness, me: &NodeName) -> Result<NodePlan, PlanError> {
     let resolved = Resolved::new(cluster, settings, liveness);
-    plan_resolved(&resolved, me)
+    plan_resolved(&resolved, &Handovers::new(&resolved, liveness), me)
 }
 
 /// Computes the plans of all nodes that take part in the mesh, resolving the cluster once.
@@ -56,13 +56,15 @@ pub fn plan_all(
     liveness: &Liveness,
 ) -> std::collections::BTreeMap<NodeName, NodePlan> {
     let resolved = Resolved::new(cluster, settings, liveness);
-    cluster.nodes.keys().filter_map(|name| Some((name.clone(), plan_resolved(&resolved, name).ok()?))).collect()
+    let handovers = Handovers::new(&resolved, liveness);
+    let plan_of = |name: &NodeName| Some((name.clone(), plan_resolved(&resolved, &handovers, name).ok()?));
+    cluster.nodes.keys().filter_map(plan_of).collect()
 }
 
-fn plan_resolved(resolved: &Resolved<'_>, me: &NodeName) -> Result<NodePlan, PlanError> {
+fn plan_resolved(resolved: &Resolved<'_>, handovers: &Handovers, me: &NodeName) -> Result<NodePlan, PlanError> {
     if !resolved.cluster.nodes.contains_key(me) {
         return Err(PlanError::UnknownNode(me.clone()));
     }
     let me = resolved.member(me).ok_or_else(|| PlanError::NoPublicKey(me.clone()))?;
-    Ok(build::build(resolved, me))
+    Ok(build::build(resolved, handovers, me))
 }

@@ -1,6 +1,6 @@
 //! Settles every claim and every role once, alike on all nodes, before a plan is built for one of them.
 
-mod carrier_change;
+mod assignment;
 mod claims;
 mod gateway;
 mod location;
@@ -12,14 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-pub(crate) use carrier_change::CarrierChange;
+pub(crate) use assignment::Assignment;
 pub(crate) use location::Location;
 pub(crate) use member::{Member, MemberIndex};
 pub(crate) use outside::OutsidePeer;
 pub(crate) use tunnel::{Tunnel, dialled_endpoint};
 
-use crate::Warning;
-use crate::model::{Cluster, Decapsulation, Liveness, NodeName, PeerName, Settings};
+use crate::model::{Cluster, NodeName, PeerName, Settings};
+use crate::{Liveness, Warning};
 
 /// The cluster with all conflicts settled, all locations formed and all gateways chosen.
 pub(crate) struct Resolved<'a> {
@@ -32,10 +32,6 @@ pub(crate) struct Resolved<'a> {
     pub(crate) outside: Vec<OutsidePeer<'a>>,
     /// What they add to the networks behind their serving nodes.
     pub(crate) outside_networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>>,
-    /// While gateways return: who carries for whom before and after.
-    pub(crate) carrier_change: Option<CarrierChange>,
-    /// Gateways that take encapsulated what this node forwards to them.
-    pub(crate) decapsulating: BTreeMap<MemberIndex, Decapsulation>,
     /// Gateways that may relay between two other locations.
     relays: Vec<MemberIndex>,
     pub(crate) warnings: BTreeSet<Warning>,
@@ -52,26 +48,13 @@ impl<'a> Resolved<'a> {
         let relays = tunnel::relay_candidates(&members, &locations, settings, liveness);
         let outside = outside::admit(cluster, &members, &locations, &mut claims, &mut warnings);
         let outside_networks = outside::networks_by_server(&outside);
-        let carrier_change = CarrierChange::of(&members, &locations, &outside, settings, liveness);
-        let decapsulating =
-            liveness.decapsulating.iter().filter_map(|(name, how)| Some((index(&members, name)?, *how))).collect();
-        Self {
-            decapsulating,
-            cluster,
-            settings,
-            members,
-            locations,
-            outside,
-            outside_networks,
-            carrier_change,
-            relays,
-            warnings,
-        }
+        Self { cluster, settings, members, locations, outside, outside_networks, relays, warnings }
     }
 
     /// The member of this name, if the node takes part in the mesh.
     pub(crate) fn member(&self, name: &NodeName) -> Option<&Member<'a>> {
-        index(&self.members, name).map(|index| self.at(index))
+        let index = self.members.binary_search_by(|member| member.node.name.cmp(name)).ok()?;
+        Some(self.at(MemberIndex(index)))
     }
 
     /// The member at this index.
@@ -83,8 +66,4 @@ impl<'a> Resolved<'a> {
     pub(crate) fn location_of(&self, member: &Member<'_>) -> &Location {
         &self.locations[member.location.0]
     }
-}
-
-fn index(members: &[Member<'_>], name: &NodeName) -> Option<MemberIndex> {
-    members.binary_search_by(|member| member.node.name.cmp(name)).ok().map(MemberIndex)
 }

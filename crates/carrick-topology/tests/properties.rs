@@ -7,8 +7,9 @@ mod generated;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use carrick_topology::Liveness;
 use carrick_topology::WarningReason;
-use carrick_topology::model::{AgentVersion, Granularity, InternalAddresses, Liveness, Settings};
+use carrick_topology::model::{AgentVersion, Granularity, InternalAddresses, Settings};
 use carrick_topology::plan::{NextHop, NodePlan, PeerIdentity, Role, plan_all};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{Cluster, DeviceName, Family, NodeName, plan};

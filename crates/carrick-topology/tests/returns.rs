@@ -8,7 +8,8 @@ mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_topology::model::{Decapsulation, Liveness};
+use carrick_topology::Liveness;
+use carrick_topology::handover::{Decapsulation, HandoverReport};
 use carrick_topology::plan::{NodePlan, plan_all};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{Family, NodeName, plan};
@@ -81,7 +82,8 @@ impl<'s> Return<'s> {
             returning = (Stage::Accepted..=Stage::Settling).contains(&stage);
         }
         let gateway = |is: bool| is.then(|| self.gateway.clone()).into_iter().collect();
-        Liveness { down: gateway(down), returning: gateway(returning), ..Liveness::default() }
+        let handover = HandoverReport { returning: gateway(returning), ..HandoverReport::default() };
+        Liveness { down: gateway(down), handover }
     }
 
     /// Plans with every node at this stage, or still at the one before where `late` says so. `hears` says who has heard already that a
@@ -106,7 +108,8 @@ impl<'s> Return<'s> {
             plans.insert(node.clone(), plan);
         }
         for (sender, decapsulating) in decapsulating {
-            let liveness = Liveness { decapsulating, ..self.liveness(&sender, progress(&sender)) };
+            let mut liveness = self.liveness(&sender, progress(&sender));
+            liveness.handover.decapsulating = decapsulating;
             plans.insert(sender.clone(), plan(cluster, settings, &liveness, &sender).unwrap());
         }
         plans

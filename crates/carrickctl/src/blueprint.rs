@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use carrick_topology::model::{InternalAddresses, Liveness};
+use carrick_topology::Liveness;
+use carrick_topology::model::InternalAddresses;
 use carrick_topology::plan::plan_all;
 use carrick_topology::walk::Network;
 use carrick_topology::{Cluster, Node, NodeName, NodePlan, Settings, plan};

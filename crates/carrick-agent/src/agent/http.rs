@@ -181,7 +181,7 @@ mod tests {
             took: Duration::from_millis(3),
             phases: carrick_dataplane::Phases { firewall: Duration::from_millis(1), ..Default::default() },
             sightings: std::collections::BTreeMap::new(),
-            handover: carrick_probe::HandoverInForce::default(),
+            handover: carrick_topology::handover::HandoverInForce::default(),
             failures: Vec::new(),
         }
     }

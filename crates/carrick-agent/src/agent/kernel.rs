@@ -7,9 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use carrick_dataplane::drift::DriftWatch;
 use carrick_dataplane::wireguard::WireGuard;
-use carrick_dataplane::{Applied, Dataplane, HandoverState, Keys, Phases, Sighting, Sysctls};
+use carrick_dataplane::{Applied, Dataplane, Keys, Phases, Sighting, Sysctls};
 use carrick_topology::constants::vxlan_device;
-use carrick_topology::plan::{HandoverPlan, Scope};
+use carrick_topology::handover::HandoverInForce;
+use carrick_topology::plan::Scope;
 use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
 
@@ -44,7 +45,7 @@ pub(super) struct Outcome {
     /// The WireGuard peers as they were seen.
     pub(super) sightings: BTreeMap<PublicKey, Sighting>,
     /// Which gateways this node encapsulates to and decapsulates from, now.
-    pub(super) handover: carrick_probe::HandoverInForce,
+    pub(super) handover: HandoverInForce,
 }
 
 impl Outcome {
@@ -100,10 +101,6 @@ impl Kernel {
         let started = Instant::now();
         let applied = self.dataplane.apply(&order.plan, &order.keys, order.scope, SystemTime::now());
         let outcome = outcome_of(&applied);
-        let handover = match applied.handover {
-            HandoverState::InForce => order.plan.handover.as_ref().map(handover_in_force).unwrap_or_default(),
-            HandoverState::Absent => carrick_probe::HandoverInForce::default(),
-        };
         let waiting = applied
             .waiting_for
             .map(|device| format!("wait for device {device}: `carrick userspace-wireguard {device}` does not run"));
@@ -115,7 +112,7 @@ impl Kernel {
             phases: applied.phases,
             failures: applied.failures.iter().map(ToString::to_string).chain(waiting).collect(),
             sightings: applied.sightings,
-            handover,
+            handover: applied.handover,
         }
     }
 }
@@ -126,17 +123,6 @@ fn outcome_of(applied: &Applied) -> ApplyOutcome {
         (true, Some(_), _) => ApplyOutcome::Waiting,
         (true, None, 0) => ApplyOutcome::Unchanged,
         (true, None, _) => ApplyOutcome::Changed,
-    }
-}
-
-/// What holds once the plan is applied.
-fn handover_in_force(plan: &HandoverPlan) -> carrick_probe::HandoverInForce {
-    let is_used = |next_hop| plan.routes.iter().any(|route| route.via == next_hop);
-    let used = plan.receivers.iter().filter(|(_, receiver)| receiver.next_hops.iter().copied().any(is_used));
-    carrick_probe::HandoverInForce {
-        leads_to: plan.receivers.keys().cloned().collect(),
-        encapsulates_to: used.map(|(name, _)| name.clone()).collect(),
-        decapsulates_from: plan.senders.keys().cloned().collect(),
     }
 }
 

@@ -89,7 +89,8 @@ fn is_of_mesh(plan: &NodePlan, address: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use carrick_topology::model::{Liveness, PublicKey};
+    use carrick_topology::Liveness;
+    use carrick_topology::model::PublicKey;
     use carrick_topology::{Cluster, Node, NodeName, Settings};
 
     use super::*;

@@ -96,7 +96,7 @@ fn full_page() -> String {
         phases: Phases { firewall: MOMENT, observe: MOMENT, compare: MOMENT, apply: MOMENT },
         failures: Vec::new(),
         sightings: BTreeMap::new(),
-        handover: carrick_probe::HandoverInForce::default(),
+        handover: carrick_topology::handover::HandoverInForce::default(),
     });
     metrics.published(PublishOutcome::Complete);
     metrics.gateway_changed(&"home".parse().unwrap());

@@ -116,7 +116,8 @@ async fn tell(client: ApiClient, peer: PeerName, node: NodeName, connected: bool
 mod tests {
     use std::time::Duration;
 
-    use carrick_topology::model::{Liveness, Node};
+    use carrick_topology::Liveness;
+    use carrick_topology::model::Node;
     use carrick_topology::{Settings, plan};
 
     use super::*;

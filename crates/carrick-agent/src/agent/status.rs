@@ -7,8 +7,8 @@ use std::time::{Instant, SystemTime};
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
 use carrick_status::{ApiHearing, HappeningKind, StatusPage, Traffic, unix_ms};
+use carrick_topology::Liveness;
 use carrick_topology::Warning;
-use carrick_topology::model::Liveness;
 use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use super::happenings::Happenings;

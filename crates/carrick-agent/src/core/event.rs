@@ -7,8 +7,9 @@ use std::sync::Arc;
 use carrick_kube::annotations::Published;
 use carrick_kube::own_node::{Interface, OwnNode};
 use carrick_kube::watch::Change;
+use carrick_topology::Liveness;
 use carrick_topology::Warning;
-use carrick_topology::model::{DnsName, Liveness};
+use carrick_topology::model::DnsName;
 use carrick_topology::plan::Scope;
 use carrick_topology::{Cluster, NodeName, NodePlan};
 

@@ -15,7 +15,8 @@ use carrick_topology::DeviceName;
 use carrick_topology::constants::{
     HANDOVER_OUTER_RULE_PRIORITY, HANDOVER_RULE_PRIORITY, LEAST_DEVICE_MTU, ROUTE_METRIC,
 };
-use carrick_topology::plan::{HandoverPlan, HandoverRoute, NextHop, NodePlan};
+use carrick_topology::handover::{HandoverPlan, HandoverRoute};
+use carrick_topology::plan::{NextHop, NodePlan};
 use ipnet::IpNet;
 
 use crate::desired::{WantedVxlan, mac};

@@ -2,7 +2,8 @@
 
 use carrick_dataplane::firewall::TableChange;
 use carrick_topology::constants::{HANDOVER_IDENTIFIER, HANDOVER_PORT};
-use carrick_topology::plan::{FirewallPlan, HandoverFilter};
+use carrick_topology::handover::HandoverFilter;
+use carrick_topology::plan::FirewallPlan;
 
 use crate::namespace::{at, at_port, is_silent, source_seen};
 use crate::network::{

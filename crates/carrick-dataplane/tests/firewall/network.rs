@@ -16,8 +16,9 @@ use std::net::IpAddr;
 
 use carrick_dataplane::firewall::{Applied, Firewall};
 use carrick_topology::constants::HANDOVER_PORT;
+use carrick_topology::handover::HandoverFilter;
 use carrick_topology::model::AllowedLocationMasquerade;
-use carrick_topology::plan::{AllowedLocation, FirewallPlan, HandoverFilter};
+use carrick_topology::plan::{AllowedLocation, FirewallPlan};
 use ipnet::IpNet;
 
 use crate::namespace::Namespace;

@@ -18,8 +18,9 @@ mod plans;
 mod wiring;
 
 use carrick_dataplane::HandoverDataplane;
+use carrick_topology::handover::HandoverPlan;
 use carrick_topology::model::MacAddress;
-use carrick_topology::plan::{HandoverPlan, NextHop, NodePlan, Route};
+use carrick_topology::plan::{NextHop, NodePlan, Route};
 use namespace::{Namespace, is_silent, source_seen};
 use wiring::{Pair, connect, give, in_both};
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use carrick_dataplane::wireguard::{UserspaceWireGuard, WireGuard, WireGuardError};
-use carrick_dataplane::{Applied, ApplyFailure, Dataplane, HandoverState, Sysctls, WireGuardMaker};
+use carrick_dataplane::{Applied, ApplyFailure, Dataplane, Sysctls, WireGuardMaker};
 use carrick_netlink::wireguard::{Device, DeviceChange};
 use carrick_topology::constants::{VXLAN_DEVICE, WIREGUARD_DEVICE};
+use carrick_topology::handover::HandoverInForce;
 use carrick_topology::model::Family;
 use carrick_topology::plan::{FirewallPlan, NextHop, NodePlan, Route, Scope};
 use ipnet::IpNet;
@@ -109,8 +110,27 @@ fn an_unchanged_plan_is_applied_without_a_write_in_every_scope() {
         for scope in [Scope::WireGuard, Scope::Change, Scope::Everything] {
             let applied = apply(&mut dataplane, node, &by_wireguard(), scope);
             assert_eq!((applied.operations, applied.failures.len()), (0, 0), "{scope:?}");
-            assert_eq!((dataplane.writes(), applied.handover), (writes, HandoverState::InForce), "{scope:?}");
+            assert_eq!(dataplane.writes(), writes, "{scope:?}");
         }
+    });
+}
+
+#[test]
+fn what_is_in_force_of_a_handover_is_reported_by_every_apply_until_the_handover_is_over_or_fails() {
+    on_node(|node| {
+        let (mut dataplane, _) = open(node.folder.path());
+        let mut plan = NodePlan { handover: Some(plans::handover()), ..by_wireguard() };
+        let in_force = plan.handover.as_ref().map(HandoverInForce::after).unwrap();
+        assert_ne!(in_force, HandoverInForce::default());
+        for scope in [Scope::Everything, Scope::WireGuard, Scope::Change] {
+            assert_eq!(apply(&mut dataplane, node, &plan, scope).handover, in_force, "{scope:?}");
+        }
+        // A multicast address is no next hop.
+        plan.handover.as_mut().unwrap().routes[0].via = plans::ip("224.0.0.1");
+        let applied = apply(&mut dataplane, node, &plan, Scope::Change);
+        assert!(matches!(applied.failures.as_slice(), [ApplyFailure::Handover(_)]), "{:?}", applied.failures);
+        assert_eq!(applied.handover, HandoverInForce::default());
+        assert_eq!(apply(&mut dataplane, node, &by_wireguard(), Scope::Change).handover, HandoverInForce::default());
     });
 }
 

@@ -1,7 +1,8 @@
 //! Handovers in one node's kernel, as other tools see it.
 
 use carrick_dataplane::{HandoverDataplane, Operation};
-use carrick_topology::plan::{HandoverPlan, NextHop, NodePlan, Route};
+use carrick_topology::handover::HandoverPlan;
+use carrick_topology::plan::{NextHop, NodePlan, Route};
 
 use crate::node::{on_node, run};
 use crate::plans;

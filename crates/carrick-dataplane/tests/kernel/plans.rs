@@ -9,10 +9,11 @@ use carrick_topology::constants::{
     FIREWALL_MARK, HANDOVER_DEVICE, HANDOVER_IDENTIFIER, HANDOVER_PORT, VXLAN_DEVICE, VXLAN_IDENTIFIER, VXLAN_PORT,
     WIREGUARD_DEVICE, WIREGUARD_PORT,
 };
+use carrick_topology::handover::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender};
 use carrick_topology::model::{Family, LocationName, MacAddress, NodeName, PublicKey};
 use carrick_topology::plan::{
-    FirewallPlan, HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender, LocationSummary, NextHop, NodePlan,
-    PeerIdentity, ProbePlan, Role, Route, VxlanNeighbour, VxlanPlan, WireGuardPeer, WireGuardPlan,
+    FirewallPlan, LocationSummary, NextHop, NodePlan, PeerIdentity, ProbePlan, Role, Route, VxlanNeighbour, VxlanPlan,
+    WireGuardPeer, WireGuardPlan,
 };
 use ipnet::IpNet;
 

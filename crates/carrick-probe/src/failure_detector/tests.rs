@@ -1,72 +1,8 @@
-//! Judging, with testimonies made up.
+//! The failure detector, given reports of our own making.
 
-use super::gateway_history::MOVING_TIME;
+use super::fixtures::{AWAY, DOWN, Fixture, HEARS, NO_TUNNEL, NOBODY_INSIDE, OUTSIDER, UP};
 use super::*;
 use crate::flap_count::FIRST_STABLE_TIME;
-
-const HEARS: HeardPeers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer };
-const NO_TUNNEL: HeardPeers = HeardPeers { tunnels: Reachability::NoPeer, inside: Reachability::SomePeer };
-const NOBODY_INSIDE: HeardPeers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::NoPeer };
-const OUTSIDER: Observer<'_> = Observer {
-    gateway_of: None,
-    heard_peers: HEARS,
-    hears_tunnels_since: Some(Now::ZERO),
-    encapsulated: EncapsulatingSenders::None,
-    lead: LEAD,
-};
-const LEAD: Duration = Duration::from_secs(2);
-
-struct Fixture {
-    failure_detector: FailureDetector,
-    location: LocationName,
-    gateways: [NodeName; 2],
-    now: Now,
-    /// Since when those hear somebody on their other side that do.
-    hears_since: Now,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        Self {
-            failure_detector: FailureDetector::default(),
-            location: "a".parse().unwrap(),
-            gateways: ["a1".parse().unwrap(), "a2".parse().unwrap()],
-            now: Duration::from_secs(1000),
-            hears_since: Now::ZERO,
-        }
-    }
-
-    fn hears(&mut self, observer: Observer<'_>, kind: PathKind, heard: &[(PathState, HeardPeers)]) -> Vec<String> {
-        let now = self.now;
-        let report = |(node, (state, heard_peers)): (_, (PathState, HeardPeers))| Report {
-            node,
-            location: &self.location,
-            kind,
-            state,
-            flap_count: FlapCount::default(),
-            heard_from: (state == PathState::Up).then_some(now),
-            silent_from: (state == PathState::Down).then_some(now - DEAF_TIME),
-            well_since: None,
-            deaf_since: [heard_peers.tunnels, heard_peers.inside]
-                .contains(&Reachability::NoPeer)
-                .then_some(now - DEAF_TIME),
-            hears_since: (heard_peers.by(kind.other_side()) == Reachability::SomePeer).then_some(self.hears_since),
-        };
-        let reports: Vec<_> = self.gateways.iter().zip(heard.iter().copied()).map(report).collect();
-        self.failure_detector.evaluate(self.now, observer, &reports);
-        self.failure_detector.liveness().down.iter().map(ToString::to_string).collect()
-    }
-
-    fn after(&mut self, seconds: u64, heard: &[(PathState, HeardPeers)]) -> Vec<String> {
-        self.now += Duration::from_secs(seconds);
-        self.hears(OUTSIDER, PathKind::Tunnel, heard)
-    }
-}
-
-const UP: (PathState, HeardPeers) = (PathState::Up, HEARS);
-const DOWN: (PathState, HeardPeers) =
-    (PathState::Down, HeardPeers { tunnels: Reachability::Unknown, inside: Reachability::Unknown });
-const AWAY: (PathState, HeardPeers) = (PathState::AgentAway, DOWN.1);
 
 #[test]
 fn a_silent_gateway_is_down_if_another_one_is_heard() {
@@ -137,9 +73,10 @@ fn each_fall_doubles_the_time_until_a_gateway_counts_again() {
     for stable in [10, 20, 40, 80, 160, 300, 300] {
         assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
         assert_eq!(fixture.after(1, &[UP, UP]), ["a1"]);
-        assert_eq!(fixture.failure_detector.next_deadline(), Some(after(fixture.now, stable) - LEAD));
+        let due = fixture.now + Duration::from_secs(stable);
+        assert_eq!(fixture.failure_detector.next_deadline(), Some(due));
         assert_eq!(fixture.after(stable - 1, &[UP, UP]), ["a1"]);
-        assert_eq!(fixture.failure_detector.next_deadline(), Some(after(fixture.now, 1)));
+        assert_eq!(fixture.failure_detector.next_deadline(), Some(due));
         assert_eq!(fixture.after(1, &[UP, UP]), [""; 0]);
     }
     assert_eq!(fixture.after(901, &[UP, UP]), [""; 0]);
@@ -202,7 +139,7 @@ fn all_give_a_gateway_its_traffic_back_at_one_moment() {
             hears_since: Some(Now::ZERO),
         };
         let reports: Vec<_> = fixture.gateways.iter().map(report).collect();
-        fixture.failure_detector.evaluate(heard_at, Observer { lead: Duration::ZERO, ..OUTSIDER }, &reports);
+        fixture.failure_detector.evaluate(heard_at, OUTSIDER, &reports);
         fixture.failure_detector.next_deadline()
     };
     let once = FlapCount::default().and_one();
@@ -218,159 +155,10 @@ fn all_give_a_gateway_its_traffic_back_at_one_moment() {
     assert_eq!(due_after(thrice, soon), Some(well_since + FIRST_STABLE_TIME * 4));
 }
 
-/// What is said of `a1` at one moment, and when something changes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
-    counts: bool,
-    returns: bool,
-    is_asked_to_encapsulate: bool,
-    next: Option<Now>,
-}
-
-/// What is seen of `a1`, which is heard by this way, at this time.
-fn seen(fixture: &mut Fixture, kind: PathKind, encapsulated: EncapsulatingSenders, now: Now) -> Seen {
-    fixture.now = now;
-    let down = fixture.hears(Observer { encapsulated, ..OUTSIDER }, kind, &[UP, UP]);
-    Seen {
-        counts: down.is_empty(),
-        returns: !fixture.failure_detector.liveness().returning.is_empty(),
-        is_asked_to_encapsulate: fixture.failure_detector.asks_to_encapsulate(),
-        next: fixture.failure_detector.next_deadline(),
-    }
-}
-
-const fn after(now: Now, seconds: u64) -> Now {
-    now.saturating_add(Duration::from_secs(seconds))
-}
-
-/// A gateway has fallen and is heard again; gives the moment at which it is to count again.
-fn falls_and_recovers(fixture: &mut Fixture, kind: PathKind) -> Now {
-    fixture.now += Duration::from_secs(1);
-    fixture.hears(OUTSIDER, kind, &[DOWN, UP]);
-    fixture.hears(OUTSIDER, kind, &[UP, UP]);
-    fixture.now + FIRST_STABLE_TIME
-}
-
-/// Goes through these moments: who encapsulates, whether it counts, returns, and is asked to encapsulate then.
-fn follow(fixture: &mut Fixture, kind: PathKind, moments: &[(Now, EncapsulatingSenders, [bool; 3])]) {
-    for (position, &(now, encapsulated, [counts, returns, is_asked_to_encapsulate])) in moments.iter().enumerate() {
-        let next = moments.get(position + 1).map(|(next, ..)| *next);
-        assert_eq!(
-            seen(fixture, kind, encapsulated, now),
-            Seen { counts, returns, is_asked_to_encapsulate, next },
-            "at {now:?}"
-        );
-    }
-}
-
-#[test]
-fn a_gateway_of_the_own_location_returns_from_the_moment_on_for_three_seconds() {
-    for encapsulated in [EncapsulatingSenders::None, EncapsulatingSenders::All] {
-        let mut fixture = Fixture::new();
-        let moment = falls_and_recovers(&mut fixture, PathKind::Inside);
-        let moments = [
-            (moment - LEAD, encapsulated, [false, false, false]),
-            (moment, encapsulated, [true, true, false]),
-            (after(moment, 3), encapsulated, [true, false, false]),
-        ];
-        follow(&mut fixture, PathKind::Inside, &moments);
-    }
-}
-
-#[test]
-fn a_far_gateway_is_accepted_encapsulated_and_asked_to_encapsulate_and_counts_at_the_moment_unless_all_encapsulate() {
-    for encapsulated in [EncapsulatingSenders::None, EncapsulatingSenders::Some] {
-        let mut fixture = Fixture::new();
-        let moment = falls_and_recovers(&mut fixture, PathKind::Tunnel);
-        let moments = [
-            (after(fixture.now, 1), encapsulated, [false, false, false]),
-            (moment - LEAD, encapsulated, [false, true, true]),
-            (moment, encapsulated, [true, true, true]),
-            (after(moment, 1), EncapsulatingSenders::None, [true, true, false]),
-            (after(moment, 4), EncapsulatingSenders::None, [true, false, false]),
-        ];
-        follow(&mut fixture, PathKind::Tunnel, &moments);
-    }
-}
-
-#[test]
-fn where_all_encapsulate_a_far_gateway_counts_a_second_later() {
-    let mut fixture = Fixture::new();
-    let moment = falls_and_recovers(&mut fixture, PathKind::Tunnel);
-    assert_eq!(seen(&mut fixture, PathKind::Tunnel, EncapsulatingSenders::None, moment - LEAD).next, Some(moment));
-    let moments = [
-        (moment - LEAD / 2, EncapsulatingSenders::All, [false, true, true]),
-        (after(moment, 1), EncapsulatingSenders::All, [true, true, true]),
-        (after(moment, 2), EncapsulatingSenders::None, [true, true, false]),
-        (after(moment, 5), EncapsulatingSenders::None, [true, false, false]),
-    ];
-    follow(&mut fixture, PathKind::Tunnel, &moments);
-}
-
-#[test]
-fn whoever_encapsulates_no_longer_is_not_waited_for() {
-    let mut fixture = Fixture::new();
-    let moment = falls_and_recovers(&mut fixture, PathKind::Tunnel);
-    let half_a_second_later = moment + MOVING_TIME / 2;
-    assert!(!seen(&mut fixture, PathKind::Tunnel, EncapsulatingSenders::All, half_a_second_later).counts);
-    assert!(seen(&mut fixture, PathKind::Tunnel, EncapsulatingSenders::Some, half_a_second_later).counts);
-}
-
-#[test]
-fn encapsulated_packets_are_accepted_as_long_as_somebody_encapsulates_for_a_minute_at_most() {
-    let mut fixture = Fixture::new();
-    let moment = falls_and_recovers(&mut fixture, PathKind::Tunnel);
-    let moments = [
-        (after(moment, 1), EncapsulatingSenders::All, [true, true, true]),
-        (after(moment, 2), EncapsulatingSenders::Some, [true, true, false]),
-        (after(moment, 61), EncapsulatingSenders::Some, [true, false, false]),
-    ];
-    follow(&mut fixture, PathKind::Tunnel, &moments);
-
-    let mut fixture = Fixture::new();
-    let moment = falls_and_recovers(&mut fixture, PathKind::Tunnel);
-    seen(&mut fixture, PathKind::Tunnel, EncapsulatingSenders::All, after(moment, 1));
-    assert!(seen(&mut fixture, PathKind::Tunnel, EncapsulatingSenders::All, after(moment, 31)).returns);
-    let over = seen(&mut fixture, PathKind::Tunnel, EncapsulatingSenders::None, after(moment, 31));
-    assert_eq!((over.returns, over.next), (false, None));
-}
-
-#[test]
-fn a_gateway_that_falls_again_does_not_return_any_more() {
-    for kind in [PathKind::Tunnel, PathKind::Inside] {
-        for after_the_moment in [0, 1] {
-            let mut fixture = Fixture::new();
-            let moment = falls_and_recovers(&mut fixture, kind);
-            for now in [moment, after(moment, after_the_moment)] {
-                assert!(seen(&mut fixture, kind, EncapsulatingSenders::All, now).returns);
-            }
-            fixture.hears(OUTSIDER, kind, &[DOWN, UP]);
-            assert!(fixture.failure_detector.liveness().returning.is_empty());
-            assert_eq!(
-                (fixture.failure_detector.asks_to_encapsulate(), fixture.failure_detector.next_deadline()),
-                (false, None)
-            );
-        }
-    }
-}
-
-#[test]
-fn while_one_gateway_falls_again_others_that_return_go_on_asking() {
-    let mut fixture = Fixture::new();
-    fixture.hears(OUTSIDER, PathKind::Tunnel, &[DOWN, UP]);
-    fixture.hears(OUTSIDER, PathKind::Tunnel, &[UP, DOWN]);
-    fixture.hears(OUTSIDER, PathKind::Tunnel, &[UP, UP]);
-    let soon = after(fixture.now, 9);
-    assert!(seen(&mut fixture, PathKind::Tunnel, EncapsulatingSenders::All, soon).is_asked_to_encapsulate);
-    fixture.hears(OUTSIDER, PathKind::Tunnel, &[DOWN, UP]);
-    let returning: Vec<_> = fixture.failure_detector.liveness().returning.into_iter().collect();
-    assert_eq!((returning, fixture.failure_detector.asks_to_encapsulate()), (vec![fixture.gateways[1].clone()], true));
-}
-
 #[test]
 fn the_judgement_outlives_the_agent() {
     let mut fixture = Fixture::new();
-    fixture.failure_detector = FailureDetector::restore(&Liveness::without(["a1".parse().unwrap()]));
+    fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap()]);
     assert_eq!(fixture.after(1, &[(PathState::Unknown, DOWN.1), (PathState::Unknown, DOWN.1)]), ["a1"]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
 }

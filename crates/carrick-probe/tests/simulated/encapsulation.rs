@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{FlapCount, HandoverFlags, HandoverInForce, PathKind, PathState, Position, Shape, Transmit};
+use carrick_probe::{Announcement, HandoverFlags, PathKind, PathState, Position, Shape, Transmit};
+use carrick_topology::handover::HandoverInForce;
 
 use crate::world::{Answering, WELL, World, nodes, seconds};
 
@@ -20,19 +21,19 @@ fn return_of_a_far_gateway(says: HandoverFlags) -> (World, [Duration; 3]) {
     let well = world.now;
     world.run_until("returning", |world| !world.returning().is_empty());
     let returns = world.now - well;
-    assert_eq!(world.told("b1").handover, HandoverFlags::NONE, "the kernel accepts nothing yet");
+    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::NONE, "the kernel accepts nothing yet");
     let handover = HandoverInForce { decapsulates_from: nodes(&["b1"]), ..HandoverInForce::default() };
     world.prober.set_handover(world.now, handover);
     world.run(Duration::from_millis(30));
-    assert_eq!(world.told("b1").handover, HandoverFlags::DECAPSULATES);
-    assert_eq!(world.told("b2").handover, HandoverFlags::NONE);
+    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::DECAPSULATES);
+    assert_eq!(world.told("b2").announcement.handover, HandoverFlags::NONE);
     world.saying.insert("b1", says);
     world.run_until("counting", |world| world.down().1.is_empty());
     let counts = world.now - well;
     world.run(Duration::from_millis(900));
-    assert_eq!(world.told("b1").handover, HandoverFlags::DECAPSULATES);
+    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::DECAPSULATES);
     world.run(Duration::from_millis(300));
-    assert_eq!(world.told("b1").handover, HandoverFlags::NONE);
+    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::NONE);
     world.saying.clear();
     world.run_until("over", |world| world.returning().is_empty());
     let over = world.now - well;
@@ -87,7 +88,7 @@ fn a_gateway_of_the_own_location_is_never_asked_to_encapsulate() {
     assert_eq!(world.returning(), ["a1"]);
     world.run(Duration::from_millis(200));
     assert_eq!(world.returning(), [""; 0]);
-    let asked = world.sent.iter().filter(|(_, transmit)| transmit.handover != HandoverFlags::NONE);
+    let asked = world.sent.iter().filter(|(_, transmit)| transmit.announcement.handover != HandoverFlags::NONE);
     assert_eq!(asked.count(), 0);
 }
 
@@ -98,7 +99,12 @@ fn who_takes_encapsulated_packets_is_told_at_once_and_leaves_when_its_agent_does
         world.run(seconds(5));
         let question = |world: &mut World, handover| {
             let from = world.address("b1");
-            world.prober.note_question(world.now, from, PathKind::Tunnel, FlapCount::default(), handover);
+            world.prober.note_question(
+                world.now,
+                from,
+                PathKind::Tunnel,
+                Announcement { handover, ..Announcement::default() },
+            );
             world.step();
         };
         question(&mut world, HandoverFlags::DECAPSULATES);
@@ -164,7 +170,12 @@ fn a_encapsulated_probe_goes_out_at_once() {
         world.prober.set_handover(world.now, leads_to);
         let from = world.address("b1");
         let decapsulates = HandoverFlags::DECAPSULATES;
-        world.prober.note_question(world.now, from, PathKind::Tunnel, FlapCount::default(), decapsulates);
+        world.prober.note_question(
+            world.now,
+            from,
+            PathKind::Tunnel,
+            Announcement { handover: decapsulates, ..Announcement::default() },
+        );
         world.saying.insert("b1", decapsulates);
         world.run(Duration::from_millis(70));
         assert_eq!(world.proven(), ["b1"], "{moment} ms");
@@ -193,15 +204,16 @@ fn news_of_encapsulating_is_told_before_anything_else_where_many_are_probed() {
         let told = &world.sent[told_before..];
         for name in ["n7", "n150"] {
             let (to, flags) = (world.address(name), HandoverFlags::ENCAPSULATES);
-            let is_told =
-                |transmit: &Transmit| (transmit.to, transmit.handover, transmit.shape) == (to, flags, Shape::Plain);
+            let is_told = |transmit: &Transmit| {
+                (transmit.to, transmit.announcement.handover, transmit.shape) == (to, flags, Shape::Plain)
+            };
             assert!(told.iter().any(|(_, transmit)| is_told(transmit)), "{name} from {at:?} on: {told:?}");
         }
         world.run(seconds(10));
         world.prober.set_handover(world.now, HandoverInForce { encapsulates_to: nodes(&["n7"]), ..handover });
         world.run(Duration::from_millis(21));
-        assert_eq!(world.told("n150").handover, HandoverFlags::NONE);
-        assert_eq!(world.told("n7").handover, HandoverFlags::ENCAPSULATES);
+        assert_eq!(world.told("n150").announcement.handover, HandoverFlags::NONE);
+        assert_eq!(world.told("n7").announcement.handover, HandoverFlags::ENCAPSULATES);
     }
 }
 
@@ -234,8 +246,9 @@ fn news_for_all_is_told_to_all_in_one_round() {
         .prober
         .set_handover(world.now, HandoverInForce { encapsulates_to: nodes(&all), ..HandoverInForce::default() });
     world.run(Duration::from_millis(200 * 20 + 20));
-    let told =
-        world.sent[told_before..].iter().filter(|(_, transmit)| transmit.handover == HandoverFlags::ENCAPSULATES);
+    let told = world.sent[told_before..]
+        .iter()
+        .filter(|(_, transmit)| transmit.announcement.handover == HandoverFlags::ENCAPSULATES);
     let told: BTreeSet<IpAddr> = told.map(|(_, transmit)| transmit.to).collect();
     assert_eq!(told.len(), 200);
 }

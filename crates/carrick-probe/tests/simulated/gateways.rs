@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{HandoverInForce, Now, Packet, PathKind, Position, Prober, ProberEvent, Shape};
+use carrick_probe::{Now, Packet, PathKind, Position, Prober, ProberEvent, Shape};
+use carrick_topology::Liveness;
 use carrick_topology::NodeName;
-use carrick_topology::model::{Decapsulation, Liveness};
+use carrick_topology::handover::{Decapsulation, HandoverInForce};
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
 
 use crate::world::seconds;
@@ -112,7 +113,7 @@ fn name(node: &str) -> NodeName {
 }
 
 fn proven(held: &Liveness) -> BTreeSet<NodeName> {
-    let proven = held.decapsulating.iter().filter(|(_, how)| **how == Decapsulation::Proven);
+    let proven = held.handover.decapsulating.iter().filter(|(_, how)| **how == Decapsulation::Proven);
     proven.map(|(name, _)| name.clone()).collect()
 }
 
@@ -194,7 +195,8 @@ impl Network {
                 }
             }
             Travelling::Leaving { by, to } => {
-                let encapsulates = |node: &Node| node.held.decapsulating.get(&name(to)) == Some(&Decapsulation::Proven);
+                let encapsulates =
+                    |node: &Node| node.held.handover.decapsulating.get(&name(to)) == Some(&Decapsulation::Proven);
                 let form = match self.nodes.get(by) {
                     Some(node) if self.manners == Manners::Encapsulates && encapsulates(node) => Form::Encapsulated,
                     Some(_) => Form::Plain,
@@ -212,7 +214,7 @@ impl Network {
 
     /// Whether a far gateway takes what `b1` sends it encapsulated.
     fn takes_encapsulated(&self, node: &str) -> bool {
-        self.manners != Manners::IsBlocked && self.nodes[node].held.returning.contains(&name("b1"))
+        self.manners != Manners::IsBlocked && self.nodes[node].held.handover.returning.contains(&name("b1"))
     }
 
     /// Who carries for location `b`, as this node's kernel holds it.
@@ -224,8 +226,8 @@ impl Network {
         let (name, kind) = whose(to);
         let Some(node) = self.nodes.get_mut(name) else { return };
         match Packet::parse(bytes).unwrap() {
-            Packet::Probe(question, flap_count, handover) => {
-                node.prober.note_question(self.now, from, kind, flap_count, handover);
+            Packet::Probe(question, announcement) => {
+                node.prober.note_question(self.now, from, kind, announcement);
                 let answer = Packet::Answer(question, node.prober.condition(self.now, from)).to_bytes();
                 self.send(to, from, Form::Plain, answer.to_vec());
             }
@@ -250,10 +252,10 @@ impl Network {
                 leads_to: if self.manners == Manners::Ignores {
                     BTreeSet::new()
                 } else {
-                    held.decapsulating.keys().cloned().collect()
+                    held.handover.decapsulating.keys().cloned().collect()
                 },
                 encapsulates_to: proven(&held),
-                decapsulates_from: held.returning.iter().filter(is_far).cloned().collect(),
+                decapsulates_from: held.handover.returning.iter().filter(is_far).cloned().collect(),
             };
             node.held = held;
             node.prober.set_handover(now, handover);
@@ -266,7 +268,7 @@ impl Network {
         }
         let transmits: Vec<_> = std::iter::from_fn(|| node.prober.next_transmit()).collect();
         for transmit in transmits {
-            let probe = Packet::Probe(transmit.question, transmit.flap_count, transmit.handover);
+            let probe = Packet::Probe(transmit.question, transmit.announcement);
             let form = match transmit.shape {
                 Shape::Plain | Shape::Padded { .. } => Form::Plain,
                 Shape::Encapsulated { .. } => Form::Encapsulated,
@@ -336,7 +338,7 @@ fn never_encapsulates(manners: Manners) {
     assert!(network.tally.lost > 0 && network.tally.encapsulated == 0, "{:?}", network.tally);
     network.run(seconds(5));
     for (at, node) in &network.nodes {
-        let of_b1 = [&node.held.down, &node.held.returning].map(|nodes| nodes.contains(&name("b1")));
+        let of_b1 = [&node.held.down, &node.held.handover.returning].map(|nodes| nodes.contains(&name("b1")));
         assert_eq!(of_b1, [false; 2], "nothing is left at {at}");
     }
 }
@@ -346,7 +348,7 @@ fn one_that_falls_again_while_it_is_asked_leaves_nothing_behind() {
     for moment in [9_000, 10_500, 11_500, 12_500] {
         let mut network = Network::return_of_b1(Sender::Inner, Manners::Encapsulates);
         network.run(Duration::from_millis(moment));
-        assert!(network.nodes["a1"].held.returning.contains(&name("b1")), "after {moment} ms");
+        assert!(network.nodes["a1"].held.handover.returning.contains(&name("b1")), "after {moment} ms");
         network.nodes.remove("b1");
         network.run(seconds(3));
         for (at, node) in &network.nodes {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{FlapCount, HandoverFlags, PathKind, PathState, ProberEvent};
+use carrick_probe::{Announcement, FlapCount, PathKind, PathState, ProberEvent};
 
 use world::{Answering, WELL, WELL_AS_EVER, World, seconds};
 
@@ -48,7 +48,7 @@ fn a_gateway_that_others_saw_fall_more_often_is_waited_for_as_long_as_they_wait(
     assert_eq!(world.down().1, [""; 0]);
 
     assert_eq!(
-        (world.told("b1").flap_count, world.told("b2").flap_count),
+        (world.told("b1").announcement.flap_count, world.told("b2").announcement.flap_count),
         (FlapCount::from_byte(3), FlapCount::default()),
         "the one is told, the other never fell"
     );
@@ -59,13 +59,8 @@ fn what_one_asker_counts_is_told_to_all() {
     let mut world = World::with(&[("b1", WELL)]);
     let (one, other) = (world.address("b1"), "10.9.9.9".parse().unwrap());
     for flap_count in [1, 3, 0] {
-        world.prober.note_question(
-            world.now,
-            one,
-            PathKind::Tunnel,
-            FlapCount::from_byte(flap_count),
-            HandoverFlags::NONE,
-        );
+        let announcement = Announcement { flap_count: FlapCount::from_byte(flap_count), ..Announcement::default() };
+        world.prober.note_question(world.now, one, PathKind::Tunnel, announcement);
     }
     assert_eq!(world.prober.condition(world.now, other).flap_count, FlapCount::from_byte(3));
 }

@@ -8,8 +8,9 @@ use carrick_probe::{
     Condition, FlapCount, HandoverFlags, HeardPeers, Now, PathKind, Position, ProbedPath, Prober, ProberEvent,
     Reachability, Shape, Transmit,
 };
+use carrick_topology::Liveness;
 use carrick_topology::NodeName;
-use carrick_topology::model::{Decapsulation, Liveness};
+use carrick_topology::handover::Decapsulation;
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
 
 pub const INTERVAL: Duration = Duration::from_millis(250);
@@ -168,19 +169,19 @@ impl World {
 
     /// The gateways that return, as told last.
     pub fn returning(&self) -> Vec<&str> {
-        self.liveness().map(|(_, liveness)| names(&liveness.returning)).unwrap_or_default()
+        self.liveness().map(|(_, liveness)| names(&liveness.handover.returning)).unwrap_or_default()
     }
 
     /// The gateways that take encapsulated packets, as told last.
     pub fn decapsulating(&self) -> Vec<&str> {
         self.liveness()
-            .map(|(_, liveness)| liveness.decapsulating.keys().map(NodeName::as_str).collect())
+            .map(|(_, liveness)| liveness.handover.decapsulating.keys().map(NodeName::as_str).collect())
             .unwrap_or_default()
     }
 
     /// Those of them that were seen to do so, as told last.
     pub fn proven(&self) -> Vec<&str> {
-        let told = self.liveness().map(|(_, liveness)| &liveness.decapsulating);
+        let told = self.liveness().map(|(_, liveness)| &liveness.handover.decapsulating);
         let proven = told.into_iter().flatten().filter(|(_, how)| **how == Decapsulation::Proven);
         proven.map(|(name, _)| name.as_str()).collect()
     }

@@ -3,6 +3,7 @@
 mod destinations;
 mod firewall;
 mod handover;
+mod hops;
 mod inside;
 mod mtu;
 mod probes;
@@ -15,32 +16,23 @@ use std::net::IpAddr;
 use crate::constants;
 use crate::model::{Family, Granularity, MacAddress};
 use crate::plan::{LocationSummary, NodePlan, Role, VxlanPlan};
-use crate::resolve::{Member, MemberIndex, Resolved, Tunnel};
+use crate::resolve::{Member, MemberIndex, Resolved};
 use crate::{Warning, WarningReason};
 use destinations::Destinations;
-
-/// How node `me` sends towards another member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hop {
-    /// Through the tunnel to this gateway.
-    Tunnel(MemberIndex),
-    /// Through this node of the own location.
-    Inside(MemberIndex),
-    /// Not at all.
-    Nowhere,
-}
+pub(super) use handover::Handovers;
+use hops::hops;
 
 /// Builds the plan of member `me`.
-pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
+pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<'_>) -> NodePlan {
     let mut warnings = resolved.warnings.clone();
     warn_of_other_settings(resolved, me, &mut warnings);
     let hops = hops(resolved, me, &mut warnings);
     let destinations = Destinations::new(resolved, me, &hops, &mut warnings);
     let tunnels = tunnels::build(resolved, me, &hops, &mut warnings);
     let mtus = mtu::Mtus::new(resolved, me, &tunnels);
-    let tunnels = handover::tunnels_of_before(resolved, me).unwrap_or(tunnels);
+    let tunnels = handovers.kept_tunnels(resolved, me).unwrap_or(tunnels);
     let routes = routes::build(resolved, me, &destinations, &mtus, &mut warnings);
-    let handover = handover::build(resolved, me, &hops, &destinations, &mtus);
+    let handover = handovers.plan(resolved, me, &hops, &destinations, &mtus);
     NodePlan {
         node: me.node.name.clone(),
         location: summary(resolved, me),
@@ -55,62 +47,6 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>) -> NodePlan {
         probes: probes::build(resolved, me, &hops, &mtus),
         routes,
         warnings,
-    }
-}
-
-/// How `me` sends towards each member, in the members' order.
-fn hops(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) -> Vec<Hop> {
-    let mut tunnel_to = TunnelCache::new(resolved, me);
-    resolved.members.iter().map(|other| hop(resolved, me, other, &mut tunnel_to, warnings)).collect()
-}
-
-fn hop(
-    resolved: &Resolved<'_>,
-    me: &Member<'_>,
-    other: &Member<'_>,
-    tunnel_to: &mut TunnelCache<'_>,
-    warnings: &mut BTreeSet<Warning>,
-) -> Hop {
-    if other.index == me.index {
-        return Hop::Nowhere;
-    }
-    if other.location == me.location {
-        return match resolved.settings.granularity {
-            Granularity::Full => Hop::Tunnel(other.index),
-            Granularity::Location | Granularity::Cross => Hop::Inside(other.index),
-        };
-    }
-    let (Some(gateway), Some(carrier)) = (me.carrier, other.carrier) else {
-        return Hop::Nowhere;
-    };
-    if gateway != me.index {
-        return Hop::Inside(gateway);
-    }
-    match tunnel_to.tunnel(carrier) {
-        Tunnel::Direct => Hop::Tunnel(carrier),
-        Tunnel::Relay(relay) => Hop::Tunnel(relay),
-        Tunnel::None => {
-            let far = resolved.at(carrier).node.name.clone();
-            warnings.insert(Warning::new(me.object(), "endpoint", "none", WarningReason::NoPath(far)));
-            Hop::Nowhere
-        }
-    }
-}
-
-/// The paths from `me`, each looked for once.
-struct TunnelCache<'r> {
-    resolved: &'r Resolved<'r>,
-    me: MemberIndex,
-    known: Vec<Option<Tunnel>>,
-}
-
-impl<'r> TunnelCache<'r> {
-    fn new(resolved: &'r Resolved<'_>, me: &Member<'_>) -> Self {
-        Self { resolved, me: me.index, known: vec![None; resolved.members.len()] }
-    }
-
-    fn tunnel(&mut self, to: MemberIndex) -> Tunnel {
-        *self.known[to.0].get_or_insert_with(|| self.resolved.tunnel(self.me, to))
     }
 }
 

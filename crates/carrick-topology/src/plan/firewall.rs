@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::handover::HandoverFilter;
 use crate::model::{AllowedLocationMasquerade, DeviceName};
 
 /// The content of the nftables table, as sets; the rules over them are always the same.
@@ -58,17 +59,6 @@ impl FirewallPlan {
         }
         both
     }
-}
-
-/// What is accepted by the device of [`crate::plan::HandoverPlan`]: nothing, as long as the sets are empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandoverFilter {
-    /// UDP port of the outer packets, which are accepted from the WireGuard device alone.
-    pub port: u16,
-    /// The sources of outer packets that are accepted.
-    pub senders: BTreeSet<IpAddr>,
-    /// The sources of inner packets that are accepted.
-    pub sources: BTreeSet<IpNet>,
 }
 
 /// Networks of the location that leave the mesh at this node.

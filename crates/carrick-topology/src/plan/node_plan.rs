@@ -7,8 +7,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::Warning;
+use crate::handover::HandoverPlan;
 use crate::model::{Family, LocationName, NodeName};
-use crate::plan::{FirewallPlan, HandoverPlan, ProbePlan, Route, VxlanPlan, WireGuardPlan};
+use crate::plan::{FirewallPlan, ProbePlan, Route, VxlanPlan, WireGuardPlan};
 
 /// Everything that one node's kernel must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::location::{ActiveGateway, Location};
 use super::member::{Member, MemberIndex};
 use crate::hash::rendezvous;
-use crate::model::{CreationTime, Granularity, Liveness, NodeName, Preference, Settings};
-use crate::{ObjectName, Warning, WarningReason};
+use crate::model::{CreationTime, Granularity, NodeName, Preference, Settings};
+use crate::{Liveness, ObjectName, Warning, WarningReason};
 
 /// Chooses active and standby gateways of every location. In `cross` and `full` every node carries its own traffic
 /// and there is nothing to choose, but the ranking still says who serves outside peers and who relays.

@@ -3,8 +3,9 @@
 use super::Resolved;
 use super::location::Location;
 use super::member::{Member, MemberIndex};
+use crate::Liveness;
 use crate::hash::rendezvous;
-use crate::model::{Endpoint, Family, Granularity, Liveness, Preference, Settings, is_public};
+use crate::model::{Endpoint, Family, Granularity, Preference, Settings, is_public};
 
 /// The way from one gateway to another. A path through a hole punched in two NATs will be a third kind of tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use ipnet::IpNet;
 
 use super::network::{Arrival, Entry, Network, PrefixTable, Verdict};
 use super::{DropReason, Hop, Link, Outcome, Packet, Translation, Walk};
+use crate::handover::HandoverRoute;
 use crate::model::{AllowedLocationMasquerade, DeviceName, Family, NodeName, PublicKey, host_net};
-use crate::plan::{HandoverRoute, NextHop, NodePlan, PeerIdentity, Route};
+use crate::plan::{NextHop, NodePlan, PeerIdentity, Route};
 use crate::resolve::Member;
 
 /// A node with its plan, compiled.

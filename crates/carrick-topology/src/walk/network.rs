@@ -8,7 +8,8 @@ use prefix_trie::joint::JointPrefixMap;
 
 use super::host::Host;
 use super::{DropReason, Hop, Origin, Outcome, Packet, Translation, Walk};
-use crate::model::{Cluster, DeviceName, Liveness, NodeName, PeerName, PublicKey, Settings};
+use crate::Liveness;
+use crate::model::{Cluster, DeviceName, NodeName, PeerName, PublicKey, Settings};
 use crate::plan::{NodePlan, PeerIdentity};
 use crate::resolve::Resolved;
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use carrick_topology::Liveness;
+use carrick_topology::handover::Decapsulation;
 use carrick_topology::model::{
-    Decapsulation, Endpoint, Granularity, InternalAddresses, Liveness, LocationName, Node, Peer, Preference, PublicKey,
-    Settings,
+    Endpoint, Granularity, InternalAddresses, LocationName, Node, Peer, Preference, PublicKey, Settings,
 };
 use carrick_topology::plan::{NextHop, NodePlan, PeerIdentity, Route, WireGuardPeer, plan_all};
 use carrick_topology::walk::{Network, Origin, Packet, Walk};
@@ -59,13 +60,13 @@ impl Mesh {
 
     /// These return.
     pub fn returning(mut self, names: &[&str]) -> Self {
-        self.liveness.returning = names.iter().map(|name| name.parse().unwrap()).collect();
+        self.liveness.handover.returning = names.iter().map(|name| name.parse().unwrap()).collect();
         self
     }
 
     /// These take encapsulated what is forwarded to them.
     pub fn decapsulating(mut self, names: &[&str], how: Decapsulation) -> Self {
-        self.liveness.decapsulating = names.iter().map(|name| (name.parse().unwrap(), how)).collect();
+        self.liveness.handover.decapsulating = names.iter().map(|name| (name.parse().unwrap(), how)).collect();
         self
     }
 

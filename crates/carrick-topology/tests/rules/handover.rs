@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use carrick_topology::model::{Decapsulation, Granularity, Settings};
-use carrick_topology::plan::{HandoverPlan, HandoverRoute, NodePlan};
+use carrick_topology::handover::Decapsulation;
+use carrick_topology::handover::{HandoverPlan, HandoverRoute};
+use carrick_topology::model::{Granularity, Settings};
+use carrick_topology::plan::NodePlan;
 use ipnet::IpNet;
 
 use crate::fixtures::{Changed as _, Mesh, location, mesh, net, nets, node, outside};

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use carrick_topology::NodePlan;
-use carrick_topology::plan::{HandoverPlan, NextHop, WireGuardPeer};
+use carrick_topology::handover::HandoverPlan;
+use carrick_topology::plan::{NextHop, WireGuardPeer};
 
 use crate::health::name_of;
 use crate::status::role;

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use carrick_files::{Durability, Replacement};
-use carrick_topology::model::Liveness;
+use carrick_topology::Liveness;
 
 const FILE: Replacement = Replacement { mode: 0o600, durability: Durability::ProcessEnd };
 

@@ -8,10 +8,10 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_probe::{HandoverInForce, PathState, ProbedPath, ProberEvent};
+use carrick_probe::{PathState, ProbedPath, ProberEvent};
 use carrick_status::HappeningKind;
-use carrick_topology::model::Liveness;
-use carrick_topology::{Cluster, NodePlan};
+use carrick_topology::handover::HandoverInForce;
+use carrick_topology::{Cluster, Liveness, NodePlan};
 use tokio::sync::mpsc;
 
 use super::AgentError;
@@ -28,6 +28,7 @@ pub(super) struct Probes {
     known: KnownLiveness,
     liveness: Liveness,
     followed: Option<Arc<NodePlan>>,
+    in_force: HandoverInForce,
 }
 
 /// Gives what is known of each path.
@@ -50,7 +51,7 @@ impl Probes {
         let liveness = known.load();
         let (told, events) = mpsc::unbounded_channel();
         let thread = ProbeThread::start(interval, liveness.clone(), told)?;
-        Ok(Self { thread, events, known, liveness, followed: None })
+        Ok(Self { thread, events, known, liveness, followed: None, in_force: HandoverInForce::default() })
     }
 
     /// Which nodes are down, as far as is known.
@@ -70,9 +71,12 @@ impl Probes {
         }
     }
 
-    /// Tells other gateways what the kernel holds by now of what goes encapsulated.
-    pub(super) fn tell_handover(&self, handover: HandoverInForce) {
-        self.thread.set_handover(handover);
+    /// Tells other gateways what the kernel holds of handovers by now.
+    pub(super) fn tell_handover(&mut self, in_force: HandoverInForce) {
+        if in_force != self.in_force {
+            self.in_force.clone_from(&in_force);
+            self.thread.set_handover(in_force);
+        }
     }
 
     /// The next thing that the probes have to tell.
@@ -106,11 +110,11 @@ impl Probes {
                 if liveness.down != self.liveness.down {
                     self.known.keep(&Liveness::without(liveness.down.iter().cloned()));
                 }
-                for node in liveness.returning.difference(&self.liveness.returning) {
+                for node in liveness.handover.returning.difference(&self.liveness.handover.returning) {
                     tracing::info!(event = "gateway_returns", %node, "it carries traffic again in a moment, or has just begun to");
                 }
-                if liveness.decapsulating != self.liveness.decapsulating {
-                    let nodes = &liveness.decapsulating;
+                if liveness.handover.decapsulating != self.liveness.handover.decapsulating {
+                    let nodes = &liveness.handover.decapsulating;
                     tracing::info!(
                         event = "handover",
                         ?nodes,

@@ -8,10 +8,10 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use carrick_probe::{HandoverInForce, Packet, PathKind, Position, ProbedPath, Prober, ProberEvent, Responder, Shape};
-use carrick_topology::model::Liveness;
+use carrick_probe::{Packet, PathKind, Position, ProbedPath, Prober, ProberEvent, Responder, Shape};
+use carrick_topology::handover::HandoverInForce;
 use carrick_topology::plan::Role;
-use carrick_topology::{Cluster, NodePlan};
+use carrick_topology::{Cluster, Liveness, NodePlan};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc;
@@ -82,10 +82,10 @@ impl ProbeThread {
         self.shared.wake();
     }
 
-    /// What the kernel holds by now of what goes encapsulated. Those whom it concerns are told at once.
-    pub(super) fn set_handover(&self, handover: HandoverInForce) {
+    /// What the kernel holds of handovers by now. The gateways that it concerns are told at once.
+    pub(super) fn set_handover(&self, in_force: HandoverInForce) {
         let mut state = self.shared.lock();
-        state.prober.set_handover(self.shared.origin.elapsed(), handover);
+        state.prober.set_handover(self.shared.origin.elapsed(), in_force);
         drop(state);
         self.shared.wake();
     }
@@ -140,7 +140,7 @@ impl Thread {
             state.prober.handle_timeout(shared.origin.elapsed());
             while let Some(transmit) = state.prober.next_transmit() {
                 let Some(socket) = self.sockets.get(&transmit.from) else { continue };
-                let datagram = Packet::Probe(transmit.question, transmit.flap_count, transmit.handover).to_bytes();
+                let datagram = Packet::Probe(transmit.question, transmit.announcement).to_bytes();
                 if let Err(error) = socket.send(transmit.to, &datagram, transmit.shape) {
                     tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
                 }
@@ -203,9 +203,9 @@ fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buff
     while let Some((from, datagram)) = socket.receive(buffer) {
         let now = shared.origin.elapsed();
         match Packet::parse(datagram) {
-            Ok(Packet::Probe(question, flap_count, handover)) => {
+            Ok(Packet::Probe(question, announcement)) => {
                 let Some(kind) = state.responder.permits(now, from) else { continue };
-                state.prober.note_question(now, from, kind, flap_count, handover);
+                state.prober.note_question(now, from, kind, announcement);
                 let answer = Packet::Answer(question, state.prober.condition(now, from)).to_bytes();
                 if let Err(error) = socket.send(from, &answer, Shape::Plain) {
                     tracing::trace!(event = "probe_not_answered", %from, %error);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Hop;
+use super::hops::Hop;
 use crate::model::{Endpoint, Family, Host, Settings, host_net, number_of};
 use crate::resolve::{Member, Resolved};
 use crate::{ObjectName, Warning, WarningReason};

@@ -7,8 +7,9 @@ use ipnet::IpNet;
 use super::destinations::Destinations;
 use super::mtu::Mtus;
 use crate::constants;
-use crate::model::{DeviceName, PodNetwork, Settings, host_net};
-use crate::plan::{AllowedLocation, FirewallPlan, HandoverFilter, HandoverPlan, NextHop, Route};
+use crate::handover::{HandoverFilter, HandoverPlan};
+use crate::model::{DeviceName, PodNetwork, Settings};
+use crate::plan::{AllowedLocation, FirewallPlan, NextHop, Route};
 use crate::resolve::{Member, Resolved};
 
 /// Derives the sets from the routes, so that the guard permits exactly what they do.
@@ -43,17 +44,8 @@ pub(super) fn build(
         },
         location_internal_addresses: others,
         narrow: narrow(destinations, mtus),
-        handover: handover_guard(handover),
+        handover: HandoverFilter::of(handover),
         firewall_mark: constants::FIREWALL_MARK,
-    }
-}
-
-fn handover_guard(plan: Option<&HandoverPlan>) -> HandoverFilter {
-    let senders = || plan.into_iter().flat_map(|plan| plan.senders.values());
-    HandoverFilter {
-        port: constants::HANDOVER_PORT,
-        senders: senders().map(|sender| sender.address).collect(),
-        sources: senders().flat_map(|sender| &sender.sources).copied().collect(),
     }
 }
 
@@ -95,10 +87,8 @@ fn carried_by(
         };
         by_device.entry(device).or_default().push(route.destination);
     }
-    if let Some(HandoverPlan { device, routes, receivers, .. }) = handover.filter(|plan| !plan.receivers.is_empty()) {
-        // Probes find out whether encapsulated packets reach them.
-        let receivers = receivers.values().map(|receiver| host_net(receiver.address));
-        by_device.entry(device).or_default().extend(routes.iter().map(|route| route.destination).chain(receivers));
+    if let Some(handover) = handover.filter(|plan| !plan.receivers.is_empty()) {
+        by_device.entry(&handover.device).or_default().extend(handover.leaving());
     }
     by_device.into_iter().map(|(device, nets)| (device.clone(), nets.into_iter().collect())).collect()
 }

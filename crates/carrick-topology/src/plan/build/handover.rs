@@ -1,87 +1,114 @@
-//! What goes encapsulated while traffic moves from one gateway to another, and which tunnels outlive the moment.
+//! The planner's part of a handover: what is moved, from whom and to whom. See [`crate::handover`].
+
+mod carrier_change;
+mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::IpNet;
-
-use super::destinations::{Destination, Destinations};
+use super::destinations::Destinations;
+use super::hops::{Hop, hops};
 use super::mtu::Mtus;
-use super::{Hop, hops, tunnels};
-use crate::constants;
-use crate::model::{Decapsulation, Family, MacAddress, NodeName, PublicKey};
-use crate::plan::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender, NextHop, WireGuardPeer};
-use crate::resolve::{CarrierChange, Member, MemberIndex, Resolved};
+use super::tunnels;
+use crate::handover::{Decapsulation, HandoverPlan, HandoverReceiver, HandoverReport, HandoverSender};
+use crate::model::{Family, MacAddress, NodeName, PublicKey};
+use crate::plan::WireGuardPeer;
+use crate::resolve::{Member, MemberIndex, Resolved};
+use crate::{Liveness, constants};
+use carrier_change::CarrierChange;
+use routes::EncapsulatedRoutes;
 
-/// The family of outer packets: IPv6 would not let them be fragmented.
+/// The family of outer packets. IPv6 has no fragmentation on the way (RFC 8200 §5).
 const UNDERLAY: Family = Family::V4;
 
-/// What `me` encapsulates and decapsulates; `None` where that is nothing.
-pub(super) fn build(
-    resolved: &Resolved<'_>,
-    me: &Member<'_>,
-    hops: &[Hop],
-    destinations: &Destinations,
-    mtus: &Mtus,
-) -> Option<HandoverPlan> {
-    me.mesh_address(UNDERLAY)?;
-    let senders = senders(resolved, me, hops);
-    let EncapsulatedRoutes { routes, exceptions } = encapsulated_routes(resolved, destinations, mtus);
-    let receivers: BTreeMap<NodeName, HandoverReceiver> =
-        resolved.decapsulating.keys().filter_map(|index| receiver(resolved.at(*index))).collect();
-    if senders.is_empty() && receivers.is_empty() {
-        return None;
-    }
-    Some(HandoverPlan {
-        device: constants::handover_device(),
-        identifier: constants::HANDOVER_IDENTIFIER,
-        port: constants::HANDOVER_PORT,
-        mac: MacAddress::of_node(&me.node.name),
-        mtu: mtus.wireguard_device(),
-        receivers,
-        senders,
-        routes,
-        exceptions,
-    })
+/// The handovers of the mesh, as one prober reports them.
+#[derive(Debug)]
+pub(in crate::plan) struct Handovers {
+    /// `None` while no traffic moves.
+    change: Option<CarrierChange>,
+    /// Gateways that decapsulate what the planned node forwards to them.
+    decapsulating: BTreeMap<MemberIndex, Decapsulation>,
 }
 
-/// The tunnels that `me` had while it stood by, if it does so no more: far gateways send through them for a moment yet.
-pub(super) fn tunnels_of_before(
-    resolved: &Resolved<'_>,
-    me: &Member<'_>,
-) -> Option<BTreeMap<PublicKey, WireGuardPeer>> {
-    let CarrierChange { liveness_before, .. } =
-        resolved.carrier_change.as_ref().filter(|handover| handover.carried_itself(me.index))?;
-    if me.carrier == Some(me.index) {
-        return None;
+impl Handovers {
+    pub(in crate::plan) fn new(resolved: &Resolved<'_>, liveness: &Liveness) -> Self {
+        let Liveness { down, handover: HandoverReport { returning, decapsulating } } = liveness;
+        let change =
+            (!returning.is_empty()).then(|| CarrierChange::between(resolved, down | returning, down - returning));
+        let decapsulating = decapsulating.iter().filter_map(|(name, how)| Some((resolved.member(name)?.index, *how)));
+        Self { change, decapsulating: decapsulating.collect() }
     }
-    let before = Resolved::new(resolved.cluster, resolved.settings, liveness_before);
-    let me = before.member(&me.node.name)?;
-    // The present plan tells what is wrong.
-    let mut told = BTreeSet::new();
-    let hops = hops(&before, me, &mut told);
-    Some(tunnels::build(&before, me, &hops, &mut told))
+
+    /// What `me` encapsulates and decapsulates; `None` where that is nothing.
+    pub(super) fn plan(
+        &self,
+        resolved: &Resolved<'_>,
+        me: &Member<'_>,
+        hops: &[Hop],
+        destinations: &Destinations,
+        mtus: &Mtus,
+    ) -> Option<HandoverPlan> {
+        me.mesh_address(UNDERLAY)?;
+        let senders = self.senders(resolved, me, hops);
+        let receivers: BTreeMap<NodeName, HandoverReceiver> =
+            self.decapsulating.keys().filter_map(|index| receiver(resolved.at(*index))).collect();
+        if senders.is_empty() && receivers.is_empty() {
+            return None;
+        }
+        let EncapsulatedRoutes { routes, exceptions } =
+            EncapsulatedRoutes::new(resolved, &self.decapsulating, destinations, mtus);
+        Some(HandoverPlan {
+            device: constants::handover_device(),
+            identifier: constants::HANDOVER_IDENTIFIER,
+            port: constants::HANDOVER_PORT,
+            mac: MacAddress::of_node(&me.node.name),
+            mtu: mtus.wireguard_device(),
+            receivers,
+            senders,
+            routes,
+            exceptions,
+        })
+    }
+
+    /// The tunnels that `me` keeps although the change takes its traffic away: far gateways still send through them.
+    pub(super) fn kept_tunnels(
+        &self,
+        resolved: &Resolved<'_>,
+        me: &Member<'_>,
+    ) -> Option<BTreeMap<PublicKey, WireGuardPeer>> {
+        let change = self.change.as_ref().filter(|change| change.carries_itself_before(me.index))?;
+        if me.carrier == Some(me.index) {
+            return None;
+        }
+        let before = Resolved::new(resolved.cluster, resolved.settings, &change.liveness_before);
+        let me = before.member(&me.node.name)?;
+        // The plan that holds now has warned already.
+        let mut repeated = BTreeSet::new();
+        let hops = hops(&before, me, &mut repeated);
+        Some(tunnels::build(&before, me, &hops, &mut repeated))
+    }
+
+    /// The new carriers of what `me` still accepts from the old ones, with all that they may send.
+    fn senders(&self, resolved: &Resolved<'_>, me: &Member<'_>, hops: &[Hop]) -> BTreeMap<NodeName, HandoverSender> {
+        let Some(change) = self.change.as_ref().filter(|_| me.carrier == Some(me.index)) else {
+            return BTreeMap::new();
+        };
+        // Behind a relay the tunnel changes at both ends at once: encapsulation by one of them does not help.
+        let is_direct = |carrier: &MemberIndex| {
+            resolved.at(*carrier).location != me.location && hops.get(carrier.0) == Some(&Hop::Tunnel(*carrier))
+        };
+        let new_carriers = change.new_carriers().into_iter().filter(is_direct);
+        new_carriers.filter_map(|carrier| sender(resolved, change, carrier)).collect()
+    }
 }
 
-/// Those who will carry what this node still accepts from somebody else, and all that they may send.
-fn senders(resolved: &Resolved<'_>, me: &Member<'_>, hops: &[Hop]) -> BTreeMap<NodeName, HandoverSender> {
-    let Some(handover) = resolved.carrier_change.as_ref().filter(|_| me.carrier == Some(me.index)) else {
-        return BTreeMap::new();
-    };
-    // What comes by a relay changes its tunnel at both ends at once: encapsulating at one of them does not help.
-    let is_direct = |carrier: &MemberIndex| {
-        resolved.at(*carrier).location != me.location && hops.get(carrier.0) == Some(&Hop::Tunnel(*carrier))
-    };
-    let sender = |carrier: MemberIndex| {
-        let address = resolved.at(carrier).mesh_address(UNDERLAY)?;
-        let members = resolved.members.iter().filter(|member| handover.carries(carrier, member.index));
-        let outside = resolved.outside.iter().enumerate().filter(|(position, _)| handover.serves(carrier, *position));
-        let sources = members
-            .flat_map(tunnels::networks_abroad)
-            .chain(outside.flat_map(|(_, outside)| outside.allowed_ips.iter().copied()));
-        let sender = HandoverSender { address, sources: sources.collect() };
-        Some((resolved.at(carrier).node.name.clone(), sender))
-    };
-    handover.new_carriers().into_iter().filter(is_direct).filter_map(sender).collect()
+fn sender(resolved: &Resolved<'_>, change: &CarrierChange, carrier: MemberIndex) -> Option<(NodeName, HandoverSender)> {
+    let address = resolved.at(carrier).mesh_address(UNDERLAY)?;
+    let members = resolved.members.iter().filter(|member| change.carries(carrier, member.index));
+    let outside = resolved.outside.iter().enumerate().filter(|(position, _)| change.serves(carrier, *position));
+    let sources = members
+        .flat_map(tunnels::networks_abroad)
+        .chain(outside.flat_map(|(_, outside)| outside.allowed_ips.iter().copied()));
+    Some((resolved.at(carrier).node.name.clone(), HandoverSender { address, sources: sources.collect() }))
 }
 
 fn receiver(member: &Member<'_>) -> Option<(NodeName, HandoverReceiver)> {
@@ -91,41 +118,4 @@ fn receiver(member: &Member<'_>) -> Option<(NodeName, HandoverReceiver)> {
         next_hops: member.mesh_addresses.iter().copied().collect(),
     };
     Some((member.node.name.clone(), receiver))
-}
-
-#[derive(Default)]
-struct EncapsulatedRoutes {
-    routes: Vec<HandoverRoute>,
-    exceptions: BTreeSet<IpNet>,
-}
-
-/// Every destination behind the tunnel to a gateway that decapsulates. What lies inside one of them and goes encapsulated nowhere is
-/// excepted.
-fn encapsulated_routes(resolved: &Resolved<'_>, destinations: &Destinations, mtus: &Mtus) -> EncapsulatedRoutes {
-    let mut encapsulated = EncapsulatedRoutes::default();
-    if resolved.decapsulating.is_empty() {
-        return encapsulated;
-    }
-    let all = &destinations.carried;
-    for (position, destination) in all.iter().enumerate() {
-        let Some(route) = route(resolved, destination, mtus) else { continue };
-        // What lies inside a network follows it in the order.
-        let inside = all[position + 1..].iter().take_while(|other| destination.net.contains(&other.net));
-        let elsewhere = inside.filter(|other| self::route(resolved, other, mtus).is_none());
-        encapsulated.exceptions.extend(elsewhere.map(|other| other.net));
-        encapsulated
-            .exceptions
-            .extend(destinations.direct.iter().filter(|net| destination.net.contains(*net)).copied());
-        encapsulated.routes.push(route);
-    }
-    encapsulated
-}
-
-fn route(resolved: &Resolved<'_>, destination: &Destination, mtus: &Mtus) -> Option<HandoverRoute> {
-    let Hop::Tunnel(to) = destination.way else { return None };
-    let receiver = (resolved.decapsulating.get(&to) == Some(&Decapsulation::Proven)).then(|| resolved.at(to))?;
-    receiver.mesh_address(UNDERLAY)?;
-    let family = Family::of_net(&destination.net);
-    let mtu = mtus.of_route(&NextHop::WireGuard, destination, family).unwrap_or(mtus.wireguard_device());
-    Some(HandoverRoute { destination: destination.net, via: receiver.mesh_address(family)?, mtu })
 }

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use super::destinations::Destination;
+use super::hops::Hop;
 use crate::constants::{
     LEAST_DEVICE_MTU, VXLAN_OVERHEAD_V4, VXLAN_OVERHEAD_V6, WIREGUARD_OVERHEAD_V4, WIREGUARD_OVERHEAD_V6,
 };
 use crate::model::{Endpoint, Family, MtuSetting, PublicKey};
 use crate::plan::{NextHop, WireGuardPeer};
 use crate::resolve::{Member, MemberIndex, Resolved};
-
-use super::Hop;
-use super::destinations::Destination;
 
 /// Bytes of an IPv6 header and a TCP header without options.
 const IPV6_AND_TCP_HEADERS: u32 = 60;

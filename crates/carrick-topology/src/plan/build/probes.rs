@@ -3,7 +3,7 @@
 //! In `location`, gateways probe those of other locations, and everybody probes the own location's. In `cross` and `full`, where every
 //! node is a gateway of its own, a node probes all others.
 
-use super::Hop;
+use super::hops::Hop;
 use super::mtu::Mtus;
 use crate::model::Family;
 use crate::plan::{PathKind, ProbePlan, ProbeTarget};

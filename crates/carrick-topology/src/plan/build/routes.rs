@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::destinations::{Destination, Destinations};
+use super::hops::Hop;
+use super::inside;
 use super::mtu::Mtus;
-use super::{Hop, inside};
 use crate::model::Family;
 use crate::plan::{NextHop, Route};
 use crate::resolve::{Member, MemberIndex, Resolved};

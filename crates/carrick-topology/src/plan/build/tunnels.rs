@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-use super::Hop;
 use super::destinations::addresses_of;
+use super::hops::Hop;
 use crate::constants::{FIREWALL_MARK, WARM_KEEPALIVE_SECONDS};
 use crate::model::{Endpoint, Granularity, PublicKey, Settings, host_net};
 use crate::plan::{PeerIdentity, WireGuardPeer, WireGuardPlan};

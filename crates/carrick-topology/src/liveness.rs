@@ -1,0 +1,53 @@
+//! What probes say of the nodes.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::handover::HandoverReport;
+use crate::model::NodeName;
+
+/// What one node's probes say of the others. A node that is not named counts as live.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Liveness {
+    /// Nodes that do not answer, or do not reach their own location or other locations.
+    pub down: BTreeSet<NodeName>,
+    /// Traffic that moves to gateways that come back.
+    #[serde(flatten)]
+    pub handover: HandoverReport,
+}
+
+impl Liveness {
+    /// These nodes are down, and no handover is under way.
+    #[must_use]
+    pub fn without(down: impl IntoIterator<Item = NodeName>) -> Self {
+        Self { down: down.into_iter().collect(), ..Self::default() }
+    }
+
+    /// Whether a node counts as live.
+    #[must_use]
+    pub fn is_live(&self, node: &NodeName) -> bool {
+        !self.down.contains(node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::Decapsulation;
+
+    #[test]
+    fn json_shows_handovers_beside_the_nodes_that_are_down_and_only_while_there_are_any() {
+        let name = |text: &str| text.parse::<NodeName>().unwrap();
+        let calm = Liveness::without([name("a1")]);
+        assert_eq!(serde_json::to_string(&calm).unwrap(), r#"{"down":["a1"]}"#);
+        let handover = HandoverReport {
+            returning: [name("a1")].into(),
+            decapsulating: [(name("b1"), Decapsulation::Proven)].into(),
+        };
+        let busy = Liveness { handover, ..calm };
+        let json = r#"{"down":["a1"],"returning":["a1"],"decapsulating":{"b1":"proven"}}"#;
+        assert_eq!(serde_json::to_string(&busy).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Liveness>(json).unwrap(), busy);
+    }
+}
