@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # test.sh [--fuzz] [TIER...] : runs the named tiers, or all but `runtimes`, and prints how long each tier and the slowest tests took.
-#   --fuzz  looks for input that breaks the CNI plugin's parser, for CARRICK_FUZZ_SECONDS (60) per target; other tiers only
-#           when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
+#   --fuzz  looks for input that breaks a parser, for CARRICK_FUZZ_SECONDS (20) per target, in all about four minutes; other
+#           tiers only when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
 #   checks  formatting, lints, a tier for every test, licences and sources of dependencies, documents, workflows, alert rules and
 #           the dashboard's queries
 #   pure    unit, property and model tests, and the examples in the documentation; no privileges
@@ -27,7 +27,7 @@ readonly UNNAMED=(checks pure kernel lab browser api cluster vm)
 readonly TIERS=("${UNNAMED[@]}" runtimes)
 # What a tier may take in minutes, when nothing is built and the machine has other work.
 declare -rA MINUTES_OF=([cluster]=35 [vm]=15)
-readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-60}
+readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-20}
 skipped=() failed=() timings=() refused=0 built=
 
 usage() { sed -n '2,21p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
@@ -124,14 +124,16 @@ kubernetes() { # TIER SET
 fuzz() {
   require c++ || return 1
   command -v cargo-fuzz >/dev/null || { say "installing: cargo-fuzz"; cargo install --locked --quiet cargo-fuzz; } || return 1
-  local directory=cni-plugin/fuzz target found
+  local directory=fuzz target options found
   found=$(mktemp -d)
   # Of what it finds on the way, only what breaks something is worth keeping; that is in artifacts/.
   # The address sanitizer would need a nightly Rust, and there is no unsafe code to watch.
   for target in $(cargo fuzz list --fuzz-dir "$directory"); do
     mkdir "$found/$target"
+    options=(-max_total_time="$FUZZ_SECONDS" -timeout=10 -print_final_stats=1)
+    [ ! -f "$directory/dictionaries/$target.dict" ] || options+=(-dict="$directory/dictionaries/$target.dict")
     cargo fuzz run --fuzz-dir "$directory" --sanitizer none "$target" "$found/$target" "$directory/corpus/$target" -- \
-      -max_total_time="$FUZZ_SECONDS" -timeout=10 -dict="$directory/$target.dict" -print_final_stats=1 || return 1
+      "${options[@]}" || return 1
   done
   rm -r "$found"
 }

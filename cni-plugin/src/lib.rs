@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod namespace;
 mod orphan;
 pub mod protocol;

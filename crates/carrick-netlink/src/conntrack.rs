@@ -124,7 +124,7 @@ fn payload(family: Family, attributes: &Attributes) -> Vec<u8> {
     [&header(family)[..], attributes.as_bytes()].concat()
 }
 
-fn read(payload: &[u8]) -> Option<Connection> {
+pub(crate) fn read(payload: &[u8]) -> Option<Connection> {
     let attributes = Received::new(payload.get(NETFILTER_HEADER_LENGTH..)?);
     let original = attributes.nested(attribute::ORIGINAL)?;
     let mut identity = Attributes::new().with_nested_bytes(attribute::ORIGINAL, attributes.bytes(attribute::ORIGINAL)?);

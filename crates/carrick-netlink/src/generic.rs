@@ -1,6 +1,6 @@
 //! Generic netlink: families have names, and numbers only for as long as the kernel runs.
 
-use netlink_packet_core::ParseableParametrized;
+use netlink_packet_core::{DecodeError, ParseableParametrized};
 use netlink_packet_generic::GenlHeader;
 use netlink_packet_generic::GenlMessage;
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
@@ -21,16 +21,19 @@ pub fn family(socket: &mut Socket, name: &str) -> Result<u16, Error> {
     const OPERATION: &str = "find generic netlink family";
     let question = GenlCtrl { cmd: GenlCtrlCmd::GetFamily, nlas: vec![GenlCtrlAttrs::FamilyName(name.to_owned())] };
     let request = Request::get(OPERATION, name, CONTROLLER, encode(&GenlMessage::from_payload(question)));
-    let numbers = socket.query(&request, |frame| {
-        let message = GenlHeader::parse(frame.payload)
-            .and_then(|header| GenlCtrl::parse_with_param(&frame.payload[HEADER_LENGTH..], header))
-            .map_err(|cause| Error::new(OPERATION, name, cause))?;
-        Ok(message.nlas.into_iter().find_map(|attribute| match attribute {
-            GenlCtrlAttrs::FamilyId(number) => Some(number),
-            _ => None,
-        }))
-    })?;
+    let numbers = socket
+        .query(&request, |frame| read_number(frame.payload).map_err(|cause| Error::new(OPERATION, name, cause)))?;
     numbers.into_iter().next().ok_or_else(|| Error::new(OPERATION, name, Cause::Missing))
+}
+
+/// The number in the controller's answer.
+pub(crate) fn read_number(payload: &[u8]) -> Result<Option<u16>, DecodeError> {
+    let header = GenlHeader::parse(payload)?;
+    let message = GenlCtrl::parse_with_param(&payload[HEADER_LENGTH..], header)?;
+    Ok(message.nlas.into_iter().find_map(|attribute| match attribute {
+        GenlCtrlAttrs::FamilyId(number) => Some(number),
+        _ => None,
+    }))
 }
 
 /// The header behind netlink's own: command, version, two reserved bytes.

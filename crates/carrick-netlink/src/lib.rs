@@ -11,6 +11,8 @@ pub mod conntrack;
 pub mod error;
 pub mod family;
 pub mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod generic;
 pub mod link;
 pub mod mac;

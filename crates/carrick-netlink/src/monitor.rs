@@ -216,7 +216,7 @@ fn failed(errno: Errno) -> Error {
 }
 
 /// Reads one notification; one that cannot be read counts as lost.
-fn read(frame: &Frame<'_>) -> Option<Event> {
+pub(crate) fn read(frame: &Frame<'_>) -> Option<Event> {
     let event = match frame.message_type {
         RTM_NEWLINK => Ok(link::read(frame).map(|link| Event::Link(Verb::Set, link))),
         RTM_DELLINK => Ok(link::read(frame).map(|link| Event::Link(Verb::Deleted, link))),

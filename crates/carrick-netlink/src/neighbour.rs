@@ -152,7 +152,7 @@ fn destination(address: IpAddr) -> NeighbourAddress {
     }
 }
 
-fn read(frame: &Frame<'_>) -> Result<Option<Neighbour>, DecodeError> {
+pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Neighbour>, DecodeError> {
     let message = NeighbourMessage::parse(frame.payload)?;
     if message.header.state != NeighbourState::Permanent || Family::from_kernel(message.header.family).is_none() {
         return Ok(None);
@@ -161,7 +161,7 @@ fn read(frame: &Frame<'_>) -> Result<Option<Neighbour>, DecodeError> {
     Ok(parts.address.zip(parts.mac).map(|(address, mac)| Neighbour { link: message.header.ifindex, address, mac }))
 }
 
-fn read_forwarding(frame: &Frame<'_>) -> Result<Option<ForwardingEntry>, DecodeError> {
+pub(crate) fn read_forwarding(frame: &Frame<'_>) -> Result<Option<ForwardingEntry>, DecodeError> {
     let message = NeighbourMessage::parse(frame.payload)?;
     let permanent = u16::from(message.header.state) & u16::from(NeighbourState::Permanent) != 0;
     if message.header.family != AddressFamily::Bridge || !permanent {

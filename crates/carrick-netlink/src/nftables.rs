@@ -5,13 +5,14 @@
 //! [`Nftables::commit`] carries them out together or not at all. The vocabulary is small: what Carrick's own
 //! tables need, in the form in which `nft list` prints it readably.
 
-mod abi;
+pub(crate) mod abi;
 pub(crate) mod attribute;
 mod batch;
 mod compare;
 mod connection;
 mod expression;
 mod interval;
+pub(crate) mod read;
 mod rule;
 mod set;
 mod table;

@@ -6,7 +6,7 @@ use crate::attribute::push;
 use crate::nftables::attribute::Received;
 use crate::{Error, Request, Socket};
 
-const RTM_NEWQDISC: u16 = 36;
+pub(crate) const RTM_NEWQDISC: u16 = 36;
 const RTM_GETQDISC: u16 = 38;
 /// Length of `struct tcmsg`, in bytes.
 const HEADER_LENGTH: usize = 20;
@@ -78,7 +78,7 @@ pub fn root_bound(socket: &mut Socket, index: u32, name: &str) -> Result<Option<
     Ok(bounds.into_iter().next())
 }
 
-fn read_root(payload: &[u8], wanted: u32) -> Option<Bound> {
+pub(crate) fn read_root(payload: &[u8], wanted: u32) -> Option<Bound> {
     let word = |at: usize| Some(u32::from_ne_bytes(payload.get(at..at + 4)?.try_into().ok()?));
     let (index, parent) = (word(4)?, word(12)?);
     let attributes = Received::new(payload.get(HEADER_LENGTH..)?);

@@ -239,25 +239,11 @@ impl Socket {
         sequence: u32,
         read: &mut impl FnMut(&Frame<'_>) -> Result<Option<T>, Error>,
     ) -> Result<Vec<T>, Error> {
-        let mut values = Vec::new();
-        let mut interrupted = false;
+        let mut answer = Answer::new(sequence);
         loop {
             let length = self.receive(MsgFlags::empty()).map_err(|errno| named(request, Cause::Socket(errno)))?;
-            for frame in Frame::split(&self.buffer[..length]) {
-                if frame.sequence != sequence {
-                    continue;
-                }
-                interrupted |= frame.flags & NLM_F_DUMP_INTR != 0;
-                match frame.acknowledgement() {
-                    None => values.extend(read(&frame)?),
-                    Some(Acknowledgement::Success) if interrupted => {
-                        return Err(named(request, Cause::Interrupted));
-                    }
-                    Some(acknowledgement) => {
-                        acknowledgement.into_result().map_err(|cause| named(request, cause))?;
-                        return Ok(values);
-                    }
-                }
+            if let Some(values) = answer.take(request, &self.buffer[..length], read)? {
+                return Ok(values);
             }
         }
     }
@@ -284,6 +270,41 @@ impl Socket {
 
     fn drain(&mut self) {
         while !matches!(self.receive(MsgFlags::MSG_DONTWAIT), Err(errno) if errno != Errno::ENOBUFS) {}
+    }
+}
+
+/// The answer to one question, as far as it has come.
+pub(crate) struct Answer<T> {
+    sequence: u32,
+    values: Vec<T>,
+    interrupted: bool,
+}
+
+impl<T> Answer<T> {
+    /// The answer to the question with this sequence number, of which nothing has come yet.
+    pub(crate) fn new(sequence: u32) -> Self {
+        Self { sequence, values: Vec::new(), interrupted: false }
+    }
+
+    /// Reads the next datagram. Returns all values once the answer is complete, and `None` before.
+    pub(crate) fn take(
+        &mut self,
+        request: &Request,
+        datagram: &[u8],
+        read: &mut impl FnMut(&Frame<'_>) -> Result<Option<T>, Error>,
+    ) -> Result<Option<Vec<T>>, Error> {
+        for frame in Frame::split(datagram).filter(|frame| frame.sequence == self.sequence) {
+            self.interrupted |= frame.flags & NLM_F_DUMP_INTR != 0;
+            match frame.acknowledgement() {
+                None => self.values.extend(read(&frame)?),
+                Some(Acknowledgement::Success) if self.interrupted => return Err(named(request, Cause::Interrupted)),
+                Some(acknowledgement) => {
+                    acknowledgement.into_result().map_err(|cause| named(request, cause))?;
+                    return Ok(Some(std::mem::take(&mut self.values)));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

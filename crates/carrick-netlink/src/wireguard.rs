@@ -10,6 +10,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use get::get;
+#[cfg(any(test, fuzzing))]
+pub(crate) use get::{merge, parse};
 pub use key::{PublicKey, SecretKey};
 pub use set::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb, Preshared, UnnamedPeers, set};
 

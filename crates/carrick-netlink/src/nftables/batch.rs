@@ -151,7 +151,7 @@ impl Batch {
 
     /// The messages between the marks that make one transaction of them. With a generation, the kernel refuses
     /// (`ERESTART`) if anything in nftables has changed since.
-    pub(super) fn into_requests(self, generation: Option<Generation>) -> Vec<Request> {
+    pub(crate) fn into_requests(self, generation: Option<Generation>) -> Vec<Request> {
         let attributes = generation.map_or_else(Attributes::new, |Generation(number)| {
             Attributes::new().with_u32(message::BATCH_GENERATION, number)
         });

@@ -1,16 +1,15 @@
 //! Asking the kernel for tables, and changing them.
 
-use std::collections::BTreeMap;
-
-use super::abi::{FAMILY_ANY, chain, data, message, rule, set, table};
-use super::attribute::{Attributes, Received, required};
-use super::batch::{Batch, TableName, generic_payload, greatest, payload};
-use super::expression::plain_value;
-use super::interval::{Bound, Intervals};
-use super::set::{Elements, Field, Key, Set, Target, Value};
-use super::table::{BaseChain, Chain, ChainKind, Hook, Policy, Table, TableFamily};
-use super::{Rule, Verdict};
-use crate::frame::NETFILTER_HEADER_LENGTH;
+use super::Rule;
+use super::abi::{FAMILY_ANY, message, rule, set, table};
+use super::attribute::{Attributes, required};
+use super::batch::{Batch, TableName, generic_payload, payload};
+use super::read::{
+    LIST_CHAINS, LIST_ELEMENTS, LIST_RULES, LIST_SETS, attributes, elements_of, read_chain, read_elements, read_rule,
+    read_set,
+};
+use super::set::{Elements, Set};
+use super::table::{BaseChain, Chain, Hook, Table, TableFamily};
 use crate::{Cause, Error, Protocol, Request, Socket};
 
 const SNAPSHOT_ATTEMPTS: usize = 16;
@@ -205,49 +204,30 @@ impl Nftables {
 
     /// All chains of a family: table, name, and where packets enter.
     fn chains(&mut self, family: TableFamily) -> Result<Vec<(String, String, Option<BaseChain>)>, Error> {
-        const OPERATION: &str = "list nftables chains";
-        let request = Request::dump(OPERATION, family.name(), message::GET_CHAIN, payload(family, &Attributes::new()));
-        self.socket.query(&request, |frame| {
-            let attributes = attributes(frame.payload);
-            let table = required(attributes.text(chain::TABLE), OPERATION)?;
-            let name = required(attributes.text(chain::NAME), OPERATION)?;
-            Ok(Some((table, name, base_chain(attributes))))
-        })
+        let request =
+            Request::dump(LIST_CHAINS, family.name(), message::GET_CHAIN, payload(family, &Attributes::new()));
+        self.socket.query(&request, |frame| read_chain(frame.payload).map(Some))
     }
 
     fn list_rules(&mut self, table: &TableName, filter: &Attributes) -> Result<Vec<(String, ListedRule)>, Error> {
-        const OPERATION: &str = "list nftables rules";
-        let request = Request::dump(OPERATION, table.to_string(), message::GET_RULE, payload(table.family, filter));
-        self.socket.query(&request, |frame| {
-            let attributes = attributes(frame.payload);
-            let chain = required(attributes.text(rule::CHAIN), OPERATION)?;
-            let handle = required(attributes.u64(rule::HANDLE), OPERATION)?;
-            let rule = Rule::decode(attributes);
-            Ok(Some((chain, ListedRule { handle, rule })))
-        })
+        let request = Request::dump(LIST_RULES, table.to_string(), message::GET_RULE, payload(table.family, filter));
+        self.socket.query(&request, |frame| read_rule(frame.payload).map(Some))
     }
 
     /// The sets of a table, without their elements.
     fn sets(&mut self, table: &TableName) -> Result<Vec<(String, Set)>, Error> {
-        const OPERATION: &str = "list nftables sets";
         let request = Request::dump(
-            OPERATION,
+            LIST_SETS,
             table.to_string(),
             message::GET_SET,
             payload(table.family, &Attributes::new().with_text(set::TABLE, &table.name)),
         );
-        self.socket.query(&request, |frame| {
-            let attributes = attributes(frame.payload);
-            let name = required(attributes.text(set::NAME), OPERATION)?;
-            let set = required(empty_set(attributes), OPERATION)?;
-            Ok(Some((name, set)))
-        })
+        self.socket.query(&request, |frame| read_set(frame.payload).map(Some))
     }
 
     fn elements(&mut self, table: &TableName, name: &str, form: &Set) -> Result<Elements, Error> {
-        const OPERATION: &str = "list elements of nftables set";
         let request = Request::dump(
-            OPERATION,
+            LIST_ELEMENTS,
             table.member(name),
             message::GET_ELEMENT,
             payload(
@@ -255,50 +235,8 @@ impl Nftables {
                 &Attributes::new().with_text(set::LIST_TABLE, &table.name).with_text(set::LIST_SET, name),
             ),
         );
-        let messages = self.socket.query(&request, |frame| {
-            let list = attributes(frame.payload).nested(set::LIST_ELEMENTS);
-            list.into_iter()
-                .flat_map(|list| list.all(data::LIST_ELEMENT))
-                .map(|element| required(ListedElement::decode(Received::new(element)), OPERATION))
-                .collect::<Result<Vec<_>, Error>>()
-                .map(Some)
-        })?;
-        let listed = messages.into_iter().flatten();
-        Ok(match &form.elements {
-            Elements::Keys(_) => Elements::Keys(listed.map(ListedElement::into_key).collect()),
-            Elements::Intervals(_) => {
-                let length = Field::concatenated_length(&form.key);
-                let bounds = listed.map(ListedElement::into_bound);
-                Elements::Intervals(Intervals::from_bounds(bounds, greatest(length)))
-            }
-        })
-    }
-}
-
-/// One element as the kernel tells it.
-struct ListedElement {
-    key: Vec<u8>,
-    value: Value,
-    bound: Bound,
-}
-
-impl ListedElement {
-    fn decode(element: Received<'_>) -> Option<Self> {
-        let is_end = element.u32(set::ELEMENT_FLAGS).unwrap_or(0) & set::ELEMENT_INTERVAL_END != 0;
-        Some(Self {
-            key: plain_value(element.nested(set::ELEMENT_KEY)?)?,
-            value: mapped(element),
-            bound: if is_end { Bound::End } else { Bound::Begin },
-        })
-    }
-
-    fn into_key(self) -> (Key, Value) {
-        (Key::from_bytes(&self.key), self.value)
-    }
-
-    fn into_bound(self) -> (u128, Bound) {
-        let number = self.key.iter().fold(0, |number, byte| (number << 8) | u128::from(*byte));
-        (number, self.bound)
+        let messages = self.socket.query(&request, |frame| read_elements(frame.payload).map(Some))?;
+        Ok(elements_of(form, messages.into_iter().flatten()))
     }
 }
 
@@ -306,48 +244,4 @@ impl ListedElement {
 #[must_use]
 pub fn is_outdated(error: &Error) -> bool {
     error.errno() == Some(nix::errno::Errno::ERESTART)
-}
-
-fn attributes(payload: &[u8]) -> Received<'_> {
-    Received::new(payload.get(NETFILTER_HEADER_LENGTH..).unwrap_or_default())
-}
-
-fn base_chain(attributes: Received<'_>) -> Option<BaseChain> {
-    let hook = attributes.nested(chain::HOOK)?;
-    Some(BaseChain {
-        kind: ChainKind::from_name(&attributes.text(chain::TYPE)?)?,
-        hook: Hook::from_number(hook.u32(chain::HOOK_NUMBER)?)?,
-        priority: hook.u32(chain::HOOK_PRIORITY)?.cast_signed(),
-        policy: Policy::from_number(attributes.u32(chain::POLICY)?)?,
-    })
-}
-
-fn empty_set(attributes: Received<'_>) -> Option<Set> {
-    let flags = attributes.u32(set::FLAGS).unwrap_or(0);
-    let length = |kind| attributes.u32(kind).and_then(|length| usize::try_from(length).ok());
-    let target = if flags & set::FLAG_MAP == 0 {
-        Target::Nothing
-    } else {
-        match attributes.u32(set::DATA_TYPE)? {
-            set::VERDICT_TYPE => Target::Verdict,
-            number => Target::Fields(Field::from_type(number, length(set::DATA_LENGTH)?)),
-        }
-    };
-    let elements = if flags & set::FLAG_INTERVAL == 0 {
-        Elements::Keys(BTreeMap::new())
-    } else {
-        Elements::Intervals(Intervals::default())
-    };
-    Some(Set { key: Field::from_type(attributes.u32(set::KEY_TYPE)?, length(set::KEY_LENGTH)?), target, elements })
-}
-
-fn mapped(element: Received<'_>) -> Value {
-    let Some(constant) = element.nested(set::ELEMENT_DATA) else {
-        return Value::Nothing;
-    };
-    match (Verdict::decode(constant), plain_value(constant)) {
-        (Some(verdict), _) => Value::Verdict(verdict),
-        (None, Some(bytes)) => Value::Fields(Key::from_bytes(&bytes)),
-        (None, None) => Value::Nothing,
-    }
 }

@@ -73,9 +73,9 @@ impl Intervals {
     }
 
     /// Rebuilds ranges from the kernel's elements: the key of each, and whether it ends a range or begins one.
-    /// A range that nothing ends reaches to `max`.
+    /// A range that nothing ends reaches to `max`; bounds beyond that are ignored.
     pub(super) fn from_bounds(bounds: impl IntoIterator<Item = (u128, Bound)>, max: u128) -> Self {
-        let sorted: BTreeSet<(u128, Bound)> = bounds.into_iter().collect();
+        let sorted: BTreeSet<(u128, Bound)> = bounds.into_iter().filter(|(key, _)| *key <= max).collect();
         let mut ranges = BTreeSet::new();
         let mut begin = None;
         for (key, bound) in sorted {
@@ -133,6 +133,12 @@ mod tests {
     #[test]
     fn host_bits_do_not_count() {
         assert_eq!(ipv4(&["10.1.2.3/16"]), ipv4(&["10.1.0.0/16"]));
+    }
+
+    #[test]
+    fn bounds_beyond_the_space_are_ignored() {
+        let bounds = [(7, Bound::Begin), (9, Bound::End), (300, Bound::Begin)];
+        assert_eq!(Intervals::from_bounds(bounds, 255), Intervals::merged([(7, 8)]));
     }
 
     #[test]

@@ -204,12 +204,12 @@ impl Key {
         self.field(&padded_interface_name(name))
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self::new().field(bytes)
     }
 
     /// The bytes as the kernel wants them for these fields: a single field goes without its padding.
-    pub(super) fn bytes_for(&self, fields: &[Field]) -> &[u8] {
+    pub(crate) fn bytes_for(&self, fields: &[Field]) -> &[u8] {
         match fields {
             [single] => self.0.get(..single.length()).unwrap_or(&self.0),
             _ => &self.0,
@@ -252,7 +252,7 @@ impl Field {
     }
 
     /// The bytes of several fields one behind the other.
-    pub(super) fn concatenated_length(fields: &[Field]) -> usize {
+    pub(crate) fn concatenated_length(fields: &[Field]) -> usize {
         match fields {
             [single] => single.length(),
             _ => fields.iter().map(|field| field.length().next_multiple_of(WORD)).sum(),

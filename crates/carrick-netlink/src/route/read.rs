@@ -10,6 +10,7 @@ use netlink_packet_route::route::{RouteFlags, RouteHeader};
 
 use super::{Kind, MTU_LOCK, PathMtu, Route};
 use crate::address::Scope;
+use crate::attribute::{address, array};
 use crate::family::Family;
 use crate::frame::Frame;
 
@@ -65,16 +66,7 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Route>, DecodeError> {
 }
 
 fn number(bytes: &[u8]) -> Result<u32, DecodeError> {
-    let bytes = bytes.try_into().map_err(|_| DecodeError::invalid_number(4, bytes.len()))?;
-    Ok(u32::from_ne_bytes(bytes))
-}
-
-fn address(bytes: &[u8]) -> Result<IpAddr, DecodeError> {
-    if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
-        return Ok(octets.into());
-    }
-    let octets = <[u8; 16]>::try_from(bytes).map_err(|_| DecodeError::invalid_ip_address(bytes.len()))?;
-    Ok(octets.into())
+    array(bytes).map(u32::from_ne_bytes)
 }
 
 /// `struct rtvia`: the family in two bytes, then the address.

@@ -1,4 +1,7 @@
-use netlink_packet_wireguard::WireguardAddressFamily;
+use netlink_packet_wireguard::{
+    WireguardAddressFamily, WireguardAllowedIp, WireguardAllowedIpAttr, WireguardPeer, WireguardPeerAttribute,
+    WireguardTimeSpec,
+};
 
 use super::*;
 
@@ -20,7 +23,7 @@ fn message(peers: Vec<WireguardPeer>) -> WireguardMessage {
 }
 
 /// Sends a message through its bytes, as a received one comes.
-fn received(message: WireguardMessage) -> WireguardMessage {
+fn received(message: WireguardMessage) -> Part {
     let payload = encode(&GenlMessage::from_payload(message));
     parse(&Frame { message_type: 30, flags: 2, sequence: 1, port: 0, payload: &payload }).unwrap()
 }
@@ -84,4 +87,21 @@ fn device_settings_come_with_the_first_message() {
     assert_eq!(device.private_key, Some(SecretKey::new([5; 32])));
     assert_eq!(device.public_key, Some(PublicKey([6; 32])));
     assert_eq!((device.port, device.firewall_mark), (51820, 0x1000));
+}
+
+#[test]
+fn a_value_that_is_too_short_is_an_error() {
+    let mut payload = encode(&GenlMessage::from_payload(message(vec![WireguardPeer(vec![
+        WireguardPeerAttribute::PublicKey(KEY),
+        WireguardPeerAttribute::AllowedIps(vec![allowed_ip("10.0.0.0/24")]),
+    ])])));
+    fn read(payload: &[u8]) -> Result<Part, DecodeError> {
+        parse(&Frame { message_type: 30, flags: 2, sequence: 1, port: 0, payload })
+    }
+    assert_eq!(read(&payload).unwrap().peers.len(), 1);
+    // The prefix length is the last attribute: a byte behind its header, padded to four.
+    let header = payload.len() - 8;
+    assert_eq!(payload[header..header + 4], [5, 0, 3, 0]);
+    payload[header] = 4;
+    assert!(read(&payload).is_err());
 }

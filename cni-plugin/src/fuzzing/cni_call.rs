@@ -1,12 +1,11 @@
-//! What must hold of every call, whatever its bytes are. The fuzz target looks for bytes of which it does not hold; the plugin's
-//! tests replay the corpus.
+//! What must hold of every call, whatever its bytes are.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path};
 
-use carrick_cni::protocol::{Add, Call, Command, Environment, Error, Version};
+use crate::protocol::{Add, Call, Command, Environment, Error, Version};
 use carrick_netlink::Family;
 use carrick_pods::ipam::Record;
 use carrick_pods::{Attachment, Rate};

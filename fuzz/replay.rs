@@ -1,0 +1,21 @@
+//! A fuzz target's corpus, without a fuzzer. The tests of each crate that has targets include this file.
+
+use std::path::Path;
+
+/// Runs a target's check over every input of its corpus, `fuzz/corpus/TARGET`.
+///
+/// # Panics
+///
+/// There is no corpus, or the check fails for one of its inputs, which is the last one that was printed.
+pub(crate) fn replay(target: &str, check: fn(&[u8])) {
+    let root =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|directory| directory.join("fuzz/corpus").is_dir());
+    let corpus = root.unwrap().join("fuzz/corpus").join(target);
+    let mut inputs: Vec<_> = corpus.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!inputs.is_empty(), "{} is empty", corpus.display());
+    inputs.sort();
+    for input in inputs {
+        println!("{}", input.display());
+        check(&std::fs::read(&input).unwrap());
+    }
+}
