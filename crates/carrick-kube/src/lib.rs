@@ -36,6 +36,8 @@ pub mod backoff;
 mod causes;
 pub mod client;
 pub mod dns;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod objects;
 pub mod own_node;
 pub mod peer;

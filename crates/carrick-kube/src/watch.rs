@@ -7,12 +7,12 @@
 //! or missing from a later list, and such a list counts only if it names the own Node and comes from the same cluster.
 
 mod event;
-mod follow;
+pub(crate) mod follow;
 mod identity;
 mod mirror;
-mod object;
+pub(crate) mod object;
 mod status;
-mod view;
+pub(crate) mod view;
 
 #[cfg(test)]
 mod tests;

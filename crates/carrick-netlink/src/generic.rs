@@ -51,7 +51,8 @@ mod tests {
         let number = [6, 0, 1, 0, 30, 0, 0, 0];
         // A policy (`CTRL_ATTR_POLICY`) whose own attributes are cut off.
         let policy = [8, 0, 8, 0, 1, 0, 0, 0];
-        for payload in [[&[1, 2, 0, 0][..], &number, &policy].concat(), [&[1, 2, 0, 0][..], &policy, &number].concat()] {
+        for payload in [[&[1, 2, 0, 0][..], &number, &policy].concat(), [&[1, 2, 0, 0][..], &policy, &number].concat()]
+        {
             assert_eq!(read_number(&payload).unwrap(), Some(30));
         }
         assert_eq!(read_number(&[1, 2, 0, 0]).unwrap(), None);

@@ -59,6 +59,7 @@ fn change_to(device: &Device) -> DeviceChange {
         port: Some(device.port),
         firewall_mark: Some(device.firewall_mark),
         peers: peers.collect(),
+        ..DeviceChange::default()
     }
 }
 
