@@ -9,7 +9,9 @@
 //! At most one apply and one publication are under way at a time. Nothing here reads a clock or does I/O, so that start-up, debounce,
 //! back-off and the loss of the API are tested with a simulated clock.
 
+mod apply;
 mod backoff;
+mod cause;
 mod debounce;
 mod event;
 mod own;
@@ -29,7 +31,9 @@ use carrick_topology::Liveness;
 use carrick_topology::model::PublicKey;
 use carrick_topology::{Cluster, NodeName, NodePlan, PlanError, Settings, plan};
 
+use apply::Wanted;
 pub use backoff::Backoff;
+pub use cause::{Cause, DriftKind};
 use carrick_topology::plan::Scope;
 use debounce::Debounce;
 pub use event::{ApiState, ApplyOutcome, Effect, Event, PublishOutcome, Waiting};
@@ -83,8 +87,8 @@ pub struct Core {
     plan_error: Option<PlanError>,
     applied_once: bool,
     /// Why the apply that is under way was begun.
-    applying: Option<&'static str>,
-    wanted: Option<(Scope, &'static str)>,
+    applying: Option<Cause>,
+    wanted: Option<Wanted>,
     debounce: Debounce,
     apply_backoff: Backoff,
     drift_backoff: Backoff,
@@ -168,12 +172,13 @@ impl Core {
                 self.replan_soon(now);
             }
             Event::Sighted(sighted) => self.sighted = Some(sighted),
-            Event::Drift(what) => self.take_drift(now, what),
+            Event::Drift(kind) => self.take_drift(now, Cause::Drift(kind)),
             // What failed while it was down need not fail again.
             Event::UplinkBack => {
                 self.apply_backoff.reset();
-                self.take_drift(now, "uplink");
+                self.take_drift(now, Cause::UplinkUp);
             }
+            Event::PresharedKeys => self.want(Scope::Change, Cause::PresharedKey),
             Event::Applied(outcome) => self.take_apply_outcome(now, outcome),
             Event::Published(outcome) => self.take_publish_outcome(now, outcome),
             Event::Api(state) => {
@@ -195,13 +200,13 @@ impl Core {
         }
         if is_over(self.next_full_observation, now) {
             self.next_full_observation = None;
-            self.want(Scope::Everything, "periodic");
+            self.want(Scope::Everything, Cause::Periodic);
         }
         if is_over(self.next_wireguard_poll, now) {
             self.next_wireguard_poll = None;
-            self.want(Scope::WireGuard, "poll");
+            self.want(Scope::WireGuard, Cause::WireGuardPoll);
         }
-        self.apply_if_wanted(now);
+        self.apply_if_due(now);
         self.publish_if_needed(now);
         self.persist_if_due(now);
     }
@@ -209,13 +214,11 @@ impl Core {
     /// When [`Core::handle_timeout`] must be called next, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Now> {
-        let apply_retry =
-            self.wanted.filter(|_| self.applying.is_none() && self.plan.is_some()).map(|_| self.apply_not_before());
         let publish_retry = self.missing_publication().map(|_| self.publish_backoff.not_before());
         [
             self.disk_counts_from,
             self.debounce.due(),
-            apply_retry,
+            self.apply_due(),
             publish_retry,
             self.next_full_observation,
             self.next_wireguard_poll,
@@ -334,12 +337,6 @@ impl Core {
         }
     }
 
-    fn take_drift(&mut self, now: Now, what: &'static str) {
-        self.want(Scope::Everything, what);
-        self.waiting_until = Now::ZERO;
-        self.drift_backoff.settle(now, Duration::from_secs(30));
-    }
-
     fn replan_soon(&mut self, now: Now) {
         if self.knowledge != Knowledge::None && self.disk_counts_from.is_none() {
             self.debounce.note(now);
@@ -366,67 +363,9 @@ impl Core {
         let changed = old.as_ref().is_none_or(|old| **old != new);
         self.plan = Some(Arc::new(new));
         if changed {
-            // Drift that waits is looked for on the way.
-            let scope = self.wanted.map_or(Scope::Change, |(scope, _)| scope.max(Scope::Change));
-            self.wanted = Some((scope, "plan"));
+            self.want(Scope::Change, Cause::Plan);
         }
     }
-
-    fn want(&mut self, scope: Scope, cause: &'static str) {
-        let stronger = self.wanted.is_none_or(|(wanted, _)| scope > wanted);
-        if stronger {
-            self.wanted = Some((scope, cause));
-        }
-    }
-
-    fn apply_not_before(&self) -> Now {
-        match self.wanted {
-            // A plan is applied at once, drift that comes again and again ever more slowly, a failure after its back-off.
-            // Drift does not hasten that: an apply that fails half-way causes notifications itself.
-            Some((_, "plan")) => Now::ZERO,
-            _ => self.apply_backoff.not_before().max(self.drift_backoff.not_before()).max(self.waiting_until),
-        }
-    }
-
-    fn apply_if_wanted(&mut self, now: Now) {
-        if self.applying.is_some() || now < self.apply_not_before() {
-            return;
-        }
-        let (Some(plan), Some((scope, cause))) = (&self.plan, self.wanted) else { return };
-        let plan = Arc::clone(plan);
-        self.effects.push_back(Effect::Apply { plan, scope, cause });
-        self.wanted = None;
-        self.applying = Some(cause);
-    }
-
-    fn take_apply_outcome(&mut self, now: Now, outcome: ApplyOutcome) {
-        let cause = self.applying.take();
-        match outcome {
-            ApplyOutcome::Unchanged | ApplyOutcome::Changed => {
-                self.apply_backoff.reset();
-                self.applied_once = true;
-            }
-            ApplyOutcome::Waiting => {
-                self.apply_backoff.reset();
-                self.waiting_until = now + WAITING_INTERVAL;
-                self.want(Scope::Everything, "retry");
-            }
-            ApplyOutcome::Failed => {
-                self.apply_backoff.delay(now);
-                self.want(Scope::Everything, "retry");
-            }
-        }
-        // The agent's own changes are announced like those of others: only what needed repair makes the next one wait.
-        if outcome == ApplyOutcome::Changed && cause.is_some_and(is_drift) {
-            self.drift_backoff.delay(now);
-        }
-        self.next_wireguard_poll = Some(now + WIREGUARD_POLL_INTERVAL);
-        self.next_full_observation.get_or_insert(now + FULL_OBSERVATION_INTERVAL);
-    }
-}
-
-fn is_drift(cause: &str) -> bool {
-    !matches!(cause, "plan" | "retry" | "poll" | "periodic")
 }
 
 fn is_over(deadline: Option<Now>, now: Now) -> bool {

@@ -11,12 +11,13 @@ use std::os::fd::AsFd as _;
 use tokio::sync::mpsc;
 
 use super::AgentError;
+use crate::core::DriftKind;
 
 /// What a notification is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Notice {
-    /// Something that Carrick owns; what, in a word.
-    Own(&'static str),
+    /// Something that Carrick owns.
+    Own(DriftKind),
     /// The host's interfaces, addresses or default routes.
     Interfaces,
     /// One of the host's devices is up again. The kernel dropped the IPv4 routes over it when it went down, and told nobody.
@@ -38,7 +39,7 @@ pub(super) fn start(own: DriftWatch, notices: &mpsc::Sender<Notice>) -> Result<(
     thread("drift", own, notices.clone(), read_own)?;
     thread("routing", host, notices.clone(), Host::read)?;
     thread("nftables", nftables, notices.clone(), |monitor| {
-        Ok(monitor.wait()?.iter().map(|_| Notice::Own("nftables")).collect())
+        Ok(monitor.wait()?.iter().map(|_| Notice::Own(DriftKind::Nftables)).collect())
     })
 }
 
@@ -77,7 +78,18 @@ fn read_own(watch: &mut DriftWatch) -> Result<Vec<Notice>, carrick_netlink::Erro
     let mut ready = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
     // An interrupted wait reads nothing and comes again.
     let _ = poll(&mut ready, PollTimeout::NONE);
-    Ok(watch.read()?.iter().map(Drift::kind).map(Notice::Own).collect())
+    Ok(watch.read()?.iter().map(kind).map(Notice::Own).collect())
+}
+
+const fn kind(drift: &Drift) -> DriftKind {
+    match drift {
+        Drift::Device(_) => DriftKind::Device,
+        Drift::Address(_) => DriftKind::Address,
+        Drift::Route(_) => DriftKind::Route,
+        Drift::Rule(_) => DriftKind::Rule,
+        Drift::Neighbours(_) => DriftKind::Neighbours,
+        Drift::Lost => DriftKind::Lost,
+    }
 }
 
 /// What the host's own devices, addresses and routes do.

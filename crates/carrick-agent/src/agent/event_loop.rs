@@ -209,7 +209,7 @@ impl EventLoop {
                 }
                 () = self.preshared_keys.changed() => {
                     self.keys.preshared = self.preshared_keys.known();
-                    self.event(Event::Drift("preshared key"));
+                    self.event(Event::PresharedKeys);
                 }
                 () = until(deadline) => {
                     let now = self.now();

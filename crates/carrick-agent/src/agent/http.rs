@@ -167,13 +167,13 @@ mod tests {
 
     use super::*;
     use crate::agent::kernel::Outcome;
-    use crate::core::{ApplyOutcome, Core};
+    use crate::core::{ApplyOutcome, Cause, Core, DriftKind};
 
     fn core() -> Core {
         Core::new("me".parse().unwrap(), PublicKey::from_bytes([1; 32]), Settings::default(), 7)
     }
 
-    fn outcome(cause: &'static str, outcome: ApplyOutcome) -> Outcome {
+    fn outcome(cause: Cause, outcome: ApplyOutcome) -> Outcome {
         Outcome {
             cause,
             outcome,
@@ -266,9 +266,9 @@ mod tests {
     async fn metrics_count_what_happened() {
         let status = Status::new("me".parse().unwrap());
         status.turn(&core());
-        status.applied(&outcome("plan", ApplyOutcome::Changed));
-        status.applied(&outcome("route", ApplyOutcome::Changed));
-        status.applied(&outcome("poll", ApplyOutcome::Unchanged));
+        status.applied(&outcome(Cause::Plan, ApplyOutcome::Changed));
+        status.applied(&outcome(Cause::Drift(DriftKind::Route), ApplyOutcome::Changed));
+        status.applied(&outcome(Cause::WireGuardPoll, ApplyOutcome::Unchanged));
         status.metrics().warned(["NoGateway", "NoGateway", "NoPath"].into_iter());
         let (_, answer) = fetch(public_pages(status.clone()), "/metrics").await;
         for line in [
@@ -286,6 +286,16 @@ mod tests {
         status.metrics().warned(std::iter::empty());
         let (_, answer) = fetch(public_pages(status), "/metrics").await;
         assert!(!answer.contains("NoGateway"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_rotated_preshared_key_is_not_counted_as_drift() {
+        let status = Status::new("me".parse().unwrap());
+        status.applied(&outcome(Cause::PresharedKey, ApplyOutcome::Changed));
+        let (_, answer) = fetch(public_pages(status.clone()), "/metrics").await;
+        assert!(answer.contains("carrick_applies_total{result=\"Changed\"} 1"), "{answer}");
+        assert!(!answer.contains("carrick_drift_repairs_total{"), "{answer}");
+        assert_eq!(status.page().drift_repairs, 0);
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
 
 use super::AgentError;
-use crate::core::ApplyOutcome;
+use crate::core::{ApplyOutcome, Cause};
 
 /// One plan to be applied.
 #[derive(Debug)]
@@ -27,13 +27,13 @@ pub(super) struct Order {
     /// How much of it to compare.
     pub(super) scope: Scope,
     /// Why now.
-    pub(super) cause: &'static str,
+    pub(super) cause: Cause,
 }
 
 /// What an order came to.
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
-    pub(super) cause: &'static str,
+    pub(super) cause: Cause,
     pub(super) outcome: ApplyOutcome,
     /// Operations carried out, the firewall's included.
     pub(super) operations: usize,
@@ -49,9 +49,9 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    /// Whether something was put right that nobody had planned to change.
+    /// Whether the apply put right what other programs changed.
     pub(super) fn is_repair(&self) -> bool {
-        !matches!(self.cause, "plan" | "retry") && self.outcome == ApplyOutcome::Changed
+        self.cause.is_repair() && self.outcome == ApplyOutcome::Changed
     }
 }
 
@@ -128,7 +128,7 @@ fn outcome_of(applied: &Applied) -> ApplyOutcome {
 
 fn report(outcome: &Outcome) {
     let took_ms = outcome.took.as_millis();
-    let (cause, operations) = (outcome.cause, outcome.operations);
+    let (cause, operations) = (outcome.cause.as_str(), outcome.operations);
     match outcome.outcome {
         ApplyOutcome::Failed => {
             let first = outcome.failures.first().map_or("", String::as_str);
@@ -146,9 +146,9 @@ fn report(outcome: &Outcome) {
             tracing::warn!(event = "apply_waits", cause, operations, what, took_ms);
         }
         ApplyOutcome::Unchanged => tracing::trace!(event = "nothing_differs", cause, took_ms),
-        ApplyOutcome::Changed if matches!(cause, "plan" | "retry") => {
-            tracing::info!(event = "plan_applied", operations, took_ms);
+        ApplyOutcome::Changed if outcome.cause.is_repair() => {
+            tracing::info!(event = "drift_repaired", cause, operations, took_ms);
         }
-        ApplyOutcome::Changed => tracing::info!(event = "drift_repaired", cause, operations, took_ms),
+        ApplyOutcome::Changed => tracing::info!(event = "plan_applied", cause, operations, took_ms),
     }
 }

@@ -12,7 +12,7 @@ use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, S
 
 use super::kernel::Outcome;
 use super::metrics::Metrics;
-use crate::core::{ApplyOutcome, PublishOutcome};
+use crate::core::{ApplyOutcome, Cause, DriftKind, PublishOutcome};
 
 const ALERTS: &str = include_str!("../../../../deploy/monitoring/alerts.yaml");
 const ALERT_TESTS: &str = include_str!("../../../../deploy/monitoring/alerts.test.yaml");
@@ -89,7 +89,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 fn full_page() -> String {
     let metrics = Metrics::default();
     metrics.applied(&Outcome {
-        cause: "route",
+        cause: Cause::Drift(DriftKind::Route),
         outcome: ApplyOutcome::Changed,
         operations: 1,
         took: Duration::ZERO,
@@ -119,6 +119,17 @@ fn plan() -> NodePlan {
 #[test]
 fn what_the_agent_exports_is_documented_and_the_reverse() {
     assert_eq!(exported(&full_page()), documented());
+}
+
+#[test]
+fn the_causes_of_repairs_are_documented() {
+    use DriftKind::{Address, Device, Lost, Neighbours, Nftables, Route, Rule};
+    let drift = [Device, Address, Route, Rule, Neighbours, Nftables, Lost].map(Cause::Drift);
+    let causes = drift.into_iter().chain([Cause::UplinkUp, Cause::WireGuardPoll, Cause::Periodic]);
+    let labels: Vec<String> = causes.filter(|cause| cause.is_repair()).map(|cause| format!("`{cause}`")).collect();
+    let row = METRICS.lines().find(|line| line.starts_with("| `carrick_drift_repairs_total`")).unwrap();
+    let cells: Vec<_> = row.split('|').map(str::trim).collect();
+    assert_eq!(cells[3], format!("`cause`: {}", labels.join(", ")));
 }
 
 #[test]

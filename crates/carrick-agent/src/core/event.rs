@@ -13,6 +13,8 @@ use carrick_topology::model::DnsName;
 use carrick_topology::plan::Scope;
 use carrick_topology::{Cluster, NodeName, NodePlan};
 
+use super::cause::{Cause, DriftKind};
+
 /// What happened.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -36,8 +38,10 @@ pub enum Event {
     PathMtus(BTreeMap<NodeName, u32>),
     /// Where WireGuard sees nodes come from that have no endpoint of their own.
     Sighted(BTreeMap<NodeName, SocketAddr>),
-    /// Something of Carrick's changed in the kernel, and not by the agent; what, in a word.
-    Drift(&'static str),
+    /// The kernel notified of a change that the agent did not make.
+    Drift(DriftKind),
+    /// A preshared key became known, or its Secret holds another key than before.
+    PresharedKeys,
     /// One of the host's devices is up again; the routes over it are gone.
     UplinkBack,
     /// An apply has ended.
@@ -88,8 +92,8 @@ pub enum Effect {
         plan: Arc<NodePlan>,
         /// How much of it to compare.
         scope: Scope,
-        /// Why now, for the log.
-        cause: &'static str,
+        /// Why now.
+        cause: Cause,
     },
     /// Write these annotations to the own Node, then report [`Event::Published`].
     Publish(Published),

@@ -148,7 +148,7 @@ fn facts() -> OwnFacts {
     own_facts(&own_node(), &interfaces(), &Settings::default())
 }
 
-fn applies(effects: &[(Duration, Effect)]) -> Vec<(Duration, Scope, &'static str)> {
+fn applies(effects: &[(Duration, Effect)]) -> Vec<(Duration, Scope, Cause)> {
     effects
         .iter()
         .filter_map(|(at, effect)| match effect {
@@ -280,7 +280,7 @@ fn a_lone_change_is_applied_within_10_ms() {
     let mut bench = Bench::steady();
     bench.show(&published_cluster(&["a", "b", "c"]));
     let applied = applies(&bench.wait(Duration::from_millis(50)));
-    assert_eq!(applied, [(Duration::from_millis(10), Scope::Change, "plan")]);
+    assert_eq!(applied, [(Duration::from_millis(10), Scope::Change, Cause::Plan)]);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn the_same_cluster_again_does_nothing() {
 #[test]
 fn a_failed_apply_is_tried_again_ever_later() {
     let mut bench = Bench::steady();
-    bench.event(Event::Drift("route"));
+    bench.event(Event::Drift(DriftKind::Route));
     assert_eq!(bench.effects().len(), 1);
     let mut delays = Vec::new();
     for _ in 0..12 {
@@ -325,14 +325,17 @@ fn drift_is_repaired_at_once_but_a_fight_slows_down() {
     let mut bench = Bench::steady();
     bench.wait(Duration::from_secs(60));
     bench.event(Event::Applied(ApplyOutcome::Changed));
-    bench.event(Event::Drift("route"));
-    assert!(matches!(bench.effects().as_slice(), [Effect::Apply { cause: "route", scope: Scope::Everything, .. }]));
+    bench.event(Event::Drift(DriftKind::Route));
+    assert!(matches!(
+        bench.effects().as_slice(),
+        [Effect::Apply { cause: Cause::Drift(DriftKind::Route), scope: Scope::Everything, .. }]
+    ));
 
     let mut repairs = 0;
     let end = bench.now + Duration::from_secs(60);
     while bench.now < end {
         bench.event(Event::Applied(ApplyOutcome::Changed));
-        bench.event(Event::Drift("route"));
+        bench.event(Event::Drift(DriftKind::Route));
         repairs += applies(&bench.wait(Duration::from_millis(100))).len() + bench.effects().len();
     }
     assert!(repairs < 40, "{repairs} repairs in a minute against somebody who undoes them at once");
@@ -425,7 +428,7 @@ fn warnings_are_told_when_they_change() {
 /// An apply that has failed often enough for its back-off to be long.
 fn failing() -> Bench {
     let mut bench = Bench::steady();
-    bench.event(Event::Drift("route"));
+    bench.event(Event::Drift(DriftKind::Route));
     for _ in 0..12 {
         bench.effects();
         bench.event(Event::Applied(ApplyOutcome::Failed));
@@ -442,13 +445,13 @@ fn failing() -> Bench {
 #[test]
 fn another_plan_does_not_wait_for_the_back_off_and_drift_does() {
     let mut bench = failing();
-    bench.event(Event::Drift("route"));
+    bench.event(Event::Drift(DriftKind::Route));
     assert!(applies(&bench.wait(Duration::from_secs(10))).is_empty());
     bench.show(&published_cluster(&["a", "b", "c"]));
     let applied = applies(&bench.wait(Duration::from_millis(50)));
     assert_eq!(
         applied,
-        [(Duration::from_millis(10), Scope::Everything, "plan")],
+        [(Duration::from_millis(10), Scope::Everything, Cause::Plan)],
         "drift that waits is looked for on the way"
     );
 }
@@ -468,9 +471,34 @@ fn what_is_missing_outside_is_looked_for_every_second_and_noticed_at_once() {
     for _ in 0..5 {
         bench.event(Event::Applied(ApplyOutcome::Waiting));
         let applied = applies(&bench.wait(Duration::from_secs(1)));
-        assert_eq!(applied, [(Duration::from_secs(1), Scope::Everything, "retry")]);
+        assert_eq!(applied, [(Duration::from_secs(1), Scope::Everything, Cause::Retry)]);
     }
     bench.event(Event::Applied(ApplyOutcome::Waiting));
-    bench.event(Event::Drift("link"));
+    bench.event(Event::Drift(DriftKind::Device));
     assert!(matches!(bench.effects().as_slice(), [Effect::Apply { .. }]));
+}
+
+#[test]
+fn a_new_plan_that_waits_for_a_failing_apply_is_not_delayed_by_drift() {
+    let mut bench = failing();
+    assert_eq!(applies(&bench.wait(Duration::from_secs(40))).len(), 1, "the next attempt is under way");
+    bench.show(&published_cluster(&["a", "b", "c"]));
+    bench.wait(Duration::from_millis(50));
+    bench.event(Event::Drift(DriftKind::Route));
+    bench.event(Event::Applied(ApplyOutcome::Failed));
+    assert!(matches!(bench.effects().as_slice(), [Effect::Apply { cause: Cause::Plan, .. }]));
+}
+
+#[test]
+fn a_rotated_preshared_key_is_applied_at_once_and_delays_no_repair() {
+    let mut bench = failing();
+    bench.event(Event::PresharedKeys);
+    assert_eq!(
+        applies(&bench.wait(Duration::ZERO)).len() + bench.effects().len(),
+        1,
+        "a new key waits for no back-off"
+    );
+    bench.event(Event::Applied(ApplyOutcome::Changed));
+    bench.event(Event::Drift(DriftKind::Route));
+    assert!(matches!(bench.effects().as_slice(), [Effect::Apply { cause: Cause::Drift(DriftKind::Route), .. }]));
 }

@@ -11,7 +11,7 @@ use super::EventLoop;
 use crate::agent::drift::Notice;
 use crate::agent::kernel::Outcome;
 use crate::agent::{names, sightings};
-use crate::core::{ApiState, ApplyOutcome, Event};
+use crate::core::{ApiState, ApplyOutcome, DriftKind, Event};
 
 impl EventLoop {
     pub(super) fn take_outcome(&mut self, outcome: &Outcome) {
@@ -93,11 +93,11 @@ impl EventLoop {
         }
         for notice in notices {
             match notice {
-                Notice::Own(what) => {
-                    if what == "device" {
+                Notice::Own(kind) => {
+                    if kind == DriftKind::Device {
                         self.keep_userspace_running().await;
                     }
-                    self.event(Event::Drift(what));
+                    self.event(Event::Drift(kind));
                 }
                 Notice::Interfaces => self.read_interfaces(),
                 Notice::UplinkBack => self.event(Event::UplinkBack),

@@ -142,7 +142,7 @@ impl Metrics {
         }
         self.operations.inc_by(outcome.operations as u64);
         if outcome.is_repair() {
-            self.drift_repairs.get_or_create(&CauseLabel { cause: outcome.cause }).inc();
+            self.drift_repairs.get_or_create(&CauseLabel { cause: outcome.cause.as_str() }).inc();
         }
     }
 

@@ -69,7 +69,7 @@ impl Trial {
             Step::Facts => self.bench.tell_facts(),
             Step::Api(true) => self.bench.event(Event::Api(ApiState::Synced)),
             Step::Api(false) => self.bench.event(Event::Api(ApiState::Lost)),
-            Step::Drift => self.bench.event(Event::Drift("route")),
+            Step::Drift => self.bench.event(Event::Drift(DriftKind::Route)),
             Step::Apply(outcome) => {
                 if std::mem::take(&mut self.applies) > 0 {
                     self.bench.event(Event::Applied(*outcome));
