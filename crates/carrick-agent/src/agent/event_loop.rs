@@ -290,7 +290,7 @@ impl EventLoop {
     }
 
     /// Writes in the background, so that a slow API delays nothing.
-    fn publish(&self, published: Published) {
+    fn publish(&self, published: Box<Published>) {
         let Some(own_node) = self.own_node.clone() else { return };
         let (client, done) = (self.client.clone(), self.publications.0.clone());
         tokio::spawn(async move {

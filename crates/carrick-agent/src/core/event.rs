@@ -96,7 +96,7 @@ pub enum Effect {
         cause: Cause,
     },
     /// Write these annotations to the own Node, then report [`Event::Published`].
-    Publish(Published),
+    Publish(Box<Published>),
     /// Keep the cluster's state on disk.
     Persist(Arc<Cluster>),
     /// The warnings of the plan in force have changed to these.

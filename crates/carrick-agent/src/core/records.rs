@@ -23,7 +23,7 @@ impl Core {
             return;
         }
         if let Some(wanted) = self.missing_publication() {
-            self.effects.push_back(Effect::Publish(wanted));
+            self.effects.push_back(Effect::Publish(Box::new(wanted)));
             self.publishing = true;
         }
     }
