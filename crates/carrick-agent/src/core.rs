@@ -33,8 +33,8 @@ use carrick_topology::{Cluster, NodeName, NodePlan, PlanError, Settings, plan};
 
 use apply::Wanted;
 pub use backoff::Backoff;
-pub use cause::{Cause, DriftKind};
 use carrick_topology::plan::Scope;
+pub use cause::{Cause, DriftKind};
 use debounce::Debounce;
 pub use event::{ApiState, ApplyOutcome, Effect, Event, PublishOutcome, Waiting};
 
