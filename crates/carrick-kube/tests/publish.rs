@@ -1,4 +1,4 @@
-//! What the agent writes, against the lab's small API server.
+//! What the agent writes, on the small API server. What server-side apply removes is tested on a real one (`real_api.rs`).
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -10,7 +10,7 @@ use carrick_kube::publish::{
 };
 use carrick_kube::secrets::{SecretError, preshared_key};
 use carrick_kube::watch::ApiState;
-use carrick_lab::apiserver::{ApiServer, Key, Resource};
+use carrick_test_apiserver::{ApiServer, Key, Resource};
 use carrick_topology::Warning;
 use carrick_topology::model::SecretReference;
 use carrick_topology::{ObjectName, WarningReason};
@@ -32,7 +32,7 @@ fn published() -> Published {
 }
 
 #[tokio::test]
-async fn annotations_are_written_once_and_people_keep_theirs() {
+async fn the_agent_writes_its_annotations_once_and_keeps_those_of_others() {
     let server = server(&["a"]);
     annotate(&server, "a", &json!({"carrick.dev/location": "home", "other": "x"}));
     let mut consumer = Consumer::synced(&server.url()).await;
@@ -50,16 +50,15 @@ async fn annotations_are_written_once_and_people_keep_theirs() {
     consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| !needs_publishing(own, &published()))).await;
     consumer.until(|consumer| consumer.cluster.nodes["a"].public_key.is_some()).await;
     publish_annotations(&api, &consumer.own.clone().unwrap(), &published()).await.unwrap();
-    assert_eq!(server.request_counts().writes(), 1, "nothing differs, nothing is written");
+    assert_eq!(server.request_counts().writes(), 1, "an unchanged annotation is not written");
 
     let fewer = Published { mesh_addresses: [].into(), ..published() };
     publish_annotations(&api, &consumer.own.clone().unwrap(), &fewer).await.unwrap();
-    assert_eq!(server.request_counts().writes(), 2);
     assert_eq!(annotations(&server, "a")["carrick.dev/mesh-addresses"], Value::Null);
 }
 
 #[tokio::test]
-async fn what_others_write_under_the_agents_keys_does_not_stay() {
+async fn the_agent_removes_what_others_write_under_its_keys() {
     let server = server(&["a"]);
     annotate(
         &server,
@@ -74,7 +73,7 @@ async fn what_others_write_under_the_agents_keys_does_not_stay() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_gone_is_not_made_again() {
+async fn the_agent_does_not_recreate_a_deleted_node() {
     let server = server(&["a"]);
     let consumer = Consumer::synced(&server.url()).await;
     let (api, own) = (client(&server.url()), consumer.own.clone().unwrap());
@@ -86,7 +85,7 @@ async fn a_node_that_is_gone_is_not_made_again() {
     add_node(&server, "a");
     let error = publish_annotations(&api, &own, &published()).await.unwrap_err();
     assert!(matches!(error, PublishError::Replaced("Node")), "{error}");
-    assert_eq!(annotations(&server, "a"), Value::Null, "another Node of the same name is not written to");
+    assert_eq!(annotations(&server, "a"), Value::Null, "the agent does not write to another Node of the same name");
 }
 
 #[tokio::test]
@@ -116,7 +115,7 @@ async fn an_agent_that_has_published_writes_nothing_in_a_steady_cluster() {
 }
 
 #[tokio::test]
-async fn a_peers_status_is_written_when_it_differs() {
+async fn the_agent_writes_a_peers_status_when_it_differs() {
     let server = server(&["a"]);
     let spec = json!({"publicKey": KEY, "allowedIPs": ["10.9.0.0/16"]});
     server.create(Resource::Peer, json!({"metadata": {"name": "laptop"}, "spec": spec})).unwrap();
@@ -146,7 +145,7 @@ async fn a_peers_status_is_written_when_it_differs() {
 }
 
 #[tokio::test]
-async fn a_warning_is_one_event_however_often_the_agent_starts() {
+async fn a_warning_makes_one_event_over_restarts_of_the_agent() {
     let server = server(&["a"]);
     let consumer = Consumer::synced(&server.url()).await;
     let own = consumer.own.clone().unwrap();
@@ -165,9 +164,9 @@ async fn a_warning_is_one_event_however_often_the_agent_starts() {
 }
 
 #[tokio::test]
-async fn a_preshared_key_comes_from_the_agents_namespace() {
+async fn the_agent_reads_preshared_keys_from_its_own_namespace() {
     let server = server(&["a"]);
-    // `wg genpsk` printed it, and Kubernetes encoded it once more.
+    // The output of `wg genpsk`, which Kubernetes encodes once more.
     let data = json!({"laptop": "QUFFQ0F3UUZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEhoOD0K", "bad": "c2VjcmV0LWdhcmJhZ2U="});
     let secret = json!({"metadata": {"name": "psk", "namespace": "carrick-system"}, "data": data});
     server.create(Resource::Secret, secret).unwrap();

@@ -1,4 +1,4 @@
-//! The client against a real kube-apiserver: the CRD's rules, the watch, and all that is written.
+//! The client on a real kube-apiserver: the CRD's rules, the watch, and what the agent writes.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -13,11 +13,11 @@ use carrick_kube::annotations::Published;
 use carrick_kube::client::{ApiClient, ClientOptions};
 use carrick_kube::peer::{ConditionStatus, Peer};
 use carrick_kube::publish::{
-    PeerReport, PublishError, needs_publishing, publish_annotations, publish_event, publish_peer_status,
+    FIELD_MANAGER, PeerReport, PublishError, needs_publishing, publish_annotations, publish_event, publish_peer_status,
 };
 use carrick_kube::secrets::preshared_key;
 use carrick_kube::watch::{ApiState, ClusterEvent};
-use carrick_lab::control_plane::{ADMIN, Assets, ControlPlane, Error, Options};
+use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, Error, Options};
 use carrick_topology::model::SecretReference;
 use carrick_topology::{Cluster, Warning};
 use carrick_topology::{ObjectName, WarningReason};
@@ -33,7 +33,7 @@ use support::{Consumer, KEY, enter_new_namespace, limits};
 const NAMESPACE: &str = "carrick-system";
 
 #[tokio::test]
-async fn the_client_understands_a_real_api_server() {
+async fn the_client_works_with_a_real_api_server() {
     let Some(server) = real_server() else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("kubeconfig");
@@ -49,12 +49,13 @@ async fn the_client_understands_a_real_api_server() {
 
     let namespace = json!({"metadata": {"name": NAMESPACE}});
     Api::<Namespace>::all(api.client()).create(&PostParams::default(), &object(&namespace)).await.unwrap();
-    the_crd_takes_what_is_valid_and_refuses_the_rest(&api).await;
-    what_changes_is_seen_and_what_is_published_is_shown(&api).await;
+    the_crd_accepts_valid_peers_and_rejects_others(&api).await;
+    changes_are_received_and_publications_are_visible(&api).await;
+    the_agent_owns_its_annotations_and_no_others(&api).await;
     a_preshared_key_is_read(&api).await;
 }
 
-/// The server, in a network namespace that the calling thread enters; `None` where it cannot be had.
+/// The server, in a new network namespace that the calling thread enters. `None` if its programs cannot be built here.
 fn real_server() -> Option<ControlPlane> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let assets = match Assets::locate(&root.join("tests/kubernetes/build.sh")) {
@@ -62,8 +63,8 @@ fn real_server() -> Option<ControlPlane> {
         Err(error @ Error::Assets { .. }) => {
             let is_required = std::env::var_os("CARRICK_REQUIRE_ALL").is_some_and(|all| all == "1");
             assert!(!is_required, "{error}");
-            let line = format!("SKIPPED: the client against a real kube-apiserver: {error}\n");
-            // Past the capture of a passing test's output.
+            let line = format!("SKIPPED: the client on a real kube-apiserver: {error}\n");
+            // Standard error of the process: the test harness captures the output of a test that passes.
             std::io::stderr().write_all(line.as_bytes()).unwrap();
             return None;
         }
@@ -87,7 +88,7 @@ fn object<K: DeserializeOwned>(object: &Value) -> K {
     serde_json::from_value(object.clone()).unwrap()
 }
 
-/// A Peer with some fields of its spec replaced; `null` takes a field away.
+/// A Peer with some fields of its spec replaced; `null` removes a field.
 fn peer(name: &str, changes: &Value) -> Value {
     let mut spec = json!({"publicKey": KEY, "allowedIPs": ["10.9.0.0/16", "fd00:9::/64"]});
     for (field, value) in changes.as_object().unwrap() {
@@ -97,7 +98,7 @@ fn peer(name: &str, changes: &Value) -> Value {
     json!({"apiVersion": "carrick.dev/v1alpha1", "kind": "Peer", "metadata": {"name": name}, "spec": spec})
 }
 
-async fn the_crd_takes_what_is_valid_and_refuses_the_rest(api: &ApiClient) {
+async fn the_crd_accepts_valid_peers_and_rejects_others(api: &ApiClient) {
     let peers: Api<kube::api::DynamicObject> =
         Api::all_with(api.client(), &kube::core::ApiResource::erase::<Peer>(&()));
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
@@ -141,7 +142,7 @@ async fn the_crd_takes_what_is_valid_and_refuses_the_rest(api: &ApiClient) {
     }
 }
 
-async fn what_changes_is_seen_and_what_is_published_is_shown(api: &ApiClient) {
+async fn changes_are_received_and_publications_are_visible(api: &ApiClient) {
     let nodes: Api<Node> = Api::all(api.client());
     for name in ["a", "b"] {
         let node =
@@ -203,6 +204,46 @@ async fn what_changes_is_seen_and_what_is_published_is_shown(api: &ApiClient) {
     let error = publish_annotations(api, &own, &other).await.unwrap_err();
     assert!(matches!(error, PublishError::Replaced("Node")), "{error}");
     assert!(api.server_addresses().borrow().contains(&Ipv4Addr::LOCALHOST.into()));
+}
+
+async fn the_agent_owns_its_annotations_and_no_others(api: &ApiClient) {
+    let nodes: Api<Node> = Api::all(api.client());
+    nodes.delete("a", &DeleteParams::default()).await.unwrap();
+    let of_people =
+        json!({"carrick.dev/location": "home", "other": "x", "carrick.dev/advertised-endpoints": "1.2.3.4:5"});
+    let node = json!({"metadata": {"name": "a", "annotations": of_people}});
+    nodes.create(&PostParams::default(), &object(&node)).await.unwrap();
+    let mut consumer = Consumer::start(api.clone(), limits(), None, Cluster::default());
+    consumer.until(|consumer| consumer.own.is_some()).await;
+    let published = Published {
+        public_key: Some(KEY.parse().unwrap()),
+        mesh_addresses: ["10.4.0.9".parse().unwrap()].into(),
+        ..Published::default()
+    };
+    publish_annotations(api, consumer.own.as_ref().unwrap(), &published).await.unwrap();
+    let all = json!({
+        "carrick.dev/location": "home", "other": "x",
+        "carrick.dev/public-key": KEY, "carrick.dev/mesh-addresses": "10.4.0.9",
+    });
+    assert_eq!(json!(nodes.get("a").await.unwrap().metadata.annotations), all);
+
+    // One write: the apply patch omits the mesh addresses, which the agent owns.
+    consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| !needs_publishing(own, &published))).await;
+    let before = writes_of(&nodes.get("a").await.unwrap());
+    let fewer = Published { mesh_addresses: [].into(), ..published };
+    publish_annotations(api, consumer.own.as_ref().unwrap(), &fewer).await.unwrap();
+    let node = nodes.get("a").await.unwrap();
+    let kept = json!({"carrick.dev/location": "home", "other": "x", "carrick.dev/public-key": KEY});
+    assert_eq!(json!(node.metadata.annotations), kept);
+    assert_eq!(writes_of(&node), before, "the agent makes no merge patch for an annotation that it owns");
+}
+
+/// When the agent last changed a Node with a merge patch.
+fn writes_of(node: &Node) -> Option<String> {
+    let mut entries = node.metadata.managed_fields.iter().flatten();
+    let own = entries
+        .find(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.operation.as_deref() == Some("Update"));
+    own.and_then(|entry| Some(entry.time.as_ref()?.0.to_string()))
 }
 
 async fn a_preshared_key_is_read(api: &ApiClient) {

@@ -1,4 +1,4 @@
-//! The watch against the lab's small API server, and a proxy that breaks connections.
+//! The watch on the small API server, behind a proxy that breaks connections.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use carrick_kube::client::ApiClient;
 use carrick_kube::watch::{ApiState, ClusterEvent, ClusterUid};
-use carrick_lab::apiserver::{ApiServer, CLUSTER_UID, Fault, FaultDuration, Key, RequestFilter, Resource, Verb};
-use carrick_lab::proxy::{Backend, Mode, Proxy};
+use carrick_test_apiserver::proxy::{Backend, Mode, Proxy};
+use carrick_test_apiserver::{ApiServer, CLUSTER_UID, Fault, FaultDuration, Key, RequestFilter, Resource, Verb};
 use carrick_topology::Cluster;
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
 use serde_json::json;
-use support::{Consumer, KEY, add_node, annotate, beat, client, limits, listener, server};
+use support::{Consumer, KEY, add_node, annotate, beat, client, limits, listener, server, within_limit};
 use tower::ServiceExt as _;
 
 fn peer(name: &str) -> serde_json::Value {
@@ -25,7 +25,7 @@ fn gateway_of(consumer: &Consumer, node: &str) -> String {
 }
 
 #[tokio::test]
-async fn what_is_there_comes_at_once_and_what_changes_comes_alone() {
+async fn the_present_objects_are_one_event_and_each_change_is_one_event() {
     let server = server(&["a", "b"]);
     server.create(Resource::Peer, peer("laptop")).unwrap();
     let mut consumer = Consumer::synced(&server.url()).await;
@@ -48,7 +48,7 @@ async fn what_is_there_comes_at_once_and_what_changes_comes_alone() {
 }
 
 #[tokio::test]
-async fn heartbeats_are_no_events_and_nothing_is_written() {
+async fn heartbeats_are_ignored_and_nothing_is_written() {
     let server = server(&["a", "b"]);
     let mut consumer = Consumer::synced(&server.url()).await;
     let before = consumer.log.len();
@@ -72,12 +72,12 @@ async fn lists_come_in_pages_and_nodes_as_metadata() {
     let mut consumer = Consumer::start(client(&server.url()), pages, None, Cluster::default());
     consumer.until(|consumer| consumer.api == ApiState::Synced).await;
     assert_eq!(consumer.cluster.nodes.len(), 26);
-    let lists = server.request_counts().sum(|caller| caller.resource == Resource::Node && caller.verb == Verb::List);
-    assert_eq!(lists, 7 + 1, "seven pages, and the own Node");
+    let lists = server.request_counts().sum(|request| request.resource == Resource::Node && request.verb == Verb::List);
+    assert_eq!(lists, 7 + 1, "seven pages, and one for the own Node");
 }
 
 #[tokio::test]
-async fn a_list_without_the_own_node_removes_nothing() {
+async fn a_list_without_the_own_node_removes_no_node() {
     let server = server(&["a", "b", "c"]);
     let proxy = Proxy::start(listener(), Backend::new(server.address())).unwrap();
     let mut consumer = Consumer::synced(&format!("http://{}", proxy.address())).await;
@@ -90,7 +90,7 @@ async fn a_list_without_the_own_node_removes_nothing() {
     add_node(&server, "d");
     proxy.set(Mode::Pass);
     consumer.until(|consumer| consumer.cluster.nodes.contains_key("d") && consumer.own.is_none()).await;
-    assert_eq!(consumer.names(), ["a", "b", "c", "d"], "nobody is gone");
+    assert_eq!(consumer.names(), ["a", "b", "c", "d"], "no node is removed");
 
     add_node(&server, "a");
     server.expire_history();
@@ -98,7 +98,7 @@ async fn a_list_without_the_own_node_removes_nothing() {
 }
 
 #[tokio::test]
-async fn a_foreign_cluster_changes_nothing() {
+async fn another_cluster_changes_nothing() {
     let server = server(&["a", "b"]);
     let mut consumer = Consumer::synced(&server.url()).await;
 
@@ -127,7 +127,7 @@ async fn a_foreign_cluster_changes_nothing() {
 }
 
 #[tokio::test]
-async fn after_a_loss_the_cluster_is_asked_again_who_it_is() {
+async fn the_cluster_is_identified_again_after_a_lost_connection() {
     let server = server(&["a", "b"]);
     let proxy = Proxy::start(listener(), Backend::new(server.address())).unwrap();
     let mut consumer = Consumer::synced(&format!("http://{}", proxy.address())).await;
@@ -143,7 +143,7 @@ async fn after_a_loss_the_cluster_is_asked_again_who_it_is() {
 }
 
 #[tokio::test]
-async fn a_forgotten_history_is_no_loss() {
+async fn an_expired_history_is_not_a_lost_connection() {
     let server = server(&["a", "b"]);
     let mut consumer = Consumer::synced(&server.url()).await;
     let before = consumer.log.len();
@@ -159,7 +159,7 @@ async fn a_forgotten_history_is_no_loss() {
 }
 
 #[tokio::test]
-async fn the_server_is_given_the_time_that_it_asks_for() {
+async fn the_watch_waits_as_long_as_retry_after_says() {
     let server = server(&["a"]);
     let retry_after = Duration::from_secs(1);
     server.inject(Fault::TooManyRequests { retry_after }, FaultDuration::Requests(1), RequestFilter::default());
@@ -170,16 +170,16 @@ async fn the_server_is_given_the_time_that_it_asks_for() {
 }
 
 #[tokio::test]
-async fn a_connection_that_hangs_is_noticed_and_made_anew() {
+async fn a_stalled_connection_is_detected_and_replaced() {
     let server = server(&["a", "b"]);
     let proxy = Proxy::start(listener(), Backend::new(server.address())).unwrap();
-    let impatient = carrick_kube::watch::Limits {
+    let short = carrick_kube::watch::Limits {
         silence: Duration::from_millis(300),
         answer: Duration::from_millis(300),
         ..limits()
     };
     let api = client(&format!("http://{}", proxy.address()));
-    let mut consumer = Consumer::start(api, impatient, None, Cluster::default());
+    let mut consumer = Consumer::start(api, short, None, Cluster::default());
     consumer.until(|consumer| consumer.api == ApiState::Synced).await;
     proxy.set(Mode::Hang);
     consumer.until(|consumer| matches!(consumer.api, ApiState::Lost { .. })).await;
@@ -193,19 +193,22 @@ async fn a_connection_that_hangs_is_noticed_and_made_anew() {
 }
 
 #[tokio::test]
-async fn a_bookmark_is_a_sign_of_life() {
+async fn a_bookmark_shows_that_the_connection_works() {
     let server = server(&["a"]);
     let consumer = Consumer::synced(&server.url()).await;
     let before = consumer.status.snapshot().last_heard.unwrap();
     server.send_bookmarks();
-    while consumer.status.snapshot().last_heard == Some(before) {
-        tokio::task::yield_now().await;
-    }
+    within_limit("a bookmark", async {
+        while consumer.status.snapshot().last_heard == Some(before) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert_eq!(consumer.status.snapshot().state, ApiState::Synced);
 }
 
 #[tokio::test]
-async fn a_restart_with_what_the_disk_knows_is_quiet() {
+async fn a_restart_with_the_saved_state_reports_no_change() {
     let server = server(&["a", "b"]);
     server.create(Resource::Peer, peer("laptop")).unwrap();
     let first = Consumer::synced(&server.url()).await;
@@ -221,7 +224,7 @@ async fn a_restart_with_what_the_disk_knows_is_quiet() {
 }
 
 #[tokio::test]
-async fn a_missing_own_node_is_said_and_waited_for() {
+async fn a_missing_own_node_is_reported_and_waited_for() {
     let server = server(&["b"]);
     let mut consumer = Consumer::start(client(&server.url()), limits(), None, Cluster::default());
     consumer.until(|consumer| consumer.log.contains(&ClusterEvent::OwnNodeMissing)).await;
@@ -230,7 +233,7 @@ async fn a_missing_own_node_is_said_and_waited_for() {
     assert_eq!(consumer.names(), ["a", "b"]);
 }
 
-/// A client for which the cluster has no CRD for Peers while `absent` says so.
+/// A client that finds no CRD for Peers while `absent` is true.
 fn client_without_peers(server: &ApiServer, absent: std::sync::Arc<std::sync::atomic::AtomicBool>) -> ApiClient {
     let inner = client(&server.url()).client();
     let service = tower::service_fn(move |request: Request<Body>| {
@@ -248,7 +251,7 @@ fn client_without_peers(server: &ApiServer, absent: std::sync::Arc<std::sync::at
 }
 
 #[tokio::test]
-async fn without_the_crd_there_are_no_peers_until_it_comes() {
+async fn peers_appear_when_their_crd_is_installed() {
     let server = server(&["a", "b"]);
     server.create(Resource::Peer, peer("laptop")).unwrap();
     let absent = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
@@ -263,11 +266,11 @@ async fn without_the_crd_there_are_no_peers_until_it_comes() {
     server.end_watches();
     annotate(&server, "b", &json!({"carrick.dev/gateway": "never"}));
     consumer.until(|consumer| gateway_of(consumer, "b") == "Never").await;
-    assert_eq!(consumer.cluster.peers.len(), 1, "a CRD that vanishes takes no peer along");
+    assert_eq!(consumer.cluster.peers.len(), 1, "the removal of the CRD removes no peer");
 }
 
 #[tokio::test]
-async fn the_servers_address_is_known_from_its_connections() {
+async fn the_watch_learns_the_servers_address_from_its_connections() {
     let server = server(&["a"]);
     let api = client(&format!("http://localhost:{}", server.address().port()));
     let mut addresses = api.server_addresses();

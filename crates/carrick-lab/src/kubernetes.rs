@@ -13,14 +13,14 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use crate::address::Family;
-use crate::apiserver::{ApiServer, Key, Resource};
 use crate::cluster::KUBE_PROXY;
-use crate::control_plane::{ADMIN, Assets, ControlPlane, Options, kubeconfig};
 use crate::layout::{API_ADDRESSES, NodeLayout};
 use crate::namespace::Namespaces;
-use crate::proxy::{Backend, Mode, Proxy};
 use crate::site::Site;
 use crate::topology::{self, LOCATION_LABEL, Topology};
+use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, Options, kubeconfig_of};
+use carrick_test_apiserver::proxy::{Backend, Mode, Proxy};
+use carrick_test_apiserver::{ApiServer, Key, Resource};
 use control_plane_place::{ClusterControlPlane, Place};
 
 /// The port of a node's proxy is this plus the node's number.
@@ -165,7 +165,7 @@ impl Kubernetes {
     /// # Errors
     /// The lab has no real API server.
     pub fn kube_proxy_kubeconfig(&self) -> Result<String> {
-        Ok(kubeconfig(&self.directory, &format!("https://{PUBLIC_API}"), KUBE_PROXY)?)
+        Ok(kubeconfig_of(&self.directory, &format!("https://{PUBLIC_API}"), KUBE_PROXY)?)
     }
 
     /// The directory of Kubernetes' programs.
@@ -298,8 +298,8 @@ impl Kubernetes {
     fn kubeconfig(&self, address: SocketAddr, user: &str) -> Result<String> {
         match &self.server {
             Server::Embedded(_) => Ok(ApiServer::kubeconfig(&format!("http://{address}"), user)),
-            Server::Real(_) => Ok(kubeconfig(&self.directory, &format!("https://{address}"), ADMIN)?),
-            Server::Cluster(_) => Ok(kubeconfig(&self.directory, &format!("https://{address}"), &kubelet(user))?),
+            Server::Real(_) => Ok(kubeconfig_of(&self.directory, &format!("https://{address}"), ADMIN)?),
+            Server::Cluster(_) => Ok(kubeconfig_of(&self.directory, &format!("https://{address}"), &kubelet(user))?),
         }
     }
 }

@@ -10,12 +10,10 @@
 
 pub mod address;
 pub mod agent;
-pub mod apiserver;
 pub mod binaries;
 pub mod capture;
 pub mod cluster;
 pub mod cni;
-pub mod control_plane;
 pub mod daemon;
 pub mod delay;
 mod delayed_packets;
@@ -41,10 +39,8 @@ pub mod pod;
 pub mod pod_life;
 pub mod process;
 pub mod processor;
-pub mod proxy;
 mod quantile;
 pub mod scale;
-mod setns;
 pub mod site;
 pub mod state;
 pub mod supervisor;

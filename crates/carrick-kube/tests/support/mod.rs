@@ -1,4 +1,4 @@
-//! A consumer of the watch beside the lab's small API server.
+//! The small API server, and a consumer of the watch.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::net::TcpListener;
@@ -9,13 +9,16 @@ use std::time::Duration;
 use carrick_kube::client::ApiClient;
 use carrick_kube::own_node::OwnNode;
 use carrick_kube::watch::{ApiState, ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
-use carrick_lab::apiserver::{ApiServer, Key, Resource};
+use carrick_test_apiserver::{ApiServer, Key, Resource};
 use carrick_topology::Cluster;
 use kube::Config;
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+
+/// How long a test waits.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A WireGuard public key.
 pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -24,14 +27,14 @@ pub fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// Gives the calling thread, and those that it makes, a network namespace with nothing but `lo`.
+/// Moves the calling thread into a new network namespace that has no device but `lo`.
 pub fn enter_new_namespace() {
     unshare(CloneFlags::CLONE_NEWNET).expect("root may make network namespaces");
     let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip runs");
     assert!(up.success());
 }
 
-/// A server with these nodes, in a network namespace that the calling thread enters.
+/// A server with these nodes, in a new network namespace that the calling thread enters.
 pub fn server(nodes: &[&str]) -> ApiServer {
     enter_new_namespace();
     let server = ApiServer::start(listener()).unwrap();
@@ -55,7 +58,7 @@ pub fn annotate(server: &ApiServer, node: &str, annotations: &Value) {
     server.patch(&Key::node(node), json!({"metadata": {"annotations": annotations}})).unwrap();
 }
 
-/// A heartbeat, as a kubelet sends it.
+/// A heartbeat of a kubelet.
 pub fn beat(server: &ApiServer, node: &str, time: &str) {
     let conditions = json!([{"type": "Ready", "status": "True", "lastHeartbeatTime": time}]);
     server.patch_status(&Key::node(node), json!({"status": {"conditions": conditions}})).unwrap();
@@ -68,7 +71,16 @@ pub fn client(url: &str) -> ApiClient {
     ApiClient::from_config(config).unwrap()
 }
 
-/// Short delays, and no limit on silence that a slow machine could break.
+/// Waits for `future`.
+///
+/// # Panics
+/// It takes longer than [`LIMIT`].
+pub async fn within_limit<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(LIMIT, future).await;
+    result.unwrap_or_else(|_| panic!("waited for {what} for {} s", LIMIT.as_secs()))
+}
+
+/// Short delays between retries. The limit on silence stays long, so that a slow machine does not exceed it.
 pub fn limits() -> Limits {
     Limits {
         least_delay: Duration::from_millis(20),
@@ -78,7 +90,7 @@ pub fn limits() -> Limits {
     }
 }
 
-/// Everything that a consumer of the watch knows, and every event that came.
+/// The state of a consumer of the watch, and all events that it received.
 pub struct Consumer {
     pub cluster: Cluster,
     pub own: Option<OwnNode>,
@@ -106,17 +118,25 @@ impl Consumer {
         Self { cluster: known, own: None, uid: None, api: ApiState::Syncing, status, log: Vec::new(), events, watch }
     }
 
-    /// Starts it with nothing known and waits until it is synced.
+    /// Starts the watch without a saved state and waits until it is synced.
     pub async fn synced(url: &str) -> Self {
         let mut consumer = Self::start(client(url), limits(), None, Cluster::default());
         consumer.until(|consumer| consumer.uid.is_some() && consumer.api == ApiState::Synced).await;
         consumer
     }
 
-    /// Takes events until something holds.
+    /// Receives events until a condition holds.
+    ///
+    /// # Panics
+    /// The condition does not hold within [`LIMIT`].
     pub async fn until(&mut self, holds: impl Fn(&Self) -> bool) {
+        let received = within_limit("a condition of the watch", self.receive_until(holds));
+        received.await;
+    }
+
+    async fn receive_until(&mut self, holds: impl Fn(&Self) -> bool) {
         while !holds(self) {
-            let event = self.events.recv().await.expect("the watch goes on");
+            let event = self.events.recv().await.expect("the watch does not end");
             match event.clone() {
                 ClusterEvent::Changed(changes) => {
                     changes.into_iter().for_each(|change| change.apply(&mut self.cluster));

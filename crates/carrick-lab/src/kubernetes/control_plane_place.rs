@@ -9,10 +9,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{API_ADDRESS, PORT, PROJECT, PUBLIC_API, REAL_ADDRESS, SPARE_NODES};
 use crate::cluster::{KUBE_PROXY, SERVICE_CIDRS};
-use crate::control_plane::{Assets, ControlPlane, FurtherFlags, Options, User};
 use crate::layout;
 use crate::namespace::Namespaces;
 use crate::topology::Topology;
+use carrick_test_apiserver::control_plane::{Assets, ControlPlane, ExtraFlags, Options, User};
 
 /// The first Service address, which is the API server's.
 const SERVICE_ADDRESS: &str = "10.96.0.1";
@@ -112,7 +112,7 @@ pub(super) fn start(
     if place == Place::Outside {
         apiserver.extend(["--bind-address=127.0.0.1".to_owned(), format!("--advertise-address={API_ADDRESS}")]);
     }
-    let flags = FurtherFlags { apiserver, etcd: Vec::new() };
+    let flags = ExtraFlags { apiserver, etcd: Vec::new() };
     ControlPlane::start_with(options, flags).context("start the control plane")
 }
 

@@ -11,14 +11,14 @@ use super::kubelets::Kubelets;
 use super::population::{OWN_ADDRESS, OWN_NAME};
 use super::report::Gauge;
 use crate::agent::{Agent, AgentOptions};
-use crate::control_plane::{ADMIN, Assets, ControlPlane, FurtherFlags, Options, User};
 use crate::footprint::Footprint;
 use crate::namespace::Namespaces;
 use crate::network::{self, Role};
 use crate::node::LAB_FILES;
-use crate::proxy::{Backend, Proxy};
 use crate::supervisor::{Content, NamespaceSetup, PrivateDirectory, Supervisor};
 use crate::topology::AgentSettings;
+use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, ExtraFlags, Options, User};
+use carrick_test_apiserver::proxy::{Backend, Proxy};
 
 /// Where the API server listens on the node's loopback.
 const API_SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
@@ -81,7 +81,7 @@ impl Machine {
             manifests: vec![project.join("deploy/crd")],
         };
         let (writes, apiserver) = agent_writes::record(&self.directory, AGENT_USER)?;
-        let flags = FurtherFlags { apiserver, etcd: ETCD_FLAGS.map(str::to_owned).to_vec() };
+        let flags = ExtraFlags { apiserver, etcd: ETCD_FLAGS.map(str::to_owned).to_vec() };
         let server = ControlPlane::start_with(options, flags).context("start the API server")?;
         let api = Api::connect(&server.kubeconfig(&server.url(), ADMIN)?)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listen for the agent")?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use carrick_lab::apiserver::Resource;
+use carrick_test_apiserver::Resource;
 use serde_json::json;
 
 use crate::ctl::ask;

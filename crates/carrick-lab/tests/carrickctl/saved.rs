@@ -1,6 +1,6 @@
 //! Nodes and Peers as `kubectl get nodes,peers.carrick.dev --output=json` would save them.
 
-use carrick_lab::apiserver::Key;
+use carrick_test_apiserver::Key;
 use serde_json::{Value, json};
 
 use crate::mesh::Mesh;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carrick_lab::Lab;
 use carrick_lab::namespace::Namespaces;
-use carrick_lab::proxy::Mode;
+use carrick_test_apiserver::proxy::Mode;
 use serde_json::json;
 
 use crate::lab;

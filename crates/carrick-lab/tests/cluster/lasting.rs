@@ -4,7 +4,7 @@ use carrick_lab::Lab;
 use carrick_lab::address::Family;
 use carrick_lab::cluster::Rollout;
 use carrick_lab::flow::Flow;
-use carrick_lab::proxy::Mode;
+use carrick_test_apiserver::proxy::Mode;
 
 use crate::{INTERVAL, cluster, flow, kubectl};
 

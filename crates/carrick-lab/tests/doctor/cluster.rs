@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrick_lab::apiserver::{Fault, FaultDuration, RequestFilter, Resource};
+use carrick_test_apiserver::{Fault, FaultDuration, RequestFilter, Resource};
 
 use crate::mesh::Mesh;
 use crate::patient::Patient;

@@ -1,7 +1,7 @@
 //! What the host around Carrick does to it.
 
-use carrick_lab::apiserver::{Fault, FaultDuration, RequestFilter};
-use carrick_lab::proxy::Mode;
+use carrick_test_apiserver::proxy::Mode;
+use carrick_test_apiserver::{Fault, FaultDuration, RequestFilter};
 use std::time::Duration;
 
 use crate::patient::{LockedTable, Patient, run};

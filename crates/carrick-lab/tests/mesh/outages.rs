@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use carrick_lab::address::Family;
 use carrick_lab::flow::Flow;
-use carrick_lab::proxy::Mode;
 use carrick_lab::wait;
+use carrick_test_apiserver::proxy::Mode;
 
 use crate::kernel::held;
 use crate::mesh::{CLOUDS, Mesh};

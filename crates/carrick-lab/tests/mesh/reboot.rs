@@ -1,8 +1,8 @@
 //! A node that is rebooted while the API is away: what its disk knows brings it back.
 
 use anyhow::Context as _;
-use carrick_lab::proxy::Mode;
 use carrick_lab::wait;
+use carrick_test_apiserver::proxy::Mode;
 use serde_json::Value;
 
 use crate::mesh::{CLOUDS, Mesh};
