@@ -1,4 +1,5 @@
-//! The tables of constants in `docs/architecture.md` and of warnings in `docs/annotations.md`, against the code.
+//! The tables of constants in `docs/architecture.md`, of ports in `docs/operations.md` and of warnings in
+//! `docs/annotations.md`, against the code.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
@@ -8,6 +9,7 @@ use carrick_topology::constants::{self, default_mesh_cidrs};
 
 const PAGE: &str = include_str!("../../../docs/architecture.md");
 const SOURCE: &str = include_str!("../src/constants.rs");
+const OPERATIONS: &str = include_str!("../../../docs/operations.md");
 const ANNOTATIONS: &str = include_str!("../../../docs/annotations.md");
 const WARNINGS: &str = include_str!("../src/warning.rs");
 
@@ -62,14 +64,14 @@ fn quoted(cell: &str) -> Vec<&str> {
 
 /// The cells of the first table below a heading, without the head.
 fn table<'t>(page: &'t str, heading: &str) -> Vec<Vec<&'t str>> {
-    let (_, section) = page.split_once(&format!("\n## {heading}\n")).unwrap();
+    let (_, section) = page.split_once(&format!("\n{heading}\n")).unwrap();
     let rows = section.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
     rows.skip(2).map(|row| row.split('|').map(str::trim).collect()).collect()
 }
 
 /// The page's values by constant: the last cell names the constant, the cell before it has the values.
 fn documented() -> BTreeMap<&'static str, Vec<&'static str>> {
-    table(PAGE, "Names and numbers").iter().map(|cells| (quoted(cells[3])[0], quoted(cells[2]))).collect()
+    table(PAGE, "## Names and numbers").iter().map(|cells| (quoted(cells[3])[0], quoted(cells[2]))).collect()
 }
 
 #[test]
@@ -80,6 +82,15 @@ fn the_page_gives_every_constant_its_value() {
     let documented: BTreeMap<&str, Value> =
         rows.into_iter().map(|(name, values)| (name, Value::documented(values[0]))).collect();
     assert_eq!(documented, values());
+}
+
+#[test]
+fn the_page_of_operations_lists_the_udp_ports() {
+    let ports =
+        table(OPERATIONS, "### Ports").into_iter().filter_map(|cells| cells[1].strip_prefix("UDP ")?.parse().ok());
+    let expected =
+        [constants::WIREGUARD_PORT, constants::PROBE_PORT, constants::VXLAN_PORT, constants::HANDOVER_PORT].into();
+    assert_eq!(ports.collect::<BTreeSet<u16>>(), expected);
 }
 
 #[test]
@@ -94,6 +105,6 @@ fn the_page_explains_every_kind_of_warning() {
     let kinds: BTreeSet<&str> =
         WARNINGS.lines().filter_map(|line| line.trim().split_once("=> \"")?.1.strip_suffix("\",")).collect();
     assert!(kinds.contains("Unreadable"), "{kinds:?}");
-    let explained: BTreeSet<&str> = table(ANNOTATIONS, "Warnings").iter().map(|cells| quoted(cells[1])[0]).collect();
+    let explained: BTreeSet<&str> = table(ANNOTATIONS, "## Warnings").iter().map(|cells| quoted(cells[1])[0]).collect();
     assert_eq!(explained, kinds);
 }
