@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, and the table of dependencies in
-decision record 0001 has the dependencies of Cargo.toml. Prints what is wrong, and fails then.
+"""Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, the architecture page has a row for
+each crate, and decision record 0001 has a row for each dependency of Cargo.toml. Prints what is wrong, and fails then.
 """
 
 import re
@@ -15,6 +15,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 QUOTED = re.compile(r"`([^`\n]+)`")
 # A path from the root of the repository; words with placeholders or patterns are none.
 PATH = re.compile(r"(?:crates|cni-plugin|deploy|docs|scripts|\.ci|\.github)/[\w./-]*")
+ARCHITECTURE = ROOT / "docs/architecture.md"
 DEPENDENCIES = ROOT / "docs/decisions/0001-workspace-and-dependencies.md"
 
 
@@ -54,6 +55,15 @@ def wrong_dependencies():
         yield f"has a row for {name}, which is no dependency in Cargo.toml"
 
 
+def wrong_crates():
+    members = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
+    crates = {tomllib.loads((ROOT / member / "Cargo.toml").read_text())["package"]["name"] for member in members}
+    section = ARCHITECTURE.read_text().partition("\n## Crates\n")[2].partition("\n## ")[0]
+    documented = {QUOTED.search(line).group(1) for line in section.splitlines() if line.startswith("| `")}
+    for name in sorted(crates ^ documented):
+        yield f"has no row for the crate {name}" if name in crates else f"has a row for {name}, which is no crate"
+
+
 def main():
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     wrong = []
@@ -62,6 +72,7 @@ def main():
         text = document.read_text()
         wrong += [f"{name} {fault}" for fault in (*wrong_links(document, text), *wrong_paths(text))]
     wrong += [f"{DEPENDENCIES.relative_to(ROOT)} {fault}" for fault in wrong_dependencies()]
+    wrong += [f"{ARCHITECTURE.relative_to(ROOT)} {fault}" for fault in wrong_crates()]
     if wrong:
         sys.exit("\n".join(wrong))
 

@@ -2,8 +2,8 @@
 # test.sh [--fuzz] [TIER...] : runs the named tiers, or all but `runtimes`, and prints how long each tier and the slowest tests took.
 #   --fuzz  looks for input that breaks a parser, for CARRICK_FUZZ_SECONDS (20) per target, in all about four minutes; other
 #           tiers only when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
-#   checks  formatting, lints, a tier for every test, licences and sources of dependencies, documents, workflows, alert rules and
-#           the dashboard's queries
+#   checks  formatting, lints, a tier for every test, licences and sources of dependencies, the graph of
+#           crates, documents, workflows, alert rules and the dashboard's queries
 #   pure    unit, property and model tests, and the examples in the documentation; no privileges
 #   kernel  netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in network namespaces; root
 #   lab     agents in simulated clouds, with real packets; root
@@ -34,7 +34,7 @@ usage() { sed -n '2,21p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   scripts/tests.py check "${TIERS[@]}" && cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
-  scripts/check-docs.py && monitoring && workflows || return 1
+  scripts/crate-graph.py --quiet --level crates && scripts/check-docs.py && monitoring && workflows || return 1
   if command -v cargo-deny >/dev/null; then
     cargo deny check licenses bans sources
   elif [ -n "${CARRICK_REQUIRE_ALL:-}" ]; then
