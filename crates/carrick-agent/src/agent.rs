@@ -12,7 +12,7 @@
 mod checks;
 mod drift;
 mod event_loop;
-mod happenings;
+mod events;
 mod http;
 mod icmp_errors;
 mod interfaces;

@@ -43,7 +43,7 @@ pub enum Check {
     /// No two claim the same addresses.
     OverlappingCidrs,
     /// Nothing else is left out of the plans.
-    LeftOut,
+    IgnoredValues,
     /// Nodes have the keys that others know.
     Keys,
     /// WireGuard's packets arrive, each way.
@@ -78,7 +78,7 @@ impl Check {
         Self::PrivateEndpoint,
         Self::EndpointInPodCidr,
         Self::OverlappingCidrs,
-        Self::LeftOut,
+        Self::IgnoredValues,
         Self::Keys,
         Self::UdpReachability,
         Self::Handshakes,
@@ -108,7 +108,7 @@ impl Check {
             Self::PrivateEndpoint => "private-endpoint",
             Self::EndpointInPodCidr => "endpoint-in-pod-cidr",
             Self::OverlappingCidrs => "overlapping-cidrs",
-            Self::LeftOut => "left-out",
+            Self::IgnoredValues => "ignored-values",
             Self::Keys => "keys",
             Self::UdpReachability => "udp-reachability",
             Self::Handshakes => "handshakes",

@@ -36,7 +36,7 @@ pub fn concerning(findings: &[Finding], node: &NodeName) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{mesh, wrong};
+    use crate::fixtures::{mesh, wrong};
     use crate::{Severity, worst};
 
     #[test]

@@ -8,14 +8,14 @@
 mod check;
 mod diagnosis;
 mod finding;
+#[cfg(test)]
+mod fixtures;
 mod mesh;
 mod node;
 mod observations;
-#[cfg(test)]
-mod testing;
 
 pub use check::Check;
 pub use diagnosis::{concerning, diagnose};
 pub use finding::{Finding, Severity, worst};
-pub use mesh::needs_second_look;
-pub use observations::{Agent, Moment, Observations, Pages};
+pub use mesh::needs_second_sample;
+pub use observations::{Agent, Observations, Pages, TimeRange};

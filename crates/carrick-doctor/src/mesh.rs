@@ -12,7 +12,7 @@ mod reachability;
 mod tunnel;
 mod warnings;
 
-pub use tunnel::needs_second_look;
+pub use tunnel::needs_second_sample;
 
 use crate::{Finding, Observations};
 

@@ -11,7 +11,7 @@ pub struct Observations {
     /// The agents, by node: all that there should be.
     pub agents: BTreeMap<NodeName, Agent>,
     /// Why nobody answers who was looked for elsewhere than on a known node, by where that was.
-    pub nobody: BTreeMap<String, String>,
+    pub unidentified: BTreeMap<String, String>,
 }
 
 /// One agent.
@@ -29,16 +29,16 @@ pub struct Pages {
     /// Its page `/status`.
     pub status: StatusPage,
     /// When the page `/checks` was asked for, by the clock of whoever asks.
-    pub asked: Moment,
+    pub asked: TimeRange,
     /// Its page `/checks`; absent when the agent gives none.
     pub checks: Option<ChecksPage>,
-    /// The page `/checks` again, some seconds later; see [`crate::needs_second_look`].
+    /// The page `/checks` again, some seconds later; see [`crate::needs_second_sample`].
     pub later: Option<ChecksPage>,
 }
 
 /// A time between two others, in milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Moment {
+pub struct TimeRange {
     /// Not before this.
     pub from_ms: u64,
     /// Not after this.

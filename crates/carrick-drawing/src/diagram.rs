@@ -1,121 +1,121 @@
-//! What is shown.
+//! The content of a picture.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::NodePlan;
 use carrick_topology::plan::{NextHop, Role};
 
-/// Everything on the picture, in its order.
+/// The content of a picture, in drawing order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagram {
     /// The locations.
-    pub locations: Vec<Group>,
+    pub locations: Vec<LocationBox>,
     /// The tunnels between nodes.
-    pub tunnels: BTreeMap<Pair, Line>,
+    pub tunnels: BTreeMap<NodePair, TunnelLine>,
 }
 
 /// A location.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Group {
-    /// Its name.
+pub struct LocationBox {
+    /// The name of the location.
     pub name: String,
-    /// What is between it and the internet.
-    pub surroundings: Surroundings,
-    /// How its nodes reach each other.
-    pub inside: Inside,
-    /// Its nodes.
-    pub nodes: Vec<Card>,
+    /// The network address translation between the location and the internet.
+    pub nat: NatKind,
+    /// How pods' packets travel between the nodes of the location.
+    pub inner_network: InnerNetwork,
+    /// The nodes of the location.
+    pub nodes: Vec<NodeBox>,
 }
 
-/// What is between a location and the internet.
+/// The network address translation between a location and the internet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Surroundings {
-    /// Nothing: its nodes can be dialled.
-    Open,
-    /// Network address translation.
+pub enum NatKind {
+    /// No translation: nodes have public addresses.
+    Public,
+    /// Translation with an endpoint-independent mapping (RFC 4787 §4.1).
     Nat,
-    /// One that gives each connection another port.
+    /// Translation with another port for each destination.
     SymmetricNat,
-    /// Nobody knows.
+    /// Not known.
     Unknown,
 }
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Card {
-    /// Its name.
+pub struct NodeBox {
+    /// The name of the node.
     pub name: String,
-    /// `None` when the node takes no part in the mesh.
+    /// The role of the node in its location; `None` if the node is not in the mesh.
     pub role: Option<Role>,
-    /// Its first mesh address.
+    /// The first mesh address of the node.
     pub mesh_address: String,
-    /// Its first pod CIDR.
+    /// The first pod CIDR of the node.
     pub pod_cidr: String,
-    /// How it fares.
+    /// The condition of the node.
     pub condition: Condition,
 }
 
-/// How something fares.
+/// The condition of a node or tunnel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
-    /// Well, or nobody asked.
+    /// No fault is known.
     #[default]
-    Well,
-    /// Not well.
+    Healthy,
+    /// A fault is known.
     Broken,
 }
 
-/// How pods' packets travel between nodes of one location.
+/// How pods' packets travel between the nodes of one location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inside {
-    /// In VXLAN, at least between some of them.
+pub enum InnerNetwork {
+    /// In VXLAN, at least between some of the nodes.
     Vxlan,
-    /// As they are.
+    /// Without encapsulation.
     Plain,
     /// Not at all, or in tunnels.
-    Nothing,
+    None,
 }
 
-/// Two nodes, the one whose name sorts first in front.
-pub type Pair = (String, String);
+/// Two nodes; the one whose name sorts first is the first.
+pub type NodePair = (String, String);
 
 /// A tunnel between two nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// What it is for.
-    pub tunnel: Tunnel,
-    /// How it fares.
+pub struct TunnelLine {
+    /// What the tunnel is for.
+    pub kind: TunnelKind,
+    /// The condition of the tunnel.
     pub condition: Condition,
-    /// What is written on it; empty for nothing.
+    /// The label of the line; empty for none.
     pub label: String,
 }
 
 /// What a tunnel between two nodes is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tunnel {
-    /// It is kept up for the day when one end's standby gateway has to step in.
-    Warm,
-    /// It carries traffic.
-    Carrying,
+pub enum TunnelKind {
+    /// The tunnel is up, but carries traffic only after a standby gateway at one of its ends has taken over.
+    Standby,
+    /// The tunnel carries traffic.
+    Active,
 }
 
-impl Line {
-    /// A tunnel that nobody has looked at.
+impl TunnelLine {
+    /// A tunnel of a plan, whose condition is not known.
     #[must_use]
-    pub const fn planned(tunnel: Tunnel) -> Self {
-        Self { tunnel, condition: Condition::Well, label: String::new() }
+    pub const fn planned(kind: TunnelKind) -> Self {
+        Self { kind, condition: Condition::Healthy, label: String::new() }
     }
 }
 
-/// Two names in the order of a [`Pair`].
+/// The [`NodePair`] of two names.
 #[must_use]
-pub fn pair(one: &str, other: &str) -> Pair {
+pub fn node_pair(one: &str, other: &str) -> NodePair {
     let (low, high) = if one < other { (one, other) } else { (other, one) };
     (low.to_owned(), high.to_owned())
 }
 
-impl Inside {
-    /// What the plans of a location's nodes say.
+impl InnerNetwork {
+    /// The inner network of a location, by the plans of its nodes.
     pub fn of<'a>(plans: impl IntoIterator<Item = &'a NodePlan>) -> Self {
         let next_hops: BTreeSet<&NextHop> =
             plans.into_iter().flat_map(|plan| &plan.routes).map(|route| &route.next_hop).collect();
@@ -124,13 +124,13 @@ impl Inside {
         } else if next_hops.iter().any(|next_hop| matches!(next_hop, NextHop::Direct { .. })) {
             Self::Plain
         } else {
-            Self::Nothing
+            Self::None
         }
     }
 }
 
-impl Card {
-    /// A node by its plan, if it has one.
+impl NodeBox {
+    /// A node with its plan, if it has one.
     #[must_use]
     pub fn of(name: &str, plan: Option<&NodePlan>) -> Self {
         let first = |text: Option<String>| text.unwrap_or_default();
@@ -139,7 +139,7 @@ impl Card {
             role: plan.map(|plan| plan.location.role),
             mesh_address: first(plan.and_then(|plan| plan.mesh_addresses.first()).map(ToString::to_string)),
             pod_cidr: first(plan.and_then(|plan| plan.pod_cidrs.first()).map(ToString::to_string)),
-            condition: Condition::Well,
+            condition: Condition::Healthy,
         }
     }
 }

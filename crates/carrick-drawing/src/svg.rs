@@ -2,8 +2,8 @@
 
 use carrick_topology::plan::Role;
 
-use crate::arrangement::{Arrangement, CARD_HEIGHT, CARD_WIDTH, Cable, POD_HEIGHT, POD_WIDTH, PlacedCard, PlacedGroup};
-use crate::diagram::{Condition, Inside, Line, Surroundings, Tunnel};
+use crate::diagram::{Condition, InnerNetwork, NatKind, TunnelKind, TunnelLine};
+use crate::layout::{CARD_HEIGHT, CARD_WIDTH, Curve, Layout, POD_HEIGHT, POD_WIDTH, PlacedLocation, PlacedNode};
 
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1e293b}\
@@ -38,77 +38,77 @@ const LIVE_STYLE: &str = "\
 const HALF_CHARACTER: i32 = 3;
 
 /// Writes the picture.
-pub(crate) fn write(arrangement: &Arrangement<'_>) -> String {
-    let Arrangement { width, height, internet: (x, y), .. } = arrangement;
+pub(crate) fn write(layout: &Layout<'_>) -> String {
+    let Layout { width, height, internet: (x, y), .. } = layout;
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
          <title>Locations, their nodes and the tunnels between them</title>\n\
          <style>{STYLE}{}</style>\n\
          <rect class=\"paper\" x=\"0.5\" y=\"0.5\" width=\"{}\" height=\"{}\" rx=\"14\"/>\n",
-        live_style(arrangement),
+        live_style(layout),
         width - 1,
         height - 1
     );
-    for group in &arrangement.groups {
+    for group in &layout.groups {
         text += &frame(group);
     }
     text += &label("internet", (*x, *y), "internet");
-    for cable in &arrangement.cables {
-        text += &tunnel(cable);
+    for curve in &layout.curves {
+        text += &tunnel(curve);
     }
-    for group in &arrangement.groups {
+    for group in &layout.groups {
         text += &inside(group);
-        text.extend(group.cards.iter().map(card));
+        text.extend(group.nodes.iter().map(node));
     }
-    text.extend(arrangement.cables.iter().map(measure));
-    text + &legend(arrangement) + "</svg>\n"
+    text.extend(layout.curves.iter().map(measure));
+    text + &legend(layout) + "</svg>\n"
 }
 
-fn live_style(arrangement: &Arrangement<'_>) -> &'static str {
-    let is_looked_at = |line: &Line| line.condition == Condition::Broken || !line.label.is_empty();
-    let cards = arrangement.groups.iter().flat_map(|group| &group.cards);
-    let is_live = arrangement.cables.iter().any(|cable| is_looked_at(cable.line))
-        || cards.into_iter().any(|card| card.card.condition == Condition::Broken);
+fn live_style(layout: &Layout<'_>) -> &'static str {
+    let is_looked_at = |line: &TunnelLine| line.condition == Condition::Broken || !line.label.is_empty();
+    let nodes = layout.groups.iter().flat_map(|group| &group.nodes);
+    let is_live = layout.curves.iter().any(|curve| is_looked_at(curve.line))
+        || nodes.into_iter().any(|node| node.node.condition == Condition::Broken);
     if is_live { LIVE_STYLE } else { "" }
 }
 
-fn frame(placed: &PlacedGroup<'_>) -> String {
-    let (class, kind) = match placed.group.surroundings {
-        Surroundings::Open => ("open", "public addresses"),
-        Surroundings::Nat => ("nat", "behind NAT"),
-        Surroundings::SymmetricNat => ("nat", "behind symmetric NAT"),
-        Surroundings::Unknown => ("open", ""),
+fn frame(placed: &PlacedLocation<'_>) -> String {
+    let (class, kind) = match placed.location.nat {
+        NatKind::Public => ("open", "public addresses"),
+        NatKind::Nat => ("nat", "behind NAT"),
+        NatKind::SymmetricNat => ("nat", "behind symmetric NAT"),
+        NatKind::Unknown => ("open", ""),
     };
     let (x, y) = placed.caption;
-    let name = escape(&placed.group.name);
+    let name = escape(&placed.location.name);
     rectangle(class, placed.corner, placed.size, 14)
         + &format!(
             "<text x=\"{x}\" y=\"{y}\"><tspan class=\"caption\">{name}</tspan><tspan class=\"kind\" dx=\"8\">{kind}</tspan></text>\n"
         )
 }
 
-fn tunnel(cable: &Cable<'_>) -> String {
-    let [(x1, y1), (x2, y2), (x3, y3), (x4, y4)] = cable.points;
-    format!("<path class=\"{}\" d=\"M{x1} {y1}C{x2} {y2} {x3} {y3} {x4} {y4}\"/>\n", class_of(cable.line))
+fn tunnel(curve: &Curve<'_>) -> String {
+    let [(x1, y1), (x2, y2), (x3, y3), (x4, y4)] = curve.points;
+    format!("<path class=\"{}\" d=\"M{x1} {y1}C{x2} {y2} {x3} {y3} {x4} {y4}\"/>\n", class_of(curve.line))
 }
 
-const fn class_of(line: &Line) -> &'static str {
-    match (line.condition, line.tunnel) {
+const fn class_of(line: &TunnelLine) -> &'static str {
+    match (line.condition, line.kind) {
         (Condition::Broken, _) => "broken",
-        (Condition::Well, Tunnel::Carrying) => "carrying",
-        (Condition::Well, Tunnel::Warm) => "warm",
+        (Condition::Healthy, TunnelKind::Active) => "carrying",
+        (Condition::Healthy, TunnelKind::Standby) => "warm",
     }
 }
 
 /// What is written on a tunnel, on a plate that keeps it readable.
-fn measure(cable: &Cable<'_>) -> String {
-    let words = &cable.line.label;
+fn measure(curve: &Curve<'_>) -> String {
+    let words = &curve.line.label;
     if words.is_empty() {
         return String::new();
     }
-    let (x, y) = cable.middle();
+    let (x, y) = curve.middle();
     let half = HALF_CHARACTER * i32::try_from(words.chars().count()).unwrap_or(0) + 4;
-    let class = if cable.line.condition == Condition::Broken { "measure trouble" } else { "measure" };
+    let class = if curve.line.condition == Condition::Broken { "measure trouble" } else { "measure" };
     rectangle("plate", (x - half, y - 9), (2 * half, 16), 4) + &label(class, (x, y + 3), words)
 }
 
@@ -122,27 +122,27 @@ fn escape(words: &str) -> String {
 }
 
 /// One line through all nodes of a location: there, everybody reaches everybody.
-fn inside(placed: &PlacedGroup<'_>) -> String {
-    let class = match placed.group.inside {
-        Inside::Vxlan => "vxlan",
-        Inside::Plain => "plain",
-        Inside::Nothing => return String::new(),
+fn inside(placed: &PlacedLocation<'_>) -> String {
+    let class = match placed.location.inner_network {
+        InnerNetwork::Vxlan => "vxlan",
+        InnerNetwork::Plain => "plain",
+        InnerNetwork::None => return String::new(),
     };
-    let (Some(first), Some(last)) = (placed.cards.first(), placed.cards.last()) else { return String::new() };
+    let (Some(first), Some(last)) = (placed.nodes.first(), placed.nodes.last()) else { return String::new() };
     let y = first.corner.1 + CARD_HEIGHT / 2;
     format!("<path class=\"{class}\" d=\"M{} {y}H{}\"/>\n", first.corner.0 + CARD_WIDTH, last.corner.0)
 }
 
-fn card(placed: &PlacedCard<'_>) -> String {
+fn node(placed: &PlacedNode<'_>) -> String {
     let (left, top) = placed.corner;
     let centre = left + CARD_WIDTH / 2;
-    let (class, words) = match placed.card.role {
+    let (class, words) = match placed.node.role {
         Some(Role::Active) => ("active", "active gateway"),
         Some(Role::Standby) => ("standby", "standby gateway"),
         Some(Role::Inner) => ("node", "node"),
         None => ("node", "not in the mesh"),
     };
-    let class = if placed.card.condition == Condition::Broken { "unwell" } else { class };
+    let class = if placed.node.condition == Condition::Broken { "unwell" } else { class };
     let on = if class == "active" { " on-active" } else { "" };
     let (near_end, far_end) =
         if placed.pod.1 < top { (top, placed.pod.1 + POD_HEIGHT) } else { (top + CARD_HEIGHT, placed.pod.1) };
@@ -150,20 +150,20 @@ fn card(placed: &PlacedCard<'_>) -> String {
     format!("<path class=\"wire\" d=\"M{centre} {near_end}V{far_end}\"/>\n")
         + &rectangle("pod", placed.pod, (POD_WIDTH, POD_HEIGHT), 8)
         + &centred("small", (centre, pod_middle - 3), "pod")
-        + &centred("small", (centre, pod_middle + 13), &placed.card.pod_cidr)
+        + &centred("small", (centre, pod_middle + 13), &placed.node.pod_cidr)
         + &rectangle(class, placed.corner, (CARD_WIDTH, CARD_HEIGHT), 10)
-        + &centred(&format!("name{on}"), (centre, top + 22), &placed.card.name)
+        + &centred(&format!("name{on}"), (centre, top + 22), &placed.node.name)
         + &centred(&format!("small{on}"), (centre, top + 40), words)
-        + &centred(&format!("small{on}"), (centre, top + 57), &placed.card.mesh_address)
+        + &centred(&format!("small{on}"), (centre, top + 57), &placed.node.mesh_address)
 }
 
-fn legend(arrangement: &Arrangement<'_>) -> String {
+fn legend(layout: &Layout<'_>) -> String {
     const ENTRIES: [(&str, &str, i32); 3] = [
         ("carrying", "WireGuard tunnel between active gateways", 336),
         ("warm", "kept warm for a standby", 220),
         ("vxlan", "VXLAN inside a location", 190),
     ];
-    let (middle, y) = arrangement.legend;
+    let (middle, y) = layout.legend;
     let mut x = middle - ENTRIES.iter().map(|(_, _, width)| width).sum::<i32>() / 2;
     let mut text = String::new();
     for (class, words, width) in ENTRIES {

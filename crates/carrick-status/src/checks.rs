@@ -1,6 +1,6 @@
-//! What an agent finds when it looks at its own node: the page `/checks`.
+//! The page `/checks`: the state of an agent's own node.
 //!
-//! It is gathered when it is asked for, and gathering it writes nothing.
+//! The agent gathers the page on request, and changes nothing on the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,118 +17,118 @@ pub struct ChecksPage {
     /// The agent's node.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// What the node's clock said when the page was written, in milliseconds since 1970-01-01 UTC.
+    /// The node's clock when the agent wrote the page, in milliseconds since 1970-01-01 UTC.
     #[serde(default)]
     pub unix_ms: u64,
-    /// The own Node object as the agent knows it.
+    /// The agent's own Node object, as the agent knows it.
     #[serde(default)]
     pub own_node: Option<Node>,
     /// The public half of the key that the agent keeps on disk.
     #[serde(default)]
     pub public_key: Option<PublicKey>,
-    /// What came of asking the API server.
+    /// The result of a request to the API server.
     #[serde(default)]
     pub api: Option<ApiAnswer>,
-    /// The families that the plan needs and that the kernel does not forward.
+    /// The address families that the plan needs and that the kernel does not forward.
     #[serde(default)]
     pub forwarding_off: BTreeSet<Family>,
-    /// Devices of the mesh with a strict reverse-path filter, each with the setting that makes it strict.
+    /// The mesh's devices with a strict reverse-path filter, each with the sysctl that makes it strict.
     #[serde(default)]
     pub strict_filters: BTreeMap<DeviceName, String>,
-    /// Forward chains of others that drop by default and lack an accept rule of Carrick's, as `ip filter FORWARD`.
+    /// Forward chains of other programs that drop by default and have no accept rule for Carrick, such as `ip filter FORWARD`.
     #[serde(default)]
     pub dropping_chains: BTreeSet<String>,
-    /// The runtime's directory of CNI configurations; absent where the agent does not write into it.
+    /// The container runtime's directory of CNI configurations; absent if the agent does not write to it.
     #[serde(default)]
     pub cni: Option<CniDirectory>,
-    /// What would have to be done to make the kernel hold the plan, in words; without what the other fields tell.
+    /// The operations that would make the kernel match the plan, for people; without those that another field reports.
     #[serde(default)]
     pub drift: Vec<String>,
-    /// The WireGuard device as it is now.
+    /// The state of the WireGuard device.
     #[serde(default)]
     pub wireguard: WireGuardState,
-    /// Sockets that are bound to the port which WireGuard is to listen on.
+    /// The sockets that are bound to WireGuard's planned port.
     #[serde(default)]
     pub listeners: BTreeSet<SocketAddr>,
-    /// Other WireGuard devices of the kernel that listen on that port.
+    /// Other WireGuard devices of the kernel that listen on WireGuard's planned port.
     #[serde(default)]
-    pub rival_devices: BTreeSet<String>,
-    /// Pods whose next hop is not as the CNI plugin made it.
+    pub conflicting_devices: BTreeSet<String>,
+    /// The pods whose gateway differs from what the CNI plugin configured.
     #[serde(default)]
     pub pod_gateways: Vec<PodGatewayFault>,
-    /// What could not be looked at, and why.
+    /// What the agent could not read, and why.
     #[serde(default)]
     pub unreadable: Vec<String>,
 }
 
-/// What came of asking the API server.
+/// The result of a request to the API server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ApiAnswer {
-    /// It answered.
+    /// The API server answered.
     Answered {
-        /// After this time, in milliseconds.
+        /// The time until the answer, in milliseconds.
         after_ms: u64,
     },
-    /// It did not, or refused; the reason.
+    /// The request failed or was refused; the reason.
     Failed(String),
 }
 
 /// A directory of CNI configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CniDirectory {
-    /// Where it is.
+    /// The path of the directory.
     pub path: String,
-    /// The name of the agent's own configuration in it.
+    /// The file name of the agent's configuration.
     pub own: String,
-    /// The names of all configurations that a runtime would read; it takes the first.
+    /// The file names of all configurations that a runtime reads. The runtime uses the first one.
     pub configurations: BTreeSet<String>,
 }
 
-/// The WireGuard device.
+/// The state of the WireGuard device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WireGuardState {
-    /// There is no plan yet that names one.
+    /// No plan names a device yet.
     #[default]
     Unplanned,
-    /// The kernel has no device of its name.
+    /// The planned device does not exist.
     Missing,
-    /// Its configuration cannot be read; the reason.
-    Silent(String),
-    /// It is there.
+    /// The agent cannot read the device's configuration; the reason.
+    Unreadable(String),
+    /// The device exists.
     Present(WireGuardDevice),
 }
 
-/// A WireGuard device that is there.
+/// A WireGuard device that exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireGuardDevice {
-    /// UDP port on which it listens.
+    /// The UDP port that the device listens on.
     pub port: u16,
-    /// Its key.
+    /// The device's public key.
     pub public_key: Option<PublicKey>,
-    /// Its peers.
+    /// The device's peers.
     pub peers: BTreeMap<PublicKey, PeerState>,
 }
 
-/// A pod whose next hop is not as the CNI plugin made it.
+/// A pod whose gateway differs from what the CNI plugin configured.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodGatewayFault {
-    /// Namespace and name of the pod, or else its container and interface.
+    /// The pod's namespace and name, or else its container ID and interface.
     pub pod: String,
-    /// The device at the host's end.
+    /// The host's end of the pod's veth pair.
     pub device: String,
-    /// What is wrong with it, in words.
+    /// The difference, for people.
     pub fault: String,
 }
 
 impl ChecksPage {
-    /// The WireGuard device, if it is there.
+    /// The WireGuard device, if it exists.
     #[must_use]
     pub const fn wireguard_device(&self) -> Option<&WireGuardDevice> {
         match &self.wireguard {
             WireGuardState::Present(device) => Some(device),
-            WireGuardState::Unplanned | WireGuardState::Missing | WireGuardState::Silent(_) => None,
+            WireGuardState::Unplanned | WireGuardState::Missing | WireGuardState::Unreadable(_) => None,
         }
     }
 }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_read_as_it_was_written_and_fields_may_be_absent() {
+    fn a_page_survives_a_round_trip_through_json_and_fields_may_be_absent() {
         let page = ChecksPage {
             node: Some("a1".parse().unwrap()),
             api: Some(ApiAnswer::Answered { after_ms: 3 }),

@@ -1,12 +1,12 @@
-//! What an agent tells of itself: the pages `/status`, `/checks` and `/trace`, as JSON.
+//! The agent's pages `/status`, `/checks` and `/trace`, which are JSON.
 //!
-//! The agent writes them, `carrickctl` reads them. Fields are only ever added, each with a default, so that agents and `carrickctl` of
-//! different versions understand each other. Nothing in them is secret.
+//! The agent writes the pages and `carrickctl` reads them. A new field needs a default, and no field is removed, so that agents and
+//! `carrickctl` of different versions work together. The pages contain no secrets.
 
 #![forbid(unsafe_code)]
 
 mod checks;
-mod happening;
+mod event;
 mod live_trace;
 mod page;
 mod peer;
@@ -14,9 +14,9 @@ mod time;
 mod traffic;
 
 pub use checks::{ApiAnswer, ChecksPage, CniDirectory, PodGatewayFault, WireGuardDevice, WireGuardState};
-pub use happening::{Happening, HappeningKind};
-pub use live_trace::{HopSaid, LiveAnswer, LiveHop, LiveTracePage};
-pub use page::{ApiHearing, StatusPage};
+pub use event::{AgentEvent, AgentEventKind};
+pub use live_trace::{LiveHop, LiveReply, LiveTracePage, ReplyKind};
+pub use page::{ApiConnection, StatusPage};
 pub use peer::{PeerState, SESSION_SECONDS};
 pub use time::unix_ms;
 pub use traffic::Traffic;

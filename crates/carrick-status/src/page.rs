@@ -1,4 +1,4 @@
-//! The page as a whole.
+//! The page `/status`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use carrick_topology::model::PublicKey;
 use carrick_topology::{NodeName, NodePlan, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::{Happening, PeerState, Traffic};
+use crate::{AgentEvent, PeerState, Traffic};
 
-/// Whether changes arrive from the API server.
+/// Whether the agent receives changes from the API server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ApiHearing {
-    /// They do.
+pub enum ApiConnection {
+    /// The agent's watches are in sync.
     Synced,
-    /// They do not.
+    /// The agent receives no changes.
     #[default]
     Lost,
 }
@@ -30,45 +30,45 @@ pub struct StatusPage {
     /// The agent's node.
     #[serde(default)]
     pub node: Option<NodeName>,
-    /// What the node's clock said when the page was written, in milliseconds since 1970-01-01 UTC.
+    /// The node's clock when the agent wrote the page, in milliseconds since 1970-01-01 UTC.
     #[serde(default)]
     pub unix_ms: u64,
-    /// How long the agent has run, in seconds.
+    /// How long the agent has been running, in seconds.
     #[serde(default)]
     pub running_seconds: u64,
-    /// Whether `/readyz` says yes.
+    /// Whether `/readyz` reports ready.
     pub ready: bool,
-    /// What the agent waits for, in words; empty when it waits for nothing.
+    /// What the agent waits for, for people; empty if it waits for nothing.
     pub waiting: String,
-    /// Whether the API is heard.
-    pub api: ApiHearing,
-    /// How often the kernel was compared with the plan.
+    /// The state of the connection to the API server.
+    pub api: ApiConnection,
+    /// How often the agent compared the kernel with the plan.
     pub applies: u64,
-    /// How often something else than the agent had changed what is Carrick's.
+    /// How often the agent repaired what another program had changed.
     pub drift_repairs: u64,
-    /// What the last apply could not do.
+    /// The operations that failed in the last apply.
     pub failures: Vec<String>,
-    /// What was left out of the plan, in words.
+    /// The values that the plan ignores, and why, for people.
     pub warnings: BTreeSet<String>,
-    /// The settings that the plan was made with.
+    /// The settings that the plan was computed with.
     #[serde(default)]
     pub settings: Option<Arc<Settings>>,
-    /// What the probes of this node say of the nodes.
+    /// The state of other nodes according to this node's probes.
     #[serde(default)]
     pub liveness: Liveness,
     /// The plan in force.
     pub plan: Option<Arc<NodePlan>>,
-    /// The WireGuard peers as the device has them.
+    /// The WireGuard peers on the device.
     pub peers: BTreeMap<PublicKey, PeerState>,
-    /// The ways to the nodes that this one probes.
+    /// The paths to the nodes that this node probes.
     #[serde(default)]
     pub paths: Vec<ProbedPath>,
-    /// What this node sent through its tunnels, by location pair.
+    /// What this node sent through its tunnels, for each pair of locations.
     #[serde(default)]
     pub traffic: Vec<Traffic>,
-    /// What happened last, oldest first.
+    /// The latest events, oldest first.
     #[serde(default)]
-    pub happenings: Vec<Happening>,
+    pub events: Vec<AgentEvent>,
 }
 
 #[cfg(test)]
@@ -76,17 +76,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_an_agent_that_knows_less_is_readable() {
+    fn a_page_with_missing_and_unknown_fields_can_be_read() {
         let page: StatusPage = serde_json::from_str(
             r#"{"version":"0.1.0","ready":true,"waiting":"","api":"synced","applies":3,"drift_repairs":0,
                 "failures":[],"warnings":[],"plan":null,"peers":{},"something_of_a_later_version":1}"#,
         )
         .unwrap();
-        assert_eq!((page.applies, page.api, page.node), (3, ApiHearing::Synced, None));
+        assert_eq!((page.applies, page.api, page.node), (3, ApiConnection::Synced, None));
     }
 
     #[test]
-    fn a_page_is_read_as_it_was_written() {
+    fn a_page_survives_a_round_trip_through_json() {
         let page =
             StatusPage { version: "0.1.0".to_owned(), node: Some("a1".parse().unwrap()), ..StatusPage::default() };
         let text = serde_json::to_string(&page).unwrap();

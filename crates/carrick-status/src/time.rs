@@ -1,8 +1,8 @@
-//! Times as the pages have them.
+//! The time format of the pages.
 
 use std::time::SystemTime;
 
-/// A clock's time in milliseconds since 1970-01-01 UTC; 0 where the clock stands before that.
+/// A time in milliseconds since 1970-01-01 UTC; 0 for a time before that.
 #[must_use]
 pub fn unix_ms(time: SystemTime) -> u64 {
     let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

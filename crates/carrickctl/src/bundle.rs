@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use tar::{Builder, Header};
 
 use crate::access::Access;
-use crate::blueprint::Blueprint;
+use crate::cluster_plan::ClusterPlan;
 use crate::failure::Failure;
 use crate::latency::{Between, Form, Latency};
-use crate::output::{Format, Screen, Sheet, View, show};
+use crate::output::{Document, Format, Terminal, View, render};
 use crate::peers::Peers;
 use crate::routes::Routes;
+use crate::snapshot::{Answer, Snapshot};
 use crate::status::Status;
-use crate::survey::{Answer, Survey};
 use crate::traffic::TrafficTable;
 use redaction::Redaction;
 
@@ -46,16 +46,16 @@ impl Bundle {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub async fn write(access: &Access, survey: &Survey, path: &Path) -> Result<Self, Failure> {
+    pub async fn write(access: &Access, snapshot: &Snapshot, path: &Path) -> Result<Self, Failure> {
         let mut missing = BTreeMap::new();
-        let mut files = pages(access, survey, &mut missing).await;
-        if let Some(objects) = &survey.objects {
+        let mut files = pages(access, snapshot, &mut missing).await;
+        if let Some(objects) = &snapshot.objects {
             files.insert("objects.json".to_owned(), pretty(&of_objects(objects)));
         }
-        files.extend(views(survey));
-        files.insert("versions.json".to_owned(), pretty(&versions(survey)));
+        files.extend(views(snapshot));
+        files.insert("versions.json".to_owned(), pretty(&versions(snapshot)));
         files.insert("missing.json".to_owned(), pretty(&json!(missing)));
-        let redaction = Redaction::of(survey);
+        let redaction = Redaction::of(snapshot);
         let mut redacted = 0;
         for text in files.values_mut() {
             let (clean, count) = redaction.clean(text);
@@ -88,20 +88,24 @@ fn archive(file: impl Write, files: &BTreeMap<String, String>) -> std::io::Resul
     archive.into_inner()?.finish()?.flush()
 }
 
-async fn pages(access: &Access, survey: &Survey, missing: &mut BTreeMap<String, String>) -> BTreeMap<String, String> {
+async fn pages(
+    access: &Access,
+    snapshot: &Snapshot,
+    missing: &mut BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for agent in &survey.agents {
+    for agent in &snapshot.agents {
         match &agent.answer {
             Answer::Page(page) => drop(files.insert(format!("agents/{}/status.json", agent.name), pretty(page))),
-            Answer::Silence(reason) => drop(missing.insert(agent.name.clone(), reason.clone())),
-            Answer::None => continue,
+            Answer::Unreachable(error) => drop(missing.insert(agent.name.clone(), error.to_string())),
+            Answer::NoAgent => continue,
         }
         match access.fetch(agent, "/metrics").await {
             Ok(metrics) => {
                 let text = String::from_utf8_lossy(&metrics).into_owned();
                 files.insert(format!("agents/{}/metrics.txt", agent.name), text);
             }
-            Err(reason) => drop(missing.insert(format!("metrics of {}", agent.name), reason)),
+            Err(error) => drop(missing.insert(format!("metrics of {}", agent.name), error.to_string())),
         }
     }
     files
@@ -140,29 +144,29 @@ fn of_spec(spec: &Value) -> Value {
         .collect()
 }
 
-fn views(survey: &Survey) -> BTreeMap<String, String> {
+fn views(snapshot: &Snapshot) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     let mut add = |name: &str, text: Result<String, Failure>| {
         files.insert(format!("{name}.txt"), text.unwrap_or_else(|failure| failure.to_string() + "\n"));
     };
-    add("status", table(&Status::of(survey)));
-    add("peers", Peers::of(survey, None).and_then(|peers| table(&peers)));
-    add("latency", Latency::of(survey, Between::Nodes, Form::List).and_then(|latency| table(&latency)));
-    add("traffic", table(&TrafficTable::of(survey, None)));
-    if let Ok(blueprint) = Blueprint::of(survey) {
-        for node in blueprint.plans.keys() {
-            add(&format!("routes/{node}"), Routes::of(&blueprint, node.as_str()).and_then(|routes| table(&routes)));
+    add("status", table(&Status::of(snapshot)));
+    add("peers", Peers::of(snapshot, None).and_then(|peers| table(&peers)));
+    add("latency", Latency::of(snapshot, Between::Nodes, Form::List).and_then(|latency| table(&latency)));
+    add("traffic", table(&TrafficTable::of(snapshot, None)));
+    if let Ok(cluster_plan) = ClusterPlan::of(snapshot) {
+        for node in cluster_plan.plans.keys() {
+            add(&format!("routes/{node}"), Routes::of(&cluster_plan, node.as_str()).and_then(|routes| table(&routes)));
         }
     }
     files
 }
 
 fn table(view: &impl View) -> Result<String, Failure> {
-    show(view, Format::Table, Screen::default()).map(|shown| shown.text)
+    render(view, Format::Table, Terminal::default()).map(|shown| shown.text)
 }
 
-fn versions(survey: &Survey) -> Value {
-    let agents: BTreeMap<&str, Value> = survey
+fn versions(snapshot: &Snapshot) -> Value {
+    let agents: BTreeMap<&str, Value> = snapshot
         .agents
         .iter()
         .map(|agent| {
@@ -179,13 +183,13 @@ fn pretty(value: &impl Serialize) -> String {
 }
 
 impl View for Bundle {
-    fn draw(&self, sheet: &mut Sheet) {
-        sheet.line(format_args!("{}: {} files", self.path.display(), self.files.len()));
+    fn draw(&self, document: &mut Document) {
+        document.line(format_args!("{}: {} files", self.path.display(), self.files.len()));
         if self.redacted > 0 {
-            sheet.line(format_args!("{} texts that could have been keys were taken out", self.redacted));
+            document.line(format_args!("{} texts that could have been keys were taken out", self.redacted));
         }
         for (what, reason) in &self.missing {
-            sheet.line(format_args!("missing: {what}: {reason}"));
+            document.line(format_args!("missing: {what}: {reason}"));
         }
     }
 }

@@ -9,19 +9,19 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::access::{self, Access, AccessOptions};
-use crate::blueprint::Blueprint;
 use crate::bundle::Bundle;
+use crate::cluster_plan::ClusterPlan;
 use crate::dashboard::{self, DashboardOptions};
 use crate::doctor::{self, DoctorOptions};
 use crate::dry_run::{Annotation, Change, DryRun};
 use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::latency::{Between, Form, Latency};
-use crate::output::{OutputOptions, Screen, Shown, View, show};
+use crate::output::{OutputOptions, Rendered, Terminal, View, render};
 use crate::peers::Peers;
 use crate::routes::Routes;
+use crate::snapshot::Snapshot;
 use crate::status::Status;
-use crate::survey::Survey;
 use crate::trace::{End, Trace, look_up, send_probes};
 use crate::traffic::{Prices, TrafficTable};
 
@@ -45,7 +45,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
-    /// The cluster on one screen: locations, gateways, nodes, tunnels, warnings. Ends with 1 when something is not well.
+    /// The cluster on one terminal: locations, gateways, nodes, tunnels, warnings. Ends with 1 when something is not well.
     Status,
     /// What is wrong, seen from both ends, and the one thing to do about it. Ends with 1 when there is a problem.
     Doctor(DoctorOptions),
@@ -165,44 +165,44 @@ impl Cli {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub async fn run(&self, screen: Screen) -> Result<Shown, Failure> {
+    pub async fn run(&self, terminal: Terminal) -> Result<Rendered, Failure> {
         match &self.command {
             Command::Completions { shell } => Ok(print::completions(*shell)),
             Command::Man { directory } => print::manual(directory.as_deref()),
             Command::Version => Ok(print::version()),
-            Command::Status => self.show(&Status::of(&self.survey().await?), screen),
-            Command::Doctor(options) => self.show(&doctor::run(&self.access, options).await?, screen),
-            Command::Peers { node } => self.show(&Peers::of(&self.pages().await?, node.as_deref())?, screen),
+            Command::Status => self.render(&Status::of(&self.snapshot().await?), terminal),
+            Command::Doctor(options) => self.render(&doctor::run(&self.access, options).await?, terminal),
+            Command::Peers { node } => self.render(&Peers::of(&self.pages().await?, node.as_deref())?, terminal),
             Command::Latency(options) => {
                 let between = if options.nodes { Between::Nodes } else { Between::Locations };
-                self.show(&Latency::of(&self.pages().await?, between, options.form())?, screen)
+                self.render(&Latency::of(&self.pages().await?, between, options.form())?, terminal)
             }
             Command::Routes { node } => {
-                let blueprint = Blueprint::of(&self.survey().await?)?;
-                self.show(&Routes::of(&blueprint, node)?, screen)
+                let cluster_plan = ClusterPlan::of(&self.snapshot().await?)?;
+                self.render(&Routes::of(&cluster_plan, node)?, terminal)
             }
-            Command::Trace { from, to, live } => self.trace(from, to, *live, screen).await,
+            Command::Trace { from, to, live } => self.trace(from, to, *live, terminal).await,
             Command::Plan(options) => {
                 let change = options.change()?;
-                self.show(&DryRun::of(&self.survey().await?, &change)?, screen)
+                self.render(&DryRun::of(&self.snapshot().await?, &change)?, terminal)
             }
-            Command::Graph => Graph::of(&self.survey().await?)?.write(self.output.output, screen),
+            Command::Graph => Graph::of(&self.snapshot().await?)?.write(self.output.output, terminal),
             Command::Traffic { prices } => {
                 let prices = prices.as_deref().map(Prices::read).transpose()?;
-                self.show(&TrafficTable::of(&self.pages().await?, prices.as_ref()), screen)
+                self.render(&TrafficTable::of(&self.pages().await?, prices.as_ref()), terminal)
             }
             Command::Dashboard(options) => {
                 dashboard::serve(options, Access::open(&self.access).await?).await?;
-                Ok(Shown::default())
+                Ok(Rendered::default())
             }
             Command::Bundle { path } => {
                 let access = Access::open(&self.access).await?;
-                self.show(&Bundle::write(&access, &access.survey().await?, path).await?, screen)
+                self.render(&Bundle::write(&access, &access.snapshot().await?, path).await?, terminal)
             }
         }
     }
 
-    async fn trace(&self, from: &str, to: &str, live: bool, screen: Screen) -> Result<Shown, Failure> {
+    async fn trace(&self, from: &str, to: &str, live: bool, terminal: Terminal) -> Result<Rendered, Failure> {
         let access = Access::open(&self.access).await?;
         if live && access.is_offline() {
             return Err(Failure::Usage(
@@ -211,34 +211,32 @@ impl Cli {
             ));
         }
         let pods = look_up(&access, [from, to]).await?;
-        let survey = access.survey().await?;
-        let blueprint = Blueprint::of(&survey)?;
-        let (from, to) = (End::of(&blueprint, &pods, from)?, End::of(&blueprint, &pods, to)?);
-        let mut trace = Trace::of(&survey, &blueprint, &from, &to)?;
+        let snapshot = access.snapshot().await?;
+        let cluster_plan = ClusterPlan::of(&snapshot)?;
+        let (from, to) = (End::of(&cluster_plan, &pods, from)?, End::of(&cluster_plan, &pods, to)?);
+        let mut trace = Trace::of(&snapshot, &cluster_plan, &from, &to)?;
         if live {
-            send_probes(&access, &survey, &blueprint, &mut trace).await;
+            send_probes(&access, &snapshot, &cluster_plan, &mut trace).await;
         }
-        self.show(&trace, screen)
+        self.render(&trace, terminal)
     }
 
-    fn show(&self, view: &impl View, screen: Screen) -> Result<Shown, Failure> {
-        show(view, self.output.output, screen)
+    fn render(&self, view: &impl View, terminal: Terminal) -> Result<Rendered, Failure> {
+        render(view, self.output.output, terminal)
     }
 
-    async fn survey(&self) -> Result<Survey, Failure> {
-        Access::open(&self.access).await?.survey().await
+    async fn snapshot(&self) -> Result<Snapshot, Failure> {
+        Access::open(&self.access).await?.snapshot().await
     }
 
-    /// A survey for what only agents can tell.
-    async fn pages(&self) -> Result<Survey, Failure> {
-        let survey = self.survey().await?;
-        if survey.pages().next().is_some() {
-            return Ok(survey);
+    /// A snapshot for what only agents can tell.
+    async fn pages(&self) -> Result<Snapshot, Failure> {
+        let snapshot = self.snapshot().await?;
+        if snapshot.pages().next().is_some() {
+            return Ok(snapshot);
         }
-        let reason = survey.agents.iter().find_map(|agent| match &agent.answer {
-            crate::survey::Answer::Silence(reason) => Some(format!("no agent answers; {}: {reason}", agent.name)),
-            crate::survey::Answer::Page(_) | crate::survey::Answer::None => None,
-        });
+        let reason =
+            snapshot.unreachable().pop_first().map(|(name, error)| format!("no agent answers; {name}: {error}"));
         Err(Failure::Unreachable(reason.unwrap_or_else(|| {
             "this takes agents that answer, and saved objects have none: use a kubeconfig, `--local` or `--socket`"
                 .to_owned()

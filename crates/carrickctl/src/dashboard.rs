@@ -1,16 +1,16 @@
 //! `carrickctl dashboard`: the mesh on a page in the browser, live.
 //!
 //! ```text
-//! Access ──surveyor, again and again──▶ Survey ──DashboardData::of──▶ /data.json ──page/script.js──▶ map, matrix, events
+//! Access ──collector, again and again──▶ Snapshot ──DashboardData::of──▶ /data.json ──page/script.js──▶ map, matrix, events
 //! ```
 
+mod collector;
 mod data;
 mod events;
 mod links;
 mod memory;
 mod pairs;
 mod server;
-mod surveyor;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 
 pub use data::{DashboardData, LocationData, NodeData, NodeState};
 pub use events::{Event, merge};
-pub use links::{Link, Measured, Way};
+pub use links::{Link, LinkKind, Measured};
 pub use memory::Memory;
 pub use pairs::{Pair, PairState};
 
@@ -60,6 +60,6 @@ pub async fn serve(options: &DashboardOptions, access: Access) -> Result<(), Fai
     let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let _closed = writeln!(anstream::stdout(), "http://{address}/");
-    let latest = surveyor::start(access, options.interval);
+    let latest = collector::start(access, options.interval);
     axum::serve(listener, server::pages(latest)).await.map_err(refused)
 }

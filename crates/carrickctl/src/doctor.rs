@@ -1,11 +1,11 @@
 //! `carrickctl doctor`: what is wrong, and the one thing to do.
 
-mod look;
+mod observe;
 mod report;
 
 use std::time::Duration;
 
-use carrick_doctor::{concerning, diagnose, needs_second_look};
+use carrick_doctor::{concerning, diagnose, needs_second_sample};
 use carrick_topology::NodeName;
 use clap::Args;
 
@@ -16,7 +16,7 @@ pub use report::Report;
 
 /// The time between two looks: WireGuard sends a handshake again after 5 s and up to a third of a second (`REKEY_TIMEOUT`, WireGuard
 /// paper §6.4).
-const BETWEEN_LOOKS: Duration = Duration::from_secs(6);
+const BETWEEN_SAMPLES: Duration = Duration::from_secs(6);
 
 /// What is asked.
 #[derive(Args, Clone, Debug, Default)]
@@ -35,16 +35,16 @@ pub async fn run(access: &AccessOptions, options: &DoctorOptions) -> Result<Repo
     if access.is_offline() {
         return Err(Failure::Usage("saved objects have no ailments: doctor asks agents".to_owned()));
     }
-    let survey = access.survey().await?;
-    let mut observations = look::observe(&access, &survey).await;
+    let snapshot = access.snapshot().await?;
+    let mut observations = observe::observe(&access, &snapshot).await;
     if let Some(node) = &options.node
         && !observations.agents.contains_key(node)
     {
         return Err(Failure::Usage(format!("there is no agent on a node named {node}")));
     }
-    if needs_second_look(&observations) {
-        tokio::time::sleep(BETWEEN_LOOKS).await;
-        look::look_again(&access, &survey, &mut observations).await;
+    if needs_second_sample(&observations) {
+        tokio::time::sleep(BETWEEN_SAMPLES).await;
+        observe::observe_again(&access, &snapshot, &mut observations).await;
     }
     let findings = diagnose(&observations);
     let findings = options.node.as_ref().map_or_else(|| findings.clone(), |node| concerning(&findings, node));

@@ -1,7 +1,7 @@
 //! `carrickctl plan`: what a change would do to every node's plan, before anyone makes it.
 
 mod facts;
-mod reach;
+mod reachability;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use carrick_kube::objects::Objects;
 use carrick_topology::NodeName;
 use serde::Serialize;
 
-use crate::blueprint::Blueprint;
+use crate::cluster_plan::ClusterPlan;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Sheet, Tone, View};
-use crate::survey::Survey;
+use crate::output::{Document, Style, View};
+use crate::snapshot::Snapshot;
 
 pub use facts::facts;
-pub use reach::Reach;
+pub use reachability::Reachability;
 
 /// A change that somebody thinks of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,7 +64,7 @@ pub struct DryRun {
     /// The nodes whose plans would change.
     pub nodes: BTreeMap<String, NodeChange>,
     /// What would reach each other no more, or anew; by the packet walk over all pairs of pods and outside peers.
-    pub reach: Reach,
+    pub reachability: Reachability,
     /// What cannot be known.
     pub notes: Vec<String>,
     #[serde(skip)]
@@ -87,14 +87,14 @@ impl DryRun {
     ///
     /// # Errors
     /// A node that was named is not there, or what is known does not suffice.
-    pub fn of(survey: &Survey, change: &Change) -> Result<Self, Failure> {
-        let now = Blueprint::of(survey)?;
+    pub fn of(snapshot: &Snapshot, change: &Change) -> Result<Self, Failure> {
+        let now = ClusterPlan::of(snapshot)?;
         let planned = now.with_cluster(now.cluster.clone());
         if *change == Change::default() {
             let compared = "what the agents hold, and what they should".to_owned();
             return Ok(Self::between(compared, &now, &planned, &BTreeSet::new()));
         }
-        let mut after = changed(survey, &planned, change)?;
+        let mut after = changed(snapshot, &planned, change)?;
         let mut gone = BTreeSet::new();
         if let Some(node) = &change.without {
             let name = now.plan_of(node)?.node.clone();
@@ -111,28 +111,28 @@ impl DryRun {
         Ok(Self::between(compared, &planned, &after, &gone))
     }
 
-    fn between(compared: String, before: &Blueprint, after: &Blueprint, gone: &BTreeSet<NodeName>) -> Self {
+    fn between(compared: String, before: &ClusterPlan, after: &ClusterPlan, gone: &BTreeSet<NodeName>) -> Self {
         let names: BTreeSet<&NodeName> =
             before.plans.keys().chain(after.plans.keys()).filter(|name| !gone.contains(*name)).collect();
         let mut nodes = BTreeMap::new();
         for name in names {
-            let [held, wanted] = [before, after].map(|blueprint| blueprint.plans.get(name));
+            let [held, wanted] = [before, after].map(|cluster_plan| cluster_plan.plans.get(name));
             let [removed, added] = [facts::difference(held, wanted), facts::difference(wanted, held)];
             let warnings = facts::new_warnings(held, wanted);
             if !(removed.is_empty() && added.is_empty() && warnings.is_empty()) {
                 nodes.insert(name.to_string(), NodeChange { removed, added, warnings });
             }
         }
-        let reach = Reach::between(before, after, gone);
-        Self { compared, nodes, is_loss: reach.is_loss(), reach, notes: before.notes.clone() }
+        let reachability = Reachability::between(before, after, gone);
+        Self { compared, nodes, is_loss: reachability.is_loss(), reachability, notes: before.notes.clone() }
     }
 }
 
-fn changed(survey: &Survey, planned: &Blueprint, change: &Change) -> Result<Blueprint, Failure> {
+fn changed(snapshot: &Snapshot, planned: &ClusterPlan, change: &Change) -> Result<ClusterPlan, Failure> {
     if change.annotations.is_empty() && change.applied == Objects::default() {
         return Ok(planned.clone());
     }
-    let Some(objects) = &survey.objects else {
+    let Some(objects) = &snapshot.objects else {
         return Err(Failure::Usage(
             "what a change of objects does cannot be told from agents' pages: the objects are needed, by a kubeconfig or `-f FILE`".to_owned(),
         ));
@@ -154,22 +154,22 @@ fn changed(survey: &Survey, planned: &Blueprint, change: &Change) -> Result<Blue
 }
 
 impl View for DryRun {
-    fn draw(&self, sheet: &mut Sheet) {
-        sheet.line(format_args!("compared: {}", self.compared));
+    fn draw(&self, document: &mut Document) {
+        document.line(format_args!("compared: {}", self.compared));
         for (node, change) in &self.nodes {
-            sheet.gap();
-            sheet.toned(node, Tone::Strong);
-            change.removed.iter().for_each(|fact| sheet.toned(format_args!("  - {fact}"), Tone::Bad));
-            change.added.iter().for_each(|fact| sheet.toned(format_args!("  + {fact}"), Tone::Good));
-            change.warnings.iter().for_each(|warning| sheet.toned(format_args!("  ! {warning}"), Tone::Warn));
+            document.gap();
+            document.styled(node, Style::Strong);
+            change.removed.iter().for_each(|fact| document.styled(format_args!("  - {fact}"), Style::Bad));
+            change.added.iter().for_each(|fact| document.styled(format_args!("  + {fact}"), Style::Good));
+            change.warnings.iter().for_each(|warning| document.styled(format_args!("  ! {warning}"), Style::Warn));
         }
         if self.nodes.is_empty() {
-            sheet.line("no node's plan changes");
+            document.line("no node's plan changes");
         }
-        sheet.gap();
-        self.reach.draw(sheet);
+        document.gap();
+        self.reachability.draw(document);
         for note in &self.notes {
-            sheet.toned(format_args!("note: {note}"), Tone::Dim);
+            document.styled(format_args!("note: {note}"), Style::Dim);
         }
     }
 

@@ -5,18 +5,20 @@ mod mermaid;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_drawing::{Card, Condition, Diagram, Group, Inside, Line, Pair, Surroundings, Tunnel, pair};
+use carrick_drawing::{
+    Condition, Diagram, InnerNetwork, LocationBox, NatKind, NodeBox, NodePair, TunnelKind, TunnelLine, node_pair,
+};
 use carrick_probe::{PathKind, PathState};
 use carrick_status::StatusPage;
 use carrick_topology::plan::{PeerIdentity, Role};
 use carrick_topology::{NodeName, NodePlan};
 use serde::Serialize;
 
-use crate::blueprint::Blueprint;
+use crate::cluster_plan::ClusterPlan;
 use crate::failure::Failure;
 use crate::health::{self, TunnelState};
-use crate::output::{Format, Screen, Sheet, Shown, View, show, units};
-use crate::survey::{Agent, Survey};
+use crate::output::{Document, Format, Rendered, Terminal, View, render, units};
+use crate::snapshot::{Agent, Snapshot};
 
 /// The topology, and how it fares.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,7 +37,7 @@ pub struct GraphLocation {
     /// Its nodes.
     pub nodes: Vec<GraphNode>,
     #[serde(skip)]
-    group: Group,
+    drawn: LocationBox,
 }
 
 /// A node.
@@ -71,17 +73,17 @@ impl Graph {
     ///
     /// # Errors
     /// Nothing is known of any node.
-    pub fn of(survey: &Survey) -> Result<Self, Failure> {
-        let blueprint = Blueprint::of(survey)?;
+    pub fn of(snapshot: &Snapshot) -> Result<Self, Failure> {
+        let cluster_plan = ClusterPlan::of(snapshot)?;
         let mut by_location: BTreeMap<(String, Option<NodeName>), Vec<&NodePlan>> = BTreeMap::new();
-        for plan in blueprint.plans.values() {
+        for plan in cluster_plan.plans.values() {
             let alone = plan.location.alone.then(|| plan.node.clone());
             by_location.entry((plan.location.name.to_string(), alone)).or_default().push(plan);
         }
         let locations =
-            by_location.into_iter().map(|((name, _), plans)| location(survey, &blueprint, name, &plans)).collect();
-        let pairs: BTreeSet<Pair> = blueprint.plans.values().flat_map(far_ends).collect();
-        let tunnels = pairs.into_iter().map(|(from, to)| tunnel(survey, &blueprint, from, to)).collect();
+            by_location.into_iter().map(|((name, _), plans)| location(snapshot, &cluster_plan, name, &plans)).collect();
+        let pairs: BTreeSet<NodePair> = cluster_plan.plans.values().flat_map(far_ends).collect();
+        let tunnels = pairs.into_iter().map(|(from, to)| tunnel(snapshot, &cluster_plan, from, to)).collect();
         Ok(Self { locations, tunnels })
     }
 
@@ -89,86 +91,86 @@ impl Graph {
     ///
     /// # Errors
     /// It has no form in this format.
-    pub fn write(&self, format: Format, screen: Screen) -> Result<Shown, Failure> {
+    pub fn write(&self, format: Format, terminal: Terminal) -> Result<Rendered, Failure> {
         let text = match format {
-            Format::Json | Format::Yaml => return show(self, format, screen),
+            Format::Json | Format::Yaml => return render(self, format, terminal),
             Format::Dot => dot::write(self),
             Format::Mermaid => mermaid::write(self),
             Format::Svg | Format::Table => carrick_drawing::draw(&self.diagram()),
         };
-        Ok(Shown { text, ..Shown::default() })
+        Ok(Rendered { text, ..Rendered::default() })
     }
 
     fn diagram(&self) -> Diagram {
         let tunnels = self.tunnels.iter().map(|tunnel| {
-            let line = Line {
-                tunnel: if tunnel.carries { Tunnel::Carrying } else { Tunnel::Warm },
+            let line = TunnelLine {
+                kind: if tunnel.carries { TunnelKind::Active } else { TunnelKind::Standby },
                 condition: condition(tunnel.up != Some(false)),
                 label: tunnel.label(),
             };
-            (pair(&tunnel.from, &tunnel.to), line)
+            (node_pair(&tunnel.from, &tunnel.to), line)
         });
         Diagram {
-            locations: self.locations.iter().map(|location| location.group.clone()).collect(),
+            locations: self.locations.iter().map(|location| location.drawn.clone()).collect(),
             tunnels: tunnels.collect(),
         }
     }
 }
 
-const fn condition(is_well: bool) -> Condition {
-    if is_well { Condition::Well } else { Condition::Broken }
+const fn condition(is_healthy: bool) -> Condition {
+    if is_healthy { Condition::Healthy } else { Condition::Broken }
 }
 
-fn location(survey: &Survey, blueprint: &Blueprint, name: String, plans: &[&NodePlan]) -> GraphLocation {
+fn location(snapshot: &Snapshot, cluster_plan: &ClusterPlan, name: String, plans: &[&NodePlan]) -> GraphLocation {
     let is_healthy =
-        |plan: &NodePlan| survey.agent(plan.node.as_str()).is_none_or(|agent| health::complaints(agent).is_empty());
-    let cards = plans
+        |plan: &NodePlan| snapshot.agent(plan.node.as_str()).is_none_or(|agent| health::problems(agent).is_empty());
+    let nodes = plans
         .iter()
-        .map(|plan| Card { condition: condition(is_healthy(plan)), ..Card::of(plan.node.as_str(), Some(plan)) });
-    let group = Group {
+        .map(|plan| NodeBox { condition: condition(is_healthy(plan)), ..NodeBox::of(plan.node.as_str(), Some(plan)) });
+    let drawn = LocationBox {
         name: name.clone(),
-        surroundings: surroundings(blueprint, plans),
-        inside: Inside::of(plans.iter().copied()),
-        nodes: cards.collect(),
+        nat: nat(cluster_plan, plans),
+        inner_network: InnerNetwork::of(plans.iter().copied()),
+        nodes: nodes.collect(),
     };
     let nodes = plans.iter().map(|plan| GraphNode {
         name: plan.node.to_string(),
         role: Some(plan.location.role),
         healthy: is_healthy(plan),
     });
-    GraphLocation { name, nodes: nodes.collect(), group }
+    GraphLocation { name, nodes: nodes.collect(), drawn }
 }
 
 /// Open where others dial one of its nodes, else behind NAT.
-fn surroundings(blueprint: &Blueprint, plans: &[&NodePlan]) -> Surroundings {
+fn nat(cluster_plan: &ClusterPlan, plans: &[&NodePlan]) -> NatKind {
     let is_here = |identity: &PeerIdentity| plans.iter().any(|plan| *identity == PeerIdentity::Node(plan.node.clone()));
-    let others = blueprint.plans.values().filter(|other| !plans.iter().any(|plan| plan.node == other.node));
+    let others = cluster_plan.plans.values().filter(|other| !plans.iter().any(|plan| plan.node == other.node));
     let entries = others.flat_map(|plan| plan.wireguard.peers.values()).filter(|peer| is_here(&peer.identity));
-    let mut surroundings = Surroundings::Unknown;
+    let mut nat = NatKind::Unknown;
     for entry in entries {
         if entry.endpoint.is_some() {
-            return Surroundings::Open;
+            return NatKind::Public;
         }
-        surroundings = Surroundings::Nat;
+        nat = NatKind::Nat;
     }
-    surroundings
+    nat
 }
 
-fn far_ends(plan: &NodePlan) -> Vec<Pair> {
+fn far_ends(plan: &NodePlan) -> Vec<NodePair> {
     let ends = plan.wireguard.peers.values().filter_map(|peer| match &peer.identity {
-        PeerIdentity::Node(name) => Some(pair(plan.node.as_str(), name.as_str())),
+        PeerIdentity::Node(name) => Some(node_pair(plan.node.as_str(), name.as_str())),
         PeerIdentity::Outside(_) => None,
     });
     ends.collect()
 }
 
-fn tunnel(survey: &Survey, blueprint: &Blueprint, from: String, to: String) -> GraphTunnel {
-    let is_standby = |node: &str| blueprint.plan_of(node).is_ok_and(|plan| plan.location.role == Role::Standby);
-    let page = |node: &str| survey.agent(node).and_then(Agent::page);
+fn tunnel(snapshot: &Snapshot, cluster_plan: &ClusterPlan, from: String, to: String) -> GraphTunnel {
+    let is_standby = |node: &str| cluster_plan.plan_of(node).is_ok_and(|plan| plan.location.role == Role::Standby);
+    let page = |node: &str| snapshot.agent(node).and_then(Agent::page);
     let ends = [(page(&from), &to), (page(&to), &from)];
     let seen: Vec<bool> = ends.iter().filter_map(|(page, far)| is_up((*page)?, far)).collect();
     let round_trips = ends.iter().filter_map(|(page, far)| round_trip((*page)?, far));
-    let rates: Vec<f64> = ends.iter().filter_map(|(page, far)| rate(blueprint, (*page)?, far)).collect();
+    let rates: Vec<f64> = ends.iter().filter_map(|(page, far)| rate(cluster_plan, (*page)?, far)).collect();
     GraphTunnel {
         carries: !is_standby(&from) && !is_standby(&to),
         up: (!seen.is_empty()).then(|| seen.iter().all(|up| *up)),
@@ -183,7 +185,7 @@ fn tunnel(survey: &Survey, blueprint: &Blueprint, from: String, to: String) -> G
 fn is_up(page: &StatusPage, far: &str) -> Option<bool> {
     let plan = page.plan.as_ref()?;
     let (key, wanted) = plan.wireguard.peers.iter().find(|(_, peer)| is_node(&peer.identity, far))?;
-    let has_session = TunnelState::of(wanted, page.peers.get(key)).is_well(&wanted.identity);
+    let has_session = TunnelState::of(wanted, page.peers.get(key)).is_healthy(&wanted.identity);
     let path = page.paths.iter().find(|path| path.to.as_str() == far && path.kind == PathKind::Tunnel);
     Some(has_session && path.is_none_or(|path| path.state != PathState::Down))
 }
@@ -198,8 +200,8 @@ fn round_trip(page: &StatusPage, far: &str) -> Option<u64> {
 }
 
 /// What a node sends to the location of a far end, if that is its only tunnel there: the agents count by location.
-fn rate(blueprint: &Blueprint, page: &StatusPage, far: &str) -> Option<f64> {
-    let location_of = |node: &str| Some(blueprint.plan_of(node).ok()?.location.name.clone());
+fn rate(cluster_plan: &ClusterPlan, page: &StatusPage, far: &str) -> Option<f64> {
+    let location_of = |node: &str| Some(cluster_plan.plan_of(node).ok()?.location.name.clone());
     let location = location_of(far)?;
     let peers = page.plan.as_ref()?.wireguard.peers.values();
     let there = peers.filter(|peer| match &peer.identity {
@@ -222,7 +224,7 @@ impl GraphTunnel {
 }
 
 impl View for Graph {
-    fn draw(&self, sheet: &mut Sheet) {
-        sheet.verbatim(carrick_drawing::draw(&self.diagram()));
+    fn draw(&self, document: &mut Document) {
+        document.verbatim(carrick_drawing::draw(&self.diagram()));
     }
 }

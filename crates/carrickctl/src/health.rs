@@ -5,7 +5,7 @@ use carrick_status::{PeerState, StatusPage};
 use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
 use serde::Serialize;
 
-use crate::survey::{Agent, Answer};
+use crate::snapshot::{Agent, Answer};
 
 /// The state of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -38,7 +38,7 @@ impl TunnelState {
 
     /// Whether packets can be expected to pass. Nobody knows that of outside devices, which come and go.
     #[must_use]
-    pub fn is_well(self, identity: &PeerIdentity) -> bool {
+    pub fn is_healthy(self, identity: &PeerIdentity) -> bool {
         match identity {
             PeerIdentity::Node(_) => matches!(self, Self::Up | Self::Idle),
             PeerIdentity::Outside(_) => self != Self::Missing,
@@ -60,35 +60,35 @@ impl TunnelState {
 
 /// What is not well with an agent, in words; empty when all is well.
 #[must_use]
-pub fn complaints(agent: &Agent) -> Vec<String> {
+pub fn problems(agent: &Agent) -> Vec<String> {
     match &agent.answer {
-        Answer::None => Vec::new(),
-        Answer::Silence(reason) => vec![reason.clone()],
+        Answer::NoAgent => Vec::new(),
+        Answer::Unreachable(error) => vec![error.to_string()],
         Answer::Page(page) => of_page(page),
     }
 }
 
 fn of_page(page: &StatusPage) -> Vec<String> {
-    let mut complaints = Vec::new();
+    let mut problems = Vec::new();
     if !page.ready {
         let reason = if page.waiting.is_empty() { "starting" } else { &page.waiting };
-        complaints.push(format!("not ready: {reason}"));
+        problems.push(format!("not ready: {reason}"));
     }
-    complaints.extend(page.failures.iter().map(|failure| format!("failed: {failure}")));
+    problems.extend(page.failures.iter().map(|failure| format!("failed: {failure}")));
     if let Some(plan) = &page.plan {
         let broken = plan.wireguard.peers.iter().filter_map(|(key, wanted)| {
             let state = TunnelState::of(wanted, page.peers.get(key));
-            (!state.is_well(&wanted.identity))
+            (!state.is_healthy(&wanted.identity))
                 .then(|| format!("tunnel to {}: {}", name_of(&wanted.identity), state.word()))
         });
-        complaints.extend(broken);
+        problems.extend(broken);
     }
     let down = page.paths.iter().filter(|path| path.state == PathState::Down);
-    complaints.extend(down.map(|path| match path.kind {
+    problems.extend(down.map(|path| match path.kind {
         PathKind::Tunnel => format!("path to {} is down", path.to),
         PathKind::Inside => format!("path to {} inside the location is down", path.to),
     }));
-    complaints
+    problems
 }
 
 /// The name of who stands behind a peer.

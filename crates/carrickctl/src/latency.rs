@@ -1,4 +1,4 @@
-//! `carrickctl latency`: what the agents' probes say of the ways between locations or nodes.
+//! `carrickctl latency`: what the agents' probes say of the paths between locations or nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Cell, Column, Sheet, Table, Tone, View, units};
-use crate::survey::Survey;
+use crate::output::{Cell, Column, Document, Style, Table, View, units};
+use crate::snapshot::Snapshot;
 
 /// The widest bar of a histogram, in columns.
 const WIDEST_BAR: u64 = 40;
@@ -45,28 +45,28 @@ pub struct Latency {
     form: Form,
 }
 
-/// What is known of the way from one to another.
+/// What is known of the path from one to another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Pair {
     /// Who sends.
     pub from: String,
     /// Who answers.
     pub to: String,
-    /// How many ways between nodes it is made of.
+    /// How many paths between nodes it is made of.
     pub paths: usize,
     /// How many of these are down.
     pub down: usize,
     /// The shortest round trip of late, in microseconds.
     pub min_us: Option<u64>,
-    /// The median of the ways' medians, in microseconds.
+    /// The median of the paths' medians, in microseconds.
     pub p50_us: Option<u64>,
-    /// What 99 of 100 stay within on the worst way, in microseconds.
+    /// What 99 of 100 stay within on the worst path, in microseconds.
     pub p99_us: Option<u64>,
-    /// The jitter of the worst way, in microseconds.
+    /// The jitter of the worst path, in microseconds.
     pub jitter_us: Option<u64>,
     /// The mean share of probes lost of late.
     pub loss: Option<f64>,
-    /// The largest packet that passes on every way, in bytes.
+    /// The largest packet that passes on every path, in bytes.
     pub mtu: Option<u32>,
     /// All round trips, by length.
     pub histogram: RoundTripCounts,
@@ -76,10 +76,10 @@ impl Latency {
     /// Puts together what the pages say.
     ///
     /// # Errors
-    /// The pair of a histogram has no way that is probed.
-    pub fn of(survey: &Survey, between: Between, form: Form) -> Result<Self, Failure> {
-        let mut ways: BTreeMap<(String, String), Vec<&ProbedPath>> = BTreeMap::new();
-        for (agent, page) in survey.pages() {
+    /// The pair of a histogram has no path that is probed.
+    pub fn of(snapshot: &Snapshot, between: Between, form: Form) -> Result<Self, Failure> {
+        let mut paths: BTreeMap<(String, String), Vec<&ProbedPath>> = BTreeMap::new();
+        for (agent, page) in snapshot.pages() {
             let location = page.plan.as_ref().map(|plan| plan.location.name.to_string());
             for path in &page.paths {
                 let pair = match (between, &location) {
@@ -87,15 +87,15 @@ impl Latency {
                     (Between::Locations, Some(location)) => (location.clone(), path.location.to_string()),
                     (Between::Locations, None) => continue,
                 };
-                ways.entry(pair).or_default().push(path);
+                paths.entry(pair).or_default().push(path);
             }
         }
-        let mut pairs: Vec<Pair> = ways.into_iter().map(|((from, to), ways)| pair(from, to, &ways)).collect();
+        let mut pairs: Vec<Pair> = paths.into_iter().map(|((from, to), paths)| pair(from, to, &paths)).collect();
         if let Form::Histogram(from, to) = &form {
             pairs.retain(|pair| pair.from == *from && pair.to == *to);
             if pairs.is_empty() {
                 return Err(Failure::Usage(format!(
-                    "nobody probes the way from `{from}` to `{to}`; `carrickctl latency --nodes` lists those that are"
+                    "nobody probes the path from `{from}` to `{to}`; `carrickctl latency --nodes` lists those that are"
                 )));
             }
         }
@@ -103,40 +103,40 @@ impl Latency {
     }
 }
 
-fn pair(from: String, to: String, ways: &[&ProbedPath]) -> Pair {
-    let trips: Vec<_> = ways.iter().filter_map(|way| way.round_trip).collect();
+fn pair(from: String, to: String, paths: &[&ProbedPath]) -> Pair {
+    let trips: Vec<_> = paths.iter().filter_map(|path| path.round_trip).collect();
     let mut medians: Vec<u64> = trips.iter().map(|trip| trip.p50_us).collect();
     medians.sort_unstable();
-    let losses: Vec<f64> = ways.iter().filter_map(|way| way.loss).collect();
+    let losses: Vec<f64> = paths.iter().filter_map(|path| path.loss).collect();
     let mut histogram = RoundTripCounts::default();
-    for way in ways {
-        for (sum, count) in histogram.counts.iter_mut().zip(way.histogram.counts) {
+    for path in paths {
+        for (sum, count) in histogram.counts.iter_mut().zip(path.histogram.counts) {
             *sum += count;
         }
-        histogram.sum_seconds += way.histogram.sum_seconds;
+        histogram.sum_seconds += path.histogram.sum_seconds;
     }
     Pair {
         from,
         to,
-        paths: ways.len(),
-        down: ways.iter().filter(|way| way.state == PathState::Down).count(),
+        paths: paths.len(),
+        down: paths.iter().filter(|path| path.state == PathState::Down).count(),
         min_us: trips.iter().map(|trip| trip.min_us).min(),
         p50_us: medians.get(medians.len() / 2).copied(),
         p99_us: trips.iter().map(|trip| trip.p99_us).max(),
         jitter_us: trips.iter().map(|trip| trip.jitter_us).max(),
         loss: (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64),
-        mtu: ways.iter().filter_map(|way| way.mtu).min(),
+        mtu: paths.iter().filter_map(|path| path.mtu).min(),
         histogram,
     }
 }
 
 impl View for Latency {
-    fn draw(&self, sheet: &mut Sheet) {
+    fn draw(&self, document: &mut Document) {
         match &self.form {
-            _ if self.pairs.is_empty() => sheet.line("no agent has probed anything yet"),
-            Form::List => self.draw_list(sheet),
-            Form::Matrix => self.draw_matrix(sheet),
-            Form::Histogram(..) => self.pairs.iter().for_each(|pair| pair.draw_histogram(sheet)),
+            _ if self.pairs.is_empty() => document.line("no agent has probed anything yet"),
+            Form::List => self.draw_list(document),
+            Form::Matrix => self.draw_matrix(document),
+            Form::Histogram(..) => self.pairs.iter().for_each(|pair| pair.draw_histogram(document)),
         }
     }
 
@@ -146,7 +146,7 @@ impl View for Latency {
 }
 
 impl Latency {
-    fn draw_list(&self, sheet: &mut Sheet) {
+    fn draw_list(&self, document: &mut Document) {
         let mut table = Table::new([
             Column::words("FROM"),
             Column::words("TO"),
@@ -169,16 +169,16 @@ impl Latency {
                 milliseconds(pair.jitter_us),
                 pair.loss.map_or_else(
                     || Cell::or_dash(None::<&str>),
-                    |loss| Cell::of(units::percent(loss), loss_tone(loss)),
+                    |loss| Cell::of(units::percent(loss), loss_style(loss)),
                 ),
                 Cell::or_dash(pair.mtu),
                 pair.paths_cell(),
             ]);
         }
-        sheet.table(&table);
+        document.table(&table);
     }
 
-    fn draw_matrix(&self, sheet: &mut Sheet) {
+    fn draw_matrix(&self, document: &mut Document) {
         let names: BTreeSet<&str> = self.pairs.iter().flat_map(|pair| [pair.from.as_str(), pair.to.as_str()]).collect();
         let corner = Column::words("FROM \\ TO");
         let mut table = Table::new(std::iter::once(corner).chain(names.iter().map(|name| Column::numbers(*name))));
@@ -189,7 +189,7 @@ impl Latency {
             });
             table.row(std::iter::once(Cell::plain(from)).chain(cells));
         }
-        sheet.table(&table);
+        document.table(&table);
     }
 }
 
@@ -197,10 +197,10 @@ impl Pair {
     fn median_cell(&self) -> Cell {
         let loss = self.loss.unwrap_or_default();
         match self.p50_us {
-            _ if self.down == self.paths => Cell::of("down", Tone::Bad),
+            _ if self.down == self.paths => Cell::of("down", Style::Bad),
             None => Cell::or_dash(None::<&str>),
             Some(median) => {
-                Cell::of(units::milliseconds(median), if loss == 0.0 { Tone::Good } else { loss_tone(loss) })
+                Cell::of(units::milliseconds(median), if loss == 0.0 { Style::Good } else { loss_style(loss) })
             }
         }
     }
@@ -208,18 +208,18 @@ impl Pair {
     fn paths_cell(&self) -> Cell {
         match self.down {
             0 => Cell::plain(self.paths),
-            down => Cell::of(format_args!("{} ({down} down)", self.paths), Tone::Bad),
+            down => Cell::of(format_args!("{} ({down} down)", self.paths), Style::Bad),
         }
     }
 
-    fn draw_histogram(&self, sheet: &mut Sheet) {
-        sheet.toned(format_args!("{} to {}", self.from, self.to), Tone::Strong);
+    fn draw_histogram(&self, document: &mut Document) {
+        document.styled(format_args!("{} to {}", self.from, self.to), Style::Strong);
         let counts = self.histogram.counts;
         let most = counts.iter().copied().max().unwrap_or_default();
         let used: Vec<usize> =
             counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(index, _)| index).collect();
         let (Some(first), Some(last)) = (used.first(), used.last()) else {
-            sheet.line("no answer yet");
+            document.line("no answer yet");
             return;
         };
         let mut table = Table::new([Column::numbers("ROUND TRIP"), Column::numbers("COUNT"), Column::words("")]);
@@ -227,7 +227,7 @@ impl Pair {
             let bar = "█".repeat(usize::try_from((count * WIDEST_BAR).div_ceil(most.max(1))).unwrap_or_default());
             table.row([bucket(index).into(), (*count).into(), bar.into()]);
         }
-        sheet.table(&table);
+        document.table(&table);
     }
 }
 
@@ -240,10 +240,10 @@ fn bucket(index: usize) -> String {
     }
 }
 
-fn loss_tone(loss: f64) -> Tone {
+fn loss_style(loss: f64) -> Style {
     match loss {
-        0.0 => Tone::Plain,
-        loss if loss < 0.05 => Tone::Warn,
-        _ => Tone::Bad,
+        0.0 => Style::Plain,
+        loss if loss < 0.05 => Style::Warn,
+        _ => Style::Bad,
     }
 }

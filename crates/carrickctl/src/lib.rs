@@ -1,33 +1,34 @@
 //! The debug CLI `carrickctl`: what every agent holds, measures and cannot do, and why.
 //!
 //! ```text
-//! command line ──cli──▶ Access ──survey──▶ Survey ──status, peers, …──▶ a View ──output──▶ table, JSON, YAML
+//! command line ──cli──▶ Access ──snapshot──▶ Snapshot ──status, peers, …──▶ a View ──output──▶ table, JSON, YAML
 //! ```
 //!
-//! Each command is a pure function from a [`survey::Survey`] to a [`output::View`]; only `access` does I/O.
+//! Each command is a pure function from a [`snapshot::Snapshot`] to a [`output::View`]; only `access` does I/O.
 #![forbid(unsafe_code)]
 
 pub mod access;
-pub mod blueprint;
 pub mod bundle;
 pub mod cli;
+pub mod cluster_plan;
 pub mod dashboard;
 pub mod doctor;
 pub mod dry_run;
 pub mod exit;
 pub mod failure;
+pub mod fetch_error;
 pub mod graph;
 pub mod health;
 pub mod latency;
 pub mod output;
 pub mod peers;
 pub mod routes;
+pub mod snapshot;
 pub mod status;
-pub mod survey;
 pub mod trace;
 pub mod traffic;
 
 #[cfg(test)]
-mod made;
+mod fixtures;
 #[cfg(test)]
 mod views;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use carrickctl::cli::Cli;
 use carrickctl::exit::Exit;
 use carrickctl::failure::Failure;
-use carrickctl::output::{Format, Screen, Shown};
+use carrickctl::output::{Format, Rendered, Terminal};
 use clap::Parser as _;
 
 /// How long `--watch` rests.
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 async fn once(cli: &Cli) -> Exit {
-    match cli.run(Screen::of_stdout(&cli.output)).await {
+    match cli.run(Terminal::of_stdout(&cli.output)).await {
         Ok(shown) => print(&shown),
         Err(failure) => fail(&failure),
     }
@@ -45,10 +45,10 @@ async fn once(cli: &Cli) -> Exit {
 /// Goes on through failures that may pass; a wrong command line stays wrong.
 async fn watch(cli: &Cli) -> Exit {
     loop {
-        let screen = Screen::of_stdout(&cli.output);
-        let shown = cli.run(screen).await;
-        if screen.width.is_some() {
-            print(&Shown { text: CLEAR.to_owned(), exit: Exit::Healthy });
+        let terminal = Terminal::of_stdout(&cli.output);
+        let shown = cli.run(terminal).await;
+        if terminal.width.is_some() {
+            print(&Rendered { text: CLEAR.to_owned(), exit: Exit::Healthy });
         }
         match shown {
             Ok(shown) => {
@@ -60,14 +60,14 @@ async fn watch(cli: &Cli) -> Exit {
             }
         }
         if cli.output.output == Format::Yaml {
-            print(&Shown { text: "---\n".to_owned(), exit: Exit::Healthy });
+            print(&Rendered { text: "---\n".to_owned(), exit: Exit::Healthy });
         }
         tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
 
 /// Whoever closes the pipe early has seen enough.
-fn print(shown: &Shown) -> Exit {
+fn print(shown: &Rendered) -> Exit {
     // What is in colour was decided before.
     let mut stdout = anstream::AutoStream::always(std::io::stdout()).lock();
     let _closed = stdout.write_all(shown.text.as_bytes()).and_then(|()| stdout.flush());

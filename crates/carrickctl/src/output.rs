@@ -1,8 +1,8 @@
 //! Answers as tables for people, as JSON or as YAML.
 
-mod sheet;
+mod document;
+mod style;
 mod table;
-mod tone;
 pub mod units;
 
 use std::io::IsTerminal as _;
@@ -10,9 +10,9 @@ use std::io::IsTerminal as _;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-pub use sheet::Sheet;
+pub use document::Document;
+pub use style::Style;
 pub use table::{Align, Cell, Column, Table};
-pub use tone::Tone;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -51,14 +51,14 @@ pub enum Format {
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Screen {
+pub struct Terminal {
     /// Its width in columns; nothing is cut where there is none.
     pub width: Option<usize>,
     /// Whether it shows colours.
     pub colour: bool,
 }
 
-impl Screen {
+impl Terminal {
     /// What the standard output can show.
     #[must_use]
     pub fn of_stdout(options: &OutputOptions) -> Self {
@@ -75,7 +75,7 @@ impl Screen {
 /// An answer to a command.
 pub trait View: Serialize {
     /// Writes it for people.
-    fn draw(&self, sheet: &mut Sheet);
+    fn draw(&self, document: &mut Document);
 
     /// What scripts are told.
     fn exit(&self) -> Exit {
@@ -85,7 +85,7 @@ pub trait View: Serialize {
 
 /// An answer as text, and what scripts are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shown {
+pub struct Rendered {
     /// The text, ended by a line break.
     pub text: String,
     /// What scripts are told.
@@ -96,13 +96,13 @@ pub struct Shown {
 ///
 /// # Errors
 /// It has no form in this format.
-pub fn show(view: &impl View, format: Format, screen: Screen) -> Result<Shown, Failure> {
+pub fn render(view: &impl View, format: Format, terminal: Terminal) -> Result<Rendered, Failure> {
     let refused = |error: &dyn std::error::Error| Failure::Output(error.to_string());
     let text = match format {
         Format::Table => {
-            let mut sheet = Sheet::new(screen);
-            view.draw(&mut sheet);
-            sheet.into_text()
+            let mut document = Document::new(terminal);
+            view.draw(&mut document);
+            document.into_text()
         }
         Format::Json => serde_json::to_string_pretty(view).map_err(|error| refused(&error))? + "\n",
         Format::Yaml => serde_yaml_ng::to_string(view).map_err(|error| refused(&error))?,
@@ -112,5 +112,5 @@ pub fn show(view: &impl View, format: Format, screen: Screen) -> Result<Shown, F
             ));
         }
     };
-    Ok(Shown { text, exit: view.exit() })
+    Ok(Rendered { text, exit: view.exit() })
 }

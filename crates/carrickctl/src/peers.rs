@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::{TunnelState, name_of};
-use crate::output::{Cell, Column, Sheet, Table, Tone, View, units};
-use crate::survey::{Answer, Survey};
+use crate::output::{Cell, Column, Document, Style, Table, View, units};
+use crate::snapshot::Snapshot;
 
 /// WireGuard peers, node by node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,7 +21,7 @@ pub struct Peers {
     /// The peers.
     pub peers: Vec<PeerRow>,
     /// The nodes that gave no answer, and why.
-    pub silent: BTreeMap<String, String>,
+    pub unreachable: BTreeMap<String, String>,
 }
 
 /// A peer of a node.
@@ -38,7 +38,7 @@ pub struct PeerRow {
     /// The endpoints that its agent found, where objects can be read.
     pub discovered_endpoints: Vec<String>,
     /// The endpoint that the plan wants.
-    pub wanted_endpoint: Option<SocketAddr>,
+    pub planned_endpoint: Option<SocketAddr>,
     /// The endpoint that the device uses.
     pub current_endpoint: Option<SocketAddr>,
     /// The age of the last handshake.
@@ -64,18 +64,14 @@ impl Peers {
     ///
     /// # Errors
     /// There is no such node.
-    pub fn of(survey: &Survey, node: Option<&str>) -> Result<Self, Failure> {
-        survey.require(node)?;
-        let cluster = survey.cluster();
-        let mut peers = Self { peers: Vec::new(), silent: BTreeMap::new() };
-        for agent in survey.agents.iter().filter(|agent| node.is_none_or(|node| agent.name == node)) {
-            match &agent.answer {
-                Answer::Page(page) => peers.peers.extend(rows(&agent.name, page, &cluster)),
-                Answer::Silence(reason) => drop(peers.silent.insert(agent.name.clone(), reason.clone())),
-                Answer::None => {}
-            }
-        }
-        Ok(peers)
+    pub fn of(snapshot: &Snapshot, node: Option<&str>) -> Result<Self, Failure> {
+        snapshot.require(node)?;
+        let cluster = snapshot.cluster();
+        let is_asked_for = |name: &str| node.is_none_or(|node| name == node);
+        let pages = snapshot.pages().filter(|(agent, _)| is_asked_for(&agent.name));
+        let mut unreachable = snapshot.unreachable();
+        unreachable.retain(|name, _| is_asked_for(name));
+        Ok(Self { peers: pages.flat_map(|(agent, page)| rows(&agent.name, page, &cluster)).collect(), unreachable })
     }
 }
 
@@ -103,7 +99,7 @@ fn row(
     let state = wanted.map(|wanted| TunnelState::of(wanted, held));
     let missing_allowed_ips: BTreeSet<IpNet> = wanted_ips.difference(&allowed_ips).copied().collect();
     let extra_allowed_ips: BTreeSet<IpNet> = allowed_ips.difference(wanted_ips).copied().collect();
-    let is_well = state.zip(identity).is_some_and(|(state, identity)| state.is_well(identity));
+    let is_healthy = state.zip(identity).is_some_and(|(state, identity)| state.is_healthy(identity));
     let (configured_endpoint, discovered_endpoints) =
         identity.map(|identity| endpoints(identity, cluster)).unwrap_or_default();
     PeerRow {
@@ -112,12 +108,12 @@ fn row(
         public_key: key,
         configured_endpoint,
         discovered_endpoints,
-        wanted_endpoint: wanted.and_then(|wanted| wanted.endpoint),
+        planned_endpoint: wanted.and_then(|wanted| wanted.endpoint),
         current_endpoint: held.and_then(|held| held.endpoint),
         seconds_since_handshake: held.and_then(|held| held.seconds_since_handshake),
         received_bytes: held.map_or(0, |held| held.received_bytes),
         sent_bytes: held.map_or(0, |held| held.sent_bytes),
-        healthy: is_well && missing_allowed_ips.is_empty() && extra_allowed_ips.is_empty(),
+        healthy: is_healthy && missing_allowed_ips.is_empty() && extra_allowed_ips.is_empty(),
         allowed_ips,
         missing_allowed_ips,
         extra_allowed_ips,
@@ -140,13 +136,13 @@ fn endpoints(identity: &PeerIdentity, cluster: &Cluster) -> (Option<String>, Vec
 }
 
 impl View for Peers {
-    fn draw(&self, sheet: &mut Sheet) {
+    fn draw(&self, document: &mut Document) {
         let mut table = Table::new([
             Column::words("NODE"),
             Column::words("PEER"),
             Column::words("STATE"),
             Column::numbers("HANDSHAKE"),
-            Column::words("WANTED ENDPOINT"),
+            Column::words("PLANNED ENDPOINT"),
             Column::words("CURRENT ENDPOINT"),
             Column::numbers("RECEIVED"),
             Column::numbers("SENT"),
@@ -158,26 +154,26 @@ impl View for Peers {
                 Cell::plain(&row.peer),
                 row.state_cell(),
                 Cell::or_dash(row.seconds_since_handshake.map(units::seconds)),
-                Cell::or_dash(row.wanted_in_words()),
+                Cell::or_dash(row.planned_in_words()),
                 row.current_cell(),
                 units::bytes(row.received_bytes as f64).into(),
                 units::bytes(row.sent_bytes as f64).into(),
                 row.allowed_cell(),
             ]);
         }
-        sheet.table(&table);
-        if self.peers.is_empty() && self.silent.is_empty() {
-            sheet.line("no peers");
+        document.table(&table);
+        if self.peers.is_empty() && self.unreachable.is_empty() {
+            document.line("no peers");
         }
-        for (node, reason) in &self.silent {
-            sheet.toned(format_args!("{node}: {reason}"), Tone::Bad);
+        for (node, reason) in &self.unreachable {
+            document.styled(format_args!("{node}: {reason}"), Style::Bad);
         }
     }
 
     fn exit(&self) -> Exit {
-        if self.peers.is_empty() && !self.silent.is_empty() {
+        if self.peers.is_empty() && !self.unreachable.is_empty() {
             Exit::Unreachable
-        } else if self.silent.is_empty() && self.peers.iter().all(|row| row.healthy) {
+        } else if self.unreachable.is_empty() && self.peers.iter().all(|row| row.healthy) {
             Exit::Healthy
         } else {
             Exit::Unhealthy
@@ -188,15 +184,15 @@ impl View for Peers {
 impl PeerRow {
     fn state_cell(&self) -> Cell {
         match self.state {
-            None => Cell::of("not in the plan", Tone::Bad),
-            Some(state) if state == TunnelState::Up => Cell::of(state.word(), Tone::Good),
+            None => Cell::of("not in the plan", Style::Bad),
+            Some(state) if state == TunnelState::Up => Cell::of(state.word(), Style::Good),
             Some(state) if self.healthy => Cell::plain(state.word()),
-            Some(state) => Cell::of(state.word(), Tone::Bad),
+            Some(state) => Cell::of(state.word(), Style::Bad),
         }
     }
 
-    fn wanted_in_words(&self) -> Option<String> {
-        let wanted = self.wanted_endpoint?.to_string();
+    fn planned_in_words(&self) -> Option<String> {
+        let wanted = self.planned_endpoint?.to_string();
         Some(match &self.configured_endpoint {
             Some(configured) if *configured == wanted => format!("{wanted} (configured)"),
             Some(configured) => format!("{wanted} (configured: {configured})"),
@@ -207,8 +203,8 @@ impl PeerRow {
 
     fn current_cell(&self) -> Cell {
         match self.current_endpoint {
-            Some(current) if self.wanted_endpoint.is_some_and(|wanted| wanted != current) => {
-                Cell::of(format_args!("{current} (roamed)"), Tone::Warn)
+            Some(current) if self.planned_endpoint.is_some_and(|wanted| wanted != current) => {
+                Cell::of(format_args!("{current} (roamed)"), Style::Warn)
             }
             current => Cell::or_dash(current),
         }
@@ -220,6 +216,6 @@ impl PeerRow {
         let extra = self.extra_allowed_ips.iter().map(|net| format!("not in the plan: {net}"));
         let is_as_planned = self.missing_allowed_ips.is_empty() && self.extra_allowed_ips.is_empty();
         let all: Vec<_> = missing.chain(extra).chain(kept).collect();
-        Cell::of(all.join(", "), if is_as_planned { Tone::Plain } else { Tone::Bad })
+        Cell::of(all.join(", "), if is_as_planned { Style::Plain } else { Style::Bad })
     }
 }

@@ -5,10 +5,10 @@ use carrick_topology::plan::{NextHop, Route};
 use ipnet::IpNet;
 use serde::Serialize;
 
-use crate::blueprint::Blueprint;
+use crate::cluster_plan::ClusterPlan;
 use crate::failure::Failure;
 use crate::health::name_of;
-use crate::output::{Cell, Column, Sheet, Table, Tone, View};
+use crate::output::{Cell, Column, Document, Style, Table, View};
 
 /// The routes of a node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,7 +31,7 @@ pub struct RouteRow {
     /// What stands there: whose pods, or what else.
     pub owner: Option<String>,
     /// How.
-    pub way: &'static str,
+    pub kind: &'static str,
     /// The device.
     pub device: Option<String>,
     /// The node that takes the packet next.
@@ -51,19 +51,19 @@ impl Routes {
     ///
     /// # Errors
     /// There is no such node.
-    pub fn of(blueprint: &Blueprint, node: &str) -> Result<Self, Failure> {
-        let plan = blueprint.plan_of(node)?;
+    pub fn of(cluster_plan: &ClusterPlan, node: &str) -> Result<Self, Failure> {
+        let plan = cluster_plan.plan_of(node)?;
         Ok(Self {
             node: node.to_owned(),
-            computed: blueprint.computed.contains(&plan.node),
-            routes: plan.routes.iter().map(|route| row(route, plan, blueprint)).collect(),
-            notes: blueprint.notes.clone(),
+            computed: cluster_plan.computed.contains(&plan.node),
+            routes: plan.routes.iter().map(|route| row(route, plan, cluster_plan)).collect(),
+            notes: cluster_plan.notes.clone(),
         })
     }
 }
 
-fn row(route: &Route, plan: &NodePlan, blueprint: &Blueprint) -> RouteRow {
-    let (way, device, via) = match &route.next_hop {
+fn row(route: &Route, plan: &NodePlan, cluster_plan: &ClusterPlan) -> RouteRow {
+    let (kind, device, via) = match &route.next_hop {
         NextHop::WireGuard => ("wireguard", Some(plan.wireguard.device.to_string()), None),
         NextHop::Vxlan { via } => ("vxlan", Some(plan.vxlan.device.to_string()), Some(*via)),
         NextHop::Direct { via, device } => ("direct", Some(device.to_string()), Some(*via)),
@@ -72,10 +72,10 @@ fn row(route: &Route, plan: &NodePlan, blueprint: &Blueprint) -> RouteRow {
     };
     RouteRow {
         destination: route.destination,
-        owner: owner(&route.destination, blueprint),
-        way,
+        owner: owner(&route.destination, cluster_plan),
+        kind,
         device,
-        next: next(route, plan, blueprint),
+        next: next(route, plan, cluster_plan),
         via,
         source: route.source,
         mtu: route.mtu,
@@ -84,7 +84,7 @@ fn row(route: &Route, plan: &NodePlan, blueprint: &Blueprint) -> RouteRow {
 }
 
 /// The node or outside peer that a route hands packets to.
-pub(crate) fn next(route: &Route, plan: &NodePlan, blueprint: &Blueprint) -> Option<String> {
+pub(crate) fn next(route: &Route, plan: &NodePlan, cluster_plan: &ClusterPlan) -> Option<String> {
     match &route.next_hop {
         NextHop::WireGuard => {
             let holds = |net: &&IpNet| net.contains(&route.destination);
@@ -101,15 +101,15 @@ pub(crate) fn next(route: &Route, plan: &NodePlan, blueprint: &Blueprint) -> Opt
             let mut neighbours = plan.vxlan.neighbours.iter();
             let direct =
                 neighbours.find(|(_, neighbour)| neighbour.internal_address == *via).map(|(name, _)| name.to_string());
-            direct.or_else(|| owner(&IpNet::from(*via), blueprint))
+            direct.or_else(|| owner(&IpNet::from(*via), cluster_plan))
         }
         NextHop::Unreachable | NextHop::Throw => None,
     }
 }
 
 /// What stands behind a network.
-fn owner(net: &IpNet, blueprint: &Blueprint) -> Option<String> {
-    let of_node = blueprint.plans.values().find_map(|plan| {
+fn owner(net: &IpNet, cluster_plan: &ClusterPlan) -> Option<String> {
+    let of_node = cluster_plan.plans.values().find_map(|plan| {
         if plan.pod_cidrs.iter().any(|cidr| cidr.contains(net)) {
             Some(format!("pods of {}", plan.node))
         } else if plan.mesh_addresses.iter().any(|address| IpNet::from(*address) == *net) {
@@ -120,20 +120,20 @@ fn owner(net: &IpNet, blueprint: &Blueprint) -> Option<String> {
     });
     let internal = || {
         let address = (IpNet::from(net.addr()) == *net).then(|| net.addr())?;
-        blueprint.node_at(address).map(|name| format!("internal address of {name}"))
+        cluster_plan.node_at(address).map(|name| format!("internal address of {name}"))
     };
     let behind_peer = || {
-        let mut peers = blueprint.cluster.peers.values();
+        let mut peers = cluster_plan.cluster.peers.values();
         peers.find(|peer| peer.allowed_ips.contains(net)).map(|peer| format!("behind the peer {}", peer.name))
     };
     of_node.or_else(internal).or_else(behind_peer)
 }
 
 impl View for Routes {
-    fn draw(&self, sheet: &mut Sheet) {
+    fn draw(&self, document: &mut Document) {
         let mut table = Table::new([
             Column::words("DESTINATION"),
-            Column::words("WAY"),
+            Column::words("TYPE"),
             Column::words("NEXT"),
             Column::words("DEVICE"),
             Column::words("VIA"),
@@ -144,7 +144,7 @@ impl View for Routes {
         for route in &self.routes {
             table.row([
                 route.destination.into(),
-                if route.way == "unreachable" { Cell::of(route.way, Tone::Dim) } else { route.way.into() },
+                if route.kind == "unreachable" { Cell::of(route.kind, Style::Dim) } else { route.kind.into() },
                 Cell::or_dash(route.next.as_ref()),
                 Cell::or_dash(route.device.as_ref()),
                 Cell::or_dash(route.via),
@@ -153,9 +153,9 @@ impl View for Routes {
                 Cell::or_dash(route.owner.as_ref()),
             ]);
         }
-        sheet.table(&table);
+        document.table(&table);
         for note in &self.notes {
-            sheet.toned(format_args!("note: {note}"), Tone::Dim);
+            document.styled(format_args!("note: {note}"), Style::Dim);
         }
     }
 }

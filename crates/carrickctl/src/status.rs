@@ -1,18 +1,18 @@
-//! `carrickctl status`: the cluster on one screen.
+//! `carrickctl status`: the cluster on one terminal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_probe::PathState;
-use carrick_status::{ApiHearing, StatusPage};
+use carrick_status::{ApiConnection, StatusPage};
 use carrick_topology::plan::Role;
 use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::health::{self, TunnelState};
-use crate::output::{Cell, Column, Sheet, Table, Tone, View, units};
-use crate::survey::{Agent, Answer, Survey};
+use crate::output::{Cell, Column, Document, Style, Table, View, units};
+use crate::snapshot::{Agent, Answer, Snapshot};
 
-/// The cluster on one screen.
+/// The cluster on one terminal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
     /// The locations, by name.
@@ -56,7 +56,7 @@ pub struct NodeStatus {
     /// Its agent's version.
     pub version: Option<String>,
     /// Whether its agent hears the API.
-    pub api: Option<ApiHearing>,
+    pub api: Option<ApiConnection>,
     /// Its tunnels to other nodes: those that are up, and all that the plan wants.
     pub tunnels: Option<Tunnels>,
     /// The longest median round trip to a node that it probes, in microseconds.
@@ -64,7 +64,7 @@ pub struct NodeStatus {
     /// The largest share of lost probes.
     pub worst_loss: Option<f64>,
     /// What is not well; empty when all is.
-    pub complaints: Vec<String>,
+    pub problems: Vec<String>,
     /// Whether anything is expected of it.
     pub in_mesh: bool,
 }
@@ -73,42 +73,42 @@ pub struct NodeStatus {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tunnels {
     /// Through which packets can be expected to pass.
-    pub well: usize,
+    pub up: usize,
     /// Which the plan wants.
-    pub wanted: usize,
+    pub planned: usize,
 }
 
 impl Status {
     /// Puts together what the agents said.
     #[must_use]
-    pub fn of(survey: &Survey) -> Self {
-        let nodes: Vec<NodeStatus> = survey.agents.iter().map(node).collect();
+    pub fn of(snapshot: &Snapshot) -> Self {
+        let nodes: Vec<NodeStatus> = snapshot.agents.iter().map(node).collect();
         let mut warnings: BTreeMap<String, usize> = BTreeMap::new();
         let mut versions: BTreeMap<String, usize> = BTreeMap::new();
-        for (_, page) in survey.pages() {
+        for (_, page) in snapshot.pages() {
             for warning in &page.warnings {
                 *warnings.entry(warning.clone()).or_default() += 1;
             }
             *versions.entry(page.version.clone()).or_default() += 1;
         }
-        let exit = exit(survey, &nodes);
-        Self { locations: locations(survey), nodes, warnings, versions, healthy: exit == Exit::Healthy, exit }
+        let exit = exit(snapshot, &nodes);
+        Self { locations: locations(snapshot), nodes, warnings, versions, healthy: exit == Exit::Healthy, exit }
     }
 }
 
-fn exit(survey: &Survey, nodes: &[NodeStatus]) -> Exit {
-    if survey.pages().next().is_none() {
+fn exit(snapshot: &Snapshot, nodes: &[NodeStatus]) -> Exit {
+    if snapshot.pages().next().is_none() {
         Exit::Unreachable
-    } else if nodes.iter().any(|node| !node.complaints.is_empty()) {
+    } else if nodes.iter().any(|node| !node.problems.is_empty()) {
         Exit::Unhealthy
     } else {
         Exit::Healthy
     }
 }
 
-fn locations(survey: &Survey) -> Vec<LocationStatus> {
+fn locations(snapshot: &Snapshot) -> Vec<LocationStatus> {
     let mut locations: BTreeMap<String, LocationStatus> = BTreeMap::new();
-    for plan in survey.agents.iter().filter_map(Agent::plan) {
+    for plan in snapshot.agents.iter().filter_map(Agent::plan) {
         let name = plan.location.name.to_string();
         let location =
             locations.entry(name.clone()).or_insert_with(|| LocationStatus { name, ..LocationStatus::default() });
@@ -117,7 +117,7 @@ fn locations(survey: &Survey) -> Vec<LocationStatus> {
         location.active.extend(names(&plan.location.active));
         location.standby.extend(names(&plan.location.standby));
     }
-    for (node, name) in down(survey) {
+    for (node, name) in down(snapshot) {
         locations
             .entry(name.clone())
             .or_insert_with(|| LocationStatus { name, ..LocationStatus::default() })
@@ -128,13 +128,13 @@ fn locations(survey: &Survey) -> Vec<LocationStatus> {
 }
 
 /// The nodes that others' probes call down, and where they stand.
-fn down(survey: &Survey) -> BTreeMap<String, String> {
-    let paths = survey.pages().flat_map(|(_, page)| &page.paths);
+fn down(snapshot: &Snapshot) -> BTreeMap<String, String> {
+    let paths = snapshot.pages().flat_map(|(_, page)| &page.paths);
     let probed = paths.map(|path| (path.to.to_string(), path.location.to_string()));
-    let planned = survey.agents.iter().filter_map(Agent::plan);
+    let planned = snapshot.agents.iter().filter_map(Agent::plan);
     let places: BTreeMap<_, _> =
         probed.chain(planned.map(|plan| (plan.node.to_string(), plan.location.name.to_string()))).collect();
-    let down = survey.pages().flat_map(|(_, page)| &page.liveness.down);
+    let down = snapshot.pages().flat_map(|(_, page)| &page.liveness.down);
     down.filter_map(|node| Some((node.to_string(), places.get(node.as_str())?.clone()))).collect()
 }
 
@@ -150,8 +150,8 @@ fn node(agent: &Agent) -> NodeStatus {
         tunnels: page.and_then(tunnels),
         worst_round_trip_us: page.and_then(worst_round_trip),
         worst_loss: page.and_then(worst_loss),
-        complaints: health::complaints(agent),
-        in_mesh: !matches!(agent.answer, Answer::None),
+        problems: health::problems(agent),
+        in_mesh: !matches!(agent.answer, Answer::NoAgent),
     }
 }
 
@@ -159,8 +159,8 @@ fn tunnels(page: &StatusPage) -> Option<Tunnels> {
     let plan = page.plan.as_ref()?;
     let mut tunnels = Tunnels::default();
     for (key, wanted) in &plan.wireguard.peers {
-        tunnels.wanted += 1;
-        tunnels.well += usize::from(TunnelState::of(wanted, page.peers.get(key)).is_well(&wanted.identity));
+        tunnels.planned += 1;
+        tunnels.up += usize::from(TunnelState::of(wanted, page.peers.get(key)).is_healthy(&wanted.identity));
     }
     Some(tunnels)
 }
@@ -175,29 +175,29 @@ fn worst_loss(page: &StatusPage) -> Option<f64> {
 }
 
 impl View for Status {
-    fn draw(&self, sheet: &mut Sheet) {
-        self.draw_locations(sheet);
-        sheet.gap();
-        self.draw_nodes(sheet);
+    fn draw(&self, document: &mut Document) {
+        self.draw_locations(document);
+        document.gap();
+        self.draw_nodes(document);
         if !self.warnings.is_empty() {
-            sheet.gap();
-            sheet.toned("left out of plans:", Tone::Strong);
+            document.gap();
+            document.styled("left out of plans:", Style::Strong);
             for (warning, nodes) in &self.warnings {
-                sheet.toned(format_args!("  {warning} (said by {})", count(*nodes, "node")), Tone::Warn);
+                document.styled(format_args!("  {warning} (said by {})", count(*nodes, "node")), Style::Warn);
             }
         }
         if self.versions.len() > 1 {
-            sheet.gap();
+            document.gap();
             let versions: Vec<_> =
                 self.versions.iter().map(|(version, nodes)| format!("{version} on {nodes}")).collect();
-            sheet.toned(format_args!("agents of different versions: {}", versions.join(", ")), Tone::Warn);
+            document.styled(format_args!("agents of different versions: {}", versions.join(", ")), Style::Warn);
         }
-        sheet.gap();
-        let unwell = self.nodes.iter().filter(|node| !node.complaints.is_empty()).count();
+        document.gap();
+        let unwell = self.nodes.iter().filter(|node| !node.problems.is_empty()).count();
         match unwell {
-            0 if self.healthy => sheet.toned("all is well", Tone::Good),
-            0 => sheet.toned("no agent answers", Tone::Bad),
-            _ => sheet.toned(format_args!("{unwell} of {} not well", count(self.nodes.len(), "node")), Tone::Bad),
+            0 if self.healthy => document.styled("all is well", Style::Good),
+            0 => document.styled("no agent answers", Style::Bad),
+            _ => document.styled(format_args!("{unwell} of {} not well", count(self.nodes.len(), "node")), Style::Bad),
         }
     }
 
@@ -207,7 +207,7 @@ impl View for Status {
 }
 
 impl Status {
-    fn draw_locations(&self, sheet: &mut Sheet) {
+    fn draw_locations(&self, document: &mut Document) {
         let mut table = Table::new([
             Column::words("LOCATION"),
             Column::numbers("NODES"),
@@ -217,21 +217,21 @@ impl Status {
         ]);
         for location in &self.locations {
             let active = if location.active.is_empty() {
-                Cell::of("none: isolated", Tone::Bad)
+                Cell::of("none: isolated", Style::Bad)
             } else {
                 Cell::plain(joined(&location.active))
             };
             let or_dash = |names: &BTreeSet<String>| Cell::or_dash((!names.is_empty()).then(|| joined(names)));
             let down = match or_dash(&location.down) {
                 dash if location.down.is_empty() => dash,
-                _ => Cell::of(joined(&location.down), Tone::Bad),
+                _ => Cell::of(joined(&location.down), Style::Bad),
             };
             table.row([Cell::plain(&location.name), location.nodes.into(), active, or_dash(&location.standby), down]);
         }
-        sheet.table(&table);
+        document.table(&table);
     }
 
-    fn draw_nodes(&self, sheet: &mut Sheet) {
+    fn draw_nodes(&self, document: &mut Document) {
         let mut table = Table::new([
             Column::words("NODE"),
             Column::words("LOCATION"),
@@ -244,15 +244,15 @@ impl Status {
             Column::words("STATE"),
         ]);
         for node in &self.nodes {
-            let tunnels = node.tunnels.map(|tunnels| format!("{}/{}", tunnels.well, tunnels.wanted));
+            let tunnels = node.tunnels.map(|tunnels| format!("{}/{}", tunnels.up, tunnels.planned));
             table.row([
                 Cell::plain(&node.name),
                 Cell::or_dash(node.location.as_ref()),
                 Cell::or_dash(node.role.map(role)),
                 Cell::or_dash(node.version.as_ref()),
                 match node.api {
-                    Some(ApiHearing::Synced) => Cell::plain("heard"),
-                    Some(ApiHearing::Lost) => Cell::of("lost", Tone::Warn),
+                    Some(ApiConnection::Synced) => Cell::plain("heard"),
+                    Some(ApiConnection::Lost) => Cell::of("lost", Style::Warn),
                     None => Cell::or_dash(None::<&str>),
                 },
                 Cell::or_dash(tunnels),
@@ -261,16 +261,16 @@ impl Status {
                 state(node),
             ]);
         }
-        sheet.table(&table);
+        document.table(&table);
     }
 }
 
 fn state(node: &NodeStatus) -> Cell {
-    match node.complaints.as_slice() {
-        [] if node.in_mesh => Cell::of("ok", Tone::Good),
-        [] => Cell::of("takes no part", Tone::Dim),
-        [only] => Cell::of(only, Tone::Bad),
-        [first, rest @ ..] => Cell::of(format_args!("{first} (and {} more)", rest.len()), Tone::Bad),
+    match node.problems.as_slice() {
+        [] if node.in_mesh => Cell::of("ok", Style::Good),
+        [] => Cell::of("takes no part", Style::Dim),
+        [only] => Cell::of(only, Style::Bad),
+        [first, rest @ ..] => Cell::of(format_args!("{first} (and {} more)", rest.len()), Style::Bad),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `carrickctl trace`: a packet's way, hop by hop, with what is known of each hop at this moment.
+//! `carrickctl trace`: a packet's path, hop by hop, with what is known of each hop at this moment.
 
 mod end;
 mod live;
@@ -13,29 +13,29 @@ use carrick_topology::walk::{Hop, Link, Outcome, Packet, Walk};
 use carrick_topology::{Family, NodePlan};
 use serde::Serialize;
 
-use crate::blueprint::Blueprint;
+use crate::cluster_plan::ClusterPlan;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::health::TunnelState;
-use crate::output::{Cell, Column, Sheet, Table, Tone, View, units};
+use crate::output::{Cell, Column, Document, Style, Table, View, units};
+use crate::snapshot::{Agent, Snapshot};
 use crate::status::role;
-use crate::survey::{Agent, Survey};
 
 pub use end::{End, NamedPods, look_up};
-pub use live::{LiveRow, LiveWay, send_probes};
+pub use live::{LivePath, LiveRow, send_probes};
 
-/// The ways between two ends.
+/// The paths between two ends.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trace {
     /// One for each address family that both ends have, and direction.
-    pub ways: Vec<Way>,
+    pub paths: Vec<TracedPath>,
     /// What cannot be known.
     pub notes: Vec<String>,
 }
 
-/// A packet's way.
+/// A packet's path.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Way {
+pub struct TracedPath {
     /// Who sends.
     pub from: String,
     /// Its address, as far as it is chosen.
@@ -56,11 +56,11 @@ pub struct Way {
     pub end: String,
     /// The largest packet that passes, by the plans, in bytes.
     pub mtu: Option<u32>,
-    /// What stands in its way: the rule or the cipher route that ends it, and tunnels and paths that are not up.
+    /// What stands in its path: the rule or the cipher route that ends it, and tunnels and paths that are not up.
     pub obstacles: Vec<String>,
     /// What probes along it found, with `--live`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub live: Option<LiveWay>,
+    pub live: Option<LivePath>,
 }
 
 /// A hop.
@@ -99,15 +99,15 @@ impl Trace {
     ///
     /// # Errors
     /// The sender is not of the mesh, or the two have no family in common.
-    pub fn of(survey: &Survey, blueprint: &Blueprint, from: &End, to: &End) -> Result<Self, Failure> {
+    pub fn of(snapshot: &Snapshot, cluster_plan: &ClusterPlan, from: &End, to: &End) -> Result<Self, Failure> {
         let Some(origin) = &from.origin else {
             return Err(Failure::Usage(format!(
                 "{} is neither in a pod CIDR nor a node's nor a peer's address: nobody here sends from it",
                 from.name
             )));
         };
-        let network = blueprint.network();
-        let mut ways = Vec::new();
+        let network = cluster_plan.network();
+        let mut paths = Vec::new();
         for family in Family::BOTH {
             let of_family =
                 |addresses: &[IpAddr]| addresses.iter().copied().find(|address| Family::of(address) == family);
@@ -119,30 +119,39 @@ impl Trace {
             let packet = Packet { source, destination };
             let there = network.walk(origin, packet);
             let back = network.answer(&there, packet);
-            ways.push(way(survey, blueprint, &there, destination, (&from.name, &to.name)));
+            paths.push(traced_path(snapshot, cluster_plan, &there, destination, (&from.name, &to.name)));
             if let (Some(back), Some(asked)) = (back, there.source) {
-                ways.push(Way { answer: true, ..way(survey, blueprint, &back, asked, (&to.name, &from.name)) });
+                paths.push(TracedPath {
+                    answer: true,
+                    ..traced_path(snapshot, cluster_plan, &back, asked, (&to.name, &from.name))
+                });
             }
         }
-        if ways.is_empty() {
+        if paths.is_empty() {
             return Err(Failure::Usage(format!("{} and {} have no address family in common", from.name, to.name)));
         }
-        Ok(Self { ways, notes: blueprint.notes.clone() })
+        Ok(Self { paths, notes: cluster_plan.notes.clone() })
     }
 }
 
-fn way(survey: &Survey, blueprint: &Blueprint, walk: &Walk, destination: IpAddr, (from, to): (&str, &str)) -> Way {
+fn traced_path(
+    snapshot: &Snapshot,
+    cluster_plan: &ClusterPlan,
+    walk: &Walk,
+    destination: IpAddr,
+    (from, to): (&str, &str),
+) -> TracedPath {
     let ends = walk.hops.iter().skip(1).map(|hop| hop.from.to_string()).chain([place(&walk.outcome).to_owned()]);
     let hops: Vec<HopRow> =
-        walk.hops.iter().zip(ends).map(|(hop, next)| hop_row(survey, blueprint, hop, next, destination)).collect();
+        walk.hops.iter().zip(ends).map(|(hop, next)| hop_row(snapshot, cluster_plan, hop, next, destination)).collect();
     let mut obstacles: Vec<String> = hops.iter().filter_map(HopRow::obstacle).collect();
     for hop in &hops {
-        obstacles.extend(obstacle::missing_cipher_route(survey, blueprint, &hop.from, &hop.to, destination));
+        obstacles.extend(obstacle::missing_cipher_route(snapshot, cluster_plan, &hop.from, &hop.to, destination));
     }
-    obstacles.extend(obstacle::of(blueprint, walk, destination));
+    obstacles.extend(obstacle::of(cluster_plan, walk, destination));
     let mut nodes: Vec<String> = walk.nodes().map(ToString::to_string).collect();
     nodes.push(place(&walk.outcome).to_owned());
-    Way {
+    TracedPath {
         from: from.to_owned(),
         source: walk.source,
         to: to.to_owned(),
@@ -181,9 +190,9 @@ fn end_in_words(outcome: &Outcome) -> String {
     }
 }
 
-fn hop_row(survey: &Survey, blueprint: &Blueprint, hop: &Hop, to: String, destination: IpAddr) -> HopRow {
-    let plan = blueprint.plans.get(&hop.from);
-    let page = survey.agent(hop.from.as_str()).and_then(Agent::page);
+fn hop_row(snapshot: &Snapshot, cluster_plan: &ClusterPlan, hop: &Hop, to: String, destination: IpAddr) -> HopRow {
+    let plan = cluster_plan.plans.get(&hop.from);
+    let page = snapshot.agent(hop.from.as_str()).and_then(Agent::page);
     let route = plan.and_then(|plan| route_to(plan, destination));
     let (link, device, device_mtu) = match &hop.link {
         Link::WireGuard => {
@@ -271,38 +280,39 @@ impl HopRow {
         words.extend(self.round_trip_us.map(units::milliseconds));
         words.extend(self.loss.filter(|loss| *loss > 0.0).map(|loss| format!("{} lost", units::percent(loss))));
         match (words.is_empty(), self.obstacle()) {
-            (true, _) => Cell::of("not known", Tone::Dim),
-            (false, Some(_)) => Cell::of(words.join(", "), Tone::Bad),
-            (false, None) => Cell::of(words.join(", "), Tone::Good),
+            (true, _) => Cell::of("not known", Style::Dim),
+            (false, Some(_)) => Cell::of(words.join(", "), Style::Bad),
+            (false, None) => Cell::of(words.join(", "), Style::Good),
         }
     }
 }
 
 impl View for Trace {
-    fn draw(&self, sheet: &mut Sheet) {
-        for way in &self.ways {
-            sheet.gap();
-            way.draw(sheet);
+    fn draw(&self, document: &mut Document) {
+        for path in &self.paths {
+            document.gap();
+            path.draw(document);
         }
         if !self.notes.is_empty() {
-            sheet.gap();
+            document.gap();
         }
         for note in &self.notes {
-            sheet.toned(format_args!("note: {note}"), Tone::Dim);
+            document.styled(format_args!("note: {note}"), Style::Dim);
         }
     }
 
     fn exit(&self) -> Exit {
-        let is_well = |way: &Way| way.arrives && way.obstacles.is_empty();
-        if self.ways.iter().all(is_well) { Exit::Healthy } else { Exit::Unhealthy }
+        let is_healthy = |path: &TracedPath| path.arrives && path.obstacles.is_empty();
+        if self.paths.iter().all(is_healthy) { Exit::Healthy } else { Exit::Unhealthy }
     }
 }
 
-impl Way {
-    fn draw(&self, sheet: &mut Sheet) {
+impl TracedPath {
+    fn draw(&self, document: &mut Document) {
         let source = self.source.map(|source| format!(" ({source})")).unwrap_or_default();
         let back = if self.answer { "back: " } else { "" };
-        sheet.toned(format_args!("{back}{}{source} to {} ({})", self.from, self.to, self.destination), Tone::Strong);
+        document
+            .styled(format_args!("{back}{}{source} to {} ({})", self.from, self.to, self.destination), Style::Strong);
         let mut table = Table::new([
             Column::numbers("HOP"),
             Column::words("NODE"),
@@ -327,21 +337,21 @@ impl Way {
                 hop.live_cell(),
             ]);
         }
-        sheet.table(&table);
+        document.table(&table);
         let mtu = self.mtu.map(|mtu| format!(", packets up to {mtu} bytes")).unwrap_or_default();
         if self.arrives {
-            sheet.toned(
+            document.styled(
                 format_args!("{}{mtu}", self.end),
-                if self.obstacles.is_empty() { Tone::Good } else { Tone::Warn },
+                if self.obstacles.is_empty() { Style::Good } else { Style::Warn },
             );
         } else {
-            sheet.toned(&self.end, Tone::Bad);
+            document.styled(&self.end, Style::Bad);
         }
         for obstacle in &self.obstacles {
-            sheet.toned(format_args!("  {obstacle}"), Tone::Bad);
+            document.styled(format_args!("  {obstacle}"), Style::Bad);
         }
         if let Some(live) = &self.live {
-            live.draw(sheet);
+            live.draw(document);
         }
     }
 }

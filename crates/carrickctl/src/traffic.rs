@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Cell, Column, Sheet, Table, Tone, View, units};
-use crate::survey::{Answer, Survey};
+use crate::output::{Cell, Column, Document, Style, Table, View, units};
+use crate::snapshot::Snapshot;
 
 /// The hours of a month, as clouds bill it.
 const HOURS_A_MONTH: f64 = 730.0;
@@ -86,7 +86,7 @@ pub struct TrafficTable {
     /// What the prices are in.
     pub currency: String,
     /// The nodes that gave no answer: their traffic is missing.
-    pub silent: BTreeMap<String, String>,
+    pub unreachable: BTreeMap<String, String>,
 }
 
 /// What goes from one location to another.
@@ -111,24 +111,20 @@ pub struct PairTraffic {
 impl TrafficTable {
     /// Adds up what the agents say.
     #[must_use]
-    pub fn of(survey: &Survey, prices: Option<&Prices>) -> Self {
+    pub fn of(snapshot: &Snapshot, prices: Option<&Prices>) -> Self {
         let mut sums: BTreeMap<(String, String), (u64, f64)> = BTreeMap::new();
-        for traffic in survey.pages().flat_map(|(_, page)| &page.traffic) {
+        for traffic in snapshot.pages().flat_map(|(_, page)| &page.traffic) {
             let sum = sums.entry((traffic.from.to_string(), traffic.to.to_string())).or_default();
             sum.0 += traffic.sent_bytes;
             sum.1 += traffic.sent_bytes_per_second;
         }
         let pairs: Vec<_> =
             sums.into_iter().map(|((from, to), (bytes, rate))| priced(from, to, bytes, rate, prices)).collect();
-        let silent = survey.agents.iter().filter_map(|agent| match &agent.answer {
-            Answer::Silence(reason) => Some((agent.name.clone(), reason.clone())),
-            Answer::Page(_) | Answer::None => None,
-        });
         Self {
             per_month: prices.map(|_| pairs.iter().filter_map(|pair| pair.per_month).sum()),
             pairs,
             currency: prices.map(|prices| prices.currency.clone()).unwrap_or_default(),
-            silent: silent.collect(),
+            unreachable: snapshot.unreachable(),
         }
     }
 }
@@ -147,7 +143,7 @@ fn priced(from: String, to: String, sent_bytes: u64, rate: f64, prices: Option<&
 }
 
 impl View for TrafficTable {
-    fn draw(&self, sheet: &mut Sheet) {
+    fn draw(&self, document: &mut Document) {
         let is_priced = self.per_month.is_some();
         let mut columns =
             vec![Column::words("FROM"), Column::words("TO"), Column::numbers("SENT"), Column::numbers("RATE")];
@@ -163,27 +159,28 @@ impl View for TrafficTable {
                 format!("{}/s", units::bytes(pair.sent_bytes_per_second)).into(),
             ];
             if is_priced {
-                cells.push(pair.price_per_gb.map_or_else(|| Cell::of("no price", Tone::Warn), Cell::plain));
+                cells.push(pair.price_per_gb.map_or_else(|| Cell::of("no price", Style::Warn), Cell::plain));
                 cells.extend([pair.price_so_far, pair.per_month].map(|price| Cell::or_dash(price.map(money))));
             }
             table.row(cells);
         }
-        sheet.table(&table);
+        document.table(&table);
         if self.pairs.is_empty() {
-            sheet.line("nothing went from one location to another");
+            document.line("nothing went from one location to another");
         }
         if let Some(total) = self.per_month {
-            sheet.gap();
+            document.gap();
             let currency = if self.currency.is_empty() { String::new() } else { format!(" {}", self.currency) };
-            sheet.toned(format_args!("{}{currency} a month of 730 h at the present rate", money(total)), Tone::Strong);
+            document
+                .styled(format_args!("{}{currency} a month of 730 h at the present rate", money(total)), Style::Strong);
         }
-        for (node, reason) in &self.silent {
-            sheet.toned(format_args!("without {node}: {reason}"), Tone::Bad);
+        for (node, reason) in &self.unreachable {
+            document.styled(format_args!("without {node}: {reason}"), Style::Bad);
         }
     }
 
     fn exit(&self) -> Exit {
-        if self.silent.is_empty() { Exit::Healthy } else { Exit::Unhealthy }
+        if self.unreachable.is_empty() { Exit::Healthy } else { Exit::Unhealthy }
     }
 }
 

@@ -118,7 +118,7 @@ impl Checks {
 
 /// Whether another look would show nothing else. A data path that is silent stays so, and each look would wait for it.
 fn is_calm(page: &ChecksPage) -> bool {
-    let is_silent = matches!(page.wireguard, WireGuardState::Silent(_));
+    let is_silent = matches!(page.wireguard, WireGuardState::Unreadable(_));
     is_silent || (page.drift.is_empty() && page.dropping_chains.is_empty() && page.wireguard != WireGuardState::Missing)
 }
 

@@ -17,7 +17,7 @@ use carrick_kube::publish::publish_annotations;
 use carrick_kube::watch::{ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_netlink::wireguard::SecretKey;
 use carrick_pods::call_log::CallLog;
-use carrick_status::HappeningKind;
+use carrick_status::AgentEventKind;
 use carrick_topology::plan::Scope;
 use carrick_topology::{NodeName, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -282,7 +282,7 @@ impl EventLoop {
                 Effect::Warn(warnings) => {
                     self.status.metrics().warned(warnings.iter().map(|warning| warning.reason.kind()));
                     for text in self.warnings.update(warnings, self.core.cluster(), &self.me) {
-                        self.status.happened(HappeningKind::Warning, text);
+                        self.status.add_event(AgentEventKind::Warning, text);
                     }
                 }
             }

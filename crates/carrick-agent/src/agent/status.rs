@@ -6,12 +6,12 @@ use std::time::{Instant, SystemTime};
 
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
-use carrick_status::{ApiHearing, HappeningKind, StatusPage, Traffic, unix_ms};
+use carrick_status::{AgentEventKind, ApiConnection, StatusPage, Traffic, unix_ms};
 use carrick_topology::Liveness;
 use carrick_topology::Warning;
 use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
 
-use super::happenings::Happenings;
+use super::events::RecentEvents;
 use super::kernel::Outcome;
 use super::metrics::Metrics;
 use super::probes::PathReader;
@@ -44,7 +44,7 @@ struct Content {
     failures: Vec<String>,
     drift_repairs: u64,
     liveness: Liveness,
-    happenings: Happenings,
+    events: RecentEvents,
 }
 
 impl Status {
@@ -80,9 +80,9 @@ impl Status {
         self.metrics.mesh().with(|mesh| mesh.api = Some(api));
     }
 
-    /// Keeps what happened for people who ask later.
-    pub(super) fn happened(&self, kind: HappeningKind, text: String) {
-        self.lock().happenings.add(kind, text);
+    /// Records an event for the page `/status`.
+    pub(super) fn add_event(&self, kind: AgentEventKind, text: String) {
+        self.lock().events.add(kind, text);
     }
 
     /// Takes what was seen of the peers.
@@ -100,11 +100,11 @@ impl Status {
         let mut content = self.lock();
         if outcome.is_repair() {
             content
-                .happenings
-                .add(HappeningKind::DriftRepair, format!("put right what others had changed: {}", outcome.cause));
+                .events
+                .add(AgentEventKind::DriftRepair, format!("put right what others had changed: {}", outcome.cause));
         }
         if let Some(failure) = outcome.failures.first().filter(|failure| content.failures.first() != Some(failure)) {
-            content.happenings.add(HappeningKind::Failure, failure.clone());
+            content.events.add(AgentEventKind::Failure, failure.clone());
         }
         content.applies += 1;
         content.drift_repairs += u64::from(outcome.is_repair());
@@ -165,8 +165,8 @@ impl Status {
             ready,
             waiting: content.waiting.as_ref().map_or("", in_words).to_owned(),
             api: match content.api {
-                Some(ApiState::Synced) => ApiHearing::Synced,
-                Some(ApiState::Lost) | None => ApiHearing::Lost,
+                Some(ApiState::Synced) => ApiConnection::Synced,
+                Some(ApiState::Lost) | None => ApiConnection::Lost,
             },
             applies: content.applies,
             drift_repairs: content.drift_repairs,
@@ -178,7 +178,7 @@ impl Status {
             liveness: content.liveness.clone(),
             paths: reader.map(|reader| reader.paths()).unwrap_or_default(),
             traffic,
-            happenings: content.happenings.list(),
+            events: content.events.list(),
         }
     }
 

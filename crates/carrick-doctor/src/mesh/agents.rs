@@ -22,7 +22,7 @@ pub(super) fn reachable(observations: &Observations) -> Vec<Finding> {
         )
         .on(node)
     });
-    let nobody = observations.nobody.iter().map(|(place, reason)| {
+    let nobody = observations.unidentified.iter().map(|(place, reason)| {
         Finding::problem(
             Check::AgentReachable,
             format!("no agent answers at {place}: {reason}"),
@@ -53,7 +53,8 @@ pub(super) fn ready(observations: &Observations) -> Vec<Finding> {
         let status = &pages.status;
         // What came of what the kernel refused, the checks of the kernel tell.
         let is_told = pages.latest().is_some_and(|checks| {
-            !checks.drift.is_empty() || matches!(checks.wireguard, WireGuardState::Missing | WireGuardState::Silent(_))
+            !checks.drift.is_empty()
+                || matches!(checks.wireguard, WireGuardState::Missing | WireGuardState::Unreadable(_))
         });
         let (reason, remedy) = match (status.failures.first(), status.waiting.as_str()) {
             (Some(_), _) if is_told => return None,
@@ -157,7 +158,7 @@ mod tests {
     use carrick_status::WireGuardState;
     use carrick_topology::Settings;
 
-    use crate::testing::diagnosed;
+    use crate::fixtures::diagnosed;
 
     #[test]
     fn an_agent_that_does_not_answer_is_told_with_what_others_hear_of_its_node() {

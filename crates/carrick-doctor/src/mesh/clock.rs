@@ -78,7 +78,7 @@ fn apart(ahead_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{NOW_MS, diagnosed};
+    use crate::fixtures::{NOW_MS, diagnosed};
 
     #[test]
     fn a_clock_that_is_off_is_named_with_its_direction() {

@@ -69,7 +69,7 @@ fn is_met_there(pages: &Pages, node: &NodeName, endpoint: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::diagnosed;
+    use crate::fixtures::diagnosed;
 
     #[test]
     fn a_private_endpoint_is_told_unless_the_session_runs_over_it() {

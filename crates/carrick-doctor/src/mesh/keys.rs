@@ -40,7 +40,7 @@ fn others_with_another_key<'a>(
 mod tests {
     use carrick_topology::PublicKey;
 
-    use crate::testing::diagnosed;
+    use crate::fixtures::diagnosed;
 
     #[test]
     fn a_key_that_others_do_not_know_is_the_one_verdict() {

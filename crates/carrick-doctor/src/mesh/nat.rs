@@ -59,7 +59,7 @@ fn told(((node, family), places): ((&NodeName, Family), BTreeMap<&NodeName, Sock
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::diagnosed;
+    use crate::fixtures::diagnosed;
 
     #[test]
     fn a_mapping_is_the_same_for_all_or_depends_on_the_destination() {

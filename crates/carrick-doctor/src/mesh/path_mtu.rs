@@ -82,7 +82,7 @@ fn told(
 mod tests {
     use carrick_probe::PathKind;
 
-    use crate::testing::{diagnosed, path};
+    use crate::fixtures::{diagnosed, path};
 
     #[test]
     fn a_narrow_path_is_named_by_its_segment() {

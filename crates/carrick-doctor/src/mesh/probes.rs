@@ -61,7 +61,7 @@ const fn is_unanswered(path: &ProbedPath) -> bool {
 mod tests {
     use carrick_probe::{PathKind, PathState};
 
-    use crate::testing::{diagnosed, path};
+    use crate::fixtures::{diagnosed, path};
 
     #[test]
     fn unanswered_probes_in_a_tunnel_that_lives_are_a_blocked_port() {

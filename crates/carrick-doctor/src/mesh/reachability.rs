@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::NodeName;
 
-use super::tunnel::{End, Tunnel, Way, tunnels};
+use super::tunnel::{Delivery, End, Tunnel, tunnels};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
@@ -113,7 +113,7 @@ fn without_session(tunnel: &Tunnel<'_>) -> Finding {
         Some(seconds) => format!("{} s ago at {}", seconds, end.node),
         None => format!("never at {}", end.node),
     };
-    let open = tunnel.ways().iter().all(|(_, _, way)| *way == Way::Open);
+    let open = tunnel.directions().iter().all(|(_, _, delivery)| *delivery == Delivery::Open);
     let (also, remedy) = if open {
         (
             ", although packets arrive both ways",
@@ -130,14 +130,14 @@ fn without_session(tunnel: &Tunnel<'_>) -> Finding {
 mod tests {
     use carrick_probe::{PathKind, PathState};
 
-    use crate::needs_second_look;
-    use crate::testing::{diagnosed, mesh, path};
+    use crate::fixtures::{diagnosed, mesh, path};
+    use crate::needs_second_sample;
 
     #[test]
     fn a_way_on_which_nothing_arrives_is_named_by_its_receiver() {
         let found = diagnosed(|mesh| {
             mesh.forget_sessions("a1", "b1");
-            mesh.second_look();
+            mesh.second_sample();
             mesh.moved("a1", "b1", 296, 0);
             mesh.moved("b1", "a1", 184, 296);
         });
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn one_end_that_all_losses_share_is_named_once() {
         let found = diagnosed(|mesh| {
-            mesh.second_look();
+            mesh.second_sample();
             for other in ["a1", "c1"] {
                 mesh.forget_sessions("b1", other);
                 mesh.moved("b1", other, 296, 0);
@@ -163,7 +163,7 @@ mod tests {
     fn packets_that_arrive_without_a_session_are_a_handshake_matter() {
         let found = diagnosed(|mesh| {
             mesh.forget_sessions("a1", "b1");
-            mesh.second_look();
+            mesh.second_sample();
             mesh.moved("a1", "b1", 296, 148);
             mesh.moved("b1", "a1", 296, 148);
         });
@@ -176,7 +176,7 @@ mod tests {
         let down = carrick_probe::ProbedPath { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
         let found = diagnosed(|mesh| {
             mesh.status("a1").paths = vec![down];
-            mesh.second_look();
+            mesh.second_sample();
             mesh.moved("a1", "b1", 296, 0);
             mesh.moved("b1", "a1", 184, 296);
         });
@@ -189,7 +189,7 @@ mod tests {
         let ages = |before, after| {
             diagnosed(|mesh| {
                 mesh.status("a1").paths = vec![down.clone()];
-                mesh.second_look();
+                mesh.second_sample();
                 mesh.peer("a1", "b1").seconds_since_handshake = Some(before);
                 mesh.later("a1", "b1").seconds_since_handshake = Some(after);
                 mesh.moved("a1", "b1", 296, 148);
@@ -205,16 +205,16 @@ mod tests {
     fn a_tunnel_that_nobody_uses_may_sleep() {
         let found = diagnosed(|mesh| {
             mesh.forget_sessions("a1", "b1");
-            mesh.second_look();
+            mesh.second_sample();
         });
         assert_eq!(found.problems(), [""; 0]);
     }
 
     #[test]
-    fn only_a_tunnel_without_a_session_needs_a_second_look() {
+    fn only_a_tunnel_without_a_session_needs_a_second_sample() {
         let mut observations = mesh();
-        assert!(!needs_second_look(&observations));
+        assert!(!needs_second_sample(&observations));
         observations.forget_sessions("a1", "b1");
-        assert!(needs_second_look(&observations));
+        assert!(needs_second_sample(&observations));
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Tunnel<'a> {
 
 /// What became of the packets that one end sent to the other between two looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Delivery {
     /// There were not two looks.
     Unknown,
     /// Nothing was sent.
@@ -101,22 +101,25 @@ impl<'a> Tunnel<'a> {
 
     /// The ways on which something was sent and nothing arrived.
     pub(super) fn losses(&self) -> impl Iterator<Item = (End<'a>, End<'a>)> {
-        self.ways().into_iter().filter(|(_, _, way)| *way == Way::Blocked).map(|(from, to, _)| (from, to))
+        self.directions()
+            .into_iter()
+            .filter(|(_, _, delivery)| *delivery == Delivery::Blocked)
+            .map(|(from, to, _)| (from, to))
     }
 
     /// The two ways: from the first end to the second, and back.
-    pub(super) fn ways(&self) -> [(End<'a>, End<'a>, Way); 2] {
+    pub(super) fn directions(&self) -> [(End<'a>, End<'a>, Delivery); 2] {
         let [one, other] = self.ends;
-        [(one, other, way(&one, &other)), (other, one, way(&other, &one))]
+        [(one, other, delivery(&one, &other)), (other, one, delivery(&other, &one))]
     }
 }
 
-fn way(from: &End<'_>, to: &End<'_>) -> Way {
+fn delivery(from: &End<'_>, to: &End<'_>) -> Delivery {
     match (from.moved(), to.moved()) {
-        (Some((0, _)), Some(_)) => Way::Idle,
-        (Some(_), Some((_, 0))) => Way::Blocked,
-        (Some(_), Some(_)) => Way::Open,
-        (None, _) | (_, None) => Way::Unknown,
+        (Some((0, _)), Some(_)) => Delivery::Idle,
+        (Some(_), Some((_, 0))) => Delivery::Blocked,
+        (Some(_), Some(_)) => Delivery::Open,
+        (None, _) | (_, None) => Delivery::Unknown,
     }
 }
 
@@ -154,7 +157,7 @@ fn end<'a>(node: &'a NodeName, pages: &'a Pages, other: &NodeName, other_pages: 
 /// Whether the pages `/checks` should be asked for again after some seconds: nothing passes a tunnel, and only what moves between two
 /// looks tells which way is blocked. WireGuard tries again every 5 s.
 #[must_use]
-pub fn needs_second_look(observations: &Observations) -> bool {
+pub fn needs_second_sample(observations: &Observations) -> bool {
     let never = |tunnel: &Tunnel<'_>| {
         tunnel.ends.iter().any(|end| end.state().is_none_or(|state| state.seconds_since_handshake.is_none()))
     };

@@ -41,7 +41,7 @@ fn told((warning, told_by): (&Warning, BTreeSet<&NodeName>)) -> Finding {
         ),
         WarningReason::SettingsDiffer(_) => (Check::SharedSettings, "give all agents the same flags".to_owned()),
         _ => (
-            Check::LeftOut,
+            Check::IgnoredValues,
             format!("set {} of {} right; docs/annotations.md says what it takes", warning.field, warning.object),
         ),
     };
@@ -60,7 +60,7 @@ fn told((warning, told_by): (&Warning, BTreeSet<&NodeName>)) -> Finding {
 mod tests {
     use carrick_topology::{ObjectName, Warning, WarningReason};
 
-    use crate::testing::diagnosed;
+    use crate::fixtures::diagnosed;
 
     fn warning(field: &str, reason: WarningReason) -> Warning {
         Warning::new(ObjectName::Node("b1".parse().unwrap()), field, "10.42.1.0/24", reason)
@@ -83,7 +83,7 @@ mod tests {
         let found = diagnosed(|mesh| {
             mesh.plan("a1").warnings = [warning("endpoint", WarningReason::Unreadable("host:port".to_owned()))].into();
         });
-        assert_eq!(found.warnings(), ["left-out b1"]);
+        assert_eq!(found.warnings(), ["ignored-values b1"]);
     }
 
     #[test]

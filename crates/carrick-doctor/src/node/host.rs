@@ -1,6 +1,6 @@
 //! What the host around Carrick must let happen.
 
-use carrick_status::{ApiAnswer, ApiHearing};
+use carrick_status::{ApiAnswer, ApiConnection};
 use carrick_topology::Family;
 
 use super::Subject;
@@ -79,19 +79,19 @@ pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
             format!("the API server takes {after_ms} ms to answer"),
             "look at the load of the API server and at the way there",
         )],
-        (_, ApiHearing::Lost) => vec![Finding::problem(
+        (_, ApiConnection::Lost) => vec![Finding::problem(
             Check::ApiServer,
             "no changes arrive from the API server; the data path stays",
             remedy,
         )],
-        (_, ApiHearing::Synced) => Vec::new(),
+        (_, ApiConnection::Synced) => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{diagnosed, mesh};
-    use carrick_status::{ApiAnswer, ApiHearing};
+    use crate::fixtures::{diagnosed, mesh};
+    use carrick_status::{ApiAnswer, ApiConnection};
     use carrick_topology::Family;
 
     #[test]
@@ -130,12 +130,15 @@ mod tests {
                 mesh.status("a1").api = heard_peers;
             })
         };
-        let failed = api(Some(ApiAnswer::Failed("connection refused".to_owned())), ApiHearing::Synced);
+        let failed = api(Some(ApiAnswer::Failed("connection refused".to_owned())), ApiConnection::Synced);
         assert_eq!(failed.problems(), ["api-server a1"]);
         assert!(failed.texts().contains("connection refused"));
-        assert_eq!(api(None, ApiHearing::Lost).problems(), ["api-server a1"]);
-        assert_eq!(api(Some(ApiAnswer::Answered { after_ms: 501 }), ApiHearing::Synced).warnings(), ["api-server a1"]);
-        assert_eq!(api(Some(ApiAnswer::Answered { after_ms: 500 }), ApiHearing::Synced).problems(), [""; 0]);
-        assert_eq!(crate::testing::wrong(&crate::diagnose(&mesh())), [""; 0]);
+        assert_eq!(api(None, ApiConnection::Lost).problems(), ["api-server a1"]);
+        assert_eq!(
+            api(Some(ApiAnswer::Answered { after_ms: 501 }), ApiConnection::Synced).warnings(),
+            ["api-server a1"]
+        );
+        assert_eq!(api(Some(ApiAnswer::Answered { after_ms: 500 }), ApiConnection::Synced).problems(), [""; 0]);
+        assert_eq!(crate::fixtures::wrong(&crate::diagnose(&mesh())), [""; 0]);
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn wireguard_device(subject: &Subject<'_>) -> Vec<Finding> {
     let text = match &subject.checks.wireguard {
         WireGuardState::Unplanned | WireGuardState::Present(_) => return Vec::new(),
         WireGuardState::Missing => format!("there is no device {device}: nothing passes between locations"),
-        WireGuardState::Silent(reason) => format!("the data path of {device} does not answer: {reason}"),
+        WireGuardState::Unreadable(reason) => format!("the data path of {device} does not answer: {reason}"),
     };
     let remedy = format!("start `carrick userspace-wireguard {device}` again, or load the kernel module wireguard");
     vec![Finding::problem(Check::WireguardDevice, text, remedy)]
@@ -40,7 +40,7 @@ pub(super) fn wireguard_device(subject: &Subject<'_>) -> Vec<Finding> {
 pub(super) fn wireguard_port(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(plan) = subject.plan() else { return Vec::new() };
     let port = plan.wireguard.port;
-    let rivals = &subject.checks.rival_devices;
+    let rivals = &subject.checks.conflicting_devices;
     let besides: Vec<_> = subject.checks.listeners.iter().filter(|listener| !listener.ip().is_unspecified()).collect();
     let text = if !rivals.is_empty() {
         format!("the WireGuard device {} listens on UDP {port} too", listed(rivals))
@@ -70,7 +70,7 @@ fn is_port_taken(subject: &Subject<'_>) -> bool {
 mod tests {
     use carrick_status::WireGuardState;
 
-    use crate::testing::diagnosed;
+    use crate::fixtures::diagnosed;
 
     #[test]
     fn a_kernel_that_differs_is_told_with_what_differs_and_why_it_stays_so() {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_device_that_is_missing_or_silent_is_told_once() {
-        for state in [WireGuardState::Missing, WireGuardState::Silent("no answer".to_owned())] {
+        for state in [WireGuardState::Missing, WireGuardState::Unreadable("no answer".to_owned())] {
             let found = diagnosed(|mesh| mesh.checks("a1").wireguard = state);
             assert_eq!(found.problems(), ["wireguard-device a1"]);
         }
@@ -98,7 +98,7 @@ mod tests {
             mesh.checks("a1").drift = vec!["configure WireGuard device: port 51820".to_owned()];
         });
         assert_eq!(taken.problems(), ["wireguard-port a1"]);
-        let device = diagnosed(|mesh| mesh.checks("a1").rival_devices = ["wg0".to_owned()].into());
+        let device = diagnosed(|mesh| mesh.checks("a1").conflicting_devices = ["wg0".to_owned()].into());
         assert_eq!(device.problems(), ["wireguard-port a1"]);
         let beside = diagnosed(|mesh| {
             mesh.checks("a1").listeners = ["0.0.0.0:51820", "10.10.0.2:51820"].map(|it| it.parse().unwrap()).into();

@@ -46,7 +46,7 @@ pub(super) fn pod_gateway(subject: &Subject<'_>) -> Vec<Finding> {
 mod tests {
     use carrick_status::{CniDirectory, PodGatewayFault};
 
-    use crate::testing::diagnosed;
+    use crate::fixtures::diagnosed;
 
     fn directory(configurations: &[&str]) -> CniDirectory {
         CniDirectory {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use carrick_drawing::{Card, Diagram, Group, Inside, Line, Pair, Surroundings, Tunnel, pair};
+use carrick_drawing::{
+    Diagram, InnerNetwork, LocationBox, NatKind, NodeBox, NodePair, TunnelKind, TunnelLine, node_pair,
+};
 use carrick_topology::plan::{PeerIdentity, Role};
 use carrick_topology::{NodeName, NodePlan};
 
@@ -16,21 +18,21 @@ pub(super) fn diagram(topology: &Topology, plans: &BTreeMap<NodeName, NodePlan>)
     }
 }
 
-fn group(location: &Location, plans: &BTreeMap<NodeName, NodePlan>) -> Group {
+fn group(location: &Location, plans: &BTreeMap<NodeName, NodePlan>) -> LocationBox {
     let nodes: Vec<_> = location.nodes.iter().map(|node| (&node.name, plans.get(node.name.as_str()))).collect();
-    Group {
+    LocationBox {
         name: location.name.clone(),
-        surroundings: match location.router {
-            RouterKind::Open => Surroundings::Open,
-            RouterKind::Nat => Surroundings::Nat,
-            RouterKind::Symmetric => Surroundings::SymmetricNat,
+        nat: match location.router {
+            RouterKind::Open => NatKind::Public,
+            RouterKind::Nat => NatKind::Nat,
+            RouterKind::Symmetric => NatKind::SymmetricNat,
         },
-        inside: Inside::of(nodes.iter().filter_map(|(_, plan)| *plan)),
-        nodes: nodes.into_iter().map(|(name, plan)| Card::of(name, plan)).collect(),
+        inner_network: InnerNetwork::of(nodes.iter().filter_map(|(_, plan)| *plan)),
+        nodes: nodes.into_iter().map(|(name, plan)| NodeBox::of(name, plan)).collect(),
     }
 }
 
-fn tunnels(plan: &NodePlan, plans: &BTreeMap<NodeName, NodePlan>) -> Vec<(Pair, Line)> {
+fn tunnels(plan: &NodePlan, plans: &BTreeMap<NodeName, NodePlan>) -> Vec<(NodePair, TunnelLine)> {
     let is_standby = |node: &NodeName| plans.get(node).is_some_and(|plan| plan.location.role == Role::Standby);
     let ends = plan.wireguard.peers.values().filter_map(|peer| match &peer.identity {
         PeerIdentity::Node(name) => Some(name),
@@ -38,7 +40,10 @@ fn tunnels(plan: &NodePlan, plans: &BTreeMap<NodeName, NodePlan>) -> Vec<(Pair, 
     });
     ends.map(|far| {
         let warm = is_standby(&plan.node) || is_standby(far);
-        (pair(plan.node.as_str(), far.as_str()), Line::planned(if warm { Tunnel::Warm } else { Tunnel::Carrying }))
+        (
+            node_pair(plan.node.as_str(), far.as_str()),
+            TunnelLine::planned(if warm { TunnelKind::Standby } else { TunnelKind::Active }),
+        )
     })
     .collect()
 }

@@ -24,9 +24,9 @@ fn trace(mesh: &Mesh, family: Family, options: &[&str]) -> Said {
 
 /// Who answered, hop by hop, on the way there and on the way back.
 fn answered(said: &Said) -> Vec<Vec<String>> {
-    let ways = said.json()["ways"].as_array().unwrap().clone();
+    let paths = said.json()["paths"].as_array().unwrap().clone();
     let by = |row: &Value| row["by"].as_str().unwrap_or("-").to_owned();
-    ways.iter().map(|way| way["live"]["hops"].as_array().unwrap().iter().map(by).collect()).collect()
+    paths.iter().map(|path| path["live"]["hops"].as_array().unwrap().iter().map(by).collect()).collect()
 }
 
 /// Waits until all is well on the way: agents look at their devices every few seconds.
@@ -49,7 +49,7 @@ fn probes_show_each_hop_and_where_the_way_ends() {
             [["a1", "b1", "b2", "pod on b2"], ["b1", "a1", "a2", "pod on a2"]],
             "{family:?}: {said:?}"
         );
-        for way in said.json()["ways"].as_array().unwrap() {
+        for way in said.json()["paths"].as_array().unwrap() {
             assert_eq!((&way["arrives"], &way["live"]["arrives"]), (&true.into(), &true.into()), "{way}");
             assert!(way["live"]["hops"].as_array().unwrap().iter().all(|row| row["round_trip_us"].is_u64()), "{way}");
         }
@@ -66,7 +66,7 @@ fn probes_show_each_hop_and_where_the_way_ends() {
         let said = trace(&mesh, family, &["-o", "json"]);
         assert_eq!(said.code, 1, "{said:?}");
         assert_eq!(answered(&said)[0], ["a1", "b1", "-"], "{family:?}: {said:?}");
-        let there = &said.json()["ways"][0];
+        let there = &said.json()["paths"][0];
         assert_eq!(there["arrives"], true, "the plans know nothing of it");
         assert_eq!(there["live"]["end"], "probes end behind b1: b2 does not answer", "{there}");
     }
@@ -90,7 +90,10 @@ fn what_cannot_be_probed_is_said() {
     // An agent that does not know the page; the other one probes the way back.
     let disguise = Disguise::put_on(mesh.node("a2").unwrap(), |page| page.get("version").is_some().then_some(page));
     let said = ask(&mesh, &["trace", "a2", "b2", "--live"]);
-    assert!(said.code == 1 && said.out.contains("the agent of a2, version 0.1.0, sends none; upgrade it"), "{said:?}");
+    assert!(
+        said.code == 1 && said.out.contains("the agent of a2, version 0.1.0, cannot send probes; upgrade it"),
+        "{said:?}"
+    );
     assert!(said.out.contains("live, sent by b2 itself"), "{said:?}");
     drop(disguise);
 

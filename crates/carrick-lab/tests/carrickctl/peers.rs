@@ -39,8 +39,8 @@ fn peers_are_those_of_the_devices() {
     }
     // h1 is behind NAT: nobody dials it, and a1 knows where it comes from.
     let nated = &peers[1];
-    assert!(nated["wanted_endpoint"].is_null() && nated["current_endpoint"].is_string(), "{nated}");
-    assert_eq!(peers[0]["discovered_endpoints"][0], peers[0]["wanted_endpoint"], "{}", peers[0]);
+    assert!(nated["planned_endpoint"].is_null() && nated["current_endpoint"].is_string(), "{nated}");
+    assert_eq!(peers[0]["discovered_endpoints"][0], peers[0]["planned_endpoint"], "{}", peers[0]);
 
     let routes = ask(&mesh, &["routes", "a2", "-o", "json"]).json();
     let to_b2 = mesh.node("b2").unwrap().layout().pod_cidrs[0].to_string();

@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pairs of nodes that a dry run names under this word.
 fn pairs(run: &Value, word: &str) -> BTreeSet<(String, String)> {
-    let partners = run["reach"][word].as_object().unwrap().iter();
+    let partners = run["reachability"][word].as_object().unwrap().iter();
     let of = |(name, others): (&String, &Value)| {
         let others: Vec<String> = serde_json::from_value(others.clone()).unwrap();
         others.into_iter().map(|other| (name.clone(), other)).collect::<Vec<_>>()

@@ -20,12 +20,16 @@ fn a_mesh_is_healthy_until_an_agent_is_gone() {
     let names: Vec<_> =
         nodes.as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(names, ["a1", "a2", "b1", "b2", "h1"]);
-    assert_eq!(nodes[0]["tunnels"], serde_json::json!({"well": 2, "wanted": 2}));
+    assert_eq!(nodes[0]["tunnels"], serde_json::json!({"up": 2, "planned": 2}));
 
     mesh.node("b2").unwrap().kill_agent().unwrap();
     let unwell = ask(&mesh, &["status"]);
     assert_eq!(unwell.code, 1, "{unwell:?}");
-    assert!(unwell.out.contains("nobody listens at") && unwell.out.contains("1 of 5 nodes not well"), "{}", unwell.out);
+    assert!(
+        unwell.out.contains("no process listens on") && unwell.out.contains("1 of 5 nodes not well"),
+        "{}",
+        unwell.out
+    );
 }
 
 #[test]

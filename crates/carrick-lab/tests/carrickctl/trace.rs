@@ -49,7 +49,7 @@ fn every_pair_of_pods_takes_the_way_that_trace_says() {
     let mut relayed = 0;
     for (from, source, destination) in &pairs {
         let said = ask(&mesh, &["trace", &source.to_string(), &destination.to_string(), "-o", "json"]).json();
-        let way = &said["ways"][0];
+        let way = &said["paths"][0];
         assert_eq!(way["arrives"], true, "{} to {destination}: {said}", from.name);
         let hops = way["hops"].as_array().unwrap();
         let told: BTreeSet<Sent> = hops.iter().map(|hop| (text(&hop["from"]), text(&hop["device"]))).collect();

@@ -72,7 +72,7 @@ fn the_page_shows_the_mesh_and_a_cut_link_turns_red() {
     let page = Page(Browser::start().unwrap());
     page.0.open(dashboard.address()).unwrap();
 
-    let all_well = ["a1", "a2", "b1", "b2", "h1"].map(|name| (name.to_owned(), json!("well")));
+    let all_well = ["a1", "a2", "b1", "b2", "h1"].map(|name| (name.to_owned(), json!("healthy")));
     page.awaits("five nodes that are well", Page::NODES, &Value::Object(all_well.into_iter().collect()));
     page.awaits("every way up", &Page::links_in("up"), &json!(all_links()));
     assert_eq!(page.get("return document.querySelectorAll('#matrix tbody tr').length"), 3);
@@ -103,7 +103,11 @@ fn the_page_shows_the_mesh_and_a_cut_link_turns_red() {
     page.awaits("the mended link", &Page::links_in("down"), &json!([]));
 
     mesh.node("b2").unwrap().kill_agent().unwrap();
-    page.awaits("a silent agent", "return document.querySelector('[data-node=b2]').dataset.state", &json!("silent"));
+    page.awaits(
+        "a silent agent",
+        "return document.querySelector('[data-node=b2]').dataset.state",
+        &json!("unreachable"),
+    );
 
     assert_eq!(page.0.complaints().unwrap(), Vec::<String>::new());
     page.get("console.error('seen')");

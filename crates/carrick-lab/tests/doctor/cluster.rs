@@ -26,7 +26,7 @@ fn nodes() {
     let pods = patient.0.pod_address("a1-pod1", carrick_lab::address::Family::V4);
     annotated(&patient, "warning overlapping-cidrs b1", "allowed-location-cidrs", &format!("{pods}/32"));
 
-    annotated(&patient, "warning left-out b1", "gateway", "perhaps");
+    annotated(&patient, "warning ignored-values b1", "gateway", "perhaps");
 }
 
 #[test]

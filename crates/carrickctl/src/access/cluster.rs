@@ -1,4 +1,4 @@
-//! Agents behind the API server: their pods' loopback address, by port-forward.
+//! Access to agents through the API server, by port-forwards to the loopback addresses of their pods.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,16 @@ use carrick_kube::objects::{Objects, ObjectsError};
 use carrick_kube::with_causes;
 use carrick_topology::NodeName;
 
-use super::{AccessOptions, Target, TargetWay, http};
+use super::AccessOptions;
+use super::http;
+use super::target::{Connection, Target};
 use crate::failure::Failure;
+use crate::fetch_error::FetchError;
 
-/// How long the API server may take for its lists.
-const API_PATIENCE: Duration = Duration::from_secs(15);
+/// How long the API server may take to list Nodes, Peers and pods.
+const LIST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The way through the API server.
+/// Access through the API server.
 pub(super) struct ClusterAccess {
     client: ApiClient,
     namespace: String,
@@ -36,31 +39,35 @@ impl ClusterAccess {
     pub(super) async fn targets(&self) -> Result<(Vec<Target>, Objects), Failure> {
         let client = self.client.client();
         let lists = async { tokio::join!(Objects::list(&client), agents::pods(&client, &self.namespace)) };
-        let late =
-            |_| Failure::Unreachable(format!("the API server gives no lists within {} s", API_PATIENCE.as_secs()));
-        let (objects, pods) = tokio::time::timeout(API_PATIENCE, lists).await.map_err(late)?;
+        let late = |_| {
+            Failure::Unreachable(format!(
+                "the API server did not list Nodes and pods within {} s",
+                LIST_TIMEOUT.as_secs()
+            ))
+        };
+        let (objects, pods) = tokio::time::timeout(LIST_TIMEOUT, lists).await.map_err(late)?;
         let objects = objects?;
         let pods = pods.map_err(|error| ObjectsError::Api { what: "pods of the agents", error })?;
         let mut pods: BTreeMap<NodeName, AgentPod> = pods.into_iter().map(|pod| (pod.node.clone(), pod)).collect();
         let targets = objects.nodes.iter().map(|(name, metadata)| {
-            let way = match pods.remove(name) {
-                Some(pod) if pod.phase == "Running" => TargetWay::Pod(pod),
-                Some(pod) => TargetWay::None(format!("its pod {} is {}", pod.name, pod.phase)),
+            let connection = match pods.remove(name) {
+                Some(pod) if pod.phase == "Running" => Connection::Pod(pod),
+                Some(pod) => Connection::Impossible(FetchError::PodNotRunning { pod: pod.name, phase: pod.phase }),
                 None if metadata.annotations.contains_key(key::PUBLIC_KEY) => {
-                    TargetWay::None(format!("no pod in the namespace {} runs there", self.namespace))
+                    Connection::Impossible(FetchError::NoPod { namespace: self.namespace.clone() })
                 }
-                None => TargetWay::Nobody,
+                None => Connection::NoAgent,
             };
-            Target { name: name.to_string(), way }
+            Target { name: name.to_string(), connection }
         });
         Ok((targets.collect(), objects))
     }
 
-    pub(super) async fn get(&self, pod: &AgentPod, path: &str) -> Result<Vec<u8>, String> {
+    pub(super) async fn get(&self, pod: &AgentPod, page: &str) -> Result<Vec<u8>, FetchError> {
         let connection = agents::connect(&self.client.client(), &self.namespace, &pod.name, agents::PORT).await;
-        let Forward { stream, refusal } =
-            connection.map_err(|error| format!("no way to its pod {}: {}", pod.name, with_causes(&error)))?;
-        // Without a refusal, the channel of refusals ends at some time, with or before the answer.
+        let Forward { stream, refusal } = connection
+            .map_err(|error| FetchError::PortForward { pod: pod.name.clone(), reason: with_causes(&error) })?;
+        // If the pod accepts the connection, the error channel of the port-forward ends before the answer or together with it.
         let refused = async {
             match refusal.await {
                 Some(reason) => reason,
@@ -68,8 +75,10 @@ impl ClusterAccess {
             }
         };
         tokio::select! {
-            page = http::get(stream, path) => page,
-            reason = refused => Err(format!("its pod {} refuses: {}", pod.name, reason.trim())),
+            answer = http::get(stream, page) => answer,
+            reason = refused => {
+                Err(FetchError::PodRefused { pod: pod.name.clone(), reason: reason.trim().to_owned() })
+            }
         }
     }
 }

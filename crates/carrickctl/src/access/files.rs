@@ -1,4 +1,4 @@
-//! Nodes and Peers that somebody saved.
+//! Nodes and Peers from files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// Reads Nodes and Peers from files of YAML (of which JSON is a part), each with any number of documents. `-` is the standard input.
+/// Reads Nodes and Peers from YAML or JSON files, each with any number of documents. The path `-` is the standard input.
 ///
 /// # Errors
-/// A file cannot be read, or holds something else.
+/// A file cannot be read, or contains anything else.
 pub fn read_all(paths: &[PathBuf]) -> Result<Objects, Failure> {
     let mut objects = Objects::default();
     for path in paths {
@@ -28,7 +28,7 @@ fn read(path: &Path) -> std::io::Result<String> {
 fn add(objects: &mut Objects, text: &str) -> Result<(), String> {
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let document = Value::deserialize(document).map_err(|error| error.to_string())?;
-        // What follows a last `---` is a document too.
+        // A `---` at the end of the file begins an empty document.
         if !document.is_null() {
             objects.add(document).map_err(|error| error.to_string())?;
         }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yaml_and_json_are_read_with_any_number_of_documents() {
+    fn yaml_and_json_files_may_have_several_documents() {
         let mut objects = Objects::default();
         add(&mut objects, "kind: Node\nmetadata: {name: a}\n---\nkind: Node\nmetadata: {name: b}\n---\n").unwrap();
         add(&mut objects, r#"{"kind": "List", "items": [{"kind": "Node", "metadata": {"name": "c"}}]}"#).unwrap();
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_is_named() {
+    fn an_error_names_the_file() {
         let error = read_all(&["/nonexistent/nodes.yaml".into()]).unwrap_err().to_string();
         assert!(error.starts_with("/nonexistent/nodes.yaml: "), "{error}");
     }

@@ -1,38 +1,41 @@
-//! One page over any connection.
+//! One HTTP request over an existing connection.
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-/// No page of an agent is longer than this, in bytes.
-const LONGEST: u64 = 256 << 20;
+use crate::fetch_error::FetchError;
 
-/// What ends the head of an answer.
+/// The length at which an answer is cut, in bytes. No page of an agent is that long.
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
+
+/// The end of the head of an answer.
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
-/// How an answer begins.
+/// The head of an answer.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
-    status: String,
-    /// Where the body begins.
+    status: u16,
+    /// The offset of the body, in bytes.
     body_at: usize,
-    /// Its length, where the head says so.
+    /// The length of the body, if the head contains it, in bytes.
     length: Option<usize>,
 }
 
-/// Gets a page. HTTP/1.0 without `keep-alive`: nothing comes in chunks. Whoever forwards a port may notice its end late, so a body whose
-/// length is known is not waited for any longer than that.
+/// Fetches a page with HTTP/1.0 and without `keep-alive`, so that the answer is not chunked. A port-forward may report the end of the
+/// connection late. Therefore the function returns as soon as it has a body of the length that the head contains.
 ///
 /// # Errors
-/// The connection breaks, or the answer is none of success; the reason, in words.
-pub(super) async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> Result<Vec<u8>, String> {
-    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(|error| format!("cannot be asked: {error}"))?;
-    let mut stream = stream.take(LONGEST);
+/// The connection breaks, or the answer has another status code than 200.
+pub(super) async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, page: &str) -> Result<Vec<u8>, FetchError> {
+    let interrupted = |error: std::io::Error| FetchError::Interrupted(error.to_string());
+    let request = format!("GET {page} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.map_err(interrupted)?;
+    let mut stream = stream.take(MAX_ANSWER_BYTES);
     let mut answer = Vec::new();
-    let mut wanted = None;
+    let mut expected = None;
     loop {
-        let read = stream.read_buf(&mut answer).await.map_err(|error| format!("its answer broke off: {error}"))?;
-        wanted = wanted.or_else(|| head(&answer).and_then(|head| Some(head.body_at + head.length?)));
-        if read == 0 || wanted.is_some_and(|wanted| answer.len() >= wanted) {
+        let read = stream.read_buf(&mut answer).await.map_err(interrupted)?;
+        expected = expected.or_else(|| head(&answer).and_then(|head| Some(head.body_at + head.length?)));
+        if read == 0 || expected.is_some_and(|expected| answer.len() >= expected) {
             return body(answer);
         }
     }
@@ -42,7 +45,7 @@ fn head(answer: &[u8]) -> Option<Head> {
     let end = answer.windows(END_OF_HEAD.len()).position(|window| window == END_OF_HEAD)?;
     let text = String::from_utf8_lossy(&answer[..end]);
     let mut lines = text.lines();
-    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.to_owned();
+    let status = lines.next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
     let length = lines.find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
@@ -50,16 +53,15 @@ fn head(answer: &[u8]) -> Option<Head> {
     Some(Head { status, body_at: end + END_OF_HEAD.len(), length })
 }
 
-fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, String> {
-    let Head { status, body_at, length } =
-        head(&answer).ok_or_else(|| "what answers there does not speak HTTP".to_owned())?;
+fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, FetchError> {
+    let Head { status, body_at, length } = head(&answer).ok_or(FetchError::NotHttp)?;
     let body = answer.split_off(body_at);
-    if status != "200" {
-        return Err(format!("it answers {status}: {}", String::from_utf8_lossy(&body).trim()));
+    if status != 200 {
+        return Err(FetchError::Status { code: status, body: String::from_utf8_lossy(&body).trim().to_owned() });
     }
     match length {
         Some(length) if length != body.len() => {
-            Err(format!("its answer broke off after {} of {length} bytes", body.len()))
+            Err(FetchError::Interrupted(format!("{} of {length} bytes received", body.len())))
         }
         Some(_) | None => Ok(body),
     }
@@ -70,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_end_of_the_connection_is_not_waited_for() {
+    async fn a_complete_body_does_not_wait_for_the_end_of_the_connection() {
         let (near, mut far) = tokio::io::duplex(100);
         far.write_all(b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
         assert_eq!(get(near, "/").await.unwrap(), b"ok");
@@ -78,14 +80,20 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_taken_whole_or_not_at_all() {
+    fn a_body_is_complete_or_an_error() {
         let of = |text: &str| body(text.as_bytes().to_vec()).map(|body| String::from_utf8(body).unwrap());
         assert_eq!(of("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap(), "ok");
         assert_eq!(of("HTTP/1.1 200 OK\r\n\r\nok").unwrap(), "ok");
-        assert!(of("HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nok").unwrap_err().contains("2 of 3 bytes"));
-        assert_eq!(of("HTTP/1.0 503 Busy\r\n\r\nstarting\n").unwrap_err(), "it answers 503: starting");
-        for wrong in ["", "SSH-2.0\r\n\r\n", "HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n"] {
-            assert!(of(wrong).unwrap_err().contains("HTTP"), "{wrong}");
+        assert_eq!(
+            of("HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nok"),
+            Err(FetchError::Interrupted("2 of 3 bytes received".to_owned()))
+        );
+        assert_eq!(
+            of("HTTP/1.0 503 Busy\r\n\r\nstarting\n"),
+            Err(FetchError::Status { code: 503, body: "starting".to_owned() })
+        );
+        for answer in ["", "SSH-2.0\r\n\r\n", "HTTP/1.0\r\n\r\n", "HTTP/1.0 OK\r\n\r\n", "HTTP/1.0 200 OK\r\n"] {
+            assert_eq!(of(answer), Err(FetchError::NotHttp), "{answer}");
         }
     }
 }

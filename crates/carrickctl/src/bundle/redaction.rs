@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use carrick_topology::PublicKey;
 
-use crate::survey::Survey;
+use crate::snapshot::Snapshot;
 
 /// What stands for a text that was taken out.
 const REPLACEMENT: &str = "REDACTED";
@@ -21,9 +21,9 @@ pub(super) struct Redaction {
 
 impl Redaction {
     /// Public are the keys of peers: those that plans want, that devices have, and that objects name where they belong.
-    pub(super) fn of(survey: &Survey) -> Self {
-        let cluster = survey.cluster();
-        let pages = survey.pages().flat_map(|(_, page)| {
+    pub(super) fn of(snapshot: &Snapshot) -> Self {
+        let cluster = snapshot.cluster();
+        let pages = snapshot.pages().flat_map(|(_, page)| {
             let wanted = page.plan.iter().flat_map(|plan| plan.wireguard.peers.keys().copied());
             page.peers.keys().copied().chain(wanted).collect::<Vec<PublicKey>>()
         });

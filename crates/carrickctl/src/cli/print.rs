@@ -8,24 +8,24 @@ use clap_complete::Shell;
 use super::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::Shown;
+use crate::output::Rendered;
 
-fn shown(text: impl Into<String>) -> Shown {
-    Shown { text: text.into(), exit: Exit::Healthy }
+fn shown(text: impl Into<String>) -> Rendered {
+    Rendered { text: text.into(), exit: Exit::Healthy }
 }
 
-pub(super) fn version() -> Shown {
+pub(super) fn version() -> Rendered {
     shown(format!("carrickctl {}\n", env!("CARGO_PKG_VERSION")))
 }
 
-pub(super) fn completions(shell: Shell) -> Shown {
+pub(super) fn completions(shell: Shell) -> Rendered {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "carrickctl", &mut text);
     shown(String::from_utf8_lossy(&text))
 }
 
 /// The page of the program as a whole, or a page for each command in a directory.
-pub(super) fn manual(directory: Option<&Path>) -> Result<Shown, Failure> {
+pub(super) fn manual(directory: Option<&Path>) -> Result<Rendered, Failure> {
     let Some(directory) = directory else {
         let mut text = Vec::new();
         let written = clap_mangen::Man::new(Cli::command()).render(&mut text);

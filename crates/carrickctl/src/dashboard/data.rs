@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_probe::PathState;
-use carrick_status::{ApiHearing, StatusPage};
+use carrick_status::{ApiConnection, StatusPage};
 use carrick_topology::plan::Role;
 use carrick_topology::{LocationName, NodeName};
 use serde::Serialize;
 
 use super::{Event, Link, Memory, Pair, events, links, pairs};
 use crate::health;
-use crate::survey::{Agent, Answer, Survey};
+use crate::snapshot::{Agent, Answer, Snapshot};
 
 /// What the page shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -50,9 +50,9 @@ pub struct NodeData {
     /// Its agent's version, if it said so.
     pub version: Option<String>,
     /// Whether it hears the API server, if it said so.
-    pub api: Option<ApiHearing>,
+    pub api: Option<ApiConnection>,
     /// What is not well with it, in words.
-    pub complaints: Vec<String>,
+    pub problems: Vec<String>,
 }
 
 /// How a node is.
@@ -60,29 +60,29 @@ pub struct NodeData {
 #[serde(rename_all = "kebab-case")]
 pub enum NodeState {
     /// Its agent answers and complains of nothing.
-    Well,
+    Healthy,
     /// Its agent complains.
-    Unwell,
+    Unhealthy,
     /// Its agent does not answer us.
-    Silent,
+    Unreachable,
     /// Other nodes count it as down, and it answers none of them.
     Down,
     /// It takes no part in the mesh.
-    Outside,
+    NotInMesh,
 }
 
 impl DashboardData {
     /// What agents said at a moment, in milliseconds since 1970-01-01 UTC, and before.
     #[must_use]
-    pub fn of(survey: &Survey, memory: &Memory, unix_ms: u64) -> Self {
-        let pages: Vec<&StatusPage> = survey.pages().map(|(_, page)| page).collect();
+    pub fn of(snapshot: &Snapshot, memory: &Memory, unix_ms: u64) -> Self {
+        let pages: Vec<&StatusPage> = snapshot.pages().map(|(_, page)| page).collect();
         let mut warnings = BTreeMap::new();
         for warning in pages.iter().flat_map(|page| &page.warnings) {
             *warnings.entry(warning.clone()).or_default() += 1;
         }
         Self {
             unix_ms,
-            locations: locations(survey, memory, &pages),
+            locations: locations(snapshot, memory, &pages),
             links: links::of(&pages),
             pairs: pairs::of(&pages),
             events: events::merge(&pages, unix_ms),
@@ -91,13 +91,13 @@ impl DashboardData {
     }
 }
 
-fn locations(survey: &Survey, memory: &Memory, pages: &[&StatusPage]) -> Vec<LocationData> {
+fn locations(snapshot: &Snapshot, memory: &Memory, pages: &[&StatusPage]) -> Vec<LocationData> {
     let places = places(pages);
     let mut locations: BTreeMap<Option<LocationName>, Vec<NodeData>> = BTreeMap::new();
-    for agent in &survey.agents {
+    for agent in &snapshot.agents {
         let name = agent.name.as_str();
         let place = places.get(name).copied().or_else(|| memory.place(name)).cloned();
-        locations.entry(place).or_default().push(node(agent, &Reputation::of(name, pages)));
+        locations.entry(place).or_default().push(node(agent, &PeerReports::of(name, pages)));
     }
     let unplaced = locations.remove(&None).map(|nodes| (None, nodes));
     locations.into_iter().chain(unplaced).map(|(name, nodes)| LocationData { name, nodes }).collect()
@@ -111,36 +111,36 @@ fn places<'a>(pages: &[&'a StatusPage]) -> BTreeMap<&'a str, &'a LocationName> {
 }
 
 /// What other nodes' probes say of a node.
-struct Reputation<'a> {
+struct PeerReports<'a> {
     /// Who counts it as down.
     down_for: BTreeSet<&'a NodeName>,
     /// Whether it, or its kernel, answers anybody.
     answers: bool,
 }
 
-impl<'a> Reputation<'a> {
+impl<'a> PeerReports<'a> {
     fn of(node: &str, pages: &[&'a StatusPage]) -> Self {
-        let mut reputation = Self { down_for: BTreeSet::new(), answers: false };
+        let mut reports = Self { down_for: BTreeSet::new(), answers: false };
         for page in pages.iter().filter(|page| page.node.as_ref().is_some_and(|name| name.as_str() != node)) {
             let is_down = page.liveness.down.iter().any(|name| name.as_str() == node);
-            reputation.down_for.extend(page.node.as_ref().filter(|_| is_down));
+            reports.down_for.extend(page.node.as_ref().filter(|_| is_down));
             let mut paths = page.paths.iter().filter(|path| path.to.as_str() == node);
-            reputation.answers |= paths.any(|path| matches!(path.state, PathState::Up | PathState::AgentAway));
+            reports.answers |= paths.any(|path| matches!(path.state, PathState::Up | PathState::AgentAway));
         }
-        reputation
+        reports
     }
 }
 
-fn node(agent: &Agent, reputation: &Reputation<'_>) -> NodeData {
+fn node(agent: &Agent, reports: &PeerReports<'_>) -> NodeData {
     let page = agent.page();
-    let mut complaints = health::complaints(agent);
-    complaints.extend(reputation.down_for.iter().map(|judge| format!("counts as down for {judge}")));
+    let mut problems = health::problems(agent);
+    problems.extend(reports.down_for.iter().map(|reporter| format!("down according to {reporter}")));
     let state = match &agent.answer {
-        _ if !reputation.down_for.is_empty() && !reputation.answers => NodeState::Down,
-        Answer::None => NodeState::Outside,
-        Answer::Silence(_) => NodeState::Silent,
-        Answer::Page(_) if complaints.is_empty() => NodeState::Well,
-        Answer::Page(_) => NodeState::Unwell,
+        _ if !reports.down_for.is_empty() && !reports.answers => NodeState::Down,
+        Answer::NoAgent => NodeState::NotInMesh,
+        Answer::Unreachable(_) => NodeState::Unreachable,
+        Answer::Page(_) if problems.is_empty() => NodeState::Healthy,
+        Answer::Page(_) => NodeState::Unhealthy,
     };
     NodeData {
         name: agent.name.clone(),
@@ -148,6 +148,6 @@ fn node(agent: &Agent, reputation: &Reputation<'_>) -> NodeData {
         role: agent.plan().map(|plan| plan.location.role),
         version: page.map(|page| page.version.clone()),
         api: page.map(|page| page.api),
-        complaints,
+        problems,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use carrick_status::{HappeningKind, StatusPage};
+use carrick_status::{AgentEventKind, StatusPage};
 use carrick_topology::NodeName;
 use serde::Serialize;
 
@@ -20,7 +20,7 @@ pub struct Event {
     /// On which node.
     pub node: NodeName,
     /// What kind of thing.
-    pub kind: HappeningKind,
+    pub kind: AgentEventKind,
     /// What, in words.
     pub text: String,
 }
@@ -49,7 +49,7 @@ fn of_page(page: &StatusPage, now_unix_ms: u64) -> impl Iterator<Item = Event> {
     };
     // Oldest first on the page; the sort is stable.
     page.node.iter().flat_map(move |node| {
-        page.happenings.iter().rev().map(move |happening| Event {
+        page.events.iter().rev().map(move |happening| Event {
             unix_ms: right(happening.unix_ms),
             node: node.clone(),
             kind: happening.kind,

@@ -16,7 +16,7 @@ pub struct Link {
     /// The other node.
     pub high: NodeName,
     /// What kind of way.
-    pub way: Way,
+    pub kind: LinkKind,
     /// The worse state of the two directions.
     pub state: PathState,
     /// What the first node measured.
@@ -28,7 +28,7 @@ pub struct Link {
 /// What kind of way leads from node to node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Way {
+pub enum LinkKind {
     /// One tunnel.
     Tunnel,
     /// The mesh, over other nodes: a relay or gateways.
@@ -78,7 +78,7 @@ pub(super) fn of(pages: &[&StatusPage]) -> Vec<Link> {
             let link = links.entry((low.clone(), high.clone(), path.kind)).or_insert_with(|| Link {
                 low: low.clone(),
                 high: high.clone(),
-                way: way(page, path),
+                kind: kind(page, path),
                 state: path.state,
                 from_low: None,
                 from_high: None,
@@ -90,13 +90,13 @@ pub(super) fn of(pages: &[&StatusPage]) -> Vec<Link> {
     links.into_values().collect()
 }
 
-fn way(page: &StatusPage, path: &ProbedPath) -> Way {
+fn kind(page: &StatusPage, path: &ProbedPath) -> LinkKind {
     let is_peer = |identity: &PeerIdentity| *identity == PeerIdentity::Node(path.to.clone());
     match path.kind {
-        PathKind::Inside => Way::Inside,
+        PathKind::Inside => LinkKind::Inside,
         PathKind::Tunnel => {
             let mut peers = page.plan.iter().flat_map(|plan| plan.wireguard.peers.values());
-            if peers.any(|peer| is_peer(&peer.identity)) { Way::Tunnel } else { Way::Over }
+            if peers.any(|peer| is_peer(&peer.identity)) { LinkKind::Tunnel } else { LinkKind::Over }
         }
     }
 }

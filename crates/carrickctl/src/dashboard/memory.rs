@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use carrick_topology::LocationName;
 
-use crate::survey::Survey;
+use crate::snapshot::Snapshot;
 
 /// Who is behind which socket, and where nodes stand.
 #[derive(Clone, Debug, Default)]
@@ -15,9 +15,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Takes over what a survey tells, and gives agents that are silent now the names that they had.
-    pub fn learn(&mut self, survey: &mut Survey) {
-        for agent in &mut survey.agents {
+    /// Takes over what a snapshot tells, and gives agents that are silent now the names that they had.
+    pub fn learn(&mut self, snapshot: &mut Snapshot) {
+        for agent in &mut snapshot.agents {
             if let Some(plan) = agent.plan() {
                 let place = plan.location.name.clone();
                 self.places.insert(agent.name.clone(), place);

@@ -2,12 +2,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{PathState, ProbedPath, RoundTrip, RoundTripCounts};
-use carrick_status::{Happening, HappeningKind, StatusPage, Traffic};
+use carrick_status::{AgentEvent, AgentEventKind, StatusPage, Traffic};
 use carrick_topology::plan::{LocationSummary, NodePlan, PathKind, Role};
 use serde_json::json;
 
 use super::*;
-use crate::survey::{Agent, Answer, Survey};
+use crate::fetch_error::FetchError;
+use crate::snapshot::{Agent, Answer, Snapshot};
 
 const NOW: u64 = 1_700_000_000_000;
 
@@ -57,9 +58,9 @@ fn agent(name: &str, answer: Answer) -> Agent {
     Agent { name: name.to_owned(), pod: None, socket: None, answer, took: Duration::ZERO }
 }
 
-fn survey(pages: Vec<StatusPage>) -> Survey {
+fn snapshot(pages: Vec<StatusPage>) -> Snapshot {
     let agents = pages.into_iter().map(|page| agent(page.node.clone().unwrap().as_str(), Answer::Page(Box::new(page))));
-    Survey { agents: agents.collect(), objects: None }
+    Snapshot { agents: agents.collect(), objects: None }
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn both_directions_are_one_link_and_the_worse_one_counts() {
     let a = page("a1", "a", vec![path("b1", "b", PathState::Up, 400), path("h1", "home", PathState::Unknown, 0)]);
     let b = page("b1", "b", vec![path("a1", "a", PathState::Down, 900)]);
     let h = page("h1", "home", vec![path("a1", "a", PathState::Up, 500)]);
-    let data = DashboardData::of(&survey(vec![a, b, h]), &Memory::default(), NOW);
+    let data = DashboardData::of(&snapshot(vec![a, b, h]), &Memory::default(), NOW);
     let ends: Vec<_> = data.links.iter().map(|link| (link.low.as_str(), link.high.as_str(), link.state)).collect();
     assert_eq!(ends, [("a1", "b1", PathState::Down), ("a1", "h1", PathState::Up)]);
     assert_eq!(data.links[0].from_low.as_ref().unwrap().p50_us, Some(400));
@@ -86,7 +87,7 @@ fn a_pair_is_what_its_own_location_measures() {
     let mut quick = page("a1", "a", vec![path("b1", "b", PathState::Up, 400)]);
     quick.traffic.clone_from(&slow.traffic);
     let back = page("b1", "b", vec![path("a1", "a", PathState::Down, 100)]);
-    let data = DashboardData::of(&survey(vec![quick, slow, back]), &Memory::default(), NOW);
+    let data = DashboardData::of(&snapshot(vec![quick, slow, back]), &Memory::default(), NOW);
     let json = serde_json::to_value(&data.pairs).unwrap();
     assert_eq!(
         json,
@@ -103,19 +104,23 @@ fn a_pair_is_what_its_own_location_measures() {
 fn silent_nodes_stand_where_others_see_them_and_dead_ones_are_down() {
     let mut a = page("a1", "a", vec![path("b1", "b", PathState::Down, 1), path("b2", "b", PathState::AgentAway, 1)]);
     a.liveness.down.insert("b1".parse().unwrap());
-    let mut survey = survey(vec![a]);
-    survey.agents.push(agent("b1", Answer::Silence("no answer within 2 s".to_owned())));
-    survey.agents.push(agent("b2", Answer::Silence("no answer within 2 s".to_owned())));
-    survey.agents.push(agent("z", Answer::None));
-    let data = DashboardData::of(&survey, &Memory::default(), NOW);
+    let mut snapshot = snapshot(vec![a]);
+    snapshot.agents.push(agent("b1", Answer::Unreachable(FetchError::Timeout(Duration::from_secs(2)))));
+    snapshot.agents.push(agent("b2", Answer::Unreachable(FetchError::Timeout(Duration::from_secs(2)))));
+    snapshot.agents.push(agent("z", Answer::NoAgent));
+    let data = DashboardData::of(&snapshot, &Memory::default(), NOW);
     let places: Vec<_> = data.locations.iter().map(|place| place.name.as_ref().map(ToString::to_string)).collect();
     assert_eq!(places, [Some("a".to_owned()), Some("b".to_owned()), None]);
     let states: Vec<_> =
         data.locations.iter().flat_map(|place| &place.nodes).map(|node| (node.name.as_str(), node.state)).collect();
-    let expected =
-        [("a1", NodeState::Unwell), ("b1", NodeState::Down), ("b2", NodeState::Silent), ("z", NodeState::Outside)];
+    let expected = [
+        ("a1", NodeState::Unhealthy),
+        ("b1", NodeState::Down),
+        ("b2", NodeState::Unreachable),
+        ("z", NodeState::NotInMesh),
+    ];
     assert_eq!(states, expected);
-    assert_eq!(data.locations[1].nodes[1].complaints, ["no answer within 2 s"]);
+    assert_eq!(data.locations[1].nodes[1].problems, ["no answer within 2 s"]);
 }
 
 #[test]
@@ -123,11 +128,11 @@ fn whom_one_node_counts_as_down_and_others_hear_is_not_down() {
     let mut cut_off = page("h1", "home", vec![path("a1", "a", PathState::Down, 1)]);
     cut_off.liveness.down.insert("a1".parse().unwrap());
     let other = page("b1", "b", vec![path("a1", "a", PathState::Up, 1)]);
-    let data = DashboardData::of(&survey(vec![page("a1", "a", vec![]), other, cut_off]), &Memory::default(), NOW);
+    let data = DashboardData::of(&snapshot(vec![page("a1", "a", vec![]), other, cut_off]), &Memory::default(), NOW);
     let judged = &data.locations[0].nodes[0];
     assert_eq!(
-        (judged.state, judged.complaints.as_slice()),
-        (NodeState::Unwell, ["counts as down for h1".to_owned()].as_slice())
+        (judged.state, judged.problems.as_slice()),
+        (NodeState::Unhealthy, ["down according to h1".to_owned()].as_slice())
     );
 }
 
@@ -135,26 +140,31 @@ fn whom_one_node_counts_as_down_and_others_hear_is_not_down() {
 fn who_falls_silent_keeps_name_and_place() {
     let with_socket = |name: &str, answer| Agent { socket: Some("/one.sock".into()), ..agent(name, answer) };
     let inner = page("a2", "a", vec![]);
-    let mut before = Survey { agents: vec![with_socket("a2", Answer::Page(Box::new(inner)))], objects: None };
-    let mut after =
-        Survey { agents: vec![with_socket("/one.sock", Answer::Silence("gone".to_owned()))], objects: None };
+    let mut before = Snapshot { agents: vec![with_socket("a2", Answer::Page(Box::new(inner)))], objects: None };
+    let mut after = Snapshot {
+        agents: vec![with_socket("/one.sock", Answer::Unreachable(FetchError::Timeout(Duration::from_secs(2))))],
+        objects: None,
+    };
     let mut memory = Memory::default();
     memory.learn(&mut before);
     memory.learn(&mut after);
     let data = DashboardData::of(&after, &memory, NOW);
     assert_eq!(data.locations[0].name.as_ref().unwrap().as_str(), "a");
-    assert_eq!((data.locations[0].nodes[0].name.as_str(), data.locations[0].nodes[0].state), ("a2", NodeState::Silent));
+    assert_eq!(
+        (data.locations[0].nodes[0].name.as_str(), data.locations[0].nodes[0].state),
+        ("a2", NodeState::Unreachable)
+    );
 }
 
 #[test]
 fn events_are_in_one_order_and_wrong_clocks_are_set_right() {
-    let happened = |unix_ms, text: &str| Happening { unix_ms, kind: HappeningKind::Gateway, text: text.to_owned() };
+    let happened = |unix_ms, text: &str| AgentEvent { unix_ms, kind: AgentEventKind::Gateway, text: text.to_owned() };
     let mut right = page("a1", "a", vec![]);
-    right.happenings =
+    right.events =
         vec![happened(NOW - 9_000, "first"), happened(NOW - 1_000, "third"), happened(NOW - 1_000, "fourth")];
     let mut slow = page("b1", "b", vec![]);
     slow.unix_ms = NOW - 3_600_000;
-    slow.happenings = vec![happened(slow.unix_ms - 5_000, "second")];
+    slow.events = vec![happened(slow.unix_ms - 5_000, "second")];
     let events = merge(&[&right, &slow], NOW);
     let seen: Vec<_> = events.iter().map(|event| (event.text.as_str(), NOW - event.unix_ms)).collect();
     assert_eq!(seen, [("fourth", 1_000), ("third", 1_000), ("second", 5_000), ("first", 9_000)]);

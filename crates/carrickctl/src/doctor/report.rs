@@ -6,7 +6,7 @@ use carrick_doctor::{Agent, Finding, Observations, Severity, worst};
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::output::{Sheet, Tone, View};
+use crate::output::{Document, Style, View};
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,10 +35,10 @@ impl Report {
 
 impl View for Report {
     /// What to do must not be cut off: lines are as long as they are.
-    fn draw(&self, sheet: &mut Sheet) {
+    fn draw(&self, document: &mut Document) {
         let width = self.findings.iter().map(|finding| finding.check.name().len()).max().unwrap_or_default();
         for finding in &self.findings {
-            sheet.whole(line(finding, width), tone(finding.severity));
+            document.whole(line(finding, width), style(finding.severity));
         }
     }
 
@@ -63,11 +63,11 @@ fn line(finding: &Finding, width: usize) -> String {
     line.trim_end().replace(char::is_control, "\u{fffd}")
 }
 
-const fn tone(severity: Severity) -> Tone {
+const fn style(severity: Severity) -> Style {
     match severity {
-        Severity::Ok => Tone::Good,
-        Severity::Warning => Tone::Warn,
-        Severity::Problem => Tone::Bad,
+        Severity::Ok => Style::Good,
+        Severity::Warning => Style::Warn,
+        Severity::Problem => Style::Bad,
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
     use carrick_doctor::Check;
 
     use super::*;
-    use crate::output::{Format, Screen, show};
+    use crate::output::{Format, Terminal, render};
 
     fn observations() -> Observations {
         let mut observations = Observations::default();
@@ -91,7 +91,7 @@ mod tests {
             Finding::problem(Check::IpForwarding, "it is off", "switch it on").on(&"a1".parse().unwrap()),
             Finding::warning(Check::Clock, "the clock\u{7} is wrong", "set it"),
         ];
-        let shown = show(&Report::new(findings, &observations()), Format::Table, Screen::default()).unwrap();
+        let shown = render(&Report::new(findings, &observations()), Format::Table, Terminal::default()).unwrap();
         assert_eq!(
             shown.text,
             "ok       agent-reachable\n\

@@ -28,7 +28,7 @@ pub fn facts(plan: &NodePlan) -> BTreeSet<String> {
             .map(|(name, neighbour)| format!("neighbour {name} at {}", neighbour.internal_address)),
     );
     facts.extend(plan.routes.iter().map(|route| {
-        let way = match &route.next_hop {
+        let next_hop = match &route.next_hop {
             NextHop::WireGuard => format!("dev {}", plan.wireguard.device),
             NextHop::Vxlan { via } => format!("via {via} dev {}", plan.vxlan.device),
             NextHop::Direct { via, device } => format!("via {via} dev {device}"),
@@ -37,7 +37,7 @@ pub fn facts(plan: &NodePlan) -> BTreeSet<String> {
         };
         let source = route.source.map(|source| format!(" src {source}")).unwrap_or_default();
         let mtu = route.mtu.map(|mtu| format!(" mtu {mtu}")).unwrap_or_default();
-        format!("route {} {way}{source}{mtu}", route.destination)
+        format!("route {} {next_hop}{source}{mtu}", route.destination)
     }));
     facts.extend(plan.handover.iter().flat_map(handover));
     facts.extend(firewall(plan));

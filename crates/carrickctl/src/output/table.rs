@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::{Screen, Tone};
+use super::{Style, Terminal};
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -47,23 +47,23 @@ impl Column {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
-    tone: Tone,
+    style: Style,
 }
 
 impl Cell {
     /// A word as it stands.
     pub fn plain(text: impl Display) -> Self {
-        Self::of(text, Tone::Plain)
+        Self::of(text, Style::Plain)
     }
 
-    /// A word in a tone.
-    pub fn of(text: impl Display, tone: Tone) -> Self {
-        Self { text: printable(&text.to_string()), tone }
+    /// A word in a style.
+    pub fn of(text: impl Display, style: Style) -> Self {
+        Self { text: printable(&text.to_string()), style }
     }
 
     /// A dash where there is nothing.
     pub fn or_dash(text: Option<impl Display>) -> Self {
-        text.map_or_else(|| Self::of("-", Tone::Dim), Self::plain)
+        text.map_or_else(|| Self::of("-", Style::Dim), Self::plain)
     }
 }
 
@@ -103,8 +103,8 @@ impl Table {
         self.rows.is_empty()
     }
 
-    pub(super) fn lines(&self, screen: Screen) -> Vec<String> {
-        let heading = self.columns.iter().map(|column| Cell::of(&column.heading, Tone::Strong)).collect::<Vec<_>>();
+    pub(super) fn lines(&self, terminal: Terminal) -> Vec<String> {
+        let heading = self.columns.iter().map(|column| Cell::of(&column.heading, Style::Strong)).collect::<Vec<_>>();
         let rows: Vec<&Vec<Cell>> = std::iter::once(&heading).chain(&self.rows).collect();
         let mut widths = vec![0; self.columns.len()];
         for row in &rows {
@@ -112,18 +112,18 @@ impl Table {
                 *width = (*width).max(cell.text.width());
             }
         }
-        if let Some(most) = screen.width {
+        if let Some(most) = terminal.width {
             shrink(&mut widths, most);
         }
-        rows.into_iter().map(|row| self.line(row, &widths, screen)).collect()
+        rows.into_iter().map(|row| self.line(row, &widths, terminal)).collect()
     }
 
-    fn line(&self, row: &[Cell], widths: &[usize], screen: Screen) -> String {
+    fn line(&self, row: &[Cell], widths: &[usize], terminal: Terminal) -> String {
         let mut line = String::new();
         for (index, ((cell, width), column)) in row.iter().zip(widths).zip(&self.columns).enumerate() {
             let text = cut(&cell.text, *width);
             let padding = " ".repeat(width.saturating_sub(text.width()));
-            let shown = if screen.colour { cell.tone.paint(&text) } else { text };
+            let shown = if terminal.colour { cell.style.paint(&text) } else { text };
             if index > 0 {
                 line += GAP;
             }
@@ -172,19 +172,19 @@ mod tests {
 
     fn table() -> Table {
         let mut table = Table::new([Column::words("NODE"), Column::numbers("RTT"), Column::words("STATE")]);
-        table.row(["a1".into(), "1.5 ms".into(), Cell::of("no answer within 2 s", Tone::Bad)]);
-        table.row(["frankfurt-1".into(), "40 ms".into(), Cell::of("ok", Tone::Good)]);
+        table.row(["a1".into(), "1.5 ms".into(), Cell::of("no answer within 2 s", Style::Bad)]);
+        table.row(["frankfurt-1".into(), "40 ms".into(), Cell::of("ok", Style::Good)]);
         table
     }
 
-    fn text(screen: Screen) -> String {
-        table().lines(screen).join("\n")
+    fn text(terminal: Terminal) -> String {
+        table().lines(terminal).join("\n")
     }
 
     #[test]
     fn columns_are_aligned() {
         assert_eq!(
-            text(Screen::default()),
+            text(Terminal::default()),
             "NODE            RTT  STATE\n\
              a1           1.5 ms  no answer within 2 s\n\
              frankfurt-1   40 ms  ok"
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_narrow_terminal_cuts_the_widest_columns_first() {
         assert_eq!(
-            text(Screen { width: Some(30), colour: false }),
+            text(Terminal { width: Some(30), colour: false }),
             "NODE            RTT  STATE\n\
              a1           1.5 ms  no answe…\n\
              frankfurt-1   40 ms  ok"
@@ -207,9 +207,9 @@ mod tests {
 
     #[test]
     fn colours_change_no_place() {
-        let painted = text(Screen { width: None, colour: true });
+        let painted = text(Terminal { width: None, colour: true });
         let bare = painted.replace("\u{1b}[1m", "").replace("\u{1b}[31m", "").replace("\u{1b}[32m", "");
-        assert_eq!(bare.replace("\u{1b}[0m", ""), text(Screen::default()));
+        assert_eq!(bare.replace("\u{1b}[0m", ""), text(Terminal::default()));
         assert!(painted.contains("\u{1b}[31mno answer within 2 s\u{1b}[0m"));
     }
 

@@ -7,7 +7,7 @@ use carrick_kube::agents::{NamedPod, named_pod};
 use carrick_kube::with_causes;
 
 use crate::access::Access;
-use crate::blueprint::Blueprint;
+use crate::cluster_plan::ClusterPlan;
 use crate::failure::Failure;
 use carrick_topology::NodeName;
 use carrick_topology::walk::Origin;
@@ -31,14 +31,14 @@ impl End {
     ///
     /// # Errors
     /// There is nothing of this name.
-    pub fn of(blueprint: &Blueprint, pods: &NamedPods, text: &str) -> Result<Self, Failure> {
+    pub fn of(cluster_plan: &ClusterPlan, pods: &NamedPods, text: &str) -> Result<Self, Failure> {
         if let Some(pod) = pods.get(text) {
-            return of_pod(blueprint, pod, text);
+            return of_pod(cluster_plan, pod, text);
         }
         match text.parse::<IpAddr>() {
-            Ok(address) => Ok(of_address(blueprint, address)),
+            Ok(address) => Ok(of_address(cluster_plan, address)),
             Err(_) => {
-                let plan = blueprint.plan_of(text)?;
+                let plan = cluster_plan.plan_of(text)?;
                 Ok(Self {
                     name: text.to_owned(),
                     origin: Some(Origin::Host(plan.node.clone())),
@@ -54,11 +54,11 @@ impl End {
     }
 }
 
-fn of_pod(blueprint: &Blueprint, pod: &NamedPod, text: &str) -> Result<End, Failure> {
+fn of_pod(cluster_plan: &ClusterPlan, pod: &NamedPod, text: &str) -> Result<End, Failure> {
     let Some(first) = pod.addresses.first() else {
         return Err(Failure::Usage(format!("the pod {text} has no address yet")));
     };
-    let of_pod = End { name: text.to_owned(), addresses: pod.addresses.clone(), ..of_address(blueprint, *first) };
+    let of_pod = End { name: text.to_owned(), addresses: pod.addresses.clone(), ..of_address(cluster_plan, *first) };
     match (&of_pod.origin, &pod.node) {
         (Some(_), _) | (None, None) => Ok(of_pod),
         // A pod of the host's network whose node address the mesh does not carry.
@@ -66,13 +66,13 @@ fn of_pod(blueprint: &Blueprint, pod: &NamedPod, text: &str) -> Result<End, Fail
     }
 }
 
-fn of_address(blueprint: &Blueprint, address: IpAddr) -> End {
+fn of_address(cluster_plan: &ClusterPlan, address: IpAddr) -> End {
     let name = address.to_string();
-    let of_pods = blueprint.plans.values().find(|plan| plan.pod_cidrs.iter().any(|cidr| cidr.contains(&address)));
+    let of_pods = cluster_plan.plans.values().find(|plan| plan.pod_cidrs.iter().any(|cidr| cidr.contains(&address)));
     let origin = match of_pods {
         Some(plan) => Some(Origin::Pod(plan.node.clone())),
-        None => host_with(blueprint, address).map(Origin::Host).or_else(|| {
-            let mut peers = blueprint.cluster.peers.values();
+        None => host_with(cluster_plan, address).map(Origin::Host).or_else(|| {
+            let mut peers = cluster_plan.cluster.peers.values();
             peers
                 .find(|peer| peer.allowed_ips.iter().any(|net| net.contains(&address)))
                 .map(|peer| Origin::Outside(peer.name.clone()))
@@ -88,9 +88,10 @@ fn of_address(blueprint: &Blueprint, address: IpAddr) -> End {
 }
 
 /// The node that has a mesh address or an internal one.
-pub(super) fn host_with(blueprint: &Blueprint, address: IpAddr) -> Option<NodeName> {
-    let by_mesh = blueprint.plans.values().find(|plan| plan.mesh_addresses.contains(&address)).map(|plan| &plan.node);
-    by_mesh.or_else(|| blueprint.node_at(address)).cloned()
+pub(super) fn host_with(cluster_plan: &ClusterPlan, address: IpAddr) -> Option<NodeName> {
+    let by_mesh =
+        cluster_plan.plans.values().find(|plan| plan.mesh_addresses.contains(&address)).map(|plan| &plan.node);
+    by_mesh.or_else(|| cluster_plan.node_at(address)).cloned()
 }
 
 /// Asks the API for the ends that are written as `namespace/name`.

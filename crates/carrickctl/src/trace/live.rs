@@ -1,23 +1,24 @@
-//! `--live`: probes along the ways, beside what the plans say.
+//! `--live`: probes along the paths, beside what the plans say.
 //!
-//! The node where a way begins sends them itself, with growing hop limits; so hop by hop a kernel answers, and where nobody answers any
-//! more, the way ends.
+//! The node where a path begins sends them itself, with growing hop limits; so hop by hop a kernel answers, and where nobody answers any
+//! more, the path ends.
 
 use std::net::IpAddr;
 
-use carrick_status::{HopSaid, LiveHop, LiveTracePage};
+use carrick_status::{LiveHop, LiveTracePage, ReplyKind};
 use serde::Serialize;
 
-use super::{Trace, Way, end};
+use super::{Trace, TracedPath, end};
 use crate::access::Access;
-use crate::blueprint::Blueprint;
-use crate::output::{Cell, Column, Sheet, Table, Tone, units};
-use crate::survey::{Agent, Answer, Survey};
+use crate::cluster_plan::ClusterPlan;
+use crate::fetch_error::FetchError;
+use crate::output::{Cell, Column, Document, Style, Table, units};
+use crate::snapshot::{Agent, Answer, Snapshot};
 
-/// What probes along a way found.
+/// What probes along a path found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LiveWay {
-    /// The node that sent them: itself, also where the way begins at a pod.
+pub struct LivePath {
+    /// The node that sent them: itself, also where the path begins at a pod.
     pub by: String,
     /// The address that it sent from.
     pub source: Option<IpAddr>,
@@ -38,64 +39,63 @@ pub struct LiveRow {
     pub by: Option<String>,
     /// The address that answered.
     pub address: Option<IpAddr>,
-    /// What it said.
-    pub said: Option<HopSaid>,
+    /// What it kind.
+    pub kind: Option<ReplyKind>,
     /// From the probe to the answer, in microseconds.
     pub round_trip_us: Option<u64>,
 }
 
-/// Has the nodes where the ways begin send probes along them, one after the other: agents send few at a time.
-pub async fn send_probes(access: &Access, survey: &Survey, blueprint: &Blueprint, trace: &mut Trace) {
-    for way in &mut trace.ways {
-        let by = way.nodes.first().cloned().unwrap_or_default();
-        let live = match ask(access, survey, &by, way).await {
-            Ok(page) => LiveWay::of(blueprint, by, way, page),
+/// Has the nodes where the paths begin send probes along them, one after the other: agents send few at a time.
+pub async fn send_probes(access: &Access, snapshot: &Snapshot, cluster_plan: &ClusterPlan, trace: &mut Trace) {
+    for path in &mut trace.paths {
+        let by = path.nodes.first().cloned().unwrap_or_default();
+        let live = match ask(access, snapshot, &by, path).await {
+            Ok(page) => LivePath::of(cluster_plan, by, path, page),
             Err(reason) => {
-                LiveWay { end: format!("no probes: {reason}"), source: None, hops: Vec::new(), arrives: false, by }
+                LivePath { end: format!("no probes: {reason}"), source: None, hops: Vec::new(), arrives: false, by }
             }
         };
         if !live.arrives {
-            way.obstacles.push(format!("live: {}", live.end));
+            path.obstacles.push(format!("live: {}", live.end));
         }
-        way.obstacles.extend(live.surprises());
-        way.live = Some(live);
+        path.obstacles.extend(live.surprises());
+        path.live = Some(live);
     }
 }
 
-async fn ask(access: &Access, survey: &Survey, by: &str, way: &Way) -> Result<LiveTracePage, String> {
-    let agent = survey.agent(by).ok_or_else(|| format!("{by} has no agent that could send them"))?;
+async fn ask(access: &Access, snapshot: &Snapshot, by: &str, path: &TracedPath) -> Result<LiveTracePage, String> {
+    let agent = snapshot.agent(by).ok_or_else(|| format!("{by} has no agent that could send them"))?;
     match &agent.answer {
         Answer::Page(_) => {}
-        Answer::Silence(reason) => return Err(format!("the agent of {by} does not answer: {reason}")),
-        Answer::None => return Err(format!("{by} has no agent that could send them")),
+        Answer::Unreachable(reason) => return Err(format!("the agent of {by} does not answer: {reason}")),
+        Answer::NoAgent => return Err(format!("{by} has no agent that could send them")),
     }
     // One for the pod behind the last node, and one to see that nothing follows.
-    let hops = way.nodes.len() + 1;
-    let body = fetch(access, agent, &format!("/trace?to={}&hops={hops}", way.destination)).await?;
-    let page: LiveTracePage =
-        serde_json::from_slice(&body).map_err(|error| format!("the answer of {by} cannot be read: {error}"))?;
+    let hops = path.nodes.len() + 1;
+    let page: LiveTracePage = access
+        .fetch_json(agent, &format!("/trace?to={}&hops={hops}", path.destination))
+        .await
+        .map_err(|error| no_probes(agent, &error))?;
     match page.not_sent {
-        Some(reason) => Err(format!("{by} cannot send to {}: {reason}", way.destination)),
+        Some(reason) => Err(format!("{by} cannot send to {}: {reason}", path.destination)),
         None => Ok(page),
     }
 }
 
-async fn fetch(access: &Access, agent: &Agent, path: &str) -> Result<Vec<u8>, String> {
+fn no_probes(agent: &Agent, error: &FetchError) -> String {
     let name = &agent.name;
-    access.fetch(agent, path).await.map_err(|reason| {
-        if reason.starts_with("it answers 404") {
-            let version = agent.page().map(|page| page.version.as_str()).unwrap_or_default();
-            format!("the agent of {name}, version {version}, sends none; upgrade it")
-        } else {
-            format!("the agent of {name}: {reason}")
-        }
-    })
+    if error.is_unknown_page() {
+        let version = agent.page().map(|page| page.version.as_str()).unwrap_or_default();
+        format!("the agent of {name}, version {version}, cannot send probes; upgrade it")
+    } else {
+        format!("the agent of {name}: {error}")
+    }
 }
 
-impl LiveWay {
-    fn of(blueprint: &Blueprint, by: String, way: &Way, page: LiveTracePage) -> Self {
+impl LivePath {
+    fn of(cluster_plan: &ClusterPlan, by: String, path: &TracedPath, page: LiveTracePage) -> Self {
         let arrives = page.arrives();
-        let rows = page.hops.iter().map(|hop| LiveRow::of(blueprint, way, hop));
+        let rows = page.hops.iter().map(|hop| LiveRow::of(cluster_plan, path, hop));
         let hops: Vec<LiveRow> = rows.collect();
         let mut live = Self { by, source: page.source, hops, arrives, end: String::new() };
         live.end = live.end_in_words();
@@ -108,7 +108,7 @@ impl LiveWay {
 
     /// How many hops there are up to the last that answered.
     fn answered(&self) -> usize {
-        self.hops.iter().rposition(|row| row.said.is_some()).map_or(0, |last| last + 1)
+        self.hops.iter().rposition(|row| row.kind.is_some()).map_or(0, |last| last + 1)
     }
 
     fn end_in_words(&self) -> String {
@@ -116,13 +116,13 @@ impl LiveWay {
         let next = self.hops.get(self.answered()).and_then(|row| row.expected.clone());
         let next = next.map_or_else(|| "nobody answers behind it".to_owned(), |next| format!("{next} does not answer"));
         match last {
-            Some(LiveRow { said: Some(HopSaid::Arrived), round_trip_us, .. }) => {
+            Some(LiveRow { kind: Some(ReplyKind::Arrived), round_trip_us, .. }) => {
                 format!(
                     "probes arrive{}",
                     round_trip_us.map(|us| format!(", {}", units::milliseconds(us))).unwrap_or_default()
                 )
             }
-            Some(row @ LiveRow { said: Some(HopSaid::Unreachable), .. }) => {
+            Some(row @ LiveRow { kind: Some(ReplyKind::Unreachable), .. }) => {
                 format!("probes end at {}, which says that they get no further", row.name())
             }
             Some(row) => format!("probes end behind {}: {next}", row.name()),
@@ -141,10 +141,10 @@ impl LiveWay {
         self.hops.iter().enumerate().filter_map(surprise)
     }
 
-    pub(super) fn draw(&self, sheet: &mut Sheet) {
-        let tone = if self.arrives { Tone::Good } else { Tone::Bad };
+    pub(super) fn draw(&self, document: &mut Document) {
+        let style = if self.arrives { Style::Good } else { Style::Bad };
         let source = self.source.map(|source| format!(" from {source}")).unwrap_or_default();
-        sheet.toned(format_args!("live, sent by {} itself{source}: {}", self.by, self.end), tone);
+        document.styled(format_args!("live, sent by {} itself{source}: {}", self.by, self.end), style);
         let mut table = Table::new([
             Column::numbers("HOP"),
             Column::words("TO"),
@@ -153,10 +153,10 @@ impl LiveWay {
             Column::numbers("ROUND TRIP"),
         ]);
         for (index, row) in self.hops.iter().enumerate() {
-            let answered = match (row.said, &row.by) {
-                (None, _) => Cell::of("no answer", Tone::Bad),
+            let answered = match (row.kind, &row.by) {
+                (None, _) => Cell::of("no answer", Style::Bad),
                 (Some(_), Some(by)) => Cell::plain(by),
-                (Some(_), None) => Cell::of("not of the mesh", Tone::Warn),
+                (Some(_), None) => Cell::of("not of the mesh", Style::Warn),
             };
             table.row([
                 (index + 1).into(),
@@ -166,25 +166,25 @@ impl LiveWay {
                 Cell::or_dash(row.round_trip_us.map(units::milliseconds)),
             ]);
         }
-        sheet.table(&table);
+        document.table(&table);
     }
 }
 
 impl LiveRow {
-    fn of(blueprint: &Blueprint, way: &Way, hop: &LiveHop) -> Self {
+    fn of(cluster_plan: &ClusterPlan, path: &TracedPath, hop: &LiveHop) -> Self {
         let place = usize::from(hop.hop_limit);
-        // Behind the last node is a pod of it, if the way does not end at the node itself.
-        let expected = way.nodes.get(place).cloned().or_else(|| (place == way.nodes.len()).then(|| way.to.clone()));
-        let by = hop.answer.and_then(|answer| match end::host_with(blueprint, answer.from) {
+        // Behind the last node is a pod of it, if the path does not end at the node itself.
+        let expected = path.nodes.get(place).cloned().or_else(|| (place == path.nodes.len()).then(|| path.to.clone()));
+        let by = hop.reply.and_then(|answer| match end::host_with(cluster_plan, answer.from) {
             Some(node) => Some(node.to_string()),
-            None => (answer.from == way.destination).then(|| way.to.clone()),
+            None => (answer.from == path.destination).then(|| path.to.clone()),
         });
         Self {
             expected,
             by,
-            address: hop.answer.map(|answer| answer.from),
-            said: hop.answer.map(|answer| answer.said),
-            round_trip_us: hop.answer.map(|answer| answer.round_trip_us),
+            address: hop.reply.map(|answer| answer.from),
+            kind: hop.reply.map(|answer| answer.kind),
+            round_trip_us: hop.reply.map(|answer| answer.round_trip_us),
         }
     }
 

@@ -8,30 +8,30 @@ use carrick_topology::walk::{DropReason, Outcome, Walk};
 use ipnet::IpNet;
 
 use super::{in_words, route_to};
-use crate::blueprint::Blueprint;
+use crate::cluster_plan::ClusterPlan;
 use crate::health::name_of;
-use crate::survey::{Agent, Survey};
+use crate::snapshot::{Agent, Snapshot};
 
 /// Why a walk ends too early, if it does.
-pub(super) fn of(blueprint: &Blueprint, walk: &Walk, destination: IpAddr) -> Option<String> {
+pub(super) fn of(cluster_plan: &ClusterPlan, walk: &Walk, destination: IpAddr) -> Option<String> {
     let Outcome::Dropped(node, reason) = &walk.outcome else { return None };
-    let Some(plan) = blueprint.plans.get(node) else {
+    let Some(plan) = cluster_plan.plans.get(node) else {
         return Some(format!("{node} takes no part in the mesh, or gave no plan"));
     };
     Some(match reason {
         DropReason::UnreachableRoute => {
             let route = route_to(plan, destination).map(in_words).unwrap_or_default();
-            format!("{node}: the route `{route}` in Carrick's table: the mesh carries it and has no way there")
+            format!("{node}: the route `{route}` in Carrick's table: the mesh carries it and has no path there")
         }
         DropReason::Guard => format!(
             "{node}: the chain `leak-guard` of table inet carrick: {destination} is carried by the mesh, and its route names another device"
         ),
-        DropReason::NoPeer => no_peer(blueprint, plan, destination),
+        DropReason::NoPeer => no_peer(cluster_plan, plan, destination),
         DropReason::NoEndpoint => {
             let peer = peer_for(plan, destination).unwrap_or("the peer");
             format!("{node}: neither {node} nor {peer} has an endpoint that the other can dial")
         }
-        DropReason::SourceNotAllowed => source_not_allowed(blueprint, plan, walk.source, destination),
+        DropReason::SourceNotAllowed => source_not_allowed(cluster_plan, plan, walk.source, destination),
         DropReason::NoNeighbour => format!(
             "{node}: {} has no neighbour for {destination}, or that one does not accept VXLAN from {node}",
             plan.vxlan.device
@@ -41,10 +41,10 @@ pub(super) fn of(blueprint: &Blueprint, walk: &Walk, destination: IpAddr) -> Opt
     })
 }
 
-fn no_peer(blueprint: &Blueprint, plan: &NodePlan, destination: IpAddr) -> String {
+fn no_peer(cluster_plan: &ClusterPlan, plan: &NodePlan, destination: IpAddr) -> String {
     let node = &plan.node;
     match peer_for(plan, destination) {
-        Some(peer) if !blueprint.plans.keys().any(|name| name.as_str() == peer) => {
+        Some(peer) if !cluster_plan.plans.keys().any(|name| name.as_str() == peer) => {
             format!(
                 "{node}: the cipher route leads to {peer}, of which no plan is known: it is gone or does not answer"
             )
@@ -57,12 +57,17 @@ fn no_peer(blueprint: &Blueprint, plan: &NodePlan, destination: IpAddr) -> Strin
     }
 }
 
-fn source_not_allowed(blueprint: &Blueprint, plan: &NodePlan, source: Option<IpAddr>, destination: IpAddr) -> String {
+fn source_not_allowed(
+    cluster_plan: &ClusterPlan,
+    plan: &NodePlan,
+    source: Option<IpAddr>,
+    destination: IpAddr,
+) -> String {
     let source = source.map(|source| source.to_string()).unwrap_or_default();
     let Some(peer) = peer_for(plan, destination) else {
         return format!("{}: {source} is let in by no node", plan.node);
     };
-    let receiver = blueprint.plans.iter().find(|(name, _)| name.as_str() == peer).map(|(_, plan)| plan);
+    let receiver = cluster_plan.plans.iter().find(|(name, _)| name.as_str() == peer).map(|(_, plan)| plan);
     let entry = receiver.and_then(|receiver| {
         let mut peers = receiver.wireguard.peers.values();
         peers.find(|entry| entry.identity == PeerIdentity::Node(plan.node.clone()))
@@ -93,14 +98,14 @@ fn peer_for(plan: &NodePlan, address: IpAddr) -> Option<&str> {
 
 /// A cipher route that the plan wants and the device has not.
 pub(super) fn missing_cipher_route(
-    survey: &Survey,
-    blueprint: &Blueprint,
+    snapshot: &Snapshot,
+    cluster_plan: &ClusterPlan,
     from: &str,
     to: &str,
     destination: IpAddr,
 ) -> Option<String> {
-    let plan = blueprint.plan_of(from).ok()?;
-    let page = survey.agent(from).and_then(Agent::page)?;
+    let plan = cluster_plan.plan_of(from).ok()?;
+    let page = snapshot.agent(from).and_then(Agent::page)?;
     let (key, wanted) = plan.wireguard.peers.iter().find(|(_, peer)| name_of(&peer.identity) == to)?;
     let held = page.peers.get(key)?;
     let holds = |net: &IpNet| net.contains(&destination);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use carrickctl::access::{Access, AccessOptions};
-use carrickctl::survey::{Agent, Answer};
+use carrickctl::snapshot::{Agent, Answer};
 
 use api::FakeApi;
 use page::Load;
@@ -33,10 +33,10 @@ fn kubeconfig(address: std::net::SocketAddr) -> tempfile::NamedTempFile {
     file
 }
 
-fn silence(agent: &Agent) -> &str {
+fn error(agent: &Agent) -> String {
     match &agent.answer {
-        Answer::Silence(reason) => reason,
-        Answer::Page(_) | Answer::None => panic!("{agent:?}"),
+        Answer::Unreachable(error) => error.to_string(),
+        Answer::Page(_) | Answer::NoAgent => panic!("{agent:?}"),
     }
 }
 
@@ -49,10 +49,10 @@ async fn two_hundred_agents_answer_through_the_api_server() {
         AccessOptions { kubeconfig: Some(kubeconfig.path().to_owned()), timeout: TIMEOUT, ..AccessOptions::default() };
     let access = Access::open(&options).await.unwrap();
     let began = Instant::now();
-    let survey = access.survey().await.unwrap();
-    let silent: Vec<_> = survey.agents.iter().filter(|agent| agent.page().is_none()).collect();
-    assert_eq!(survey.agents.len() - silent.len(), NODES, "{silent:?}");
-    let slowest = survey.pages().map(|(agent, _)| agent.took).max().unwrap();
+    let snapshot = access.snapshot().await.unwrap();
+    let silent: Vec<_> = snapshot.agents.iter().filter(|agent| agent.page().is_none()).collect();
+    assert_eq!(snapshot.agents.len() - silent.len(), NODES, "{silent:?}");
+    let slowest = snapshot.pages().map(|(agent, _)| agent.took).max().unwrap();
     eprintln!(
         "{NODES} agents that answer after {} ms, and some that do not: {:.2} s, the slowest of those that do {:.2} s",
         DELAY.as_millis(),
@@ -60,17 +60,21 @@ async fn two_hundred_agents_answer_through_the_api_server() {
         slowest.as_secs_f64()
     );
 
-    assert_eq!(survey.agents.len(), NODES + api::STRANGE.len());
-    assert!(survey.agents.is_sorted_by_key(|agent| agent.name.clone()));
-    assert_eq!(survey.objects.as_ref().unwrap().nodes.len(), NODES + api::STRANGE.len());
+    assert_eq!(snapshot.agents.len(), NODES + api::STRANGE.len());
+    assert!(snapshot.agents.is_sorted_by_key(|agent| agent.name.clone()));
+    assert_eq!(snapshot.objects.as_ref().unwrap().nodes.len(), NODES + api::STRANGE.len());
 
-    let agent = |name: &str| survey.agent(name).unwrap();
-    assert_eq!(silence(agent("x-mute")), "no answer within 10 s");
-    assert!(silence(agent("x-pending")).contains("is Pending"), "{:?}", agent("x-pending"));
-    assert!(silence(agent("x-refused")).contains("connection refused"), "{:?}", agent("x-refused"));
-    assert!(silence(agent("x-gone")).contains("no pod in the namespace carrick-system"), "{:?}", agent("x-gone"));
-    assert!(silence(agent("x-unreachable")).contains("no way to its pod"), "{:?}", agent("x-unreachable"));
-    assert!(matches!(agent("x-stranger").answer, Answer::None));
+    let agent = |name: &str| snapshot.agent(name).unwrap();
+    assert_eq!(error(agent("x-mute")), "no answer within 10 s");
+    assert!(error(agent("x-pending")).contains("is Pending"), "{:?}", agent("x-pending"));
+    assert!(error(agent("x-refused")).contains("connection refused"), "{:?}", agent("x-refused"));
+    assert!(
+        error(agent("x-gone")).contains("no agent pod runs on the node in the namespace carrick-system"),
+        "{:?}",
+        agent("x-gone")
+    );
+    assert!(error(agent("x-unreachable")).contains("cannot forward a port to its pod"), "{:?}", agent("x-unreachable"));
+    assert!(matches!(agent("x-stranger").answer, Answer::NoAgent));
     let metrics = access.fetch(agent("n000"), "/metrics").await.unwrap();
     assert_eq!(metrics, b"# EOF\n");
 }
@@ -85,8 +89,8 @@ async fn agents_that_say_nothing_leave_their_places_to_others() {
         (0..all).map(|number| page::behind_socket(directory.path(), number, Duration::ZERO, load.clone())).collect();
     let timeout = 3 * TIMEOUT;
     let access = Access::open(&AccessOptions { sockets, timeout, ..AccessOptions::default() }).await.unwrap();
-    let survey = access.survey().await.unwrap();
-    assert_eq!(survey.pages().count(), all, "{:?}", survey.agents.iter().find(|agent| agent.page().is_none()));
+    let snapshot = access.snapshot().await.unwrap();
+    assert_eq!(snapshot.pages().count(), all, "{:?}", snapshot.agents.iter().find(|agent| agent.page().is_none()));
 }
 
 #[tokio::test]
@@ -95,9 +99,9 @@ async fn agents_behind_sockets_answer_too() {
     let load = Arc::new(Load::default());
     let sockets = (0..40).map(|number| page::behind_socket(directory.path(), number, DELAY, load.clone())).collect();
     let access = Access::open(&AccessOptions { sockets, timeout: PATIENCE, ..AccessOptions::default() }).await.unwrap();
-    let survey = access.survey().await.unwrap();
-    assert_eq!(survey.pages().count(), 40);
-    assert_eq!(survey.agents[7].name, "n007");
-    assert!(survey.objects.is_none());
+    let snapshot = access.snapshot().await.unwrap();
+    assert_eq!(snapshot.pages().count(), 40);
+    assert_eq!(snapshot.agents[7].name, "n007");
+    assert!(snapshot.objects.is_none());
     assert_eq!(load.most(), page::AT_A_TIME);
 }

@@ -41,7 +41,7 @@ pub(super) fn look(
     page.drift.extend(found.operations.iter().map(ToString::to_string));
     page.wireguard = match found.wireguard {
         InspectedWireGuard::Missing => WireGuardState::Missing,
-        InspectedWireGuard::Silent(error) => WireGuardState::Silent(
+        InspectedWireGuard::Silent(error) => WireGuardState::Unreadable(
             error.map_or_else(|| "it is no WireGuard device".to_owned(), |error| error.to_string()),
         ),
         InspectedWireGuard::Present(device) => WireGuardState::Present(state(device, now)),
@@ -66,7 +66,7 @@ fn rivals(plan: &NodePlan, page: &mut ChecksPage) -> Result<(), Error> {
         .filter(|link| link.up && link.kind == LinkKind::WireGuard && link.name != plan.wireguard.device.as_str());
     for link in others {
         if wireguard.get(&link.name).is_ok_and(|device| device.port == plan.wireguard.port) {
-            page.rival_devices.insert(link.name);
+            page.conflicting_devices.insert(link.name);
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::{ApiState as WatchState, ClusterEvent};
-use carrick_status::HappeningKind;
+use carrick_status::AgentEventKind;
 use carrick_topology::{NodePlan, PublicKey};
 
 use super::EventLoop;
@@ -80,7 +80,7 @@ impl EventLoop {
                 ApiState::Synced => "the API server is heard",
                 ApiState::Lost => "the API server is not heard; the data path stays",
             };
-            self.status.happened(HappeningKind::Api, text.to_owned());
+            self.status.add_event(AgentEventKind::Api, text.to_owned());
         }
         self.event(Event::Api(state));
     }

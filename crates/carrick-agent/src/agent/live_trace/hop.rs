@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use carrick_status::{HopSaid, LiveAnswer, LiveHop, LiveTracePage};
+use carrick_status::{LiveHop, LiveReply, LiveTracePage, ReplyKind};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
@@ -40,7 +40,7 @@ pub(super) fn probe(to: IpAddr, hops: u8) -> io::Result<LiveTracePage> {
         }
     }
     let end = probes.iter().position(Probe::ends).map_or(probes.len(), |last| last + 1);
-    let told = probes.iter().take(end).map(|probe| LiveHop { hop_limit: probe.hop_limit, answer: probe.answer });
+    let told = probes.iter().take(end).map(|probe| LiveHop { hop_limit: probe.hop_limit, reply: probe.answer });
     Ok(LiveTracePage { source: source(to).ok(), hops: told.collect(), ..LiveTracePage::default() })
 }
 
@@ -98,7 +98,7 @@ struct Probe {
     socket: UdpSocket,
     /// When each attempt was sent.
     sent_at: Vec<Instant>,
-    answer: Option<LiveAnswer>,
+    answer: Option<LiveReply>,
 }
 
 impl Probe {
@@ -125,33 +125,33 @@ impl Probe {
 
     /// Whether no probe gets further than this one did.
     fn ends(&self) -> bool {
-        self.answer.is_some_and(|answer| answer.said != HopSaid::Passes)
+        self.answer.is_some_and(|answer| answer.kind != ReplyKind::TimeExceeded)
     }
 
     fn take_answers(&mut self) {
         let now = Instant::now();
         while let Some(IcmpError { to, by, said }) = next_icmp_error(&self.socket) {
-            let said = match said {
-                Said::HopLimitReached => HopSaid::Passes,
-                Said::PortClosed => HopSaid::Arrived,
-                Said::Unreachable => HopSaid::Unreachable,
+            let kind = match said {
+                Said::HopLimitReached => ReplyKind::TimeExceeded,
+                Said::PortClosed => ReplyKind::Arrived,
+                Said::Unreachable => ReplyKind::Unreachable,
             };
-            self.take(now, to.port(), by, said);
+            self.take(now, to.port(), by, kind);
         }
         let mut scrap = [0_u8; 64];
         // Somebody may listen there after all.
         while let Ok((_, from)) = self.socket.recv_from(&mut scrap) {
             if from.ip() == self.to {
-                self.take(now, from.port(), from.ip(), HopSaid::Arrived);
+                self.take(now, from.port(), from.ip(), ReplyKind::Arrived);
             }
         }
     }
 
-    fn take(&mut self, now: Instant, port: u16, from: IpAddr, said: HopSaid) {
+    fn take(&mut self, now: Instant, port: u16, from: IpAddr, kind: ReplyKind) {
         let attempt = port.checked_sub(FIRST_PORT).map(usize::from);
         let Some(sent_at) = attempt.and_then(|attempt| self.sent_at.get(attempt)) else { return };
         let round_trip_us = u64::try_from(now.saturating_duration_since(*sent_at).as_micros()).unwrap_or(u64::MAX);
-        self.answer = self.answer.or(Some(LiveAnswer { from, said, round_trip_us }));
+        self.answer = self.answer.or(Some(LiveReply { from, kind, round_trip_us }));
     }
 }
 
@@ -164,8 +164,8 @@ mod tests {
         for to in [IpAddr::V4(Ipv4Addr::new(127, 17, 8, 1)), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             let page = probe(to, 5).unwrap();
             assert_eq!(page.hops.len(), 1, "{page:?}");
-            let answer = page.hops[0].answer.unwrap();
-            assert_eq!((answer.from, answer.said), (to, HopSaid::Arrived));
+            let answer = page.hops[0].reply.unwrap();
+            assert_eq!((answer.from, answer.kind), (to, ReplyKind::Arrived));
             assert!(page.arrives() && page.source.is_some());
         }
     }
@@ -176,22 +176,22 @@ mod tests {
         let mut probe = Probe::new(from, 1).unwrap();
         probe.sent_at.push(Instant::now());
         for port in [7, FIRST_PORT + 1] {
-            probe.take(Instant::now(), port, from, HopSaid::Arrived);
+            probe.take(Instant::now(), port, from, ReplyKind::Arrived);
             assert_eq!(probe.answer, None);
         }
-        probe.take(Instant::now(), FIRST_PORT, from, HopSaid::Passes);
-        probe.take(Instant::now(), FIRST_PORT, from, HopSaid::Arrived);
-        assert_eq!(probe.answer.map(|answer| answer.said), Some(HopSaid::Passes));
+        probe.take(Instant::now(), FIRST_PORT, from, ReplyKind::TimeExceeded);
+        probe.take(Instant::now(), FIRST_PORT, from, ReplyKind::Arrived);
+        assert_eq!(probe.answer.map(|answer| answer.kind), Some(ReplyKind::TimeExceeded));
     }
 
     #[test]
     fn a_way_is_complete_when_everything_before_its_end_is_answered() {
-        let answer = |said| Some(LiveAnswer { from: Ipv4Addr::LOCALHOST.into(), said, round_trip_us: 1 });
-        let of = |answers: [Option<LiveAnswer>; 3]| -> Vec<Probe> {
+        let answer = |kind| Some(LiveReply { from: Ipv4Addr::LOCALHOST.into(), kind, round_trip_us: 1 });
+        let of = |answers: [Option<LiveReply>; 3]| -> Vec<Probe> {
             let probe = |answer| Probe { answer, ..Probe::new(Ipv4Addr::LOCALHOST.into(), 1).unwrap() };
             answers.map(probe).into()
         };
-        let [passes, arrived] = [HopSaid::Passes, HopSaid::Arrived].map(answer);
+        let [passes, arrived] = [ReplyKind::TimeExceeded, ReplyKind::Arrived].map(answer);
         assert!(is_complete(&of([passes, arrived, None])));
         assert!(!is_complete(&of([None, arrived, None])));
         assert!(!is_complete(&of([passes, passes, None])));

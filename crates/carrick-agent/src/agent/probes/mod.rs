@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrick_probe::{PathState, ProbedPath, ProberEvent};
-use carrick_status::HappeningKind;
+use carrick_status::AgentEventKind;
 use carrick_topology::handover::HandoverInForce;
 use carrick_topology::{Cluster, Liveness, NodePlan};
 use tokio::sync::mpsc;
@@ -90,18 +90,20 @@ impl Probes {
             ProberEvent::ProbedPath { to, kind, state } => {
                 let state = in_words(state);
                 tracing::info!(event = "path", %to, ?kind, state);
-                status.happened(HappeningKind::Path, format!("{to} {state}"));
+                status.add_event(AgentEventKind::Path, format!("{to} {state}"));
                 None
             }
             ProberEvent::Liveness(liveness) => {
                 for node in liveness.down.difference(&self.liveness.down) {
                     tracing::warn!(event = "gateway_down", %node, "its standby carries its traffic");
-                    status
-                        .happened(HappeningKind::Gateway, format!("gateway {node} is down: others carry its traffic"));
+                    status.add_event(
+                        AgentEventKind::Gateway,
+                        format!("gateway {node} is down: others carry its traffic"),
+                    );
                 }
                 for node in self.liveness.down.difference(&liveness.down) {
                     tracing::info!(event = "gateway_back", %node);
-                    status.happened(HappeningKind::Gateway, format!("gateway {node} carries traffic again"));
+                    status.add_event(AgentEventKind::Gateway, format!("gateway {node} carries traffic again"));
                 }
                 for node in liveness.down.symmetric_difference(&self.liveness.down) {
                     let target = self.followed.as_ref().and_then(|plan| plan.probes.targets.get(node));

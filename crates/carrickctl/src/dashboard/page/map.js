@@ -1,6 +1,6 @@
 // The map: locations on an ellipse, their nodes in boxes, and lines between nodes. The same mesh is always drawn in the same place.
 
-import { CLASSES, NODE_SIGNS, NODE_STATES, ROLES, SHORT_STATES, WAYS, classOf, milliseconds, percent, stateWord, worst } from "./words.js";
+import { CLASSES, NODE_SIGNS, NODE_STATES, ROLES, SHORT_STATES, LINK_KINDS, classOf, milliseconds, percent, stateWord, worst } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const CELL = { width: 150, height: 62 };
@@ -50,7 +50,7 @@ const title = (location) => location.name ?? "location not known";
 /** What there is room to draw. Nothing that is not well is left out. */
 function condense(data) {
   const all = data.locations.flatMap((location) => location.nodes);
-  const isPlain = (node) => all.length > MANY_NODES && node.role === "inner" && (node.state === "well" || node.state === "outside");
+  const isPlain = (node) => all.length > MANY_NODES && node.role === "inner" && (node.state === "healthy" || node.state === "not-in-mesh");
   const locations = data.locations.map((location) => {
     const nodes = location.nodes.filter((node) => !isPlain(node));
     return { ...location, nodes, more: location.nodes.length - nodes.length };
@@ -58,7 +58,7 @@ function condense(data) {
   const shown = new Map(locations.flatMap((location) => location.nodes.map((node) => [node.name, node])));
   const between = data.links.filter((link) => shown.has(link.low) && shown.has(link.high));
   const isActive = (name) => shown.get(name).role === "active";
-  const matters = (link) => link.state !== "up" || (link.way !== "inside" && isActive(link.low) && isActive(link.high));
+  const matters = (link) => link.state !== "up" || (link.kind !== "inside" && isActive(link.low) && isActive(link.high));
   return { locations, links: between.length > MANY_LINES ? between.filter(matters) : between };
 }
 
@@ -166,7 +166,7 @@ function drawNodes(locations, places, selection) {
   );
 }
 
-export const linkKey = (link) => `${link.low} ${link.high} ${link.way === "inside" ? "inside" : "tunnel"}`;
+export const linkKey = (link) => `${link.low} ${link.high} ${link.kind === "inside" ? "inside" : "tunnel"}`;
 
 function drawLines(links, places, selection) {
   keyed(
@@ -185,8 +185,8 @@ function drawLines(links, places, selection) {
       set(group, {
         class: `link ${classOf(link.state, p50, loss)}`,
         "data-state": link.state,
-        "data-way": link.way,
-        "aria-label": `${link.low} to ${link.high}, ${WAYS[link.way]}: ${stateWord(link.state)}, ${milliseconds(p50)}, ${percent(loss)} lost`,
+        "data-kind": link.kind,
+        "aria-label": `${link.low} to ${link.high}, ${LINK_KINDS[link.kind]}: ${stateWord(link.state)}, ${milliseconds(p50)}, ${percent(loss)} lost`,
         "aria-pressed": selection.is("link", linkKey(link)),
       });
       set(hit, ends);

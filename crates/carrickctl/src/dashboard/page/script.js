@@ -1,7 +1,7 @@
 // Asks for data.json each second and shows it.
 
 import { draw, drawLegend, keyed, linkKey } from "./map.js";
-import { KINDS, NODE_STATES, ROLES, WAYS, clock, milliseconds, percent, rate, stateWord } from "./words.js";
+import { KINDS, NODE_STATES, ROLES, LINK_KINDS, clock, milliseconds, percent, rate, stateWord } from "./words.js";
 
 const INTERVAL_MS = 1000;
 const PATIENCE_MS = 10_000;
@@ -34,7 +34,7 @@ const selection = {
 
 function summary() {
   const nodes = data.locations.flatMap((location) => location.nodes);
-  const bad = nodes.filter((node) => node.state !== "well" && node.state !== "outside");
+  const bad = nodes.filter((node) => node.state !== "healthy" && node.state !== "not-in-mesh");
   const down = data.links.filter((link) => link.state === "down");
   const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
   const parts = [`${count(nodes.length, "node")} in ${count(data.locations.length, "location")}`];
@@ -94,7 +94,7 @@ function nodeDetails(name) {
         ["ways", `${ways.length}, ${ways.filter((link) => link.state === "down").length} down`],
       ]),
     ];
-    if (node.complaints.length) parts.push(html("ul", {}, ...node.complaints.map((text) => html("li", {}, text))));
+    if (node.problems.length) parts.push(html("ul", {}, ...node.problems.map((text) => html("li", {}, text))));
     return parts;
   }
   return null;
@@ -118,7 +118,7 @@ function linkDetails(key) {
     ];
   };
   return [
-    html("p", {}, `Way: ${WAYS[link.way]}`),
+    html("p", {}, `Way: ${LINK_KINDS[link.kind]}`),
     ...direction(link.low, link.high, link.from_low),
     ...direction(link.high, link.low, link.from_high),
   ];

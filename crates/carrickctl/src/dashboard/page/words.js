@@ -14,19 +14,19 @@ export const CLASSES = {
 export const ROLES = { active: "active gateway", standby: "standby gateway", inner: "inner node" };
 
 export const NODE_STATES = {
-  well: "well",
-  unwell: "not well",
-  silent: "its agent does not answer",
-  down: "down: it answers nobody",
-  outside: "takes no part in the mesh",
+  well: "healthy",
+  unhealthy: "not healthy",
+  unreachable: "agent unreachable",
+  down: "down: no node receives answers from it",
+  "not-in-mesh": "not in the mesh",
 };
 
 /** What stands in the place of the role. */
-export const SHORT_STATES = { unwell: "not well", silent: "silent", down: "down", outside: "not in the mesh" };
+export const SHORT_STATES = { unhealthy: "not healthy", unreachable: "unreachable", down: "down", "not-in-mesh": "not in the mesh" };
 
-export const NODE_SIGNS = { well: "", unwell: "!", silent: "?", down: "✕", outside: "–" };
+export const NODE_SIGNS = { healthy: "", unhealthy: "!", unreachable: "?", down: "✕", "not-in-mesh": "–" };
 
-export const WAYS = { tunnel: "tunnel", over: "over other nodes", inside: "inside the location" };
+export const LINK_KINDS = { tunnel: "tunnel", over: "over other nodes", inside: "inside the location" };
 
 export const KINDS = {
   gateway: ["⇄", "gateway"],

@@ -54,10 +54,10 @@ pub(super) fn start(access: Access, rest: Duration) -> Latest {
     tokio::spawn(async move {
         let (mut data, mut memory) = (DashboardData::default(), Memory::default());
         loop {
-            let problem = match access.survey().await {
-                Ok(mut survey) => {
-                    memory.learn(&mut survey);
-                    data = DashboardData::of(&survey, &memory, unix_ms(SystemTime::now()));
+            let problem = match access.snapshot().await {
+                Ok(mut snapshot) => {
+                    memory.learn(&mut snapshot);
+                    data = DashboardData::of(&snapshot, &memory, unix_ms(SystemTime::now()));
                     None
                 }
                 Err(failure) => Some(failure.to_string()),

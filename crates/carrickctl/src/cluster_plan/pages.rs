@@ -6,13 +6,13 @@ use carrick_topology::model::{InternalAddresses, Preference, host_net};
 use carrick_topology::plan::{PeerIdentity, Role};
 use carrick_topology::{Cluster, Endpoint, Host, Node, NodeName, NodePlan, Peer, PublicKey};
 
-use crate::survey::{Agent, Survey};
+use crate::snapshot::{Agent, Snapshot};
 
 /// Nodes and peers that the plans in force show. What people annotated is not among it.
-pub(super) fn cluster(survey: &Survey, notes: &mut Vec<String>) -> Cluster {
-    let plans: Vec<&NodePlan> = survey.agents.iter().filter_map(Agent::plan).collect();
+pub(super) fn cluster(snapshot: &Snapshot, notes: &mut Vec<String>) -> Cluster {
+    let plans: Vec<&NodePlan> = snapshot.agents.iter().filter_map(Agent::plan).collect();
     let mut cluster = Cluster::default();
-    for agent in &survey.agents {
+    for agent in &snapshot.agents {
         if let Some(plan) = agent.plan() {
             cluster.insert_node(node(agent, plan, &plans));
         }

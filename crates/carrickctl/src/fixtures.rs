@@ -8,12 +8,13 @@ use std::time::Duration;
 use carrick_kube::annotations::NodeMetadata;
 use carrick_kube::objects::Objects;
 use carrick_probe::{PathKind, PathState, ProbedPath, RoundTrip, RoundTripCounts};
-use carrick_status::{ApiHearing, PeerState, StatusPage, Traffic};
+use carrick_status::{ApiConnection, PeerState, StatusPage, Traffic};
 use carrick_topology::plan::plan_all;
 use carrick_topology::{NodePlan, Settings};
 
-use crate::output::{Format, Screen, View, show};
-use crate::survey::{Agent, Answer, Survey};
+use crate::fetch_error::FetchError;
+use crate::output::{Format, Terminal, View, render};
+use crate::snapshot::{Agent, Answer, Snapshot};
 
 /// Name, location, number.
 const NODES: [(&str, &str, u8); 3] = [("a1", "basel", 1), ("a2", "basel", 2), ("b1", "zürich", 3)];
@@ -49,12 +50,12 @@ pub fn objects() -> Objects {
 }
 
 /// Every agent answers, every tunnel is up.
-pub fn survey() -> Survey {
+pub fn snapshot() -> Snapshot {
     let settings = Settings { standby_gateways: 0, ..Settings::default() };
     let objects = objects();
     let plans = plan_all(&objects.cluster(&settings.topology_label), &settings, &Default::default());
     let agents = plans.into_values().map(|plan| agent(plan, &settings)).collect();
-    Survey { agents, objects: Some(objects) }
+    Snapshot { agents, objects: Some(objects) }
 }
 
 fn agent(plan: NodePlan, settings: &Settings) -> Agent {
@@ -73,7 +74,7 @@ fn agent(plan: NodePlan, settings: &Settings) -> Agent {
         version: "0.1.0".to_owned(),
         node: Some(plan.node.clone()),
         ready: true,
-        api: ApiHearing::Synced,
+        api: ApiConnection::Synced,
         settings: Some(Arc::new(settings.clone())),
         peers: peers.collect(),
         paths: paths(&name),
@@ -134,23 +135,23 @@ fn traffic(name: &str) -> Vec<Traffic> {
 }
 
 /// Changes the page of one agent.
-pub fn change(survey: &mut Survey, node: &str, change: impl FnOnce(&mut StatusPage)) {
-    let agent = survey.agents.iter_mut().find(|agent| agent.name == node).unwrap();
+pub fn change(snapshot: &mut Snapshot, node: &str, change: impl FnOnce(&mut StatusPage)) {
+    let agent = snapshot.agents.iter_mut().find(|agent| agent.name == node).unwrap();
     match &mut agent.answer {
         Answer::Page(page) => change(page),
-        Answer::Silence(_) | Answer::None => panic!("{node} has no page"),
+        Answer::Unreachable(_) | Answer::NoAgent => panic!("{node} has no page"),
     }
 }
 
 /// Lets an agent give no answer.
-pub fn silence(survey: &mut Survey, node: &str) {
-    let agent = survey.agents.iter_mut().find(|agent| agent.name == node).unwrap();
-    agent.answer = Answer::Silence("no answer within 2 s".to_owned());
+pub fn silence(snapshot: &mut Snapshot, node: &str) {
+    let agent = snapshot.agents.iter_mut().find(|agent| agent.name == node).unwrap();
+    agent.answer = Answer::Unreachable(FetchError::Timeout(Duration::from_secs(2)));
 }
 
 /// Writes an answer for people, without a terminal.
 pub fn text(view: &impl View) -> String {
-    show(view, Format::Table, Screen::default()).unwrap().text
+    render(view, Format::Table, Terminal::default()).unwrap().text
 }
 
 /// All networks of a set, as text.

@@ -1,4 +1,4 @@
-//! Made pages of a small mesh in which all is well: `a1` and `a2` in the location `a`, `b1` and `c1` alone in theirs.
+//! MeshFixture pages of a small mesh in which all is well: `a1` and `a2` in the location `a`, `b1` and `c1` alone in theirs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use carrick_probe::{PathKind, PathState, ProbedPath, RoundTripCounts};
 use carrick_status::{
-    ApiAnswer, ApiHearing, ChecksPage, CniDirectory, PeerState, StatusPage, WireGuardDevice, WireGuardState,
+    ApiAnswer, ApiConnection, ChecksPage, CniDirectory, PeerState, StatusPage, WireGuardDevice, WireGuardState,
 };
 use carrick_topology::Liveness;
 use carrick_topology::model::InternalAddresses;
 use carrick_topology::plan::{PeerIdentity, plan_all};
 use carrick_topology::{Cluster, Node, NodeName, NodePlan, PublicKey, Settings};
 
-use crate::{Agent, Finding, Moment, Observations, Pages, Severity, diagnose};
+use crate::{Agent, Finding, Observations, Pages, Severity, TimeRange, diagnose};
 
 /// What all clocks say.
 pub(crate) const NOW_MS: u64 = 1_800_000_000_000;
@@ -47,7 +47,7 @@ impl Diagnosis {
 }
 
 /// Changes something in the sound mesh and asks what is wrong.
-pub(crate) fn diagnosed(change: impl FnOnce(&mut Made)) -> Diagnosis {
+pub(crate) fn diagnosed(change: impl FnOnce(&mut MeshFixture)) -> Diagnosis {
     let mut mesh = mesh();
     change(&mut mesh);
     Diagnosis(diagnose(&mesh))
@@ -63,9 +63,9 @@ fn title(finding: &Finding) -> String {
 }
 
 /// Observations to be changed.
-pub(crate) struct Made(Observations);
+pub(crate) struct MeshFixture(Observations);
 
-impl Deref for Made {
+impl Deref for MeshFixture {
     type Target = Observations;
 
     fn deref(&self) -> &Observations {
@@ -73,7 +73,7 @@ impl Deref for Made {
     }
 }
 
-pub(crate) fn mesh() -> Made {
+pub(crate) fn mesh() -> MeshFixture {
     let mut cluster = Cluster::default();
     for (number, (name, location)) in (1_u8..).zip(NODES) {
         let mut node = Node::new(name.parse().unwrap(), i64::from(number));
@@ -92,7 +92,7 @@ pub(crate) fn mesh() -> Made {
         let pages = pages(&cluster.nodes[&name], plan, &settings);
         (name, Agent::Answered(Box::new(pages)))
     });
-    Made(Observations { agents: agents.collect(), nobody: BTreeMap::new() })
+    MeshFixture(Observations { agents: agents.collect(), unidentified: BTreeMap::new() })
 }
 
 fn pages(node: &Node, plan: NodePlan, settings: &Settings) -> Pages {
@@ -119,12 +119,12 @@ fn pages(node: &Node, plan: NodePlan, settings: &Settings) -> Pages {
         version: "0.1.0".to_owned(),
         node: Some(node.name.clone()),
         ready: true,
-        api: ApiHearing::Synced,
+        api: ApiConnection::Synced,
         settings: Some(Arc::new(settings.clone())),
         plan: Some(Arc::new(plan)),
         ..StatusPage::default()
     };
-    let asked = Moment { from_ms: NOW_MS - 20, to_ms: NOW_MS + 20 };
+    let asked = TimeRange { from_ms: NOW_MS - 20, to_ms: NOW_MS + 20 };
     Pages { status, asked, checks: Some(checks), later: None }
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn path(to: &str, kind: PathKind, mtu: Option<u32>) -> ProbedPath {
     }
 }
 
-impl Made {
+impl MeshFixture {
     pub(crate) fn pages(&mut self, node: &str) -> &mut Pages {
         match self.0.agents.get_mut(&node.parse::<NodeName>().unwrap()).unwrap() {
             Agent::Answered(pages) => pages,
@@ -193,7 +193,7 @@ impl Made {
     }
 
     /// Looks at all nodes again, 6 s later, and nothing has changed.
-    pub(crate) fn second_look(&mut self) {
+    pub(crate) fn second_sample(&mut self) {
         for (name, _) in NODES {
             let pages = self.pages(name);
             pages.later = pages.checks.clone();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diagram::{Card, Diagram, Group, Line};
+use crate::diagram::{Diagram, LocationBox, NodeBox, TunnelLine};
 
 /// Distances in pixels.
 pub(crate) const CARD_WIDTH: i32 = 150;
@@ -26,40 +26,40 @@ pub(crate) type Point = (i32, i32);
 
 /// The picture with all places.
 #[derive(Debug)]
-pub(crate) struct Arrangement<'a> {
+pub(crate) struct Layout<'a> {
     pub(crate) width: i32,
     pub(crate) height: i32,
     /// The middle of the word, below where tunnels hang.
     pub(crate) internet: Point,
-    pub(crate) groups: Vec<PlacedGroup<'a>>,
-    pub(crate) cables: Vec<Cable<'a>>,
+    pub(crate) groups: Vec<PlacedLocation<'a>>,
+    pub(crate) curves: Vec<Curve<'a>>,
     /// The middle of the legend.
     pub(crate) legend: Point,
 }
 
 /// A location, by its upper left corner.
 #[derive(Debug)]
-pub(crate) struct PlacedGroup<'a> {
-    pub(crate) group: &'a Group,
+pub(crate) struct PlacedLocation<'a> {
+    pub(crate) location: &'a LocationBox,
     pub(crate) corner: Point,
     pub(crate) size: (i32, i32),
     /// Where its caption begins.
     pub(crate) caption: Point,
-    pub(crate) cards: Vec<PlacedCard<'a>>,
+    pub(crate) nodes: Vec<PlacedNode<'a>>,
 }
 
 /// A node and its pod, by their upper left corners.
 #[derive(Debug)]
-pub(crate) struct PlacedCard<'a> {
-    pub(crate) card: &'a Card,
+pub(crate) struct PlacedNode<'a> {
+    pub(crate) node: &'a NodeBox,
     pub(crate) corner: Point,
     pub(crate) pod: Point,
 }
 
 /// A tunnel as a cubic curve: start, two control points, end.
 #[derive(Debug)]
-pub(crate) struct Cable<'a> {
-    pub(crate) line: &'a Line,
+pub(crate) struct Curve<'a> {
+    pub(crate) line: &'a TunnelLine,
     pub(crate) points: [Point; 4],
 }
 
@@ -69,7 +69,7 @@ enum Row {
     Lower,
 }
 
-impl Cable<'_> {
+impl Curve<'_> {
     /// The middle of the curve (de Casteljau).
     pub(crate) fn middle(&self) -> Point {
         let [(x1, y1), (x2, y2), (x3, y3), (x4, y4)] = self.points;
@@ -77,7 +77,7 @@ impl Cable<'_> {
     }
 }
 
-impl<'a> Arrangement<'a> {
+impl<'a> Layout<'a> {
     /// Places everything; the width follows the wider row.
     pub(crate) fn new(diagram: &'a Diagram) -> Self {
         let (upper, lower) = diagram.locations.split_at(diagram.locations.len().div_ceil(2));
@@ -91,24 +91,24 @@ impl<'a> Arrangement<'a> {
             width,
             height: bottom + LEGEND_HEIGHT,
             internet: (5 * MARGIN, internet_bottom - MARGIN),
-            cables: cables(diagram, &groups, internet_top),
+            curves: curves(diagram, &groups, internet_top),
             groups,
             legend: (width / 2, bottom + LEGEND_HEIGHT / 2 + 2),
         }
     }
 }
 
-fn group_width(group: &Group) -> i32 {
-    let cards = i32::try_from(group.nodes.len().max(1)).unwrap_or(1);
-    cards * CARD_WIDTH + (cards - 1) * BETWEEN_CARDS + 2 * PADDING
+fn group_width(group: &LocationBox) -> i32 {
+    let nodes = i32::try_from(group.nodes.len().max(1)).unwrap_or(1);
+    nodes * CARD_WIDTH + (nodes - 1) * BETWEEN_CARDS + 2 * PADDING
 }
 
-fn row_width(groups: &[Group]) -> i32 {
+fn row_width(groups: &[LocationBox]) -> i32 {
     groups.iter().map(|group| group_width(group) + BETWEEN_GROUPS).sum::<i32>() - BETWEEN_GROUPS
 }
 
 /// Spreads a row's locations evenly over the width.
-fn place_row<'a>(groups: &'a [Group], row: Row, width: i32, top: i32) -> Vec<PlacedGroup<'a>> {
+fn place_row<'a>(groups: &'a [LocationBox], row: Row, width: i32, top: i32) -> Vec<PlacedLocation<'a>> {
     let spaces = i32::try_from(groups.len().saturating_sub(1)).unwrap_or(0);
     let wide = width - 2 * MARGIN - row_width(groups);
     let between = if spaces == 0 { 0 } else { BETWEEN_GROUPS + wide / spaces };
@@ -122,23 +122,23 @@ fn place_row<'a>(groups: &'a [Group], row: Row, width: i32, top: i32) -> Vec<Pla
     placed
 }
 
-fn place_group(group: &Group, row: Row, (left, top): Point) -> PlacedGroup<'_> {
+fn place_group(group: &LocationBox, row: Row, (left, top): Point) -> PlacedLocation<'_> {
     let bottom = top + GROUP_HEIGHT;
-    let (caption, pods, cards) = match row {
+    let (caption, pods, nodes) = match row {
         Row::Upper => (top + 28, top + CAPTION_HEIGHT, bottom - PADDING - CARD_HEIGHT),
         Row::Lower => (bottom - 17, bottom - CAPTION_HEIGHT - POD_HEIGHT, top + PADDING),
     };
     let lefts = (0..).map(|place| left + PADDING + place * (CARD_WIDTH + BETWEEN_CARDS));
-    PlacedGroup {
-        group,
+    PlacedLocation {
+        location: group,
         corner: (left, top),
         size: (group_width(group), GROUP_HEIGHT),
         caption: (left + PADDING, caption),
-        cards: lefts
+        nodes: lefts
             .zip(&group.nodes)
-            .map(|(left, card)| PlacedCard {
-                card,
-                corner: (left, cards),
+            .map(|(left, node)| PlacedNode {
+                node,
+                corner: (left, nodes),
                 pod: (left + (CARD_WIDTH - POD_WIDTH) / 2, pods),
             })
             .collect(),
@@ -152,25 +152,25 @@ struct Face {
     row: Row,
 }
 
-fn cables<'a>(diagram: &'a Diagram, groups: &[PlacedGroup<'_>], internet_top: i32) -> Vec<Cable<'a>> {
-    let cards = groups.iter().flat_map(|group| &group.cards);
-    let faces: BTreeMap<&str, Face> = cards.map(|card| (card.card.name.as_str(), face(card, internet_top))).collect();
-    let mut cables: Vec<Cable<'a>> = diagram
+fn curves<'a>(diagram: &'a Diagram, groups: &[PlacedLocation<'_>], internet_top: i32) -> Vec<Curve<'a>> {
+    let nodes = groups.iter().flat_map(|group| &group.nodes);
+    let faces: BTreeMap<&str, Face> = nodes.map(|node| (node.node.name.as_str(), face(node, internet_top))).collect();
+    let mut curves: Vec<Curve<'a>> = diagram
         .tunnels
         .iter()
         .filter_map(|((from, to), line)| {
             let (start, end) = (start(diagram, &faces, from, to)?, start(diagram, &faces, to, from)?);
             let (from, to) = (faces.get(from.as_str())?, faces.get(to.as_str())?);
-            Some(Cable { line, points: curve((start, from.row), (end, to.row)) })
+            Some(Curve { line, points: curve((start, from.row), (end, to.row)) })
         })
         .collect();
     // What carries lies on top, and what is broken above all.
-    cables.sort_by_key(|cable| (cable.line.condition, cable.line.tunnel));
-    cables
+    curves.sort_by_key(|curve| (curve.line.condition, curve.line.kind));
+    curves
 }
 
-fn face(card: &PlacedCard<'_>, internet_top: i32) -> Face {
-    let (left, top) = card.corner;
+fn face(node: &PlacedNode<'_>, internet_top: i32) -> Face {
+    let (left, top) = node.corner;
     let (row, edge) = if top < internet_top { (Row::Upper, top + CARD_HEIGHT) } else { (Row::Lower, top) };
     Face { centre: left + CARD_WIDTH / 2, edge, row }
 }

@@ -7,8 +7,8 @@ use carrick_topology::walk::{Network, Origin, Packet, sample_address};
 use carrick_topology::{Family, NodeName};
 use serde::Serialize;
 
-use crate::blueprint::Blueprint;
-use crate::output::{Sheet, Tone};
+use crate::cluster_plan::ClusterPlan;
+use crate::output::{Document, Style};
 
 /// Names that are reached, by the name that reaches them.
 type Partners = BTreeMap<String, BTreeSet<String>>;
@@ -16,7 +16,7 @@ type Partners = BTreeMap<String, BTreeSet<String>>;
 /// How it changes who reaches whom. A pair is a pair of nodes, by their pods, or of a node and an outside peer; it counts as reaching when
 /// packets and answers pass in every family that both have. Each pair stands under the name that sorts first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Reach {
+pub struct Reachability {
     /// The pairs that there are.
     pub pairs: usize,
     /// Nodes that are gone, and with them their pods.
@@ -29,8 +29,8 @@ pub struct Reach {
     pub interrupted: Partners,
 }
 
-impl Reach {
-    pub(super) fn between(before: &Blueprint, after: &Blueprint, gone: &BTreeSet<NodeName>) -> Self {
+impl Reachability {
+    pub(super) fn between(before: &ClusterPlan, after: &ClusterPlan, gone: &BTreeSet<NodeName>) -> Self {
         let is_left = |name: &str| !gone.iter().any(|node| node.as_str() == name);
         let left = |ends: BTreeMap<String, End>| ends.into_iter().filter(|(name, _)| is_left(name)).collect();
         let (ends_before, ends_after): (BTreeMap<_, _>, BTreeMap<_, _>) = (left(ends(before)), left(ends(after)));
@@ -52,26 +52,26 @@ impl Reach {
         !self.lost.is_empty()
     }
 
-    pub(super) fn draw(&self, sheet: &mut Sheet) {
+    pub(super) fn draw(&self, document: &mut Document) {
         for node in &self.gone {
-            sheet.line(format_args!("{node} is gone, and with it its pods; of the others:"));
+            document.line(format_args!("{node} is gone, and with it its pods; of the others:"));
         }
-        for (what, partners, tone) in [
-            ("reach each other no more", &self.lost, Tone::Bad),
-            ("reach each other anew", &self.gained, Tone::Good),
-            ("are cut off until the others have noticed", &self.interrupted, Tone::Warn),
+        for (what, partners, style) in [
+            ("reach each other no more", &self.lost, Style::Bad),
+            ("reach each other anew", &self.gained, Style::Good),
+            ("are cut off until the others have noticed", &self.interrupted, Style::Warn),
         ] {
             let pairs: usize = partners.values().map(BTreeSet::len).sum();
             if pairs > 0 {
-                sheet.toned(format_args!("{pairs} of {} pairs {what}:", self.pairs), tone);
+                document.styled(format_args!("{pairs} of {} pairs {what}:", self.pairs), style);
             }
             for (name, others) in partners {
                 let others: Vec<_> = others.iter().map(String::as_str).collect();
-                sheet.line(format_args!("  {name} - {}", others.join(", ")));
+                document.line(format_args!("  {name} - {}", others.join(", ")));
             }
         }
         if self.lost.is_empty() {
-            sheet.toned(format_args!("none of {} pairs becomes unreachable", self.pairs), Tone::Good);
+            document.styled(format_args!("none of {} pairs becomes unreachable", self.pairs), Style::Good);
         }
     }
 }
@@ -82,12 +82,12 @@ struct End {
     addresses: Vec<IpAddr>,
 }
 
-fn ends(blueprint: &Blueprint) -> BTreeMap<String, End> {
-    let nodes = blueprint.plans.values().map(|plan| {
+fn ends(cluster_plan: &ClusterPlan) -> BTreeMap<String, End> {
+    let nodes = cluster_plan.plans.values().map(|plan| {
         let addresses = plan.pod_cidrs.iter().map(sample_address).collect();
         (plan.node.to_string(), End { origin: Origin::Pod(plan.node.clone()), addresses })
     });
-    let peers = blueprint.cluster.peers.values().map(|peer| {
+    let peers = cluster_plan.cluster.peers.values().map(|peer| {
         let addresses = peer.allowed_ips.iter().map(sample_address).collect();
         (format!("peer {}", peer.name), End { origin: Origin::Outside(peer.name.clone()), addresses })
     });
@@ -129,7 +129,7 @@ fn reach_each_other(network: &Network<'_>, one: &End, other: &End) -> bool {
 
 /// What breaks at once when a node dies, and is mended by the others' new plans.
 fn interrupted(
-    before: &Blueprint,
+    before: &ClusterPlan,
     gone: &BTreeSet<NodeName>,
     ends: &BTreeMap<String, End>,
     reached_after: &Pairs,

@@ -16,11 +16,11 @@ use carrick_topology::walk::Network;
 use carrick_topology::{Cluster, Node, NodeName, NodePlan, Settings, plan};
 
 use crate::failure::Failure;
-use crate::survey::{Agent, Survey};
+use crate::snapshot::{Agent, Snapshot};
 
 /// The cluster, and the plan of every node.
 #[derive(Clone, Debug)]
-pub struct Blueprint {
+pub struct ClusterPlan {
     /// The cluster that the plans are made from.
     pub cluster: Cluster,
     /// The plan of every node that takes part in the mesh.
@@ -34,44 +34,44 @@ pub struct Blueprint {
     own: BTreeMap<NodeName, Arc<Settings>>,
 }
 
-impl Blueprint {
+impl ClusterPlan {
     /// Puts together what the agents and the objects say.
     ///
     /// # Errors
     /// There are neither pages nor objects.
-    pub fn of(survey: &Survey) -> Result<Self, Failure> {
+    pub fn of(snapshot: &Snapshot) -> Result<Self, Failure> {
         let mut notes = Vec::new();
-        let shared = settings::shared(survey, &mut notes);
-        let cluster = match &survey.objects {
+        let shared = settings::shared(snapshot, &mut notes);
+        let cluster = match &snapshot.objects {
             Some(objects) => objects.cluster(&shared.topology_label),
-            None => pages::cluster(survey, &mut notes),
+            None => pages::cluster(snapshot, &mut notes),
         };
         if cluster.nodes.is_empty() {
             return Err(Failure::Unreachable(
                 "nothing is known of any node: no agent answers, and there are no Nodes".to_owned(),
             ));
         }
-        let own = survey.pages().filter_map(|(_, page)| Some((page.node.clone()?, page.settings.clone()?))).collect();
-        let known = || survey.pages().map(|(_, page)| &page.liveness);
+        let own = snapshot.pages().filter_map(|(_, page)| Some((page.node.clone()?, page.settings.clone()?))).collect();
+        let known = || snapshot.pages().map(|(_, page)| &page.liveness);
         let liveness = Liveness {
             down: known().flat_map(|liveness| liveness.down.iter().cloned()).collect(),
             // What is planned here is what holds when no handover is under way.
             ..Liveness::default()
         };
-        let mut blueprint =
+        let mut cluster_plan =
             Self { cluster, plans: BTreeMap::new(), computed: BTreeSet::new(), notes, liveness, shared, own };
-        blueprint.plans = plan_all(&blueprint.cluster, &blueprint.shared, &blueprint.liveness);
-        blueprint.computed = blueprint.plans.keys().cloned().collect();
-        for plan in survey.agents.iter().filter_map(Agent::plan) {
-            blueprint.computed.remove(&plan.node);
-            blueprint.plans.insert(plan.node.clone(), plan.clone());
+        cluster_plan.plans = plan_all(&cluster_plan.cluster, &cluster_plan.shared, &cluster_plan.liveness);
+        cluster_plan.computed = cluster_plan.plans.keys().cloned().collect();
+        for plan in snapshot.agents.iter().filter_map(Agent::plan) {
+            cluster_plan.computed.remove(&plan.node);
+            cluster_plan.plans.insert(plan.node.clone(), plan.clone());
         }
-        blueprint.note_computed(survey);
-        Ok(blueprint)
+        cluster_plan.note_computed(snapshot);
+        Ok(cluster_plan)
     }
 
-    fn note_computed(&mut self, survey: &Survey) {
-        if self.computed.is_empty() || survey.pages().next().is_none() {
+    fn note_computed(&mut self, snapshot: &Snapshot) {
+        if self.computed.is_empty() || snapshot.pages().next().is_none() {
             return;
         }
         let names: Vec<_> = self.computed.iter().map(NodeName::as_str).collect();

@@ -3,37 +3,37 @@
 use std::fmt::Display;
 
 use super::table::cut;
-use super::{Screen, Table, Tone};
+use super::{Style, Table, Terminal};
 
 /// A text for people, line by line.
 #[derive(Clone, Debug)]
-pub struct Sheet {
-    screen: Screen,
+pub struct Document {
+    terminal: Terminal,
     text: String,
 }
 
-impl Sheet {
-    pub(super) fn new(screen: Screen) -> Self {
-        Self { screen, text: String::new() }
+impl Document {
+    pub(super) fn new(terminal: Terminal) -> Self {
+        Self { terminal, text: String::new() }
     }
 
     /// A line.
     pub fn line(&mut self, text: impl Display) {
-        self.toned(text, Tone::Plain);
+        self.styled(text, Style::Plain);
     }
 
-    /// A line in a tone.
-    pub fn toned(&mut self, text: impl Display, tone: Tone) {
+    /// A line in a style.
+    pub fn styled(&mut self, text: impl Display, style: Style) {
         let text = text.to_string();
-        let text = self.screen.width.map_or_else(|| text.clone(), |width| cut(&text, width));
-        self.text += &if self.screen.colour { tone.paint(&text) } else { text };
+        let text = self.terminal.width.map_or_else(|| text.clone(), |width| cut(&text, width));
+        self.text += &if self.terminal.colour { style.paint(&text) } else { text };
         self.text.push('\n');
     }
 
-    /// A line in a tone that is never cut: what it ends with matters.
-    pub fn whole(&mut self, text: impl Display, tone: Tone) {
+    /// A line in a style that is never cut: what it ends with matters.
+    pub fn whole(&mut self, text: impl Display, style: Style) {
         let text = text.to_string();
-        self.text += &if self.screen.colour { tone.paint(&text) } else { text };
+        self.text += &if self.terminal.colour { style.paint(&text) } else { text };
         self.text.push('\n');
     }
 
@@ -55,16 +55,16 @@ impl Sheet {
         if table.is_empty() {
             return;
         }
-        for line in table.lines(self.screen) {
+        for line in table.lines(self.terminal) {
             self.text += &line;
             self.text.push('\n');
         }
     }
 
-    /// What the screen can show.
+    /// What the terminal can show.
     #[must_use]
-    pub const fn screen(&self) -> Screen {
-        self.screen
+    pub const fn terminal(&self) -> Terminal {
+        self.terminal
     }
 
     pub(super) fn into_text(self) -> String {

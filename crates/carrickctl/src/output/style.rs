@@ -2,7 +2,7 @@
 
 /// How a word is to be taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Tone {
+pub enum Style {
     /// As it stands.
     #[default]
     Plain,
@@ -18,8 +18,8 @@ pub enum Tone {
     Bad,
 }
 
-impl Tone {
-    /// The word in this tone, for a terminal (ECMA-48 §8.3.117).
+impl Style {
+    /// The word in this style, for a terminal (ECMA-48 §8.3.117).
     pub(super) fn paint(self, text: &str) -> String {
         let code = match self {
             Self::Plain => return text.to_owned(),

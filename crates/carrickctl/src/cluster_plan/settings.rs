@@ -6,32 +6,32 @@ use std::num::NonZeroUsize;
 use carrick_topology::model::LocalFacts;
 use carrick_topology::{Encapsulation, Granularity, Settings};
 
-use crate::survey::Survey;
+use crate::snapshot::Snapshot;
 
 /// Gateway counts that are tried.
 const MOST_GATEWAYS: usize = 8;
 
 /// The settings of most agents, without what is each node's own.
-pub(super) fn shared(survey: &Survey, notes: &mut Vec<String>) -> Settings {
+pub(super) fn shared(snapshot: &Snapshot, notes: &mut Vec<String>) -> Settings {
     let mut by_hash: BTreeMap<String, (usize, &Settings)> = BTreeMap::new();
     let mut resolved = BTreeMap::new();
-    for settings in survey.pages().filter_map(|(_, page)| page.settings.as_deref()) {
+    for settings in snapshot.pages().filter_map(|(_, page)| page.settings.as_deref()) {
         by_hash.entry(settings.shared_hash()).or_insert((0, settings)).0 += 1;
         resolved.extend(settings.local.resolved.clone());
     }
     let most = by_hash.values().max_by_key(|(count, _)| *count);
     let mut shared = match most {
         Some((_, settings)) => (*settings).clone(),
-        None => of_hashes(survey, notes),
+        None => of_hashes(snapshot, notes),
     };
     shared.local = LocalFacts { resolved, ..LocalFacts::default() };
     shared
 }
 
 /// The settings that the agents' annotations name by their hash, where no agent tells them itself.
-fn of_hashes(survey: &Survey, notes: &mut Vec<String>) -> Settings {
+fn of_hashes(snapshot: &Snapshot, notes: &mut Vec<String>) -> Settings {
     let default = Settings::default();
-    let cluster = survey.objects.as_ref().map(|objects| objects.cluster(&default.topology_label)).unwrap_or_default();
+    let cluster = snapshot.objects.as_ref().map(|objects| objects.cluster(&default.topology_label)).unwrap_or_default();
     let hashes: BTreeSet<&str> =
         cluster.nodes.values().filter_map(|node| Some(node.agent.as_ref()?.settings.as_str())).collect();
     let Some(hash) = hashes.first() else {
