@@ -1,12 +1,4 @@
-//! Which gateways are down.
-//!
-//! One rule, for every node, from what it hears itself:
-//!
-//! - a gateway that is silent is down, and so is one that says itself that it hears nobody on its other side (through its tunnels, for
-//!   those inside its location; inside it, for those outside), while another gateway of its location does;
-//! - where no gateway of a location is heard, nobody there is judged: the fault is more likely on the way, or here;
-//! - it counts again after it was well for a time that doubles each time it falls. It says itself for how long it has been well, and
-//!   how many flaps those count who count the most, so that all nodes give it its traffic back at the same moment, or nearly.
+//! Decides which gateways are down. The rules are in the documentation of the crate.
 
 mod gateway_history;
 
@@ -23,54 +15,55 @@ use crate::probed_path::PathState;
 use gateway_history::{GatewayHistory, State};
 pub(crate) use gateway_history::{Return, ReturnPhase};
 
-/// A gateway that hears nobody is believed after this: others may be about to say the same. And it is held against it only if it still
-/// says so when another one has heard somebody for this long: what it said before may be outdated.
-const DEAF_TIME: Duration = Duration::from_millis(500);
-/// What a node says of its age arrives with the way's delay: differences below this mean nothing.
+/// A gateway must be isolated for this long before it is down, because the others may be about to say the same of themselves. And another
+/// gateway must have heard a peer for this long when the isolated one was last probed, because what that one says may be out of date.
+const ISOLATION_TIME: Duration = Duration::from_millis(500);
+/// The time for which a node has been well arrives with the delay of the path. Smaller differences mean nothing.
 const WELL_TOLERANCE: Duration = Duration::from_millis(500);
-/// Flaps are forgotten when none has come for this long.
+/// A gateway loses its flap count after it has been live for this long.
 const FLAP_DECAY: Duration = Duration::from_secs(900);
 
-/// What is heard of one gateway.
+/// What is known of one gateway at the time of an evaluation.
 #[derive(Clone, Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) node: &'a NodeName,
     pub(crate) location: &'a LocationName,
     pub(crate) kind: PathKind,
     pub(crate) state: PathState,
-    /// How often it fell, by the highest count that it was told.
+    /// The flap count that the gateway answers with.
     pub(crate) flap_count: FlapCount,
-    /// When the latest probe went out that found life.
-    pub(crate) heard_from: Option<Now>,
-    /// When probes went out of which none was answered.
-    pub(crate) silent_from: Option<Now>,
-    /// Since when it is well, as it says.
+    /// When the latest probe was sent that found the gateway alive.
+    pub(crate) alive_at: Option<Now>,
+    /// When the probes were sent of which none was answered.
+    pub(crate) silent_since: Option<Now>,
+    /// Since when the gateway is well, as it says.
     pub(crate) well_since: Option<Now>,
-    /// Since when it says that it hears nobody on its other side.
-    pub(crate) deaf_since: Option<Now>,
-    /// Since when it says that it hears somebody there.
-    pub(crate) hears_since: Option<Now>,
+    /// Since when the gateway says that it hears no peer on its other side.
+    pub(crate) isolated_since: Option<Now>,
+    /// Since when the gateway says that it hears a peer there.
+    pub(crate) connected_since: Option<Now>,
 }
 
 impl Report<'_> {
-    /// Whether it was silent when that other gateway was not: both may have fallen silent at the same moment, and one be noticed first.
+    /// Whether the gateway was silent when that other one was not. Both may have become silent at the same instant, and one may be noticed
+    /// first.
     fn is_silent_beside(&self, other: &Report<'_>) -> bool {
-        other.heard_from > self.silent_from
+        other.alive_at > self.silent_since
     }
 
-    /// Whether a further word from its location may change the judgement.
-    pub(crate) fn is_doubtful(&self) -> bool {
-        self.state == PathState::Down || self.deaf_since.is_some()
+    /// Whether the next answer of any gateway of the location may change the result.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.state == PathState::Down || self.isolated_since.is_some()
     }
 }
 
-/// The node that judges.
+/// The node that evaluates the reports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Observer<'a> {
-    /// Where it stands, if it is a gateway there: then it speaks for its location itself.
+    /// The location of which the node is a gateway, if it is one. It is then a witness for that location like another gateway.
     pub(crate) gateway_of: Option<&'a LocationName>,
     pub(crate) heard_peers: HeardPeers,
-    /// Since when it hears somebody through its own tunnels.
+    /// Since when the node hears a peer through its own tunnels.
     pub(crate) hears_tunnels_since: Option<Now>,
     /// How much later than the nodes of its own location this node treats a gateway of another location as live again.
     pub(crate) far_delay: Duration,
@@ -92,9 +85,9 @@ impl FailureDetector {
         Self { histories: down.into_iter().map(history).collect(), ..Self::default() }
     }
 
-    /// How often a gateway fell lately.
+    /// How often a gateway flapped, as this node counts.
     pub(crate) fn flap_count(&self, node: &NodeName) -> FlapCount {
-        self.histories.get(node).map_or_else(FlapCount::default, |fall| fall.flap_count)
+        self.histories.get(node).map_or_else(FlapCount::default, |history| history.flap_count)
     }
 
     /// The gateways that count as down.
@@ -118,13 +111,13 @@ impl FailureDetector {
         due.filter(|due| *due > self.evaluated_at).min()
     }
 
-    /// Judges by what is heard now.
+    /// Evaluates what is known of all gateways now.
     pub(crate) fn evaluate(&mut self, now: Now, observer: Observer<'_>, reports: &[Report<'_>]) {
         self.evaluated_at = now;
         self.far_delay = observer.far_delay;
         let known: BTreeSet<&NodeName> = reports.iter().map(|report| report.node).collect();
-        self.histories.retain(|name, fall| {
-            let has_decayed = matches!(fall.state, State::Live { since } if now.saturating_sub(since) > FLAP_DECAY);
+        self.histories.retain(|name, history| {
+            let has_decayed = matches!(history.state, State::Live { since } if now.saturating_sub(since) > FLAP_DECAY);
             known.contains(name) && !has_decayed
         });
         let mut locations: BTreeMap<&LocationName, Vec<&Report<'_>>> = BTreeMap::new();
@@ -144,68 +137,69 @@ impl FailureDetector {
         gateways: &[&Report<'_>],
     ) {
         let own = (observer.gateway_of == Some(location)).then_some(observer.heard_peers);
-        let heard = gateways.iter().filter(|gateway| gateway.state == PathState::Up);
-        let hear_since: Vec<Now> =
-            heard.filter_map(|gateway| gateway.hears_since).chain(own.and(observer.hears_tunnels_since)).collect();
-        let is_deaf = |gateway: &Report<'_>| {
-            gateway.deaf_since.is_some_and(|since| now.saturating_sub(since) >= DEAF_TIME)
-                && hear_since.iter().any(|since| gateway.heard_from >= Some(*since + DEAF_TIME))
+        let up = gateways.iter().filter(|gateway| gateway.state == PathState::Up);
+        let connected_since: Vec<Now> =
+            up.filter_map(|gateway| gateway.connected_since).chain(own.and(observer.hears_tunnels_since)).collect();
+        let is_isolated = |gateway: &Report<'_>| {
+            gateway.isolated_since.is_some_and(|since| now.saturating_sub(since) >= ISOLATION_TIME)
+                && connected_since.iter().any(|since| gateway.alive_at >= Some(*since + ISOLATION_TIME))
         };
-        let is_heard =
-            |gateway: &Report<'_>| matches!(gateway.state, PathState::Up | PathState::AgentAway) && !is_deaf(gateway);
-        let hears_itself =
+        let is_well = |gateway: &Report<'_>| {
+            matches!(gateway.state, PathState::Up | PathState::AgentAway) && !is_isolated(gateway)
+        };
+        let hears_a_peer =
             |heard_peers: HeardPeers| [heard_peers.tunnels, heard_peers.inside].contains(&Reachability::SomePeer);
-        if !gateways.iter().any(|gateway| is_heard(gateway)) && !own.is_some_and(hears_itself) {
-            gateways.iter().for_each(|gateway| self.not_heard(gateway.node));
+        if !gateways.iter().any(|gateway| is_well(gateway)) && !own.is_some_and(hears_a_peer) {
+            gateways.iter().for_each(|gateway| self.location_is_silent(gateway.node));
             return;
         }
         for gateway in gateways {
-            let is_silent = || {
-                own.is_some_and(hears_itself)
-                    || gateways.iter().any(|other| is_heard(other) && gateway.is_silent_beside(other))
+            let has_witness = || {
+                own.is_some_and(hears_a_peer)
+                    || gateways.iter().any(|other| is_well(other) && gateway.is_silent_beside(other))
             };
             match gateway.state {
-                PathState::Up | PathState::AgentAway if is_deaf(gateway) => self.silent(gateway.node),
-                PathState::Up | PathState::AgentAway => self.heard(now, gateway),
-                PathState::Down if is_silent() => self.silent(gateway.node),
+                PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway.node),
+                PathState::Up | PathState::AgentAway => self.gateway_is_well(now, gateway),
+                PathState::Down if has_witness() => self.gateway_is_down(gateway.node),
                 PathState::Down | PathState::Unknown => {}
             }
         }
     }
 
-    /// One that was returning begins anew; the others stay what they are.
-    fn not_heard(&mut self, node: &NodeName) {
-        if let Some(fall) = self.histories.get_mut(node)
-            && matches!(fall.state, State::Recovering { .. })
+    /// A gateway that was recovering begins again; the others stay what they are.
+    fn location_is_silent(&mut self, node: &NodeName) {
+        if let Some(history) = self.histories.get_mut(node)
+            && matches!(history.state, State::Recovering { .. })
         {
-            fall.state = State::Down;
+            history.state = State::Down;
         }
     }
 
-    fn silent(&mut self, node: &NodeName) {
+    fn gateway_is_down(&mut self, node: &NodeName) {
         let fresh = || GatewayHistory::new(State::Live { since: Now::ZERO }, FlapCount::default());
-        let fall = self.histories.entry(node.clone()).or_insert_with(fresh);
-        if matches!(fall.state, State::Live { .. }) {
-            fall.flap_count = fall.flap_count.and_one();
+        let history = self.histories.entry(node.clone()).or_insert_with(fresh);
+        if matches!(history.state, State::Live { .. }) {
+            history.flap_count = history.flap_count.and_one();
         }
-        fall.state = State::Down;
+        history.state = State::Down;
     }
 
-    fn heard(&mut self, now: Now, gateway: &Report<'_>) {
-        let Some(fall) = self.histories.get_mut(gateway.node) else { return };
-        fall.kind = gateway.kind;
-        fall.flap_count = fall.flap_count.max(gateway.flap_count);
-        fall.state = match fall.state {
-            // One that was well all the time was cut off from here alone.
+    fn gateway_is_well(&mut self, now: Now, gateway: &Report<'_>) {
+        let Some(history) = self.histories.get_mut(gateway.node) else { return };
+        history.kind = gateway.kind;
+        history.flap_count = history.flap_count.max(gateway.flap_count);
+        history.state = match history.state {
             State::Down => {
+                // A gateway that was well for longer was cut off from this node alone.
                 let recovered =
-                    gateway.well_since.filter(|well| now.saturating_sub(*well) < fall.flap_count.stable_time());
+                    gateway.well_since.filter(|well| now.saturating_sub(*well) < history.flap_count.stable_time());
                 State::Recovering { since: recovered.unwrap_or(now) }
             }
             State::Recovering { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {
                 State::Recovering { since: gateway.well_since.unwrap_or(since) }
             }
-            State::Recovering { since } if now >= fall.due(since, self.far_delay) => State::Live { since: now },
+            State::Recovering { since } if now >= history.due(since, self.far_delay) => State::Live { since: now },
             state @ (State::Recovering { .. } | State::Live { .. }) => state,
         };
     }

@@ -1,13 +1,89 @@
-//! What nodes measure of the ways between them: round trips, loss, path MTU, and which gateways are down.
+//! Finds out which gateways are down, and measures the paths between nodes: round trips, loss and path MTU.
+//!
+//! The crate is a state machine without I/O and without a clock: the caller passes the time, sends the datagrams and acts on the events.
 //!
 //! ```text
-//! ProbePlan, answers, the time ──▶ Prober ──▶ datagrams to send
-//!                                         ──▶ Liveness and path MTUs for the plan
-//!                                         ──▶ Paths for people and metrics
-//! questions ──▶ Responder ──▶ answers
+//! ProbePlan, answers, time ──▶ Prober ──▶ datagrams to send
+//!                                     ──▶ Liveness and path MTUs, for the next plan
+//!                                     ──▶ ProbedPath of each target, for status pages and metrics
+//! probes of others ──▶ Responder ──▶ which of them to answer
 //! ```
 //!
-//! No I/O, no clock: the time is handed in, as the time since an origin of the caller's choice.
+//! # The failure detector
+//!
+//! Each node detects failures alone, from its own probes, by one rule. Nodes send no votes and elect no leader: a gateway that fails is
+//! silent for every node, so that all nodes come to the same result within some probe intervals. What nodes must agree on, the moment of a
+//! return, follows from numbers that the returning gateway itself sends to all of them.
+//!
+//! ## What is observed
+//!
+//! A node sends an echo request, the *probe*, to each target of its plan. The *interval* is 250 ms by default (`--failover-interval`). It
+//! is longer where a node has many targets, because a node sends 50 probes a second at most, and where a gateway has many nodes in its
+//! location, because these nodes together send it 250 probes a second at most.
+//!
+//! The *timeout* of a probe is the interval, or twice the median round trip where that is longer, and never more than 1 s. A probe without
+//! an answer after its timeout is *missed*. A later answer still counts as a sign of life.
+//!
+//! An answer says more than "alive":
+//!
+//! - which peers the answering node hears through its tunnels, and inside its location ([`HeardPeers`]);
+//! - for how long that node has been well ([`Condition::well_ms`]);
+//! - how often it *flapped*, which means went down ([`FlapCount`]);
+//! - what goes encapsulated between the two nodes during a handover ([`HandoverFlags`]).
+//!
+//! An ICMP "port unreachable" is a sign of life of the kernel: the agent of that node restarts, and its data path works. The path is then
+//! [`PathState::AgentAway`], which is not a failure. The kernel limits the rate of these messages; a probe that can have no refusal because
+//! of that limit is not missed.
+//!
+//! ## When a path is suspected, and when it is down
+//!
+//! A path is *suspected* after the first missed probe. A suspected path is probed without the wait for its turn, and so are the other
+//! gateways of the same location, because their answers decide what the silence means. A path is *down* after three missed probes in a row
+//! (the detection multiplier of BFD, RFC 5880 §6.8.4).
+//!
+//! ## When a gateway is down
+//!
+//! A gateway is down if its path is down, and if another gateway of its location answered a probe that was sent after the silence began.
+//! Without that second condition, a failure of both at the same instant would look like a failure of the one that was probed first.
+//!
+//! A gateway that answers can be useless too: it is *isolated* if it says that it hears no peer on its other side. The other side is its
+//! location for a node that reaches it through a tunnel, and its tunnels for a node of its own location. An isolated gateway is down if it
+//! has said so for 500 ms, and if another gateway of its location had heard a peer on that side for 500 ms when the isolated one was last
+//! probed.
+//!
+//! ## Why the silence of a whole location changes nothing
+//!
+//! If no gateway of a location answers, the cause is more likely a network between the two locations, or this node itself, than several
+//! failures at once. No gateway of that location is declared down then: there is no better gateway to send to, and a change would only have
+//! to be undone. Gateways that were down stay down, and a return in progress starts again.
+//!
+//! A gateway of the same location knows more: if it hears peers itself, its location is not cut off.
+//!
+//! ## Grace for the node itself
+//!
+//! If the caller runs the prober late by more than 100 ms, this node was delayed (a busy machine, a paused virtual machine). Answers may
+//! wait in the sockets, so that the timeouts of outstanding probes are extended.
+//!
+//! ## Return and flap damping
+//!
+//! A gateway that is heard again is *recovering*. It counts as down until it has been well for its *stable time*: 10 s after the first
+//! flap, twice as long after each further one, and 5 min at most. A gateway that stays live for 15 min loses its flap count. This is flap
+//! damping as in BGP (RFC 2439), with a time instead of a penalty.
+//!
+//! ## Agreement on the moment of the return
+//!
+//! All nodes must send by the gateway again at nearly the same moment. They agree without a message between them:
+//!
+//! - The gateway says for how long it has been well. The moment is that time plus the stable time; no clocks are compared.
+//! - One node may have counted a flap that other nodes did not see. Each probe tells the gateway the count of the probing node, and the
+//!   gateway answers all of them with the highest count of the last half minute. A node that counts any flap uses that number.
+//!
+//! From that moment on, traffic moves back to the gateway: see [`carrick_topology::handover`].
+//!
+//! # Path MTU
+//!
+//! Padded probes find the largest packet that passes: first the size that the devices permit, then by bisection. A size does not pass if
+//! three padded probes in a row have no answer while plain probes have. Padded probes say nothing of liveness.
 
 #![forbid(unsafe_code)]
 
@@ -24,13 +100,13 @@ mod record;
 mod responder;
 mod target;
 
-/// A point of the monotonic clock, as the time since an origin of the caller's choice.
+/// A point of the monotonic clock, as the time since an origin that the caller chooses.
 pub type Now = std::time::Duration;
 
 pub use carrick_topology::plan::PathKind;
 pub use flap_count::FlapCount;
 pub use handover::HandoverFlags;
-pub use packet::{Announcement, Condition, HeardPeers, NotAPacket, PACKET_BYTES, Packet, Question, Reachability};
+pub use packet::{Announcement, Condition, HeardPeers, NotAPacket, PACKET_BYTES, Packet, ProbeId, Reachability};
 pub use probed_path::{PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
 pub use prober::{Position, Prober, ProberEvent, Transmit};
 pub use responder::Responder;

@@ -1,17 +1,18 @@
-//! What goes over the wire: probes, and answers of one size.
+//! The packets: probes, and answers of one size.
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 1 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | of an answer: what the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); of both: "what I forward to you goes encapsulated" (bit 5), "I take encapsulated what you forward to me" (bit 6) |
-//! | 7 | of a probe: how often the asker saw the other one fall lately; of an answer: the highest number that it was told |
-//! | 8..16 | the asker's token, which an answer repeats |
-//! | 16..24 | sequence number of the probe, which an answer repeats |
-//! | 24..28 | of an answer: for how long the answering node has been well, in milliseconds |
+//! | 6 | answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6) |
+//! | 7 | probe: the flap count of the probed node, as the probing node counts; answer: the highest count that the answering node was told |
+//! | 8..16 | the token of the probing node, which an answer repeats |
+//! | 16..24 | the sequence number of the probe, which an answer repeats |
+//! | 24..28 | answer: for how long the answering node has been well, in milliseconds |
 //!
-//! Numbers are in network order. A probe may be followed by padding; an answer never is, so that nobody gets more bytes than he sent.
+//! Numbers are in network byte order. A probe may be followed by padding. An answer never is, so that no sender gets more bytes than it
+//! sent.
 
 use carrick_topology::plan::PathKind;
 use thiserror::Error;
@@ -27,28 +28,28 @@ const VERSION: u8 = 1;
 const PROBE: u8 = 1;
 const ANSWER: u8 = 2;
 
-/// A question that an answer belongs to.
+/// The identity of a probe, which its answer repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// A random number of the asker's, so that nobody answers who has not seen the question.
+pub struct ProbeId {
+    /// A random number of the probing node, so that only a node that received the probe can answer it.
     pub token: u64,
-    /// Which of its probes this is.
+    /// The number of the probe.
     pub sequence: u64,
 }
 
-/// Whether a node is heard by anybody, in one direction.
+/// Whether a node hears a peer on one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reachability {
-    /// It is too early to say, or there is nobody there to hear it.
+    /// It is too early to tell, or there is no peer on that side.
     #[default]
     Unknown,
-    /// It hears somebody.
+    /// It hears at least one peer.
     SomePeer,
-    /// It hears nobody of those whom it probes there.
+    /// It hears none of the peers that it probes there.
     NoPeer,
 }
 
-/// What a node hears.
+/// Which peers a node hears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeardPeers {
     /// From other locations, through its tunnels.
@@ -57,16 +58,16 @@ pub struct HeardPeers {
     pub inside: Reachability,
 }
 
-/// What a node says of itself when it is asked.
+/// What a node says of itself when it is probed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Condition {
-    /// What it hears.
+    /// Which peers it hears.
     pub heard_peers: HeardPeers,
-    /// For how long it has heard somebody wherever there is anybody to hear, in milliseconds.
+    /// For how long it has heard a peer on each side that has any, in milliseconds.
     pub well_ms: u32,
-    /// What goes encapsulated between it and the asker.
+    /// What goes encapsulated between it and the probing node.
     pub handover: HandoverFlags,
-    /// How often it fell lately, by the highest count that it was told.
+    /// How often it flapped lately: the highest count that it was told.
     pub flap_count: FlapCount,
 }
 
@@ -83,21 +84,21 @@ pub struct Announcement {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// "Are you there?"
-    Probe(Question, Announcement),
+    Probe(ProbeId, Announcement),
     /// "I am."
-    Answer(Question, Condition),
+    Answer(ProbeId, Condition),
 }
 
-/// Why a datagram is none of ours.
+/// A datagram that is neither a probe nor an answer of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("it is no probe and no answer of version 1")]
+#[error("the datagram is neither a probe nor an answer of version 1")]
 pub struct NotAPacket;
 
 impl Packet {
-    /// Reads a datagram. Padding behind a probe is ignored.
+    /// Parses a datagram. Padding after a probe is ignored.
     ///
     /// # Errors
-    /// It is too short, of another kind, or of another version.
+    /// The datagram is too short, of another kind, or of another version.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAPacket> {
         let (head, padding) = bytes.split_first_chunk::<PACKET_BYTES>().ok_or(NotAPacket)?;
         let [m0, m1, m2, m3, version, kind, bits, flap_count, rest @ ..] = *head;
@@ -108,13 +109,13 @@ impl Packet {
         let (sequence, well_ms) = rest.split_at(8);
         let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
-        let question = Question { token: number(token), sequence: number(sequence) };
+        let id = ProbeId { token: number(token), sequence: number(sequence) };
         match kind {
-            PROBE => Ok(Self::Probe(question, Announcement { flap_count, handover })),
+            PROBE => Ok(Self::Probe(id, Announcement { flap_count, handover })),
             ANSWER if padding.is_empty() => {
                 let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
                 Ok(Self::Answer(
-                    question,
+                    id,
                     Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count },
                 ))
             }
@@ -125,25 +126,25 @@ impl Packet {
     /// The datagram, without padding.
     #[must_use]
     pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
-        let (kind, question, condition) = match self {
-            Self::Probe(question, Announcement { flap_count, handover }) => {
-                (PROBE, question, Condition { flap_count, handover, ..Condition::default() })
+        let (kind, id, condition) = match self {
+            Self::Probe(id, Announcement { flap_count, handover }) => {
+                (PROBE, id, Condition { flap_count, handover, ..Condition::default() })
             }
-            Self::Answer(question, condition) => (ANSWER, question, condition),
+            Self::Answer(id, condition) => (ANSWER, id, condition),
         };
         let mut bytes = [0; PACKET_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
         let bits = condition.heard_peers.to_bits() | condition.handover.to_bits();
         bytes[4..8].copy_from_slice(&[VERSION, kind, bits, condition.flap_count.to_byte()]);
-        bytes[8..16].copy_from_slice(&question.token.to_be_bytes());
-        bytes[16..24].copy_from_slice(&question.sequence.to_be_bytes());
+        bytes[8..16].copy_from_slice(&id.token.to_be_bytes());
+        bytes[16..24].copy_from_slice(&id.sequence.to_be_bytes());
         bytes[24..].copy_from_slice(&condition.well_ms.to_be_bytes());
         bytes
     }
 }
 
 impl HeardPeers {
-    /// Whether it is heard by paths of this kind.
+    /// Whether the node hears a peer by paths of this kind.
     #[must_use]
     pub const fn by(self, kind: PathKind) -> Reachability {
         match kind {
@@ -186,26 +187,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bytes_on_the_wire_are_these() {
-        let question = Question { token: 0x0102_0304_0506_0708, sequence: 9 };
+    fn the_bytes_on_the_wire_are_as_documented() {
+        let id = ProbeId { token: 0x0102_0304_0506_0708, sequence: 9 };
         let heard_peers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::NoPeer };
         let (flap_count, handover) = (FlapCount::from_byte(3), HandoverFlags::ENCAPSULATES);
-        let answer =
-            Packet::Answer(question, Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count }).to_bytes();
+        let answer = Packet::Answer(id, Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count }).to_bytes();
         assert_eq!(answer[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(answer[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
         let announcement = Announcement { flap_count, handover: HandoverFlags::DECAPSULATES };
-        let probe = Packet::Probe(question, announcement).to_bytes();
+        let probe = Packet::Probe(id, announcement).to_bytes();
         assert_eq!(probe[..16], *b"CRKP\x01\x01\x40\x03\x01\x02\x03\x04\x05\x06\x07\x08");
         assert_eq!(probe[16..], *b"\0\0\0\0\0\0\0\x09\0\0\0\0");
     }
 
     #[test]
-    fn bits_that_mean_nothing_are_ignored() {
-        let question = Question { token: 1, sequence: 2 };
+    fn reserved_bits_are_ignored() {
+        let id = ProbeId { token: 1, sequence: 2 };
         for packet in [
-            Packet::Probe(question, Announcement { handover: HandoverFlags::ENCAPSULATES, ..Announcement::default() }),
-            Packet::Answer(question, Condition::default()),
+            Packet::Probe(id, Announcement { handover: HandoverFlags::ENCAPSULATES, ..Announcement::default() }),
+            Packet::Answer(id, Condition::default()),
         ] {
             let mut bytes = packet.to_bytes();
             bytes[6] |= 1 << 4 | 1 << 7;
@@ -214,27 +214,27 @@ mod tests {
     }
 
     #[test]
-    fn padding_belongs_behind_probes_only() {
-        let question = Question { token: 1, sequence: 2 };
-        let probe = Packet::Probe(question, Announcement::default());
+    fn padding_is_accepted_after_a_probe_and_refused_after_an_answer() {
+        let id = ProbeId { token: 1, sequence: 2 };
+        let probe = Packet::Probe(id, Announcement::default());
         let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
         assert_eq!(Packet::parse(&padded(probe)), Ok(probe));
-        assert_eq!(Packet::parse(&padded(Packet::Answer(question, Condition::default()))), Err(NotAPacket));
+        assert_eq!(Packet::parse(&padded(Packet::Answer(id, Condition::default()))), Err(NotAPacket));
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(token: u64, sequence: u64, bits: u8, well_ms: u32, flap_count: u8) {
+        fn a_packet_that_is_written_is_parsed_to_the_same(token: u64, sequence: u64, bits: u8, well_ms: u32, flap_count: u8) {
             let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
             let condition = Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count };
-            let question = Question { token, sequence };
-            for packet in [Packet::Probe(question, Announcement { flap_count, handover }), Packet::Answer(question, condition)] {
+            let id = ProbeId { token, sequence };
+            for packet in [Packet::Probe(id, Announcement { flap_count, handover }), Packet::Answer(id, condition)] {
                 prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
             }
         }
 
         #[test]
-        fn any_bytes_are_survived(bytes: Vec<u8>) {
+        fn any_bytes_are_parsed_without_a_panic(bytes: Vec<u8>) {
             let _ = Packet::parse(&bytes);
         }
     }

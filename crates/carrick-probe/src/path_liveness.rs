@@ -1,4 +1,4 @@
-//! Whether the other end of one path is heard.
+//! The state of one path, from answers, refusals and missed probes.
 
 use std::time::Duration;
 
@@ -9,28 +9,35 @@ use crate::flap_count::FlapCount;
 use crate::packet::{Condition, HeardPeers, Reachability};
 use crate::probed_path::PathState;
 
-/// A path is down after so many probes in a row without any sign of life.
-const MISSES: u32 = 3;
+/// A path is down after this many missed probes in a row.
+const DETECTION_MULTIPLIER: u32 = 3;
 
-/// A kernel whose agent does not run refuses one probe a second once its allowance is used up; three refusals may get lost.
-const REFUSAL_PATIENCE: Duration = Duration::from_millis(3_500);
+/// A kernel without an agent refuses one probe a second once its allowance is used up. Three refusals in a row may get lost.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(3_500);
 
 /// Signs of life of the other end.
 #[derive(Debug, Default)]
 pub(crate) struct PathLiveness {
     state: Option<Heard>,
     missed: u32,
-    /// When the latest probe went out that found life.
-    heard_from: Option<Now>,
-    /// Whatever went out since then found none.
-    silent_from: Option<Now>,
-    /// Since when the other end says that it hears nobody through its tunnels, and nobody inside.
-    deaf_since: (Option<Now>, Option<Now>),
-    /// Since when it says that it hears somebody there.
-    hears_since: (Option<Now>, Option<Now>),
+    /// When the latest probe was sent that found the other end alive.
+    alive_at: Option<Now>,
+    /// When the probes were sent of which none was answered.
+    silent_since: Option<Now>,
+    /// Since when the other end says that it hears no peer.
+    isolated_since: BySide,
+    /// Since when the other end says that it hears a peer.
+    connected_since: BySide,
     allowance: Allowance,
     /// Since when the other end is well, as it says.
     well_since: Option<Now>,
+}
+
+/// Moments on both sides of a node.
+#[derive(Clone, Copy, Debug, Default)]
+struct BySide {
+    tunnels: Option<Now>,
+    inside: Option<Now>,
 }
 
 /// What was heard last.
@@ -42,61 +49,63 @@ enum Heard {
 }
 
 impl PathLiveness {
-    /// The other end's agent answered a probe that was sent then.
+    /// The agent of the other end answered a probe that was sent then.
     pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
         let Condition { heard_peers, well_ms, flap_count, .. } = condition;
         self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
         self.state = Some(Heard::Agent { heard_peers, flap_count });
-        let since = |before: (Option<Now>, Option<Now>), reachability| {
+        let since = |before: BySide, reachability| {
             let one = |before: Option<Now>, said| (said == reachability).then(|| before.unwrap_or(now));
-            (one(before.0, heard_peers.tunnels), one(before.1, heard_peers.inside))
+            BySide { tunnels: one(before.tunnels, heard_peers.tunnels), inside: one(before.inside, heard_peers.inside) }
         };
-        self.deaf_since = since(self.deaf_since, Reachability::NoPeer);
-        self.hears_since = since(self.hears_since, Reachability::SomePeer);
-        self.lives(sent_at);
+        self.isolated_since = since(self.isolated_since, Reachability::NoPeer);
+        self.connected_since = since(self.connected_since, Reachability::SomePeer);
+        self.note_alive(sent_at);
     }
 
-    /// The other end's kernel said that nobody listens: the way there is open.
+    /// The kernel of the other end said that no agent listens: the path to it is open.
     pub(crate) fn refused(&mut self, now: Now) {
         self.state = Some(Heard::Kernel { at: now });
         self.allowance.take_one(now);
-        (self.deaf_since, self.hears_since) = ((None, None), (None, None));
-        self.lives(now);
+        (self.isolated_since, self.connected_since) = (BySide::default(), BySide::default());
+        self.note_alive(now);
     }
 
-    fn lives(&mut self, from: Now) {
-        self.heard_from = self.heard_from.max(Some(from));
-        self.silent_from = None;
+    fn note_alive(&mut self, sent_at: Now) {
+        self.alive_at = self.alive_at.max(Some(sent_at));
+        self.silent_since = None;
         self.missed = 0;
     }
 
-    /// A probe that was sent then remained without an answer.
+    /// A probe that was sent then had no answer in time.
     pub(crate) fn missed(&mut self, now: Now, sent_at: Now) {
         if let Some(Heard::Kernel { at }) = self.state
             && !self.allowance.is_left(sent_at)
-            && now.saturating_sub(at) < REFUSAL_PATIENCE
+            && now.saturating_sub(at) < REFUSAL_TIMEOUT
         {
             return;
         }
         self.missed = self.missed.saturating_add(1);
-        // The first one may have been under way when the other end fell silent.
+        // The first one may have been under way when the other end became silent.
         if self.missed == 2 {
-            self.silent_from = Some(sent_at);
+            self.silent_since = Some(sent_at);
         }
-        let is_over = match self.state {
-            Some(Heard::Kernel { at }) => self.missed >= MISSES || now.saturating_sub(at) >= REFUSAL_PATIENCE,
-            Some(Heard::Agent { .. } | Heard::Nothing) | None => self.missed >= MISSES,
+        let is_down = match self.state {
+            Some(Heard::Kernel { at }) => {
+                self.missed >= DETECTION_MULTIPLIER || now.saturating_sub(at) >= REFUSAL_TIMEOUT
+            }
+            Some(Heard::Agent { .. } | Heard::Nothing) | None => self.missed >= DETECTION_MULTIPLIER,
         };
-        if is_over {
-            self.silent_from = self.silent_from.or(Some(sent_at));
+        if is_down {
+            self.silent_since = self.silent_since.or(Some(sent_at));
             self.state = Some(Heard::Nothing);
-            self.hears_since = (None, None);
+            self.connected_since = BySide::default();
         }
     }
 
-    /// Whether it is about to be told: probes should not wait.
-    pub(crate) fn is_suspect(&self) -> bool {
-        (1..MISSES).contains(&self.missed)
+    /// Whether a probe was missed and the path is not down yet: the next probes should not wait.
+    pub(crate) fn is_suspected(&self) -> bool {
+        (1..DETECTION_MULTIPLIER).contains(&self.missed)
     }
 
     pub(crate) const fn state(&self) -> PathState {
@@ -108,35 +117,29 @@ impl PathLiveness {
         }
     }
 
-    pub(crate) const fn heard_from(&self) -> Option<Now> {
-        self.heard_from
+    pub(crate) const fn alive_at(&self) -> Option<Now> {
+        self.alive_at
     }
 
     pub(crate) const fn well_since(&self) -> Option<Now> {
         self.well_since
     }
 
-    pub(crate) const fn silent_from(&self) -> Option<Now> {
-        self.silent_from
+    pub(crate) const fn silent_since(&self) -> Option<Now> {
+        self.silent_since
     }
 
-    /// Since when the other end says that it hears nobody by the ways of this kind.
-    pub(crate) const fn deaf_since(&self, kind: PathKind) -> Option<Now> {
-        match kind {
-            PathKind::Tunnel => self.deaf_since.0,
-            PathKind::Inside => self.deaf_since.1,
-        }
+    /// Since when the other end says that it hears no peer by paths of this kind.
+    pub(crate) const fn isolated_since(&self, kind: PathKind) -> Option<Now> {
+        self.isolated_since.at(kind)
     }
 
-    /// Since when the other end says that it hears somebody by the ways of this kind.
-    pub(crate) const fn hears_since(&self, kind: PathKind) -> Option<Now> {
-        match kind {
-            PathKind::Tunnel => self.hears_since.0,
-            PathKind::Inside => self.hears_since.1,
-        }
+    /// Since when the other end says that it hears a peer by paths of this kind.
+    pub(crate) const fn connected_since(&self, kind: PathKind) -> Option<Now> {
+        self.connected_since.at(kind)
     }
 
-    /// What the other end said that it hears.
+    /// Which peers the other end says that it hears.
     pub(crate) fn heard_peers(&self) -> HeardPeers {
         match self.state {
             Some(Heard::Agent { heard_peers, .. }) => heard_peers,
@@ -144,7 +147,7 @@ impl PathLiveness {
         }
     }
 
-    /// How often it fell, as it was told.
+    /// The flap count that the other end answers with.
     pub(crate) fn flap_count(&self) -> FlapCount {
         match self.state {
             Some(Heard::Agent { flap_count, .. }) => flap_count,
@@ -153,9 +156,18 @@ impl PathLiveness {
     }
 }
 
-/// How many refusals a kernel may send at once, as far as can be told from here: six, and one more each second
-/// (`net.ipv4.icmp_ratelimit`; `XRLIM_BURST_FACTOR` in the kernel's net/ipv4/icmp.c and net/ipv6/icmp.c). Taken to be less, so that a
-/// refusal that could not come is not missed.
+impl BySide {
+    const fn at(self, kind: PathKind) -> Option<Now> {
+        match kind {
+            PathKind::Tunnel => self.tunnels,
+            PathKind::Inside => self.inside,
+        }
+    }
+}
+
+/// How many refusals the kernel of the other end may send at once, as far as this node can tell: six, and one more each second
+/// (`net.ipv4.icmp_ratelimit`; `XRLIM_BURST_FACTOR` in the kernel's net/ipv4/icmp.c and net/ipv6/icmp.c). The estimate is lower, so that
+/// a refusal that the kernel could not send does not count as missed.
 #[derive(Debug)]
 struct Allowance {
     left: Duration,
@@ -195,36 +207,36 @@ mod tests {
     }
 
     #[test]
-    fn three_misses_in_a_row_and_no_fewer_are_silence() {
+    fn a_path_is_down_after_three_missed_probes_in_a_row() {
         let mut path_liveness = PathLiveness::default();
         assert_eq!(path_liveness.state(), PathState::Unknown);
         path_liveness.answered(ms(0), ms(0), Condition::default());
         for now in [250, 500] {
             path_liveness.missed(ms(now), ms(now - 250));
-            assert_eq!((path_liveness.state(), path_liveness.is_suspect()), (PathState::Up, true));
+            assert_eq!((path_liveness.state(), path_liveness.is_suspected()), (PathState::Up, true));
         }
         path_liveness.answered(ms(0), ms(0), Condition::default());
         path_liveness.missed(ms(1000), ms(1000 - 250));
         path_liveness.missed(ms(1250), ms(1250 - 250));
         assert_eq!(path_liveness.state(), PathState::Up);
         path_liveness.missed(ms(1500), ms(1500 - 250));
-        assert_eq!((path_liveness.state(), path_liveness.is_suspect()), (PathState::Down, false));
+        assert_eq!((path_liveness.state(), path_liveness.is_suspected()), (PathState::Down, false));
         path_liveness.answered(ms(0), ms(0), Condition::default());
         assert_eq!(path_liveness.state(), PathState::Up);
     }
 
     #[test]
-    fn whoever_was_never_heard_is_silent_too() {
+    fn a_path_that_was_never_up_is_down_too() {
         let mut path_liveness = PathLiveness::default();
         (1..=3).for_each(|_| path_liveness.missed(ms(0), ms(0)));
         assert_eq!(path_liveness.state(), PathState::Down);
     }
 
     #[test]
-    fn a_kernel_that_refuses_has_an_open_way_though_it_does_so_once_a_second_only() {
+    fn a_kernel_that_refuses_one_probe_a_second_is_alive() {
         let mut path_liveness = PathLiveness::default();
         path_liveness.answered(ms(0), ms(0), Condition::default());
-        // Its allowance first, then one a second.
+        // It uses its allowance first, then one refusal a second.
         for probe in 1..100 {
             let now = 250 * probe;
             if probe <= 6 || probe % 4 == 0 {
@@ -239,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_dies_soon_after_its_agent_is_noticed_as_soon_as_any() {
+    fn a_node_that_dies_soon_after_its_agent_is_down_as_soon_as_any_other() {
         let mut path_liveness = PathLiveness::default();
         path_liveness.answered(ms(9_000), ms(9_000), Condition::default());
         path_liveness.refused(ms(9_250));

@@ -1,54 +1,54 @@
 //! The search for the largest packet that passes on one path.
 //!
-//! The first try is what the devices permit. Where that does not pass, the size is found by halving. A size is taken not to pass after
-//! three padded probes without an answer, while others are answered. What was found is tried again from time to time, and so is the
-//! devices' size where it did not pass: paths change.
+//! The first size is the one that the devices permit. If it does not pass, the size is found by bisection. A size does not pass if three
+//! padded probes in a row have no answer while plain probes have. Paths change: the size that was found is checked again from time to
+//! time, and so is the size of the devices if it did not pass.
 
 use std::net::IpAddr;
 
-/// Tries before a size counts as too large, or as passing again after it did not.
+/// The number of tries after which a size counts as too large, or as passing again.
 const TRIES: u32 = 3;
-/// The search ends when it knows the size this exactly, in bytes; WireGuard pads packets to 16.
+/// The search ends when it knows the size to within this many bytes; WireGuard pads packets to 16.
 const PRECISION: u32 = 4;
-/// Every host takes packets of this size (RFC 791 §3.1).
+/// Every host accepts IPv4 packets of this size (RFC 791 §3.1).
 const LEAST_V4: u32 = 576;
-/// No IPv6 path takes less (RFC 8200 §5).
+/// Every IPv6 path carries packets of this size (RFC 8200 §5).
 const LEAST_V6: u32 = 1280;
-/// Looks at what was found between two looks at whether more passes by now.
-const LOOKS_BEFORE_MORE: u32 = 20;
+/// Checks of the size that was found, between two checks of the size of the devices.
+const CHECKS_BEFORE_MORE: u32 = 20;
 
 /// The search on one path.
 #[derive(Debug)]
 pub(crate) struct PathMtu {
     device_mtu: u32,
     least: u32,
-    /// What the search has found; kept while it looks again.
+    /// The size that was found; kept while it is checked again.
     found: Option<u32>,
     phase: Phase,
-    /// Failed or successful tries in a row of the size at hand.
+    /// Failed or successful tries of the current size in a row.
     tries: u32,
-    looks: u32,
+    checks: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Does what the devices permit pass?
+    /// Does the size of the devices pass?
     Device,
-    /// This much passes, and this much does not.
+    /// A size that passes, and one that does not.
     Between(u32, u32),
-    /// Found; does it pass still?
+    /// A size was found: does it still pass?
     Settled,
-    /// Found; does the devices' size pass again?
+    /// A size was found: does the size of the devices pass again?
     More,
 }
 
 impl PathMtu {
     pub(crate) fn new(to: IpAddr, device_mtu: u32) -> Self {
         let least = if to.is_ipv4() { LEAST_V4 } else { LEAST_V6 };
-        Self { device_mtu, least: least.min(device_mtu), found: None, phase: Phase::Device, tries: 0, looks: 0 }
+        Self { device_mtu, least: least.min(device_mtu), found: None, phase: Phase::Device, tries: 0, checks: 0 }
     }
 
-    /// The IP packet's size to try next, in bytes.
+    /// The size of the IP packet to try next, in bytes.
     pub(crate) fn size(&self) -> u32 {
         match self.phase {
             Phase::Device | Phase::More => self.device_mtu,
@@ -57,12 +57,12 @@ impl PathMtu {
         }
     }
 
-    /// Whether there is nothing to find out at present.
+    /// Whether there is nothing to find out now.
     pub(crate) const fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Settled) && self.tries == 0
     }
 
-    /// What was found.
+    /// The size that was found, in bytes.
     pub(crate) const fn found(&self) -> Option<u32> {
         self.found
     }
@@ -75,7 +75,7 @@ impl PathMtu {
         match self.phase {
             Phase::Device => self.settle(size),
             Phase::Between(_, too_large) => self.narrow(size, too_large),
-            Phase::Settled => self.look_again(),
+            Phase::Settled => self.check_again(),
             Phase::More => {
                 self.tries += 1;
                 if self.tries == TRIES {
@@ -85,7 +85,7 @@ impl PathMtu {
         }
     }
 
-    /// The padded probe of this size was not answered, and others were.
+    /// The padded probe of this size was not answered, and plain probes were.
     pub(crate) fn failed(&mut self, size: u32) {
         if size != self.size() {
             return;
@@ -119,10 +119,10 @@ impl PathMtu {
         self.tries = 0;
     }
 
-    fn look_again(&mut self) {
+    fn check_again(&mut self) {
         self.tries = 0;
-        self.looks += 1;
-        if self.looks.is_multiple_of(LOOKS_BEFORE_MORE) && self.found != Some(self.device_mtu) {
+        self.checks += 1;
+        if self.checks.is_multiple_of(CHECKS_BEFORE_MORE) && self.found != Some(self.device_mtu) {
             self.phase = Phase::More;
         }
     }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_path_is_found_within_a_few_bytes() {
+    fn the_mtu_of_a_narrow_path_is_found_within_a_few_bytes() {
         for narrow in [576, 900, 1236, 1240, 1308, 1419] {
             let mut path = v4(1420);
             let tries = search(&mut path, narrow, 40);
@@ -184,23 +184,23 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_widens_is_believed_at_the_third_time() {
+    fn a_wider_path_is_found_after_three_probes_of_the_device_size() {
         let mut path = v4(1420);
         search(&mut path, 1300, 40);
         let found = path.found();
-        let mut at_devices_size = 0;
+        let mut at_device_size = 0;
         for _ in 0..200 {
-            at_devices_size += u32::from(path.size() == 1420);
+            at_device_size += u32::from(path.size() == 1420);
             path.passed(path.size());
             if path.found() != found {
                 break;
             }
         }
-        assert_eq!((path.found(), at_devices_size), (Some(1420), TRIES));
+        assert_eq!((path.found(), at_device_size), (Some(1420), TRIES));
     }
 
     #[test]
-    fn no_ipv6_path_is_taken_to_be_below_1280() {
+    fn an_ipv6_path_is_never_found_below_1280_bytes() {
         let mut path = PathMtu::new("fd00::1".parse().unwrap(), 1420);
         search(&mut path, 1000, 40);
         assert_eq!(path.found(), Some(1280));

@@ -1,4 +1,4 @@
-//! What is known of the way to another node.
+//! What is known of the path to another node.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,44 +11,44 @@ use serde::{Deserialize, Serialize};
 pub const ROUND_TRIP_BOUNDS: [f64; 14] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5, 1.0];
 
-/// Whether the other end is heard.
+/// The state of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathState {
-    /// Not long enough probed to say.
+    /// Too few probes were sent to tell.
     Unknown,
-    /// Its agent answers.
+    /// The agent of the other end answers.
     Up,
-    /// Its kernel answers, and its agent does not run.
+    /// The kernel of the other end answers, and its agent does not run.
     AgentAway,
-    /// Nobody answers.
+    /// The other end does not answer.
     Down,
 }
 
-/// The way from this node to another one, in the direction in which this node sends.
+/// The path from this node to another one, in the direction in which this node sends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProbedPath {
     /// The node at the other end.
     pub to: NodeName,
-    /// Where that node stands.
+    /// The location of that node.
     pub location: LocationName,
-    /// Which way.
+    /// Whether it is a tunnel or inside the location.
     pub kind: PathKind,
     /// The address that is probed.
     pub address: IpAddr,
-    /// Whether it is heard.
+    /// Its state.
     pub state: PathState,
-    /// Probes sent since the path is probed.
+    /// Number of plain probes sent since the first one.
     pub sent: u64,
-    /// Probes answered since the path is probed.
+    /// Number of plain probes answered since the first one.
     pub answered: u64,
-    /// The share of recent probes without an answer, from 0 to 1; absent before the first one is decided.
+    /// The share of recent probes without an answer, from 0 to 1; absent until the first one is answered or lost.
     pub loss: Option<f64>,
-    /// Round trips of recent probes; absent when none was answered.
+    /// Round trips of recent probes; absent if none was answered.
     pub round_trip: Option<RoundTrip>,
-    /// All round trips since the path is probed, by length.
+    /// All round trips since the first probe, by length.
     pub histogram: RoundTripCounts,
-    /// The largest IP packet that was seen to pass, in bytes; absent until that is found out.
+    /// The largest IP packet that passes, in bytes; absent until that is found.
     pub mtu: Option<u32>,
 }
 
@@ -59,7 +59,7 @@ pub struct RoundTrip {
     pub min_us: u64,
     /// The median, in microseconds.
     pub p50_us: u64,
-    /// What 99 of 100 stay within, in microseconds.
+    /// The 99th percentile, in microseconds.
     pub p99_us: u64,
     /// The latest one, in microseconds.
     pub last_us: u64,
@@ -70,7 +70,7 @@ pub struct RoundTrip {
 /// A histogram of round trips. Bucket `i` holds those up to `ROUND_TRIP_BOUNDS[i]`, the last one those above all bounds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundTripCounts {
-    /// How many fell into each bucket.
+    /// The number of round trips in each bucket.
     pub counts: [u64; ROUND_TRIP_BOUNDS.len() + 1],
     /// Their sum, in seconds.
     pub sum_seconds: f64,
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_round_trip_falls_into_the_bucket_of_its_length() {
+    fn a_round_trip_counts_in_the_bucket_of_its_length() {
         let mut counts = RoundTripCounts::default();
         counts.observe(Duration::from_micros(250));
         counts.observe(Duration::from_micros(251));

@@ -1,4 +1,4 @@
-//! Probes the nodes of a plan, and says what came of it.
+//! Probes the nodes of a plan, and reports what it finds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -10,20 +10,20 @@ use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
 use crate::failure_detector::{FailureDetector, Observer, Report};
-use crate::flap_count::Reputation;
+use crate::flap_count::ReportedFlaps;
 use crate::handover::{HandoverFlags, Handovers};
 use crate::heard_peers::{Expected, LastHeard};
-use crate::packet::{Announcement, Condition, HeardPeers, Question, Reachability};
+use crate::packet::{Announcement, Condition, HeardPeers, ProbeId, Reachability};
 use crate::probed_path::{PathState, ProbedPath};
 use crate::target::{Observation, Shape, Target};
 
-/// The least time between two probes of a node, whomever they are for: 50 a second.
+/// The least time between two probes that a node sends: 50 a second.
 const LEAST_GAP: Duration = Duration::from_millis(20);
-/// How much longer probes may be apart for each node that shares its gateways' attention: 250 answers a second.
+/// The least interval of probes inside a location, for each node of it: a gateway then answers 250 of them a second at most.
 const GAP_PER_NODE: Duration = Duration::from_millis(4);
-/// Nobody is heard when that is so for this many intervals.
+/// No peer is heard on a side if none was heard for this many intervals.
 const SILENT_INTERVALS: u32 = 3;
-/// Whoever is called later than this after his deadline was held up himself.
+/// If the prober runs later than this after its deadline, the node itself was delayed, and missing answers say nothing about other nodes.
 const DELAYED_AFTER: Duration = Duration::from_millis(100);
 
 /// A datagram to send.
@@ -33,39 +33,38 @@ pub struct Transmit {
     pub from: IpAddr,
     /// The address to probe.
     pub to: IpAddr,
-    /// What to ask.
-    pub question: Question,
-    /// What to tell.
+    /// The identity of the probe.
+    pub id: ProbeId,
+    /// What the probe says.
     pub announcement: Announcement,
-    /// How it must look.
+    /// The shape of the probe.
     pub shape: Shape,
 }
 
-/// Something worth telling.
+/// Something that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProberEvent {
-    /// A path came up or went down.
+    /// The state of a path.
     ProbedPath {
         /// The node at the other end.
         to: NodeName,
-        /// Which way.
+        /// The kind of path.
         kind: PathKind,
-        /// What it is now.
+        /// The new state.
         state: PathState,
     },
-    /// The nodes that are down, return, or take encapsulated packets are others now.
+    /// The nodes that are down, or the handovers that are under way.
     Liveness(Liveness),
-    /// The ways that carry less than devices permit are others now, in bytes.
+    /// The paths whose MTU is less than the devices permit, in bytes.
     PathMtus(BTreeMap<NodeName, u32>),
 }
 
-/// The state machine. Drive it so:
+/// The state machine of one node. Drive it in a loop:
 ///
-/// 1. give it what happened ([`Prober::set_plan`], [`Prober::set_handover`], [`Prober::take_answer`], [`Prober::take_refusal`],
-///    [`Prober::note_question`]), or call [`Prober::handle_timeout`] once [`Prober::next_deadline`] is over, after all datagrams that wait
-///    were handed in;
-/// 2. send what [`Prober::next_transmit`] gives;
-/// 3. act on what [`Prober::next_event`] gives.
+/// 1. Tell it what happened: [`Prober::set_plan`], [`Prober::set_handover`], [`Prober::take_answer`], [`Prober::take_refusal`],
+///    [`Prober::note_probe`]. When [`Prober::next_deadline`] has passed, read all sockets first, then call [`Prober::handle_timeout`].
+/// 2. Send what [`Prober::next_transmit`] returns.
+/// 3. Act on what [`Prober::next_event`] returns.
 #[derive(Debug)]
 pub struct Prober {
     interval: Duration,
@@ -73,27 +72,27 @@ pub struct Prober {
     sequence: u64,
     position: Option<Position>,
     handovers: Handovers,
-    reputation: Reputation,
-    crowd: usize,
+    own_flaps: ReportedFlaps,
+    location_size: usize,
     targets: BTreeMap<NodeName, Target>,
     by_address: BTreeMap<IpAddr, NodeName>,
-    heard: LastHeard,
+    last_heard: LastHeard,
     failure_detector: FailureDetector,
     evaluated_with: HeardPeers,
-    /// Since when somebody is heard wherever there is anybody.
+    /// Since when a peer is heard on each side that has any.
     well_since: Option<Now>,
-    /// Since when somebody is heard through tunnels.
+    /// Since when a peer is heard through tunnels.
     hears_tunnels_since: Option<Now>,
-    /// Locations of which a further word may change the judgement.
-    doubtful: BTreeSet<LocationName>,
-    told_liveness: Liveness,
-    told_mtus: BTreeMap<NodeName, u32>,
+    /// Locations in which the next answer may change the result.
+    awaiting_answer: BTreeSet<LocationName>,
+    reported_liveness: Liveness,
+    reported_mtus: BTreeMap<NodeName, u32>,
     not_before: Now,
     transmits: VecDeque<Transmit>,
     events: VecDeque<ProberEvent>,
 }
 
-/// Where the prober's node stands.
+/// The place of the prober's node in the mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Its location.
@@ -103,8 +102,8 @@ pub struct Position {
 }
 
 impl Prober {
-    /// A prober that probes each target every `interval`, or less often where they are many. `token` is random; `known` is what an
-    /// earlier run had found.
+    /// A prober that probes each target every `interval`, or less often if there are many. `token` is random. `known` is the liveness that
+    /// the agent found before it was restarted.
     #[must_use]
     pub fn new(interval: Duration, token: u64, known: Liveness) -> Self {
         Self {
@@ -113,38 +112,38 @@ impl Prober {
             sequence: 0,
             position: None,
             handovers: Handovers::default(),
-            reputation: Reputation::default(),
-            crowd: 0,
+            own_flaps: ReportedFlaps::default(),
+            location_size: 0,
             targets: BTreeMap::new(),
             by_address: BTreeMap::new(),
-            heard: LastHeard::default(),
+            last_heard: LastHeard::default(),
             failure_detector: FailureDetector::restore(&known.down),
             evaluated_with: HeardPeers::default(),
             well_since: None,
             hears_tunnels_since: None,
-            doubtful: BTreeSet::new(),
-            told_liveness: known,
-            told_mtus: BTreeMap::new(),
+            awaiting_answer: BTreeSet::new(),
+            reported_liveness: known,
+            reported_mtus: BTreeMap::new(),
             not_before: Now::ZERO,
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
     }
 
-    /// Probes these from now on. What is known of those that stay is kept.
+    /// Probes the targets of this plan from now on, and keeps what is known of those that stay.
     pub fn set_plan(&mut self, now: Now, position: Position, plan: &ProbePlan) {
         if self.position.is_none() {
-            self.heard = LastHeard::since(now);
+            self.last_heard = LastHeard::since(now);
         }
         self.position = Some(position);
-        self.crowd = plan.crowd;
-        self.targets.retain(|name, target| plan.targets.get(name) == Some(target.wanted()));
-        for (position, (name, wanted)) in (0_u32..).zip(&plan.targets) {
-            // They take turns from the beginning.
+        self.location_size = plan.location_size;
+        self.targets.retain(|name, target| plan.targets.get(name) == Some(target.planned()));
+        for (position, (name, planned)) in (0_u32..).zip(&plan.targets) {
+            // The first probes are spread over time as later ones are.
             let first_probe = now + LEAST_GAP * position;
-            self.targets.entry(name.clone()).or_insert_with(|| Target::new(wanted.clone(), first_probe));
+            self.targets.entry(name.clone()).or_insert_with(|| Target::new(planned.clone(), first_probe));
         }
-        self.by_address = self.targets.iter().map(|(name, target)| (target.wanted().to, name.clone())).collect();
+        self.by_address = self.targets.iter().map(|(name, target)| (target.planned().to, name.clone())).collect();
         self.evaluate(now);
     }
 
@@ -156,27 +155,27 @@ impl Prober {
     }
 
     /// The node with this address answered.
-    pub fn take_answer(&mut self, now: Now, from: IpAddr, question: Question, condition: Condition) {
-        if question.token != self.token {
+    pub fn take_answer(&mut self, now: Now, from: IpAddr, id: ProbeId, condition: Condition) {
+        if id.token != self.token {
             return;
         }
         let Some((name, target)) = self.target_at(from) else { return };
         let (before, mtu_before) = (target.observation(), target.narrow_mtu());
-        if !target.take_answer(now, question.sequence, condition) {
+        if !target.take_answer(now, id.sequence, condition) {
             return;
         }
-        let (kind, mtu, location) = (target.wanted().kind, target.narrow_mtu(), target.wanted().location.clone());
-        self.heard.somebody(now, kind);
+        let (kind, mtu, location) = (target.planned().kind, target.narrow_mtu(), target.planned().location.clone());
+        self.last_heard.note(now, kind);
         self.take_observation(now, name, before);
-        if self.doubtful.contains(&location) {
+        if self.awaiting_answer.contains(&location) {
             self.evaluate(now);
         }
         if mtu != mtu_before {
-            self.tell_of_mtus();
+            self.report_mtus();
         }
     }
 
-    /// The kernel of the node with this address says that nobody listens on the probe port.
+    /// The kernel of the node with this address says that no agent listens on the probe port.
     pub fn take_refusal(&mut self, now: Now, from: IpAddr) {
         let Some((name, target)) = self.target_at(from) else { return };
         let before = target.observation();
@@ -185,33 +184,38 @@ impl Prober {
     }
 
     /// A known node with this address probed this one, by a path of this kind.
-    pub fn note_question(&mut self, now: Now, from: IpAddr, kind: PathKind, announcement: Announcement) {
-        self.heard.somebody(now, kind);
-        self.reputation.hear(now, announcement.flap_count);
+    pub fn note_probe(&mut self, now: Now, from: IpAddr, kind: PathKind, announcement: Announcement) {
+        self.last_heard.note(now, kind);
+        self.own_flaps.note(now, announcement.flap_count);
         let Some((name, target)) = self.target_at(from) else { return };
         let before = target.observation();
-        target.note_question(announcement.handover);
+        target.note_probe(announcement.handover);
         self.take_observation(now, name, before);
     }
 
     /// What this node says of itself in its answers to this address.
     #[must_use]
-    pub fn condition(&self, now: Now, asker: IpAddr) -> Condition {
+    pub fn condition(&self, now: Now, prober: IpAddr) -> Condition {
         let well = self.well_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let well_ms = u32::try_from(well.as_millis()).unwrap_or(u32::MAX);
-        let target = self.by_address.get(&asker).and_then(|name| self.targets.get(name));
+        let target = self.by_address.get(&prober).and_then(|name| self.targets.get(name));
         let handover = target.map_or(HandoverFlags::NONE, |target| target.handover().to_tell());
-        Condition { heard_peers: self.heard_peers(now), well_ms, handover, flap_count: self.reputation.most(now) }
+        Condition { heard_peers: self.heard_peers(now), well_ms, handover, flap_count: self.own_flaps.highest(now) }
     }
 
     fn heard_peers(&self, now: Now) -> HeardPeers {
-        let expected = |somebody| if somebody { Expected::SomePeer } else { Expected::NoPeer };
-        let tunnels = self.targets.values().any(|target| target.wanted().kind == PathKind::Tunnel);
-        let patience = self.interval_among(self.targets.len()) * SILENT_INTERVALS;
-        let patience_inside = self.interval_inside() * SILENT_INTERVALS;
+        let expected = |has_peers| if has_peers { Expected::SomePeer } else { Expected::NoPeer };
+        let tunnels = self.targets.values().any(|target| target.planned().kind == PathKind::Tunnel);
+        let timeout = self.interval_among(self.targets.len()) * SILENT_INTERVALS;
+        let timeout_inside = self.interval_inside() * SILENT_INTERVALS;
         HeardPeers {
-            tunnels: self.heard.reachability(now, PathKind::Tunnel, patience, expected(tunnels)),
-            inside: self.heard.reachability(now, PathKind::Inside, patience_inside, expected(self.crowd > 1)),
+            tunnels: self.last_heard.reachability(now, PathKind::Tunnel, timeout, expected(tunnels)),
+            inside: self.last_heard.reachability(
+                now,
+                PathKind::Inside,
+                timeout_inside,
+                expected(self.location_size > 1),
+            ),
         }
     }
 
@@ -229,7 +233,7 @@ impl Prober {
             }
         }
         if !changed.is_empty() {
-            self.tell_of_mtus();
+            self.report_mtus();
         }
         for (name, before) in changed {
             self.take_observation(now, name, before);
@@ -264,7 +268,7 @@ impl Prober {
         self.transmits.pop_front()
     }
 
-    /// The next thing worth telling.
+    /// The next change to act on.
     pub fn next_event(&mut self) -> Option<ProberEvent> {
         self.events.pop_front()
     }
@@ -275,7 +279,7 @@ impl Prober {
         self.targets.iter().map(|(name, target)| target.path(name)).collect()
     }
 
-    /// Sends at most one probe: one that brings news, or the one that is due longest.
+    /// Sends one probe at most: an urgent one, or the one that has been due the longest.
     fn probe(&mut self, now: Now) {
         if now < self.not_before {
             return;
@@ -286,17 +290,17 @@ impl Prober {
         let Some((name, target)) = due.min_by_key(|(_, target)| (target.is_settled(), target.next_probe())) else {
             return;
         };
-        let interval = match target.wanted().kind {
+        let interval = match target.planned().kind {
             PathKind::Tunnel => interval,
             PathKind::Inside => interval.max(inside),
         };
         self.sequence += 1;
-        let question = Question { token: self.token, sequence: self.sequence };
+        let id = ProbeId { token: self.token, sequence: self.sequence };
         let shape = target.send(now, self.sequence, self.interval, interval);
-        let (from, to) = (target.wanted().from, target.wanted().to);
+        let (from, to) = (target.planned().from, target.planned().to);
         let flap_count = self.failure_detector.flap_count(name);
         let announcement = Announcement { flap_count, handover: target.handover().to_tell() };
-        self.transmits.push_back(Transmit { from, to, question, announcement, shape });
+        self.transmits.push_back(Transmit { from, to, id, announcement, shape });
         self.not_before = now + LEAST_GAP;
     }
 
@@ -305,7 +309,7 @@ impl Prober {
     }
 
     fn interval_inside(&self) -> Duration {
-        self.interval.max(GAP_PER_NODE * u32::try_from(self.crowd).unwrap_or(u32::MAX))
+        self.interval.max(GAP_PER_NODE * u32::try_from(self.location_size).unwrap_or(u32::MAX))
     }
 
     fn target_at(&mut self, address: IpAddr) -> Option<(NodeName, &mut Target)> {
@@ -316,11 +320,11 @@ impl Prober {
 
     fn take_observation(&mut self, now: Now, to: NodeName, before: Observation) {
         let Some(target) = self.targets.get(&to) else { return };
-        let (observation, kind, is_suspect) = (target.observation(), target.wanted().kind, target.is_suspect());
-        if is_suspect {
-            self.ask_neighbours(now, &to);
+        let (observation, kind, is_suspected) = (target.observation(), target.planned().kind, target.is_suspected());
+        if is_suspected {
+            self.probe_neighbours(now, &to);
         }
-        // That a node answers from the beginning is no news.
+        // A node that answers from the beginning has not changed.
         let states = (before.state, observation.state);
         if states.0 != states.1 && states != (PathState::Unknown, PathState::Up) {
             self.events.push_back(ProberEvent::ProbedPath { to, kind, state: states.1 });
@@ -330,10 +334,10 @@ impl Prober {
         }
     }
 
-    /// Whether the others of its location are heard decides whether a node is judged by its silence.
-    fn ask_neighbours(&mut self, now: Now, of: &NodeName) {
-        let Some(location) = self.targets.get(of).map(|target| target.wanted().location.clone()) else { return };
-        let neighbours = self.targets.values_mut().filter(|target| target.wanted().location == location);
+    /// Probes the other nodes of a location: if they answer, the silent one is down.
+    fn probe_neighbours(&mut self, now: Now, of: &NodeName) {
+        let Some(location) = self.targets.get(of).map(|target| target.planned().location.clone()) else { return };
+        let neighbours = self.targets.values_mut().filter(|target| target.planned().location == location);
         neighbours.for_each(|target| target.probe_now(now));
     }
 
@@ -343,8 +347,8 @@ impl Prober {
         let position = self.position.as_ref();
         let gateway_of = position.filter(|position| position.is_gateway).map(|position| &position.location);
         let reports: Vec<Report<'_>> = self.targets.iter().map(|(node, target)| target.report(node)).collect();
-        let doubtful = reports.iter().filter(|report| report.is_doubtful());
-        self.doubtful = doubtful.map(|report| report.location.clone()).collect();
+        let awaiting_answer = reports.iter().filter(|report| report.awaits_answer());
+        self.awaiting_answer = awaiting_answer.map(|report| report.location.clone()).collect();
         let said =
             |name: &NodeName| self.targets.get(name).map_or(HandoverFlags::NONE, |target| target.handover().said());
         self.handovers.set_schedule(said, self.interval_inside().max(self.interval_among(self.targets.len())));
@@ -356,8 +360,8 @@ impl Prober {
             target.update_handover(now, self.handovers.flags_for(name), self.handovers.leads_to(name));
         }
         let liveness = Liveness { down: self.failure_detector.down(), handover: self.handover_report() };
-        if liveness != self.told_liveness {
-            self.told_liveness.clone_from(&liveness);
+        if liveness != self.reported_liveness {
+            self.reported_liveness.clone_from(&liveness);
             self.events.push_back(ProberEvent::Liveness(liveness));
         }
     }
@@ -370,11 +374,11 @@ impl Prober {
         }
     }
 
-    fn tell_of_mtus(&mut self) {
+    fn report_mtus(&mut self) {
         let narrow = |(name, target): (&NodeName, &Target)| Some((name.clone(), target.narrow_mtu()?));
         let mtus: BTreeMap<NodeName, u32> = self.targets.iter().filter_map(narrow).collect();
-        if mtus != self.told_mtus {
-            self.told_mtus.clone_from(&mtus);
+        if mtus != self.reported_mtus {
+            self.reported_mtus.clone_from(&mtus);
             self.events.push_back(ProberEvent::PathMtus(mtus));
         }
     }

@@ -1,11 +1,11 @@
-//! What the probes of one path came to.
+//! Statistics of the probes of one path.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::probed_path::{RoundTrip, RoundTripCounts};
 
-/// Round trips and outcomes that count as recent.
+/// The number of round trips and outcomes that count as recent.
 const RECENT: usize = 100;
 
 /// Statistics of one path.
@@ -49,7 +49,7 @@ impl Record {
         (!self.outcomes.is_empty()).then(|| lost as f64 / self.outcomes.len() as f64)
     }
 
-    /// The median of what is recent.
+    /// The median of the recent round trips.
     pub(crate) fn median(&self) -> Option<Duration> {
         self.round_trip().map(|round_trip| Duration::from_micros(round_trip.p50_us))
     }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loss_is_the_share_of_recent_probes() {
+    fn loss_is_the_share_of_recent_probes_without_an_answer() {
         let mut record = Record::default();
         assert_eq!(record.loss(), None);
         for _ in 0..25 {
@@ -92,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn round_trips_are_summed_up() {
+    fn percentiles_are_those_of_the_recent_round_trips() {
         let mut record = Record::default();
         for ms in 1..=100 {
             record.answered_after(Duration::from_millis(ms));
         }
         let round_trip = record.round_trip().unwrap();
         assert_eq!((round_trip.min_us, round_trip.p50_us, round_trip.p99_us), (1_000, 50_000, 99_000));
-        assert_eq!((round_trip.last_us, round_trip.jitter_us / 100), (100_000, 9), "it nears 1 ms");
+        assert_eq!((round_trip.last_us, round_trip.jitter_us / 100), (100_000, 9), "it approaches 1 ms");
     }
 }

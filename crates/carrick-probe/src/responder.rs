@@ -1,4 +1,4 @@
-//! Who is answered, and how often.
+//! Which probes are answered.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,14 +8,14 @@ use carrick_topology::plan::PathKind;
 
 use crate::Now;
 
-/// Answers to one address in a second: a prober asks at most 50 times.
+/// Answers to one address in a second, at most. A prober sends 50 probes at most.
 const ANSWERS_EACH: u32 = 60;
-/// Answers to all addresses in a second.
+/// Answers to all addresses in a second, at most.
 const ANSWERS_IN_ALL: u32 = 2_000;
 
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Decides which questions are answered: those of known nodes, as long as they are not too many.
+/// Decides which probes are answered: those of known nodes, up to a number a second.
 #[derive(Debug, Default)]
 pub struct Responder {
     known: BTreeMap<IpAddr, PathKind>,
@@ -25,12 +25,12 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Answers these addresses from now on; their questions come these ways.
+    /// Answers probes from these addresses from now on; the values say by which kind of path each one comes.
     pub fn set_known(&mut self, known: BTreeMap<IpAddr, PathKind>) {
         self.known = known;
     }
 
-    /// Whether a question from this address is answered now; if so, which way it came.
+    /// The kind of path by which a probe from this address came, if the probe is answered now.
     pub fn permits(&mut self, now: Now, from: IpAddr) -> Option<PathKind> {
         let kind = *self.known.get(&from)?;
         if now.saturating_sub(self.window_began) >= WINDOW {
@@ -51,16 +51,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_known_nodes_are_answered() {
+    fn probes_of_unknown_addresses_are_not_answered() {
         let mut responder = Responder::default();
-        let (known, stranger) = ("10.4.0.1".parse().unwrap(), "10.4.0.2".parse().unwrap());
+        let (known, unknown) = ("10.4.0.1".parse().unwrap(), "10.4.0.2".parse().unwrap());
         responder.set_known([(known, PathKind::Tunnel)].into());
         assert_eq!(responder.permits(Now::ZERO, known), Some(PathKind::Tunnel));
-        assert_eq!(responder.permits(Now::ZERO, stranger), None);
+        assert_eq!(responder.permits(Now::ZERO, unknown), None);
     }
 
     #[test]
-    fn nobody_is_answered_without_end() {
+    fn answers_to_one_address_are_limited_and_others_are_still_answered() {
         let mut responder = Responder::default();
         let (eager, other) = ("10.4.0.1".parse().unwrap(), "10.4.0.2".parse().unwrap());
         responder.set_known([eager, other].map(|address| (address, PathKind::Inside)).into());

@@ -1,4 +1,4 @@
-//! One node that is probed.
+//! One node that is probed, and all that is known of the path to it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,33 +16,33 @@ use crate::path_mtu::PathMtu;
 use crate::probed_path::{PathState, ProbedPath};
 use crate::record::Record;
 
-/// A probe without an answer after this is lost. A missed one may still be answered before.
+/// A probe without an answer after this time is lost. A missed probe may still be answered before.
 const LOST_AFTER: Duration = Duration::from_secs(1);
-/// The known size of a path is tried again after so many plain probes.
-const PROBES_BETWEEN_LOOKS: u32 = 120;
+/// The path MTU is checked again after this many plain probes.
+const PROBES_BETWEEN_MTU_CHECKS: u32 = 120;
 
-/// A node that is probed, with all that is known of the way to it.
+/// A node that is probed.
 #[derive(Debug)]
 pub(crate) struct Target {
-    wanted: ProbeTarget,
+    planned: ProbeTarget,
     next_probe: Now,
     /// In the order of their sequence numbers.
     outstanding: VecDeque<Outstanding>,
     path_liveness: PathLiveness,
     record: Record,
     mtu: PathMtu,
-    /// Of which kind the probe is that is due.
+    /// The shape of the probe that is due.
     next: Next,
-    plain_since_look: u32,
+    plain_since_mtu_check: u32,
     handover: HandoverPeer,
 }
 
-/// How a probe looks on the wire.
+/// The shape of a probe on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// As small as it is.
+    /// Without padding.
     Plain,
-    /// Padded, to find out what passes.
+    /// Padded, to find out which sizes pass.
     Padded {
         /// The size of the whole IP packet, in bytes.
         ip_bytes: u32,
@@ -61,7 +61,7 @@ enum Next {
     Encapsulated,
 }
 
-/// What the judgement depends on.
+/// What the prober evaluates when it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Observation {
     pub(crate) state: PathState,
@@ -73,7 +73,7 @@ pub(crate) struct Observation {
 struct Outstanding {
     sequence: u64,
     sent_at: Now,
-    /// When it counts as missed; `None` where it already does, or where it is not plain, which says nothing of life.
+    /// When it counts as missed; `None` if it already does, or if it is not plain: other probes say nothing of liveness.
     missed_at: Option<Now>,
     shape: Shape,
 }
@@ -85,52 +85,53 @@ impl Outstanding {
 }
 
 impl Target {
-    pub(crate) fn new(wanted: ProbeTarget, first_probe: Now) -> Self {
+    pub(crate) fn new(planned: ProbeTarget, first_probe: Now) -> Self {
         Self {
-            mtu: PathMtu::new(wanted.to, wanted.device_mtu),
-            wanted,
+            mtu: PathMtu::new(planned.to, planned.device_mtu),
+            planned,
             next_probe: first_probe,
             outstanding: VecDeque::new(),
             path_liveness: PathLiveness::default(),
             record: Record::default(),
             next: Next::Plain,
-            plain_since_look: 0,
+            plain_since_mtu_check: 0,
             handover: HandoverPeer::default(),
         }
     }
 
-    pub(crate) const fn wanted(&self) -> &ProbeTarget {
-        &self.wanted
+    /// The target as the plan has it.
+    pub(crate) const fn planned(&self) -> &ProbeTarget {
+        &self.planned
     }
 
-    /// Whether it is about to be told whether it is down.
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.path_liveness.is_suspect()
+    /// Whether a probe was missed and the path is not down yet.
+    pub(crate) fn is_suspected(&self) -> bool {
+        self.path_liveness.is_suspected()
     }
 
-    /// Its turn comes now.
+    /// Probes the node without the wait for the interval.
     pub(crate) fn probe_now(&mut self, now: Now) {
         self.next_probe = self.next_probe.min(now);
     }
 
-    /// The handovers with this node from now on. News is told at once, and so is an encapsulated probe that is wanted.
+    /// The state of handovers with this node from now on. A new statement, or a first encapsulated probe, is sent at once.
     pub(crate) fn update_handover(&mut self, now: Now, to_tell: HandoverFlags, leads_there: bool) {
         if self.handover.update(to_tell, leads_there) == Urgency::Now {
             self.probe_now(now);
         }
     }
 
-    /// The handovers with this node.
+    /// The state of handovers with this node.
     pub(crate) const fn handover(&self) -> &HandoverPeer {
         &self.handover
     }
 
     /// Whether the node accepts encapsulated packets that come through a tunnel.
     pub(crate) fn decapsulation(&self) -> Option<Decapsulation> {
-        self.handover.decapsulation().filter(|_| self.wanted.kind == PathKind::Tunnel)
+        self.handover.decapsulation().filter(|_| self.planned.kind == PathKind::Tunnel)
     }
 
-    /// Whether nothing must be told or tried before other nodes have their turn.
+    /// Whether no probe is urgent because of a handover.
     pub(crate) fn is_settled(&self) -> bool {
         self.handover.is_told() && !self.handover.wants_trial()
     }
@@ -149,19 +150,19 @@ impl Target {
     pub(crate) fn report<'a>(&'a self, node: &'a NodeName) -> Report<'a> {
         Report {
             node,
-            location: &self.wanted.location,
-            kind: self.wanted.kind,
+            location: &self.planned.location,
+            kind: self.planned.kind,
             state: self.path_liveness.state(),
             flap_count: self.path_liveness.flap_count(),
-            heard_from: self.path_liveness.heard_from(),
-            silent_from: self.path_liveness.silent_from(),
+            alive_at: self.path_liveness.alive_at(),
+            silent_since: self.path_liveness.silent_since(),
             well_since: self.path_liveness.well_since(),
-            deaf_since: self.path_liveness.deaf_since(self.wanted.kind.other_side()),
-            hears_since: self.path_liveness.hears_since(self.wanted.kind.other_side()),
+            isolated_since: self.path_liveness.isolated_since(self.planned.kind.other_side()),
+            connected_since: self.path_liveness.connected_since(self.planned.kind.other_side()),
         }
     }
 
-    /// What the judgement depends on.
+    /// What the prober evaluates when it changes.
     pub(crate) fn observation(&self) -> Observation {
         Observation {
             state: self.path_liveness.state(),
@@ -170,17 +171,17 @@ impl Target {
         }
     }
 
-    /// The size that was found, where it is less than devices permit.
+    /// The path MTU in bytes, if it is less than the devices permit.
     pub(crate) fn narrow_mtu(&self) -> Option<u32> {
-        self.mtu.found().filter(|found| *found < self.wanted.device_mtu)
+        self.mtu.found().filter(|found| *found < self.planned.device_mtu)
     }
 
     pub(crate) fn path(&self, to: &NodeName) -> ProbedPath {
         ProbedPath {
             to: to.clone(),
-            location: self.wanted.location.clone(),
-            kind: self.wanted.kind,
-            address: self.wanted.to,
+            location: self.planned.location.clone(),
+            kind: self.planned.kind,
+            address: self.planned.to,
             state: self.path_liveness.state(),
             sent: self.record.sent,
             answered: self.record.answered,
@@ -191,14 +192,15 @@ impl Target {
         }
     }
 
-    /// Notes that a probe goes out now, and gives its shape. Suspects are asked again after `shortest`, others after `interval`.
+    /// Notes that a probe is sent now, and returns its shape. The next one is due after `interval`, or after `shortest` if the path is
+    /// suspected.
     pub(crate) fn send(&mut self, now: Now, sequence: u64, shortest: Duration, interval: Duration) -> Shape {
         let shape = self.shape();
         let missed_at = match shape {
             Shape::Padded { .. } | Shape::Encapsulated { .. } => None,
             Shape::Plain => {
                 self.record.sent += 1;
-                self.plain_since_look += 1;
+                self.plain_since_mtu_check += 1;
                 self.handover.note_plain_probe();
                 let median = self.record.median().unwrap_or_default();
                 Some(now + shortest.max(median * 2).min(LOST_AFTER))
@@ -207,22 +209,24 @@ impl Target {
         self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, shape });
         self.next = self.next_after(shape);
         self.next_probe = match self.next {
-            Next::Plain => now + if self.path_liveness.is_suspect() { shortest } else { interval },
+            Next::Plain => now + if self.path_liveness.is_suspected() { shortest } else { interval },
             Next::Padded | Next::Encapsulated => now,
         };
         if self.next == Next::Padded {
-            self.plain_since_look = 0;
+            self.plain_since_mtu_check = 0;
         }
         shape
     }
 
-    /// The shape of the probe that is due. One that is not plain may not arrive, and so tells nothing.
+    /// The shape of the probe that is due. A probe that is not plain may be dropped on the way, so that a statement goes with a plain one.
     fn shape(&self) -> Shape {
         match self.next {
             _ if !self.handover.is_told() => Shape::Plain,
             Next::Plain => Shape::Plain,
             Next::Padded => Shape::Padded { ip_bytes: self.mtu.size() },
-            Next::Encapsulated => Shape::Encapsulated { ip_bytes: self.narrow_mtu().unwrap_or(self.wanted.device_mtu) },
+            Next::Encapsulated => {
+                Shape::Encapsulated { ip_bytes: self.narrow_mtu().unwrap_or(self.planned.device_mtu) }
+            }
         }
     }
 
@@ -230,13 +234,14 @@ impl Target {
         if shape != Shape::Plain {
             return Next::Plain;
         }
-        let is_trying = |is: fn(&Shape) -> bool| self.outstanding.iter().any(|probe| is(&probe.shape));
+        let is_outstanding = |is: fn(&Shape) -> bool| self.outstanding.iter().any(|probe| is(&probe.shape));
         let is_up = self.path_liveness.state() == PathState::Up;
-        let looks = !self.mtu.is_settled() || self.plain_since_look >= PROBES_BETWEEN_LOOKS;
-        if self.handover.wants_trial() && is_up && !is_trying(|shape| matches!(shape, Shape::Encapsulated { .. })) {
+        let checks_mtu = !self.mtu.is_settled() || self.plain_since_mtu_check >= PROBES_BETWEEN_MTU_CHECKS;
+        if self.handover.wants_trial() && is_up && !is_outstanding(|shape| matches!(shape, Shape::Encapsulated { .. }))
+        {
             Next::Encapsulated
         } else if self.next == Next::Padded
-            || (looks && is_up && !is_trying(|shape| matches!(shape, Shape::Padded { .. })))
+            || (checks_mtu && is_up && !is_outstanding(|shape| matches!(shape, Shape::Padded { .. })))
         {
             Next::Padded
         } else {
@@ -244,7 +249,7 @@ impl Target {
         }
     }
 
-    /// Takes an answer; says whether it belongs to a probe that waits for one.
+    /// Takes an answer; returns whether it belongs to an outstanding probe.
     pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, condition: Condition) -> bool {
         let Some(position) = self.outstanding.iter().position(|probe| probe.sequence == sequence) else { return false };
         let Some(probe) = self.outstanding.remove(position) else { return false };
@@ -255,38 +260,39 @@ impl Target {
         }
         self.path_liveness.answered(now, probe.sent_at, condition);
         self.handover.hear(condition.handover);
-        self.clear(probe.sent_at);
+        self.clear_deadlines(probe.sent_at);
         true
     }
 
     /// The node probed this one, and said this. Only an answer shows that the path to it is open.
-    pub(crate) fn note_question(&mut self, handover: HandoverFlags) {
+    pub(crate) fn note_probe(&mut self, handover: HandoverFlags) {
         if self.path_liveness.state() == PathState::Up {
             self.handover.hear(handover);
         }
     }
 
+    /// The kernel of the node said that no agent listens.
     pub(crate) fn take_refusal(&mut self, now: Now) {
         self.path_liveness.refused(now);
         self.handover.forget();
-        self.clear(now);
+        self.clear_deadlines(now);
     }
 
-    /// What was sent before a sign of life says nothing of death.
-    fn clear(&mut self, sent_until: Now) {
+    /// Probes that were sent before a sign of life cannot be missed any more.
+    fn clear_deadlines(&mut self, sent_until: Now) {
         for probe in self.outstanding.iter_mut().filter(|probe| probe.sent_at <= sent_until) {
             probe.missed_at = None;
         }
     }
 
-    /// The node was held up: what is outstanding may have been answered.
+    /// This node was delayed: answers to outstanding probes may wait in a socket.
     pub(crate) fn extend_deadline(&mut self, until: Now) {
         for missed_at in self.outstanding.iter_mut().filter_map(|probe| probe.missed_at.as_mut()) {
             *missed_at = (*missed_at).max(until);
         }
     }
 
-    /// Does what is due by now; says whether a probe was missed.
+    /// Does what is due by now; returns whether a probe was missed.
     pub(crate) fn handle_timeout(&mut self, now: Now) -> bool {
         let mut is_missed = false;
         for probe in &mut self.outstanding {
@@ -299,14 +305,14 @@ impl Target {
         if self.path_liveness.state() != PathState::Up {
             self.handover.forget();
         }
-        if is_missed && self.path_liveness.is_suspect() {
+        if is_missed && self.path_liveness.is_suspected() {
             self.probe_now(now);
         }
         while let Some(probe) =
             self.outstanding.front().filter(|probe| probe.lost_at() <= now && probe.missed_at.is_none())
         {
             match probe.shape {
-                // The size is to blame only where plain probes are answered.
+                // The size is the cause only if plain probes are answered.
                 Shape::Padded { ip_bytes } if self.path_liveness.state() == PathState::Up => self.mtu.failed(ip_bytes),
                 Shape::Padded { .. } | Shape::Encapsulated { .. } => {}
                 Shape::Plain => self.record.lost(),

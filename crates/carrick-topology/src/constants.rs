@@ -14,29 +14,29 @@ pub const VXLAN_DEVICE: &str = "carrick-vx";
 pub const POD_DEVICE_PREFIX: &str = "crk";
 /// UDP port on which WireGuard listens.
 pub const WIREGUARD_PORT: u16 = 51820;
-/// UDP port on which agents answer probes, on mesh and internal addresses only.
+/// UDP port on which agents answer probes. They listen on mesh and internal addresses only.
 pub const PROBE_PORT: u16 = 51821;
 /// UDP port of the VXLAN device; 8472 belongs to flannel and Cilium.
 pub const VXLAN_PORT: u16 = 51822;
 /// VXLAN network identifier (RFC 7348 §5).
 pub const VXLAN_IDENTIFIER: u32 = 1107;
-/// Name of the VXLAN device that is there while traffic moves from one gateway to another.
+/// Name of the VXLAN device that exists during a handover.
 pub const HANDOVER_DEVICE: &str = "carrick-ho";
 /// UDP port of that device, used inside tunnels only.
 pub const HANDOVER_PORT: u16 = 51823;
 /// VXLAN network identifier of that device.
 pub const HANDOVER_IDENTIFIER: u32 = 1108;
-/// Routing table that holds the routes out of that device, for forwarded packets.
+/// Routing table with the routes out of that device, for forwarded packets.
 pub const HANDOVER_TABLE: u32 = 1106;
 /// Priority of the rule, one for each family, that leads forwarded packets to [`HANDOVER_TABLE`] first.
 pub const HANDOVER_RULE_PRIORITY: u32 = 1106;
-/// Routing table that holds the routes of that device's outer packets.
+/// Routing table with the routes of that device's outer packets.
 pub const HANDOVER_OUTER_TABLE: u32 = 1105;
 /// Priority of the rule that leads outer packets to [`HANDOVER_OUTER_TABLE`].
 pub const HANDOVER_OUTER_RULE_PRIORITY: u32 = 1105;
-/// Route protocol number on the routes and rules of handovers.
+/// Route protocol number of the routes and rules of handovers.
 pub const HANDOVER_ROUTE_PROTOCOL: u8 = 109;
-/// Firewall mark on WireGuard's own outer packets; also its mask.
+/// Firewall mark of WireGuard's own outer packets, and its mask.
 pub const FIREWALL_MARK: u32 = 0x1000;
 /// Routing table that holds Carrick's routes.
 pub const ROUTING_TABLE: u32 = 1107;
@@ -59,15 +59,15 @@ pub const WIREGUARD_OVERHEAD_V6: u32 = 80;
 pub const VXLAN_OVERHEAD_V4: u32 = 50;
 /// Bytes that VXLAN adds to a packet over IPv6.
 pub const VXLAN_OVERHEAD_V6: u32 = 70;
-/// The least MTU that IPv6 accepts (RFC 8200 §5); no device of Carrick's goes below it, in bytes.
+/// The least MTU of IPv6 (RFC 8200 §5), in bytes. No device of Carrick has less.
 pub const LEAST_DEVICE_MTU: u32 = 1280;
-/// MTU assumed where nothing is known of the path, in bytes.
+/// MTU assumed for an unknown path, in bytes.
 pub const DEFAULT_UPLINK_MTU: u32 = 1500;
 
-/// Seconds between the keepalives that hold a tunnel to or from a standby gateway warm.
+/// Seconds between the keepalives of a tunnel to or from a standby gateway: they keep its session.
 pub const WARM_KEEPALIVE_SECONDS: u16 = 25;
 
-/// The mesh CIDRs used where none is given.
+/// The default mesh CIDRs.
 #[must_use]
 pub fn default_mesh_cidrs() -> [IpNet; 2] {
     [

@@ -1,9 +1,9 @@
-//! The one hash that every node computes alike: it must never change between versions.
+//! The hash by which all nodes choose alike. It must never change between versions.
 
 /// Hashes the parts in order; `["ab", "c"]` and `["a", "bc"]` differ.
 ///
-/// FNV-1a over the bytes with a separator behind each part, then the finaliser of SplitMix64,
-/// without which the high bits of similar names would be alike.
+/// FNV-1a over the bytes with a separator after each part, then the finaliser of SplitMix64. Without the finaliser, similar names have
+/// similar high bits.
 #[must_use]
 pub fn stable_hash(parts: &[&str]) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
@@ -25,7 +25,7 @@ fn finalise(mut state: u64) -> u64 {
 
 /// Rendezvous hashing (highest random weight): the candidate with the greatest weight for `key`.
 ///
-/// When a candidate leaves, only the keys that it held move. Ties go to the smaller name.
+/// When a candidate is removed, only the keys that it had move. Of two equal weights, the smaller name wins.
 pub fn rendezvous<'a, T>(
     key: &str,
     candidates: impl IntoIterator<Item = T>,

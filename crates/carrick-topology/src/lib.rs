@@ -1,13 +1,13 @@
 //! The model of the cluster and the plan for each node: pure functions.
 //!
-//! [`plan`] turns what is known of the cluster into everything that one node's kernel must hold:
+//! [`plan()`] computes everything that the kernel of one node must hold:
 //!
 //! ```text
 //! Cluster + Settings + Liveness + NodeName ──plan()──▶ NodePlan
 //! ```
 //!
-//! Nothing here reads a clock, a file or a socket: the same input gives the same plan on every
-//! node. [`walk`] takes the plans of all nodes and follows one packet through them.
+//! No code here reads a clock, a file or a socket: the same input gives the same plan on every node. [`walk`] follows a packet through the
+//! plans of all nodes, and [`handover`] describes how traffic moves from one gateway to another.
 #![forbid(unsafe_code)]
 
 pub mod constants;

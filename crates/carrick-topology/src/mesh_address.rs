@@ -1,4 +1,4 @@
-//! How a node comes to its mesh addresses.
+//! How a node chooses its mesh addresses.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,8 +10,8 @@ use crate::model::{Cluster, Family, NodeName};
 
 /// The mesh addresses that node `me` should publish: one in each mesh CIDR.
 ///
-/// What it has published stays, as long as it lies in a mesh CIDR and no older node claims it. Otherwise the node starts from a
-/// position hashed from its name and takes the first address that nobody claims. A full CIDR gives none.
+/// A published address stays as long as it is in a mesh CIDR and no older node claims it. Otherwise the node starts at a position hashed
+/// from its name, and takes the first address that no other node claims. In a full CIDR there is none.
 #[must_use]
 pub fn choose_mesh_addresses(cluster: &Cluster, mesh_cidrs: &BTreeSet<IpNet>, me: &NodeName) -> BTreeSet<IpAddr> {
     mesh_cidrs.iter().filter_map(|cidr| choose_in(cluster, cidr, me)).collect()
@@ -50,7 +50,7 @@ fn first_free(cidr: &IpNet, me: &NodeName, taken: &BTreeSet<IpAddr>) -> Option<I
         .find(|address| is_assignable(cidr, address) && !taken.contains(address))
 }
 
-/// How many addresses the CIDR has; more than 2^64 are not used.
+/// The number of addresses in the CIDR that are used: 2^64 at most.
 fn positions(cidr: &IpNet) -> u128 {
     let bits = u32::from(cidr.max_prefix_len() - cidr.prefix_len()).min(64);
     1 << bits
@@ -69,7 +69,7 @@ fn cidr_host_mask_v4(cidr: &IpNet) -> u32 {
     u32::MAX.checked_shr(u32::from(cidr.prefix_len())).unwrap_or(0)
 }
 
-/// Not the network's own address (the anycast address of RFC 4291 §2.6.1 in IPv6), nor the IPv4 broadcast address.
+/// Every address but the network's own (in IPv6 the anycast address of RFC 4291 §2.6.1) and the IPv4 broadcast address.
 fn is_assignable(cidr: &IpNet, address: &IpAddr) -> bool {
     cidr.contains(address)
         && *address != cidr.network()
@@ -106,13 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn a_published_address_is_kept_for_life() {
+    fn a_published_address_is_kept() {
         let cluster = cluster(&[("a", 5, &["10.4.0.9"]), ("b", 1, &["10.4.0.8"])]);
         assert_eq!(choose(&cluster, &["10.4.0.0/16"], "a"), ["10.4.0.9"]);
     }
 
     #[test]
-    fn of_two_claims_the_younger_moves_on() {
+    fn of_two_claims_of_one_address_the_younger_node_chooses_another() {
         let cluster = cluster(&[("a", 5, &["10.4.0.9"]), ("b", 6, &["10.4.0.9"])]);
         assert_eq!(choose(&cluster, &["10.4.0.0/16"], "a"), ["10.4.0.9"]);
         let moved = choose(&cluster, &["10.4.0.0/16"], "b");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_cidr_is_used_up_and_then_gives_none() {
+    fn a_full_cidr_gives_no_address() {
         let cluster = cluster(&[("a", 1, &["10.4.0.1"]), ("b", 2, &[]), ("c", 3, &[])]);
         assert_eq!(choose(&cluster, &["10.4.0.0/30"], "b"), ["10.4.0.2"]);
         let full = self::cluster(&[("a", 1, &["10.4.0.1"]), ("b", 2, &["10.4.0.2"]), ("c", 3, &[])]);

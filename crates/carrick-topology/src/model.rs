@@ -1,4 +1,4 @@
-//! What is known of the cluster: parsed types, in the vocabulary of the design.
+//! The objects of the cluster as parsed types.
 
 mod address;
 mod cluster;

@@ -1,4 +1,4 @@
-//! The plan: everything that one node's kernel must hold.
+//! The plan: everything that the kernel of one node must hold.
 
 mod build;
 mod firewall;
@@ -31,24 +31,24 @@ pub enum PlanError {
     #[error("there is no node `{0}` in the cluster")]
     UnknownNode(NodeName),
     /// The node has published no public key, or an older node has the same one.
-    #[error("node `{0}` takes no part in the mesh: it has no public key of its own")]
+    #[error("node `{0}` is not a member of the mesh: it has no public key, or an older node has the same one")]
     NoPublicKey(NodeName),
 }
 
 /// Computes what the kernel of node `me` must hold.
 ///
-/// The same input gives the same plan, on every node and in every order of arrival.
+/// The same input gives the same plan, on every node and in whichever order the objects arrived.
 ///
 /// # Errors
-/// When `me` is not in the cluster or takes no part in the mesh.
+/// The node is not in the cluster, or is not a member of the mesh.
 pub fn plan(cluster: &Cluster, settings: &Settings, liveness: &Liveness, me: &NodeName) -> Result<NodePlan, PlanError> {
     let resolved = Resolved::new(cluster, settings, liveness);
     plan_resolved(&resolved, &Handovers::new(&resolved, liveness), me)
 }
 
-/// Computes the plans of all nodes that take part in the mesh, resolving the cluster once.
+/// Computes the plans of all members of the mesh.
 ///
-/// Each node is given the same `settings`, local facts included.
+/// All of them get the same `settings`, local facts included.
 #[must_use]
 pub fn plan_all(
     cluster: &Cluster,

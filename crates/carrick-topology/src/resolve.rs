@@ -1,4 +1,4 @@
-//! Settles every claim and every role once, alike on all nodes, before a plan is built for one of them.
+//! Decides every claim and every role of the cluster, with the same result on all nodes. A plan is then built for one node.
 
 mod assignment;
 mod claims;
@@ -21,16 +21,16 @@ pub(crate) use tunnel::{Tunnel, dialled_endpoint};
 use crate::model::{Cluster, NodeName, PeerName, Settings};
 use crate::{Liveness, Warning};
 
-/// The cluster with all conflicts settled, all locations formed and all gateways chosen.
+/// The cluster with all conflicts decided, all locations formed and all gateways chosen.
 pub(crate) struct Resolved<'a> {
     pub(crate) cluster: &'a Cluster,
     pub(crate) settings: &'a Settings,
-    /// The nodes that take part in the mesh, by name.
+    /// The members of the mesh, sorted by name.
     pub(crate) members: Vec<Member<'a>>,
     pub(crate) locations: Vec<Location>,
-    /// The outside peers that some node serves, by name.
+    /// The outside peers that a node serves, sorted by name.
     pub(crate) outside: Vec<OutsidePeer<'a>>,
-    /// What they add to the networks behind their serving nodes.
+    /// The networks of the outside peers, by the node that serves them.
     pub(crate) outside_networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>>,
     /// Gateways that may relay between two other locations.
     relays: Vec<MemberIndex>,
@@ -51,7 +51,7 @@ impl<'a> Resolved<'a> {
         Self { cluster, settings, members, locations, outside, outside_networks, relays, warnings }
     }
 
-    /// The member of this name, if the node takes part in the mesh.
+    /// The member of this name; `None` if the node is not a member of the mesh.
     pub(crate) fn member(&self, name: &NodeName) -> Option<&Member<'a>> {
         let index = self.members.binary_search_by(|member| member.node.name.cmp(name)).ok()?;
         Some(self.at(MemberIndex(index)))
@@ -62,7 +62,7 @@ impl<'a> Resolved<'a> {
         &self.members[index.0]
     }
 
-    /// The location that a member stands in.
+    /// The location of a member.
     pub(crate) fn location_of(&self, member: &Member<'_>) -> &Location {
         &self.locations[member.location.0]
     }

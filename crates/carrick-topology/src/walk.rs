@@ -1,8 +1,8 @@
 //! Follows one packet through the plans of all nodes, hop by hop, as their kernels would.
 //!
-//! Longest prefix match in Carrick's table, then the rest of the host's routing; cryptokey routing at both ends of a
-//! tunnel; the clear-text guard and the source address rules of the nftables table; the smallest MTU on the way.
-//! The property tests of this crate and `carrickctl trace` ask the same code.
+//! A walk includes longest prefix match in Carrick's table and then in the host's other routes, cryptokey routing at both ends of a tunnel,
+//! the leak guard and the source address rules of the nftables table, and the smallest MTU on the path. The property tests of this crate
+//! and `carrickctl trace` use the same code.
 
 mod host;
 mod network;
@@ -28,12 +28,12 @@ pub enum Origin {
     Outside(PeerName),
 }
 
-/// A packet's addresses. A source that the host has yet to choose is `None`.
+/// The addresses of a packet. The source is `None` if the host chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// From.
+    /// The source address.
     pub source: Option<IpAddr>,
-    /// To.
+    /// The destination address.
     pub destination: IpAddr,
 }
 
@@ -43,11 +43,11 @@ pub struct Packet {
 pub enum Link {
     /// Through a WireGuard tunnel.
     WireGuard,
-    /// Encapsulated, inside the location.
+    /// In VXLAN, inside the location.
     Vxlan,
-    /// Encapsulated, through a WireGuard tunnel.
+    /// In VXLAN, through a WireGuard tunnel, during a handover.
     Encapsulated,
-    /// Plainly, inside the location.
+    /// Without encapsulation, inside the location.
     Plain(Option<DeviceName>),
 }
 
@@ -56,23 +56,23 @@ pub enum Link {
 pub struct Hop {
     /// The node that sends.
     pub from: NodeName,
-    /// How.
+    /// The link.
     pub link: Link,
 }
 
-/// Why a packet ends on its way.
+/// Why a packet is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DropReason {
     /// An `unreachable` route.
     UnreachableRoute,
-    /// The clear-text guard.
-    Guard,
+    /// The leak guard.
+    LeakGuard,
     /// No WireGuard peer of the sender has the destination among its allowed IPs.
     NoPeer,
     /// Neither end of the tunnel can dial the other.
     NoEndpoint,
-    /// The receiver does not know the sender, or not with this source address.
+    /// The receiver has no peer for the sender, or not with this source address.
     SourceNotAllowed,
     /// The VXLAN device has no such neighbour, or the receiver does not accept the sender.
     NoNeighbour,
@@ -92,15 +92,15 @@ pub enum Outcome {
     Host(NodeName),
     /// At an outside peer.
     Outside(PeerName),
-    /// In a network of the location, which it entered at this node.
+    /// In a network of the location, which it enters from this node.
     LocationNetwork(NodeName),
     /// On the node's uplink, outside the mesh.
     Uplink(NodeName),
-    /// Nowhere.
+    /// It is dropped at this node.
     Dropped(NodeName, DropReason),
 }
 
-/// A packet's way.
+/// The walk of a packet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Walk {
     /// The hops, in order.
@@ -109,13 +109,13 @@ pub struct Walk {
     pub outcome: Outcome,
     /// The source address that the receiver sees.
     pub source: Option<IpAddr>,
-    /// The smallest MTU on the way, in bytes.
+    /// The smallest MTU on the path, in bytes.
     pub mtu: u32,
-    /// Where its source was translated: the node, and the addresses before and after.
+    /// The translations of its source address, in order.
     pub translations: Vec<Translation>,
 }
 
-/// A source address that a node replaced, and will restore in the answer.
+/// A source address that a node replaces. The node restores it in the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Translation {
     /// The node.
@@ -139,7 +139,7 @@ impl Walk {
     }
 }
 
-/// An address inside a pod CIDR, for a pod that stands for all.
+/// An address inside a pod CIDR, for an example pod.
 #[must_use]
 pub fn sample_address(cidr: &IpNet) -> IpAddr {
     match cidr {

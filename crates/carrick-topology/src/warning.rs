@@ -1,4 +1,4 @@
-//! What was left out of a plan, and why.
+//! What a plan ignores, and why.
 
 use std::fmt;
 
@@ -28,37 +28,37 @@ impl fmt::Display for ObjectName {
     }
 }
 
-/// Why something was left out.
+/// Why something is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WarningReason {
-    /// The value could not be read; what would be right.
+    /// The value cannot be parsed; what is expected.
     Unreadable(String),
-    /// An older object claims the same thing, or something that overlaps it.
+    /// An older object claims the same value, or one that overlaps it.
     ClaimedBy(ObjectName),
-    /// It overlaps what the cluster uses itself; what that is.
+    /// The value overlaps something of the cluster; what that is.
     OverlapsCluster(String),
-    /// A public address does not count as internal unless people say so.
+    /// A public address does not count as internal unless the operator sets it.
     PublicInternalAddress,
-    /// The mesh has no address of this family, so that nothing can be routed to it.
+    /// The node has no mesh address of this family, so that nothing can be routed to it.
     NoMeshAddress,
-    /// The address lies outside the mesh CIDRs.
+    /// The address is outside the mesh CIDRs.
     OutsideMeshCidr,
-    /// No internal address of the family that the location uses: the node stands alone.
+    /// No internal address is of the family that the location uses: the node is alone.
     ForeignUnderlayFamily,
-    /// Every node of the location is kept from being its gateway.
+    /// No node of the location may be its gateway.
     NoGateway,
-    /// Neither can dial the other, and no gateway of a third location may relay.
+    /// Neither node can dial the other, and no gateway of a third location may relay.
     NoPath(NodeName),
     /// No node there can serve the peer.
     NoServingNode,
-    /// The network has the same numbers as this node's own subnet, so that it is not routed here.
+    /// The network is inside a subnet of this node, so that it is not routed on this node.
     OverlapsOwnSubnet(String),
-    /// Plain packets need a subnet shared with this node.
+    /// Packets without encapsulation need a subnet that both nodes are attached to.
     NoSharedSubnet(NodeName),
-    /// The domain name has not been resolved.
+    /// The domain name is not resolved.
     Unresolved,
-    /// The node's agent runs with other settings than this one.
+    /// The agent of the node has other settings than the agent of this one.
     SettingsDiffer(NodeName),
 }
 
@@ -88,30 +88,30 @@ impl WarningReason {
 impl fmt::Display for WarningReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(expected) => write!(formatter, "cannot be read: {expected}"),
+            Self::Unreadable(expected) => write!(formatter, "cannot be parsed: {expected}"),
             Self::ClaimedBy(owner) => write!(formatter, "is claimed by {owner}, which is older"),
             Self::OverlapsCluster(what) => write!(formatter, "overlaps {what}"),
             Self::PublicInternalAddress => formatter.write_str(
-                "is public: it counts as internal only when the annotation `internal-addresses` or `--internal-cidr` says so",
+                "is public: it counts as internal only if the annotation `internal-addresses` names it or `--internal-cidr` contains it",
             ),
-            Self::NoMeshAddress => formatter.write_str("has no mesh address of this family to be routed through"),
-            Self::OutsideMeshCidr => formatter.write_str("lies outside the mesh CIDRs"),
+            Self::NoMeshAddress => formatter.write_str("has no mesh address of this family that packets could be routed to"),
+            Self::OutsideMeshCidr => formatter.write_str("is outside the mesh CIDRs"),
             Self::ForeignUnderlayFamily => {
-                formatter.write_str("has no internal address of the family that its location uses: it stands alone")
+                formatter.write_str("has no internal address of the family that its location uses: the node is alone in its location")
             }
-            Self::NoGateway => formatter.write_str("is isolated: `gateway: never` keeps every node from being its gateway"),
+            Self::NoGateway => formatter.write_str("is isolated: all its nodes have `gateway: never`"),
             Self::NoPath(other) => write!(
                 formatter,
                 "cannot reach node `{other}`: neither has an endpoint that the other can dial, and no gateway of a third location may relay"
             ),
-            Self::NoServingNode => formatter.write_str("is served by no node: no gateway there has a public endpoint"),
+            Self::NoServingNode => formatter.write_str("is served by no node: no gateway of its location has a public endpoint"),
             Self::OverlapsOwnSubnet(subnet) => {
-                write!(formatter, "has the same numbers as this node's own subnet {subnet}: it is not routed here")
+                write!(formatter, "is inside the subnet {subnet} of this node: it is not routed on this node")
             }
             Self::NoSharedSubnet(other) => {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")
             }
-            Self::Unresolved => formatter.write_str("has not been resolved to an address"),
+            Self::Unresolved => formatter.write_str("is not resolved to an address"),
             Self::SettingsDiffer(other) => {
                 write!(formatter, "has other mesh settings than node `{other}`: all agents need the same flags")
             }
@@ -119,14 +119,14 @@ impl fmt::Display for WarningReason {
     }
 }
 
-/// One item that was left out.
+/// One item that is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Warning {
     /// The object that holds the item.
     pub object: ObjectName,
     /// The annotation or field.
     pub field: String,
-    /// The value that was left out.
+    /// The value that is ignored.
     pub value: String,
     /// Why.
     pub reason: WarningReason,

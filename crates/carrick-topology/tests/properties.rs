@@ -1,4 +1,4 @@
-//! What must hold for every cluster, by chance and by the packet walk.
+//! What must hold for every cluster: random clusters, checked with the packet walk.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
@@ -29,12 +29,12 @@ fn pod_address(plan: &NodePlan, family: Family) -> Option<IpAddr> {
     plan.pod_cidrs.iter().find(|cidr| Family::of_net(cidr) == family).map(sample_address)
 }
 
-/// Whether the two nodes stand in different locations.
+/// Whether the two nodes are in different locations.
 fn crosses(from: &NodePlan, to: &NodePlan) -> bool {
     from.location.name != to.location.name || from.location.alone || to.location.alone
 }
 
-/// Whether something that the plans themselves report stands between the two nodes.
+/// Whether the plans report a reason why the two nodes do not reach each other.
 fn excused(from: &NodePlan, to: &NodePlan) -> bool {
     from.location.gateway.is_none() || to.location.gateway.is_none() || has_no_path(from) || has_no_path(to)
 }
@@ -58,8 +58,8 @@ fn tunnels(walk: &Walk) -> Vec<&NodeName> {
     walk.hops.iter().filter(|hop| hop.link == Link::WireGuard).map(|hop| &hop.from).collect()
 }
 
-/// The nodes on the way, the last one included, in an order that both directions share.
-fn way(walk: &Walk) -> Vec<NodeName> {
+/// The nodes on the path, the last one included, in an order that both directions share.
+fn nodes_on_path(walk: &Walk) -> Vec<NodeName> {
     let mut nodes: Vec<NodeName> = walk.nodes().cloned().collect();
     if let Outcome::Pod(node) | Outcome::Host(node) = &walk.outcome {
         nodes.push(node.clone());
@@ -86,7 +86,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_pod_reaches_every_pod_both_ways_on_one_path(scenario in scenario(40)) {
+    fn every_pod_reaches_every_pod_on_the_same_path_in_both_directions(scenario in scenario(40)) {
         let plans = plans(&scenario);
         let network = network(&scenario, &Liveness::default(), &plans);
         let mut pairs = 0;
@@ -106,9 +106,9 @@ proptest! {
                     prop_assert_eq!(there.source, source, "a pod's address was changed on the way: {:?}", there);
                     let back = back.unwrap();
                     prop_assert_eq!(&back.outcome, &Outcome::Pod(from.clone()), "{} back to {}: {:?}", to, from, back);
-                    let mut reversed = way(&back);
+                    let mut reversed = nodes_on_path(&back);
                     reversed.reverse();
-                    prop_assert_eq!(way(&there), reversed, "there and back differ");
+                    prop_assert_eq!(nodes_on_path(&there), reversed, "there and back differ");
                     pairs += 1;
                 }
             }
@@ -204,7 +204,7 @@ proptest! {
     }
 
     #[test]
-    fn a_relay_is_found_where_three_places_could_be_one(scenario in scenario(40)) {
+    fn a_relay_is_found_if_three_locations_have_a_candidate(scenario in scenario(40)) {
         if scenario.places_with_relay() >= 3 {
             for (name, plan) in &plans(&scenario) {
                 prop_assert!(!has_no_path(plan), "{}: {:?}", name, plan.warnings);
@@ -232,7 +232,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_crosses_between_locations_outside_wireguard(
+    fn no_packet_leaves_a_location_outside_wireguard(
         mut scenario in scenario(16),
         bad in prop::collection::vec(damage(), 0..4),
         victim in any::<prop::sample::Index>(),
@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_loops(mut scenario in scenario(24), bad in prop::collection::vec(damage(), 0..4)) {
+    fn no_packet_loops(mut scenario in scenario(24), bad in prop::collection::vec(damage(), 0..4)) {
         for (victim, damage) in bad {
             scenario.spoil(victim, damage);
         }
@@ -319,7 +319,7 @@ proptest! {
         smaller.cluster.nodes.remove(&newest);
         let after = plans(&smaller);
         let location = &before[&newest].location;
-        // A node that is neither gateway nor relay, nor serves a peer, matters to its own location and to its gateway's peers alone.
+        // A node that is no gateway and no relay, and serves no peer, concerns only its own location and the peers of its gateway.
         let unrelated = location.role == Role::Inner;
         for (name, plan) in &after {
             prop_assert_eq!(&plan.mesh_addresses, &before[name].mesh_addresses);
@@ -392,7 +392,7 @@ proptest! {
 }
 
 #[test]
-fn settings_that_differ_are_named_with_both_nodes() {
+fn settings_that_differ_are_reported_with_both_nodes() {
     let mut cluster = Cluster::default();
     for (name, hash) in [("a", "one"), ("b", "two")] {
         let mut node = carrick_topology::Node::new(name.parse().unwrap(), 0);

@@ -1,5 +1,5 @@
-//! While a gateway returns, nodes change over one after the other: whatever mixture of before and after there is for a moment, no packet
-//! may be lost.
+//! While a gateway returns, nodes switch to it one after the other. No packet may be lost in any mixture of nodes that have switched and
+//! nodes that have not.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
@@ -23,15 +23,15 @@ type Plans = BTreeMap<NodeName, NodePlan>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Down,
-    /// Far gateways accept encapsulated packets, and ask for them.
+    /// Far gateways accept encapsulated packets and ask for them.
     Accepted,
-    /// The nodes of the gateway's own location have changed over.
+    /// The nodes of the gateway's own location send by it.
     Sent,
-    /// Far gateways have moved the sources.
+    /// Far gateways have moved the source addresses.
     Moved,
-    /// They ask for encapsulated packets no longer, and the tunnels of whoever stood by meanwhile are gone.
+    /// Far gateways have stopped to ask for encapsulated packets, and the old carriers have removed their tunnels.
     Settling,
-    /// They accept none any more.
+    /// Far gateways have stopped to accept encapsulated packets.
     Over,
 }
 
@@ -43,11 +43,11 @@ impl Stage {
     }
 }
 
-/// One gateway's return.
+/// The return of one gateway.
 struct Return<'s> {
     scenario: &'s Scenario,
     gateway: NodeName,
-    /// The plans of a mesh without and with it.
+    /// The plans of a mesh without and with the gateway.
     without: Plans,
     with: Plans,
 }
@@ -86,8 +86,8 @@ impl<'s> Return<'s> {
         Liveness { down: gateway(down), handover }
     }
 
-    /// Plans with every node at this stage, or still at the one before where `late` says so. `hears` says who has heard already that a
-    /// far gateway began or ceased to ask for encapsulated packets.
+    /// The plans with every node at this stage, or at the stage before if the node is `late`. A node that `hears` knows already that a far
+    /// gateway started or stopped to ask for encapsulated packets.
     fn plans(&self, stage: Stage, late: impl Fn(&NodeName) -> bool, hears: impl Fn(&NodeName) -> bool) -> Plans {
         let (cluster, settings) = (&self.scenario.cluster, &self.scenario.settings);
         let progress = |node: &NodeName| if late(node) { stage.before() } else { stage };
@@ -96,12 +96,12 @@ impl<'s> Return<'s> {
         for node in self.with.keys() {
             let plan = plan(cluster, settings, &self.liveness(node, progress(node)), node).unwrap();
             for sender in plan.handover.iter().flat_map(|handover| handover.senders.keys()) {
-                let is_told = match stage {
+                let knows = match stage {
                     Stage::Down | Stage::Over => false,
                     Stage::Sent | Stage::Moved => true,
                     Stage::Accepted | Stage::Settling => hears(sender),
                 };
-                if is_told {
+                if knows {
                     decapsulating.entry(sender.clone()).or_default().insert(node.clone(), Decapsulation::Proven);
                 }
             }
@@ -135,7 +135,7 @@ impl<'s> Return<'s> {
     }
 }
 
-/// Ends at a pod, and passes one tunnel at the most: what a relay brings is not covered.
+/// Whether a packet arrives at a pod through one tunnel at most. Relays are not covered.
 fn arrives_directly(walk: &Walk) -> bool {
     let tunnels = walk.hops.iter().filter(|hop| matches!(hop.link, Link::WireGuard | Link::Encapsulated)).count();
     matches!(walk.outcome, Outcome::Pod(_)) && tunnels < 2

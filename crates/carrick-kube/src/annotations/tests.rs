@@ -107,7 +107,7 @@ fn one_bad_element_leaves_out_that_element_only() {
     assert_eq!(
         strings(parsed.warnings),
         [
-            "node `a`: carrick.dev/pod-cidrs `10.244.3.0/33` cannot be read: write a network such as `192.168.1.0/24` or `2001:db8::/64`"
+            "node `a`: carrick.dev/pod-cidrs `10.244.3.0/33` cannot be parsed: write a network such as `192.168.1.0/24` or `2001:db8::/64`"
         ]
     );
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 use carrick_topology::{LocationName, NodeName};
 
-use super::{DEAF_TIME, FailureDetector, Observer, Report};
+use super::{FailureDetector, ISOLATION_TIME, Observer, Report};
 use crate::Now;
 use crate::flap_count::FlapCount;
 use crate::packet::{HeardPeers, Reachability};
 use crate::probed_path::PathState;
 
 pub(crate) const HEARS: HeardPeers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer };
-pub(crate) const NO_TUNNEL: HeardPeers = HeardPeers { tunnels: Reachability::NoPeer, inside: Reachability::SomePeer };
-pub(crate) const NOBODY_INSIDE: HeardPeers =
+pub(crate) const NO_PEER_IN_TUNNELS: HeardPeers =
+    HeardPeers { tunnels: Reachability::NoPeer, inside: Reachability::SomePeer };
+pub(crate) const NO_PEER_INSIDE: HeardPeers =
     HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::NoPeer };
 pub(crate) const OUTSIDER: Observer<'_> =
     Observer { gateway_of: None, heard_peers: HEARS, hears_tunnels_since: Some(Now::ZERO), far_delay: Duration::ZERO };
@@ -23,8 +24,8 @@ pub(crate) struct Fixture {
     pub(crate) location: LocationName,
     pub(crate) gateways: [NodeName; 2],
     pub(crate) now: Now,
-    /// Since when those hear somebody on their other side that do.
-    pub(crate) hears_since: Now,
+    /// Since when gateways hear a peer on their other side, if they do.
+    pub(crate) connected_since: Now,
 }
 
 impl Fixture {
@@ -34,11 +35,12 @@ impl Fixture {
             location: "a".parse().unwrap(),
             gateways: ["a1".parse().unwrap(), "a2".parse().unwrap()],
             now: Duration::from_secs(1000),
-            hears_since: Now::ZERO,
+            connected_since: Now::ZERO,
         }
     }
 
-    pub(crate) fn hears(
+    /// Evaluates reports on both gateways, and returns the gateways that are down.
+    pub(crate) fn evaluate(
         &mut self,
         observer: Observer<'_>,
         kind: PathKind,
@@ -51,22 +53,24 @@ impl Fixture {
             kind,
             state,
             flap_count: FlapCount::default(),
-            heard_from: (state == PathState::Up).then_some(now),
-            silent_from: (state == PathState::Down).then_some(now - DEAF_TIME),
+            alive_at: (state == PathState::Up).then_some(now),
+            silent_since: (state == PathState::Down).then_some(now - ISOLATION_TIME),
             well_since: None,
-            deaf_since: [heard_peers.tunnels, heard_peers.inside]
+            isolated_since: [heard_peers.tunnels, heard_peers.inside]
                 .contains(&Reachability::NoPeer)
-                .then_some(now - DEAF_TIME),
-            hears_since: (heard_peers.by(kind.other_side()) == Reachability::SomePeer).then_some(self.hears_since),
+                .then_some(now - ISOLATION_TIME),
+            connected_since: (heard_peers.by(kind.other_side()) == Reachability::SomePeer)
+                .then_some(self.connected_since),
         };
         let reports: Vec<_> = self.gateways.iter().zip(heard.iter().copied()).map(report).collect();
         self.failure_detector.evaluate(self.now, observer, &reports);
         self.failure_detector.down().iter().map(ToString::to_string).collect()
     }
 
+    /// The same on a node of another location, some seconds later.
     pub(crate) fn after(&mut self, seconds: u64, heard: &[(PathState, HeardPeers)]) -> Vec<String> {
         self.now += Duration::from_secs(seconds);
-        self.hears(OUTSIDER, PathKind::Tunnel, heard)
+        self.evaluate(OUTSIDER, PathKind::Tunnel, heard)
     }
 }
 

@@ -1,74 +1,78 @@
-//! The failure detector, given reports of our own making.
+//! The failure detector, with reports that the tests make.
 
-use super::fixtures::{AWAY, DOWN, Fixture, HEARS, NO_TUNNEL, NOBODY_INSIDE, OUTSIDER, UP};
+use super::fixtures::{AWAY, DOWN, Fixture, HEARS, NO_PEER_IN_TUNNELS, NO_PEER_INSIDE, OUTSIDER, UP};
 use super::*;
 use crate::flap_count::FIRST_STABLE_TIME;
 
 #[test]
-fn a_silent_gateway_is_down_if_another_one_is_heard() {
+fn a_silent_gateway_is_down_if_another_one_answers() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.after(1, &[UP, UP]), [""; 0]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
 }
 
 #[test]
-fn silence_of_a_whole_location_judges_nobody() {
+fn the_silence_of_a_whole_location_changes_nothing() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.after(1, &[DOWN, DOWN]), [""; 0]);
     assert_eq!(fixture.after(1, &[DOWN, (PathState::Unknown, DOWN.1)]), [""; 0]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
-    assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1"], "and acquits nobody");
+    assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1"], "nor does it end a failure");
 }
 
 #[test]
-fn a_gateway_whose_agent_is_away_is_not_down() {
+fn a_gateway_whose_agent_restarts_is_not_down() {
     assert_eq!(Fixture::new().after(1, &[AWAY, UP]), [""; 0]);
 }
 
 #[test]
-fn a_gateway_that_hears_nobody_on_its_other_side_is_down() {
+fn an_isolated_gateway_is_down() {
     let mut fixture = Fixture::new();
-    assert_eq!(fixture.hears(OUTSIDER, PathKind::Tunnel, &[(PathState::Up, NOBODY_INSIDE), UP]), ["a1"]);
+    assert_eq!(fixture.evaluate(OUTSIDER, PathKind::Tunnel, &[(PathState::Up, NO_PEER_INSIDE), UP]), ["a1"]);
     let mut fixture = Fixture::new();
-    assert_eq!(fixture.hears(OUTSIDER, PathKind::Inside, &[(PathState::Up, NO_TUNNEL), UP]), ["a1"]);
+    assert_eq!(fixture.evaluate(OUTSIDER, PathKind::Inside, &[(PathState::Up, NO_PEER_IN_TUNNELS), UP]), ["a1"]);
 }
 
 #[test]
-fn what_a_gateway_said_before_another_one_heard_anybody_is_not_held_against_it() {
-    for (kind, deaf) in [(PathKind::Tunnel, NOBODY_INSIDE), (PathKind::Inside, NO_TUNNEL)] {
+fn a_gateway_is_isolated_only_if_it_says_so_after_another_one_has_heard_a_peer() {
+    for (kind, isolated) in [(PathKind::Tunnel, NO_PEER_INSIDE), (PathKind::Inside, NO_PEER_IN_TUNNELS)] {
         let location: LocationName = "a".parse().unwrap();
         let mut fixture = Fixture::new();
-        fixture.hears_since = fixture.now - DEAF_TIME / 2;
+        fixture.connected_since = fixture.now - ISOLATION_TIME / 2;
         let itself =
-            Observer { gateway_of: Some(&location), hears_tunnels_since: Some(fixture.hears_since), ..OUTSIDER };
+            Observer { gateway_of: Some(&location), hears_tunnels_since: Some(fixture.connected_since), ..OUTSIDER };
         let observer = if kind == PathKind::Tunnel { OUTSIDER } else { itself };
-        let heard = [(PathState::Up, deaf), UP];
-        assert_eq!(fixture.hears(observer, kind, &heard), [""; 0], "it may hear somebody by now");
-        fixture.now += DEAF_TIME / 2;
-        assert_eq!(fixture.hears(observer, kind, &heard), ["a1"], "it was asked since, and hears nobody");
+        let heard = [(PathState::Up, isolated), UP];
+        assert_eq!(fixture.evaluate(observer, kind, &heard), [""; 0], "it may hear a peer by now");
+        fixture.now += ISOLATION_TIME / 2;
+        assert_eq!(fixture.evaluate(observer, kind, &heard), ["a1"], "it was probed since, and hears no peer");
     }
 }
 
 #[test]
-fn where_nobody_hears_the_other_side_nobody_is_to_blame() {
-    let both = [(PathState::Up, NO_TUNNEL); 2];
-    assert_eq!(Fixture::new().hears(OUTSIDER, PathKind::Inside, &both), [""; 0]);
+fn no_gateway_is_down_if_all_of_them_are_isolated() {
+    let both = [(PathState::Up, NO_PEER_IN_TUNNELS); 2];
+    assert_eq!(Fixture::new().evaluate(OUTSIDER, PathKind::Inside, &both), [""; 0]);
 }
 
 #[test]
-fn a_standby_gateway_that_hears_others_judges_the_only_active_one() {
+fn a_standby_gateway_that_hears_peers_finds_the_only_active_one_down() {
     let location: LocationName = "a".parse().unwrap();
     let standby = |heard_peers: HeardPeers| {
         let hears_tunnels_since = (heard_peers.tunnels == Reachability::SomePeer).then_some(Now::ZERO);
         Observer { gateway_of: Some(&location), heard_peers, hears_tunnels_since, ..OUTSIDER }
     };
-    assert_eq!(Fixture::new().hears(standby(HEARS), PathKind::Inside, &[DOWN]), ["a1"]);
+    assert_eq!(Fixture::new().evaluate(standby(HEARS), PathKind::Inside, &[DOWN]), ["a1"]);
     let alone = HeardPeers { tunnels: Reachability::NoPeer, inside: Reachability::NoPeer };
-    assert_eq!(Fixture::new().hears(standby(alone), PathKind::Inside, &[DOWN]), [""; 0], "it is cut off itself");
+    assert_eq!(
+        Fixture::new().evaluate(standby(alone), PathKind::Inside, &[DOWN]),
+        [""; 0],
+        "this node is cut off itself"
+    );
 }
 
 #[test]
-fn each_fall_doubles_the_time_until_a_gateway_counts_again() {
+fn each_flap_doubles_the_stable_time_until_the_flap_count_decays() {
     let mut fixture = Fixture::new();
     for stable in [10, 20, 40, 80, 160, 300, 300] {
         assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
@@ -82,11 +86,11 @@ fn each_fall_doubles_the_time_until_a_gateway_counts_again() {
     assert_eq!(fixture.after(901, &[UP, UP]), [""; 0]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
     fixture.after(1, &[UP, UP]);
-    assert_eq!(fixture.after(10, &[UP, UP]), [""; 0], "forgiven");
+    assert_eq!(fixture.after(10, &[UP, UP]), [""; 0], "the flap count has decayed");
 }
 
 #[test]
-fn a_gateway_that_falls_while_it_returns_starts_anew() {
+fn a_recovering_gateway_that_goes_down_again_starts_its_stable_time_again() {
     let mut fixture = Fixture::new();
     fixture.after(1, &[DOWN, UP]);
     fixture.after(1, &[UP, UP]);
@@ -97,7 +101,7 @@ fn a_gateway_that_falls_while_it_returns_starts_anew() {
 }
 
 #[test]
-fn silence_of_all_makes_a_returning_gateway_begin_anew_and_leaves_nothing_due() {
+fn the_silence_of_a_whole_location_restarts_a_recovery_and_leaves_no_deadline() {
     let mut fixture = Fixture::new();
     fixture.after(1, &[DOWN, UP]);
     fixture.after(1, &[UP, UP]);
@@ -110,7 +114,7 @@ fn silence_of_all_makes_a_returning_gateway_begin_anew_and_leaves_nothing_due() 
 }
 
 #[test]
-fn what_is_due_and_waits_for_a_word_is_no_deadline() {
+fn a_recovery_that_waits_for_an_answer_has_no_deadline() {
     let mut fixture = Fixture::new();
     fixture.after(1, &[DOWN, UP]);
     fixture.after(1, &[UP, UP]);
@@ -121,7 +125,7 @@ fn what_is_due_and_waits_for_a_word_is_no_deadline() {
 }
 
 #[test]
-fn all_give_a_gateway_its_traffic_back_at_one_moment() {
+fn all_nodes_find_the_same_moment_for_a_return() {
     let well_since = Duration::from_secs(2000);
     let due_after = |flap_count: FlapCount, heard_at: Duration| {
         let mut fixture = Fixture::new();
@@ -132,11 +136,11 @@ fn all_give_a_gateway_its_traffic_back_at_one_moment() {
             kind: PathKind::Tunnel,
             state: PathState::Up,
             flap_count,
-            heard_from: Some(heard_at),
-            silent_from: None,
+            alive_at: Some(heard_at),
+            silent_since: None,
             well_since: Some(well_since),
-            deaf_since: None,
-            hears_since: Some(Now::ZERO),
+            isolated_since: None,
+            connected_since: Some(Now::ZERO),
         };
         let reports: Vec<_> = fixture.gateways.iter().map(report).collect();
         fixture.failure_detector.evaluate(heard_at, OUTSIDER, &reports);
@@ -147,16 +151,16 @@ fn all_give_a_gateway_its_traffic_back_at_one_moment() {
     assert_eq!(due(well_since + Duration::from_millis(40)), Some(well_since + FIRST_STABLE_TIME));
     assert_eq!(due(well_since + Duration::from_millis(270)), Some(well_since + FIRST_STABLE_TIME));
     let later = well_since + FIRST_STABLE_TIME;
-    assert_eq!(due(later), Some(later + FIRST_STABLE_TIME), "it was well all the time: the fault was here");
+    assert_eq!(due(later), Some(later + FIRST_STABLE_TIME), "it was well all the time: this node was cut off from it");
 
-    // Others saw it fall three times, of which this node saw one.
+    // Other nodes saw three flaps, of which this node saw one.
     let thrice = once.and_one().and_one();
     let soon = well_since + Duration::from_millis(40);
     assert_eq!(due_after(thrice, soon), Some(well_since + FIRST_STABLE_TIME * 4));
 }
 
 #[test]
-fn the_judgement_outlives_the_agent() {
+fn gateways_that_are_down_stay_down_when_the_agent_restarts() {
     let mut fixture = Fixture::new();
     fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap()]);
     assert_eq!(fixture.after(1, &[(PathState::Unknown, DOWN.1), (PathState::Unknown, DOWN.1)]), ["a1"]);

@@ -56,7 +56,7 @@ impl Returns {
     ) -> Seen {
         self.handovers.schedule = Schedule { senders, lead: LEAD };
         let far_delay = self.handovers.far_delay();
-        let down = self.fixture.hears(Observer { far_delay, ..OUTSIDER }, kind, heard);
+        let down = self.fixture.evaluate(Observer { far_delay, ..OUTSIDER }, kind, heard);
         self.handovers.evaluate(self.fixture.now, self.fixture.failure_detector.returns());
         let a1 = &self.fixture.gateways[0];
         Seen {

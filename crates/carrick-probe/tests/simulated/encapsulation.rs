@@ -1,4 +1,4 @@
-//! What a prober asks and tells of encapsulating, to others that say what they are told to.
+//! What a prober tells other gateways during a handover, and what it reports of them.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,31 +9,31 @@ use carrick_topology::handover::HandoverInForce;
 
 use crate::world::{Answering, WELL, World, nodes, seconds};
 
-/// Lets `b1` fall and return while the node accepts encapsulated packets from it once it returns, and `b1` says this when it is asked to encapsulate;
-/// gives when it was told to return, when to count again, and when to return no longer, from the time at which it was well again.
+/// Lets `b1` go down and return. The node accepts encapsulated packets from `b1` once `b1` is returning, and `b1` says this when it is asked
+/// to encapsulate. Gives when `b1` was returning, when it was live, and when it was not returning any more, since it was well again.
 fn return_of_a_far_gateway(says: HandoverFlags) -> (World, [Duration; 3]) {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
     world.run(seconds(5));
-    world.set("b1", Answering::Nobody);
+    world.set("b1", Answering::Silent);
     world.run(seconds(3));
     assert_eq!((world.down().1, world.returning()), (vec!["b1"], vec![]));
     world.set("b1", WELL);
     let well = world.now;
     world.run_until("returning", |world| !world.returning().is_empty());
     let returns = world.now - well;
-    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::NONE, "the kernel accepts nothing yet");
+    assert_eq!(world.last_probe("b1").announcement.handover, HandoverFlags::NONE, "the kernel accepts nothing yet");
     let handover = HandoverInForce { decapsulates_from: nodes(&["b1"]), ..HandoverInForce::default() };
     world.prober.set_handover(world.now, handover);
     world.run(Duration::from_millis(30));
-    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::DECAPSULATES);
-    assert_eq!(world.told("b2").announcement.handover, HandoverFlags::NONE);
+    assert_eq!(world.last_probe("b1").announcement.handover, HandoverFlags::DECAPSULATES);
+    assert_eq!(world.last_probe("b2").announcement.handover, HandoverFlags::NONE);
     world.saying.insert("b1", says);
-    world.run_until("counting", |world| world.down().1.is_empty());
+    world.run_until("live", |world| world.down().1.is_empty());
     let counts = world.now - well;
     world.run(Duration::from_millis(900));
-    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::DECAPSULATES);
+    assert_eq!(world.last_probe("b1").announcement.handover, HandoverFlags::DECAPSULATES);
     world.run(Duration::from_millis(300));
-    assert_eq!(world.told("b1").announcement.handover, HandoverFlags::NONE);
+    assert_eq!(world.last_probe("b1").announcement.handover, HandoverFlags::NONE);
     world.saying.clear();
     world.run_until("over", |world| world.returning().is_empty());
     let over = world.now - well;
@@ -41,7 +41,7 @@ fn return_of_a_far_gateway(says: HandoverFlags) -> (World, [Duration; 3]) {
 }
 
 #[test]
-fn a_far_gateway_is_asked_to_encapsulate_and_counts_a_second_later_if_it_does() {
+fn a_far_gateway_that_encapsulates_is_live_a_second_later() {
     let halves = |times: [Duration; 3]| times.map(|time| (time.as_millis() + 100) / 500);
     let (_, plain) = return_of_a_far_gateway(HandoverFlags::NONE);
     assert_eq!(halves(plain), [16, 20, 28], "{plain:?}");
@@ -50,16 +50,16 @@ fn a_far_gateway_is_asked_to_encapsulate_and_counts_a_second_later_if_it_does() 
 }
 
 #[test]
-fn a_far_gateway_that_encapsulates_for_ever_is_accepted_for_a_minute_and_nothing_turns_in_vain() {
+fn a_far_gateway_that_never_stops_to_encapsulate_is_returning_for_a_minute() {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
     let handover = HandoverInForce { decapsulates_from: nodes(&["b1"]), ..HandoverInForce::default() };
     world.prober.set_handover(world.now, handover);
     world.saying.insert("b1", HandoverFlags::ENCAPSULATES);
     world.run(seconds(5));
-    world.set("b1", Answering::Nobody);
+    world.set("b1", Answering::Silent);
     world.run(seconds(3));
     world.set("b1", WELL);
-    world.run_until("counting", |world| world.down().1.is_empty());
+    world.run_until("live", |world| world.down().1.is_empty());
     world.run(seconds(59));
     assert_eq!(world.returning(), ["b1"]);
     let steps = world.steps;
@@ -76,13 +76,13 @@ fn a_gateway_of_the_own_location_is_never_asked_to_encapsulate() {
     world.prober.set_handover(world.now, handover);
     world.saying.insert("a1", HandoverFlags::ENCAPSULATES | HandoverFlags::DECAPSULATES);
     world.run(seconds(5));
-    assert_eq!(world.decapsulating(), [""; 0], "what it takes encapsulated comes by no tunnel");
-    world.set("a1", Answering::Nobody);
+    assert_eq!(world.decapsulating(), [""; 0], "packets inside the location come through no tunnel");
+    world.set("a1", Answering::Silent);
     world.run(seconds(3));
     world.set("a1", WELL);
     let well = world.now;
     world.run_until("returning", |world| !world.returning().is_empty());
-    assert_eq!(world.down().1, [""; 0], "it counts as soon as it returns");
+    assert_eq!(world.down().1, [""; 0], "it is live as soon as it is returning");
     assert_eq!((world.now - well + Duration::from_millis(100)).as_secs(), 10);
     world.run(Duration::from_millis(2_900));
     assert_eq!(world.returning(), ["a1"]);
@@ -93,13 +93,13 @@ fn a_gateway_of_the_own_location_is_never_asked_to_encapsulate() {
 }
 
 #[test]
-fn who_takes_encapsulated_packets_is_told_at_once_and_leaves_when_its_agent_does() {
-    for (leaves, state) in [(Answering::Nobody, PathState::Down), (Answering::Kernel, PathState::AgentAway)] {
+fn a_gateway_that_decapsulates_is_reported_at_once_and_until_its_agent_is_silent() {
+    for (leaves, state) in [(Answering::Silent, PathState::Down), (Answering::Kernel, PathState::AgentAway)] {
         let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
         world.run(seconds(5));
-        let question = |world: &mut World, handover| {
+        let probed = |world: &mut World, handover| {
             let from = world.address("b1");
-            world.prober.note_question(
+            world.prober.note_probe(
                 world.now,
                 from,
                 PathKind::Tunnel,
@@ -107,9 +107,9 @@ fn who_takes_encapsulated_packets_is_told_at_once_and_leaves_when_its_agent_does
             );
             world.step();
         };
-        question(&mut world, HandoverFlags::DECAPSULATES);
+        probed(&mut world, HandoverFlags::DECAPSULATES);
         assert_eq!((world.decapsulating(), world.liveness().unwrap().0), (vec!["b1"], world.now));
-        question(&mut world, HandoverFlags::NONE);
+        probed(&mut world, HandoverFlags::NONE);
         assert_eq!(world.decapsulating(), [""; 0]);
         world.saying.insert("b1", HandoverFlags::DECAPSULATES);
         world.run(seconds(1));
@@ -118,13 +118,17 @@ fn who_takes_encapsulated_packets_is_told_at_once_and_leaves_when_its_agent_does
         world.set("b1", leaves);
         world.run(seconds(3));
         assert_eq!((world.path("b1").state, world.decapsulating()), (state, vec![]));
-        question(&mut world, HandoverFlags::DECAPSULATES);
-        assert_eq!((world.path("b1").state, world.decapsulating()), (state, vec![]), "a question is no answer");
+        probed(&mut world, HandoverFlags::DECAPSULATES);
+        assert_eq!(
+            (world.path("b1").state, world.decapsulating()),
+            (state, vec![]),
+            "only an answer shows that the agent is reached"
+        );
     }
 }
 
 #[test]
-fn encapsulated_packets_count_as_passing_once_one_of_full_size_was_answered() {
+fn encapsulation_is_proven_by_one_answered_probe_of_full_size() {
     let mut world = World::with(&[("b1", Answering::Agent(Duration::from_millis(10), 1400)), ("b2", WELL)]);
     // The largest packet that passes is known by now.
     world.run(seconds(60));
@@ -132,7 +136,7 @@ fn encapsulated_packets_count_as_passing_once_one_of_full_size_was_answered() {
     world.run(seconds(1));
     assert_eq!((world.decapsulating(), world.proven()), (vec!["b1"], vec![]));
     let is_encapsulated = |(_, transmit): &&(_, Transmit)| matches!(transmit.shape, Shape::Encapsulated { .. });
-    assert_eq!(world.sent.iter().filter(is_encapsulated).count(), 0, "the kernel has no way for it yet");
+    assert_eq!(world.sent.iter().filter(is_encapsulated).count(), 0, "the kernel cannot send one yet");
 
     world.encapsulated_pass = false;
     world
@@ -150,7 +154,7 @@ fn encapsulated_packets_count_as_passing_once_one_of_full_size_was_answered() {
     assert_eq!(world.proven(), ["b1"]);
     let tried = world.sent.iter().filter(is_encapsulated).count();
     world.run(seconds(10));
-    assert_eq!(world.sent.iter().filter(is_encapsulated).count(), tried, "once is enough");
+    assert_eq!(world.sent.iter().filter(is_encapsulated).count(), tried, "one is enough");
 
     world.saying.clear();
     world.run(seconds(1));
@@ -158,11 +162,11 @@ fn encapsulated_packets_count_as_passing_once_one_of_full_size_was_answered() {
     world.encapsulated_pass = false;
     world.saying.insert("b1", HandoverFlags::DECAPSULATES);
     world.run(seconds(1));
-    assert_eq!((world.decapsulating(), world.proven()), (vec!["b1"], vec![]), "it is tried anew each time");
+    assert_eq!((world.decapsulating(), world.proven()), (vec!["b1"], vec![]), "each offer is tried anew");
 }
 
 #[test]
-fn a_encapsulated_probe_goes_out_at_once() {
+fn an_encapsulated_probe_is_sent_at_once() {
     for moment in [0, 100, 200] {
         let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
         world.run(seconds(60) + Duration::from_millis(moment));
@@ -170,7 +174,7 @@ fn a_encapsulated_probe_goes_out_at_once() {
         world.prober.set_handover(world.now, leads_to);
         let from = world.address("b1");
         let decapsulates = HandoverFlags::DECAPSULATES;
-        world.prober.note_question(
+        world.prober.note_probe(
             world.now,
             from,
             PathKind::Tunnel,
@@ -183,7 +187,7 @@ fn a_encapsulated_probe_goes_out_at_once() {
 }
 
 #[test]
-fn news_of_encapsulating_is_told_before_anything_else_where_many_are_probed() {
+fn a_new_statement_is_sent_before_all_regular_probes() {
     let names: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
     // Padded probes of this size do not arrive anywhere.
     let narrow = Answering::Agent(Duration::from_millis(40), 1300);
@@ -197,58 +201,61 @@ fn news_of_encapsulating_is_told_before_anything_else_where_many_are_probed() {
             assert_eq!(world.prober.condition(world.now, world.address(name)).handover, HandoverFlags::ENCAPSULATES);
         }
         let others = world.prober.condition(world.now, world.address("n8")).handover;
-        let strangers = world.prober.condition(world.now, "10.9.9.9".parse().unwrap()).handover;
-        assert_eq!((others, strangers), (HandoverFlags::NONE, HandoverFlags::NONE));
-        let (told_before, at) = (world.sent.len(), world.now);
+        let unknown = world.prober.condition(world.now, "10.9.9.9".parse().unwrap()).handover;
+        assert_eq!((others, unknown), (HandoverFlags::NONE, HandoverFlags::NONE));
+        let (sent_before, at) = (world.sent.len(), world.now);
         world.run(Duration::from_millis(41));
-        let told = &world.sent[told_before..];
+        let statements = &world.sent[sent_before..];
         for name in ["n7", "n150"] {
             let (to, flags) = (world.address(name), HandoverFlags::ENCAPSULATES);
-            let is_told = |transmit: &Transmit| {
+            let is_stated = |transmit: &Transmit| {
                 (transmit.to, transmit.announcement.handover, transmit.shape) == (to, flags, Shape::Plain)
             };
-            assert!(told.iter().any(|(_, transmit)| is_told(transmit)), "{name} from {at:?} on: {told:?}");
+            assert!(
+                statements.iter().any(|(_, transmit)| is_stated(transmit)),
+                "{name} from {at:?} on: {statements:?}"
+            );
         }
         world.run(seconds(10));
         world.prober.set_handover(world.now, HandoverInForce { encapsulates_to: nodes(&["n7"]), ..handover });
         world.run(Duration::from_millis(21));
-        assert_eq!(world.told("n150").announcement.handover, HandoverFlags::NONE);
-        assert_eq!(world.told("n7").announcement.handover, HandoverFlags::ENCAPSULATES);
+        assert_eq!(world.last_probe("n150").announcement.handover, HandoverFlags::NONE);
+        assert_eq!(world.last_probe("n7").announcement.handover, HandoverFlags::ENCAPSULATES);
     }
 }
 
 #[test]
-fn a_far_gateway_is_asked_after_it_was_well_for_a_while_however_rarely_it_is_probed() {
+fn a_rarely_probed_far_gateway_is_asked_after_it_was_well_for_two_seconds() {
     let names: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
     let many: Vec<(&str, Answering)> = names.iter().map(|name| (name.as_str(), WELL)).collect();
     let mut world = World::with(&many);
     world.run(seconds(20));
-    world.set("n7", Answering::Nobody);
+    world.set("n7", Answering::Silent);
     world.run_until("down", |world| world.down().1 == ["n7"]);
     world.set("n7", WELL);
     world.run_until("heard", |world| world.path("n7").state == PathState::Up);
     let heard = world.now;
     world.run_until("returning", |world| world.returning() == ["n7"]);
     assert_eq!((world.now - heard + Duration::from_millis(20)).as_secs(), 2);
-    world.run_until("counting", |world| world.down().1.is_empty());
+    world.run_until("live", |world| world.down().1.is_empty());
     assert_eq!((world.now - heard + Duration::from_millis(20)).as_secs(), 10);
 }
 
 #[test]
-fn news_for_all_is_told_to_all_in_one_round() {
+fn a_new_statement_for_all_nodes_is_sent_in_one_round() {
     let names: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
     let many: Vec<(&str, Answering)> = names.iter().map(|name| (name.as_str(), WELL)).collect();
     let mut world = World::with(&many);
     world.run(seconds(30));
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
-    let told_before = world.sent.len();
+    let sent_before = world.sent.len();
     world
         .prober
         .set_handover(world.now, HandoverInForce { encapsulates_to: nodes(&all), ..HandoverInForce::default() });
     world.run(Duration::from_millis(200 * 20 + 20));
-    let told = world.sent[told_before..]
+    let statements = world.sent[sent_before..]
         .iter()
         .filter(|(_, transmit)| transmit.announcement.handover == HandoverFlags::ENCAPSULATES);
-    let told: BTreeSet<IpAddr> = told.map(|(_, transmit)| transmit.to).collect();
-    assert_eq!(told.len(), 200);
+    let receivers: BTreeSet<IpAddr> = statements.map(|(_, transmit)| transmit.to).collect();
+    assert_eq!(receivers.len(), 200);
 }

@@ -1,6 +1,6 @@
 //! Gateways of three locations that probe each other, and packets that one node of location `b` sends to the other locations meanwhile.
 //!
-//! `b1` carries them wherever it counts, `b2` where it does not. Far gateways take what goes plain from one of the two only.
+//! `b1` carries them where it counts as live, `b2` where it does not. Far gateways accept plain packets from one of the two only.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::world::seconds;
 
 const FAR: [&str; 2] = ["a1", "c1"];
 const INNER: &str = "b3";
-/// Each node, and how long its kernel takes to hold what it is told.
+/// Each node, and how long its kernel takes to hold a new plan.
 const NODES: [(&str, Duration); 5] = [
     ("a1", Duration::from_millis(300)),
     ("b1", B1_TAKES),
@@ -44,37 +44,38 @@ impl Sender {
         }
     }
 
-    /// All nodes there are, and how long their kernels take.
+    /// All nodes, and how long their kernels take.
     fn nodes(self) -> impl Iterator<Item = (&'static str, Duration)> {
         NODES.into_iter().filter(move |(name, _)| self == Self::Inner || *name != INNER)
     }
 }
 
-/// Whether `b1` does what it is asked for.
+/// What `b1` does when it is asked to encapsulate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manners {
+enum Behaviour {
     Encapsulates,
     Ignores,
-    /// It would, and a firewall of the far gateways takes nothing that is encapsulated.
+    /// It would encapsulate, and a firewall of the far gateways drops all encapsulated packets.
     IsBlocked,
 }
 
 struct Node {
     prober: Prober,
     takes: Duration,
-    told: VecDeque<(Now, Liveness)>,
+    /// What the prober reported and the kernel does not hold yet.
+    pending: VecDeque<(Now, Liveness)>,
     /// What the kernel holds.
     held: Liveness,
 }
 
-enum Travelling {
+enum InFlight {
     Probe {
         from: IpAddr,
         to: IpAddr,
         form: Form,
         bytes: Vec<u8>,
     },
-    /// On its way to the gateway that carries it.
+    /// A packet to the gateway that carries it.
     Leaving {
         by: &'static str,
         to: &'static str,
@@ -101,10 +102,10 @@ struct Tally {
 
 struct Network {
     now: Now,
-    manners: Manners,
+    behaviour: Behaviour,
     sender: Sender,
     nodes: BTreeMap<&'static str, Node>,
-    travelling: Vec<(Now, Travelling)>,
+    in_flight: Vec<(Now, InFlight)>,
     tally: Tally,
 }
 
@@ -127,10 +128,10 @@ fn address(node: &str, kind: PathKind) -> IpAddr {
     IpAddr::from([10, second, 0, u8::try_from(position).unwrap()])
 }
 
-/// Whose address it is, and by which way it is reached.
-fn whose(wanted: IpAddr) -> (&'static str, PathKind) {
+/// The node of an address, and the kind of path by which it is reached.
+fn whose(address_of_node: IpAddr) -> (&'static str, PathKind) {
     let all = NODES.iter().flat_map(|(name, _)| [(*name, PathKind::Tunnel), (*name, PathKind::Inside)]);
-    all.into_iter().find(|(name, kind)| address(name, *kind) == wanted).unwrap()
+    all.into_iter().find(|(name, kind)| address(name, *kind) == address_of_node).unwrap()
 }
 
 fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
@@ -149,17 +150,17 @@ fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
         *to != node && *to != INNER && is_reached
     };
     let targets = NODES.iter().map(|(to, _)| *to).filter(is_probed).map(|to| (name(to), target(to)));
-    let crowd = sender.nodes().filter(|(other, _)| kind(node, other) == PathKind::Inside).count();
+    let location_size = sender.nodes().filter(|(other, _)| kind(node, other) == PathKind::Inside).count();
     let position = Position { location: node[..1].parse().unwrap(), is_gateway: node != INNER };
-    prober.set_plan(now, position, &ProbePlan { targets: targets.collect(), crowd });
-    Node { prober, takes, told: VecDeque::new(), held: Liveness::default() }
+    prober.set_plan(now, position, &ProbePlan { targets: targets.collect(), location_size });
+    Node { prober, takes, pending: VecDeque::new(), held: Liveness::default() }
 }
 
 impl Network {
-    fn new(sender: Sender, manners: Manners) -> Self {
+    fn new(sender: Sender, behaviour: Behaviour) -> Self {
         let now = seconds(100);
         let nodes = sender.nodes().map(|(node, takes)| (node, started(now, sender, node, takes)));
-        Self { now, manners, sender, nodes: nodes.collect(), travelling: Vec::new(), tally: Tally::default() }
+        Self { now, behaviour, sender, nodes: nodes.collect(), in_flight: Vec::new(), tally: Tally::default() }
     }
 
     fn run(&mut self, time: Duration) {
@@ -175,49 +176,49 @@ impl Network {
         if now.as_millis().is_multiple_of(2) {
             for to in FAR {
                 let by = self.carrier_by(self.sender.name());
-                self.travelling.push((now + INSIDE, Travelling::Leaving { by, to }));
+                self.in_flight.push((now + INSIDE, InFlight::Leaving { by, to }));
             }
         }
-        let (arrived, travelling) = std::mem::take(&mut self.travelling).into_iter().partition(|(at, _)| *at <= now);
-        self.travelling = travelling;
-        let arrived: Vec<(Now, Travelling)> = arrived;
+        let (arrived, in_flight) = std::mem::take(&mut self.in_flight).into_iter().partition(|(at, _)| *at <= now);
+        self.in_flight = in_flight;
+        let arrived: Vec<(Now, InFlight)> = arrived;
         arrived.into_iter().for_each(|(_, what)| self.arrive(what));
         for name in NODES.map(|(name, _)| name) {
-            self.turn_of(name);
+            self.run_node(name);
         }
     }
 
-    fn arrive(&mut self, what: Travelling) {
+    fn arrive(&mut self, what: InFlight) {
         match what {
-            Travelling::Probe { from, to, form, bytes } => {
-                if form == Form::Plain || self.takes_encapsulated(whose(to).0) {
+            InFlight::Probe { from, to, form, bytes } => {
+                if form == Form::Plain || self.accepts_encapsulated(whose(to).0) {
                     self.take_datagram(from, to, &bytes);
                 }
             }
-            Travelling::Leaving { by, to } => {
+            InFlight::Leaving { by, to } => {
                 let encapsulates =
                     |node: &Node| node.held.handover.decapsulating.get(&name(to)) == Some(&Decapsulation::Proven);
                 let form = match self.nodes.get(by) {
-                    Some(node) if self.manners == Manners::Encapsulates && encapsulates(node) => Form::Encapsulated,
+                    Some(node) if self.behaviour == Behaviour::Encapsulates && encapsulates(node) => Form::Encapsulated,
                     Some(_) => Form::Plain,
                     None => return self.tally.lost += 1,
                 };
-                self.travelling.push((self.now + ABROAD, Travelling::Arriving { by, to, form }));
+                self.in_flight.push((self.now + ABROAD, InFlight::Arriving { by, to, form }));
             }
-            Travelling::Arriving { by, to, form } => match form {
-                Form::Encapsulated if self.takes_encapsulated(to) => self.tally.encapsulated += 1,
+            InFlight::Arriving { by, to, form } => match form {
+                Form::Encapsulated if self.accepts_encapsulated(to) => self.tally.encapsulated += 1,
                 Form::Plain if self.carrier_by(to) == by => self.tally.plain += 1,
                 Form::Encapsulated | Form::Plain => self.tally.lost += 1,
             },
         }
     }
 
-    /// Whether a far gateway takes what `b1` sends it encapsulated.
-    fn takes_encapsulated(&self, node: &str) -> bool {
-        self.manners != Manners::IsBlocked && self.nodes[node].held.handover.returning.contains(&name("b1"))
+    /// Whether a far gateway accepts encapsulated packets from `b1`.
+    fn accepts_encapsulated(&self, node: &str) -> bool {
+        self.behaviour != Behaviour::IsBlocked && self.nodes[node].held.handover.returning.contains(&name("b1"))
     }
 
-    /// Who carries for location `b`, as this node's kernel holds it.
+    /// The gateway that carries for location `b`, as this node's kernel has it.
     fn carrier_by(&self, node: &str) -> &'static str {
         if self.nodes[node].held.is_live(&name("b1")) { "b1" } else { "b2" }
     }
@@ -226,12 +227,12 @@ impl Network {
         let (name, kind) = whose(to);
         let Some(node) = self.nodes.get_mut(name) else { return };
         match Packet::parse(bytes).unwrap() {
-            Packet::Probe(question, announcement) => {
-                node.prober.note_question(self.now, from, kind, announcement);
-                let answer = Packet::Answer(question, node.prober.condition(self.now, from)).to_bytes();
+            Packet::Probe(id, announcement) => {
+                node.prober.note_probe(self.now, from, kind, announcement);
+                let answer = Packet::Answer(id, node.prober.condition(self.now, from)).to_bytes();
                 self.send(to, from, Form::Plain, answer.to_vec());
             }
-            Packet::Answer(question, condition) => node.prober.take_answer(self.now, from, question, condition),
+            Packet::Answer(id, condition) => node.prober.take_answer(self.now, from, id, condition),
         }
     }
 
@@ -240,16 +241,16 @@ impl Network {
             PathKind::Tunnel => ABROAD,
             PathKind::Inside => INSIDE,
         };
-        self.travelling.push((self.now + takes, Travelling::Probe { from, to, form, bytes }));
+        self.in_flight.push((self.now + takes, InFlight::Probe { from, to, form, bytes }));
     }
 
-    fn turn_of(&mut self, name: &'static str) {
+    fn run_node(&mut self, name: &'static str) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         let now = self.now;
-        while let Some((_, held)) = node.told.pop_front_if(|(at, _)| *at <= now) {
+        while let Some((_, held)) = node.pending.pop_front_if(|(at, _)| *at <= now) {
             let is_far = |returning: &&NodeName| kind(name, returning.as_str()) == PathKind::Tunnel;
             let handover = HandoverInForce {
-                leads_to: if self.manners == Manners::Ignores {
+                leads_to: if self.behaviour == Behaviour::Ignores {
                     BTreeSet::new()
                 } else {
                     held.handover.decapsulating.keys().cloned().collect()
@@ -263,12 +264,12 @@ impl Network {
         node.prober.handle_timeout(now);
         while let Some(events) = node.prober.next_event() {
             if let ProberEvent::Liveness(liveness) = events {
-                node.told.push_back((now + node.takes, liveness));
+                node.pending.push_back((now + node.takes, liveness));
             }
         }
         let transmits: Vec<_> = std::iter::from_fn(|| node.prober.next_transmit()).collect();
         for transmit in transmits {
-            let probe = Packet::Probe(transmit.question, transmit.announcement);
+            let probe = Packet::Probe(transmit.id, transmit.announcement);
             let form = match transmit.shape {
                 Shape::Plain | Shape::Padded { .. } => Form::Plain,
                 Shape::Encapsulated { .. } => Form::Encapsulated,
@@ -278,13 +279,13 @@ impl Network {
     }
 
     /// `b1` dies, and starts again some seconds later.
-    fn return_of_b1(sender: Sender, manners: Manners) -> Self {
-        let mut network = Self::new(sender, manners);
+    fn return_of_b1(sender: Sender, behaviour: Behaviour) -> Self {
+        let mut network = Self::new(sender, behaviour);
         network.run(seconds(5));
         assert_eq!(network.tally.lost, 0);
         network.nodes.remove("b1");
         network.run(seconds(5));
-        assert!(network.tally.lost > 0, "packets are lost where nobody carries them");
+        assert!(network.tally.lost > 0, "packets are lost while no gateway carries them");
         network.nodes.insert("b1", started(network.now, sender, "b1", B1_TAKES));
         network.tally = Tally::default();
         network
@@ -292,14 +293,14 @@ impl Network {
 }
 
 #[test]
-fn nothing_is_lost_when_a_gateway_returns() {
+fn no_packet_is_lost_when_a_gateway_returns() {
     for sender in [Sender::Inner, Sender::Standby] {
-        let mut network = Network::return_of_b1(sender, Manners::Encapsulates);
+        let mut network = Network::return_of_b1(sender, Behaviour::Encapsulates);
         network.run(seconds(9));
         assert_eq!(network.tally.encapsulated, 0, "{sender:?} {:?}", network.tally);
         network.run(seconds(10));
         assert_eq!(network.tally.lost, 0, "{sender:?} {:?}", network.tally);
-        // It encapsulates from the moment on for two seconds and a little, to two gateways, 500 packets a second each.
+        // It encapsulates for a little more than two seconds from the moment on: 500 packets a second to each of two gateways.
         assert!((2_000..3_000).contains(&network.tally.encapsulated), "{sender:?} {:?}", network.tally);
         for (at, node) in &network.nodes {
             assert_eq!(node.held, Liveness::default(), "nothing is left at {at}");
@@ -308,9 +309,9 @@ fn nothing_is_lost_when_a_gateway_returns() {
 }
 
 #[test]
-fn one_that_stands_by_alone_is_not_blamed_for_having_heard_nobody_when_the_other_returns() {
+fn the_only_standby_gateway_is_not_isolated_when_the_other_gateway_returns() {
     for moment in (0..250).step_by(50) {
-        let mut network = Network::new(Sender::Standby, Manners::Encapsulates);
+        let mut network = Network::new(Sender::Standby, Behaviour::Encapsulates);
         network.run(seconds(5));
         network.nodes.remove("b1");
         network.run(seconds(5) + Duration::from_millis(moment));
@@ -325,14 +326,14 @@ fn one_that_stands_by_alone_is_not_blamed_for_having_heard_nobody_when_the_other
 }
 
 #[test]
-fn a_gateway_that_never_encapsulates_is_not_waited_for() {
-    for manners in [Manners::Ignores, Manners::IsBlocked] {
-        never_encapsulates(manners);
+fn a_gateway_that_never_encapsulates_is_live_without_a_delay() {
+    for behaviour in [Behaviour::Ignores, Behaviour::IsBlocked] {
+        never_encapsulates(behaviour);
     }
 }
 
-fn never_encapsulates(manners: Manners) {
-    let mut network = Network::return_of_b1(Sender::Inner, manners);
+fn never_encapsulates(behaviour: Behaviour) {
+    let mut network = Network::return_of_b1(Sender::Inner, behaviour);
     network.run(Duration::from_millis(10_900));
     assert_eq!(FAR.map(|far| network.carrier_by(far)), ["b1"; 2]);
     assert!(network.tally.lost > 0 && network.tally.encapsulated == 0, "{:?}", network.tally);
@@ -344,9 +345,9 @@ fn never_encapsulates(manners: Manners) {
 }
 
 #[test]
-fn one_that_falls_again_while_it_is_asked_leaves_nothing_behind() {
+fn a_gateway_that_goes_down_during_its_handover_leaves_nothing_behind() {
     for moment in [9_000, 10_500, 11_500, 12_500] {
-        let mut network = Network::return_of_b1(Sender::Inner, Manners::Encapsulates);
+        let mut network = Network::return_of_b1(Sender::Inner, Behaviour::Encapsulates);
         network.run(Duration::from_millis(moment));
         assert!(network.nodes["a1"].held.handover.returning.contains(&name("b1")), "after {moment} ms");
         network.nodes.remove("b1");

@@ -1,4 +1,4 @@
-//! A prober in a simulated world: time passes only when the test says so.
+//! A prober in a simulated network with a simulated clock.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use carrick_probe::{Announcement, FlapCount, PathKind, PathState, ProberEvent};
 
-use world::{Answering, WELL, WELL_AS_EVER, World, seconds};
+use world::{Answering, LONG_WELL, WELL, World, seconds};
 
 #[test]
 fn a_gateway_that_dies_is_down_within_a_second_and_back_after_ten() {
@@ -20,7 +20,7 @@ fn a_gateway_that_dies_is_down_within_a_second_and_back_after_ten() {
         let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
         world.run(seconds(5) + Duration::from_millis(moment));
         assert_eq!(world.down(), (None, vec![]));
-        world.set("b1", Answering::Nobody);
+        world.set("b1", Answering::Silent);
         let died = world.now;
         world.run(seconds(3));
         let (at, down) = world.down();
@@ -35,10 +35,10 @@ fn a_gateway_that_dies_is_down_within_a_second_and_back_after_ten() {
 }
 
 #[test]
-fn a_gateway_that_others_saw_fall_more_often_is_waited_for_as_long_as_they_wait() {
+fn a_gateway_returns_after_the_stable_time_of_the_highest_flap_count() {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
     world.run(seconds(5));
-    world.set("b1", Answering::Nobody);
+    world.set("b1", Answering::Silent);
     world.run(seconds(3));
     world.set("b1", WELL);
     world.flap_count = FlapCount::from_byte(3);
@@ -48,41 +48,41 @@ fn a_gateway_that_others_saw_fall_more_often_is_waited_for_as_long_as_they_wait(
     assert_eq!(world.down().1, [""; 0]);
 
     assert_eq!(
-        (world.told("b1").announcement.flap_count, world.told("b2").announcement.flap_count),
+        (world.last_probe("b1").announcement.flap_count, world.last_probe("b2").announcement.flap_count),
         (FlapCount::from_byte(3), FlapCount::default()),
-        "the one is told, the other never fell"
+        "the second one never flapped"
     );
 }
 
 #[test]
-fn what_one_asker_counts_is_told_to_all() {
+fn the_highest_flap_count_of_all_probing_nodes_is_answered_to_each_of_them() {
     let mut world = World::with(&[("b1", WELL)]);
     let (one, other) = (world.address("b1"), "10.9.9.9".parse().unwrap());
     for flap_count in [1, 3, 0] {
         let announcement = Announcement { flap_count: FlapCount::from_byte(flap_count), ..Announcement::default() };
-        world.prober.note_question(world.now, one, PathKind::Tunnel, announcement);
+        world.prober.note_probe(world.now, one, PathKind::Tunnel, announcement);
     }
     assert_eq!(world.prober.condition(world.now, other).flap_count, FlapCount::from_byte(3));
 }
 
 #[test]
-fn an_agent_that_restarts_is_not_down_and_its_node_dying_meanwhile_is_noticed() {
+fn a_node_whose_agent_restarts_is_not_down_until_its_kernel_is_silent_too() {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
     world.run(seconds(5));
     world.set("b1", Answering::Kernel);
     world.run(seconds(60));
     assert_eq!((world.down(), world.path("b1").state), ((None, vec![]), PathState::AgentAway));
-    world.set("b1", Answering::Nobody);
+    world.set("b1", Answering::Silent);
     world.run(seconds(5));
     assert_eq!(world.down().1, ["b1"]);
 }
 
 #[test]
-fn silence_of_a_whole_location_judges_nobody_there() {
+fn the_silence_of_a_whole_location_changes_nothing() {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL), ("c1", WELL)]);
     world.run(seconds(5));
-    world.set("b1", Answering::Nobody);
-    world.set("b2", Answering::Nobody);
+    world.set("b1", Answering::Silent);
+    world.set("b2", Answering::Silent);
     world.run(seconds(60));
     assert!(world.down().1.is_empty(), "{:?}", world.events);
     assert_eq!(world.path("b1").state, PathState::Down);
@@ -90,16 +90,16 @@ fn silence_of_a_whole_location_judges_nobody_there() {
 }
 
 #[test]
-fn a_prober_never_wants_to_be_called_again_at_once_for_ever() {
+fn a_prober_whose_deadline_has_passed_finds_a_later_one() {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
     world.run(seconds(5));
-    world.set("b1", Answering::Nobody);
+    world.set("b1", Answering::Silent);
     world.run(seconds(5));
     world.set("b1", WELL);
     world.run(seconds(3));
-    // It returns when its whole location falls silent.
-    world.set("b1", Answering::Nobody);
-    world.set("b2", Answering::Nobody);
+    // It is recovering when its whole location becomes silent.
+    world.set("b1", Answering::Silent);
+    world.set("b2", Answering::Silent);
     world.run(seconds(60));
     let steps = world.steps;
     world.run(seconds(60));
@@ -107,7 +107,7 @@ fn a_prober_never_wants_to_be_called_again_at_once_for_ever() {
 }
 
 #[test]
-fn a_long_way_is_no_silence() {
+fn a_long_round_trip_is_no_silence() {
     let far = Answering::Agent(Duration::from_millis(400), 9000);
     let mut world = World::with(&[("b1", far), ("b2", WELL)]);
     world.run(seconds(30));
@@ -117,7 +117,7 @@ fn a_long_way_is_no_silence() {
 }
 
 #[test]
-fn a_prober_that_is_held_up_blames_nobody() {
+fn a_delayed_prober_finds_no_gateway_down() {
     let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
     world.run(seconds(5));
     for _ in 0..10 {
@@ -129,7 +129,7 @@ fn a_prober_that_is_held_up_blames_nobody() {
 }
 
 #[test]
-fn the_largest_packet_is_found_and_told_where_it_is_less_than_the_devices() {
+fn the_path_mtu_is_found_and_reported_if_it_is_less_than_that_of_the_devices() {
     let mut world = World::with(&[("b1", Answering::Agent(Duration::from_millis(40), 1240)), ("b2", WELL)]);
     world.run(seconds(60));
     let told = world.events.iter().find_map(|(at, events)| match events {
@@ -141,14 +141,14 @@ fn the_largest_packet_is_found_and_told_where_it_is_less_than_the_devices() {
     assert!((1237..=1240).contains(&found) && mtus.len() == 1, "{mtus:?}");
     assert!(at - seconds(100) < seconds(40), "{at:?}");
     assert_eq!((world.path("b1").mtu, world.path("b2").mtu), (Some(found), Some(1420)));
-    assert!(world.down().1.is_empty(), "padded probes say nothing of life");
+    assert!(world.down().1.is_empty(), "padded probes say nothing of liveness");
     assert_eq!(world.path("b1").loss, Some(0.0), "nor of loss");
 }
 
 #[test]
 fn probes_are_never_more_than_fifty_a_second() {
     let names: Vec<String> = (0..1000).map(|number| format!("n{number}")).collect();
-    let nodes: Vec<(&str, Answering)> = names.iter().map(|name| (name.as_str(), Answering::Nobody)).collect();
+    let nodes: Vec<(&str, Answering)> = names.iter().map(|name| (name.as_str(), Answering::Silent)).collect();
     let mut world = World::with(&nodes);
     world.run(seconds(60));
     let busiest = (100..160)
@@ -156,15 +156,15 @@ fn probes_are_never_more_than_fifty_a_second() {
     let busiest = busiest.max().unwrap();
     assert!((45..=51).contains(&busiest), "{busiest}");
     let probed: BTreeSet<IpAddr> = world.sent.iter().map(|(_, transmit)| transmit.to).collect();
-    assert_eq!(probed.len(), 1000, "each has its turn");
+    assert_eq!(probed.len(), 1000, "every node is probed");
 }
 
 #[test]
-fn answers_to_the_questions_of_others_are_ignored() {
-    let mut world = World::with(&[("b1", Answering::Nobody)]);
+fn answers_to_the_probes_of_other_nodes_are_ignored() {
+    let mut world = World::with(&[("b1", Answering::Silent)]);
     world.run(seconds(1));
     let (_, mut transmit) = world.sent[0];
-    transmit.question.token += 1;
-    world.prober.take_answer(world.now, transmit.to, transmit.question, WELL_AS_EVER);
+    transmit.id.token += 1;
+    world.prober.take_answer(world.now, transmit.to, transmit.id, LONG_WELL);
     assert_ne!(world.path("b1").state, PathState::Up);
 }

@@ -1,4 +1,4 @@
-//! One prober, and others that answer it as they are told.
+//! One prober, and nodes that answer as the test says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use carrick_topology::handover::Decapsulation;
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
 
 pub const INTERVAL: Duration = Duration::from_millis(250);
-pub const WELL_AS_EVER: Condition = Condition {
+pub const LONG_WELL: Condition = Condition {
     heard_peers: HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer },
     well_ms: u32::MAX,
     handover: HandoverFlags::NONE,
@@ -24,11 +24,12 @@ pub const WELL_AS_EVER: Condition = Condition {
 /// How a node answers.
 #[derive(Clone, Copy)]
 pub enum Answering {
-    /// After this time, packets up to this size.
+    /// Its agent answers after this time, packets up to this size.
     Agent(Duration, u32),
-    /// With "port unreachable": six times at once, then once a second.
+    /// Its kernel answers with "port unreachable": six times at once, then once a second.
     Kernel,
-    Nobody,
+    /// It does not answer.
+    Silent,
 }
 
 pub const WELL: Answering = Answering::Agent(Duration::from_millis(10), 9000);
@@ -37,17 +38,17 @@ pub struct World {
     pub now: Now,
     pub prober: Prober,
     pub nodes: BTreeMap<IpAddr, (NodeName, Answering)>,
-    pub on_the_way: Vec<(Now, Transmit)>,
-    /// What each kernel's rate limit leaves it, and when that was so.
+    pub in_flight: Vec<(Now, Transmit)>,
+    /// How many refusals the rate limit of each kernel leaves, as a time, and when that was so.
     pub allowances: BTreeMap<IpAddr, (Duration, Now)>,
     pub sent: Vec<(Now, Transmit)>,
     pub events: Vec<(Now, ProberEvent)>,
     pub steps: usize,
-    /// What those say of encapsulating that say anything.
+    /// What the nodes say of handovers; a node that is not named says nothing.
     pub saying: BTreeMap<&'static str, HandoverFlags>,
-    /// Whether encapsulated packets arrive anywhere.
+    /// Whether encapsulated packets pass.
     pub encapsulated_pass: bool,
-    /// What all answer that they were told of their falls.
+    /// The flap count with which all nodes answer.
     pub flap_count: FlapCount,
 }
 
@@ -60,7 +61,7 @@ impl World {
     /// A node and the gateways that it probes.
     pub fn at(position: Position, gateways: &[(&str, Answering)]) -> Self {
         let mut nodes = BTreeMap::new();
-        let mut plan = ProbePlan { targets: BTreeMap::new(), crowd: 1 };
+        let mut plan = ProbePlan { targets: BTreeMap::new(), location_size: 1 };
         for (number, (name, answering)) in (1_u16..).zip(gateways) {
             let [high, low] = number.to_be_bytes();
             let to = IpAddr::from([10, 4, high, low]);
@@ -81,7 +82,7 @@ impl World {
             now,
             prober,
             nodes,
-            on_the_way: Vec::new(),
+            in_flight: Vec::new(),
             allowances: BTreeMap::new(),
             sent: Vec::new(),
             events: Vec::new(),
@@ -100,7 +101,7 @@ impl World {
     pub fn run(&mut self, time: Duration) {
         let end = self.now + time;
         loop {
-            let arrival = self.on_the_way.iter().map(|(at, _)| *at).min();
+            let arrival = self.in_flight.iter().map(|(at, _)| *at).min();
             let next = [arrival, self.prober.next_deadline()].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
             self.now = self.now.max(next);
@@ -111,24 +112,24 @@ impl World {
 
     pub fn step(&mut self) {
         self.steps += 1;
-        assert!(self.steps < 1_000_000, "it turns in vain");
+        assert!(self.steps < 1_000_000, "the prober has nothing to do and does not wait");
         let now = self.now;
-        let (arrived, on_the_way) = std::mem::take(&mut self.on_the_way).into_iter().partition(|(at, _)| *at <= now);
-        self.on_the_way = on_the_way;
+        let (arrived, in_flight) = std::mem::take(&mut self.in_flight).into_iter().partition(|(at, _)| *at <= now);
+        self.in_flight = in_flight;
         let arrived: Vec<(Now, Transmit)> = arrived;
         for (_, transmit) in arrived {
             let handover = self.saying.get(self.nodes[&transmit.to].0.as_str()).copied().unwrap_or_default();
-            let condition = Condition { handover, flap_count: self.flap_count, ..WELL_AS_EVER };
-            self.prober.take_answer(now, transmit.to, transmit.question, condition);
+            let condition = Condition { handover, flap_count: self.flap_count, ..LONG_WELL };
+            self.prober.take_answer(now, transmit.to, transmit.id, condition);
         }
         self.prober.handle_timeout(now);
         while let Some(transmit) = self.prober.next_transmit() {
             self.sent.push((now, transmit));
             match self.nodes[&transmit.to].1 {
                 Answering::Agent(after, largest) if self.passes(transmit.shape, largest) => {
-                    self.on_the_way.push((now + after, transmit));
+                    self.in_flight.push((now + after, transmit));
                 }
-                Answering::Agent(..) | Answering::Nobody => {}
+                Answering::Agent(..) | Answering::Silent => {}
                 Answering::Kernel => {
                     let (left, at) = self.allowances.entry(transmit.to).or_insert((seconds(6), now));
                     *left = (*left + now.saturating_sub(*at)).min(seconds(6));
@@ -153,7 +154,7 @@ impl World {
         }
     }
 
-    /// What was last told of nodes, and when.
+    /// The liveness that was reported last, and when.
     pub fn liveness(&self) -> Option<(Now, &Liveness)> {
         self.events.iter().rev().find_map(|(at, events)| match events {
             ProberEvent::Liveness(liveness) => Some((*at, liveness)),
@@ -161,25 +162,25 @@ impl World {
         })
     }
 
-    /// When nodes were last told of, and which of them are down.
+    /// When the liveness was reported last, and which nodes are down.
     pub fn down(&self) -> (Option<Now>, Vec<&str>) {
         let told = self.liveness();
         (told.map(|(at, _)| at), told.map(|(_, liveness)| names(&liveness.down)).unwrap_or_default())
     }
 
-    /// The gateways that return, as told last.
+    /// The gateways that were returning in the last report.
     pub fn returning(&self) -> Vec<&str> {
         self.liveness().map(|(_, liveness)| names(&liveness.handover.returning)).unwrap_or_default()
     }
 
-    /// The gateways that take encapsulated packets, as told last.
+    /// The gateways that accepted encapsulated packets in the last report.
     pub fn decapsulating(&self) -> Vec<&str> {
         self.liveness()
             .map(|(_, liveness)| liveness.handover.decapsulating.keys().map(NodeName::as_str).collect())
             .unwrap_or_default()
     }
 
-    /// Those of them that were seen to do so, as told last.
+    /// Those of them that an encapsulated probe has reached.
     pub fn proven(&self) -> Vec<&str> {
         let told = self.liveness().map(|(_, liveness)| &liveness.handover.decapsulating);
         let proven = told.into_iter().flatten().filter(|(_, how)| **how == Decapsulation::Proven);
@@ -195,8 +196,8 @@ impl World {
         }
     }
 
-    /// What a node was told last, by a probe that may be padded.
-    pub fn told(&self, name: &str) -> Transmit {
+    /// The last probe to a node.
+    pub fn last_probe(&self, name: &str) -> Transmit {
         let to = |transmit: &Transmit| self.nodes[&transmit.to].0.as_str() == name;
         self.sent.iter().rev().find(|(_, transmit)| to(transmit)).unwrap().1
     }

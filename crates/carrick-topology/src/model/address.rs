@@ -1,4 +1,4 @@
-//! Address families and what counts as public.
+//! Address families, and which addresses are public.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -47,7 +47,7 @@ impl std::fmt::Display for Family {
     }
 }
 
-/// An address as a number: numbers are compared faster than addresses that may be of either family, and in the same order within one.
+/// An address as a number. Numbers of one family are ordered as the addresses are, and compared faster than addresses of two families.
 pub(crate) const fn number_of(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits() as u128,
@@ -65,7 +65,7 @@ pub fn host_net(address: IpAddr) -> IpNet {
 ///
 /// Not public: private (RFC 1918), shared (RFC 6598, carrier-grade NAT), link-local, loopback,
 /// multicast, unspecified and reserved ranges, unique local addresses (RFC 4193).
-/// The documentation ranges count as public: nobody owns them, and test networks use them.
+/// The documentation ranges count as public: test networks use them.
 #[must_use]
 pub fn is_public(address: &IpAddr) -> bool {
     match address {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_public() {
+    fn all_other_addresses_are_public() {
         for address in
             ["1.1.1.1", "100.63.255.255", "100.128.0.1", "172.32.0.1", "198.51.100.7", "2001:db8::1", "2a00::1"]
         {

@@ -14,7 +14,7 @@ pub struct Cluster {
     pub nodes: BTreeMap<NodeName, Node>,
     /// The outside devices.
     pub peers: BTreeMap<PeerName, Peer>,
-    /// What had to be left out already when the objects were read.
+    /// Values that were ignored when the objects were parsed.
     #[serde(default)]
     pub warnings: BTreeSet<Warning>,
 }

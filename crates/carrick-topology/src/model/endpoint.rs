@@ -23,7 +23,7 @@ pub struct DnsName(Arc<str>);
 pub enum Host {
     /// An address.
     Address(IpAddr),
-    /// A name that is resolved again and again.
+    /// A domain name, which each node resolves at intervals.
     Name(DnsName),
 }
 
@@ -31,13 +31,13 @@ pub enum Host {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Endpoint {
-    /// Where it listens.
+    /// The address or the domain name.
     pub host: Host,
     /// UDP port, never 0.
     pub port: u16,
 }
 
-/// Text that is no endpoint.
+/// Text that is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("endpoint `{text}` {problem}; write `1.2.3.4:51820`, `[2001:db8::1]:51820` or `name.example:51820`")]
 pub struct InvalidEndpoint {
@@ -60,7 +60,7 @@ impl Endpoint {
         Self { host: Host::Address(address), port }
     }
 
-    /// The address, where it is known without resolving a name.
+    /// The address; `None` for a domain name.
     #[must_use]
     pub const fn address(&self) -> Option<IpAddr> {
         match &self.host {
@@ -69,7 +69,7 @@ impl Endpoint {
         }
     }
 
-    /// The family; `None` for a name, which may resolve to either.
+    /// The family; `None` for a domain name, which may resolve to either.
     #[must_use]
     pub fn family(&self) -> Option<Family> {
         self.address().as_ref().map(Family::of)
@@ -134,7 +134,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Host and port; `None` where a bracket stays open.
+/// Host and port; `None` if a bracket is not closed.
 fn split(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_is_read_and_written() {
+    fn every_form_is_parsed_and_displayed() {
         for (text, canonical) in [
             ("1.2.3.4", "1.2.3.4:51820"),
             ("1.2.3.4:99", "1.2.3.4:99"),
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_endpoint_says_why() {
+    fn text_that_is_not_an_endpoint_gives_an_error_with_the_reason() {
         for (text, word) in [
             ("", "domain name"),
             ("1.2.3.4:0", "port"),

@@ -16,13 +16,13 @@ use crate::model::NodeName;
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKey([u8; 32]);
 
-/// Text that is no public key.
+/// Text that is not a public key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{0}` is not a WireGuard public key (44 characters of base64 that hold 32 bytes)")]
 pub struct InvalidPublicKey(String);
 
 impl PublicKey {
-    /// The key made of these bytes.
+    /// The key with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

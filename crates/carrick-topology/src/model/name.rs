@@ -1,4 +1,4 @@
-//! Names of things: cheap to copy, checked once.
+//! Names: cheap to clone, valid by construction.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// A name that breaks its rules.
+/// Text that is not a name of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{kind} `{name}` {problem}")]
 pub struct InvalidName {
@@ -112,7 +112,7 @@ name_type!(
 );
 
 impl LocationName {
-    /// The location that nodes without one share.
+    /// The location of nodes that name none.
     #[must_use]
     pub fn shared_default() -> Self {
         Self(Arc::from("default"))

@@ -10,19 +10,19 @@ use crate::model::{Endpoint, LocationName, NodeName, PublicKey, is_public};
 
 /// When an object was created, in seconds since 1970-01-01 UTC (`metadata.creationTimestamp`).
 ///
-/// Of two objects that claim the same thing, the older one keeps it.
+/// Of two objects that claim the same thing, the older one has it.
 pub type CreationTime = i64;
 
-/// What people want of a node in a role.
+/// Whether the operator wants a node in a role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Preference {
-    /// Before others.
+    /// Before other nodes.
     Preferred,
-    /// Nothing said.
+    /// No preference.
     #[default]
     Auto,
-    /// Not at all.
+    /// Never.
     Never,
 }
 
@@ -30,11 +30,11 @@ pub enum Preference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InternalAddresses {
-    /// What the node's agent found; public ones do not count unless `--internal-cidr` covers them.
+    /// Addresses that the node's agent found. A public one does not count unless `--internal-cidr` contains it.
     Advertised(BTreeSet<IpNet>),
-    /// What people wrote; it counts as it stands.
+    /// Addresses that the operator set. All of them count.
     Forced(BTreeSet<IpNet>),
-    /// People wrote `none`: the node stands alone.
+    /// The operator set `none`: the node is alone in its location.
     None,
 }
 
@@ -49,22 +49,22 @@ impl Default for InternalAddresses {
 pub struct AgentVersion {
     /// The agent's version.
     pub version: String,
-    /// Version of what agents tell each other.
+    /// The version of the protocol between agents.
     pub protocol: u32,
     /// Hash of the settings that all nodes must share, see [`crate::Settings::shared_hash`].
     pub settings: String,
 }
 
-/// A Kubernetes Node, reduced to what the mesh needs of it.
+/// The part of a Kubernetes Node that the mesh needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,
     /// When the object was created.
     pub created: CreationTime,
-    /// Where it stands: the annotation, else the topology label, else nothing.
+    /// Its location: from the annotation, else from the topology label, else `None`.
     pub location: Option<LocationName>,
-    /// Its WireGuard key; a node takes part in the mesh once this is known.
+    /// Its WireGuard key. A node is a member of the mesh once the key is known.
     pub public_key: Option<PublicKey>,
     /// Its pod subnets.
     pub pod_cidrs: BTreeSet<IpNet>,
@@ -72,11 +72,11 @@ pub struct Node {
     pub mesh_addresses: BTreeSet<IpAddr>,
     /// Its addresses inside its location.
     pub internal_addresses: InternalAddresses,
-    /// The endpoint that people forced upon it.
+    /// The endpoint that the operator forced.
     pub endpoint: Option<Endpoint>,
     /// The endpoints that its agent found.
     pub advertised_endpoints: BTreeSet<Endpoint>,
-    /// Where this node sees other nodes come from that have no endpoint of their own.
+    /// The endpoints from which this node hears nodes that advertise none.
     pub observed_endpoints: BTreeMap<NodeName, SocketAddr>,
     /// Whether it should be a gateway of its location.
     pub gateway: Preference,
@@ -91,7 +91,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node of which only the name and the age are known.
+    /// A node of which only the name and the creation time are known.
     #[must_use]
     pub fn new(name: NodeName, created: CreationTime) -> Self {
         Self {
@@ -119,7 +119,7 @@ impl Node {
         (self.created, &self.name)
     }
 
-    /// Where it stands: its location's name, or the one that all nodes without any share.
+    /// The name of its location, or the name that all nodes without one share.
     #[must_use]
     pub fn location_name(&self) -> LocationName {
         self.location.clone().unwrap_or_else(LocationName::shared_default)

@@ -25,15 +25,15 @@ pub struct Peer {
     pub created: CreationTime,
     /// Its WireGuard key.
     pub public_key: PublicKey,
-    /// The addresses behind it.
+    /// The networks behind it.
     pub allowed_ips: BTreeSet<IpNet>,
-    /// Where it listens, if it does.
+    /// Where it listens; `None` if it only dials in.
     pub endpoint: Option<Endpoint>,
     /// Seconds between the keepalives that the serving node sends; `None` or 0 turns them off.
     pub persistent_keepalive: Option<u16>,
     /// Where its preshared key is kept.
     pub preshared_key: Option<SecretReference>,
-    /// The location that serves it; without one, rendezvous hashing picks.
+    /// The location that serves it. Without one, rendezvous hashing chooses a location.
     pub location: Option<LocationName>,
 }
 

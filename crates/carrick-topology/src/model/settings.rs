@@ -1,4 +1,4 @@
-//! Settings of the mesh, and what a node knows of itself.
+//! Settings of the mesh, and facts about one node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::constants;
 use crate::hash::stable_hash;
 use crate::model::{DeviceName, DnsName, NodeName};
 
-/// A word that is none of the choices.
+/// A word that is not one of the choices.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{word}` is not one of {choices}")]
 pub struct UnknownChoice {
@@ -45,7 +45,7 @@ macro_rules! choice {
     };
 }
 
-/// What is meshed.
+/// Which nodes have tunnels to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
@@ -64,12 +64,12 @@ choice!(Granularity, "location, cross, full", Location = "location", Cross = "cr
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encapsulation {
-    /// In VXLAN.
+    /// In VXLAN always.
     #[default]
     Always,
-    /// Plainly where the internal addresses share a subnet, else in VXLAN.
+    /// Without encapsulation if the internal addresses share a subnet, else in VXLAN.
     CrossSubnet,
-    /// Plainly.
+    /// Without encapsulation always.
     Never,
 }
 
@@ -90,36 +90,36 @@ pub enum MtuSetting {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AllowedLocationMasquerade {
-    /// It does: hosts there need no route back.
+    /// It does: the hosts there need no route to the mesh.
     #[default]
     On,
-    /// It keeps its source.
+    /// It keeps its source address.
     Off,
 }
 
-/// Who wires pods into the node.
+/// Which CNI plugin connects the pods of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PodNetwork {
-    /// `carrick-cni`: pods hang on devices whose names begin with [`constants::POD_DEVICE_PREFIX`].
+    /// `carrick-cni`: the devices of pods have names that begin with [`constants::POD_DEVICE_PREFIX`].
     #[default]
     Carrick,
     /// Another plugin, whose devices are not known.
     Foreign,
 }
 
-/// What this one node knows of itself and of its surroundings. Nodes differ in it.
+/// Facts about one node and the networks that it is attached to. They differ between nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalFacts {
-    /// Addresses at which the API server is reached: never routed into the mesh.
+    /// Addresses of the API server: they are never routed into the mesh.
     pub api_servers: BTreeSet<IpAddr>,
-    /// The device that carries each of the node's own internal addresses.
+    /// The device of each internal address of the node.
     pub internal_devices: BTreeMap<IpAddr, DeviceName>,
     /// MTU of the path towards other nodes, in bytes.
     pub uplink_mtu: u32,
-    /// What the domain names of endpoints resolve to.
+    /// The addresses of the domain names of endpoints.
     pub resolved: BTreeMap<DnsName, BTreeSet<IpAddr>>,
-    /// The largest packets that pass on the ways to nodes which this one probes, in bytes, where that is less than the devices permit.
+    /// The path MTU to each probed node, in bytes, where it is less than the devices permit.
     #[serde(default)]
     pub path_mtus: BTreeMap<NodeName, u32>,
 }
@@ -139,7 +139,7 @@ impl Default for LocalFacts {
 /// Settings of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// What is meshed.
+    /// Which nodes have tunnels to each other.
     pub granularity: Granularity,
     /// How pod packets travel inside a location.
     pub encapsulation: Encapsulation,
@@ -147,13 +147,13 @@ pub struct Settings {
     pub active_gateways: NonZeroUsize,
     /// Gateways of a location that stand by.
     pub standby_gateways: usize,
-    /// Where mesh addresses come from, at most one for each family.
+    /// The networks of mesh addresses, one for each family at most.
     pub mesh_cidrs: BTreeSet<IpNet>,
     /// The label that names a node's location.
     pub topology_label: String,
-    /// Public ranges that count as internal.
+    /// Public networks whose addresses count as internal.
     pub internal_cidrs: BTreeSet<IpNet>,
-    /// Ranges of Service addresses: nothing in them is carried.
+    /// Networks of Service addresses: the mesh carries none of them.
     pub service_cidrs: BTreeSet<IpNet>,
     /// Name of the WireGuard device.
     pub interface: DeviceName,
@@ -161,16 +161,16 @@ pub struct Settings {
     pub port: u16,
     /// MTU of the WireGuard device.
     pub mtu: MtuSetting,
-    /// Source of traffic to allowed-location CIDRs.
+    /// The source address of traffic to allowed-location CIDRs.
     pub allowed_location_masquerade: AllowedLocationMasquerade,
-    /// Who wires pods.
+    /// Which CNI plugin connects the pods.
     pub pod_network: PodNetwork,
-    /// What this node knows of itself.
+    /// Facts about this node.
     pub local: LocalFacts,
 }
 
 impl Settings {
-    /// The defaults of the design, with the WireGuard device of this name.
+    /// The default settings, with this name of the WireGuard device.
     #[must_use]
     pub fn for_interface(interface: DeviceName) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What the nftables table `inet carrick` must enforce.
+//! The content of the nftables table `inet carrick`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -9,48 +9,48 @@ use serde::{Deserialize, Serialize};
 use crate::handover::HandoverFilter;
 use crate::model::{AllowedLocationMasquerade, DeviceName};
 
-/// The content of the nftables table, as sets; the rules over them are always the same.
+/// The content of the nftables table, as sets. The rules that use the sets are always the same.
 ///
-/// Where a set holds networks, none of its elements need be disjoint; families are mixed.
+/// The networks of a set may overlap, and are of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallPlan {
     /// The WireGuard device, the VXLAN device and the device for handovers, in this order, once there is a plan.
     pub mesh_devices: Vec<DeviceName>,
     /// UDP port of the VXLAN device.
     pub vxlan_port: u16,
-    /// VXLAN is accepted from these alone: internal addresses of the other nodes of the location.
+    /// The addresses from which VXLAN is accepted: internal addresses of the other nodes of the location.
     pub vxlan_sources: BTreeSet<IpAddr>,
     /// This node's mesh addresses: the source of the host's own flows into the mesh.
     pub mesh_addresses: BTreeSet<IpAddr>,
     /// This node's pod CIDRs.
     pub own_pods: BTreeSet<IpNet>,
-    /// Pods hang on devices whose names begin with this: a packet for an own pod that leaves by another
-    /// device is dropped. `None` where another plugin wires pods.
+    /// The beginning of the names of the devices of pods: a packet for a pod of this node that leaves by another device is dropped. `None`
+    /// if another plugin connects the pods.
     pub pod_device_prefix: Option<String>,
-    /// Clear-text guard: every destination that the mesh carries. A packet to one of these that leaves by
-    /// a device which [`Self::carried_by`] does not name for it is dropped.
+    /// Leak guard: every destination that the mesh carries. A packet to one of these is dropped if it leaves by a device that
+    /// [`Self::carried_by`] does not name for it.
     pub carried: BTreeSet<IpNet>,
     /// For each device, the carried destinations that may leave by it.
     pub carried_by: BTreeMap<DeviceName, BTreeSet<IpNet>>,
     /// Exceptions inside [`Self::carried`]: own subnets, endpoints and API servers, reached outside the mesh.
     pub direct: BTreeSet<IpNet>,
-    /// Networks of this location that leave the mesh at this node.
+    /// Networks of this location whose packets leave the mesh at this node.
     pub allowed_location: AllowedLocation,
-    /// Internal addresses of the other nodes of the location: packets from the WireGuard device to one of
-    /// them leave with this node's address.
+    /// Internal addresses of the other nodes of the location: packets from the WireGuard device to one of them get this node's source
+    /// address.
     pub location_internal_addresses: BTreeSet<IpAddr>,
-    /// IPv6 destinations behind tunnels that take less than an IPv6 route can say, by the largest TCP segment that fits, in bytes.
+    /// IPv6 destinations behind tunnels whose MTU is below that of an IPv6 route, by the largest TCP segment that fits, in bytes.
     #[serde(default)]
     pub narrow: BTreeMap<u16, BTreeSet<IpNet>>,
-    /// What is accepted encapsulated while traffic moves from one gateway to another.
+    /// What is accepted encapsulated during a handover.
     #[serde(default)]
     pub handover: HandoverFilter,
-    /// Firewall mark and mask of WireGuard's own outer packets, which the guard lets pass.
+    /// Firewall mark and mask of WireGuard's own outer packets, which the leak guard permits.
     pub firewall_mark: u32,
 }
 
 impl FirewallPlan {
-    /// This plan, and beside it the ways that `before` permitted: for the moment in which routes change from one to the other.
+    /// This plan, and in addition the devices that `before` permitted: for the time in which routes change from one to the other.
     #[must_use]
     pub fn permitting_also(&self, before: &Self) -> Self {
         let mut both = self.clone();
@@ -61,12 +61,12 @@ impl FirewallPlan {
     }
 }
 
-/// Networks of the location that leave the mesh at this node.
+/// Networks of the location whose packets leave the mesh at this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AllowedLocation {
     /// The networks.
     pub destinations: BTreeSet<IpNet>,
-    /// Whether packets to them take this node's address.
+    /// Whether packets to them get this node's source address.
     pub masquerade: AllowedLocationMasquerade,
 }
 
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_are_permitted_while_routes_change() {
+    fn the_devices_of_both_plans_are_permitted_while_routes_change() {
         let (before, after) = (plan("carrick-vx", "10.42.1.0/24"), plan("carrick0", "10.42.1.0/24"));
         let both = after.permitting_also(&before);
         assert_eq!(both.carried, after.carried);

@@ -1,4 +1,4 @@
-//! One node's plan as a whole.
+//! The plan of one node.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,43 +16,43 @@ use crate::plan::{FirewallPlan, ProbePlan, Route, VxlanPlan, WireGuardPlan};
 pub struct NodePlan {
     /// The node that the plan is for.
     pub node: NodeName,
-    /// The node's place in the mesh, for people.
+    /// The node's place in the mesh, for status pages.
     pub location: LocationSummary,
-    /// The node's mesh addresses: held by both devices as /32 and /128.
+    /// The node's mesh addresses. Both devices have them, as /32 and /128.
     pub mesh_addresses: BTreeSet<IpAddr>,
     /// The node's pod CIDRs.
     pub pod_cidrs: BTreeSet<IpNet>,
-    /// The MTU of pods' devices: the smallest path that a pod's packet can take, in bytes.
+    /// The MTU of the devices of pods in bytes: that of the narrowest path of a packet.
     pub pod_mtu: u32,
     /// The WireGuard device.
     pub wireguard: WireGuardPlan,
     /// The VXLAN device.
     pub vxlan: VxlanPlan,
-    /// What goes encapsulated while traffic moves from one gateway to another; `None` while none does.
+    /// What goes encapsulated during a handover; `None` if none is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handover: Option<HandoverPlan>,
-    /// The routes in Carrick's own table, in order, no two for the same destination and metric.
+    /// The routes in Carrick's own table, sorted. No two have the same destination and metric.
     pub routes: Vec<Route>,
-    /// The families that need a rule leading to Carrick's table.
+    /// The families that need a rule to Carrick's table.
     pub rules: BTreeSet<Family>,
     /// The nftables table.
     pub firewall: FirewallPlan,
     /// Which nodes are probed.
     #[serde(default)]
     pub probes: ProbePlan,
-    /// What was left out, and why.
+    /// What was ignored, and why.
     pub warnings: BTreeSet<Warning>,
 }
 
-/// What a node does in its location.
+/// The role of a node in its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Carries traffic of its location.
+    /// The node carries traffic of its location.
     Active,
-    /// Would carry it if an active gateway failed.
+    /// The node carries it if an active gateway fails.
     Standby,
-    /// Reaches other locations through a gateway.
+    /// The node reaches other locations through a gateway.
     Inner,
 }
 
@@ -61,9 +61,9 @@ pub enum Role {
 pub struct LocationSummary {
     /// The location's name.
     pub name: LocationName,
-    /// Whether the node shares the location with nobody, for want of an internal address.
+    /// Whether the node is alone in the location, because it has no internal address of the location's family.
     pub alone: bool,
-    /// What the node does there.
+    /// The node's role.
     pub role: Role,
     /// The gateway that the node is assigned to; `None` in an isolated location.
     pub gateway: Option<NodeName>,

@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{LocationName, NodeName};
 
-/// Which way a path takes.
+/// The kind of a path between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathKind {
-    /// Over the mesh, to a mesh address.
+    /// Through tunnels, to a mesh address.
     Tunnel,
     /// Inside the location, to an internal address.
     Inside,
 }
 
 impl PathKind {
-    /// A gateway's other side: whoever meets it by one kind of path depends on what it hears by the other.
+    /// The other side of a gateway: a node that reaches it by one kind of path needs what the gateway reaches by the other.
     #[must_use]
     pub const fn other_side(self) -> Self {
         match self {
@@ -33,21 +33,21 @@ impl PathKind {
 pub struct ProbePlan {
     /// The nodes.
     pub targets: BTreeMap<NodeName, ProbeTarget>,
-    /// How many nodes of the location share the attention of its gateways.
-    pub crowd: usize,
+    /// The number of nodes in the location, this one included: all of them probe its gateways.
+    pub location_size: usize,
 }
 
 /// A node that is probed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeTarget {
-    /// Where it stands.
+    /// The node's location.
     pub location: LocationName,
-    /// Which way.
+    /// The kind of path to it.
     pub kind: PathKind,
     /// The address that sends.
     pub from: IpAddr,
     /// The address that is probed, of the same family.
     pub to: IpAddr,
-    /// The largest packet that this node's devices let through to it, in bytes.
+    /// The largest packet to it that the devices of this node permit, in bytes.
     pub device_mtu: u32,
 }

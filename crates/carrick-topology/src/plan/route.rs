@@ -19,29 +19,29 @@ pub enum NextHop {
         /// The neighbour's mesh address, of the destination's family.
         via: IpAddr,
     },
-    /// Plainly to a node of the same subnet.
+    /// To a node of the same subnet, without encapsulation.
     Direct {
         /// The node's internal address, of the destination's family.
         via: IpAddr,
         /// This node's device in that subnet.
         device: DeviceName,
     },
-    /// Nowhere: the kernel answers "unreachable".
+    /// None: the kernel answers "unreachable".
     Unreachable,
-    /// Out of this table: the kernel goes on with the next rule.
+    /// Not in this table: the kernel continues with the next rule.
     Throw,
 }
 
 /// One route.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
-    /// Where to.
+    /// The destination.
     pub destination: IpNet,
-    /// Through what.
+    /// The next hop.
     pub next_hop: NextHop,
-    /// The source that the host's own packets take (`RTA_PREFSRC`).
+    /// The source address of the host's own packets (`RTA_PREFSRC`).
     pub source: Option<IpAddr>,
-    /// MTU of the path in bytes, where it is below the device's.
+    /// MTU of the path in bytes, if it is below that of the device.
     pub mtu: Option<u32>,
 }
 

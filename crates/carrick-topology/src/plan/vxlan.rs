@@ -1,4 +1,4 @@
-//! The VXLAN device that joins the nodes of one location.
+//! The VXLAN device, which connects the nodes of one location.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,8 +18,8 @@ pub struct VxlanPlan {
     pub port: u16,
     /// The family of the outer packets: the one that the location's internal addresses share.
     pub underlay: Family,
-    /// The source of the outer packets: this node's internal address, because receivers accept no other, where an
-    /// interface holds it. `None` leaves the choice to the kernel.
+    /// The source of outer packets: this node's internal address, because receivers accept no other one. `None` if no interface has that
+    /// address; the kernel then chooses one.
     pub local: Option<IpAddr>,
     /// Its link-layer address.
     pub mac: MacAddress,
@@ -35,7 +35,7 @@ pub struct VxlanPlan {
 pub struct VxlanNeighbour {
     /// The link-layer address of its VXLAN device.
     pub mac: MacAddress,
-    /// Where the outer packets go: an internal address of the underlay's family.
+    /// The destination of outer packets: an internal address of the underlay's family.
     pub internal_address: IpAddr,
     /// Its mesh addresses: the next hops of routes through it.
     pub mesh_addresses: std::collections::BTreeSet<IpAddr>,

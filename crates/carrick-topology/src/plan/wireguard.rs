@@ -23,11 +23,11 @@ pub struct WireGuardPlan {
     pub peers: BTreeMap<PublicKey, WireGuardPeer>,
 }
 
-/// Who a WireGuard peer is.
+/// The identity of a WireGuard peer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PeerIdentity {
-    /// A node, for its segment.
+    /// A node, with the nodes whose traffic it carries.
     Node(NodeName),
     /// An outside device.
     Outside(PeerName),
@@ -36,14 +36,14 @@ pub enum PeerIdentity {
 /// One WireGuard peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireGuardPeer {
-    /// Who it is.
+    /// Its identity.
     pub identity: PeerIdentity,
-    /// Where to dial it; `None` when it dials in or its name is not resolved yet.
+    /// Where to dial it; `None` if it dials in, or if its domain name is not resolved yet.
     pub endpoint: Option<SocketAddr>,
-    /// Seconds between keepalives, if they are on; never 0.
+    /// Seconds between keepalives; `None` if they are off, never 0.
     pub persistent_keepalive: Option<u16>,
-    /// Where its preshared key is kept.
+    /// The Secret that holds its preshared key.
     pub preshared_key: Option<SecretReference>,
-    /// What it may send, and what is sent to it.
+    /// The source addresses that are accepted from it, and the destinations that are sent to it.
     pub allowed_ips: BTreeSet<IpNet>,
 }

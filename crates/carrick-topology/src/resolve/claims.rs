@@ -1,4 +1,4 @@
-//! Who owns which networks.
+//! The owners of networks and addresses.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -16,7 +16,7 @@ pub(super) struct Claims<Owner> {
     held: ByFamily<BTreeMap<u128, (u128, Owner)>>,
 }
 
-/// One thing for each family.
+/// One value for each family.
 #[derive(Clone, Debug, Default)]
 struct ByFamily<T> {
     v4: T,
@@ -30,9 +30,9 @@ impl<Owner> Default for Claims<Owner> {
 }
 
 impl<Owner> Claims<Owner> {
-    /// Gives the network to the owner, or says whose network overlaps it.
+    /// Gives the network to the owner, or returns the owner of a network that overlaps it.
     pub(super) fn claim(&mut self, net: IpNet, owner: Owner) -> Result<(), &Owner> {
-        // Asked twice, because a borrow that is returned on one path would last over the insertion.
+        // Looked up twice: a borrow that one path returns would last beyond the insertion.
         if self.overlap(&net).is_some() {
             return self.overlap(&net).map_or(Ok(()), Err);
         }
@@ -72,7 +72,7 @@ pub(super) struct AddressClaims {
 }
 
 impl AddressClaims {
-    /// Gives the address to the owner, or says who has it.
+    /// Gives the address to the owner, or returns the owner that has it.
     pub(super) fn claim(&mut self, address: IpAddr, owner: &ObjectName) -> Result<(), &ObjectName> {
         match self.held.of_mut(Family::of(&address)).entry(number_of(address)) {
             Entry::Occupied(held) => Err(held.into_mut()),
@@ -83,7 +83,7 @@ impl AddressClaims {
         }
     }
 
-    /// The owner of the one address that this network is, if it is one.
+    /// The owner of the address of a /32 or /128 network; `None` for other networks.
     pub(super) fn owner_of(&self, net: &IpNet) -> Option<&ObjectName> {
         let held = self.held.of(Family::of_net(net));
         held.get(&number_of(net.addr())).filter(|_| net.prefix_len() == net.max_prefix_len())

@@ -1,4 +1,4 @@
-//! Which nodes carry their location's traffic, and who is assigned to whom.
+//! Which nodes carry the traffic of their location, and which node is assigned to which gateway.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -9,8 +9,8 @@ use crate::hash::rendezvous;
 use crate::model::{CreationTime, Granularity, NodeName, Preference, Settings};
 use crate::{Liveness, ObjectName, Warning, WarningReason};
 
-/// Chooses active and standby gateways of every location. In `cross` and `full` every node carries its own traffic
-/// and there is nothing to choose, but the ranking still says who serves outside peers and who relays.
+/// Chooses active and standby gateways of every location. In `cross` and `full` every node carries its own traffic; there the choice
+/// only decides which nodes serve outside peers and relay.
 pub(super) fn choose(
     members: &[Member<'_>],
     locations: &mut [Location],
@@ -30,7 +30,7 @@ pub(super) fn choose(
     }
 }
 
-/// The first-ranked nodes hold the active places; where one is down, the next live node stands in.
+/// The first-ranked nodes have the active places. If one of them is down, the next live node takes its place.
 fn fill(
     location: &mut Location,
     ranked: &[MemberIndex],
@@ -39,23 +39,23 @@ fn fill(
     liveness: &Liveness,
 ) {
     let is_live = |index: &MemberIndex| liveness.is_live(&members[index.0].node.name);
-    // Silence of a whole location judges nobody.
-    let nobody_is_live = !ranked.iter().any(is_live);
-    let is_live = |index: &MemberIndex| nobody_is_live || is_live(index);
+    // If all gateways of a location are down, all of them count as live: there is no better choice.
+    let none_is_live = !ranked.iter().any(is_live);
+    let is_live = |index: &MemberIndex| none_is_live || is_live(index);
 
     let places = ranked.len().min(settings.active_gateways.get());
     let (first, rest) = ranked.split_at(places);
-    let mut stand_ins = rest.iter().copied().filter(|index| is_live(index));
+    let mut substitutes = rest.iter().copied().filter(|index| is_live(index));
     for place in first.iter().copied() {
-        let holder = if is_live(&place) { Some(place) } else { stand_ins.next() };
+        let holder = if is_live(&place) { Some(place) } else { substitutes.next() };
         location.active.extend(holder.map(|holder| ActiveGateway { place, holder }));
     }
-    location.standby = stand_ins.take(settings.standby_gateways).collect();
+    location.standby = substitutes.take(settings.standby_gateways).collect();
     let would_be_gateways = ranked.iter().take(places + settings.standby_gateways);
     location.down = would_be_gateways.copied().filter(|index| !is_live(index)).collect();
 }
 
-/// Preferred before the rest, public endpoint before none, then creation time, then name; `never` is out.
+/// Preferred nodes first, then nodes with a public endpoint, then by creation time, then by name. Nodes with `never` are left out.
 fn rank(members: &[Member<'_>], candidates: &[MemberIndex], granularity: Granularity) -> Vec<MemberIndex> {
     let preference = |index: &MemberIndex| match granularity {
         Granularity::Location => members[index.0].node.gateway,
@@ -82,7 +82,7 @@ pub(super) fn assign(members: &mut [Member<'_>], locations: &[Location], setting
     }
 }
 
-/// Who carries each member's traffic, in the members' order.
+/// The gateway that carries each member's traffic, in the order of the members.
 pub(super) fn carriers(
     members: &[Member<'_>],
     locations: &[Location],

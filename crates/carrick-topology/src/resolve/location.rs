@@ -1,4 +1,4 @@
-//! Which nodes stand together.
+//! Which nodes form a location.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,11 +6,11 @@ use super::member::{Member, MemberIndex};
 use crate::model::{Family, LocationName};
 use crate::{Warning, WarningReason};
 
-/// A location's place in [`super::Resolved::locations`].
+/// The position of a location in [`super::Resolved::locations`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LocationIndex(pub(crate) usize);
 
-/// Nodes that reach each other directly; or one node that stands alone.
+/// Nodes that reach each other directly, or one node that is alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Location {
     pub(crate) name: LocationName,
@@ -18,20 +18,20 @@ pub(crate) struct Location {
     /// The family in which the members reach each other: all of them have an internal address of it.
     pub(crate) underlay: Family,
     pub(crate) members: Vec<MemberIndex>,
-    /// Gateways that carry traffic, each in the place of a first-ranked one: itself while that is live.
+    /// Gateways that carry traffic, each in the place of a first-ranked node.
     pub(crate) active: Vec<ActiveGateway>,
     pub(crate) standby: Vec<MemberIndex>,
-    /// Gateways that would be active or stand by if they were not down: they keep their own tunnels, or nobody could tell that they
-    /// are back.
+    /// Nodes that would be active or standby gateways if they were not down. They keep their own tunnels, so that other nodes can probe
+    /// them.
     pub(crate) down: Vec<MemberIndex>,
 }
 
-/// One of the places that the location's traffic is spread over.
+/// One of the places over which the location's traffic is spread.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActiveGateway {
-    /// Whose place it is; the nodes are spread by this one's name, so that a stand-in takes over exactly its share.
+    /// The first-ranked node that has the place. The nodes are spread by its name, so that another holder carries exactly its share.
     pub(crate) place: MemberIndex,
-    /// Who fills it.
+    /// The live node that carries its share: the node itself, or another one while the node is down.
     pub(crate) holder: MemberIndex,
 }
 
@@ -49,11 +49,11 @@ impl Location {
         self.is_active(member) || self.standby.contains(&member) || self.down.contains(&member)
     }
 
-    /// Those in their own place, then those who stand in for others, then those who stand by.
+    /// Active gateways in their own place, then active gateways in the place of another node, then standby gateways.
     pub(crate) fn gateways_by_rank(&self) -> impl Iterator<Item = MemberIndex> {
-        let is_stand_in = |gateway: &&ActiveGateway| gateway.holder != gateway.place;
-        let own = self.active.iter().filter(move |gateway| !is_stand_in(gateway));
-        let stand_ins = self.active.iter().filter(is_stand_in);
+        let is_substitute = |gateway: &&ActiveGateway| gateway.holder != gateway.place;
+        let own = self.active.iter().filter(move |gateway| !is_substitute(gateway));
+        let stand_ins = self.active.iter().filter(is_substitute);
         own.chain(stand_ins).map(|gateway| gateway.holder).chain(self.standby.iter().copied())
     }
 
@@ -62,7 +62,8 @@ impl Location {
     }
 }
 
-/// Forms the locations: by name those that have an internal address of the family that most of them share, the others alone.
+/// Forms the locations. Nodes with the same location name are together if they have an internal address of the family that most of them
+/// have. The others are alone.
 pub(super) fn form(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>) -> Vec<Location> {
     let mut by_name: BTreeMap<LocationName, Vec<MemberIndex>> = BTreeMap::new();
     for member in members.iter() {
@@ -94,7 +95,7 @@ pub(super) fn form(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>)
     locations
 }
 
-/// The family of which most have an internal address; IPv4 where both have as many.
+/// The family of which most nodes have an internal address; IPv4 if both families have as many.
 fn underlay_family(members: &[Member<'_>], all: &[MemberIndex]) -> Family {
     let count = |family| all.iter().filter(|index| members[index.0].internal_address(family).is_some()).count();
     if count(Family::V6) > count(Family::V4) { Family::V6 } else { Family::V4 }

@@ -1,4 +1,4 @@
-//! The nodes that take part in the mesh, with what is left of their claims.
+//! The members of the mesh, with those of their claims that count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,11 +10,11 @@ use super::location::LocationIndex;
 use crate::model::{Cluster, Endpoint, Family, InternalAddresses, Node, PublicKey, Settings, host_net, is_public};
 use crate::{ObjectName, Warning, WarningReason};
 
-/// A member's place in [`super::Resolved::members`].
+/// The position of a member in [`super::Resolved::members`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MemberIndex(pub(crate) usize);
 
-/// A node that takes part in the mesh.
+/// A node that is a member of the mesh.
 #[derive(Clone, Debug)]
 pub(crate) struct Member<'a> {
     pub(crate) index: MemberIndex,
@@ -28,12 +28,12 @@ pub(crate) struct Member<'a> {
     /// Endpoints that other locations can dial: IPv4, then IPv6, then names.
     pub(crate) endpoints: Vec<&'a Endpoint>,
     pub(crate) location: LocationIndex,
-    /// The gateway that carries this node's traffic to other locations; itself where it is one.
+    /// The gateway that carries this node's traffic to other locations; the node itself if it is a gateway.
     pub(crate) carrier: Option<MemberIndex>,
     /// Allowed-location CIDRs that are routed to this node.
     pub(crate) owned_cidrs: Vec<IpNet>,
-    /// Allowed-location CIDRs that leave the mesh here when a packet for them comes by: owned, or declared by a node that is
-    /// not their first in the location.
+    /// Allowed-location CIDRs whose packets leave the mesh at this node: those that are routed to it, and those that it declares after
+    /// another node of its location.
     pub(crate) exit_cidrs: Vec<IpNet>,
 }
 
@@ -47,7 +47,7 @@ impl Member<'_> {
         self.internal_addresses.iter().map(IpNet::addr).find(|address| Family::of(address) == family)
     }
 
-    /// Whether an endpoint is public: an address of the internet, a domain name, or what people forced.
+    /// Whether an endpoint is public: an address of the internet, a domain name, or an endpoint that the operator forced.
     pub(crate) fn has_public_endpoint(&self) -> bool {
         self.node.endpoint.is_some()
             || self.endpoints.iter().any(|endpoint| endpoint.address().is_none_or(|address| is_public(&address)))
@@ -58,20 +58,20 @@ impl Member<'_> {
     }
 }
 
-/// What the cluster itself occupies: claimed by nodes, or reserved by settings.
+/// The networks and addresses of the cluster itself: claimed by nodes, or reserved by settings.
 #[derive(Default)]
 pub(super) struct ClusterClaims {
     /// Mesh, Service and pod CIDRs.
     pub(super) ranges: Claims<RangeOwner>,
     /// Internal and mesh addresses.
     pub(super) addresses: AddressClaims,
-    /// Allowed-location CIDRs and, behind them, the allowed IPs of outside peers.
+    /// Allowed-location CIDRs, and after them the allowed IPs of outside peers.
     pub(super) outside_networks: Claims<ObjectName>,
     pub(super) keys: BTreeMap<PublicKey, ObjectName>,
     location_networks: Vec<(IpNet, MemberIndex)>,
 }
 
-/// Who holds a range of the cluster's own.
+/// The owner of a network of the cluster itself.
 #[derive(Clone, Debug)]
 pub(super) enum RangeOwner {
     Mesh(IpNet),
@@ -89,7 +89,7 @@ impl RangeOwner {
     }
 }
 
-/// Admits the nodes that have a key of their own; of two claims of one thing, the older node's counts.
+/// Admits the nodes that share their key with no older node. Of two claims of the same thing, the one of the older node counts.
 pub(super) fn admit<'a>(
     cluster: &'a Cluster,
     settings: &Settings,
@@ -113,7 +113,7 @@ pub(super) fn admit<'a>(
 
 fn reserved(settings: &Settings) -> ClusterClaims {
     let mut claims = ClusterClaims::default();
-    // A Service CIDR that overlaps the mesh CIDR is the operator's own choice: the mesh CIDR keeps its place.
+    // If a Service CIDR overlaps the mesh CIDR, the mesh CIDR counts: the operator set both.
     for cidr in &settings.mesh_cidrs {
         let _ = claims.ranges.claim(*cidr, RangeOwner::Mesh(*cidr));
     }
@@ -184,7 +184,7 @@ fn admit_mesh_addresses(
         } else if admitted.iter().any(|other| Family::of(other) == Family::of(address)) {
             Some(WarningReason::Unreadable("one address for each family".to_owned()))
         } else {
-            // Mesh addresses lie in reserved ranges, so that they cannot meet internal addresses or anything else here.
+            // Mesh addresses are in reserved ranges, so that they overlap neither internal addresses nor anything else here.
             match claims.addresses.claim(*address, &object) {
                 Ok(()) => None,
                 Err(owner) => Some(WarningReason::ClaimedBy(owner.clone())),
@@ -246,7 +246,7 @@ fn usable_endpoints(node: &Node) -> Vec<&Endpoint> {
     if node.is_behind_nat() {
         return Vec::new();
     }
-    // Addresses sort before names, and IPv4 before IPv6. A public address leaves the private ones of its family unused.
+    // Addresses sort before names, and IPv4 before IPv6. A node with a public address is not dialled at private ones of that family.
     let has_public = |family: Family| {
         node.advertised_endpoints
             .iter()
@@ -287,15 +287,15 @@ pub(super) fn settle_allowed_location_cidrs(
         }
     }
     for (cidr, index) in &claims.location_networks {
-        // Disjoint already, but for networks that overlap within one location, where the first one stands for both.
+        // They are disjoint, except for networks that overlap within one location: there the first one counts.
         let _ = claims.outside_networks.claim(*cidr, members[index.0].object());
     }
 }
 
 enum Claimed {
-    /// By nobody before.
+    /// No node declared it before.
     First,
-    /// By another node of the same location.
+    /// Another node of the same location declared it before.
     Again,
 }
 
@@ -308,7 +308,7 @@ fn settle_cidr(
     if let Some(owner) = claims.ranges.overlap(&cidr) {
         return Err(owner.reason());
     }
-    // A wider network may hold internal addresses: their own routes are longer. One of the same length would be wanted twice.
+    // A wider network may contain internal addresses: their routes have longer prefixes. A network of the same length would have two routes.
     if let Some(owner) = claims.addresses.owner_of(&cidr) {
         return Err(WarningReason::OverlapsCluster(format!("an internal address of {owner}")));
     }

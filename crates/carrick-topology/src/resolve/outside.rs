@@ -1,4 +1,4 @@
-//! Outside peers: which count, what is left of their claims, and who serves them.
+//! Outside peers: which of them count, which of their networks, and which node serves them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub(crate) struct OutsidePeer<'a> {
     pub(crate) server: MemberIndex,
 }
 
-/// Admits the peers whose key is their own, oldest first, and finds the node that serves each.
+/// Admits the peers that share their key with no node and no older peer, and finds the node that serves each of them.
 pub(super) fn admit<'a>(
     cluster: &'a Cluster,
     members: &[Member<'_>],
@@ -51,7 +51,7 @@ pub(super) fn admit<'a>(
     admitted
 }
 
-/// Who serves each of these peers in such locations, in the peers' order.
+/// The node that serves each of these peers, in the order of the peers.
 pub(super) fn servers(
     outside: &[OutsidePeer<'_>],
     members: &[Member<'_>],
@@ -61,7 +61,7 @@ pub(super) fn servers(
     outside.iter().map(|outside| servers.of(outside.peer)).collect()
 }
 
-/// What the peers add to the networks behind their serving nodes.
+/// The networks of the peers, by the node that serves them.
 pub(super) fn networks_by_server<'a>(outside: &[OutsidePeer<'a>]) -> BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>> {
     let mut networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>> = BTreeMap::new();
     for outside in outside {
@@ -102,9 +102,9 @@ fn admit_allowed_ips(
 
 /// The first-ranked gateway of each location.
 struct Servers<'a> {
-    /// Those with a public endpoint, which peers can dial.
+    /// The first one with a public endpoint, which peers can dial.
     public: BTreeMap<&'a LocationName, MemberIndex>,
-    /// All, for peers that are dialled themselves.
+    /// The first one at all, for peers that are dialled.
     any: BTreeMap<&'a LocationName, MemberIndex>,
 }
 

@@ -7,19 +7,19 @@ use crate::Liveness;
 use crate::hash::rendezvous;
 use crate::model::{Endpoint, Family, Granularity, Preference, Settings, is_public};
 
-/// The way from one gateway to another. A path through a hole punched in two NATs will be a third kind of tunnel.
+/// How packets get from one gateway to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tunnel {
-    /// One tunnel.
+    /// Through one tunnel.
     Direct,
-    /// Two tunnels that meet at this gateway of a third location.
+    /// Through two tunnels, which meet at this gateway of a third location.
     Relay(MemberIndex),
-    /// None.
+    /// Not at all.
     None,
 }
 
 impl Resolved<'_> {
-    /// The path between two gateways; the same in both directions.
+    /// How packets get from one gateway to another. The opposite direction uses the same tunnels.
     pub(crate) fn tunnel(&self, from: MemberIndex, to: MemberIndex) -> Tunnel {
         let (from, to) = (self.at(from), self.at(to));
         if can_join(from, to) {
@@ -65,14 +65,14 @@ pub(super) fn relay_candidates(
     candidates
 }
 
-/// Active gateways, and standby ones that people prefer.
+/// Active gateways, and standby ones that the operator prefers.
 fn relays_among_gateways(members: &[Member<'_>], location: &Location) -> Vec<MemberIndex> {
     let preferred = |index: &MemberIndex| members[index.0].node.relay == Preference::Preferred;
     let active = location.active.iter().map(|gateway| gateway.holder);
     active.chain(location.standby.iter().copied().filter(preferred)).collect()
 }
 
-/// Where every node is a gateway: as many as would be active, preferred ones first, then the oldest.
+/// Where every node is a gateway: as many as would be active; preferred nodes first, then the oldest.
 fn relays_among_all(
     members: &[Member<'_>],
     location: &Location,
@@ -96,7 +96,7 @@ pub(crate) fn dialled_endpoint<'m>(from: &Member<'_>, to: &Member<'m>) -> Option
         endpoint.address().is_none_or(|address| {
             let public = is_public(&address);
             match Family::of(&address) {
-                // Network address translation takes any IPv4 host to the internet.
+                // An IPv4 host without a public address reaches the internet through NAT.
                 Family::V4 => has_address(from, |other| Family::of(&other) == Family::V4) || has_no_address(from),
                 Family::V6 if public => {
                     has_address(from, |other| Family::of(&other) == Family::V6 && is_public(&other))

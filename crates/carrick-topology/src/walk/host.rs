@@ -22,7 +22,7 @@ pub(super) struct Host<'a> {
     /// The nodes that it reaches directly.
     location: BTreeSet<NodeName>,
     routes: PrefixTable<&'a Route>,
-    /// Where forwarded packets go encapsulated; `None` for what is excepted.
+    /// The routes of forwarded packets that go encapsulated; `None` for an exception.
     encapsulated: PrefixTable<Option<&'a HandoverRoute>>,
     allowed_ips: PrefixTable<PublicKey>,
     carried: PrefixTable<()>,
@@ -111,8 +111,8 @@ impl<'a> Host<'a> {
         if packet.source.is_none() {
             walk.source = route.and_then(|route| route.source).or_else(|| self.own_address(destination));
         }
-        if !self.guard_permits(&exit, destination) {
-            return Verdict::End(Outcome::Dropped(name.clone(), DropReason::Guard));
+        if !self.leak_guard_permits(&exit, destination) {
+            return Verdict::End(Outcome::Dropped(name.clone(), DropReason::LeakGuard));
         }
         self.translate_source(&exit, arrival.by, destination, walk);
         match walk.source {
@@ -142,7 +142,7 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn guard_permits(&self, exit: &Exit<'_>, destination: IpAddr) -> bool {
+    fn leak_guard_permits(&self, exit: &Exit<'_>, destination: IpAddr) -> bool {
         let host = host_net(destination);
         if self.carried.get_lpm(&host).is_none() || self.direct.get_lpm(&host).is_some() {
             return true;
@@ -197,7 +197,7 @@ impl<'a> Host<'a> {
         self.plan.mesh_addresses.iter().copied().find(|address| Family::of(address) == Family::of(&source))
     }
 
-    /// The address with which the host appears outside the mesh.
+    /// The source address of the host outside the mesh.
     fn own_address(&self, destination: IpAddr) -> Option<IpAddr> {
         let family = Family::of(&destination);
         let internal = self.internal_addresses.iter().map(IpNet::addr).find(|address| Family::of(address) == family);
@@ -266,7 +266,7 @@ impl<'a> Host<'a> {
         Verdict::Forward { hop, next: Arrival { node: receiver.plan.node.clone(), by: Entry::WireGuard }, mtu }
     }
 
-    /// The outer packet goes between mesh addresses; what is inside must be what the receiver expects of the sender.
+    /// The outer packet has the mesh addresses of both gateways. The receiver checks the source of the inner packet.
     fn send_encapsulated(&self, network: &Network<'_>, source: IpAddr, via: IpAddr, mtu: u32) -> Verdict {
         let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
         let handover = self.plan.handover.as_ref();
@@ -280,11 +280,11 @@ impl<'a> Host<'a> {
         };
         match self.send_by_tunnel(network, outer, receiver.address, mtu) {
             Verdict::Forward { hop, next, mtu } => {
-                let guard = network.hosts.get(&next.node).map(|host| &host.plan.firewall.handover);
-                let takes = guard.is_some_and(|guard| {
-                    guard.senders.contains(&outer) && guard.sources.iter().any(|net| net.contains(&source))
+                let filter = network.hosts.get(&next.node).map(|host| &host.plan.firewall.handover);
+                let accepts = filter.is_some_and(|filter| {
+                    filter.senders.contains(&outer) && filter.sources.iter().any(|net| net.contains(&source))
                 });
-                if !takes {
+                if !accepts {
                     return drop(DropReason::SourceNotAllowed);
                 }
                 Verdict::Forward {

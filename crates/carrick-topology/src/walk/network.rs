@@ -1,4 +1,4 @@
-//! All plans, compiled into tables that a packet can be looked up in.
+//! The plans of all nodes, compiled into tables for lookups.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ const HOP_LIMIT: usize = 16;
 /// All nodes with their plans.
 pub struct Network<'a> {
     pub(super) hosts: BTreeMap<NodeName, Host<'a>>,
-    /// The node that has an internal address; two locations may not share one.
+    /// The node of each internal address.
     pub(super) internal: BTreeMap<IpAddr, NodeName>,
     outside: BTreeMap<PeerName, PublicKey>,
 }
@@ -58,7 +58,7 @@ pub(super) enum Verdict {
 }
 
 impl<'a> Network<'a> {
-    /// Compiles the plans. Cluster, settings and liveness are those that the plans were made from.
+    /// Compiles the plans. Cluster, settings and liveness are those from which the plans were computed.
     #[must_use]
     pub fn new(
         cluster: &'a Cluster,
@@ -97,15 +97,15 @@ impl<'a> Network<'a> {
         Self { hosts, internal, outside }
     }
 
-    /// Follows a packet. A host's packet may leave its source open; the route decides.
+    /// Follows a packet. If a packet of a host has no source address, the route decides.
     ///
-    /// An unknown origin drops at once, as [`DropReason::SourceNotAllowed`].
+    /// A packet of an unknown origin is dropped with [`DropReason::SourceNotAllowed`].
     #[must_use]
     pub fn walk(&self, origin: &Origin, packet: Packet) -> Walk {
         self.walk_through(origin, packet, &[])
     }
 
-    /// Follows the answer to a packet: translations that the packet met are undone on the way.
+    /// Follows the answer to a packet. The nodes that translated the packet restore the address. `None` if the packet did not arrive.
     #[must_use]
     pub fn answer(&self, request: &Walk, packet: Packet) -> Option<Walk> {
         let origin = match &request.outcome {
@@ -175,7 +175,7 @@ impl<'a> Network<'a> {
         Ok(Arrival { node, by })
     }
 
-    /// The node that serves an outside peer, if it lets this source in.
+    /// The node that serves an outside peer, if it accepts this source address from the peer.
     fn server_of(&self, peer: &PeerName, source: Option<IpAddr>) -> Result<NodeName, Outcome> {
         let refused = || Outcome::Dropped(self.any_name(), DropReason::SourceNotAllowed);
         let key = self.outside.get(peer).ok_or_else(refused)?;
@@ -187,8 +187,8 @@ impl<'a> Network<'a> {
                 .is_some_and(|entry| entry.identity == PeerIdentity::Outside(peer.clone()))
         };
         let server = self.hosts.values().find(serves).ok_or_else(refused)?;
-        let lets_in = source.is_some_and(|source| server.peer_for(source) == Some(key));
-        if lets_in { Ok(server.plan.node.clone()) } else { Err(refused()) }
+        let accepts = source.is_some_and(|source| server.peer_for(source) == Some(key));
+        if accepts { Ok(server.plan.node.clone()) } else { Err(refused()) }
     }
 
     fn any_name(&self) -> NodeName {

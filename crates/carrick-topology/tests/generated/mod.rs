@@ -1,4 +1,4 @@
-//! Clusters made by chance, and what is known of them by construction.
+//! Random clusters, and facts about them that hold by construction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -30,18 +30,18 @@ impl Families {
     }
 }
 
-/// How a node stands in the network.
+/// How a node is attached to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// A public endpoint beside the internal address.
+    /// A public endpoint and an internal address.
     Public,
     /// Behind NAT, with keepalive.
     Nat,
-    /// A public endpoint and no internal address: it stands alone.
+    /// A public endpoint and no internal address: the node is alone.
     Alone,
 }
 
-/// One node by chance.
+/// One random node.
 #[derive(Clone, Debug)]
 pub struct NodeSeed {
     pub location: usize,
@@ -53,7 +53,7 @@ pub struct NodeSeed {
     pub allows_network: bool,
 }
 
-/// A cluster by chance, with its settings.
+/// A random cluster with its settings.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub cluster: Cluster,
@@ -115,9 +115,9 @@ pub fn scenario(most_nodes: usize) -> impl Strategy<Value = Scenario> {
 }
 
 impl Scenario {
-    /// Adds a node that has numbers of its own everywhere.
+    /// Adds a node whose addresses overlap with no other node's.
     pub fn add(&mut self, number: usize, seed: &NodeSeed) {
-        // Without encapsulation, nodes of one location need one subnet.
+        // Without encapsulation, the nodes of a location need a shared subnet.
         let one_subnet = self.settings.encapsulation == Encapsulation::Never;
         let seed = NodeSeed { subnet: if one_subnet { 0 } else { seed.subnet }, ..seed.clone() };
         let node = node(number, &seed, self.families);
@@ -237,7 +237,7 @@ pub fn damage() -> impl Strategy<Value = (usize, Damage)> {
 }
 
 impl Scenario {
-    /// Puts the bad value into the node with this number, counted round.
+    /// Puts the bad value into the node with this number, modulo the number of nodes.
     pub fn spoil(&mut self, victim: usize, damage: Damage) {
         let names: Vec<_> = self.cluster.nodes.keys().cloned().collect();
         let other = |number: usize| self.cluster.nodes[&names[number % names.len()]].clone();
@@ -264,7 +264,7 @@ impl Scenario {
         self.cluster.insert_node(node);
     }
 
-    /// How many places have a node that may relay: public, permitted, and a gateway where that matters.
+    /// The number of locations with a node that may relay: public, permitted, and a gateway where only gateways relay.
     pub fn places_with_relay(&self) -> usize {
         let mut places: BTreeMap<String, bool> = BTreeMap::new();
         for node in self.cluster.nodes.values() {

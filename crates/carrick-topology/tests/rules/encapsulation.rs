@@ -6,7 +6,7 @@ use carrick_topology::plan::NextHop;
 
 use crate::fixtures::*;
 
-/// `a3` and `a4` are inner nodes; `a4` stands in another subnet than the rest.
+/// `a3` and `a4` are inner nodes; `a4` is in another subnet than the others.
 fn world(granularity: Granularity, encapsulation: Encapsulation) -> Mesh {
     let apart = node("a4").with(|n| n.internal_addresses = internal(&["192.168.101.4/24"]));
     mesh([node("a1"), node("a2"), node("a3"), apart, node("b1")])
@@ -14,7 +14,7 @@ fn world(granularity: Granularity, encapsulation: Encapsulation) -> Mesh {
         .set(|settings| settings.encapsulation = encapsulation)
 }
 
-/// Next hops of `a3`: to a neighbour's pods, to those of the neighbour in another subnet, to another location.
+/// Next hops of `a3`: to the pods of a neighbour, to those of the neighbour in another subnet, and to another location.
 fn of_inner(granularity: Granularity, encapsulation: Encapsulation) -> [NextHop; 3] {
     let plan = world(granularity, encapsulation).plan("a3");
     ["10.42.12.0/24", "10.42.14.0/24", "10.42.21.0/24"].map(|pods| next_hop(&plan, pods).unwrap().clone())
@@ -29,7 +29,7 @@ fn always_encapsulates_inside_the_location() {
 }
 
 #[test]
-fn cross_subnet_goes_plainly_where_the_subnet_is_shared() {
+fn cross_subnet_does_not_encapsulate_inside_a_shared_subnet() {
     let in_location = of_inner(Granularity::Location, Encapsulation::CrossSubnet);
     assert_eq!(in_location, [direct("192.168.1.2"), vxlan("10.4.0.14"), direct("192.168.1.1")]);
     let in_cross = of_inner(Granularity::Cross, Encapsulation::CrossSubnet);
@@ -37,7 +37,7 @@ fn cross_subnet_goes_plainly_where_the_subnet_is_shared() {
 }
 
 #[test]
-fn never_goes_plainly_or_not_at_all() {
+fn with_never_nodes_without_a_shared_subnet_do_not_reach_each_other() {
     let in_location = of_inner(Granularity::Location, Encapsulation::Never);
     assert_eq!(in_location, [direct("192.168.1.2"), NextHop::Unreachable, direct("192.168.1.1")]);
     let in_cross = of_inner(Granularity::Cross, Encapsulation::Never);
@@ -55,7 +55,7 @@ fn full_needs_no_encapsulation() {
 }
 
 #[test]
-fn plain_routes_of_both_families_take_addresses_of_their_own() {
+fn direct_routes_of_each_family_use_addresses_of_that_family() {
     let plan = world(Granularity::Location, Encapsulation::CrossSubnet).plan("a3");
     assert_eq!(next_hop(&plan, "fd42:0:0:12::/64"), Some(&direct("fd99:0:0:1::2")));
     assert_eq!(next_hop(&plan, "fd42:0:0:14::/64"), Some(&vxlan("fdca:7272:6963:6b00::14")));

@@ -20,7 +20,7 @@ fn world() -> Mesh {
 }
 
 #[test]
-fn the_guard_covers_all_that_the_mesh_carries() {
+fn the_leak_guard_covers_all_that_the_mesh_carries() {
     let nothing_of_its_own = ["10.42.13.0/24", "192.168.1.3/32", "192.168.1.1/32"];
     let carried = [
         "10.42.11.0/24",
@@ -41,7 +41,7 @@ fn the_guard_covers_all_that_the_mesh_carries() {
 }
 
 #[test]
-fn every_carried_destination_may_leave_by_the_device_of_its_route_alone() {
+fn the_leak_guard_permits_each_destination_only_on_the_device_of_its_route() {
     let plan = world().plan("a3");
     for (destination, device) in [
         ("10.42.12.0/24", "eth0"),
@@ -60,7 +60,7 @@ fn every_carried_destination_may_leave_by_the_device_of_its_route_alone() {
 }
 
 #[test]
-fn a_destination_without_a_way_is_guarded_and_permitted_nowhere() {
+fn a_destination_without_a_hop_is_in_the_leak_guard_and_permitted_on_no_device() {
     let plan = mesh([nat_node("a1"), nat_node("b1")]).plan("a1");
     assert!(plan.firewall.carried.contains(&net("10.42.21.0/24")));
     assert!(plan.firewall.carried_by.values().all(|nets| !nets.contains(&net("10.42.21.0/24"))));
@@ -75,7 +75,7 @@ fn only_exceptions_inside_carried_networks_are_direct() {
 }
 
 #[test]
-fn vxlan_is_accepted_from_the_other_nodes_of_the_location_alone() {
+fn vxlan_is_accepted_only_from_other_nodes_of_the_location() {
     let plan = world().plan("a3");
     let sources: Vec<String> = plan.firewall.vxlan_sources.iter().map(ToString::to_string).collect();
     assert_eq!(sources, ["192.168.1.1", "192.168.1.2", "192.168.101.4", "fd99:0:0:1::1", "fd99:0:0:1::2"]);
@@ -84,7 +84,7 @@ fn vxlan_is_accepted_from_the_other_nodes_of_the_location_alone() {
 }
 
 #[test]
-fn own_networks_and_devices_are_named() {
+fn the_firewall_plan_names_own_networks_and_devices() {
     let plan = world().plan("a3");
     assert_eq!(plan.firewall.own_pods, nets(&["10.42.13.0/24", "fd42:0:0:13::/64"]));
     let devices: Vec<&str> = plan.firewall.mesh_devices.iter().map(|device| device.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Small clusters, written down in a line or two.
+//! Small clusters in a line or two.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub struct Mesh {
     pub liveness: Liveness,
 }
 
-/// A mesh of these nodes, with the default settings; every internal address sits on `eth0`.
+/// A mesh of these nodes, with the default settings; every internal address is on `eth0`.
 pub fn mesh(nodes: impl IntoIterator<Item = Node>) -> Mesh {
     let mut mesh = Mesh { cluster: Cluster::default(), settings: Settings::default(), liveness: Liveness::default() };
     for node in nodes {
@@ -58,13 +58,13 @@ impl Mesh {
         self
     }
 
-    /// These return.
+    /// Traffic returns to these gateways.
     pub fn returning(mut self, names: &[&str]) -> Self {
         self.liveness.handover.returning = names.iter().map(|name| name.parse().unwrap()).collect();
         self
     }
 
-    /// These take encapsulated what is forwarded to them.
+    /// These gateways accept encapsulated packets.
     pub fn decapsulating(mut self, names: &[&str], how: Decapsulation) -> Self {
         self.liveness.handover.decapsulating = names.iter().map(|name| (name.parse().unwrap(), how)).collect();
         self
@@ -95,7 +95,7 @@ impl Mesh {
 }
 
 /// `b3` is the third node of location `b`: internal address 192.168.2.3, pods in 10.42.23.0/24, endpoint 198.51.2.3, and
-/// the same in IPv6; `b3` is younger than `b2`, and that than every node of `a`.
+/// the same in IPv6; `b3` is younger than `b2`, and `b2` is younger than every node of `a`.
 pub fn node(name: &str) -> Node {
     let (location, host) = (name.as_bytes()[0] - b'a' + 1, name[1..].parse::<u8>().unwrap());
     let number = location * 10 + host;
@@ -112,7 +112,7 @@ pub fn node(name: &str) -> Node {
     node
 }
 
-/// Short forms for what a test changes in a node.
+/// Short forms for the changes that tests make.
 pub trait Changed: Sized {
     fn with(self, change: impl FnOnce(&mut Self)) -> Self;
 }
@@ -186,13 +186,13 @@ pub fn warning(object: ObjectName, field: &str, value: &str, reason: WarningReas
     Warning::new(object, field, value, reason)
 }
 
-/// The peer entry that stands for this node.
+/// The WireGuard peer of this node.
 pub fn tunnel<'p>(plan: &'p NodePlan, name: &str) -> Option<&'p WireGuardPeer> {
     let identity = PeerIdentity::Node(name.parse().unwrap());
     plan.wireguard.peers.values().find(|peer| peer.identity == identity)
 }
 
-/// The entry that stands for this outside peer.
+/// The WireGuard peer of this outside peer.
 pub fn outside_tunnel<'p>(plan: &'p NodePlan, name: &str) -> Option<&'p WireGuardPeer> {
     let identity = PeerIdentity::Outside(name.parse().unwrap());
     plan.wireguard.peers.values().find(|peer| peer.identity == identity)
@@ -211,7 +211,7 @@ pub fn tunnels(plan: &NodePlan) -> Vec<String> {
     names
 }
 
-/// The routes to exactly this network, the one that counts first.
+/// The routes to exactly this network, the one with the lowest metric first.
 pub fn routes<'p>(plan: &'p NodePlan, destination: &str) -> Vec<&'p Route> {
     let destination = net(destination);
     let mut routes: Vec<&Route> = plan.routes.iter().filter(|route| route.destination == destination).collect();
@@ -219,7 +219,7 @@ pub fn routes<'p>(plan: &'p NodePlan, destination: &str) -> Vec<&'p Route> {
     routes
 }
 
-/// The next hop of the route that counts for exactly this network.
+/// The next hop of the route to exactly this network.
 pub fn next_hop<'p>(plan: &'p NodePlan, destination: &str) -> Option<&'p NextHop> {
     routes(plan, destination).first().map(|route| &route.next_hop)
 }

@@ -1,4 +1,4 @@
-//! Who carries a location's traffic.
+//! Which nodes carry a location's traffic.
 
 use carrick_topology::model::{Granularity, Preference};
 use carrick_topology::plan::{NextHop, NodePlan, Role};
@@ -15,7 +15,7 @@ fn standby(plan: &NodePlan) -> Vec<&str> {
 }
 
 #[test]
-fn the_oldest_is_the_gateway_and_the_next_stands_by() {
+fn the_oldest_node_is_the_gateway_and_the_next_one_is_standby() {
     let plan = mesh([node("a2"), node("a3"), node("a1")]).plan("a3");
     assert_eq!((active(&plan), standby(&plan), plan.location.role), (vec!["a1"], vec!["a2"], Role::Inner));
     assert_eq!(plan.location.gateway, Some("a1".parse().unwrap()));
@@ -52,7 +52,7 @@ fn never_is_neither_active_nor_standby() {
 }
 
 #[test]
-fn where_all_say_never_the_location_is_isolated_and_a_warning_says_so() {
+fn a_location_whose_nodes_all_have_gateway_never_is_isolated_with_a_warning() {
     let never = || gateway(Preference::Never);
     let mesh = mesh([node("a1").with(never()), node("a2").with(never()), node("b1")]);
     let plan = mesh.plan("a1");
@@ -65,7 +65,7 @@ fn where_all_say_never_the_location_is_isolated_and_a_warning_says_so() {
 }
 
 #[test]
-fn in_cross_every_node_is_its_own_gateway_whatever_it_says() {
+fn in_cross_every_node_is_its_own_gateway_with_any_preference() {
     let mesh = mesh([node("a1").with(gateway(Preference::Never)), node("b1")]).granularity(Granularity::Cross);
     assert_eq!(mesh.plan("a1").location.gateway, Some("a1".parse().unwrap()));
     assert_eq!(next_hop(&mesh.plan("b1"), "10.42.11.0/24"), Some(&NextHop::WireGuard));
@@ -110,18 +110,18 @@ fn a_standby_gateway_holds_the_other_locations_in_its_own_tunnels() {
 }
 
 #[test]
-fn the_first_standby_stands_in_for_a_dead_gateway_and_the_next_stands_by() {
+fn the_first_standby_gateway_replaces_a_dead_one_and_the_next_node_becomes_standby() {
     let plan = mesh([node("a1"), node("a2"), node("a3"), node("a4")]).down(&["a1"]).plan("a4");
     assert_eq!((active(&plan), standby(&plan)), (vec!["a2"], vec!["a3"]));
     assert_eq!(plan.location.gateway, Some("a2".parse().unwrap()));
 }
 
 #[test]
-fn a_stand_in_takes_exactly_the_dead_gateways_share() {
+fn a_standby_gateway_takes_exactly_the_share_of_the_dead_gateway() {
     let names = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"];
     let mesh = mesh(names.map(node)).active_gateways(2);
     let (before, after) = (mesh.plans(), mesh.down(&["a1"]).plans());
-    // `a4` stands by now.
+    // `a4` is standby now.
     for name in &names[4..] {
         let old = before[*name].location.gateway.as_ref().unwrap().as_str();
         let new = after[*name].location.gateway.as_ref().unwrap().as_str();
@@ -130,13 +130,13 @@ fn a_stand_in_takes_exactly_the_dead_gateways_share() {
 }
 
 #[test]
-fn silence_of_all_gateways_judges_none() {
+fn if_all_gateways_are_down_all_count_as_live() {
     let mesh = mesh([node("a1"), node("a2"), node("a3")]);
     assert_eq!(mesh.clone().down(&["a1", "a2", "a3"]).plan("a3").location, mesh.plan("a3").location);
 }
 
 #[test]
-fn without_standby_gateways_nobody_stands_by() {
+fn with_no_standby_gateways_no_node_is_standby() {
     let plan = mesh([node("a1"), node("a2")]).set(|settings| settings.standby_gateways = 0).plan("a2");
     assert_eq!((standby(&plan), plan.location.role), (vec![], Role::Inner));
 }

@@ -1,4 +1,4 @@
-//! What goes encapsulated while a gateway returns, and which tunnels outlive the moment.
+//! The plans of a handover: what goes encapsulated, and which tunnels are kept.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::fixtures::{Changed as _, Mesh, location, mesh, net, nets, node, outside};
 
-/// Location `a`: while `a1` is down, `a2` carries in its place, `a3` stands by and carries for itself, `a4` is an inner node.
+/// Location `a`: while `a1` is down, `a2` carries in its place, `a3` is standby and carries for itself, `a4` is an inner node.
 fn clouds() -> Mesh {
     mesh([node("a1"), node("a2"), node("a3"), node("a4"), node("b1"), node("b2"), node("b3")])
 }
@@ -24,12 +24,12 @@ fn handovers(mesh: &Mesh) -> BTreeMap<String, HandoverPlan> {
     mesh.plans().into_iter().filter_map(|(name, plan)| Some((name, plan.handover?))).collect()
 }
 
-/// Before the moment, and after it.
+/// Before the moment of the return, and after it.
 fn both_sides(mesh: &Mesh) -> [Mesh; 2] {
     [mesh.clone().down(&["a1"]).returning(&["a1"]), mesh.clone().returning(&["a1"])]
 }
 
-/// As `a1` sees it while `b1` takes encapsulated what it sends.
+/// The handover of `a1` while `b1` decapsulates.
 fn encapsulating(mesh: Mesh) -> HandoverPlan {
     mesh.decapsulating(&["b1"], Decapsulation::Proven).plan("a1").handover.unwrap()
 }
@@ -44,10 +44,10 @@ fn tunnel_to<'p>(plan: &'p NodePlan, network: &IpNet) -> Option<&'p carrick_topo
 }
 
 #[test]
-fn far_gateways_accept_encapsulated_what_the_one_that_returns_will_carry() {
+fn far_gateways_accept_encapsulated_packets_from_the_new_carrier() {
     for mesh in both_sides(&clouds()) {
         let far = handovers(&mesh);
-        assert_eq!(far.keys().collect::<Vec<_>>(), ["b1", "b2"], "active and standby, and nobody else");
+        assert_eq!(far.keys().collect::<Vec<_>>(), ["b1", "b2"], "active and standby gateways, and no other node");
         for plan in far.values() {
             let sender = &plan.senders["a1"];
             assert_eq!((plan.senders.len(), sender.address), (1, address("10.4.0.11")));
@@ -72,7 +72,7 @@ fn far_gateways_accept_encapsulated_what_the_one_that_returns_will_carry() {
 }
 
 #[test]
-fn nothing_is_accepted_without_a_return() {
+fn without_a_handover_no_encapsulated_packet_is_accepted() {
     for mesh in [clouds(), clouds().down(&["a1"])] {
         assert_eq!(handovers(&mesh), BTreeMap::new());
         assert!(mesh.plans().values().all(|plan| plan.firewall.handover.senders.is_empty()));
@@ -80,7 +80,7 @@ fn nothing_is_accepted_without_a_return() {
 }
 
 #[test]
-fn what_is_forwarded_to_a_gateway_that_decapsulates_goes_encapsulated() {
+fn packets_forwarded_to_a_gateway_that_decapsulates_go_encapsulated() {
     let plan = encapsulating(clouds());
     assert_eq!(plan.receivers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["b1"]);
     let receiver = &plan.receivers["b1"];
@@ -103,7 +103,7 @@ fn what_is_forwarded_to_a_gateway_that_decapsulates_goes_encapsulated() {
 }
 
 #[test]
-fn routes_and_tunnels_do_not_depend_on_who_decapsulates() {
+fn routes_and_tunnels_do_not_depend_on_which_gateways_decapsulate() {
     let (calm, encapsulating) =
         (clouds().plan("a1"), clouds().decapsulating(&["b1", "b2"], Decapsulation::Proven).plan("a1"));
     assert_eq!(
@@ -113,7 +113,7 @@ fn routes_and_tunnels_do_not_depend_on_who_decapsulates() {
 }
 
 #[test]
-fn a_standby_that_returns_leaves_its_stand_in_s_traffic_to_the_active_one() {
+fn when_a_standby_gateway_returns_the_traffic_of_its_substitute_moves_to_the_active_one() {
     let mesh = clouds().down(&["a2"]).returning(&["a2"]);
     for plan in handovers(&mesh).values() {
         assert_eq!(plan.senders.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["a1"]);
@@ -121,7 +121,7 @@ fn a_standby_that_returns_leaves_its_stand_in_s_traffic_to_the_active_one() {
 }
 
 #[test]
-fn whoever_stood_by_keeps_its_tunnels_for_the_moment_and_sends_by_the_gateway() {
+fn the_old_carrier_keeps_its_tunnels_and_sends_by_the_new_one() {
     let (before, after) = (clouds().down(&["a1"]).plan("a3"), clouds().plan("a3"));
     let moment = clouds().returning(&["a1"]).plan("a3");
     assert_eq!(moment.wireguard.peers, before.wireguard.peers);
@@ -134,7 +134,7 @@ fn whoever_stood_by_keeps_its_tunnels_for_the_moment_and_sends_by_the_gateway() 
 }
 
 #[test]
-fn where_every_node_carries_for_itself_nothing_moves() {
+fn in_cross_and_full_there_are_no_handovers() {
     for granularity in [Granularity::Cross, Granularity::Full] {
         for mesh in both_sides(&clouds().granularity(granularity)) {
             assert_eq!(handovers(&mesh), BTreeMap::new());
@@ -143,7 +143,7 @@ fn where_every_node_carries_for_itself_nothing_moves() {
 }
 
 #[test]
-fn what_an_outside_peer_sends_moves_with_it() {
+fn the_networks_of_an_outside_peer_move_with_its_server() {
     let laptop = outside("laptop", 99, &["10.99.0.1/32"]).with(|peer| peer.location = location("a"));
     for mesh in both_sides(&clouds().peer(laptop)) {
         assert!(handovers(&mesh)["b1"].senders["a1"].sources.contains(&net("10.99.0.1/32")));
@@ -151,7 +151,7 @@ fn what_an_outside_peer_sends_moves_with_it() {
 }
 
 #[test]
-fn what_lies_inside_a_encapsulated_network_and_goes_another_way_is_excepted() {
+fn a_network_inside_an_encapsulated_one_with_another_hop_is_an_exception() {
     let wide = clouds()
         .change("b3", |node| node.allowed_location_cidrs = nets(&["172.16.0.0/12", "198.51.0.0/16"]))
         .change("b2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]));
@@ -170,7 +170,7 @@ fn what_lies_inside_a_encapsulated_network_and_goes_another_way_is_excepted() {
 }
 
 #[test]
-fn only_what_was_seen_to_pass_is_encapsulated() {
+fn a_gateway_that_was_not_proven_to_decapsulate_gets_no_routes() {
     let mesh = clouds().decapsulating(&["b1"], Decapsulation::Offered);
     let plan = mesh.plan("a1");
     let handover = plan.handover.unwrap();
@@ -180,7 +180,7 @@ fn only_what_was_seen_to_pass_is_encapsulated() {
 }
 
 #[test]
-fn without_mesh_addresses_of_ipv4_nothing_is_encapsulated() {
+fn without_ipv4_mesh_addresses_nothing_is_encapsulated() {
     let without_v4 = |name: &str| node(name).with(|node| node.mesh_addresses.retain(IpAddr::is_ipv6));
     let only_v6 = |settings: &mut Settings| settings.mesh_cidrs.retain(|cidr| cidr.addr().is_ipv6());
     let mesh = mesh(["a1", "a2", "a3", "b1", "b2"].map(without_v4)).set(only_v6);

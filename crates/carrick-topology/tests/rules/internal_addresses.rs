@@ -1,4 +1,4 @@
-//! What counts as an internal address. What is left out with a warning stands in `warnings`.
+//! What counts as an internal address. Ignored values are in `warnings`.
 
 use carrick_topology::WarningReason;
 use carrick_topology::model::InternalAddresses;
@@ -14,7 +14,7 @@ fn public(addresses: InternalAddresses) -> Mesh {
 }
 
 #[test]
-fn a_public_address_counts_only_where_people_say_so() {
+fn a_public_address_counts_as_internal_only_if_the_operator_sets_it() {
     let found = public(internal(&["198.51.1.2/24"]));
     assert!(is_alone(&found, "a2"));
     let expected = warning(
@@ -35,12 +35,12 @@ fn carrier_grade_nat_addresses_are_not_public() {
 }
 
 #[test]
-fn none_makes_a_node_stand_alone() {
+fn internal_addresses_none_makes_a_node_alone() {
     assert!(is_alone(&public(InternalAddresses::None), "a2"));
 }
 
 #[test]
-fn of_two_claims_the_older_nodes_counts() {
+fn of_two_claims_the_one_of_the_older_node_counts() {
     let mesh =
         mesh([node("a1"), node("b1"), node("b2").with(|n| n.internal_addresses = internal(&["192.168.1.1/24"]))]);
     assert!(is_alone(&mesh, "b2") && !is_alone(&mesh, "b1"));

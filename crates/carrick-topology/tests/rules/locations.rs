@@ -1,4 +1,4 @@
-//! Who stands with whom.
+//! Which nodes form a location.
 
 use carrick_topology::Family;
 use carrick_topology::WarningReason;
@@ -24,7 +24,7 @@ fn a_node_named_into_default_joins_those_without_a_location() {
 }
 
 #[test]
-fn a_node_without_internal_address_stands_alone_and_is_reached_through_tunnels() {
+fn a_node_without_internal_address_is_alone_and_is_reached_through_tunnels() {
     let alone = node("a2").with(|n| n.internal_addresses = InternalAddresses::None);
     let mesh = mesh([node("a1"), alone, node("a3")]);
     let plan = mesh.plan("a2");
@@ -38,7 +38,7 @@ fn a_node_without_internal_address_stands_alone_and_is_reached_through_tunnels()
 }
 
 #[test]
-fn the_family_that_most_share_joins_the_location_and_the_others_stand_alone() {
+fn nodes_without_the_family_that_most_nodes_have_are_alone() {
     let v4 = |name: &str, address: &str| node(name).with(|n| n.internal_addresses = internal(&[address]));
     let v6 = |name: &str, address: &str| node(name).with(|n| n.internal_addresses = internal(&[address]));
     let mesh = mesh([v4("a1", "192.168.1.1/24"), v6("a2", "fd99:0:0:1::2/64"), v6("a3", "fd99:0:0:1::3/64")]);
@@ -70,7 +70,7 @@ fn locations_of_one_family_each_still_carry_both() {
 }
 
 #[test]
-fn a_node_without_a_key_takes_no_part() {
+fn a_node_without_a_key_is_no_member() {
     let mesh = mesh([node("a1"), node("a2").with(|n| n.public_key = None)]);
     let error =
         carrick_topology::plan(&mesh.cluster, &mesh.settings, &mesh.liveness, &"a2".parse().unwrap()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Mesh addresses stay with their nodes.
+//! Nodes keep their mesh addresses.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ fn chosen(mesh: &Mesh, name: &str) -> BTreeSet<std::net::IpAddr> {
 }
 
 #[test]
-fn other_nodes_coming_and_going_change_no_address() {
+fn addresses_do_not_change_when_other_nodes_join_or_leave() {
     let all = mesh([node("a1"), node("a2"), node("b1"), node("b2")]);
     let some = mesh([node("a2"), node("b2")]);
     for name in ["a2", "b2"] {
@@ -22,7 +22,7 @@ fn other_nodes_coming_and_going_change_no_address() {
 }
 
 #[test]
-fn a_new_node_starts_from_the_same_position_whoever_else_is_there() {
+fn the_first_position_of_a_node_does_not_depend_on_other_nodes() {
     let new = node("c1").with(|n| n.mesh_addresses = BTreeSet::new());
     let alone = mesh([new.clone()]);
     let among_others = mesh([node("a1"), node("a2"), node("b1"), new]);
@@ -31,7 +31,7 @@ fn a_new_node_starts_from_the_same_position_whoever_else_is_there() {
 }
 
 #[test]
-fn two_nodes_that_chose_at_the_same_time_part_and_the_older_stays() {
+fn of_two_nodes_that_chose_the_same_address_the_older_keeps_it() {
     let same = node("a1").mesh_addresses;
     let mesh = mesh([node("a1"), node("b1").with(|n| n.mesh_addresses = same.clone())]);
     assert_eq!(chosen(&mesh, "a1"), same);

@@ -1,4 +1,4 @@
-//! Networks of locations, and a node's own LAN.
+//! Networks of locations, and the subnets of a node.
 
 use carrick_topology::WarningReason;
 use carrick_topology::model::AllowedLocationMasquerade;
@@ -14,7 +14,7 @@ fn declared(list: &[&str]) -> Mesh {
 }
 
 #[test]
-fn the_oldest_declarer_is_the_way_in_for_all_who_do_not_declare_it_themselves() {
+fn packets_to_a_declared_network_enter_at_the_oldest_declaring_node() {
     let mesh = declared(&["172.20.0.0/24"]);
     for (from, source) in [("a1", "10.42.11.9"), ("b1", "10.42.21.9"), ("b4", "10.42.24.9")] {
         let walk = mesh.walk(from, source, "172.20.0.7");
@@ -24,7 +24,7 @@ fn the_oldest_declarer_is_the_way_in_for_all_who_do_not_declare_it_themselves() 
 }
 
 #[test]
-fn a_second_declarer_goes_there_itself() {
+fn a_second_declaring_node_is_an_exit_for_its_own_packets() {
     let mesh = declared(&["172.20.0.0/24"]);
     let plan = mesh.plan("b3");
     assert!(routes(&plan, "172.20.0.0/24").is_empty());
@@ -34,7 +34,7 @@ fn a_second_declarer_goes_there_itself() {
 }
 
 #[test]
-fn only_nodes_that_declare_it_are_exits() {
+fn only_nodes_that_declare_a_network_are_exits_for_it() {
     let mesh = declared(&["172.20.0.0/24"]);
     for (name, plan) in mesh.plans() {
         let is_exit = !plan.firewall.allowed_location.destinations.is_empty();
@@ -99,7 +99,7 @@ fn a_network_inside_a_wider_one_of_the_location_leaves_at_its_own_declarer() {
 }
 
 #[test]
-fn a_peers_network_that_has_the_numbers_of_the_own_subnet_is_named_with_the_peer() {
+fn a_network_of_a_peer_inside_the_own_subnet_is_reported_with_the_peer() {
     let office = outside("office", 200, &["192.168.1.128/25"]).with(|peer| peer.location = location("b"));
     let plan = mesh([node("a1"), node("b1")]).peer(office).plan("a1");
     let reason = WarningReason::OverlapsOwnSubnet("192.168.1.0/24".to_owned());
@@ -108,7 +108,7 @@ fn a_peers_network_that_has_the_numbers_of_the_own_subnet_is_named_with_the_peer
 }
 
 #[test]
-fn a_location_that_has_the_same_numbers_as_the_own_subnet_is_not_routed_here() {
+fn a_network_of_another_location_inside_the_own_subnet_is_not_routed() {
     let lan = node("a1").with(|n| n.internal_addresses = internal(&["192.168.2.77/24"]));
     let network = node("b1").with(|n| n.allowed_location_cidrs = nets(&["192.168.2.128/25", "172.20.0.0/24"]));
     let mesh = mesh([lan, network, node("b2"), node("c1")]);

@@ -1,4 +1,4 @@
-//! Outside devices: who serves them, and what they may claim.
+//! Outside peers: which node serves them, and what they may claim.
 
 use carrick_topology::WarningReason;
 use carrick_topology::model::{Granularity, SecretReference};
@@ -7,7 +7,7 @@ use carrick_topology::walk::Outcome;
 
 use crate::fixtures::*;
 
-/// The nodes that hold an entry for the peer.
+/// The nodes that have a WireGuard peer for the outside peer.
 fn servers(mesh: &Mesh, peer: &str) -> Vec<String> {
     mesh.plans().into_iter().filter(|(_, plan)| outside_tunnel(plan, peer).is_some()).map(|(name, _)| name).collect()
 }
@@ -25,7 +25,7 @@ fn the_first_ranked_gateway_of_the_peers_location_serves_it_in_every_granularity
 }
 
 #[test]
-fn without_a_location_the_name_picks_one_and_exactly_one_node_serves() {
+fn a_peer_without_a_location_is_served_by_exactly_one_node() {
     let mut places = std::collections::BTreeSet::new();
     for name in ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"] {
         let servers = servers(&small().peer(outside(name, 200, &["172.30.0.1/32"])), name);
@@ -36,7 +36,7 @@ fn without_a_location_the_name_picks_one_and_exactly_one_node_serves() {
 }
 
 #[test]
-fn a_location_that_comes_moves_only_peers_to_itself() {
+fn a_new_location_takes_peers_only_to_itself() {
     for name in ["p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9"] {
         let peer = outside(name, 200, &["172.30.0.1/32"]);
         let before = servers(&small().peer(peer.clone()), name);
@@ -60,7 +60,7 @@ fn a_gateway_without_a_public_endpoint_serves_only_peers_that_it_can_dial() {
 }
 
 #[test]
-fn a_live_gateway_that_holds_its_own_place_ranks_before_a_stand_in() {
+fn an_active_gateway_in_its_own_place_ranks_before_one_in_the_place_of_another_node() {
     let laptop = outside("laptop", 200, &["172.30.0.1/32"]).with(|peer| peer.location = location("a"));
     let mesh = mesh([node("a1"), node("a2"), node("a3")]).active_gateways(2).peer(laptop);
     assert_eq!(servers(&mesh.down(&["a1"]), "laptop"), ["a2"]);
@@ -79,7 +79,7 @@ fn all_nodes_reach_the_peer_through_its_server() {
 }
 
 #[test]
-fn what_the_peer_object_says_reaches_the_serving_nodes_tunnel() {
+fn the_settings_of_a_peer_object_are_those_of_its_tunnel() {
     let secret = SecretReference { name: "keys".to_owned(), key: "office".to_owned() };
     let office = outside("office", 200, &["172.30.0.0/24", "fd30::/64"]).with(|peer| {
         peer.location = location("c");

@@ -82,7 +82,7 @@ fn below_1280_the_devices_stay_there_and_ipv4_routes_carry_the_rest() {
 }
 
 #[test]
-fn an_explicit_mtu_is_taken_as_it_is() {
+fn an_explicit_mtu_is_used_unchanged() {
     let plan = world().set(|settings| settings.mtu = MtuSetting::Bytes(1300)).plan("a1");
     assert_eq!((plan.wireguard.mtu, plan.pod_mtu, plan.vxlan.mtu), (1300, 1300, 1450));
     let small = world().set(|settings| settings.mtu = MtuSetting::Bytes(1200)).plan("a1");
@@ -105,7 +105,7 @@ fn a_narrow_tunnel_shows_in_the_ipv4_routes_through_it_and_in_no_other() {
 }
 
 #[test]
-fn a_narrow_way_inside_the_location_leaves_room_for_vxlan() {
+fn a_narrow_path_inside_the_location_leaves_room_for_vxlan() {
     let narrow = |settings: &mut carrick_topology::Settings| {
         settings.local.path_mtus = [("a1".parse().unwrap(), 1400)].into();
     };

@@ -22,7 +22,7 @@ fn a_node_behind_nat_dials_one_that_has_an_endpoint() {
 }
 
 #[test]
-fn two_behind_nat_meet_at_a_gateway_of_a_third_location() {
+fn two_gateways_behind_nat_use_a_relay_in_a_third_location() {
     let mesh = mesh([nat_node("a1"), nat_node("b1"), node("c1")]);
     let (a, b) = (mesh.plan("a1"), mesh.plan("b1"));
     assert_eq!((tunnels(&a), tunnels(&b)), (vec!["c1".to_owned()], vec!["c1".to_owned()]));
@@ -34,7 +34,7 @@ fn two_behind_nat_meet_at_a_gateway_of_a_third_location() {
 }
 
 #[test]
-fn both_directions_take_the_same_relay() {
+fn both_directions_use_the_same_relay() {
     for third in ["c1", "d1", "e1", "f1", "g1", "h1"] {
         let mesh = mesh([nat_node("a1"), nat_node("b1"), node(third), node("i1"), node("j1")]);
         let there = mesh.walk("a1", "10.42.11.9", "10.42.21.9");
@@ -44,7 +44,7 @@ fn both_directions_take_the_same_relay() {
 }
 
 #[test]
-fn gateways_without_a_common_family_meet_at_one_that_has_both() {
+fn gateways_without_a_common_family_use_a_relay_that_has_both() {
     let only = |name: &str, v4: bool| {
         node(name).with(|node| {
             let keep = |text: &str| text.contains(':') != v4;
@@ -58,14 +58,14 @@ fn gateways_without_a_common_family_meet_at_one_that_has_both() {
 }
 
 #[test]
-fn a_gateway_that_must_never_relay_does_not() {
+fn a_gateway_with_relay_never_does_not_relay() {
     let never = node("c1").with(|node| node.relay = Preference::Never);
     let mesh = mesh([nat_node("a1"), nat_node("b1"), never, node("d1")]);
     assert_eq!(carrier_of_b1(&mesh.plan("a1")), Some("d1".to_owned()));
 }
 
 #[test]
-fn a_preferred_relay_goes_before_all_others() {
+fn a_preferred_relay_precedes_all_others() {
     for preferred in ["c1", "d1", "e1"] {
         let mesh = mesh([nat_node("a1"), nat_node("b1"), node("c1"), node("d1"), node("e1")])
             .change(preferred, |node| node.relay = Preference::Preferred);
@@ -82,7 +82,7 @@ fn a_dead_gateway_does_not_relay() {
 }
 
 #[test]
-fn where_nobody_may_relay_both_sides_are_warned_and_the_pair_is_left_out() {
+fn without_a_relay_both_nodes_get_a_warning_and_no_tunnel() {
     let never = node("c1").with(|node| node.relay = Preference::Never);
     let mesh = mesh([nat_node("a1"), nat_node("b1"), never]);
     for (me, other, pods) in [("a1", "b1", "10.42.21.0/24"), ("b1", "a1", "10.42.11.0/24")] {
@@ -96,7 +96,7 @@ fn where_nobody_may_relay_both_sides_are_warned_and_the_pair_is_left_out() {
 }
 
 #[test]
-fn a_relay_stands_in_a_third_location_not_in_one_of_the_two() {
+fn a_relay_is_in_a_third_location() {
     let mesh = mesh([nat_node("a1").with(gateway(Preference::Preferred)), node("a2"), nat_node("b1")]);
     let reason = WarningReason::NoPath("b1".parse().unwrap());
     assert!(mesh.plan("a1").warnings.contains(&warning(node_object("a1"), "endpoint", "none", reason)));

@@ -1,4 +1,4 @@
-//! Who probes whom.
+//! Which nodes probe which.
 
 use carrick_topology::NodePlan;
 use carrick_topology::model::Granularity;
@@ -19,7 +19,7 @@ fn inner_nodes_probe_the_gateways_of_their_location() {
     let plan = clouds().plan("a4");
     let inside = |name, address: &str| (name, PathKind::Inside, address.to_owned());
     assert_eq!(targets(&plan), [inside("a1", "192.168.1.1"), inside("a2", "192.168.1.2")]);
-    assert_eq!(plan.probes.crowd, 4);
+    assert_eq!(plan.probes.location_size, 4);
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_dead_gateway_is_still_probed() {
 }
 
 #[test]
-fn in_cross_and_full_everybody_probes_everybody() {
+fn in_cross_and_full_every_node_probes_all_others() {
     let cross = clouds().granularity(Granularity::Cross).plan("a4");
     assert_eq!(targets(&cross).iter().filter(|(_, kind, _)| *kind == PathKind::Tunnel).count(), 3);
     assert_eq!(targets(&cross).len(), 6);

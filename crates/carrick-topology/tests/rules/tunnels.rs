@@ -23,7 +23,7 @@ fn only_keepalive_without_any_public_address_means_behind_nat() {
 }
 
 #[test]
-fn a_forced_endpoint_goes_before_what_the_agent_found() {
+fn a_forced_endpoint_precedes_those_of_the_agent() {
     let mesh = mesh([node("a1"), node("b1").with(|n| n.endpoint = Some("203.0.113.9:7".parse().unwrap()))]);
     assert_eq!(tunnel(&mesh.plan("a1"), "b1").unwrap().endpoint, Some("203.0.113.9:7".parse().unwrap()));
 }
@@ -87,7 +87,7 @@ fn only_the_node_with_the_annotation_sends_keepalives() {
 }
 
 #[test]
-fn tunnels_of_a_standby_gateway_are_kept_warm_from_both_ends() {
+fn tunnels_of_a_standby_gateway_have_keepalives_at_both_ends() {
     let mesh = mesh([node("a1"), node("a2"), node("b1")]);
     assert_eq!(tunnel(&mesh.plan("a2"), "b1").unwrap().persistent_keepalive, Some(25));
     assert_eq!(tunnel(&mesh.plan("b1"), "a2").unwrap().persistent_keepalive, Some(25));
@@ -97,7 +97,7 @@ fn tunnels_of_a_standby_gateway_are_kept_warm_from_both_ends() {
 }
 
 #[test]
-fn what_each_granularity_meshes() {
+fn each_granularity_has_its_tunnels() {
     let mesh = mesh([node("a1"), node("a2"), node("a3"), node("b1")]);
     let of = |granularity, name: &str| tunnels(&mesh.clone().granularity(granularity).plan(name));
     assert_eq!(of(Granularity::Location, "a1"), ["b1"]);
@@ -121,7 +121,7 @@ fn an_internal_address_that_is_a_dialled_endpoint_is_never_routed() {
 }
 
 #[test]
-fn the_endpoint_of_a_node_that_a_gateway_carries_does_not_count_as_dialled() {
+fn the_endpoint_of_a_node_behind_a_gateway_is_no_exception() {
     let inner = node("b3").with(|n| n.advertised_endpoints = endpoints(&["192.168.2.3"]));
     let mesh = mesh([node("a1"), node("b1"), node("b2"), inner]);
     assert_eq!(next_hop(&mesh.plan("a1"), "192.168.2.3/32"), Some(&NextHop::WireGuard));

@@ -1,4 +1,4 @@
-//! A bad value hurts its owner only: the plans are those of a cluster in which it was never written, and a warning names it.
+//! A bad value affects its owner only: the plans are those of a cluster without the value, and a warning names it.
 
 use carrick_topology::model::{AgentVersion, InternalAddresses};
 use carrick_topology::plan::NodePlan;
@@ -6,7 +6,7 @@ use carrick_topology::{Warning, WarningReason};
 
 use crate::fixtures::*;
 
-/// Every plan of `bad` is that of `clean`, but for this warning.
+/// Every plan of `bad` equals that of `clean`, except for this warning.
 fn assert_only_this_is_left_out(clean: &Mesh, bad: &Mesh, expected: &Warning) {
     let without_warnings = |plan: &NodePlan| NodePlan { warnings: Default::default(), ..plan.clone() };
     let (clean, bad) = (clean.plans(), bad.plans());
@@ -52,13 +52,13 @@ fn pod_cidrs_that_overlap_others() {
     ] {
         let bad = world().change("b2", |node| assert!(node.pod_cidrs.insert(net(cidr))));
         let expected = warning(node_object("b2"), "pod-cidrs", cidr, reason);
-        // Of a node's own networks that overlap, the one that sorts first counts; the bad one sorts behind.
+        // Of overlapping networks of one node, the first one in the order counts; the bad one is later in the order.
         assert_only_this_is_left_out(&world(), &bad, &expected);
     }
 }
 
 #[test]
-fn mesh_addresses_that_do_not_fit() {
+fn mesh_addresses_that_are_ignored_are_reported() {
     let one_per_family = || WarningReason::Unreadable("one address for each family".to_owned());
     for (address, reason) in [
         ("192.0.2.1", WarningReason::OutsideMeshCidr),
@@ -83,7 +83,7 @@ fn mesh_addresses_that_do_not_fit() {
 }
 
 #[test]
-fn internal_addresses_that_do_not_fit() {
+fn internal_addresses_that_are_ignored_are_reported() {
     for (net, reason) in [
         ("198.51.7.7/24", WarningReason::PublicInternalAddress),
         ("192.168.1.1/24", claimed_by("a1")),
@@ -101,7 +101,7 @@ fn internal_addresses_that_do_not_fit() {
 }
 
 #[test]
-fn forced_internal_addresses_are_named_by_the_annotation() {
+fn warnings_of_forced_internal_addresses_name_the_annotation() {
     let force = |list: &[&str]| InternalAddresses::Forced(nets(list));
     let clean = world().change("b2", |node| node.internal_addresses = force(&["192.168.2.2/24"]));
     let bad = world().change("b2", |node| node.internal_addresses = force(&["192.168.2.2/24", "10.4.9.9/24"]));
@@ -189,7 +189,7 @@ fn a_node_without_a_mesh_address_of_a_family_cannot_be_a_next_hop_in_it() {
 }
 
 #[test]
-fn an_agent_with_other_settings_is_named_with_both_nodes() {
+fn an_agent_with_other_settings_is_reported_with_both_nodes() {
     let agent =
         |settings: &str| Some(AgentVersion { version: "1".to_owned(), protocol: 1, settings: settings.to_owned() });
     let mesh = world().change("a1", |node| node.agent = agent("one")).change("b1", |node| node.agent = agent("two"));
@@ -202,7 +202,7 @@ fn an_agent_with_other_settings_is_named_with_both_nodes() {
 }
 
 #[test]
-fn what_could_not_be_read_is_passed_on() {
+fn warnings_of_the_parsed_objects_are_kept() {
     let reason = WarningReason::Unreadable("a number of seconds".to_owned());
     let expected = warning(node_object("b2"), "persistent-keepalive", "soon", reason);
     let mut bad = world();

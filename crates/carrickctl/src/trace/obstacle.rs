@@ -23,7 +23,7 @@ pub(super) fn of(cluster_plan: &ClusterPlan, walk: &Walk, destination: IpAddr) -
             let route = route_to(plan, destination).map(in_words).unwrap_or_default();
             format!("{node}: the route `{route}` in Carrick's table: the mesh carries it and has no path there")
         }
-        DropReason::Guard => format!(
+        DropReason::LeakGuard => format!(
             "{node}: the chain `leak-guard` of table inet carrick: {destination} is carried by the mesh, and its route names another device"
         ),
         DropReason::NoPeer => no_peer(cluster_plan, plan, destination),

@@ -140,7 +140,7 @@ impl Thread {
             state.prober.handle_timeout(shared.origin.elapsed());
             while let Some(transmit) = state.prober.next_transmit() {
                 let Some(socket) = self.sockets.get(&transmit.from) else { continue };
-                let datagram = Packet::Probe(transmit.question, transmit.announcement).to_bytes();
+                let datagram = Packet::Probe(transmit.id, transmit.announcement).to_bytes();
                 if let Err(error) = socket.send(transmit.to, &datagram, transmit.shape) {
                     tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
                 }
@@ -203,15 +203,15 @@ fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buff
     while let Some((from, datagram)) = socket.receive(buffer) {
         let now = shared.origin.elapsed();
         match Packet::parse(datagram) {
-            Ok(Packet::Probe(question, announcement)) => {
+            Ok(Packet::Probe(id, announcement)) => {
                 let Some(kind) = state.responder.permits(now, from) else { continue };
-                state.prober.note_question(now, from, kind, announcement);
-                let answer = Packet::Answer(question, state.prober.condition(now, from)).to_bytes();
+                state.prober.note_probe(now, from, kind, announcement);
+                let answer = Packet::Answer(id, state.prober.condition(now, from)).to_bytes();
                 if let Err(error) = socket.send(from, &answer, Shape::Plain) {
                     tracing::trace!(event = "probe_not_answered", %from, %error);
                 }
             }
-            Ok(Packet::Answer(question, condition)) => state.prober.take_answer(now, from, question, condition),
+            Ok(Packet::Answer(id, condition)) => state.prober.take_answer(now, from, id, condition),
             Err(error) => tracing::trace!(event = "no_probe", %from, at = %socket.address(), %error),
         }
     }

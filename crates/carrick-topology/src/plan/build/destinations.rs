@@ -1,4 +1,4 @@
-//! What the mesh carries for one node, and which way.
+//! Which networks the mesh carries for one node, and by which hop.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,15 +14,15 @@ use crate::{ObjectName, Warning, WarningReason};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Destination {
     pub(super) net: IpNet,
-    pub(super) way: Hop,
-    /// Whether it lies in another location.
+    pub(super) hop: Hop,
+    /// Whether it is in another location.
     pub(super) is_remote: bool,
 }
 
-/// All networks that the mesh carries for one node, and what is excepted from them.
+/// All networks that the mesh carries for one node, and the exceptions.
 #[derive(Debug)]
 pub(super) struct Destinations {
-    /// In order; no network twice.
+    /// Sorted; no network twice.
     pub(super) carried: Vec<Destination>,
     /// Networks inside carried ones that are reached outside the mesh.
     pub(super) direct: BTreeSet<IpNet>,
@@ -37,12 +37,12 @@ impl Destinations {
     ) -> Self {
         let exceptions = Exceptions::new(resolved, me);
         let mut carried = Vec::with_capacity(resolved.members.len() * 6);
-        // Networks that people name, and which may therefore be wide enough to cover an exception.
+        // Networks that operators set, which can be wide enough to contain an exception.
         let mut wide: Vec<IpNet> = Vec::new();
 
-        for (other, way) in resolved.members.iter().zip(hops) {
+        for (other, hop) in resolved.members.iter().zip(hops) {
             let is_remote = other.location != me.location;
-            let mut carry = |net| carried.push(Destination { net, way: *way, is_remote });
+            let mut carry = |net| carried.push(Destination { net, hop: *hop, is_remote });
             if other.index != me.index {
                 other.pod_cidrs.iter().copied().for_each(&mut carry);
                 other.mesh_addresses.iter().copied().map(host_net).for_each(&mut carry);
@@ -63,11 +63,11 @@ impl Destinations {
                     }
                 }
             }
-            let way = if other.index == me.index { Hop::Tunnel(me.index) } else { *way };
+            let hop = if other.index == me.index { Hop::Tunnel(me.index) } else { *hop };
             for (net, peer) in resolved.outside_networks.get(&other.index).into_iter().flatten() {
                 let owner = || ObjectName::Peer((*peer).clone());
                 if exceptions.permit_named(*net, owner, "allowedIPs", warnings) {
-                    carried.push(Destination { net: *net, way, is_remote });
+                    carried.push(Destination { net: *net, hop, is_remote });
                     wide.push(*net);
                 }
             }
@@ -78,12 +78,12 @@ impl Destinations {
     }
 }
 
-/// A network's place among all: the order that the type itself has, in numbers.
+/// A key that sorts networks as their type does, in numbers.
 fn order(net: &IpNet) -> (Family, u128, u8) {
     (Family::of_net(net), number_of(net.addr()), net.prefix_len())
 }
 
-/// What is never carried.
+/// Networks and addresses that the mesh never carries.
 struct Exceptions {
     /// The subnets of the node's own internal addresses.
     own_subnets: Vec<IpNet>,
@@ -91,7 +91,7 @@ struct Exceptions {
     exits: Vec<IpNet>,
     /// Internal addresses of the own location.
     location: Vec<IpAddr>,
-    /// Where tunnels are dialled, and the API server.
+    /// Addresses at which tunnels are dialled, and those of the API server.
     addresses: BTreeSet<IpAddr>,
 }
 
@@ -107,7 +107,7 @@ impl Exceptions {
         Self { own_subnets, exits: me.exit_cidrs.clone(), location, addresses: dialled_addresses(resolved) }
     }
 
-    /// Whether a network may be routed here: not where the node's own subnet has the same numbers.
+    /// Whether a network may be routed on this node: not if a subnet of the node contains it.
     fn permit(
         &self,
         net: IpNet,
@@ -123,7 +123,7 @@ impl Exceptions {
         false
     }
 
-    /// The same for a network that people name: one that is nothing but an excepted address is refused too.
+    /// The same for a network that an operator set. A network that is a single excepted address is refused as well.
     fn permit_named(
         &self,
         net: IpNet,
@@ -139,7 +139,7 @@ impl Exceptions {
         self.permit(net, owner, field, warnings)
     }
 
-    /// The exceptions that lie inside one of these networks.
+    /// The exceptions inside these networks.
     fn inside(&self, nets: &[IpNet]) -> BTreeSet<IpNet> {
         if nets.is_empty() {
             return BTreeSet::new();
@@ -152,8 +152,7 @@ impl Exceptions {
 
 /// Addresses at which gateways and outside peers are dialled, and those of the API server.
 ///
-/// Nodes that are never dialled, because a gateway carries for them, do not count: their internal addresses belong into the mesh
-/// even where their agents advertise them as endpoints.
+/// A node behind a gateway is never dialled: its internal addresses are carried even if its agent advertises them as endpoints.
 fn dialled_addresses(resolved: &Resolved<'_>) -> BTreeSet<IpAddr> {
     let settings = resolved.settings;
     let gateways = resolved.members.iter().filter(|member| member.carrier == Some(member.index));
@@ -163,7 +162,7 @@ fn dialled_addresses(resolved: &Resolved<'_>) -> BTreeSet<IpAddr> {
     settings.local.api_servers.iter().copied().chain(dialled).collect()
 }
 
-/// The addresses that an endpoint stands for, as far as they are known here.
+/// The addresses of an endpoint, as far as this node knows them.
 pub(super) fn addresses_of(settings: &Settings, endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
     let (address, name) = match &endpoint.host {
         Host::Address(address) => (Some(*address), None),
@@ -177,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_ordered_as_their_type_orders_them() {
+    fn the_sort_key_orders_networks_as_their_type_does() {
         let nets = [
             "0.0.0.0/0",
             "9.255.0.0/16",

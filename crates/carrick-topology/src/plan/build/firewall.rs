@@ -1,4 +1,4 @@
-//! The content of the nftables table.
+//! The sets of the nftables table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::model::{DeviceName, PodNetwork, Settings};
 use crate::plan::{AllowedLocation, FirewallPlan, NextHop, Route};
 use crate::resolve::{Member, Resolved};
 
-/// Derives the sets from the routes, so that the guard permits exactly what they do.
+/// Derives the sets from the routes, so that the leak guard permits exactly what the routes do.
 pub(super) fn build(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
@@ -49,7 +49,7 @@ pub(super) fn build(
     }
 }
 
-/// A route of IPv6 says 1280 bytes at least; TCP can be told to send less.
+/// An IPv6 route cannot have an MTU below 1280 bytes. TCP can be told to send smaller segments.
 fn narrow(destinations: &Destinations, mtus: &Mtus) -> BTreeMap<u16, BTreeSet<IpNet>> {
     let mut narrow: BTreeMap<u16, BTreeSet<IpNet>> = BTreeMap::new();
     for destination in &destinations.carried {

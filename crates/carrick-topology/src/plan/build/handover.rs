@@ -17,7 +17,7 @@ use crate::{Liveness, constants};
 use carrier_change::CarrierChange;
 use routes::EncapsulatedRoutes;
 
-/// The family of outer packets. IPv6 has no fragmentation on the way (RFC 8200 §5).
+/// The family of outer packets. Routers do not fragment IPv6 packets (RFC 8200 §5).
 const UNDERLAY: Family = Family::V4;
 
 /// The handovers of the mesh, as one prober reports them.
@@ -106,7 +106,7 @@ fn sender(resolved: &Resolved<'_>, change: &CarrierChange, carrier: MemberIndex)
     let members = resolved.members.iter().filter(|member| change.carries(carrier, member.index));
     let outside = resolved.outside.iter().enumerate().filter(|(position, _)| change.serves(carrier, *position));
     let sources = members
-        .flat_map(tunnels::networks_abroad)
+        .flat_map(tunnels::networks_for_other_locations)
         .chain(outside.flat_map(|(_, outside)| outside.allowed_ips.iter().copied()));
     Some((resolved.at(carrier).node.name.clone(), HandoverSender { address, sources: sources.collect() }))
 }

@@ -39,10 +39,10 @@ pub(super) fn next_hop(
     match resolved.settings.encapsulation {
         Encapsulation::Always => encapsulated(other, family),
         Encapsulation::CrossSubnet => {
-            plain(resolved, me, other, family).map_or_else(|| encapsulated(other, family), Ok)
+            direct(resolved, me, other, family).map_or_else(|| encapsulated(other, family), Ok)
         }
         Encapsulation::Never => {
-            plain(resolved, me, other, family).ok_or_else(|| WarningReason::NoSharedSubnet(me.node.name.clone()))
+            direct(resolved, me, other, family).ok_or_else(|| WarningReason::NoSharedSubnet(me.node.name.clone()))
         }
     }
 }
@@ -52,12 +52,12 @@ fn encapsulated(other: &Member<'_>, family: Family) -> Result<NextHop, WarningRe
     Ok(NextHop::Vxlan { via })
 }
 
-fn plain(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, family: Family) -> Option<NextHop> {
+fn direct(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, family: Family) -> Option<NextHop> {
     let (via, device) = shared_subnet(resolved, me, other, family)?;
     Some(NextHop::Direct { via, device: device.clone() })
 }
 
-/// The other node's address in a subnet that both stand in, and the own device there.
+/// The other node's address in a subnet that both nodes are attached to, and this node's device there.
 fn shared_subnet<'r>(
     resolved: &'r Resolved<'_>,
     me: &Member<'_>,

@@ -1,4 +1,4 @@
-//! How large packets may be.
+//! The largest packets on each path.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use crate::resolve::{Member, MemberIndex, Resolved};
 /// Bytes of an IPv6 header and a TCP header without options.
 const IPV6_AND_TCP_HEADERS: u32 = 60;
 
-/// The largest packets that pass, in bytes.
+/// The largest packets on each path, in bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Mtus {
     /// Through the tunnels of this node, or through its gateway's.
     wireguard: u32,
     /// Through VXLAN.
     vxlan: u32,
-    /// Whatever the way.
+    /// On every path.
     pub(super) pods: u32,
     vxlan_overhead: u32,
-    /// What probes found to pass towards other members, where that is less than the devices permit.
+    /// The path MTU to other members that probes found, where it is less than the devices permit.
     measured: BTreeMap<MemberIndex, u32>,
 }
 
@@ -56,17 +56,17 @@ impl Mtus {
 
     /// The largest TCP segment towards an IPv6 destination behind a tunnel that takes less than 1280 bytes, in bytes.
     pub(super) fn segment_below_ipv6(&self, destination: &Destination) -> Option<u16> {
-        let Hop::Tunnel(to) = destination.way else { return None };
+        let Hop::Tunnel(to) = destination.hop else { return None };
         let path = self.wireguard.min(self.measured.get(&to).copied().unwrap_or(u32::MAX));
         let is_narrow = path < LEAST_DEVICE_MTU && Family::of_net(&destination.net) == Family::V6;
         is_narrow.then(|| u16::try_from(path.saturating_sub(IPV6_AND_TCP_HEADERS)).ok()).flatten()
     }
 
-    /// The MTU that a route needs of its own: where its path takes less than its device.
+    /// The MTU that a route must have: that of its path, if it is less than that of its device.
     ///
-    /// IPv6 has no paths below 1280 bytes: there the tunnel's outer packets are fragmented.
+    /// An IPv6 path has 1280 bytes at least: outer packets of the tunnel are fragmented if necessary.
     pub(super) fn of_route(&self, next_hop: &NextHop, destination: &Destination, family: Family) -> Option<u32> {
-        let measured = match destination.way {
+        let measured = match destination.hop {
             Hop::Tunnel(to) | Hop::Inside(to) => self.measured.get(&to).copied(),
             Hop::Nowhere => None,
         };
@@ -90,11 +90,11 @@ impl Mtus {
     }
 }
 
-/// What the outer headers take: those of IPv6 as soon as one tunnel may run over it.
+/// The size of the outer headers: those of IPv6 as soon as one tunnel may use IPv6.
 fn wireguard_overhead(resolved: &Resolved<'_>, me: &Member<'_>, peers: &BTreeMap<PublicKey, WireGuardPeer>) -> u32 {
     let may_be_v6 = |endpoint: &Endpoint| endpoint.family() != Some(Family::V4);
     let any_v6 = if peers.is_empty() {
-        // A node without tunnels depends on those of its gateway.
+        // A node without tunnels depends on the tunnels of its gateway.
         let gateways = resolved.members.iter().filter(|member| member.carrier == Some(member.index));
         gateways.flat_map(|gateway| gateway.endpoints.iter().copied()).any(may_be_v6)
     } else {

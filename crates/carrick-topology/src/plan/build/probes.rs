@@ -1,7 +1,7 @@
 //! Which nodes are probed.
 //!
-//! In `location`, gateways probe those of other locations, and everybody probes the own location's. In `cross` and `full`, where every
-//! node is a gateway of its own, a node probes all others.
+//! In `location`, a gateway probes the gateways of other locations, and every node probes the gateways of its own location. In `cross` and
+//! `full` every node is a gateway, and probes all others.
 
 use super::hops::Hop;
 use super::mtu::Mtus;
@@ -13,13 +13,13 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, hops: &[Hop], mtus
     let others = resolved.members.iter().zip(hops);
     let gateways = others.filter(|(other, _)| other.carrier == Some(other.index));
     let targets =
-        gateways.filter_map(|(other, way)| Some((other.node.name.clone(), target(resolved, me, other, *way, mtus)?)));
-    ProbePlan { targets: targets.collect(), crowd: resolved.location_of(me).members.len() }
+        gateways.filter_map(|(other, hop)| Some((other.node.name.clone(), target(resolved, me, other, *hop, mtus)?)));
+    ProbePlan { targets: targets.collect(), location_size: resolved.location_of(me).members.len() }
 }
 
-fn target(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, way: Hop, mtus: &Mtus) -> Option<ProbeTarget> {
+fn target(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, hop: Hop, mtus: &Mtus) -> Option<ProbeTarget> {
     let location = resolved.location_of(other);
-    let (kind, (from, to), device_mtu) = match way {
+    let (kind, (from, to), device_mtu) = match hop {
         Hop::Tunnel(_) => {
             let addresses = |family| Some((me.mesh_address(family)?, other.mesh_address(family)?));
             (PathKind::Tunnel, Family::BOTH.into_iter().find_map(addresses)?, mtus.wireguard_device())

@@ -38,26 +38,26 @@ pub(super) fn build(
             }
         }
         if !covered_by_mesh_cidr(resolved, &destination.net) {
-            routes.push(bare(destination.net, NextHop::Unreachable));
+            routes.push(without_source(destination.net, NextHop::Unreachable));
         }
     }
-    routes.extend(resolved.settings.mesh_cidrs.iter().map(|cidr| bare(cidr.trunc(), NextHop::Unreachable)));
-    routes.extend(destinations.direct.iter().map(|net| bare(*net, NextHop::Throw)));
-    // One long sorted run with a few strays behind it, which the stable sort knows to merge.
+    routes.extend(resolved.settings.mesh_cidrs.iter().map(|cidr| without_source(cidr.trunc(), NextHop::Unreachable)));
+    routes.extend(destinations.direct.iter().map(|net| without_source(*net, NextHop::Throw)));
+    // One long sorted run, and a few routes after it: the stable sort merges the two.
     routes.sort();
     routes
 }
 
-/// One `unreachable` route for the whole mesh CIDR stands behind all mesh addresses.
+/// One `unreachable` route for the whole mesh CIDR is behind the routes of all mesh addresses.
 fn covered_by_mesh_cidr(resolved: &Resolved<'_>, net: &IpNet) -> bool {
     resolved.settings.mesh_cidrs.iter().any(|cidr| cidr.contains(net))
 }
 
-const fn bare(destination: IpNet, next_hop: NextHop) -> Route {
+const fn without_source(destination: IpNet, next_hop: NextHop) -> Route {
     Route { destination, next_hop, source: None::<IpAddr>, mtu: None }
 }
 
-/// The next hops inside the location, each found once for a family.
+/// The last next hop inside the location that was looked up.
 struct HopCache<'r> {
     resolved: &'r Resolved<'r>,
     me: &'r Member<'r>,
@@ -74,7 +74,7 @@ impl<'r> HopCache<'r> {
         destination: &Destination,
         family: Family,
     ) -> Result<Option<NextHop>, (&'r Member<'r>, WarningReason)> {
-        match destination.way {
+        match destination.hop {
             Hop::Nowhere => Ok(None),
             Hop::Tunnel(_) => Ok(Some(NextHop::WireGuard)),
             Hop::Inside(index) => {

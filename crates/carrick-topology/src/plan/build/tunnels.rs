@@ -13,7 +13,7 @@ use crate::plan::{PeerIdentity, WireGuardPeer, WireGuardPlan};
 use crate::resolve::{Member, MemberIndex, Resolved, dialled_endpoint};
 use crate::{ObjectName, Warning, WarningReason};
 
-/// The peers of `me`, with what they may carry.
+/// The peers of `me`, with their allowed IPs.
 pub(super) fn build(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
@@ -21,8 +21,8 @@ pub(super) fn build(
     warnings: &mut BTreeSet<Warning>,
 ) -> BTreeMap<PublicKey, WireGuardPeer> {
     let mut allowed: BTreeMap<MemberIndex, Vec<IpNet>> = BTreeMap::new();
-    for (other, way) in resolved.members.iter().zip(hops) {
-        if let Hop::Tunnel(gateway) = way {
+    for (other, hop) in resolved.members.iter().zip(hops) {
+        if let Hop::Tunnel(gateway) = hop {
             let networks = allowed.entry(*gateway).or_default();
             networks.extend(networks_of(me, other));
             let outside = resolved.outside_networks.get(&other.index).into_iter().flatten();
@@ -56,14 +56,14 @@ pub(super) fn plan(settings: &Settings, peers: BTreeMap<PublicKey, WireGuardPeer
     WireGuardPlan { device: settings.interface.clone(), port: settings.port, firewall_mark: FIREWALL_MARK, mtu, peers }
 }
 
-/// What the tunnel towards a member carries for it: inside one location, its internal addresses stay outside.
+/// The networks of a member that a tunnel carries. Inside one location, internal addresses are reached without the tunnel.
 fn networks_of(me: &Member<'_>, other: &Member<'_>) -> impl Iterator<Item = IpNet> {
     let internal: &[IpNet] = if other.location == me.location { &[] } else { &other.internal_addresses };
     networks_with(other, internal)
 }
 
-/// What other locations' tunnels carry for a member.
-pub(super) fn networks_abroad(member: &Member<'_>) -> impl Iterator<Item = IpNet> {
+/// The networks of a member that tunnels of other locations carry.
+pub(super) fn networks_for_other_locations(member: &Member<'_>) -> impl Iterator<Item = IpNet> {
     networks_with(member, &member.internal_addresses)
 }
 
@@ -97,12 +97,12 @@ fn node_peer(
     }
 }
 
-/// The port on which a node listens: its agent's word, else the own one.
+/// The port on which a node listens: the one that its agent advertises, else the port of this node.
 fn listen_port(settings: &Settings, node: &Member<'_>) -> u16 {
     node.node.advertised_endpoints.first().map_or(settings.port, |endpoint| endpoint.port)
 }
 
-/// A tunnel with a standby gateway at either end has no traffic that would keep its session alive.
+/// A tunnel with a standby gateway at one end has no traffic to keep its session alive.
 fn warm_keepalive(resolved: &Resolved<'_>, me: &Member<'_>, gateway: &Member<'_>) -> Option<u16> {
     let stands_by = |member: &Member<'_>| {
         let location = resolved.location_of(member);

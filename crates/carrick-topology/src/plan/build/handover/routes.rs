@@ -54,7 +54,7 @@ fn route(
     destination: &Destination,
     mtus: &Mtus,
 ) -> Option<HandoverRoute> {
-    let Hop::Tunnel(to) = destination.way else { return None };
+    let Hop::Tunnel(to) = destination.hop else { return None };
     let receiver = (decapsulating.get(&to) == Some(&Decapsulation::Proven)).then(|| resolved.at(to))?;
     receiver.mesh_address(UNDERLAY)?;
     let family = Family::of_net(&destination.net);
