@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """tests.py COMMAND : the workspace's tests by tier, as scripts/test.sh and the scripts beside it run them.
 
-  check TIER...         fails if a test target has no tier, or one that is not among the named tiers
+  check TIER...         fails if a test target has no tier, or one that is not among the named tiers, or if a pure crate does not
+                        use the lints for pure crates
   build                 builds all programs and tests of the workspace, with one set of features
   run TIER              builds, runs the tests of a tier, and adds their times to target/test-times.tsv
   program PACKAGE TEST  builds, and prints the path of an integration test's program
@@ -22,6 +23,9 @@ tests, so no test can be in no group. Further keys of a group:
 
   threads   tests at a time (default: the number of processors)
   show      true: the output of tests that pass is shown too
+
+A crate that reads no clock and draws no random number has `pure = true` in [package.metadata.carrick], and a link clippy.toml to
+clippy.pure.toml.
 """
 
 import json
@@ -38,6 +42,9 @@ KINDS = {"bin": "bin", "test": "test", "bench": "bench", "example": "example"}
 # `test NAME ... ok <0.123s>`, or only its end where a test's own output stands between.
 RESULT = re.compile(r"^(?:test (?P<name>\S+)(?: - should panic)? \.\.\. )?.*?(?:ok|FAILED) <(?P<seconds>[0-9.]+)s>$")
 STARTED = re.compile(r"^test (?P<name>\S+)(?: - should panic)? \.\.\. ")
+
+# A variable in .cargo/config.toml, which has a section [env] and no other. Python reads TOML from 3.11 on only.
+VARIABLE = re.compile(r'^([A-Z_]+) = "(.*)"$', re.MULTILINE)
 
 
 class Fault(Exception):
@@ -91,11 +98,16 @@ def metadata() -> dict:
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
 
+def own_metadata(package: dict) -> dict:
+    """[package.metadata.carrick] of a crate."""
+    return (package["metadata"] or {}).get("carrick", {})
+
+
 def targets(workspace: dict) -> list[Target]:
     found = []
     for package in workspace["packages"]:
         directory = Path(package["manifest_path"]).parent
-        declared = ((package["metadata"] or {}).get("carrick") or {}).get("tiers") or {}
+        declared = own_metadata(package).get("tiers", {})
         for target in package["targets"]:
             if not target["test"]:
                 continue
@@ -110,7 +122,7 @@ def superfluous(workspace: dict, known: list[Target]) -> list[str]:
     names = {(target.package, target.kind, target.name) for target in known}
     faults = []
     for package in workspace["packages"]:
-        declared = ((package["metadata"] or {}).get("carrick") or {}).get("tiers") or {}
+        declared = own_metadata(package).get("tiers", {})
         for kind, entries in declared.items():
             if kind == "lib":
                 missing = [] if any(name[:2] == (package["name"], "lib") for name in names) else ["lib"]
@@ -120,10 +132,27 @@ def superfluous(workspace: dict, known: list[Target]) -> list[str]:
     return faults
 
 
+def impure(workspace: dict) -> list[str]:
+    """What would let a crate with `pure = true` read a clock or draw a random number: clippy reads a crate's own clippy.toml in place
+    of the workspace's."""
+    rules = ROOT / "clippy.pure.toml"
+    present = set(rules.read_text(encoding="utf-8").splitlines())
+    lines = (ROOT / "clippy.toml").read_text(encoding="utf-8").splitlines()
+    faults = [f"clippy.pure.toml lacks a line of clippy.toml: {line}" for line in lines if line not in present]
+    for package in workspace["packages"]:
+        own = Path(package["manifest_path"]).parent / "clippy.toml"
+        pure = own_metadata(package).get("pure", False)
+        if pure and own.resolve() != rules:
+            faults.append(f"{package['name']} is pure: {own.relative_to(ROOT)} must be a link to clippy.pure.toml")
+        if not pure and own.exists():
+            faults.append(f"{package['name']} has a clippy.toml of its own, so that of the workspace has no effect; or is it pure?")
+    return faults
+
+
 def check(tiers: list[str]) -> None:
     workspace = metadata()
     known = targets(workspace)
-    faults = superfluous(workspace, known)
+    faults = superfluous(workspace, known) + impure(workspace)
     for target in known:
         try:
             unknown = {group.tier for group in target.groups()} - set(tiers)
@@ -132,7 +161,8 @@ def check(tiers: list[str]) -> None:
             faults.append(str(fault))
     if faults:
         raise Fault("\n".join(faults))
-    print(f"{len(known)} test targets, each with a tier")
+    pure = sum(own_metadata(package).get("pure", False) for package in workspace["packages"])
+    print(f"{len(known)} test targets, each with a tier; {pure} pure crates")
 
 
 def build() -> dict[tuple[str, str, str], Path]:
@@ -165,7 +195,8 @@ def selection(group: Group, groups: list[Group]) -> list[str]:
 def environment(target: Target) -> dict[str, str]:
     """What cargo sets for tests, and the permission to tell how long each test takes: a flag of libtest that is not stable.
     The programs are built without that permission."""
-    return {**os.environ, "CARGO_MANIFEST_DIR": str(target.directory), "RUSTC_BOOTSTRAP": "1"}
+    configured = dict(VARIABLE.findall((ROOT / ".cargo/config.toml").read_text(encoding="utf-8")))
+    return {**configured, **os.environ, "CARGO_MANIFEST_DIR": str(target.directory), "RUSTC_BOOTSTRAP": "1"}
 
 
 def count(target: Target, program: Path, selected: list[str]) -> int:
