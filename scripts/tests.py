@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """tests.py COMMAND : the workspace's tests by tier, as scripts/test.sh and the scripts beside it run them.
 
-  check TIER...         fails if a test target has no tier, or one that is not among the named tiers, or if a pure crate does not
-                        use the lints for pure crates
+  check TIER...         fails if a test target has no tier, or one that is not among the named tiers; if a pure crate does not
+                        use the lints for pure crates; or if a property test has settings of its own
   build                 builds all programs and tests of the workspace, with one set of features
   run TIER              builds, runs the tests of a tier, and adds their times to target/test-times.tsv
   program PACKAGE TEST  builds, and prints the path of an integration test's program
@@ -149,10 +149,17 @@ def impure(workspace: dict) -> list[str]:
     return faults
 
 
+def own_settings_of_property_tests() -> list[str]:
+    """Property tests draw new cases, as many as .cargo/config.toml says, and keep those that fail."""
+    settings = r"with_cases|ProptestConfig \{|rng_seed|RngSeed|failure_persistence: None|PROPTEST_"
+    found = subprocess.run(["git", "grep", "-nE", settings, "--", "*.rs"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    return [f"{line}: .cargo/config.toml and proptest's defaults set this for all" for line in found.stdout.splitlines()]
+
+
 def check(tiers: list[str]) -> None:
     workspace = metadata()
     known = targets(workspace)
-    faults = superfluous(workspace, known) + impure(workspace)
+    faults = superfluous(workspace, known) + impure(workspace) + own_settings_of_property_tests()
     for target in known:
         try:
             unknown = {group.tier for group in target.groups()} - set(tiers)

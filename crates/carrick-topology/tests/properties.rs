@@ -15,7 +15,7 @@ use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sampl
 use carrick_topology::{Cluster, DeviceName, Family, NodeName, plan};
 use generated::{Scenario, damage, scenario};
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::test_runner::FileFailurePersistence;
 
 fn plans(scenario: &Scenario) -> BTreeMap<NodeName, NodePlan> {
     plan_all(&scenario.cluster, &scenario.settings, &Liveness::default())
@@ -67,23 +67,9 @@ fn nodes_on_path(walk: &Walk) -> Vec<NodeName> {
     nodes
 }
 
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96)
-}
-
-fn seed() -> RngSeed {
-    let seed = std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok());
-    RngSeed::Fixed(seed.unwrap_or(1107))
-}
-
 proptest! {
-    // The same cases in every run; `PROPTEST_CASES=2000 PROPTEST_RNG_SEED=…` looks further.
-    #![proptest_config(ProptestConfig {
-        cases: cases(),
-        failure_persistence: None,
-        rng_seed: seed(),
-        ..ProptestConfig::default()
-    })]
+    // The default keeps found cases in a folder beside `lib.rs` or `main.rs`, and an integration test in one file has neither.
+    #![proptest_config(ProptestConfig::with_failure_persistence(FileFailurePersistence::WithSource("proptest-regressions")))]
 
     #[test]
     fn every_pod_reaches_every_pod_on_the_same_path_in_both_directions(scenario in scenario(40)) {

@@ -116,8 +116,6 @@ impl Trial {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
-
     #[test]
     fn one_thing_at_a_time_and_all_of_it_in_the_end(steps in vec(step(), 0..40)) {
         let mut trial = Trial::new();
