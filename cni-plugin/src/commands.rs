@@ -1,4 +1,4 @@
-//! From a call to its answer.
+//! Runs a call and makes the answer.
 
 mod add;
 mod check;
@@ -10,34 +10,30 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
+use carrick_pods::call_log::CallRecord;
 use serde_json::Value;
 
 use crate::protocol::{Call, Code, Environment, Error, Version};
-use carrick_pods::call_log::CallRecord;
-use carrick_pods::firewall::FirewallError;
-use carrick_pods::ipam::{PoolError, StoreError};
-use carrick_pods::node_data::NodeDataError;
 
-/// What goes back to the runtime.
+/// The answer to the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The JSON for standard output, or nothing at all.
+    /// The text for standard output; `None` for no output.
     pub output: Option<String>,
-    /// Whether the exit code is 0.
+    /// The outcome, which decides the exit code.
     pub outcome: Outcome,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It did what was asked; the exit code is 0.
+    /// The call succeeded. The exit code is 0.
     Success,
-    /// It failed; the output says why.
+    /// The call failed. The output says why, and the exit code is 1.
     Failure,
 }
 
-/// Does what the runtime asks for by the environment and the configuration in `input`, which is read only when the
-/// environment names a command.
+/// Runs the call of a container runtime. `input` holds the configuration, and is read only if the environment names a command.
 pub fn run(environment: &Environment, input: impl Read) -> Answer {
     let began = Instant::now();
     let (version, call) = match environment.command().and_then(|command| Ok((command, read(input)?))) {
@@ -49,7 +45,7 @@ pub fn run(environment: &Environment, input: impl Read) -> Answer {
     if let (Some(run_directory), Ok(command)) = (run_directory, environment.command()) {
         let code = result.as_ref().err().map_or(0, |error| error.code.number());
         let record = CallRecord { command: command.to_string(), code, took: began.elapsed() };
-        // A call does not fail because nobody can count it.
+        // The call succeeds even if it cannot be logged.
         let _ = record.append(&run_directory);
     }
     match result {
@@ -74,56 +70,5 @@ fn dispatch(call: Call, version: Version) -> Result<Option<Value>, Error> {
         Call::Gc(call) => gc::gc(&call).map(|()| None),
         Call::Status(run_directory) => status::status(&run_directory).map(|()| None),
         Call::Version(report) => Ok(Some(report)),
-    }
-}
-
-impl From<NodeDataError> for Error {
-    fn from(error: NodeDataError) -> Self {
-        let details = error.to_string();
-        match error {
-            NodeDataError::Missing(_) => {
-                Self::new(Code::TryAgainLater, "the agent has not programmed this node yet", details)
-            }
-            NodeDataError::Unreadable { .. } => Self::new(Code::InputOutput, "cannot read the node's data", details),
-            NodeDataError::Damaged { .. } => Self::new(Code::DamagedState, "the node's data is damaged", details),
-        }
-    }
-}
-
-impl From<PoolError> for Error {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::NoCidr => {
-                Self::new(Code::TryAgainLater, "the agent has not programmed this node yet", error.to_string())
-            }
-            PoolError::TooSmall(_) => {
-                Self::new(Code::InvalidConfiguration, "the node's pod CIDRs are unusable", error.to_string())
-            }
-        }
-    }
-}
-
-impl From<FirewallError> for Error {
-    fn from(error: FirewallError) -> Self {
-        match error {
-            FirewallError::Kernel(error) => error.into(),
-            FirewallError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<StoreError> for Error {
-    fn from(error: StoreError) -> Self {
-        let details = error.to_string();
-        match error {
-            StoreError::AttachedAlready(_) => Self::new(Code::AttachedAlready, "attached already", details),
-            StoreError::Exhausted(_) => Self::new(Code::AddressesExhausted, "no address is free", details),
-            StoreError::OutOfRange(_) => Self::new(Code::InvalidConfiguration, "invalid configuration", details),
-            StoreError::AddressInUse(..) | StoreError::HostPortInUse(..) => {
-                Self::new(Code::Conflict, "another pod has what this one asks for", details)
-            }
-            StoreError::Damaged { .. } => Self::new(Code::DamagedState, "a record is damaged", details),
-            StoreError::InputOutput { .. } => Self::new(Code::InputOutput, "cannot keep the node's records", details),
-        }
     }
 }

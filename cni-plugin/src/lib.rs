@@ -1,8 +1,8 @@
-//! The CNI plugin: one routed veth pair for each pod, no bridge.
+//! The CNI plugin: a routed veth pair for each pod, without a bridge.
 //!
-//! A container runtime runs the binary `carrick-cni` once for every operation on every pod:
-//! [`run`] reads the [`protocol`], reserves addresses ([`carrick_pods::ipam`]) and configures devices and routes
-//! (`wiring`). One process, one thread, netlink directly. What the agent needs to know too is in [`carrick_pods`].
+//! A container runtime runs the program `carrick-cni` once for each operation on a pod. [`run`] reads the call ([`protocol`]), reserves
+//! addresses ([`carrick_pods::ipam`]) and configures devices and routes (`wiring`). The plugin is one process with one thread, and it
+//! uses netlink directly. What the agent needs too is in [`carrick_pods`].
 #![forbid(unsafe_code)]
 
 mod commands;

@@ -1,4 +1,4 @@
-//! The CNI plugin's process: the environment and standard input in, standard output and an exit code out.
+//! The program `carrick-cni`: reads the environment and standard input, writes standard output, and returns an exit code.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
@@ -8,14 +8,15 @@ use std::time::SystemTime;
 use carrick_cni::protocol::Environment;
 use carrick_cni::{Answer, Outcome, run, view};
 
-/// musl's own allocator maps and unmaps pages for almost every request of a process that lives so shortly.
+/// In a process this short, the allocator of musl maps and unmaps pages for almost every request.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
-    // Runtimes pass no arguments; a person does.
-    let arguments: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    // Container runtimes pass no arguments.
+    let arguments: Vec<String> =
+        std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
     let answer = if arguments.is_empty() {
         run(&Environment::from_process(), io::stdin().lock())
     } else {

@@ -1,4 +1,4 @@
-//! Pods' network namespaces.
+//! The network namespace of a pod.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use crate::protocol::{Code, Error};
 
 const OWN: &str = "/proc/thread-self/ns/net";
 
-/// A pod's network namespace, held open.
+/// An open network namespace of a pod.
 #[derive(Debug)]
 pub(crate) struct PodNamespace {
     path: PathBuf,
@@ -24,8 +24,8 @@ impl PodNamespace {
     ///
     /// # Errors
     ///
-    /// It is not there ([`Code::UnknownContainer`]), or is the host's own ([`Code::InvalidEnvironment`]):
-    /// what is made for a pod must never land on the host.
+    /// The namespace does not exist ([`Code::UnknownContainer`]), or it is the host's ([`Code::InvalidEnvironment`]): the plugin must
+    /// never configure a pod's addresses and routes on the host.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => {
@@ -37,26 +37,26 @@ impl PodNamespace {
         let identity = |file: &File| file.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
         let own = File::open(OWN).and_then(|own| identity(&own)).map_err(|error| unusable(path, &error.to_string()))?;
         if identity(&file).is_ok_and(|this| this == own) {
-            return Err(unusable(path, "this is the host's own network namespace"));
+            return Err(unusable(path, "this is the host's network namespace"));
         }
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Where the runtime put it.
+    /// The path that the runtime gave.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The open namespace.
+    /// The open file of the namespace.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Runs `work` inside the namespace, on this thread, and comes back.
+    /// Runs `work` on this thread inside the namespace, then returns to the host's namespace.
     ///
     /// # Errors
     ///
-    /// The namespace cannot be entered or left, or `work` failed.
+    /// The thread cannot enter or leave the namespace, or `work` failed.
     pub(crate) fn enter<T>(&self, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         let own = File::open(OWN).map_err(|error| unusable(&self.path, &error.to_string()))?;
         switch(&self.file, &self.path)?;

@@ -1,12 +1,11 @@
-//! Pods' devices that nobody is responsible for any more.
+//! Orphans: pod devices that no record names.
 
 use carrick_netlink::link::{Link, LinkKind};
-
 use carrick_pods::ipam::Records;
 use carrick_pods::is_host_device;
 
-/// Those of `devices` that are pods' by kind and name, and that no record names. None while a record cannot be read, which
-/// may name any of them. The devices must have been listed before the records: ADD writes its record first, DEL removes it
+/// The devices that are pod devices by kind and name, and that no record names. If a record cannot be read, the result is empty, because
+/// that record may name any device. The devices must be read before the records: ADD writes the record first, and DEL removes it
 /// last.
 pub(crate) fn orphans<'a>(devices: &'a [Link], records: &Records) -> Vec<&'a Link> {
     if !records.unreadable.is_empty() {

@@ -1,11 +1,12 @@
-//! The CNI protocol (specification 1.1.0, sections 2 and 5): what a runtime passes, what it gets back.
+//! The CNI protocol (CNI specification 1.1.0, sections 2 and 5): the input from the container runtime and the output to it.
 //!
-//! Written by hand; `docs/decisions/0006-cni-protocol.md` says why.
+//! `docs/decisions/0006-cni-protocol.md` explains why no library is used.
 
 mod call;
 mod configuration;
 mod environment;
 mod error;
+mod error_source;
 mod requests;
 mod result;
 mod valid_attachments;

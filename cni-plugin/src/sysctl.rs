@@ -1,4 +1,4 @@
-//! Per-device kernel settings under `/proc/sys/net`, of the calling thread's network namespace.
+//! Kernel settings of single devices (`/proc/sys/net`), in the network namespace of the calling thread.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -8,32 +8,33 @@ use carrick_netlink::Family;
 
 use crate::protocol::{Code, Error};
 
-/// More than any of these settings takes, in bytes.
+/// More bytes than the value of any of these settings has.
 const LONGEST_VALUE: usize = 32;
 
-/// A setting of a device (kernel documentation, `networking/ip-sysctl.rst`).
+/// A setting of a device (Linux kernel documentation, `networking/ip-sysctl.rst`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
-    /// Packets that come in by the device may be forwarded.
+    /// The kernel forwards packets that arrive on the device.
     Forwarding(Family),
-    /// The device has IPv6 at all, also where the system switched it off for new devices.
+    /// The device has IPv6, even if IPv6 is disabled for new devices.
     Ipv6,
-    /// Addresses that the device gives itself are usable at once.
+    /// The kernel does no duplicate address detection (RFC 4862), so new addresses are usable at once.
     NoDuplicateDetection,
-    /// Nobody on the link can give the device addresses and routes.
+    /// The kernel ignores router advertisements, so the other end cannot add addresses or routes.
     NoRouterAdvertisements,
-    /// Packets from and to the host's loopback addresses may pass the device.
+    /// The kernel routes packets from and to loopback addresses (127.0.0.0/8) over the device.
     LoopbackRouting,
-    /// The device gives itself no address.
+    /// The kernel generates no link-local address for the device.
     NoOwnAddress,
 }
 
 impl Setting {
-    /// Sets it on a device. What has the value already is not written; a kernel without IPv6 has nothing to set.
+    /// Applies the setting to a device, unless it already has the value. A setting that the kernel does not have, such as those of IPv6
+    /// in a kernel without IPv6, is no error.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// The file cannot be read or written.
     pub(crate) fn apply(self, device: &str) -> Result<(), Error> {
         let path = self.path(device);
         match ensure(&path, self.value()) {
@@ -45,7 +46,7 @@ impl Setting {
         }
     }
 
-    pub(crate) fn path(self, device: &str) -> PathBuf {
+    fn path(self, device: &str) -> PathBuf {
         let (family, name) = match self {
             Self::Forwarding(Family::V4) => ("ipv4", "forwarding"),
             Self::Forwarding(Family::V6) => ("ipv6", "forwarding"),

@@ -1,24 +1,25 @@
-//! What a person sees who runs the plugin by hand: `carrick-cni ipam list` and `carrick-cni ipam check`.
+//! The commands for administrators: `carrick-cni ipam list` and `carrick-cni ipam check`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use carrick_netlink::{Protocol, Socket, link};
-
-use crate::commands::{Answer, Outcome};
-use crate::orphan::orphans;
-use crate::protocol::Error;
 use carrick_pods::firewall::Firewall;
 use carrick_pods::ipam::{Record, Store};
 use carrick_pods::node_data::DEFAULT_RUN_DIRECTORY;
 
-const USAGE: &str = "carrick-cni is run by container runtimes. By hand:
-  carrick-cni ipam list  [--run-dir DIRECTORY]   which pod has which addresses and host ports, since when
-  carrick-cni ipam check [--run-dir DIRECTORY]   what contradicts what; exit code 1 if anything does
-The directory is /run/carrick unless named.";
+use crate::commands::{Answer, Outcome};
+use crate::orphan::orphans;
+use crate::protocol::Error;
 
-/// Answers to the words behind the program's name. `now` is what ages are counted from.
+const USAGE: &str = "Container runtimes run carrick-cni. Commands for administrators:
+  carrick-cni ipam list  [--run-dir DIRECTORY]   lists the pods with their addresses, host ports and age
+  carrick-cni ipam check [--run-dir DIRECTORY]   reports contradictions between records, addresses, devices and
+                                                 host ports; the exit code is 1 if there are any
+The default DIRECTORY is /run/carrick.";
+
+/// Runs the command that the arguments name. Ages are relative to `now`.
 #[must_use]
 pub fn run(arguments: &[String], now: SystemTime) -> Answer {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -28,15 +29,15 @@ pub fn run(arguments: &[String], now: SystemTime) -> Answer {
         _ => return answer(USAGE.to_owned(), usage_outcome(&words)),
     };
     let store = Store::under(&PathBuf::from(run_directory));
-    let seen = match command {
+    let answered = match command {
         "list" => list(&store, now).map(|text| answer(text, Outcome::Success)),
         "check" => problems(&store).map(|problems| match problems.as_slice() {
-            [] => answer("nothing is wrong".to_owned(), Outcome::Success),
+            [] => answer("no contradictions found".to_owned(), Outcome::Success),
             problems => answer(problems.join("\n"), Outcome::Failure),
         }),
         _ => Ok(answer(USAGE.to_owned(), Outcome::Failure)),
     };
-    seen.unwrap_or_else(|error| answer(error.to_string(), Outcome::Failure))
+    answered.unwrap_or_else(|error| answer(error.to_string(), Outcome::Failure))
 }
 
 fn usage_outcome(words: &[&str]) -> Outcome {
@@ -71,14 +72,14 @@ fn row(record: &Record, age: Duration) -> [String; 6] {
         record.title(),
         join(record.addresses.iter().map(ToString::to_string).collect()),
         join(ports.into_iter().collect()),
-        in_words(age),
+        age_text(age),
         record.device.clone(),
         record.attachment.key(),
     ]
 }
 
-/// In the largest unit that is there once, as kubectl tells ages.
-fn in_words(age: Duration) -> String {
+/// An age in its largest unit, as in the output of kubectl.
+fn age_text(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -98,7 +99,8 @@ fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// What contradicts what, between records, addresses, devices and the nftables table. What comes or goes meanwhile may show.
+/// The contradictions between records, claims, devices and the nftables table, as one sentence each. Calls that run at the same time
+/// may show as contradictions.
 fn problems(store: &Store) -> Result<Vec<String>, Error> {
     let mut problems = store.inconsistencies()?;
     let devices = link::dump(&mut Socket::open(Protocol::Route)?)?;
@@ -118,14 +120,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_have_one_unit() {
+    fn an_age_has_one_unit() {
         for (seconds, words) in [(0, "0s"), (59, "59s"), (60, "1m"), (7_199, "1h"), (86_400 * 3, "3d")] {
-            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+            assert_eq!(age_text(Duration::from_secs(seconds)), words);
         }
     }
 
     #[test]
-    fn unknown_words_are_answered_with_the_known_ones() {
+    fn unknown_commands_print_the_usage() {
         let run = |words: &[&str]| {
             run(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), SystemTime::UNIX_EPOCH)
         };

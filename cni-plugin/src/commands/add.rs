@@ -3,26 +3,26 @@
 use std::net::IpAddr;
 
 use carrick_netlink::Family;
-use carrick_topology::constants::LEAST_DEVICE_MTU;
-use serde_json::Value;
-
-use crate::commands::del;
-use crate::namespace::PodNamespace;
-use crate::protocol::{Add, AddResult, Address, Code, Error, Interface, Requests, Route};
-use crate::wiring::{Sockets, Wiring, default_network};
 use carrick_pods::firewall::Firewall;
 use carrick_pods::ipam::{Pool, Record, Reservation, Store, pools};
 use carrick_pods::node_data::NodeData;
 use carrick_pods::pod_gateways::gateway;
+use carrick_topology::constants::LEAST_DEVICE_MTU;
+use serde_json::Value;
 
-/// The place of the pod's device in the result.
+use super::del;
+use crate::namespace::PodNamespace;
+use crate::protocol::{Add, AddResult, Address, Code, Error, Interface, Requests, Route};
+use crate::wiring::{Sockets, Wiring, default_network};
+
+/// The index of the pod's interface in the result.
 const POD_INTERFACE: usize = 1;
 
-/// Attaches a pod: checks everything, reserves addresses, wires. A failure leaves nothing behind.
+/// Attaches a pod: checks the call, reserves addresses, and configures devices and host ports. After a failure nothing remains.
 ///
 /// # Errors
 ///
-/// Any of [`Code`], except CHECK's and STATUS's.
+/// Every [`Code`] except those of CHECK and STATUS.
 pub(super) fn add(call: Add) -> Result<AddResult, Error> {
     let Add { attachment, namespace, pod, requests, dns, run_directory } = call;
     let namespace = PodNamespace::open(&namespace)?;
@@ -39,21 +39,21 @@ pub(super) fn add(call: Add) -> Result<AddResult, Error> {
     let reservation = Reservation { attachment: attachment.clone(), pod, addresses, mac, host_ports, ingress, egress };
     let record = store.reserve(reservation, &pools)?;
     let connected = Wiring::of(&record, node.mtu).connect(&mut sockets, &namespace);
-    let admitted = connected.and_then(|()| firewall.admit(&record, &store).map_err(Error::from));
+    let admitted = connected.and_then(|()| firewall.add_pod(&record, &store).map_err(Error::from));
     if let Err(mut error) = admitted {
         if let Err(again) = del::detach(&store, &attachment) {
-            error.details.push_str(&format!("; and it could not be undone: {again}"));
+            error.details.push_str(&format!("; and the clean-up failed: {again}"));
         }
         return Err(error);
     }
     Ok(result(&record, node.mtu, &namespace, dns))
 }
 
-/// The kernel has no IPv6 on devices with less.
+/// The kernel disables IPv6 on devices with a smaller MTU than 1280 (RFC 8200 section 5).
 fn check_mtu(mtu: u32, pools: &[Pool]) -> Result<(), Error> {
     if mtu < LEAST_DEVICE_MTU && pools.iter().any(|pool| pool.family() == Family::V6) {
-        let details = format!("an MTU of {mtu} is too small for IPv6, which needs {LEAST_DEVICE_MTU}");
-        return Err(Error::new(Code::InvalidConfiguration, "the node's MTU is unusable", details));
+        let details = format!("the MTU {mtu} is too small for IPv6; the minimum is {LEAST_DEVICE_MTU}");
+        return Err(Error::new(Code::InvalidConfiguration, "the node's MTU is too small", details));
     }
     Ok(())
 }

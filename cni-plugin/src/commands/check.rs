@@ -1,16 +1,17 @@
-//! CHECK: is a pod still attached as ADD left it?
+//! CHECK: verify that a pod is attached as ADD configured it.
+
+use carrick_pods::firewall::Firewall;
+use carrick_pods::ipam::Store;
 
 use crate::namespace::PodNamespace;
 use crate::protocol::{Check, Code, Error};
 use crate::wiring::{Sockets, Wiring};
-use carrick_pods::firewall::Firewall;
-use carrick_pods::ipam::Store;
 
-/// Compares a pod's connection with its record and with what ADD returned.
+/// Compares a pod's devices, addresses, routes and host ports with its record and with the result of ADD.
 ///
 /// # Errors
 ///
-/// Something is missing or wrong ([`Code::NotAsAdded`], which names all of it), or could not be looked at.
+/// Something is missing or wrong ([`Code::NotAsAdded`]; the details name everything), or cannot be read.
 pub(super) fn check(call: &Check) -> Result<(), Error> {
     let Check { attachment, namespace, expected, run_directory } = call;
     let namespace = PodNamespace::open(namespace)?;
@@ -21,7 +22,7 @@ pub(super) fn check(call: &Check) -> Result<(), Error> {
     let mut problems = Vec::new();
     for address in &record.addresses {
         if !store.holds(attachment, *address)? {
-            problems.push(format!("{address} is not reserved"));
+            problems.push(format!("the address {address} is not reserved"));
         }
     }
     let mut firewall = Firewall::open()?;
@@ -32,5 +33,5 @@ pub(super) fn check(call: &Check) -> Result<(), Error> {
 }
 
 fn not_as_added(problems: &[String]) -> Error {
-    Error::new(Code::NotAsAdded, "the pod is not attached as it was", problems.join("; "))
+    Error::new(Code::NotAsAdded, "the pod is not attached as ADD configured it", problems.join("; "))
 }

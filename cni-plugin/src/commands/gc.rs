@@ -1,19 +1,19 @@
-//! GC: remove what belongs to no attachment any more.
+//! GC: remove everything that belongs to no valid attachment.
 
 use carrick_netlink::{Protocol, Socket, link};
-
-use crate::commands::del;
-use crate::orphan::orphans;
-use crate::protocol::{Error, Gc};
 use carrick_pods::firewall::{Firewall, FirewallError};
 use carrick_pods::ipam::Store;
 
-/// Detaches this network's attachments that the runtime does not name, removes pods' devices and frees addresses that no
-/// record names, and makes the host ports follow the rest. Goes on past what fails.
+use super::del;
+use crate::orphan::orphans;
+use crate::protocol::{Error, Gc};
+
+/// Detaches the attachments of this network that are not in the runtime's list, removes pod devices and claims without a record,
+/// and reconciles the nftables table. Continues after a failure.
 ///
 /// # Errors
 ///
-/// Something could not be removed.
+/// Something could not be removed. The details name all failures.
 pub(super) fn gc(call: &Gc) -> Result<(), Error> {
     let Gc { network, valid, run_directory } = call;
     let store = Store::under(run_directory);
@@ -34,7 +34,9 @@ pub(super) fn gc(call: &Gc) -> Result<(), Error> {
         }
     }
     failures.extend(store.tidy().err().map(Error::from));
-    if let Err(error) = Firewall::open().map_err(FirewallError::from).and_then(|mut firewall| firewall.follow(&store)) {
+    if let Err(error) =
+        Firewall::open().map_err(FirewallError::from).and_then(|mut firewall| firewall.reconcile(&store))
+    {
         failures.push(error.into());
     }
     match failures.as_slice() {

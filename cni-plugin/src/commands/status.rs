@@ -1,20 +1,20 @@
-//! STATUS: could pods be attached?
+//! STATUS: report whether the plugin can attach pods.
 
 use std::fs;
 use std::path::Path;
 
 use carrick_netlink::Family;
-
-use crate::protocol::{Code, Error};
 use carrick_pods::ipam::{Pool, pools};
 use carrick_pods::node_data::NodeData;
 
-/// Tells whether the agent has programmed this node since the machine was started, and whether the host still forwards
-/// for pods. An agent that is away later changes nothing: what it left is enough to attach pods.
+use crate::protocol::{Code, Error};
+
+/// Checks that the agent has programmed this node since the machine started, and that the host forwards packets. The agent does not
+/// need to run: the node data is enough to attach pods.
 ///
 /// # Errors
 ///
-/// It has not ([`Code::NotAvailable`]), or somebody switched forwarding off ([`Code::LimitedConnectivity`]).
+/// The node is not programmed ([`Code::NotAvailable`]), or forwarding is off ([`Code::LimitedConnectivity`]).
 pub(super) fn status(run_directory: &Path) -> Result<(), Error> {
     let pools = NodeData::read(run_directory)
         .map_err(Error::from)
@@ -23,13 +23,14 @@ pub(super) fn status(run_directory: &Path) -> Result<(), Error> {
     match pools.iter().map(Pool::family).find(|family| is_forwarding_off(*family)) {
         None => Ok(()),
         Some(family) => {
-            let details = format!("{} is 0; pods reach nothing beyond this node over {family}", switch(family));
+            let details =
+                format!("{} is 0; pods cannot reach anything outside this node over {family}", switch(family));
             Err(Error::new(Code::LimitedConnectivity, "the host does not forward packets of pods", details))
         }
     }
 }
 
-/// What cannot be read is not known to be off.
+/// False also if the setting cannot be read.
 fn is_forwarding_off(family: Family) -> bool {
     fs::read_to_string(switch(family)).is_ok_and(|value| value.trim_end() == "0")
 }

@@ -1,7 +1,9 @@
-//! A whole call, judged as far as that goes without looking at the machine.
+//! A complete call, validated without any access to the machine.
 
 use std::path::{Path, PathBuf};
 
+use carrick_pods::cni_version::Version;
+use carrick_pods::{Attachment, PodName};
 use serde_json::Value;
 
 use super::configuration::{Configuration, PreviousResult};
@@ -10,105 +12,103 @@ use super::error::Error;
 use super::requests::Requests;
 use super::valid_attachments::ValidAttachments;
 use super::version;
-use carrick_pods::cni_version::Version;
-use carrick_pods::{Attachment, PodName};
 
-/// What the runtime wants, with all that the command needs and nothing else.
+/// A call of the runtime, with the parameters that its command needs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Call {
     /// Attach a pod.
     Add(Add),
     /// Detach a pod.
     Del(Del),
-    /// Tell whether a pod is still attached as ADD left it.
+    /// Verify that a pod is attached as ADD configured it.
     Check(Check),
-    /// Remove what belongs to no attachment any more.
+    /// Remove everything that belongs to no valid attachment.
     Gc(Gc),
-    /// Tell whether pods could be attached, with what stands in this run directory.
+    /// Report whether the plugin can attach pods, with the files of this run directory.
     Status(PathBuf),
-    /// Say this, which tells the versions of the specification that are spoken.
+    /// Report the supported versions of the specification, with this answer.
     Version(Value),
 }
 
-/// What ADD needs.
+/// The parameters of ADD.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Add {
-    /// The connection that is to be made.
+    /// The attachment to add.
     pub attachment: Attachment,
     /// The path of the pod's network namespace.
     pub namespace: PathBuf,
-    /// What Kubernetes calls the pod, where the runtime says so.
+    /// The pod's name in Kubernetes, if the runtime passes it.
     pub pod: Option<PodName>,
-    /// What the pod is to have beside what every pod has.
+    /// What the runtime requests for this pod.
     pub requests: Requests,
-    /// Name servers, passed on to the result.
+    /// The `dns` of the configuration, which the result repeats.
     pub dns: Option<Value>,
-    /// Where the agent's data and the plugin's records are.
+    /// The directory with the node data and the records.
     pub run_directory: PathBuf,
 }
 
-/// What DEL needs.
+/// The parameters of DEL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Del {
-    /// The connection that is to be removed.
+    /// The attachment to remove.
     pub attachment: Attachment,
-    /// Where the plugin's records are.
+    /// The directory with the records.
     pub run_directory: PathBuf,
 }
 
-/// What CHECK needs.
+/// The parameters of CHECK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// The connection that is to be looked at.
+    /// The attachment to verify.
     pub attachment: Attachment,
     /// The path of the pod's network namespace.
     pub namespace: PathBuf,
-    /// What ADD and the plugins behind this one made.
+    /// The result of ADD, of this plugin and of the later plugins of the list.
     pub expected: PreviousResult,
-    /// Where the plugin's records are.
+    /// The directory with the records.
     pub run_directory: PathBuf,
 }
 
-/// What GC needs.
+/// The parameters of GC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gc {
-    /// The network whose attachments are meant.
+    /// The network whose attachments are removed.
     pub network: String,
-    /// Those of them that stay.
+    /// The attachments that are kept.
     pub valid: ValidAttachments,
-    /// Where the plugin's records are.
+    /// The directory with the records.
     pub run_directory: PathBuf,
 }
 
 impl Call {
-    /// Reads a call of `command` from the environment and the configuration in `input`. Also says in which version to
-    /// answer: the configuration's, as soon as that is known.
+    /// Reads a call of `command` from the environment and from the configuration in `input`. Also returns the version of the answer:
+    /// the version of the configuration, or the newest one if the configuration cannot be read.
     ///
     /// # Errors
     ///
-    /// Something that the command needs is missing or wrong.
+    /// A parameter of the command is missing or wrong.
     pub fn read(command: Command, environment: &Environment, input: &[u8]) -> (Version, Result<Self, Error>) {
         let mut version = Version::NEWEST;
-        let mut configuration = || {
+        let mut parse = || {
             let configuration = Configuration::parse(input)?;
             version = configuration.version;
             version::require(version, command)?;
             Ok(configuration)
         };
         let call = match command {
-            Command::Add => configuration().and_then(|it| Add::read(it, environment)).map(Self::Add),
-            Command::Del => configuration().and_then(|it| Del::read(it, environment)).map(Self::Del),
-            Command::Check => configuration().and_then(|it| Check::read(it, environment)).map(Self::Check),
-            Command::Gc => configuration().and_then(Gc::read).map(Self::Gc),
-            Command::Status => configuration().map(|it| Self::Status(it.run_directory)),
+            Command::Add => parse().and_then(|configuration| Add::read(configuration, environment)).map(Self::Add),
+            Command::Del => parse().and_then(|configuration| Del::read(configuration, environment)).map(Self::Del),
+            Command::Check => {
+                parse().and_then(|configuration| Check::read(configuration, environment)).map(Self::Check)
+            }
+            Command::Gc => parse().and_then(Gc::read).map(Self::Gc),
+            Command::Status => parse().map(|configuration| Self::Status(configuration.run_directory)),
             Command::Version => Ok(Self::Version(version::report(input))),
         };
         (version, call)
     }
-}
 
-impl Call {
-    /// Where the agent's data and the plugin's records are, for commands that need them.
+    /// The run directory; `None` for VERSION.
     #[must_use]
     pub fn run_directory(&self) -> Option<&Path> {
         match self {

@@ -1,8 +1,10 @@
-//! The plugin's configuration on standard input.
+//! The configuration of the plugin, which the runtime writes to standard input.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use carrick_pods::cni_version::Version;
+use carrick_pods::node_data::DEFAULT_RUN_DIRECTORY;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -12,33 +14,31 @@ use super::error::{Code, Error};
 use super::requests::Requests;
 use super::valid_attachments::ValidAttachments;
 use super::version;
-use carrick_pods::cni_version::Version;
-use carrick_pods::node_data::DEFAULT_RUN_DIRECTORY;
 
-/// What the plugin needs from its configuration. All else is ignored; what only some commands need stays
-/// unread until they ask for it, so that DEL never fails for something that it does not use.
+/// The fields of the configuration that the plugin uses. Other fields are ignored. Fields that only some commands need are decoded
+/// when the command asks for them, so DEL never fails because of a field that it does not use.
 #[derive(Debug, Clone)]
 pub struct Configuration {
-    /// The version of the specification that input and output follow.
+    /// The version of the specification that the configuration and the answer follow.
     pub version: Version,
-    /// The network's name.
+    /// The name of the network.
     pub network: String,
-    /// Where the agent's data and the plugin's records are.
+    /// The directory with the node data and the records: an absolute path.
     pub run_directory: PathBuf,
-    /// Name servers, passed on to the result.
+    /// The `dns` of the configuration, which the result repeats.
     pub dns: Option<Value>,
     previous_result: Option<Value>,
     runtime_configuration: Option<Value>,
     valid_attachments: Option<Value>,
 }
 
-/// What CHECK must find again (specification, section 5, "ADD Success"), in any supported version's form.
+/// The result of ADD that CHECK verifies (CNI specification 1.1.0, section 5), in the format of any supported version.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PreviousResult {
-    /// All devices that ADD made, on the host and in the pod.
+    /// The interfaces on the host and in the pod.
     #[serde(default)]
     pub interfaces: Vec<PreviousInterface>,
-    /// The addresses.
+    /// The pod's addresses.
     #[serde(default)]
     pub ips: Vec<PreviousAddress>,
     /// The pod's routes.
@@ -46,15 +46,15 @@ pub struct PreviousResult {
     pub routes: Vec<PreviousRoute>,
 }
 
-/// A device of a [`PreviousResult`].
+/// An interface of a [`PreviousResult`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct PreviousInterface {
-    /// Its name.
+    /// The name of the interface.
     pub name: String,
-    /// Its Ethernet address, empty where that is not known.
+    /// The MAC address; empty if it is not known.
     #[serde(default)]
     pub mac: String,
-    /// The path of the namespace that it is in, empty for the host's.
+    /// The path of the interface's network namespace; empty for the host's.
     #[serde(default)]
     pub sandbox: String,
 }
@@ -64,7 +64,7 @@ pub struct PreviousInterface {
 pub struct PreviousAddress {
     /// The address and its prefix length.
     pub address: IpNet,
-    /// Which of the interfaces has it.
+    /// The index of the interface with this address.
     pub interface: Option<usize>,
 }
 
@@ -97,15 +97,17 @@ impl Configuration {
     ///
     /// # Errors
     ///
-    /// It is no JSON object ([`Code::Undecodable`]), in a version that the plugin does not speak
-    /// ([`Code::IncompatibleVersion`]), or without a usable name or run directory ([`Code::InvalidConfiguration`]).
+    /// The input is not a JSON object ([`Code::Undecodable`]), its version is not supported ([`Code::IncompatibleVersion`]), or its name
+    /// or run directory is invalid ([`Code::InvalidConfiguration`]).
     pub fn parse(input: &[u8]) -> Result<Self, Error> {
         let raw: Raw = serde_json::from_slice(input)
             .map_err(|error| Error::new(Code::Undecodable, "cannot decode the configuration", error.to_string()))?;
         let version = version::negotiate(raw.cni_version.as_deref())?;
         let network = raw.name.unwrap_or_default();
         if !is_identifier(&network) {
-            return Err(invalid(format!("name: {network:?} is not made of letters, digits, '_', '.' and '-'")));
+            return Err(invalid(format!(
+                "name: {network:?} must start with a letter or digit and contain only letters, digits, '_', '.' and '-'"
+            )));
         }
         let run_directory = raw.run_directory.unwrap_or_else(|| DEFAULT_RUN_DIRECTORY.into());
         if !run_directory.is_absolute() {
@@ -122,11 +124,11 @@ impl Configuration {
         })
     }
 
-    /// Refuses to stand behind another plugin, whose result would be lost.
+    /// Checks that this plugin is the first of its list. The result of an earlier plugin would be lost.
     ///
     /// # Errors
     ///
-    /// There is a previous result ([`Code::UnsupportedField`]).
+    /// The configuration has a previous result ([`Code::UnsupportedField`]).
     pub fn require_first(&self) -> Result<(), Error> {
         match &self.previous_result {
             None => Ok(()),
@@ -137,7 +139,7 @@ impl Configuration {
         }
     }
 
-    /// What the runtime asks for by capabilities.
+    /// What the runtime requests through capabilities.
     ///
     /// # Errors
     ///
@@ -146,11 +148,11 @@ impl Configuration {
         Requests::read(self.runtime_configuration.as_ref())
     }
 
-    /// What GC must leave alone.
+    /// The attachments that GC must keep.
     ///
     /// # Errors
     ///
-    /// It is missing ([`Code::InvalidConfiguration`]) or not such a list ([`Code::Undecodable`]).
+    /// The list is missing ([`Code::InvalidConfiguration`]) or cannot be decoded ([`Code::Undecodable`]).
     pub fn valid_attachments(&self) -> Result<ValidAttachments, Error> {
         const KEY: &str = "cni.dev/valid-attachments";
         let value = self.valid_attachments.as_ref().ok_or_else(|| invalid(format!("{KEY}: missing")))?;
@@ -159,18 +161,18 @@ impl Configuration {
         })
     }
 
-    /// What ADD returned, which CHECK must get.
+    /// The result of ADD, which CHECK needs.
     ///
     /// # Errors
     ///
-    /// It is missing or not a result ([`Code::InvalidConfiguration`]).
+    /// The result is missing or cannot be decoded ([`Code::InvalidConfiguration`]).
     pub fn previous_result(&self) -> Result<PreviousResult, Error> {
         let value = self.previous_result.as_ref().ok_or_else(|| invalid("prevResult: missing".to_owned()))?;
         PreviousResult::deserialize(value).map_err(|error| invalid(format!("prevResult: {error}")))
     }
 }
 
-/// Tells a `null` from a missing key.
+/// Decodes `null` to `Some(Value::Null)`, so that it differs from a missing key.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn ignores_what_it_does_not_know_and_defaults_what_is_missing() {
+    fn unknown_fields_are_ignored_and_missing_ones_have_defaults() {
         let json = r#"{"cniVersion":"1.0.0","name":"carrick","type":"carrick-cni","capabilities":{"x":true}}"#;
         let configuration = parse(json).unwrap();
         assert_eq!(configuration.version, Version::V1_0_0);
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn an_invalid_configuration_has_its_error_code() {
         let cases = [
             ("", Code::Undecodable),
             ("[]", Code::Undecodable),
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_previous_result_only_when_asked() {
+    fn a_previous_result_is_decoded_only_when_it_is_needed() {
         let configuration = parse(r#"{"cniVersion":"1.0.0","name":"n","prevResult":{"ips":"garbage"}}"#).unwrap();
         assert_eq!(configuration.previous_result().unwrap_err().code, Code::InvalidConfiguration);
         assert_eq!(configuration.require_first().unwrap_err().code, Code::UnsupportedField);

@@ -1,18 +1,19 @@
-//! The `CNI_*` environment variables (specification, section 2, "Parameters").
+//! The `CNI_*` environment variables (CNI specification 1.1.0, section 2, "Parameters").
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use super::error::{Code, Error};
 use carrick_pods::PodName;
 
-/// Leaves room for the interface and a suffix in a file name of at most 255 bytes.
+use super::error::{Code, Error};
+
+/// The longest container ID, in bytes. A file name of at most 255 bytes also has the interface name.
 const LONGEST_CONTAINER_ID: usize = 200;
-/// `IFNAMSIZ` without the closing zero.
+/// The longest interface name, in bytes: `IFNAMSIZ` without the closing zero.
 const LONGEST_INTERFACE: usize = 15;
 
-/// The variables as they came, nothing checked yet. An empty variable counts as missing.
+/// The values of the variables, not validated. An empty variable counts as missing.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// `CNI_COMMAND`.
@@ -27,20 +28,20 @@ pub struct Environment {
     pub arguments: Option<OsString>,
 }
 
-/// What the runtime wants.
+/// A command of the runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     /// Attach a pod.
     Add,
     /// Detach a pod.
     Del,
-    /// Tell whether a pod is still attached as ADD left it.
+    /// Verify that a pod is attached as ADD configured it.
     Check,
-    /// Remove what belongs to no attachment any more.
+    /// Remove everything that belongs to no valid attachment.
     Gc,
-    /// Tell whether pods could be attached.
+    /// Report whether the plugin can attach pods.
     Status,
-    /// Tell which versions of the specification are spoken.
+    /// Report the supported versions of the specification.
     Version,
 }
 
@@ -64,7 +65,7 @@ impl Environment {
         Self::from_variables(|name| std::env::var_os(name))
     }
 
-    /// The variables that `value` gives by their names.
+    /// The variables with the values that `value` returns for their names.
     #[must_use]
     pub fn from_variables(value: impl Fn(&str) -> Option<OsString>) -> Self {
         let variable = |name: &str| value(name).filter(|value| !value.is_empty());
@@ -77,11 +78,11 @@ impl Environment {
         }
     }
 
-    /// What the runtime wants.
+    /// The command.
     ///
     /// # Errors
     ///
-    /// It is missing or unknown ([`Code::InvalidEnvironment`]), as from the other getters.
+    /// The variable is missing or has an unknown value ([`Code::InvalidEnvironment`]). The other getters return the same code.
     pub fn command(&self) -> Result<Command, Error> {
         match required("CNI_COMMAND", self.command.as_ref())? {
             "ADD" => Ok(Command::Add),
@@ -94,16 +95,21 @@ impl Environment {
         }
     }
 
-    /// The runtime's name for the sandbox: a letter or digit, then letters, digits, `_`, `.` and `-`.
+    /// The container ID: a letter or digit, then letters, digits, `_`, `.` and `-`.
     ///
     /// # Errors
     ///
-    /// It is missing, too long for a file name, or holds other characters.
+    /// The variable is missing, is longer than 200 bytes, or contains other characters.
     pub fn container_id(&self) -> Result<String, Error> {
         const NAME: &str = "CNI_CONTAINERID";
         let value = required(NAME, self.container_id.as_ref())?;
         if !is_identifier(value) {
-            return Err(invalid(NAME, format!("{value:?} is not made of letters, digits, '_', '.' and '-'")));
+            return Err(invalid(
+                NAME,
+                format!(
+                    "{value:?} must start with a letter or digit and contain only letters, digits, '_', '.' and '-'"
+                ),
+            ));
         }
         if value.len() > LONGEST_CONTAINER_ID {
             return Err(invalid(NAME, format!("longer than {LONGEST_CONTAINER_ID} bytes")));
@@ -111,20 +117,20 @@ impl Environment {
         Ok(value.to_owned())
     }
 
-    /// The name that the pod's device shall have.
+    /// The name of the pod's interface.
     ///
     /// # Errors
     ///
-    /// It is missing or no name for a network device.
+    /// The variable is missing or is not a valid interface name.
     pub fn interface(&self) -> Result<String, Error> {
         const NAME: &str = "CNI_IFNAME";
         let value = required(NAME, self.interface.as_ref())?;
-        // With a '%' in it the kernel takes the name for a pattern.
+        // The kernel replaces a pattern such as `%d` in a name.
         let forbidden = |character: char| {
             matches!(character, '/' | ':' | '%') || character.is_whitespace() || character.is_control()
         };
         if value.len() > LONGEST_INTERFACE || matches!(value, "" | "." | "..") || value.contains(forbidden) {
-            return Err(invalid(NAME, format!("{value:?} cannot be the name of a network device")));
+            return Err(invalid(NAME, format!("{value:?} is not a valid interface name")));
         }
         Ok(value.to_owned())
     }
@@ -133,20 +139,20 @@ impl Environment {
     ///
     /// # Errors
     ///
-    /// It is missing.
+    /// The variable is missing.
     pub fn namespace(&self) -> Result<PathBuf, Error> {
         self.namespace.clone().map(PathBuf::from).ok_or_else(|| invalid("CNI_NETNS", "not set"))
     }
 
-    /// What Kubernetes calls the pod, where the runtime says so in words that can be shown. Other arguments are ignored.
+    /// The pod's name in Kubernetes, if the runtime passes it without control characters. Other arguments are ignored.
     #[must_use]
     pub fn pod_name(&self) -> Option<PodName> {
-        let shown =
+        let printable =
             |name: &str| self.argument(name).filter(|value| !value.contains(char::is_control)).map(str::to_owned);
-        Some(PodName { namespace: shown("K8S_POD_NAMESPACE")?, name: shown("K8S_POD_NAME")? })
+        Some(PodName { namespace: printable("K8S_POD_NAMESPACE")?, name: printable("K8S_POD_NAME")? })
     }
 
-    /// One of the `NAME=VALUE` pairs of `CNI_ARGS`; an empty value counts as missing.
+    /// The value of a `NAME=VALUE` pair in `CNI_ARGS`. An empty value counts as missing.
     #[must_use]
     pub fn argument(&self, name: &str) -> Option<&str> {
         let mut pairs = self.arguments.as_ref()?.to_str()?.split(';');
@@ -154,7 +160,7 @@ impl Environment {
     }
 }
 
-/// The form of container identifiers and network names.
+/// Whether the text is a valid container ID or network name.
 pub(crate) fn is_identifier(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-'))
@@ -177,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_its_commands_and_names_the_variable_otherwise() {
+    fn an_unknown_command_is_an_error_that_names_the_variable() {
         let command = |text: &str| Environment { command: Some(text.into()), ..Environment::default() }.command();
         assert_eq!(command("CHECK").unwrap(), Command::Check);
         assert!(command("add").unwrap_err().details.starts_with("CNI_COMMAND: "));
@@ -185,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn container_ids_are_file_names() {
+    fn a_container_id_is_a_valid_file_name() {
         let id = |text: &str| Environment { container_id: Some(text.into()), ..Environment::default() }.container_id();
         assert_eq!(id("0a1b_2.c-d").unwrap(), "0a1b_2.c-d");
         for refused in ["../x", ".x", "a/b", "a b", "a:b", "é", &"a".repeat(201)] {
@@ -194,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_are_device_names() {
+    fn an_interface_is_a_valid_device_name() {
         let name = |text: OsString| Environment { interface: Some(text), ..Environment::default() }.interface();
         assert_eq!(name("net1-é".into()).unwrap(), "net1-é");
         for refused in ["", ".", "..", "a/b", "a:b", "a b", "a\tb", "a\x1bb", "eth%d", "sixteen-letters!"] {
@@ -205,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_pod_in_the_arguments() {
+    fn the_pod_name_is_read_from_the_arguments() {
         let pod = |text: &str| Environment { arguments: Some(text.into()), ..Environment::default() }.pod_name();
         let found = pod("IgnoreUnknown=1;K8S_POD_NAMESPACE=web;K8S_POD_NAME=shop-0;K8S_POD_UID=").unwrap();
         assert_eq!((found.namespace.as_str(), found.name.as_str()), ("web", "shop-0"));

@@ -1,66 +1,66 @@
-//! Failures as the runtime gets to see them.
+//! Errors, as the runtime sees them.
 
 use carrick_pods::cni_version::Version;
 use serde_json::{Value, json};
 
-/// A failed operation, as it goes to the runtime.
+/// A failed operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}: {details}")]
 pub struct Error {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub code: Code,
-    /// What failed, in a few words.
+    /// What failed, in a few words (`msg`).
     pub message: String,
-    /// On which object, and why; where it helps, what to do about it.
+    /// Which object failed and why, and in some cases what to do (`details`).
     pub details: String,
 }
 
-/// Kinds of failures. Below 100 they are the specification's (1.1.0, "Error"), from 100 on our own.
-/// `docs/cni.md` lists them for people.
+/// Kinds of failures. Codes below 100 are those of the CNI specification 1.1.0 (section 5, "Error"). Codes from 100 on are the plugin's.
+/// `docs/cni.md` lists them for users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// 1: the plugin does not speak the configuration's version.
+    /// 1: the plugin does not support the configuration's version.
     IncompatibleVersion,
-    /// 2: the configuration asks for something that the plugin does not do.
+    /// 2: the configuration has a field that the plugin does not support.
     UnsupportedField,
-    /// 3: the container does not exist; nothing is left to clean up.
+    /// 3: the container does not exist. There is nothing to clean up.
     UnknownContainer,
-    /// 4: an environment variable is missing or wrong; the details name it.
+    /// 4: an environment variable is missing or invalid. The details name it.
     InvalidEnvironment,
     /// 5: reading or writing failed.
     InputOutput,
-    /// 6: the configuration is not the JSON that it should be.
+    /// 6: the configuration cannot be decoded.
     Undecodable,
-    /// 7: the configuration is well-formed and wrong.
+    /// 7: the configuration is invalid.
     InvalidConfiguration,
-    /// 11: the node is not ready for pods yet; the same call will work later.
+    /// 11: the node is not ready for pods yet. The runtime should try again later.
     TryAgainLater,
     /// 50: STATUS only: the plugin cannot attach pods.
     NotAvailable,
-    /// 51: STATUS only: the same, and pods that are attached already may have lost connections.
+    /// 51: STATUS only: the plugin cannot attach pods, and attached pods may have limited connectivity.
     LimitedConnectivity,
-    /// 100: the kernel refused a change; what had been done was undone.
+    /// 100: the kernel rejected a request. The operation was rolled back.
     Kernel,
-    /// 101: this container has this interface already.
+    /// 101: this container already has this interface.
     AttachedAlready,
     /// 102: every address of the node's pod CIDRs is in use.
     AddressesExhausted,
-    /// 103: CHECK only: something is missing that ADD made.
+    /// 103: CHECK only: the pod is not attached as ADD configured it.
     NotAsAdded,
-    /// 104: a file under the run directory holds something else than Carrick wrote.
+    /// 104: a file in the run directory is damaged.
     DamagedState,
     /// 105: a requested address or host port belongs to another pod.
     Conflict,
 }
 
 impl Error {
-    /// A failure of a kind: in a few words, and in detail.
+    /// An error with its message and details.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>, details: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: details.into() }
     }
 
-    /// As it goes to standard output.
+    /// The error as JSON for standard output (CNI specification 1.1.0, section 5, "Error").
     #[must_use]
     pub fn to_json(&self, version: Version) -> Value {
         json!({
@@ -73,7 +73,7 @@ impl Error {
 }
 
 impl Code {
-    /// The number on the wire.
+    /// The number of the code.
     #[must_use]
     pub fn number(self) -> u32 {
         match self {
@@ -94,11 +94,5 @@ impl Code {
             Self::DamagedState => 104,
             Self::Conflict => 105,
         }
-    }
-}
-
-impl From<carrick_netlink::Error> for Error {
-    fn from(error: carrick_netlink::Error) -> Self {
-        Self::new(Code::Kernel, "the kernel refused", error.to_string())
     }
 }

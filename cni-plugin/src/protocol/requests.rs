@@ -1,9 +1,11 @@
-//! What the runtime asks for by capabilities (`runtimeConfig`, CNI conventions, "Dynamic Plugin specific fields"), or by
+//! What the runtime requests for a pod, through capabilities (`runtimeConfig`; CNI conventions, "Dynamic Plugin specific fields") or
 //! `CNI_ARGS`.
 
 use std::net::IpAddr;
 
 use carrick_netlink::{Family, MacAddress};
+use carrick_pods::Rate;
+use carrick_pods::host_port::{HostPort, Transport};
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,21 +13,19 @@ use serde_json::Value;
 use super::environment::Environment;
 use super::environment::invalid as invalid_variable;
 use super::error::{Code, Error};
-use carrick_pods::Rate;
-use carrick_pods::host_port::{HostPort, Transport};
 
-/// What one pod is to have beside what every pod has.
+/// What the runtime requests for one pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// `ips`: these addresses, at most one of each family.
+    /// `ips`: the addresses, at most one of each family.
     pub addresses: Vec<IpAddr>,
-    /// `mac`: the Ethernet address of the pod's device.
+    /// `mac`: the MAC address of the pod's interface.
     pub mac: Option<MacAddress>,
-    /// `portMappings`: ports of the host that lead to the pod.
+    /// `portMappings`: the host ports.
     pub ports: Vec<RequestedPort>,
-    /// `bandwidth`, towards the pod.
+    /// `bandwidth`: the limit towards the pod.
     pub ingress: Option<Rate>,
-    /// `bandwidth`, from the pod.
+    /// `bandwidth`: the limit from the pod.
     pub egress: Option<Rate>,
 }
 
@@ -47,8 +47,7 @@ struct Raw {
     bandwidth: Option<RawBandwidth>,
 }
 
-/// The conventions' names, and those of the fields in containerd, which passes them instead: plugins in Go do not tell them
-/// apart.
+/// The field names of the CNI conventions, and those of containerd, which passes the names of its Go fields. Plugins in Go accept both.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawPort {
@@ -97,12 +96,12 @@ impl Requests {
         })
     }
 
-    /// Takes from `CNI_ARGS` the addresses and the Ethernet address that no capability asks for: `IP`, a list with commas, and
-    /// `MAC`. That is how podman passes `--ip` and `--mac-address`.
+    /// Adds the addresses and the MAC address of `CNI_ARGS`, unless a capability requests them: `IP`, a list separated by commas, and
+    /// `MAC`. podman passes `--ip` and `--mac-address` this way.
     ///
     /// # Errors
     ///
-    /// A value makes no sense ([`Code::InvalidEnvironment`]).
+    /// A value is invalid ([`Code::InvalidEnvironment`]).
     pub fn or_arguments(mut self, environment: &Environment) -> Result<Self, Error> {
         let wrong = |name: &str, problem: String| invalid_variable("CNI_ARGS", format!("{name}: {problem}"));
         if self.addresses.is_empty() {
@@ -115,11 +114,11 @@ impl Requests {
         Ok(self)
     }
 
-    /// The ports of the host that lead to a pod with addresses of these families, each once.
+    /// The host ports for a pod with addresses of these families, without duplicates.
     ///
     /// # Errors
     ///
-    /// A host address is of another family, or one host port leads to two ports of the pod.
+    /// The pod has no address of a host address's family, or a host port maps to two ports of the pod.
     pub fn host_ports(&self, families: &[Family]) -> Result<Vec<HostPort>, Error> {
         let mut ports: Vec<HostPort> = Vec::new();
         for requested in &self.ports {
@@ -136,7 +135,7 @@ impl Requests {
                 let port = HostPort { transport, host, host_port, pod_port };
                 match ports.iter().find(|other| other.key() == port.key()) {
                     Some(other) if other.pod_port == pod_port => {}
-                    Some(_) => return Err(invalid("portMappings", format!("{port} leads to two ports of the pod"))),
+                    Some(_) => return Err(invalid("portMappings", format!("{port} maps to two ports of the pod"))),
                     None => ports.push(port),
                 }
             }
@@ -149,10 +148,10 @@ fn rate(direction: &str, rate: u64, burst: u64) -> Result<Option<Rate>, Error> {
     match (rate, burst) {
         (0, 0) => Ok(None),
         (1..8, _) | (_, 1..8) => {
-            Err(invalid("bandwidth", format!("{direction}: less than one byte; both numbers are bits")))
+            Err(invalid("bandwidth", format!("{direction}: less than one byte; rate and burst are in bits")))
         }
         (0, _) | (_, 0) => {
-            let details = format!("{direction}Rate and {direction}Burst must both be given, or none of them");
+            let details = format!("{direction}Rate and {direction}Burst require each other");
             Err(invalid("bandwidth", details))
         }
         (rate, burst) => Ok(Some(Rate { rate, burst })),
@@ -163,9 +162,9 @@ fn addresses(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<IpA
     let mut addresses: Vec<IpAddr> = Vec::new();
     for text in texts {
         let text = text.as_ref();
-        // A prefix length may stand there; pods have single addresses.
+        // A prefix length is ignored: pods have single addresses.
         let address = text.parse::<IpAddr>().or_else(|_| text.parse::<IpNet>().map(|net| net.addr()));
-        let address = address.map_err(|_| format!("{text:?} is no address"))?;
+        let address = address.map_err(|_| format!("{text:?} is not an IP address"))?;
         if addresses.iter().any(|other| Family::from(*other) == Family::from(address)) {
             return Err(format!("more than one {} address", Family::from(address)));
         }
@@ -176,15 +175,15 @@ fn addresses(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Vec<IpA
 
 fn mac(text: Option<&str>) -> Result<Option<MacAddress>, String> {
     let Some(text) = text else { return Ok(None) };
-    let mac: MacAddress = text.parse().map_err(|_| format!("{text:?} is no Ethernet address"))?;
+    let mac: MacAddress = text.parse().map_err(|_| format!("{text:?} is not a MAC address"))?;
     if mac.0[0] & 1 != 0 || mac.0 == [0; 6] {
-        return Err(format!("{mac} is not the address of one device"));
+        return Err(format!("{mac} is not a unicast address"));
     }
     Ok(Some(mac))
 }
 
 fn ports(raw: Vec<RawPort>) -> Result<Vec<RequestedPort>, Error> {
-    // Runtimes pass ports of the pod without one of the host as 0.
+    // Runtimes pass pod ports without a host port with the host port 0.
     let mapped = raw.into_iter().filter(|port| port.host_port != 0);
     mapped
         .map(|port| {
@@ -197,7 +196,7 @@ fn ports(raw: Vec<RawPort>) -> Result<Vec<RequestedPort>, Error> {
                     .ok_or_else(|| invalid("portMappings", format!("protocol {name:?} is not tcp, udp or sctp")))?,
             };
             let host = port.host.as_deref().filter(|text| !text.is_empty()).map(|text| {
-                text.parse().map_err(|_| invalid("portMappings", format!("hostIP {text:?} is no address")))
+                text.parse().map_err(|_| invalid("portMappings", format!("hostIP {text:?} is not an IP address")))
             });
             let host = host.transpose()?;
             Ok(RequestedPort { transport, host, host_port: port.host_port, pod_port: port.container_port })
@@ -221,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_asked_for_by_empty_values() {
+    fn empty_values_request_nothing() {
         let empty = json!({"ips": null, "mac": "", "portMappings": [], "bandwidth": {}, "infinibandGUID": "x"});
         assert_eq!(read(empty).unwrap(), Requests::default());
         assert_eq!(Requests::read(None).unwrap(), Requests::default());
     }
 
     #[test]
-    fn reads_what_containerd_passes() {
+    fn the_field_names_of_containerd_are_read() {
         let requests = read(json!({
             "portMappings": [{"HostPort": 8081, "ContainerPort": 8080, "Protocol": "tcp", "HostIP": ""}],
             "bandwidth": {"IngressRate": 8_000_000, "IngressBurst": u32::MAX, "EgressRate": 0, "EgressBurst": 0},
@@ -241,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_the_conventions_say() {
+    fn the_field_names_of_the_conventions_are_read() {
         let requests = read(json!({
             "ips": ["10.42.0.9/24", "fd42::9"],
             "mac": "02:00:00:00:00:09",
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_stand_behind_capabilities() {
+    fn capabilities_take_precedence_over_arguments() {
         let environment = |text: &str| Environment { arguments: Some(text.into()), ..Environment::default() };
         let asked = environment("IgnoreUnknown=1;IP=10.42.0.9,fd42::9/64;MAC=02:00:00:00:00:09");
         let requests = Requests::default().or_arguments(&asked).unwrap();
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn an_invalid_request_has_its_error_code_and_details() {
         let cases = [
             (json!(7), Code::Undecodable, "runtimeConfig"),
             (json!({"portMappings": [{"hostPort": "80", "containerPort": 80}]}), Code::Undecodable, "runtimeConfig"),
@@ -300,7 +299,7 @@ mod tests {
             (json!({"ips": ["10.0.0.256"]}), Code::InvalidConfiguration, "10.0.0.256"),
             (json!({"ips": ["10.0.0.2", "10.0.0.3"]}), Code::InvalidConfiguration, "more than one IPv4"),
             (json!({"mac": "02:00:00:00:00"}), Code::InvalidConfiguration, "02:00:00:00:00"),
-            (json!({"mac": "01:00:5e:00:00:01"}), Code::InvalidConfiguration, "not the address of one device"),
+            (json!({"mac": "01:00:5e:00:00:01"}), Code::InvalidConfiguration, "not a unicast address"),
             (json!({"bandwidth": {"ingressRate": 1000}}), Code::InvalidConfiguration, "ingressBurst"),
             (json!({"bandwidth": {"egressRate": 7, "egressBurst": 7}}), Code::InvalidConfiguration, "bits"),
             (json!({"bandwidth": {"egressRate": -1}}), Code::Undecodable, "runtimeConfig"),
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn one_host_port_leads_to_one_port() {
+    fn a_host_port_maps_to_one_port() {
         let port = |pod_port: u16| json!({"hostPort": 80, "containerPort": pod_port});
         let requests = read(json!({"portMappings": [port(8080), port(8080)]})).unwrap();
         assert_eq!(requests.host_ports(&[Family::V4]).unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! The result of ADD, in each version's form.
+//! The result of ADD, in the format of each version.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,29 +8,29 @@ use carrick_pods::cni_version::Version;
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
-/// What ADD made (specification, section 5, "ADD Success").
+/// The result of ADD (CNI specification 1.1.0, section 5, "ADD Success").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddResult {
-    /// The devices.
+    /// The interfaces.
     pub interfaces: Vec<Interface>,
     /// The pod's addresses.
     pub addresses: Vec<Address>,
     /// The pod's routes.
     pub routes: Vec<Route>,
-    /// The configuration's `dns`, passed on.
+    /// The `dns` of the configuration.
     pub dns: Option<Value>,
 }
 
-/// A device.
+/// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name.
+    /// The name of the interface.
     pub name: String,
-    /// Its Ethernet address.
+    /// The MAC address.
     pub mac: MacAddress,
-    /// Its MTU in bytes; told from version 1.1.0 on.
+    /// The MTU in bytes. Results have it from version 1.1.0 on.
     pub mtu: u32,
-    /// The path of the namespace that it is in; `None` for the host's.
+    /// The path of the interface's network namespace; `None` for the host's.
     pub sandbox: Option<PathBuf>,
 }
 
@@ -39,16 +39,16 @@ pub struct Interface {
 pub struct Address {
     /// The address and its prefix length.
     pub network: IpNet,
-    /// The next hop to everywhere else.
+    /// The gateway of the default route.
     pub gateway: IpAddr,
-    /// Which of the interfaces has it.
+    /// The index of the interface with this address.
     pub interface: usize,
 }
 
 /// A route of the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Where to.
+    /// The destination.
     pub destination: IpNet,
     /// The next hop.
     pub gateway: IpAddr,

@@ -46,10 +46,10 @@ pub(super) fn require(version: Version, command: Command) -> Result<(), Error> {
 pub(super) fn report(input: &[u8]) -> Value {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Question {
+    struct Request {
         cni_version: String,
     }
-    let asked = serde_json::from_slice(input).map(|question: Question| question.cni_version);
+    let asked = serde_json::from_slice(input).map(|request: Request| request.cni_version);
     json!({
         "cniVersion": asked.unwrap_or_else(|_| Version::NEWEST.to_string()),
         "supportedVersions": Version::ALL,
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn speaks_four_versions_and_refuses_others() {
+    fn other_versions_than_the_four_are_refused() {
         assert_eq!(negotiate(Some("1.0.0")).unwrap(), Version::V1_0_0);
         for refused in [None, Some("0.3.0"), Some("1.2.0"), Some("1.0"), Some("")] {
             assert_eq!(negotiate(refused).unwrap_err().code, Code::IncompatibleVersion, "{refused:?}");
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn reports_versions_to_any_input() {
+    fn versions_are_reported_for_any_input() {
         let supported = json!(["0.3.1", "0.4.0", "1.0.0", "1.1.0"]);
         let answer = report(br#"{"cniVersion":"1.0.0"}"#);
         assert_eq!(answer, json!({"cniVersion": "1.0.0", "supportedVersions": supported}));

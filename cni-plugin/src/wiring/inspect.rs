@@ -1,24 +1,23 @@
-//! Comparing a pod's connection with what ADD made.
+//! Comparison of a veth pair with what ADD configured.
 
 use std::net::IpAddr;
 
 use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::route::{self, Filter, Route};
 use carrick_netlink::{Family, Socket, address, neighbour, queue};
-
 use carrick_pods::Rate;
 use carrick_pods::pod_routes::{HostEntries, MAIN_TABLE};
 
-use super::{Sockets, Wiring, bucket};
+use super::veth::{Sockets, Wiring, bucket};
 use crate::protocol::{Error, PreviousResult};
 
 impl Wiring<'_> {
-    /// What is missing or wrong, in words. Addresses, routes and the Ethernet address in the pod are held
-    /// against `expected`, in which plugins behind this one may have changed or dropped some.
+    /// What is missing or wrong, as one sentence each. Addresses, routes and the MAC address in the pod are compared with `expected`,
+    /// because later plugins of the list may have changed or removed some.
     ///
     /// # Errors
     ///
-    /// The kernel could not be asked.
+    /// The kernel cannot be read.
     pub(crate) fn inspect(&self, sockets: &mut Sockets, expected: &PreviousResult) -> Result<Vec<String>, Error> {
         let mut problems = self.inspect_host(&mut sockets.host)?;
         problems.extend(self.inspect_pod(&mut sockets.pod, expected)?);
@@ -29,7 +28,7 @@ impl Wiring<'_> {
         let device = self.host_device();
         let Some(link) = find(socket, device)? else { return Ok(vec![format!("the host has no device {device}")]) };
         let mut problems = usable(&link, "the host's device");
-        problems.extend(unbounded(socket, &link, self.record.ingress)?);
+        problems.extend(missing_limit(socket, &link, self.record.ingress)?);
         let routes = routes(socket, link.index)?;
         let entries = HostEntries::of(self.record, link.index);
         let missing = entries.routes.iter().filter(|wanted| !routes.contains(wanted));
@@ -49,12 +48,12 @@ impl Wiring<'_> {
         };
         let Some(link) = find(socket, device)? else { return Ok(vec![format!("the pod has no device {device}")]) };
         let mut problems = usable(&link, "the pod's device");
-        problems.extend(unbounded(socket, &link, self.record.egress)?);
+        problems.extend(missing_limit(socket, &link, self.record.egress)?);
 
         let mac = link.mac.map(|mac| mac.to_string()).unwrap_or_default();
         let wanted = &expected.interfaces[position].mac;
         if !wanted.is_empty() && !wanted.eq_ignore_ascii_case(&mac) {
-            problems.push(format!("{device} has the Ethernet address {mac} instead of {wanted}"));
+            problems.push(format!("{device} has the MAC address {mac} instead of {wanted}"));
         }
 
         let usable: Vec<IpAddr> = address::dump(socket, Some(link.index))?
@@ -92,7 +91,7 @@ fn find(socket: &mut Socket, device: &str) -> Result<Option<Link>, Error> {
 fn usable(link: &Link, what: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if link.kind != LinkKind::Veth {
-        problems.push(format!("{what} {} is no veth", link.name));
+        problems.push(format!("{what} {} is not a veth device", link.name));
     }
     if !link.up {
         problems.push(format!("{what} {} is down", link.name));
@@ -100,13 +99,14 @@ fn usable(link: &Link, what: &str) -> Vec<String> {
     problems
 }
 
-/// A larger burst passes, because a bucket has room for the largest packet at least, and the MTU may have changed since.
-fn unbounded(socket: &mut Socket, link: &Link, rate: Option<Rate>) -> Result<Option<String>, Error> {
+/// Reports a device without the limit `rate`. A larger burst is accepted: the MTU may have changed since ADD, and a bucket has room for
+/// the largest packet.
+fn missing_limit(socket: &mut Socket, link: &Link, rate: Option<Rate>) -> Result<Option<String>, Error> {
     let Some(rate) = rate else { return Ok(None) };
     let wanted = bucket(rate, 0);
     let found = queue::root_bound(socket, link.index, &link.name)?;
-    let is_as_added = found.is_some_and(|bound| bound.rate == wanted.rate && bound.limit >= wanted.limit);
-    let problem = || format!("what leaves by {} is not bounded to {} bits per second", link.name, rate.rate);
+    let is_as_added = found.is_some_and(|found| found.rate == wanted.rate && found.limit >= wanted.limit);
+    let problem = || format!("{} has no bandwidth limit of {} bits per second", link.name, rate.rate);
     Ok((!is_as_added).then(problem))
 }
 

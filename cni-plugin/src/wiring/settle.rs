@@ -1,9 +1,8 @@
-//! Waiting until packets really pass.
+//! Waiting until the veth pair passes packets.
 //!
-//! The kernel finishes two things behind the back of the request that started them: the end of a pair that
-//! was set up first drops all packets until its carrier was noticed, and a pod does not receive what is sent
-//! to its new IPv6 address until the address's own route is there. Both take less than a millisecond on an
-//! idle machine, and longer where many pods come and go at once.
+//! The kernel completes two steps after it has confirmed the request. The end that was set up first drops packets until the kernel
+//! notices its carrier. The pod does not receive packets to a new IPv6 address until the kernel has added the address's local route.
+//! Both take less than a millisecond on an idle machine, and longer if many pods start or stop at the same time.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use carrick_netlink::link;
 use carrick_netlink::route::{self, Kind};
 
-use super::{Sockets, Wiring};
+use super::veth::{Sockets, Wiring};
 use crate::protocol::{Code, Error};
 
 const INTERVAL: Duration = Duration::from_millis(1);
@@ -22,12 +21,12 @@ impl Wiring<'_> {
     ///
     /// # Errors
     ///
-    /// They still do not after some seconds, or the kernel could not be asked.
+    /// An end passes no packets after several seconds, or the kernel cannot be read.
     pub(super) fn settle(&self, sockets: &mut Sockets) -> Result<(), Error> {
         let device = self.host_device();
-        until(&format!("{device} gets no carrier"), || Ok(link::by_name(&mut sockets.host, device)?.operational))?;
+        until(&format!("{device} has no carrier"), || Ok(link::by_name(&mut sockets.host, device)?.operational))?;
         for address in self.record.addresses.iter().filter(|address| address.is_ipv6()) {
-            until(&format!("the pod does not take {address} as its own"), || {
+            until(&format!("the pod has no local route to {address}"), || {
                 Ok(route::lookup(&mut sockets.pod, *address, 0)?.kind == Kind::Local)
             })?;
         }
@@ -42,5 +41,5 @@ fn until(problem: &str, mut ready: impl FnMut() -> Result<bool, Error>) -> Resul
         }
         thread::sleep(INTERVAL);
     }
-    Err(Error::new(Code::Kernel, "the pod's devices do not become usable", problem))
+    Err(Error::new(Code::Kernel, "the pod's veth pair passes no packets", problem))
 }

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::call::Call;
+use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
 
 fn expected(fixture: &str, pod: &Pod) -> Value {
@@ -19,22 +19,22 @@ fn result_in(version: &str, fixture: &str) {
 }
 
 #[test]
-fn result_has_the_form_of_0_3_1() {
+fn the_result_has_the_format_of_0_3_1() {
     result_in("0.3.1", &include_str!("fixtures/result-0.4.0.json").replace("0.4.0", "0.3.1"));
 }
 
 #[test]
-fn result_has_the_form_of_0_4_0() {
+fn the_result_has_the_format_of_0_4_0() {
     result_in("0.4.0", include_str!("fixtures/result-0.4.0.json"));
 }
 
 #[test]
-fn result_has_the_form_of_1_0_0() {
+fn the_result_has_the_format_of_1_0_0() {
     result_in("1.0.0", include_str!("fixtures/result-1.0.0.json"));
 }
 
 #[test]
-fn result_has_the_form_of_1_1_0() {
+fn the_result_has_the_format_of_1_1_0() {
     result_in("1.1.0", include_str!("fixtures/result-1.1.0.json"));
 }
 
@@ -48,7 +48,7 @@ fn host_device(node: &Node, pod: &Pod, container_id: &str) -> String {
 }
 
 #[test]
-fn host_end_can_be_traced_to_its_pod() {
+fn the_hosts_end_and_the_record_name_the_pod() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let device = host_device(node, &pod, "0a1b");
@@ -61,13 +61,12 @@ fn host_end_can_be_traced_to_its_pod() {
         let record = ip_json(&record);
         assert_eq!(record["pod"]["namespace"], "shop");
         assert_eq!(record["device"], device);
-        Call::new("DEL", node, &pod, "0a1b").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b")]);
     });
 }
 
 #[test]
-fn host_routes_are_ours_and_lie_in_table_main() {
+fn host_routes_are_in_table_main_with_the_plugins_protocol() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let device = host_device(node, &pod, "0a1b");
@@ -77,13 +76,12 @@ fn host_routes_are_ours_and_lie_in_table_main() {
             let [route] = routes.as_array().unwrap().as_slice() else { panic!("{routes}") };
             assert_eq!((&route["dst"], &route["dev"]), (&destination.into(), &device.as_str().into()), "{route}");
         }
-        Call::new("DEL", node, &pod, "0a1b").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b")]);
     });
 }
 
 #[test]
-fn pod_has_its_device_at_once() {
+fn the_pod_has_its_interface_at_once() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         Call::new("ADD", node, &pod, "0a1b").run().result();
@@ -101,7 +99,7 @@ fn pod_has_its_device_at_once() {
 }
 
 #[test]
-fn ipv6_works_where_the_system_switched_it_off_for_new_devices() {
+fn ipv6_works_if_it_is_disabled_for_new_devices() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let off = || std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").unwrap();
@@ -110,19 +108,17 @@ fn ipv6_works_where_the_system_switched_it_off_for_new_devices() {
         let reply = Call::new("ADD", node, &pod, "0a1b").run();
         assert_eq!(reply.addresses(), ["10.42.0.2", "fd42::2"]);
         pod.succeed("ping", &["-c1", "2001:db8::1"]);
-        Call::new("DEL", node, &pod, "0a1b").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b")]);
     });
 }
 
 #[test]
-fn single_families_get_one_address() {
+fn a_single_family_has_one_address() {
     for (cidr, address) in [("10.42.0.0/24", "10.42.0.2"), ("fd42::/64", "fd42::2")] {
         on_node(&[cidr], |node| {
             let pod = Pod::new();
             assert_eq!(Call::new("ADD", node, &pod, "0a1b").run().addresses(), [address]);
-            Call::new("DEL", node, &pod, "0a1b").run().silent();
-            node.assert_nothing_left();
+            detach_all(node, &[(&pod, "0a1b")]);
         });
     }
 }
@@ -132,18 +128,17 @@ fn two_interfaces_of_one_pod_are_two_attachments() {
     on_node(&["10.42.0.0/24"], |node| {
         let pod = Pod::new();
         assert_eq!(Call::new("ADD", node, &pod, "0a1b").run().addresses(), ["10.42.0.2"]);
-        // Another network of the runtime, which brings routes of its own.
+        // As if the first interface belonged to another network with its own routes.
         pod.succeed("ip", &["route", "flush", "dev", "eth0"]);
         let second = Call { interface: "net1".to_owned(), ..Call::new("ADD", node, &pod, "0a1b") };
         assert_eq!(second.run().addresses(), ["10.42.0.3"]);
         Call { command: "DEL", ..second }.run().silent();
-        Call::new("DEL", node, &pod, "0a1b").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b")]);
     });
 }
 
 #[test]
-fn changed_pod_cidr_is_for_new_pods() {
+fn a_changed_pod_cidr_applies_to_new_pods() {
     on_node(&DUAL_STACK, |node| {
         let (old, new) = (Pod::new(), Pod::new());
         Call::new("ADD", node, &old, "old").run().result();
@@ -152,9 +147,6 @@ fn changed_pod_cidr_is_for_new_pods() {
         assert_eq!(reply.addresses(), ["10.99.0.2", "fd99::2"]);
         old.succeed("ping", &["-c1", "10.99.0.2"]);
         new.succeed("ping", &["-c1", "fd42::2"]);
-        for (pod, container_id) in [(&old, "old"), (&new, "new")] {
-            Call::new("DEL", node, pod, container_id).run().silent();
-        }
-        node.assert_nothing_left();
+        detach_all(node, &[(&old, "old"), (&new, "new")]);
     });
 }

@@ -1,4 +1,4 @@
-//! Calling the plugin.
+//! Calls of the plugin.
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::node::{Node, Pod};
 
-/// A call before it is made. Tests change its parts to make it wrong.
+/// A call that has not run yet. Tests change its fields to make it invalid.
 #[derive(Clone)]
 pub struct Call {
     pub command: &'static str,
@@ -18,7 +18,16 @@ pub struct Call {
     pub configuration: String,
 }
 
-/// What the plugin answered.
+/// Detaches pods and checks that nothing of them remains.
+#[track_caller]
+pub fn detach_all(node: &Node, pods: &[(&Pod, &str)]) {
+    for (pod, container_id) in pods {
+        Call::new("DEL", node, pod, container_id).run().silent();
+    }
+    node.assert_nothing_left();
+}
+
+/// The answer of the plugin.
 #[derive(Debug)]
 pub struct Reply {
     pub success: bool,
@@ -27,7 +36,7 @@ pub struct Reply {
 }
 
 impl Call {
-    /// As containerd calls, with the configuration of `fixtures/configuration.json`.
+    /// A call as containerd makes it, with the configuration of `fixtures/configuration.json`.
     pub fn new(command: &'static str, node: &Node, pod: &Pod, container_id: &str) -> Self {
         let run_directory = node.run_directory().to_str().unwrap();
         Self {
@@ -51,13 +60,13 @@ impl Call {
         self.configuration = configuration.to_string();
     }
 
-    /// With what the runtime asks for by capabilities.
+    /// Adds what the runtime requests through capabilities.
     pub fn asking(mut self, runtime_configuration: Value) -> Self {
         self.set("runtimeConfig", runtime_configuration);
         self
     }
 
-    /// Starts the plugin; it waits for its configuration.
+    /// Starts the plugin, which waits for its configuration.
     pub fn spawn(&self) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_carrick-cni"));
         command.env_clear().env("CNI_PATH", "/opt/cni/bin").env("CNI_COMMAND", self.command);
@@ -74,7 +83,7 @@ impl Call {
     }
 
     pub fn feed(&self, child: &mut Child) {
-        // The plugin may refuse its environment before it reads.
+        // The plugin may refuse its environment before it reads standard input.
         let _broken_pipe = child.stdin.take().unwrap().write_all(self.configuration.as_bytes());
     }
 }
@@ -89,20 +98,20 @@ impl Reply {
         }
     }
 
-    /// The JSON of a call that must have succeeded.
+    /// The result of a call that must succeed.
     #[track_caller]
     pub fn result(&self) -> Value {
         assert!(self.success && self.stderr.is_empty(), "{self:?}");
         serde_json::from_str(&self.stdout).expect("nothing but JSON on stdout")
     }
 
-    /// A call that must have succeeded without a word.
+    /// Checks that the call succeeded without output.
     #[track_caller]
     pub fn silent(&self) {
         assert!(self.success && self.stdout.is_empty() && self.stderr.is_empty(), "{self:?}");
     }
 
-    /// The code and details of a call that must have failed.
+    /// The error code and the details of a call that must fail.
     #[track_caller]
     pub fn failure(&self) -> (u64, String) {
         assert!(!self.success && self.stderr.is_empty(), "{self:?}");

@@ -1,5 +1,5 @@
-//! Reference plugins behind ours, as a runtime calls a list of plugins: ADD in order, each with the result of the one before;
-//! CHECK in order and DEL in reverse, each with the result of the whole.
+//! Reference plugins after ours in a plugin list, called as a runtime calls a list: ADD in order, each plugin with the result of the
+//! plugin before; CHECK in order and DEL in reverse order, each plugin with the final result.
 
 use std::ffi::OsString;
 use std::io::{Write, stderr};
@@ -10,26 +10,27 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::call::{Call, Reply};
-use crate::conversation::{PATIENCE, REFUSAL, ask_tcp, neighbour, serve_tcp, unplug};
+use crate::echo::{PATIENCE, REFUSAL, ask_tcp, neighbour, serve_tcp, unplug};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
 
-/// The newest version that all of them speak.
+/// The newest version that all of the plugins support.
 const VERSION: &str = "1.0.0";
 const PACKAGE: &str = "containernetworking-plugins";
 
-/// Our plugin and one behind it.
+/// Our plugin and a reference plugin after it.
 struct Chain<'a> {
     node: &'a Node,
     pod: &'a Pod,
-    /// What our plugin is asked for.
-    asked: Value,
+    /// The `runtimeConfig` of our plugin.
+    requested: Value,
     program: PathBuf,
     configuration: Value,
-    /// Where the program behind ours finds others.
+    /// The `PATH` of the reference plugin.
     path: OsString,
 }
 
-/// The plugin's program, unless it is not there. That is told past the test harness, which swallows what tests print.
+/// The program of a reference plugin; `None` if it is not installed. The message goes directly to standard error, because the test
+/// harness captures what tests print.
 fn reference(plugin: &str) -> Option<PathBuf> {
     let directory = std::env::var_os("CNI_REFERENCE_PLUGINS").unwrap_or_else(|| "/usr/lib/cni".into());
     let program = PathBuf::from(directory).join(plugin);
@@ -60,7 +61,7 @@ impl Chain<'_> {
     }
 
     fn own(&self, command: &'static str, result: Option<&Value>) -> Reply {
-        let mut call = Call::new(command, self.node, self.pod, "0a1b").version(VERSION).asking(self.asked.clone());
+        let mut call = Call::new(command, self.node, self.pod, "0a1b").version(VERSION).asking(self.requested.clone());
         if let Some(result) = result {
             call.set("prevResult", result.clone());
         }
@@ -86,7 +87,7 @@ impl Chain<'_> {
     }
 }
 
-fn everywhere() -> OsString {
+fn own_path() -> OsString {
     std::env::var_os("PATH").unwrap()
 }
 
@@ -94,21 +95,21 @@ fn port_mappings() -> Value {
     json!({"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]})
 }
 
-/// portmap's own CHECK (seen with 1.1.1) looks for the rules of one family in those of the other too, and so fails wherever both
-/// are there. Here is one.
+/// CHECK of portmap (seen with 1.1.1) searches the rules of one family in those of the other too, so it fails if both `iptables` and
+/// `ip6tables` work. Here only `iptables` is in the `PATH`.
 #[test]
-fn portmap_behind_us_leads_to_the_pod() {
+fn portmap_after_us_maps_host_ports() {
     let Some(program) = reference("portmap") else { return };
     on_node(&DUAL_STACK[..1], |node| {
         let pod = &Pod::new();
         let configuration = json!({"type": "portmap", "snat": true, "runtimeConfig": port_mappings()});
         let only_ipv4 = tempfile::tempdir().unwrap();
-        let directories = everywhere();
+        let directories = own_path();
         let mut found = std::env::split_paths(&directories).map(|directory| directory.join("iptables"));
         let iptables = found.find(|path| path.exists()).unwrap();
         symlink(iptables, only_ipv4.path().join("iptables")).unwrap();
         let path = only_ipv4.path().into();
-        let chain = Chain { node, pod, asked: json!({}), program, configuration, path };
+        let chain = Chain { node, pod, requested: json!({}), program, configuration, path };
         let result = chain.add();
         serve_tcp(pod, 80);
         let outside = neighbour();
@@ -121,13 +122,13 @@ fn portmap_behind_us_leads_to_the_pod() {
 }
 
 #[test]
-fn portmap_behind_us_leads_to_the_pod_in_both_families() {
+fn portmap_after_us_maps_host_ports_of_both_families() {
     let Some(program) = reference("portmap") else { return };
     on_node(&DUAL_STACK, |node| {
         let pod = &Pod::new();
         let configuration = json!({"type": "portmap", "snat": true, "runtimeConfig": port_mappings()});
-        // Asked for the same ports as ours: a list that is not the agent's may do that.
-        let chain = Chain { node, pod, asked: port_mappings(), program, configuration, path: everywhere() };
+        // Both plugins get the same ports. A plugin list that the agent did not write can do that.
+        let chain = Chain { node, pod, requested: port_mappings(), program, configuration, path: own_path() };
         let result = chain.add();
         serve_tcp(pod, 80);
         let outside = neighbour();
@@ -142,7 +143,7 @@ fn portmap_behind_us_leads_to_the_pod_in_both_families() {
 }
 
 #[test]
-fn tuning_behind_us_sets_the_pods_kernel() {
+fn tuning_after_us_changes_the_pods_settings() {
     let Some(program) = reference("tuning") else { return };
     on_node(&DUAL_STACK, |node| {
         let pod = &Pod::new();
@@ -151,7 +152,7 @@ fn tuning_behind_us_sets_the_pods_kernel() {
             "dataDir": node.run_directory().join("tuning"),
             "sysctl": {"net.ipv4.ip_default_ttl": "77"},
         });
-        let chain = Chain { node, pod, asked: json!({}), program, configuration, path: everywhere() };
+        let chain = Chain { node, pod, requested: json!({}), program, configuration, path: own_path() };
         let result = chain.add();
         let ttl = || std::fs::read_to_string("/proc/sys/net/ipv4/ip_default_ttl").unwrap();
         assert_eq!(pod.inside(ttl), "77\n");
@@ -164,17 +165,17 @@ fn tuning_behind_us_sets_the_pods_kernel() {
 }
 
 #[test]
-fn bandwidth_behind_us_bounds_both_ways() {
+fn bandwidth_after_us_limits_both_directions() {
     let Some(program) = reference("bandwidth") else { return };
     on_node(&DUAL_STACK, |node| {
         let pod = &Pod::new();
         let bits = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 16_000_000, "egressBurst": 800_000});
         let configuration = json!({"type": "bandwidth", "runtimeConfig": {"bandwidth": bits}});
-        let chain = Chain { node, pod, asked: json!({}), program, configuration, path: everywhere() };
+        let chain = Chain { node, pod, requested: json!({}), program, configuration, path: own_path() };
         let result = chain.add();
         let devices = result["interfaces"].as_array().unwrap().iter().map(|device| device["name"].as_str().unwrap());
         let devices: Vec<&str> = devices.collect();
-        // The last one is the reference plugin's own, for what leaves the pod.
+        // The last interface belongs to the reference plugin, for packets from the pod.
         for (device, rate) in [(devices[0], "rate 8Mbit"), (devices[2], "rate 16Mbit")] {
             let queue = succeed(Command::new("tc").args(["qdisc", "show", "dev", device, "root"]));
             assert!(queue.contains("tbf") && queue.contains(rate), "{device}: {queue}");

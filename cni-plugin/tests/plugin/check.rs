@@ -1,9 +1,9 @@
 use serde_json::Value;
 
-use crate::call::Call;
+use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
 
-/// A pod that is attached, and the CHECK for it.
+/// An attached pod, the CHECK call for it, and the result of ADD.
 fn attached(node: &Node, version: &str) -> (Pod, Call, Value) {
     let pod = Pod::new();
     let result = Call::new("ADD", node, &pod, "0a1b").version(version).run().result();
@@ -13,12 +13,11 @@ fn attached(node: &Node, version: &str) -> (Pod, Call, Value) {
 }
 
 fn detach(node: &Node, pod: &Pod) {
-    Call::new("DEL", node, pod, "0a1b").run().silent();
-    node.assert_nothing_left();
+    detach_all(node, &[(pod, "0a1b")]);
 }
 
 #[test]
-fn sound_pod_passes_in_every_version() {
+fn an_unchanged_pod_passes_in_every_version() {
     for version in ["0.4.0", "1.0.0", "1.1.0"] {
         on_node(&DUAL_STACK, |node| {
             let (pod, check, _) = attached(node, version);
@@ -29,7 +28,7 @@ fn sound_pod_passes_in_every_version() {
 }
 
 #[test]
-fn what_later_plugins_changed_passes() {
+fn changes_of_later_plugins_pass() {
     on_node(&DUAL_STACK, |node| {
         let (pod, mut check, mut result) = attached(node, "1.0.0");
         pod.succeed("ip", &["route", "add", "198.51.100.0/24", "via", "169.254.1.1"]);
@@ -44,13 +43,13 @@ fn what_later_plugins_changed_passes() {
 }
 
 #[test]
-fn changed_ethernet_address_cuts_the_pod_off_and_is_told() {
+fn a_changed_mac_address_is_reported() {
     on_node(&DUAL_STACK, |node| {
         let (pod, mut check, mut result) = attached(node, "1.0.0");
         pod.succeed("ip", &["link", "set", "eth0", "address", "02:00:00:00:00:07"]);
         let (code, details) = check.run().failure();
         assert_eq!(code, 103);
-        assert!(details.contains("eth0 has the Ethernet address 02:00:00:00:00:07"), "{details}");
+        assert!(details.contains("eth0 has the MAC address 02:00:00:00:00:07"), "{details}");
 
         result["interfaces"][1]["mac"] = "02:00:00:00:00:07".into();
         check.set("prevResult", result);
@@ -62,7 +61,7 @@ fn changed_ethernet_address_cuts_the_pod_off_and_is_told() {
 }
 
 #[test]
-fn every_missing_thing_is_named() {
+fn every_missing_object_is_named() {
     let damages: [(&str, &str, &str); 8] = [
         ("pod", "address del 10.42.0.2/32 dev eth0", "eth0 has no address 10.42.0.2"),
         ("pod", "address del fd42::2/128 dev eth0", "eth0 has no address fd42::2"),
@@ -91,17 +90,17 @@ fn every_missing_thing_is_named() {
 }
 
 #[test]
-fn lost_and_changed_token_buckets_are_told() {
+fn missing_and_changed_bandwidth_limits_are_reported() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let bits = serde_json::json!({"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 16_000_000, "egressBurst": 800});
         let add = Call::new("ADD", node, &pod, "0a1b").asking(serde_json::json!({ "bandwidth": bits }));
         let result = add.run().result();
-        // What a runtime passes in runtimeConfig does not count, but what ADD made.
+        // CHECK compares with what ADD configured, not with runtimeConfig.
         let mut check = Call::new("CHECK", node, &pod, "0a1b");
         check.set("prevResult", result.clone());
         check.run().silent();
-        // A later plugin may do that.
+        // A later plugin can change the MTU.
         pod.succeed("ip", &["link", "set", "eth0", "mtu", "1300"]);
         check.run().silent();
 
@@ -112,14 +111,14 @@ fn lost_and_changed_token_buckets_are_told() {
         let (code, details) = check.run().failure();
         assert_eq!(code, 103);
         let wanted = [(device, 8_000_000), ("eth0", 16_000_000)]
-            .map(|(device, rate)| format!("what leaves by {device} is not bounded to {rate} bits per second"));
+            .map(|(device, rate)| format!("{device} has no bandwidth limit of {rate} bits per second"));
         assert_eq!(details, wanted.join("; "));
         detach(node, &pod);
     });
 }
 
 #[test]
-fn detached_pod_fails() {
+fn a_detached_pod_fails() {
     on_node(&DUAL_STACK, |node| {
         let (pod, check, _) = attached(node, "1.0.0");
         detach(node, &pod);
@@ -128,7 +127,7 @@ fn detached_pod_fails() {
 }
 
 #[test]
-fn previous_result_is_needed() {
+fn the_previous_result_is_required() {
     on_node(&DUAL_STACK, |node| {
         let (pod, mut check, _) = attached(node, "1.0.0");
         check.set("prevResult", Value::Null);

@@ -1,4 +1,4 @@
-//! Death at every system call.
+//! Kills at every system call.
 
 use std::process::Child;
 
@@ -6,11 +6,11 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::call::Call;
+use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, Pod, on_node};
 
-/// Lets the plugin read its configuration and do `calls` more system calls, and kills it as it is about to do the
-/// next one. Returns whether it came to that; otherwise it ended on its own.
+/// Lets the plugin read its configuration and make `calls` more system calls, then kills it before the next one. Returns whether the
+/// plugin was killed or ended before.
 fn kill_after(call: &Call, calls: usize) -> Killed {
     let mut child = call.spawn();
     let pid = Pid::from_raw(child.id().try_into().unwrap());
@@ -22,7 +22,7 @@ fn kill_after(call: &Call, calls: usize) -> Killed {
     let mut done = 0;
     loop {
         match next_stop(pid) {
-            // The way out of the one before, and the way in of the next.
+            // Each system call stops twice: at its entry and at its exit.
             Stop::AtSystemCall if done > 2 * calls => return kill(child),
             Stop::AtSystemCall => done += 1,
             Stop::Other => {}
@@ -36,7 +36,7 @@ fn kill_after(call: &Call, calls: usize) -> Killed {
 
 #[derive(PartialEq, Eq)]
 enum Stop {
-    /// On its way into a system call or out of it.
+    /// At the entry or exit of a system call.
     AtSystemCall,
     Other,
     Exited(i32),
@@ -52,7 +52,8 @@ fn next_stop(pid: Pid) -> Stop {
     }
 }
 
-/// proc_pid_syscall(5): the number of the system call, then its arguments.
+/// Whether the process is in `read` on standard input. The file holds the number of the system call and its arguments
+/// (proc_pid_syscall(5)).
 fn reads_its_input(pid: Pid) -> bool {
     let call = std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap();
     call.starts_with(&format!("{} 0x0 ", nix::libc::SYS_read))
@@ -70,56 +71,50 @@ fn kill(mut child: Child) -> Killed {
     Killed::InTheMiddle
 }
 
-#[test]
-fn whatever_a_killed_add_left_del_removes() {
+/// Runs `test` with each number of system calls after which a plugin can be killed, until the plugin ends before.
+fn for_each_system_call(mut test: impl FnMut(usize) -> Killed) -> usize {
+    let mut calls = 0;
+    while test(calls) == Killed::InTheMiddle {
+        calls += 1;
+    }
+    calls
+}
+
+/// Kills `command` at each system call, and checks that DEL then removes everything.
+fn del_removes_what_is_left_of(command: &'static str) {
     on_node(&DUAL_STACK, |node| {
-        let (mut calls, mut left_files, mut left_device) = (0, 0, 0);
-        loop {
+        let (mut left_record, mut left_device) = (0, 0);
+        let calls = for_each_system_call(|calls| {
             let pod = Pod::new();
-            let killed = kill_after(&Call::new("ADD", node, &pod, "victim"), calls);
+            if command == "DEL" {
+                Call::new("ADD", node, &pod, "victim").run().result();
+            }
+            let killed = kill_after(&Call::new(command, node, &pod, "victim"), calls);
             if killed == Killed::InTheMiddle {
-                left_files += usize::from(node.has_record("victim"));
+                left_record += usize::from(node.has_record("victim"));
                 left_device += usize::from(node.has_pod_devices());
             }
-            Call::new("DEL", node, &pod, "victim").run().silent();
-            node.assert_nothing_left();
-            if killed == Killed::EndedBefore {
-                break;
-            }
-            calls += 1;
-        }
-        assert!(left_files > left_device && left_device > 0, "{calls} {left_files} {left_device}");
+            detach_all(node, &[(&pod, "victim")]);
+            killed
+        });
+        assert!(left_record > left_device && left_device > 0, "{calls} {left_record} {left_device}");
     });
 }
 
 #[test]
-fn whatever_a_killed_del_left_another_del_removes() {
-    on_node(&DUAL_STACK, |node| {
-        let (mut calls, mut left_files, mut left_device) = (0, 0, 0);
-        loop {
-            let pod = Pod::new();
-            Call::new("ADD", node, &pod, "victim").run().result();
-            let killed = kill_after(&Call::new("DEL", node, &pod, "victim"), calls);
-            if killed == Killed::InTheMiddle {
-                left_files += usize::from(node.has_record("victim"));
-                left_device += usize::from(node.has_pod_devices());
-            }
-            Call::new("DEL", node, &pod, "victim").run().silent();
-            node.assert_nothing_left();
-            if killed == Killed::EndedBefore {
-                break;
-            }
-            calls += 1;
-        }
-        assert!(left_files > left_device && left_device > 0, "{calls} {left_files} {left_device}");
-    });
+fn del_removes_everything_that_a_killed_add_left() {
+    del_removes_what_is_left_of("ADD");
 }
 
 #[test]
-fn addresses_stay_distinct_around_a_killed_add() {
+fn del_removes_everything_that_a_killed_del_left() {
+    del_removes_what_is_left_of("DEL");
+}
+
+#[test]
+fn addresses_are_unique_after_a_killed_add() {
     on_node(&DUAL_STACK, |node| {
-        let mut calls = 0;
-        loop {
+        for_each_system_call(|calls| {
             let (victim, other) = (Pod::new(), Pod::new());
             let killed = kill_after(&Call::new("ADD", node, &victim, "victim"), calls);
             let living = Call::new("ADD", node, &other, "other").run();
@@ -130,12 +125,8 @@ fn addresses_stay_distinct_around_a_killed_add() {
                 assert_eq!(owner.to_str().unwrap(), "../attachments/other:eth0", "after {calls} system calls");
             }
             other.succeed("ping", &["-c1", "192.0.2.1"]);
-            Call::new("DEL", node, &other, "other").run().silent();
-            node.assert_nothing_left();
-            if killed == Killed::EndedBefore {
-                break;
-            }
-            calls += 1;
-        }
+            detach_all(node, &[(&other, "other")]);
+            killed
+        });
     });
 }

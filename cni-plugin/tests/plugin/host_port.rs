@@ -1,4 +1,4 @@
-//! Ports of the host, with real packets.
+//! Host ports, with real packets.
 
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::process::Command;
@@ -10,26 +10,19 @@ use carrick_netlink::{Protocol, Socket};
 use carrick_pods::host_port::Transport;
 use serde_json::{Value, json};
 
-use crate::call::Call;
-use crate::conversation::{
+use crate::call::{Call, detach_all};
+use crate::echo::{
     PATIENCE, REFUSAL, ask_from, ask_sctp, ask_tcp, ask_udp, neighbour, serve_sctp, serve_tcp, serve_udp, unplug,
 };
-use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
+use crate::node::{DUAL_STACK, Pod, on_node, succeed};
 
 fn mappings(entries: &[(u16, u16, &str, &str)]) -> Value {
     let entry = |(host, pod, protocol, address): &(u16, u16, &str, &str)| json!({"hostPort": host, "containerPort": pod, "protocol": protocol, "hostIP": address});
     json!({"portMappings": entries.iter().map(entry).collect::<Vec<_>>()})
 }
 
-fn end(node: &Node, pods: &[(&Pod, &str)]) {
-    for (pod, container_id) in pods {
-        Call::new("DEL", node, pod, container_id).run().silent();
-    }
-    node.assert_nothing_left();
-}
-
 #[test]
-fn host_ports_lead_to_the_pod_from_everywhere() {
+fn a_host_port_is_reached_from_outside_from_pods_and_from_the_host() {
     on_node(&DUAL_STACK, |node| {
         let (pod, other) = (Pod::new(), Pod::new());
         let asked = mappings(&[(8080, 80, "tcp", ""), (5353, 53, "udp", "")]);
@@ -41,30 +34,30 @@ fn host_ports_lead_to_the_pod_from_everywhere() {
         for (host, client, other_pod) in
             [("192.0.2.1", "192.0.2.9", "10.42.0.3"), ("2001:db8::1", "2001:db8::9", "fd42::3")]
         {
-            // From outside and from another pod, the client's address stays.
+            // From outside and from another pod, the source address does not change.
             assert_eq!(outside.inside(|| ask_tcp(host, 8080, PATIENCE)).as_deref(), Some(client));
             assert_eq!(outside.inside(|| ask_udp(host, 5353)).as_deref(), Some(client));
             assert_eq!(other.inside(|| ask_tcp(host, 8080, PATIENCE)).as_deref(), Some(other_pod));
-            // From the host itself, and from the pod to itself, whose own address would never be answered.
+            // From the host and from the pod itself, the source address is the host's.
             assert_eq!(ask_tcp(host, 8080, PATIENCE).as_deref(), Some(host));
             assert_eq!(pod.inside(|| ask_tcp(host, 8080, PATIENCE)).as_deref(), Some(host));
             assert_eq!(pod.inside(|| ask_udp(host, 5353)).as_deref(), Some(host));
-            assert_eq!(outside.inside(|| ask_tcp(host, 5353, REFUSAL)), None, "that one is UDP");
+            assert_eq!(outside.inside(|| ask_tcp(host, 5353, REFUSAL)), None, "port 5353 is UDP");
         }
         assert_eq!(ask_tcp("127.0.0.1", 8080, PATIENCE).as_deref(), Some("192.0.2.1"));
         unplug();
-        end(node, &[(&pod, "pod"), (&other, "other")]);
+        detach_all(node, &[(&pod, "pod"), (&other, "other")]);
         assert_eq!(ask_tcp("192.0.2.1", 8080, REFUSAL), None);
     });
 }
 
 #[test]
-fn host_address_bounds_a_port() {
+fn a_host_address_restricts_a_host_port() {
     on_node(&DUAL_STACK, |node| {
         let (first, second) = (Pod::new(), Pod::new());
         succeed(Command::new("ip").args("address add 192.0.2.2/24 dev uplink".split(' ')));
         Call::new("ADD", node, &first, "first").asking(mappings(&[(8080, 80, "tcp", "192.0.2.2")])).run().result();
-        // Of a port of one address and the same of all, the one of the address comes first.
+        // A host port of one address takes precedence over the same port of all addresses.
         Call::new("ADD", node, &second, "second").asking(mappings(&[(8080, 81, "tcp", "")])).run().result();
         serve_tcp(&first, 80);
         let outside = neighbour();
@@ -80,24 +73,24 @@ fn host_address_bounds_a_port() {
         assert_eq!(node.state(), before);
         unplug();
         succeed(Command::new("ip").args("address del 192.0.2.2/24 dev uplink".split(' ')));
-        end(node, &[(&first, "first"), (&second, "second")]);
+        detach_all(node, &[(&first, "first"), (&second, "second")]);
     });
 }
 
 #[test]
-fn sctp_is_led_on_too() {
+fn an_sctp_host_port_is_in_the_table() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         Call::new("ADD", node, &pod, "pod").asking(mappings(&[(9000, 90, "sctp", "")])).run().result();
         let printed = succeed(Command::new("nft").args(["list", "map", "inet", "carrick-cni", "ports-ipv4"]));
         assert!(printed.contains("sctp . 9000 : 10.42.0.2 . 90"), "{printed}");
-        end(node, &[(&pod, "pod")]);
+        detach_all(node, &[(&pod, "pod")]);
     });
 }
 
 #[test]
 #[ignore = "needs a kernel with SCTP: scripts/test-vm.sh boots one"]
-fn associations_are_led_on_with_their_packets() {
+fn an_sctp_host_port_is_reached() {
     on_node(&DUAL_STACK, |node| {
         let (pod, other) = (Pod::new(), Pod::new());
         Call::new("ADD", node, &pod, "pod").asking(mappings(&[(9000, 90, "sctp", "")])).run().result();
@@ -109,25 +102,25 @@ fn associations_are_led_on_with_their_packets() {
             serve_sctp(&pod, pod_address, 90);
             assert_eq!(outside.inside(|| ask_sctp(client, host, 9000)).as_deref(), Some(client));
             assert_eq!(other.inside(|| ask_sctp(other_pod, host, 9000)).as_deref(), Some(other_pod));
-            assert_eq!(outside.inside(|| ask_sctp(client, host, 9001)), None, "that port is nobody's");
+            assert_eq!(outside.inside(|| ask_sctp(client, host, 9001)), None, "port 9001 is not a host port");
         }
         unplug();
-        end(node, &[(&pod, "pod"), (&other, "other")]);
+        detach_all(node, &[(&pod, "pod"), (&other, "other")]);
     });
 }
 
-/// A client that sends all the time from one socket, while pods come and go behind the port.
+/// A client keeps sending from one socket, while the pod of the host port changes.
 #[test]
-fn datagrams_follow_the_port_from_pod_to_pod() {
+fn datagrams_reach_the_next_pod_of_a_host_port() {
     on_node(&DUAL_STACK, |node| {
-        // Before the first pod the table, and with it tracking, is not there.
+        // The kernel tracks connections only if the table exists, which needs a pod.
         let other = Pod::new();
         Call::new("ADD", node, &other, "other").run().result();
         let outside = neighbour();
         for (host, client) in [("192.0.2.1", "192.0.2.9"), ("2001:db8::1", "2001:db8::9")] {
             let asked = mappings(&[(5353, 53, "udp", "")]);
             let socket = outside.inside(|| UdpSocket::bind((client, 0)).unwrap());
-            // To the host itself, which the kernel remembers.
+            // Goes to the host itself, and the kernel tracks that.
             let unanswered = || {
                 socket.send_to(b"?", (host, 5353)).unwrap();
                 wait_until_tracked(host, 5353);
@@ -144,13 +137,13 @@ fn datagrams_follow_the_port_from_pod_to_pod() {
             }
         }
         unplug();
-        end(node, &[(&other, "other")]);
+        detach_all(node, &[(&other, "other")]);
     });
 }
 
-/// While somebody had flushed the table, the kernel learned that the port is the host's.
+/// While the table is flushed, the kernel tracks a connection to the host itself.
 #[test]
-fn datagrams_find_the_port_again_after_a_flush() {
+fn datagrams_reach_the_pod_again_after_a_flush() {
     on_node(&DUAL_STACK, |node| {
         let (pod, next) = (Pod::new(), Pod::new());
         Call::new("ADD", node, &pod, "pod").asking(mappings(&[(5353, 53, "udp", "192.0.2.1")])).run().result();
@@ -158,7 +151,7 @@ fn datagrams_find_the_port_again_after_a_flush() {
         let outside = neighbour();
         let socket = outside.inside(|| UdpSocket::bind(("192.0.2.9", 0)).unwrap());
         succeed(Command::new("nft").args(["flush", "ruleset"]));
-        // Connections are tracked as long as a rule asks for them.
+        // The kernel tracks connections only if a rule uses them.
         for rule in [
             "add table inet t",
             "add chain inet t c { type filter hook input priority 0 ; }",
@@ -171,12 +164,12 @@ fn datagrams_find_the_port_again_after_a_flush() {
         Call::new("ADD", node, &next, "next").run().result();
         assert_eq!(ask_from(&socket, "192.0.2.1", 5353).as_deref(), Some("192.0.2.9"));
         unplug();
-        end(node, &[(&pod, "pod"), (&next, "next")]);
+        detach_all(node, &[(&pod, "pod"), (&next, "next")]);
     });
 }
 
 #[test]
-fn conversations_with_others_on_the_same_port_stay() {
+fn connections_to_other_hosts_on_the_same_port_are_kept() {
     on_node(&DUAL_STACK, |node| {
         let (client, pod) = (Pod::new(), Pod::new());
         Call::new("ADD", node, &client, "client").run().result();
@@ -190,20 +183,20 @@ fn conversations_with_others_on_the_same_port_stay() {
         Call::new("DEL", node, &pod, "pod").run().silent();
         assert_eq!(tracked("192.0.2.9", 5353), before);
         unplug();
-        end(node, &[(&client, "client")]);
+        detach_all(node, &[(&client, "client")]);
     });
 }
 
-/// A datagram that nobody answers is on its way for a while.
+/// Waits until the kernel has received a datagram that no program answers.
 fn wait_until_tracked(host: &str, port: u16) {
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while tracked(host, port).is_empty() {
-        assert!(Instant::now() < patience, "nothing is tracked to {host}, port {port}");
+        assert!(Instant::now() < deadline, "no connection to {host}, port {port} is tracked");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The connections of UDP that the node tracks to this address and port.
+/// The UDP connections to this address and port that the node tracks.
 fn tracked(host: &str, port: u16) -> Vec<Connection> {
     let host: IpAddr = host.parse().unwrap();
     let mut socket = Socket::open(Protocol::Netfilter).unwrap();
@@ -213,7 +206,7 @@ fn tracked(host: &str, port: u16) -> Vec<Connection> {
 }
 
 #[test]
-fn flushed_table_is_made_whole_by_the_next_pod() {
+fn the_next_add_restores_a_flushed_table() {
     on_node(&DUAL_STACK, |node| {
         let (first, second) = (Pod::new(), Pod::new());
         Call::new("ADD", node, &first, "first").asking(mappings(&[(8080, 80, "tcp", "")])).run().result();
@@ -222,18 +215,18 @@ fn flushed_table_is_made_whole_by_the_next_pod() {
         Call::new("ADD", node, &second, "second").run().result();
         assert_eq!(succeed(Command::new("nft").args(["list", "ruleset"])), whole);
         succeed(Command::new("nft").args(["flush", "ruleset"]));
-        end(node, &[(&first, "first"), (&second, "second")]);
+        detach_all(node, &[(&first, "first"), (&second, "second")]);
     });
 }
 
 #[test]
-fn pods_do_not_reach_the_hosts_loopback() {
+fn a_pod_cannot_reach_the_hosts_loopback() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         Call::new("ADD", node, &pod, "pod").asking(mappings(&[(8080, 80, "tcp", "")])).run().result();
         let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
         listener.set_nonblocking(true).unwrap();
-        // As a pod that may change its own routes would try it.
+        // A pod that can change its own routes could try this.
         pod.succeed("ip", &["route", "add", "127.0.0.9/32", "via", "169.254.1.1", "dev", "eth0"]);
         pod.inside(|| std::fs::write("/proc/sys/net/ipv4/conf/all/route_localnet", "1").unwrap());
         pod.succeed("ip", &["rule", "add", "pref", "0", "to", "127.0.0.9", "lookup", "main"]);
@@ -241,6 +234,6 @@ fn pods_do_not_reach_the_hosts_loopback() {
         pod.succeed("ip", &["rule", "add", "pref", "10", "lookup", "local"]);
         assert_eq!(pod.inside(|| ask_tcp("127.0.0.9", 7000, REFUSAL)), None);
         assert!(listener.accept().is_err());
-        end(node, &[(&pod, "pod")]);
+        detach_all(node, &[(&pod, "pod")]);
     });
 }

@@ -1,14 +1,14 @@
-//! The real binary, as a runtime calls it, in network namespaces made for each test.
+//! The plugin's program, called as a container runtime calls it, in network namespaces that each test creates.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod attach;
 mod call;
 mod chain;
 mod check;
-mod conversation;
 mod crash;
 mod detach;
-mod garbage;
+mod echo;
+mod gc;
 mod host_port;
 mod isolation;
 mod node;

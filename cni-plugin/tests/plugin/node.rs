@@ -1,4 +1,4 @@
-//! A node: a network namespace on a thread of its own, a run directory, and pods.
+//! Fixture of a node: a network namespace on its own thread, a run directory, and pods.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -20,18 +20,18 @@ pub const MTU: u32 = 1370;
 /// `RTPROT_KERNEL`.
 const KERNEL_PROTOCOL: u8 = 2;
 
-/// A node whose agent has done its part.
+/// A node that the agent has programmed.
 pub struct Node {
     directory: TempDir,
     before: Option<State>,
 }
 
-/// A pod's sandbox: a network namespace that a path leads to.
+/// A pod: a network namespace with a path.
 pub struct Pod {
     namespace: File,
 }
 
-/// All that an attachment could leave behind.
+/// Everything that an attachment can leave on a node.
 #[derive(Debug, PartialEq, Eq)]
 pub struct State {
     links: BTreeSet<String>,
@@ -39,11 +39,11 @@ pub struct State {
     routes: BTreeSet<String>,
     neighbours: BTreeSet<String>,
     pub files: BTreeSet<PathBuf>,
-    /// What the plugin's table holds of pods; its frame stays.
+    /// The elements of the plugin's table. The table itself remains.
     elements: BTreeSet<String>,
 }
 
-/// Runs `test` on a thread of its own, whose network namespace is the node's.
+/// Runs `test` on its own thread in the network namespace of a new node.
 pub fn on_node<T: Send>(pod_cidrs: &[&str], test: impl FnOnce(&Node) -> T + Send) -> T {
     let directory = tempfile::tempdir().unwrap();
     on_new_thread(move || {
@@ -56,7 +56,7 @@ pub fn on_node<T: Send>(pod_cidrs: &[&str], test: impl FnOnce(&Node) -> T + Send
     })
 }
 
-/// As the agent leaves the host, with the strictest reverse path filter; and an uplink with an address of each family.
+/// Configures the host as the agent does, with strict reverse path filters, and adds an uplink with an address of each family.
 fn set_up_host() {
     for (setting, value) in [
         ("ipv4/ip_forward", "1"),
@@ -83,7 +83,7 @@ impl Node {
         self.directory.path()
     }
 
-    /// What the agent does.
+    /// Writes the node data, as the agent does.
     pub fn program(&self, pod_cidrs: &[&str], mtu: u32) {
         let pod_cidrs = pod_cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
         NodeData { pod_cidrs, mtu }.write(self.run_directory()).unwrap();
@@ -99,7 +99,7 @@ impl Node {
         for family in Family::BOTH {
             let filter = route::Filter { family, table: None, protocol: None, device: None };
             let routes_of_family = route::dump(&mut socket, &filter).unwrap();
-            // The kernel's own follow the addresses, some after a while.
+            // The kernel adds and removes its own routes with the addresses, some with a delay.
             let others = routes_of_family.iter().filter(|route| route.protocol != KERNEL_PROTOCOL);
             routes.extend(others.map(|route| format!("{route:?}")));
         }
@@ -121,7 +121,7 @@ impl Node {
         self.state().links.iter().any(|link| link.starts_with("crk"))
     }
 
-    /// Fails unless the node is as it was before the test, but for the store's own empty frame.
+    /// Checks that the node is as before the test, except for the empty files of the store.
     #[track_caller]
     pub fn assert_nothing_left(&self) {
         let mut now = self.state();
@@ -139,7 +139,7 @@ impl Pod {
         Self { namespace }
     }
 
-    /// Leads to the namespace from every process.
+    /// The path of the namespace, for every process.
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.namespace.as_raw_fd()).into()
     }

@@ -6,7 +6,7 @@ use crate::node::{DUAL_STACK, Pod, on_node};
 const PODS: usize = 100;
 
 #[test]
-fn parallel_adds_get_distinct_addresses_that_work() {
+fn parallel_adds_have_distinct_addresses_that_work() {
     on_node(&DUAL_STACK, |node| {
         let pods: Vec<Pod> = (0..PODS).map(|_| Pod::new()).collect();
         let in_parallel = |command| -> Vec<Reply> {

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::node::{DUAL_STACK, Pod, on_node};
 
 #[test]
-fn version_needs_nothing_but_the_command() {
+fn version_needs_only_the_command() {
     let output = Command::new(env!("CARGO_BIN_EXE_carrick-cni"))
         .env_clear()
         .env("CNI_COMMAND", "VERSION")
@@ -19,7 +19,7 @@ fn version_needs_nothing_but_the_command() {
 }
 
 #[test]
-fn version_is_answered_as_podman_asks() {
+fn version_answers_the_call_of_podman() {
     on_node(&DUAL_STACK, |node| {
         let mut call = Call::new("VERSION", node, &Pod::new(), "dummy");
         call.namespace = Some("dummy".to_owned());
@@ -30,7 +30,7 @@ fn version_is_answered_as_podman_asks() {
 }
 
 #[test]
-fn run_by_hand_it_explains_itself_without_waiting_for_input() {
+fn without_a_command_the_plugin_fails_without_reading_its_input() {
     let output = Command::new(env!("CARGO_BIN_EXE_carrick-cni")).env_clear().stdin(Stdio::piped()).output().unwrap();
     assert!(!output.status.success());
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -38,7 +38,7 @@ fn run_by_hand_it_explains_itself_without_waiting_for_input() {
 }
 
 #[test]
-fn errors_come_in_the_configurations_version() {
+fn an_error_has_the_version_of_the_configuration() {
     on_node(&DUAL_STACK, |node| {
         let add = Call { container_id: String::new(), ..Call::new("ADD", node, &Pod::new(), "") }.version("0.4.0");
         let error: serde_json::Value = serde_json::from_str(&add.run().stdout).unwrap();
@@ -47,7 +47,7 @@ fn errors_come_in_the_configurations_version() {
 }
 
 #[test]
-fn commands_are_refused_to_versions_that_do_not_have_them() {
+fn a_command_is_refused_in_versions_that_do_not_have_it() {
     on_node(&DUAL_STACK, |node| {
         for (command, version, code) in
             [("CHECK", "0.3.1", 1), ("STATUS", "1.0.0", 1), ("GC", "0.4.0", 1), ("STATUS", "1.1.0", 50)]
@@ -61,7 +61,7 @@ fn commands_are_refused_to_versions_that_do_not_have_them() {
 }
 
 #[test]
-fn status_tells_when_the_host_stopped_forwarding() {
+fn status_reports_a_host_that_does_not_forward() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
@@ -77,7 +77,7 @@ fn status_tells_when_the_host_stopped_forwarding() {
 }
 
 #[test]
-fn status_follows_the_agent() {
+fn status_fails_until_the_agent_has_programmed_the_node() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         Call::new("STATUS", node, &pod, "").run().silent();

@@ -1,12 +1,12 @@
-//! Calls that must fail, without a trace.
+//! Calls that must fail and leave nothing.
 
 use serde_json::json;
 
-use crate::call::Call;
+use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, Pod, on_node};
 
 #[test]
-fn node_that_was_not_programmed_says_so() {
+fn add_fails_until_the_agent_has_programmed_the_node() {
     on_node(&DUAL_STACK, |node| {
         std::fs::remove_file(node.run_directory().join("node.json")).unwrap();
         let reply = Call::new("ADD", node, &Pod::new(), "0a1b").run();
@@ -17,7 +17,7 @@ fn node_that_was_not_programmed_says_so() {
 }
 
 #[test]
-fn second_add_is_refused_without_harm() {
+fn a_second_add_is_refused_and_changes_nothing() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         Call::new("ADD", node, &pod, "0a1b").run().result();
@@ -25,13 +25,12 @@ fn second_add_is_refused_without_harm() {
         assert_eq!(Call::new("ADD", node, &pod, "0a1b").run().failure().0, 101);
         assert_eq!(node.state(), before);
         pod.succeed("ping", &["-c1", "192.0.2.1"]);
-        Call::new("DEL", node, &pod, "0a1b").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b")]);
     });
 }
 
 #[test]
-fn full_node_refuses_and_recovers() {
+fn a_full_node_refuses_add_until_an_address_is_released() {
     on_node(&["10.42.0.0/30"], |node| {
         let (first, second) = (Pod::new(), Pod::new());
         Call::new("ADD", node, &first, "first").run().result();
@@ -41,24 +40,23 @@ fn full_node_refuses_and_recovers() {
         assert_eq!(node.state(), before);
         Call::new("DEL", node, &first, "first").run().silent();
         assert_eq!(Call::new("ADD", node, &second, "second").run().addresses(), ["10.42.0.2"]);
-        Call::new("DEL", node, &second, "second").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&second, "second")]);
     });
 }
 
 #[test]
-fn taken_interface_name_is_undone() {
+fn an_interface_name_in_use_is_refused() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         pod.succeed("ip", &["link", "add", "eth0", "type", "bridge"]);
         let (code, details) = Call::new("ADD", node, &pod, "0a1b").run().failure();
-        assert_eq!((code, details.as_str()), (4, "CNI_IFNAME: the pod has a device eth0 already"));
+        assert_eq!((code, details.as_str()), (4, "CNI_IFNAME: the pod already has an interface eth0"));
         node.assert_nothing_left();
     });
 }
 
 #[test]
-fn failure_half_way_is_undone() {
+fn a_failed_add_is_rolled_back() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         pod.succeed("ip", &["link", "add", "other", "type", "bridge"]);
@@ -74,7 +72,7 @@ fn failure_half_way_is_undone() {
 }
 
 #[test]
-fn hosts_own_namespace_is_never_a_pods() {
+fn the_hosts_namespace_is_refused() {
     on_node(&DUAL_STACK, |node| {
         let mut add = Call::new("ADD", node, &Pod::new(), "0a1b");
         for (namespace, code) in [("/proc/self/ns/net", 4), ("/proc/self/ns/uts", 4), ("/run/netns/gone", 3)] {
@@ -88,7 +86,7 @@ fn hosts_own_namespace_is_never_a_pods() {
 }
 
 #[test]
-fn bad_environment_is_named() {
+fn an_invalid_environment_variable_is_named() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let good = Call::new("ADD", node, &pod, "0a1b");
@@ -109,7 +107,7 @@ fn bad_environment_is_named() {
 }
 
 #[test]
-fn bad_configuration_is_refused() {
+fn an_invalid_configuration_is_refused() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let wrong = |key: &str, value: serde_json::Value| {
@@ -129,7 +127,7 @@ fn bad_configuration_is_refused() {
 }
 
 #[test]
-fn unusable_node_data_is_refused() {
+fn invalid_node_data_is_refused() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let add = Call::new("ADD", node, &pod, "0a1b");

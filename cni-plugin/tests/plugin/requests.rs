@@ -2,7 +2,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::call::Call;
+use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
 
 fn refused(node: &Node, asked: Value) -> (u64, String) {
@@ -16,7 +16,7 @@ fn refused(node: &Node, asked: Value) -> (u64, String) {
 }
 
 #[test]
-fn static_addresses_are_given_or_refused_clearly() {
+fn requested_addresses_are_assigned_or_refused_with_a_reason() {
     on_node(&DUAL_STACK, |node| {
         let (pod, other) = (Pod::new(), Pod::new());
         let asked = json!({"ips": ["10.42.0.77/24", "fd42::abcd"], "mac": "02:00:00:00:00:42"});
@@ -39,15 +39,12 @@ fn static_addresses_are_given_or_refused_clearly() {
         assert_eq!(refused(node, json!({"mac": "ff:ff:ff:ff:ff:ff"})).0, 7);
         assert_eq!(refused(node, json!({"ips": "10.42.0.78"})).0, 6);
         assert_eq!(Call::new("ADD", node, &other, "other").run().addresses(), ["10.42.0.2", "fd42::2"]);
-        for (pod, container_id) in [(&pod, "0a1b"), (&other, "other")] {
-            Call::new("DEL", node, pod, container_id).run().silent();
-        }
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b"), (&other, "other")]);
     });
 }
 
 #[test]
-fn podmans_arguments_ask_for_an_address_too() {
+fn podman_requests_addresses_through_arguments() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let mut add = Call::new("ADD", node, &pod, "0a1b");
@@ -63,7 +60,7 @@ fn podmans_arguments_ask_for_an_address_too() {
 }
 
 #[test]
-fn bandwidth_is_bounded_both_ways() {
+fn bandwidth_is_limited_in_both_directions() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let bits = json!({"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 16_000_000, "egressBurst": 800_000});
@@ -74,8 +71,7 @@ fn bandwidth_is_bounded_both_ways() {
         let from = pod.succeed("tc", &["qdisc", "show", "dev", "eth0", "root"]);
         assert!(from.contains("tbf") && from.contains("rate 16Mbit"), "{from}");
         pod.succeed("ping", &["-c1", "-s", "1300", "192.0.2.1"]);
-        Call::new("DEL", node, &pod, "0a1b").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b")]);
         for wrong in [json!({"ingressRate": 8_000_000}), json!({"egressBurst": 1_000})] {
             assert_eq!(refused(node, json!({ "bandwidth": wrong })).0, 7);
         }
@@ -83,10 +79,10 @@ fn bandwidth_is_bounded_both_ways() {
 }
 
 #[test]
-fn bounded_pod_sends_no_faster_than_it_may() {
+fn a_limited_pod_does_not_send_faster_than_its_limit() {
     on_node(&DUAL_STACK, |node| {
         let (slow, fast) = (Pod::new(), Pod::new());
-        // 1 MB/s and 100 kB at once: 600 kB take half a second at least.
+        // With 1 MB/s and a burst of 100 kB, 600 kB take at least half a second.
         let bits = json!({"egressRate": 8_000_000, "egressBurst": 800_000});
         Call::new("ADD", node, &slow, "slow").asking(json!({ "bandwidth": bits })).run().result();
         Call::new("ADD", node, &fast, "fast").run().result();
@@ -107,9 +103,6 @@ fn bounded_pod_sends_no_faster_than_it_may() {
             })
         });
         assert!(took.as_millis() >= 490, "{took:?}");
-        for (pod, container_id) in [(&slow, "slow"), (&fast, "fast")] {
-            Call::new("DEL", node, pod, container_id).run().silent();
-        }
-        node.assert_nothing_left();
+        detach_all(node, &[(&slow, "slow"), (&fast, "fast")]);
     });
 }

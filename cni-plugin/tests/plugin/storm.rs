@@ -1,4 +1,4 @@
-//! Many workers, killed at random moments, then one GC.
+//! Many parallel calls that are killed at random moments, then one GC.
 
 use std::collections::BTreeSet;
 use std::process::Child;
@@ -12,14 +12,14 @@ use crate::call::{Call, Reply};
 use crate::node::{Node, Pod, on_node};
 
 const WORKERS: usize = 8;
-/// The full number, 5,000, is asked for by `CARRICK_CNI_CRASH_PAIRS`.
+/// Number of pairs of ADD and DEL. `CARRICK_CNI_CRASH_PAIRS` overrides it; the full test has 5,000.
 const PAIRS: usize = 200;
-/// About as long as calls take on a machine with other work.
+/// The latest moment of a kill: about the duration of a call on a busy machine.
 const LONGEST_LIFE: Duration = Duration::from_millis(40);
-/// One pod of so many is attached in peace and stays.
+/// One pod of this number is not killed and stays attached.
 const STAYING: u64 = 8;
 
-/// A generator of numbers that look random, the same for the same seed (xorshift64*).
+/// A pseudorandom number generator (xorshift64*).
 struct Random(u64);
 
 impl Random {
@@ -37,7 +37,7 @@ fn call(command: &'static str, node: &Node, pod: &Pod, number: usize) -> Call {
         .asking(json!({"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]}))
 }
 
-/// Kills it at a random moment, unless it ended before.
+/// Runs a call and kills it at a random moment, unless it has ended before.
 fn run_and_kill(call: &Call, random: &mut Random) {
     let mut child: Child = call.spawn();
     call.feed(&mut child);
@@ -62,7 +62,7 @@ fn work(node: &Node, worker: usize, pairs: usize, survivors: &Mutex<Vec<(usize, 
 }
 
 #[test]
-fn nothing_is_lost_or_doubled_by_calls_that_were_killed() {
+fn killed_calls_neither_leak_nor_duplicate_addresses() {
     let pairs = std::env::var("CARRICK_CNI_CRASH_PAIRS").map_or(PAIRS, |text| text.parse().unwrap());
     on_node(&["10.42.0.0/16", "fd42::/64"], |node| {
         let survivors = Mutex::new(Vec::new());

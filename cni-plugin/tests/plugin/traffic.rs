@@ -1,6 +1,6 @@
 use std::process::Command;
 
-use crate::call::Call;
+use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, MTU, Node, Pod, on_node, succeed};
 
 const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
@@ -12,13 +12,6 @@ fn attach(node: &Node, container_id: &str) -> Pod {
     pod.inside(|| std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1").unwrap());
     Call::new("ADD", node, &pod, container_id).run().result();
     pod
-}
-
-fn detach(node: &Node, pods: &[(&Pod, &str)]) {
-    for (pod, container_id) in pods {
-        Call::new("DEL", node, pod, container_id).run().silent();
-    }
-    node.assert_nothing_left();
 }
 
 #[test]
@@ -34,29 +27,29 @@ fn pods_and_host_reach_each_other() {
         }
         first.succeed("ping", &["-c1", "fe80::1%eth0"]);
         first.succeed("ping", &["-c1", "127.0.0.1"]);
-        detach(node, &[(&first, "first"), (&second, "second")]);
+        detach_all(node, &[(&first, "first"), (&second, "second")]);
     });
 }
 
 #[test]
-fn no_first_packet_waits_for_a_neighbour() {
+fn all_neighbours_are_permanent_so_no_packet_waits() {
     on_node(&DUAL_STACK, |node| {
         let (first, second) = (attach(node, "first"), attach(node, "second"));
         for address in SECOND {
             first.succeed("ping", &["-c1", address]);
         }
         for pod in [&first, &second] {
-            // Permanent entries only: nobody had to ask, so nobody can be lied to.
-            let asked = pod.succeed("ip", &["neighbour", "show", "nud", "all"]);
-            let learned = asked.lines().filter(|line| !line.contains("PERMANENT") && !line.contains("NOARP"));
-            assert_eq!(learned.count(), 0, "{asked}");
+            // No neighbour was resolved, so no other pod can have answered.
+            let neighbours = pod.succeed("ip", &["neighbour", "show", "nud", "all"]);
+            let learned = neighbours.lines().filter(|line| !line.contains("PERMANENT") && !line.contains("NOARP"));
+            assert_eq!(learned.count(), 0, "{neighbours}");
         }
-        detach(node, &[(&first, "first"), (&second, "second")]);
+        detach_all(node, &[(&first, "first"), (&second, "second")]);
     });
 }
 
 #[test]
-fn packets_pass_up_to_the_mtu_and_not_above() {
+fn packets_pass_up_to_the_mtu() {
     on_node(&DUAL_STACK, |node| {
         let (first, second) = (attach(node, "first"), attach(node, "second"));
         for (family, headers) in [(0, 20 + 8), (1, 40 + 8)] {
@@ -65,12 +58,12 @@ fn packets_pass_up_to_the_mtu_and_not_above() {
             let above = first.run("ping", &["-c1", "-Mdo", "-s", &size(MTU + 1), SECOND[family]]);
             assert!(!above.status.success(), "{above:?}");
         }
-        detach(node, &[(&first, "first"), (&second, "second")]);
+        detach_all(node, &[(&first, "first"), (&second, "second")]);
     });
 }
 
 #[test]
-fn gateway_tells_pods_when_a_packet_is_too_big_for_the_path() {
+fn the_gateway_reports_that_a_packet_is_too_big() {
     on_node(&DUAL_STACK, |node| {
         let first = attach(node, "first");
         node.program(&DUAL_STACK, 1280);
@@ -81,18 +74,18 @@ fn gateway_tells_pods_when_a_packet_is_too_big_for_the_path() {
             let output = String::from_utf8(refused.stdout).unwrap();
             assert!(output.contains(words) && output.contains("1280"), "{output}");
         }
-        detach(node, &[(&first, "first"), (&second, "second")]);
+        detach_all(node, &[(&first, "first"), (&second, "second")]);
     });
 }
 
 #[test]
-fn pod_without_a_mesh_address_on_the_host_still_gets_answers() {
+fn the_gateway_answers_if_the_host_has_no_other_ipv6_address() {
     on_node(&DUAL_STACK, |node| {
         let pod = attach(node, "first");
         for arguments in ["address flush dev uplink", "-6 address flush dev uplink"] {
             succeed(Command::new("ip").args(arguments.split(' ')));
         }
-        // Time exceeded by the gateway itself, whose only address is then its link-local one.
+        // The gateway sends "time exceeded" from its link-local address.
         let output = pod.run("ping", &["-c1", "-t1", "2001:db8:1::1"]);
         let output = String::from_utf8(output.stdout).unwrap();
         assert!(output.contains("fe80::1"), "{output}");

@@ -9,7 +9,7 @@ use crate::plugin::{PLUGIN_DIRECTORY, Plugin, program, say};
 
 const VERSIONS: [&str; 4] = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"];
 
-/// The specification's own client, with the agent's list of plugins in one version.
+/// cnitool, the client of the CNI project, with the agent's plugin list in one version.
 struct Cnitool<'a> {
     program: PathBuf,
     version: &'static str,
@@ -37,7 +37,7 @@ impl<'a> Cnitool<'a> {
         call.env("CAP_ARGS", ports.to_string()).output().unwrap()
     }
 
-    /// The words of a call that must have succeeded.
+    /// The output of a call that must succeed.
     #[track_caller]
     fn succeed(&self, command: &str) -> String {
         let output = self.call(command);
@@ -53,15 +53,15 @@ impl<'a> Cnitool<'a> {
     }
 }
 
-/// The result as this version has it, but for names and Ethernet addresses, which are taken from what came.
-fn expected(version: &str, pod: &Pod, came: &Value) -> Value {
+/// The expected result in this version. Names and MAC addresses are those of `result`.
+fn expected(version: &str, pod: &Pod, result: &Value) -> Value {
     let mut addresses = json!([
         {"address": "10.42.0.2/32", "gateway": "169.254.1.1", "interface": 1},
         {"address": "fd42::2/128", "gateway": "fe80::1", "interface": 1},
     ]);
     let mut interfaces = json!([
-        {"name": came["interfaces"][0]["name"], "mac": came["interfaces"][0]["mac"]},
-        {"name": "eth0", "mac": came["interfaces"][1]["mac"], "sandbox": pod.path()},
+        {"name": result["interfaces"][0]["name"], "mac": result["interfaces"][0]["mac"]},
+        {"name": "eth0", "mac": result["interfaces"][1]["mac"], "sandbox": pod.path()},
     ]);
     if version < "1.0.0" {
         addresses[0]["version"] = json!("4");
@@ -72,17 +72,17 @@ fn expected(version: &str, pod: &Pod, came: &Value) -> Value {
         interfaces[1]["mtu"] = json!(MTU);
     }
     let routes = json!([{"dst": "0.0.0.0/0", "gw": "169.254.1.1"}, {"dst": "::/0", "gw": "fe80::1"}]);
-    let mut result = json!({"cniVersion": version, "interfaces": interfaces, "ips": addresses, "routes": routes});
+    let mut expected = json!({"cniVersion": version, "interfaces": interfaces, "ips": addresses, "routes": routes});
     if version < "1.0.0" {
-        // cnitool's own library adds it.
-        result["dns"] = json!({});
+        // The library of cnitool adds this field.
+        expected["dns"] = json!({});
     }
-    result
+    expected
 }
 
 #[test]
 #[ignore = "scripts/test-runtimes.sh runs it"]
-fn cnitool_gets_each_versions_result() {
+fn cnitool_accepts_the_result_of_each_version() {
     for version in VERSIONS {
         on_node(&DUAL_STACK, |node| {
             let mut plugin = Plugin::install(node);
@@ -101,7 +101,7 @@ fn cnitool_gets_each_versions_result() {
             cnitool.succeed("status");
             cnitool.succeed("del");
             cnitool.succeed("del");
-            say(&format!("seen: cnitool with a list of version {version}"));
+            say(&format!("tested: cnitool with a plugin list of version {version}"));
             plugin.assert_clean();
         });
     }
@@ -109,7 +109,7 @@ fn cnitool_gets_each_versions_result() {
 
 #[test]
 #[ignore = "scripts/test-runtimes.sh runs it"]
-fn cnitool_tells_what_check_found() {
+fn cnitool_shows_the_problem_that_check_found() {
     on_node(&DUAL_STACK, |node| {
         let plugin = Plugin::install(node);
         let pod = Pod::new();
@@ -123,10 +123,10 @@ fn cnitool_tells_what_check_found() {
     });
 }
 
-/// cnitool's `gc` has libcni detach everything, and then calls GC without the list that the specification wants.
+/// For `gc`, cnitool lets libcni detach everything, and then calls GC without the list that the specification requires.
 #[test]
 #[ignore = "scripts/test-runtimes.sh runs it"]
-fn cnitools_gc_detaches_everything_and_its_gc_without_a_list_is_refused() {
+fn gc_of_cnitool_detaches_everything_and_its_call_without_a_list_is_refused() {
     on_node(&DUAL_STACK, |node| {
         let plugin = Plugin::install(node);
         let pod = Pod::new();

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use crate::node::{DUAL_STACK, Node, on_node, succeed};
 use crate::plugin::{CONTROL_GROUP, IMAGE, PLUGIN_DIRECTORY, Plugin, image, program, say};
 
-/// How long a program may take to come to the state that a test waits for.
+/// How long a test waits for a condition.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A containerd of the node's own, and its command-line client.
+/// A containerd for one test, and its command-line client.
 struct Containerd {
     daemon: Child,
     client: PathBuf,
@@ -20,7 +20,7 @@ struct Containerd {
 }
 
 impl Containerd {
-    /// A running containerd with the image imported, unless there is none.
+    /// A running containerd that has the image; `None` if containerd is not installed.
     fn new(node: &Node) -> Option<Self> {
         let (containerd, client) = (program("containerd")?, program("ctr")?);
         let directory = node.run_directory().join("containerd");
@@ -34,7 +34,7 @@ impl Containerd {
         let containerd = Self { daemon: daemon.spawn().unwrap(), client, socket: at("socket") };
         wait_until("containerd answers", || containerd.client("version").output().unwrap().status.success());
         let version = succeed(Command::new(program("containerd")?).arg("--version"));
-        say(&format!("seen: {}", version.trim()));
+        say(&format!("tested: {}", version.trim()));
         for namespace in ["default", "k8s.io"] {
             containerd
                 .run(&format!("--namespace {namespace} images import --snapshotter native {}", image().display()));
@@ -53,7 +53,7 @@ impl Containerd {
         succeed(&mut self.client(arguments))
     }
 
-    /// Starts a container that sleeps, with the client attached to it, which calls the plugin before and afterwards.
+    /// Starts a container that sleeps. The client stays attached; it calls the plugin when the container starts and ends.
     #[track_caller]
     fn start(&self, name: &str) -> Child {
         let options = format!("--rm --snapshotter native --cni --cgroup {CONTROL_GROUP}/{name}");
@@ -66,7 +66,7 @@ impl Containerd {
     }
 }
 
-/// What a kubelet does, on one containerd.
+/// The calls of a kubelet to containerd.
 struct Kubelet<'a> {
     program: PathBuf,
     containerd: &'a Containerd,
@@ -84,10 +84,10 @@ impl Kubelet<'_> {
         succeed(&mut self.command(arguments))
     }
 
-    /// Starts a pod with one container; their identifiers.
+    /// Starts a pod with one container. Returns the IDs of sandbox and container.
     #[track_caller]
     fn start(&self, name: &str) -> (String, String) {
-        wait_until("the imported image is told to kubelets", || {
+        wait_until("the imported image is available to kubelets", || {
             self.command(&format!("image {IMAGE}")).output().unwrap().status.success()
         });
         let identifiers = self.run(&format!("start {name} {IMAGE}"));
@@ -107,14 +107,14 @@ impl Drop for Containerd {
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(began.elapsed() < PATIENCE, "did not happen within {PATIENCE:?}: {what}");
         sleep(Duration::from_millis(100));
     }
 }
 
 #[test]
 #[ignore = "scripts/test-runtimes.sh runs it"]
-fn containerds_containers_reach_each_other_and_the_host() {
+fn containers_of_containerd_reach_each_other_and_the_host() {
     on_node(&DUAL_STACK, |node| {
         let mut plugin = Plugin::install(node);
         let Some(containerd) = Containerd::new(node) else { return };
@@ -133,7 +133,7 @@ fn containerds_containers_reach_each_other_and_the_host() {
             assert_eq!(plugin.commands(&format!("default-{name}")), ["ADD", "DEL"]);
         }
         let last = plugin.calls().pop().unwrap();
-        assert_eq!(last.namespace, "", "the container is gone when ctr calls DEL");
+        assert_eq!(last.namespace, "", "the container does not exist any more when ctr calls DEL");
         assert!(last.configuration["prevResult"].is_object());
         plugin.assert_clean();
     });
@@ -141,13 +141,13 @@ fn containerds_containers_reach_each_other_and_the_host() {
 
 #[test]
 #[ignore = "scripts/test-runtimes.sh runs it"]
-fn containerds_pods_live_as_a_kubelet_has_them() {
+fn pods_of_a_kubelet_on_containerd_are_attached_and_detached() {
     on_node(&DUAL_STACK, |node| {
         let mut plugin = Plugin::install(node);
         let Some(containerd) = Containerd::new(node) else { return };
         let Some(program) = program("cri") else { return };
         let reference = std::env::var_os("CNI_REFERENCE_PLUGINS").unwrap_or_else(|| "/usr/lib/cni".into());
-        // containerd calls it before ours.
+        // containerd calls the loopback plugin before ours.
         symlink(Path::new(&reference).join("loopback"), Path::new(PLUGIN_DIRECTORY).join("loopback")).unwrap();
         let kubelet = Kubelet { program, containerd: &containerd };
         let (sandbox, container) = kubelet.start("one");
@@ -160,7 +160,7 @@ fn containerds_pods_live_as_a_kubelet_has_them() {
         kubelet.run(&format!("exec {container} httpd -p 80"));
         TcpStream::connect(("192.0.2.1", 8080)).unwrap();
         let asked = plugin.calls().pop().unwrap().configuration["runtimeConfig"].take();
-        assert_eq!(asked["bandwidth"]["EgressRate"], 16_000_000, "containerd's own spelling: {asked}");
+        assert_eq!(asked["bandwidth"]["EgressRate"], 16_000_000, "the field names of containerd: {asked}");
 
         kubelet.run(&format!("stop {sandbox}"));
         assert_eq!(plugin.commands(&sandbox), ["ADD", "DEL"]);

@@ -1,5 +1,5 @@
-//! Real container runtimes, which call the real plugin for containers that ping. They write all over the machine, so that
-//! `scripts/test-runtimes.sh` runs these tests where nothing of that stays, and says where the runtimes are.
+//! Container runtimes that call the plugin for containers with real packets. The runtimes write to many places of the machine, so
+//! `scripts/test-runtimes.sh` runs these tests in an isolated file system. The script also provides the runtimes.
 #![expect(clippy::unwrap_used, clippy::unwrap_in_result, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod cnitool;

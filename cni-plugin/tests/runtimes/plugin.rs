@@ -1,4 +1,4 @@
-//! The plugin where runtimes look for it, installed as the agent does, behind a recorder of what they ask.
+//! Fixture of an installed plugin: installed as the agent does it, with a script in front that records the calls of the runtime.
 
 use std::fs::{self, Permissions};
 use std::io::{Write as _, stderr};
@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use crate::node::Node;
 
-/// Where runtimes look by themselves; containerd's `ctr` looks nowhere else.
+/// The default directories of the runtimes. `ctr` of containerd uses no others.
 pub const CONFIGURATION_DIRECTORY: &str = "/etc/cni/net.d";
 pub const PLUGIN_DIRECTORY: &str = "/opt/cni/bin";
-/// The image of `CARRICK_RUNTIMES_IMAGE`: busybox, by the names that the tests use.
+/// The name of the image in `CARRICK_RUNTIMES_IMAGE`: busybox with links for its commands.
 pub const IMAGE: &str = "localhost/box:runtimes";
-/// Where containers' control groups are, so that `scripts/test-runtimes.sh` can remove what runtimes leave of them.
+/// The parent of the containers' control groups. `scripts/test-runtimes.sh` removes what the runtimes leave there.
 pub const CONTROL_GROUP: &str = "/carrick-runtimes";
 
-/// What lies between a runtime and the plugin.
+/// The script between runtime and plugin.
 const RECORDER: &str = r#"#!/bin/sh
 configuration=$(cat)
 printf '{"command":"%s","container":"%s","namespace":"%s","configuration":%s}\n' \
@@ -35,7 +35,7 @@ pub struct Plugin<'a> {
     log: CallLog,
 }
 
-/// What a runtime asked.
+/// A recorded call of a runtime.
 #[derive(Debug, Deserialize)]
 pub struct Call {
     pub command: String,
@@ -63,7 +63,7 @@ impl<'a> Plugin<'a> {
         Self { node, record, log: CallLog::follow(node.run_directory()) }
     }
 
-    /// The agent's list of plugins.
+    /// The plugin list that the agent writes.
     pub fn configuration(&self) -> Value {
         let path = Path::new(CONFIGURATION_DIRECTORY).join(CONFIGURATION_FILE);
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -74,13 +74,13 @@ impl<'a> Plugin<'a> {
         record.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    /// The commands for a container whose identifier ends so, in order.
+    /// The commands for the container whose ID ends with `container`, in order.
     pub fn commands(&self, container: &str) -> Vec<String> {
         let calls = self.calls().into_iter().filter(|call| call.container.ends_with(container));
         calls.map(|call| call.command).collect()
     }
 
-    /// Fails unless every call succeeded and nothing is left of the containers.
+    /// Checks that every call succeeded and that nothing of the containers remains.
     #[track_caller]
     pub fn assert_clean(&mut self) {
         let records = self.log.take_new().unwrap();
@@ -90,17 +90,18 @@ impl<'a> Plugin<'a> {
     }
 }
 
-/// The runtime's program, unless it is not there. That is told past the test harness.
+/// The program of a runtime; `None` if it is not installed. The message goes directly to standard error, because the test harness
+/// captures what tests print.
 pub fn program(name: &str) -> Option<PathBuf> {
     let directories = std::env::var_os("PATH").unwrap();
     let found = std::env::split_paths(&directories).map(|directory| directory.join(name)).find(|path| path.exists());
     if found.is_none() {
-        skip(name, "it is missing; scripts/test-runtimes.sh gets it");
+        skip(name, "it is not installed; scripts/test-runtimes.sh installs it");
     }
     found
 }
 
-/// Says what is not tested, and fails where all has to be.
+/// Reports a runtime that is not tested. Fails if all runtimes are required.
 pub fn skip(runtime: &str, why: &str) {
     assert!(std::env::var_os("CARRICK_REQUIRE_ALL").is_none(), "{runtime}: {why}");
     say(&format!("SKIPPED {runtime}: {why}"));

@@ -11,14 +11,14 @@ use crate::plugin::{
     CONFIGURATION_DIRECTORY, CONTROL_GROUP, IMAGE, PLUGIN_DIRECTORY, Plugin, image, program, say, skip,
 };
 
-/// podman with its containers in a folder of the node's.
+/// podman with its containers in a directory of the node.
 struct Podman {
     program: PathBuf,
     directory: PathBuf,
 }
 
 impl Podman {
-    /// podman with the image loaded, unless there is none that calls CNI plugins.
+    /// podman that has the image; `None` if podman is not installed or does not use CNI.
     fn new(node: &Node) -> Option<Self> {
         let podman = Self { program: program("podman")?, directory: node.run_directory().join("podman") };
         podman.configure();
@@ -30,7 +30,7 @@ impl Podman {
             skip("podman", &format!("{}, has no CNI backend: {backend} {reason}", version.trim()));
             return None;
         }
-        say(&format!("seen: {}", version.trim()));
+        say(&format!("tested: {}", version.trim()));
         podman.run(&format!("load --input {}", image().display()));
         Some(podman)
     }
@@ -62,7 +62,7 @@ impl Podman {
         succeed(&mut self.command(arguments))
     }
 
-    /// Starts a container that sleeps; its identifier.
+    /// Starts a container that sleeps. Returns its ID.
     #[track_caller]
     fn start(&self, name: &str, options: &str) -> String {
         let identifier = self.run(&format!(
@@ -71,7 +71,7 @@ impl Podman {
         identifier.trim().to_owned()
     }
 
-    /// What podman knows of the container's network.
+    /// What podman reports about the container's network.
     #[track_caller]
     fn network(&self, name: &str) -> Value {
         let inspected: Value = serde_json::from_str(&self.run(&format!("inspect {name}"))).unwrap();
@@ -81,7 +81,7 @@ impl Podman {
 
 #[test]
 #[ignore = "scripts/test-runtimes.sh runs it"]
-fn podmans_containers_reach_each_other_and_the_host() {
+fn containers_of_podman_reach_each_other_and_the_host() {
     on_node(&DUAL_STACK, |node| {
         let mut plugin = Plugin::install(node);
         let Some(podman) = Podman::new(node) else { return };
@@ -114,7 +114,7 @@ fn podmans_containers_reach_each_other_and_the_host() {
 
 #[test]
 #[ignore = "scripts/test-runtimes.sh runs it"]
-fn podmans_containers_get_the_addresses_that_they_ask_for() {
+fn containers_of_podman_have_the_addresses_that_they_request() {
     on_node(&DUAL_STACK, |node| {
         let mut plugin = Plugin::install(node);
         let Some(podman) = Podman::new(node) else { return };

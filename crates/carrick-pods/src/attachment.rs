@@ -1,36 +1,38 @@
-//! One pod's connection to the network, and the names that follow from it.
+//! The attachment of a container to a network, and the names that follow from it.
 
 use carrick_netlink::MacAddress;
 use carrick_topology::constants::POD_DEVICE_PREFIX;
 use carrick_topology::hash::stable_hash;
 use serde::{Deserialize, Serialize};
 
-/// What identifies a connection (CNI specification, section 2: the network's name, the container and the device).
-/// The texts obey the specification's rules, so that neither holds a `/` or `:`.
+/// The identity of an attachment: network name, container and interface (CNI specification 1.1.0, section 2).
+///
+/// The values follow the specification's rules: none contains `/` or `:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
-    /// The network's name.
+    /// The name of the network.
     pub network: String,
-    /// The runtime's name for the sandbox.
+    /// The container ID that the runtime gave.
     pub container_id: String,
-    /// The device's name inside the pod.
+    /// The name of the interface inside the pod.
     pub interface: String,
 }
 
-/// What Kubernetes calls a pod; runtimes pass it in `CNI_ARGS`.
+/// The name of a pod in Kubernetes. Runtimes pass it in `CNI_ARGS`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodName {
-    /// Its namespace.
+    /// The namespace of the pod.
     pub namespace: String,
-    /// Its name.
+    /// The name of the pod.
     pub name: String,
 }
 
-/// Hexadecimal digits behind the prefix of a device's name.
+/// Number of hexadecimal digits after the prefix in the name of a host device.
 const DEVICE_DIGITS: usize = 11;
 
-/// Whether [`Attachment::host_device`] gives such names. Others may have devices with the same prefix.
+/// Whether `name` has the form of the names that [`Attachment::host_device`] returns. Other programs may have devices with the
+/// same prefix.
 #[must_use]
 pub fn is_host_device(name: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -39,26 +41,28 @@ pub fn is_host_device(name: &str) -> bool {
 }
 
 impl Attachment {
-    /// The file name under which its record is kept. The network is no part of it: a pod cannot have two
-    /// devices of one name, whatever their networks are called.
+    /// The file name of the attachment's record. The network is not part of the name, because a pod cannot have two interfaces
+    /// with the same name.
     #[must_use]
     pub fn key(&self) -> String {
         format!("{}:{}", self.container_id, self.interface)
     }
 
-    /// The name of the device at the host's end: a prefix and 44 bits.
+    /// The name of the host's end of the veth pair: a prefix and 44 bits of a hash.
     #[must_use]
     pub fn host_device(&self) -> String {
         format!("{POD_DEVICE_PREFIX}{:0DEVICE_DIGITS$x}", self.hash("device") >> 20)
     }
 
-    /// The Ethernet address of the host's end. A given one is left alone by udev, which otherwise
-    /// replaces the kernel's random ones some time after the device appeared.
+    /// The MAC address of the host's end. udev replaces a random address some time after the device appears, but keeps an
+    /// address that was set at creation.
+    #[must_use]
     pub fn host_mac(&self) -> MacAddress {
         self.mac("host")
     }
 
-    /// The Ethernet address of the pod's end.
+    /// The MAC address of the pod's end, unless the runtime asks for another one.
+    #[must_use]
     pub fn pod_mac(&self) -> MacAddress {
         self.mac("pod")
     }
@@ -86,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn own_names_are_told_from_others() {
+    fn only_generated_names_are_host_devices() {
         assert!(is_host_device(&attachment("0a1b").host_device()));
         for name in
             ["crkother", "crk0123456789", "crk0123456789ab", "crk0123456789g", "crk0123456789A", "veth0123456789"]
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn names_follow_from_container_and_interface() {
+    fn names_depend_on_container_and_interface() {
         let pod = attachment("0a1b");
         assert_eq!(pod.key(), "0a1b:eth0");
         let device = pod.host_device();

@@ -1,7 +1,7 @@
-//! What calls came to, left by the plugin for the agent to count: the plugin lives for milliseconds, and nobody can ask it.
+//! The log of calls, from which the agent makes metrics. The plugin runs for milliseconds and cannot be scraped.
 //!
-//! A file in the run directory with one line for each call: command, code (0 for success), microseconds. Lines are short and appended in one
-//! write, so that they do not mix.
+//! The log is the file `calls` in the run directory, with one line for each call: command, error code (0 for success), duration in
+//! microseconds. The plugin appends each line in one write, so lines of several processes do not mix.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -12,25 +12,26 @@ use std::time::Duration;
 const FILE_NAME: &str = "calls";
 const FULL_NAME: &str = "calls.full";
 
-/// The agent begins a new file when one has this many bytes.
+/// The agent starts a new file when the current one has this many bytes.
 const FULL_BYTES: u64 = 1 << 20;
 
-/// What one call came to.
+/// The outcome of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
     /// ADD, DEL, CHECK, GC or STATUS.
     pub command: String,
-    /// The error's code; 0 for success.
+    /// The error code; 0 for success.
     pub code: u32,
     /// How long the call took.
     pub took: Duration,
 }
 
 impl CallRecord {
-    /// Appends it to the file in an existing run directory.
+    /// Appends the record to the log in an existing run directory.
     ///
     /// # Errors
-    /// What the file system says.
+    ///
+    /// The file cannot be opened or written.
     pub fn append(&self, run_directory: &Path) -> io::Result<()> {
         let line = format!("{} {} {}\n", self.command, self.code, self.took.as_micros());
         let path = run_directory.join(FILE_NAME);
@@ -45,12 +46,12 @@ impl CallRecord {
     }
 }
 
-/// The agent's place in the file.
+/// The agent's position in the log.
 #[derive(Debug)]
 pub struct CallLog {
     run_directory: PathBuf,
     position: Position,
-    /// A file that is full, which late writers may still have open; it is read once more and removed at the next look.
+    /// The position in a full file. A plugin process may still have it open, so it is read once more before it is removed.
     full: Option<Position>,
 }
 
@@ -61,7 +62,7 @@ struct Position {
 }
 
 impl CallLog {
-    /// Begins behind what is there already.
+    /// Starts at the end of the log: calls from before are not returned.
     #[must_use]
     pub fn follow(run_directory: &Path) -> Self {
         let present = std::fs::metadata(run_directory.join(FILE_NAME));
@@ -69,10 +70,11 @@ impl CallLog {
         Self { run_directory: run_directory.to_path_buf(), position, full: None }
     }
 
-    /// What has come since the last look.
+    /// The calls since the last time, each once. Lines that are not records are ignored.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
+    ///
+    /// The file exists and cannot be read.
     pub fn take_new(&mut self) -> io::Result<Vec<CallRecord>> {
         let mut records = Vec::new();
         if let Some(mut position) = self.full.take() {
@@ -90,7 +92,7 @@ impl CallLog {
     }
 }
 
-/// Reads whole lines from a position on, and moves it behind them.
+/// Reads complete lines from `position` on, and moves `position` to the end of the last one.
 fn read_from(path: &Path, position: &mut Position, records: &mut Vec<CallRecord>) -> io::Result<()> {
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -120,11 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn each_call_is_taken_once() {
+    fn each_call_is_returned_once() {
         let folder = tempfile::tempdir().unwrap();
         record("ADD", 0, 1).append(folder.path()).unwrap();
         let mut log = CallLog::follow(folder.path());
-        assert_eq!(log.take_new().unwrap(), [], "what was there before is not counted");
+        assert_eq!(log.take_new().unwrap(), [], "calls from before are not returned");
         record("ADD", 0, 1500).append(folder.path()).unwrap();
         record("DEL", 105, 20).append(folder.path()).unwrap();
         assert_eq!(log.take_new().unwrap(), [record("ADD", 0, 1500), record("DEL", 105, 20)]);
@@ -132,18 +134,18 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_waits_for_the_other_half_and_nonsense_is_left_out() {
+    fn an_incomplete_line_is_returned_later_and_an_invalid_line_is_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = CallLog::follow(folder.path());
         let path = folder.path().join(FILE_NAME);
-        std::fs::write(&path, "nonsense\nADD 0 7").unwrap();
+        std::fs::write(&path, "invalid\nADD 0 7").unwrap();
         assert_eq!(log.take_new().unwrap(), []);
         OpenOptions::new().append(true).open(&path).unwrap().write_all(b"8\n").unwrap();
         assert_eq!(log.take_new().unwrap(), [record("ADD", 0, 78)]);
     }
 
     #[test]
-    fn a_full_file_is_replaced_and_late_writers_are_heard() {
+    fn a_full_file_is_replaced_and_late_records_are_returned() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = CallLog::follow(folder.path());
         let path = folder.path().join(FILE_NAME);

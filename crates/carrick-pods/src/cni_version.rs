@@ -7,23 +7,23 @@ use serde::{Serialize, Serializer};
 /// A version of the CNI specification that the plugin supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// 0.3.1: the first in which a result names its interfaces; no CHECK yet.
+    /// 0.3.1: the first version in which a result lists its interfaces. It has no CHECK.
     V0_3_1,
-    /// 0.4.0: the first with CHECK.
+    /// 0.4.0: adds CHECK.
     V0_4_0,
-    /// 1.0.0: addresses no longer name their family.
+    /// 1.0.0: the addresses of a result no longer have a `version` field.
     V1_0_0,
-    /// 1.1.0: the first with STATUS and GC, several versions in one configuration, and MTUs in results.
+    /// 1.1.0: adds STATUS and GC, `cniVersions` in configurations, and the MTU in results.
     V1_1_0,
 }
 
 impl Version {
-    /// All of them, oldest first.
+    /// All versions, oldest first.
     pub const ALL: [Version; 4] = [Version::V0_3_1, Version::V0_4_0, Version::V1_0_0, Version::V1_1_0];
-    /// The newest.
+    /// The newest version.
     pub const NEWEST: Version = Version::V1_1_0;
 
-    /// The version as configurations spell it.
+    /// The version as it is written in configurations.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,8 +1,8 @@
-//! The nftables table `inet carrick-cni`: ports of the host that lead to pods, and the check of pods' source addresses.
+//! The nftables table `inet carrick-cni`: host ports, and the check of the pods' source addresses.
 //!
-//! The table follows from the store's records and the devices that exist ([`wanted`]). ADD and DEL change elements
-//! only; GC, the agent, and an ADD that finds the table missing, compare all of it and put it right, in one transaction
-//! ([`Firewall::follow`]).
+//! The content of the table follows from the records of the store and the devices that exist ([`wanted`]). ADD and DEL change set
+//! elements only. GC, the agent, and an ADD that finds no table compare the whole table and repair it in one transaction
+//! ([`Firewall::reconcile`]).
 
 mod connections;
 mod table;
@@ -16,7 +16,7 @@ use crate::ipam::{Record, Records, Store, StoreError};
 
 pub use table::{table_name, wanted};
 
-/// How often a change is computed anew because somebody else changed nftables meanwhile.
+/// How often a change is computed again because another program changed nftables at the same time.
 const ATTEMPTS: usize = 1_000;
 
 /// The table in the network namespace of the thread that opened it.
@@ -25,19 +25,19 @@ pub struct Firewall {
     nftables: Nftables,
 }
 
-/// What a comparison of the table with the store came to.
+/// The result of a comparison of the table with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restored {
-    /// Nothing differed, and nothing was written.
+    /// The table was right. Nothing was written.
     Unchanged,
-    /// The table is as it should be again.
+    /// The table was wrong and is right now.
     Repaired,
 }
 
-/// Why the table could not be made to follow the store.
+/// Why the table could not be reconciled with the store.
 #[derive(Debug, thiserror::Error)]
 pub enum FirewallError {
-    /// The kernel refused.
+    /// The kernel rejected a request.
     #[error(transparent)]
     Kernel(#[from] Error),
     /// The records cannot be read.
@@ -46,43 +46,43 @@ pub enum FirewallError {
 }
 
 impl Firewall {
-    /// Opens a connection to nftables in the calling thread's network namespace.
+    /// Opens a netlink socket for nftables in the network namespace of the calling thread.
     ///
     /// # Errors
     ///
-    /// The kernel gives none.
+    /// The socket cannot be opened.
     pub fn open() -> Result<Self, Error> {
         Ok(Self { nftables: Nftables::open()? })
     }
 
-    /// Makes sure that the table is there, and that the record's host ports lead to the pod. The pod's device must
-    /// exist already, or a comparison at the same time would take the ports away again.
+    /// Adds the host ports of a record, and the table if it does not exist. The pod's device must exist: otherwise another process
+    /// that reconciles at the same time removes the host ports again.
     ///
     /// # Errors
     ///
     /// See [`FirewallError`].
-    pub fn admit(&mut self, record: &Record, store: &Store) -> Result<(), FirewallError> {
+    pub fn add_pod(&mut self, record: &Record, store: &Store) -> Result<(), FirewallError> {
         if record.host_ports.is_empty() {
-            return if self.exists()? { Ok(()) } else { self.follow(store).map(drop) };
+            return if self.exists()? { Ok(()) } else { self.reconcile(store).map(drop) };
         }
         let batch = table::additions(record);
         match self.nftables.commit(batch, None) {
-            // No table, or an element of a pod that is gone: the store knows.
-            Err(error) if error.is_not_found() || table::is_occupied(&error) => self.follow(store).map(drop),
+            // There is no table, or an element of a pod that no longer exists is in the way.
+            Err(error) if error.is_not_found() || table::is_occupied(&error) => self.reconcile(store).map(drop),
             done => {
                 done?;
-                Ok(connections::forget_untranslated(std::slice::from_ref(record))?)
+                Ok(connections::delete_untranslated(std::slice::from_ref(record))?)
             }
         }
     }
 
-    /// Takes the record's host ports away. What is gone already is fine. The pod's device must be gone already, or
-    /// a comparison at the same time would bring the ports back.
+    /// Removes the host ports of a record. Host ports that do not exist are no error. The pod's device must be removed first:
+    /// otherwise another process that reconciles at the same time adds the host ports again.
     ///
     /// # Errors
     ///
-    /// The kernel refused.
-    pub fn withdraw(&mut self, record: &Record) -> Result<(), Error> {
+    /// The kernel rejected a request.
+    pub fn remove_pod(&mut self, record: &Record) -> Result<(), Error> {
         if record.host_ports.is_empty() {
             return Ok(());
         }
@@ -92,37 +92,37 @@ impl Firewall {
             }
             done => done?,
         }
-        connections::forget_translated(record)
+        connections::delete_translated(record)
     }
 
-    /// Makes the table follow the store, as it is when this returns. Where there was never a pod there is no table, and none is
-    /// made.
+    /// Repairs the table so that it agrees with the store, as the store is when this function returns. On a node that never had a
+    /// pod, there is no table and none is created.
     ///
     /// # Errors
     ///
     /// See [`FirewallError`].
-    pub fn follow(&mut self, store: &Store) -> Result<Restored, FirewallError> {
+    pub fn reconcile(&mut self, store: &Store) -> Result<Restored, FirewallError> {
         if !self.exists()? && !is_needed(&store.records()?) {
             return Ok(Restored::Unchanged);
         }
         let mut socket = Socket::open(Protocol::Route)?;
         let mut restored = Restored::Unchanged;
-        // Once more after a change: a DEL that saw the old table has ended by then.
+        // Compare again after a change: a DEL that read the old table has ended by then.
         while self.change(|_| wanted_now(&mut socket, store).map(Some))? == Restored::Repaired {
             restored = Restored::Repaired;
         }
         if restored == Restored::Repaired {
-            connections::forget_untranslated(&store.records()?.readable)?;
+            connections::delete_untranslated(&store.records()?.readable)?;
         }
         Ok(restored)
     }
 
-    /// Whether the table is there, in whatever state.
+    /// Whether the table exists, with any content.
     fn exists(&mut self) -> Result<bool, Error> {
         self.nftables.has_table(&table_name())
     }
 
-    /// What the table has and should not have, or the other way round, in words.
+    /// How the table differs from the store, as one sentence for each difference.
     ///
     /// # Errors
     ///
@@ -134,12 +134,12 @@ impl Firewall {
             None if !is_needed(&store.records()?) => Vec::new(),
             None => vec![format!("there is no nftables table {}", table_name())],
             Some(present) if wanted_now(&mut socket, store)?.matches(Some(&present)) => Vec::new(),
-            Some(_) => vec![format!("the nftables table {} does not hold what the records say", table_name())],
+            Some(_) => vec![format!("the nftables table {} differs from the records", table_name())],
         })
     }
 
-    /// Makes the table what `wanted` says of it, and says it again when somebody else gets in between. `None` is nothing
-    /// to do.
+    /// Changes the table to what `wanted` returns for the present table; `None` means no change. Starts again if another program
+    /// changes nftables between reading and writing.
     fn change<E: From<Error>>(
         &mut self,
         mut wanted: impl FnMut(Option<&Table>) -> Result<Option<Table>, E>,
@@ -160,12 +160,12 @@ impl Firewall {
     }
 }
 
-/// A record that cannot be read stands for a pod too, whose source addresses are to be checked.
+/// A record that cannot be read belongs to a pod too, and the source addresses of that pod must be checked.
 fn is_needed(records: &Records) -> bool {
     !records.readable.is_empty() || !records.unreadable.is_empty()
 }
 
-/// The devices are looked at after the records: one that is gone by then is on its way out.
+/// Reads the devices after the records: a record whose device does not exist then belongs to a pod that DEL removes.
 fn wanted_now(socket: &mut Socket, store: &Store) -> Result<Table, FirewallError> {
     let records = store.records()?.readable;
     let devices: BTreeSet<String> = if records.iter().any(|record| !record.host_ports.is_empty()) {

@@ -1,4 +1,4 @@
-//! Ports of the host that lead to pods.
+//! Host ports: ports of the host whose packets go to a pod.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,21 +6,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use carrick_netlink::Family;
 use serde::{Deserialize, Serialize};
 
-/// A port of the host and the pod's port behind it, in one family.
+/// A host port and the port of the pod that it maps to, in one address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostPort {
     /// The transport protocol.
     pub transport: Transport,
-    /// The address of the host; the unspecified one of the family stands for all.
+    /// The address of the host. The unspecified address of the family means all addresses of the host.
     pub host: IpAddr,
-    /// The port of the host.
+    /// The port on the host.
     pub host_port: u16,
-    /// The port of the pod.
+    /// The port in the pod.
     pub pod_port: u16,
 }
 
-/// A protocol with ports.
+/// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
@@ -33,7 +33,7 @@ pub enum Transport {
 }
 
 impl HostPort {
-    /// The address that stands for all of the host's.
+    /// The address that means all addresses of the host.
     #[must_use]
     pub fn any_host(family: Family) -> IpAddr {
         match family {
@@ -42,19 +42,19 @@ impl HostPort {
         }
     }
 
-    /// What only one pod can have.
+    /// What identifies the host port. Only one pod can have it.
     #[must_use]
     pub fn key(&self) -> (Transport, IpAddr, u16) {
         (self.transport, self.host, self.host_port)
     }
 
-    /// The family of both addresses.
+    /// The address family of the host's address and of the pod's.
     #[must_use]
     pub fn family(&self) -> Family {
         self.host.into()
     }
 
-    /// The file name under which the port is claimed.
+    /// The file name of the claim to this port.
     pub(crate) fn file_name(&self) -> String {
         format!("{}-{}-{}", self.transport.name(), self.host, self.host_port)
     }
@@ -67,13 +67,13 @@ impl fmt::Display for HostPort {
 }
 
 impl Transport {
-    /// The protocol of this name, in whatever case.
+    /// The protocol with this name, in upper or lower case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Tcp, Self::Udp, Self::Sctp].into_iter().find(|transport| transport.name().eq_ignore_ascii_case(name))
     }
 
-    /// Its name.
+    /// The name in lower case.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -83,7 +83,7 @@ impl Transport {
         }
     }
 
-    /// `IPPROTO_*`.
+    /// The IP protocol number (`IPPROTO_*`).
     #[must_use]
     pub fn number(self) -> u8 {
         match self {

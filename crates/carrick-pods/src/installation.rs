@@ -1,8 +1,8 @@
-//! Putting the plugin where container runtimes look: its binary, and the configuration that names it.
+//! Installing the plugin: its binary, and the CNI network configuration that names it.
 //!
-//! Runtimes take the first configuration by name and watch its directory, so a configuration appears or
-//! changes in one step, and only when it is different. Other files there are never touched. Service meshes
-//! append plugins of their own to our list; these stay, in their places.
+//! Container runtimes watch the configuration directory and use the first configuration in alphabetical order. The configuration is
+//! therefore replaced in one step, and only if it differs. Other files are never touched. Service meshes add their own plugins to
+//! Carrick's plugin list; these plugins keep their places.
 
 mod configuration_list;
 
@@ -13,35 +13,32 @@ use std::path::{Path, PathBuf};
 
 use carrick_files::{Durability, Replacement, remove_file_if_present};
 
-use crate::node_data::Written;
+use self::configuration_list::{PLUGIN_TYPE, configuration_list};
+use crate::written::Written;
 
-pub use configuration_list::configuration_list;
-
-/// File name of the configuration.
+/// The file name of the configuration.
 pub const CONFIGURATION_FILE: &str = "10-carrick.conflist";
-/// File name of the binary, which is also the plugin's type in configurations.
-pub const BINARY_FILE: &str = "carrick-cni";
-/// Environment variable that says where the binary is to be taken from.
+/// The environment variable that holds the path of the binary to install.
 pub const BINARY_VARIABLE: &str = "CARRICK_CNI_BINARY";
 
 /// The configuration holds no secret, but security benchmarks require that others cannot read it.
 const CONFIGURATION: Replacement = Replacement { mode: 0o600, durability: Durability::PowerFailure };
 const BINARY: Replacement = Replacement { mode: 0o755, durability: Durability::PowerFailure };
 
-/// Where to install from and to.
+/// What to install, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     /// The runtime's configuration directory, such as `/etc/cni/net.d`.
     pub configuration_directory: PathBuf,
     /// The runtime's plugin directory, such as `/opt/cni/bin`.
     pub binary_directory: PathBuf,
-    /// The run directory that the plugin is to use, an absolute path as the runtime sees it.
+    /// The run directory for the plugin: an absolute path on the host.
     pub run_directory: PathBuf,
     /// The binary to copy.
     pub binary: PathBuf,
 }
 
-/// What an installation had to write.
+/// What an installation has written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Installed {
     /// The binary.
@@ -50,32 +47,33 @@ pub struct Installed {
     pub configuration: Written,
 }
 
-/// A file that could not be read, written or removed.
+/// A file could not be read, written or removed.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 pub struct InstallError {
     /// The file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the system.
     #[source]
     pub source: io::Error,
 }
 
-/// The binary that belongs to this process: `CARRICK_CNI_BINARY`, or `carrick-cni` beside this process's own.
+/// The binary of the plugin that belongs to this process: the value of `CARRICK_CNI_BINARY`, or the file `carrick-cni` beside the
+/// executable of this process.
 ///
 /// # Errors
 ///
-/// The process does not know its own binary.
+/// The path of the executable is not known.
 pub fn own_binary() -> Result<PathBuf, InstallError> {
     if let Some(path) = env::var_os(BINARY_VARIABLE).filter(|path| !path.is_empty()) {
         return Ok(path.into());
     }
     let own = env::current_exe().map_err(at(Path::new("/proc/self/exe")))?;
-    Ok(own.with_file_name(BINARY_FILE))
+    Ok(own.with_file_name(PLUGIN_TYPE))
 }
 
-/// Copies the binary alone to `directory`, where it changes nothing for runtimes as long as no configuration names it. Makes the
-/// directory where it is missing; a binary that is there already needs no right to write.
+/// Copies the binary to `directory` if the file there differs. Creates the directory if it does not exist. Needs no write access if the
+/// binary is already there. Runtimes do not use the binary before a configuration names it.
 ///
 /// # Errors
 ///
@@ -83,7 +81,7 @@ pub fn own_binary() -> Result<PathBuf, InstallError> {
 pub fn install_binary(binary: &Path, directory: &Path) -> Result<Written, InstallError> {
     fs::create_dir_all(directory).map_err(at(directory))?;
     let wanted = fs::read(binary).map_err(at(binary))?;
-    let path = directory.join(BINARY_FILE);
+    let path = directory.join(PLUGIN_TYPE);
     if read(&path)?.is_some_and(|current| current == wanted) {
         return Ok(Written::Unchanged);
     }
@@ -92,8 +90,7 @@ pub fn install_binary(binary: &Path, directory: &Path) -> Result<Written, Instal
 }
 
 impl Installation {
-    /// Installs the binary, then the configuration that makes runtimes use it. Makes the directories
-    /// where they are missing, writes only what differs, and replaces files whole.
+    /// Installs the binary, then the configuration. Creates the directories if they do not exist. Replaces only files that differ.
     ///
     /// # Errors
     ///
@@ -104,14 +101,14 @@ impl Installation {
         Ok(Installed { binary, configuration: self.install_configuration()? })
     }
 
-    /// Removes the configuration, then the binary. What is gone already is fine.
+    /// Removes the configuration, then the binary. Files that do not exist are no error.
     ///
     /// # Errors
     ///
-    /// A file could not be removed; the other one is tried nevertheless.
+    /// A file could not be removed. The other file is removed nevertheless.
     pub fn remove(&self) -> Result<(), InstallError> {
         let configuration = remove(&self.configuration_directory.join(CONFIGURATION_FILE));
-        let binary = remove(&self.binary_directory.join(BINARY_FILE));
+        let binary = remove(&self.binary_directory.join(PLUGIN_TYPE));
         configuration.and(binary)
     }
 

@@ -1,32 +1,34 @@
-//! Which pod has which address.
+//! IP address management (IPAM): which pod has which addresses and host ports.
 //!
-//! The state stands in `ipam/` under the run directory, a tmpfs: a reboot ends every sandbox, so nothing
-//! needs to survive one. A person can read it with `ls -l` and `cat`:
+//! The state is in the directory `ipam` of the run directory. The run directory is in a tmpfs: a reboot ends every sandbox, so the state
+//! does not need to survive a reboot. `ls -l` and `cat` show the state:
 //!
 //! ```text
-//! ipam/lock                              locked while the rest is changed, for microseconds; holds the addresses
-//!                                        given last, from which the next search starts
-//! ipam/attachments/<container>:<device>  one record for each attachment, as JSON
-//! ipam/addresses/<address>               a symbolic link to the record that holds the address
-//! ipam/host-ports/<protocol>-<host address>-<port>   the same for ports of the host
+//! ipam/lock                                 locked during changes, for microseconds; holds the addresses that were
+//!                                           assigned last, after which the next search starts
+//! ipam/attachments/<container>:<interface>  one record for each attachment, as JSON
+//! ipam/addresses/<address>                  the claim to an address: a symbolic link to the record of its owner
+//! ipam/host-ports/<protocol>-<host address>-<port>   the claim to a host port, likewise
 //! ```
 //!
-//! A process may die between any two steps, so their order carries the safety:
+//! A process may be killed between any two steps. The order of the steps keeps the state consistent:
 //!
-//! - ADD writes the record, then takes its addresses and host ports; only then is anything configured with them.
-//! - DEL removes the devices, then gives all that back, then removes the record.
+//! - ADD writes the record, then makes the claims, then configures the kernel.
+//! - DEL removes the devices, then the claims, then the record.
 //!
-//! Whatever a crash leaves, a record leads to it. A record may name an address that it never came to take;
-//! an address belongs to whom its link names, so nothing is taken from its next owner.
+//! So a record leads to everything that a killed process left. A record may name an address that it never claimed. The claim decides
+//! who owns an address, so a DEL for such a record does not take the address from its owner.
 
 mod claim;
 mod disk;
+mod error;
 mod pool;
 mod record;
 mod reservation;
 mod store;
 
+pub use error::StoreError;
 pub use pool::{Pool, PoolError, pools};
 pub use record::Record;
 pub use reservation::Reservation;
-pub use store::{Records, Store, StoreError};
+pub use store::{Records, Store};

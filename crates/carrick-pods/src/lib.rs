@@ -27,6 +27,8 @@ pub mod node_data;
 pub mod pod_gateways;
 pub mod pod_routes;
 mod rate;
+mod written;
 
 pub use attachment::{Attachment, PodName, is_host_device};
 pub use rate::Rate;
+pub use written::Written;

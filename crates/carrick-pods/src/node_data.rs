@@ -1,4 +1,4 @@
-//! What the agent tells the plugin about the node: the file `node.json` in the run directory.
+//! The node data: what the agent tells the plugin about the node, in the file `node.json` of the run directory.
 
 use std::fs;
 use std::io;
@@ -8,55 +8,57 @@ use carrick_files::{Durability, Replacement};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// The run directory where the configuration names none.
+use crate::written::Written;
+
+/// The run directory if the configuration does not name one.
 pub const DEFAULT_RUN_DIRECTORY: &str = "/run/carrick";
 
 const FILE_NAME: &str = "node.json";
 
-/// The node as pods see it. The agent writes it once the mesh is programmed, and again when it changes;
-/// pods that are attached already keep what they have.
+/// What the plugin needs to know about the node. The agent writes the data when it has programmed the mesh, and again when the
+/// data changes. Pods that are already attached keep their addresses and MTU.
 ///
 /// As JSON: `{"podCidrs":["10.42.0.0/24","fd42::/64"],"mtu":1370}`. Unknown keys are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeData {
-    /// Where the addresses of this node's pods come from. One of each family that occurs is given to
-    /// every pod; several ranges of one family are used up in this order, round and round.
+    /// The ranges of the pods' addresses. Each pod gets one address of each family that occurs. Several ranges of one family are
+    /// used in this order, and then again from the first.
     pub pod_cidrs: Vec<IpNet>,
-    /// MTU of the pods' devices in bytes, without the Ethernet header.
+    /// The MTU of the pods' interfaces in bytes, without the Ethernet header.
     pub mtu: u32,
 }
 
-/// Why the node's data could not be read.
+/// Why the node data could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeDataError {
-    /// The agent has not written it since the machine was started.
-    #[error("{}: not there yet", .0.display())]
+    /// The agent has not written the file since the machine started.
+    #[error("{}: the file does not exist yet", .0.display())]
     Missing(PathBuf),
     /// The file exists and cannot be read.
     #[error("{}: {source}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The file holds something else.
+    /// The content of the file is not node data.
     #[error("{}: {source}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where the JSON goes wrong.
+        /// Where and how the JSON is wrong.
         source: serde_json::Error,
     },
 }
 
 impl NodeData {
-    /// Writes the file atomically, unless it says the same already. Makes the run directory where it is missing.
+    /// Replaces the file if its content differs. Creates the run directory if it does not exist.
     ///
     /// # Errors
     ///
-    /// The run directory cannot be made or written.
+    /// The run directory cannot be created, or the file cannot be written.
     pub fn write(&self, run_directory: &Path) -> io::Result<Written> {
         if Self::read(run_directory).is_ok_and(|current| current == *self) {
             return Ok(Written::Unchanged);
@@ -84,15 +86,6 @@ impl NodeData {
     }
 }
 
-/// Whether a file had to be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// It was missing or different.
-    Changed,
-    /// It was right already and was not touched.
-    Unchanged,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_it_wrote_and_writes_only_changes() {
+    fn written_data_is_read_back_and_only_changes_are_written() {
         let directory = tempfile::tempdir().unwrap();
         let run_directory = directory.path().join("run");
         assert_eq!(node().write(&run_directory).unwrap(), Written::Changed);
@@ -112,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_its_form_on_disk() {
+    fn the_format_on_disk_does_not_change() {
         let directory = tempfile::tempdir().unwrap();
         node().write(directory.path()).unwrap();
         let content = fs::read_to_string(directory.path().join("node.json")).unwrap();
@@ -120,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_missing_from_damaged() {
+    fn a_missing_and_a_damaged_file_are_different_errors() {
         let directory = tempfile::tempdir().unwrap();
         assert!(matches!(NodeData::read(directory.path()), Err(NodeDataError::Missing(_))));
         fs::write(directory.path().join("node.json"), r#"{"podCidrs":["10.42.0.0/33"],"mtu":1370}"#).unwrap();

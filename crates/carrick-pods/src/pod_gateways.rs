@@ -1,7 +1,7 @@
-//! Whether the pods' next hops are as ADD made them: the host's ends of the veth pairs.
+//! The pods' gateways: the host's ends of the veth pairs, which are the next hops of the pods.
 //!
-//! Pods have a permanent neighbour for their gateway, so another Ethernet address at the host's end cuts them off without
-//! a word.
+//! A pod has a permanent neighbour entry for its gateway. If the MAC address of the host's end changes, the pod loses its connection
+//! without any error.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,7 +11,7 @@ use carrick_netlink::{Error, Family, Socket, address};
 
 use crate::ipam::Record;
 
-/// The next hop of a pod's packets.
+/// The gateway of all pods, as a pod's routes name it.
 #[must_use]
 pub fn gateway(family: Family) -> IpAddr {
     match family {
@@ -20,22 +20,22 @@ pub fn gateway(family: Family) -> IpAddr {
     }
 }
 
-/// A pod whose next hop is not as ADD made it.
+/// A pod whose gateway differs from what ADD configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GatewayFault {
-    /// Namespace and name of the pod, or else the container and the interface.
+    /// Namespace and name of the pod; container and interface if the pod's name is not known.
     pub pod: String,
-    /// The device at the host's end.
+    /// The name of the host's end of the veth pair.
     pub device: String,
-    /// What is wrong with it, in words.
+    /// What is wrong with the device, as the end of a sentence that starts with its name.
     pub fault: String,
 }
 
-/// The faults of the host's ends of these attachments, the first one of each. Writes nothing.
+/// The first fault of each pod's gateway, for the pods of `records`. Changes nothing.
 ///
 /// # Errors
 ///
-/// The kernel could not be asked.
+/// The kernel cannot be read.
 pub fn faults(socket: &mut Socket, records: &[Record]) -> Result<Vec<GatewayFault>, Error> {
     let links = link::dump(socket)?;
     let mut faults = Vec::new();
@@ -54,20 +54,20 @@ pub fn faults(socket: &mut Socket, records: &[Record]) -> Result<Vec<GatewayFaul
 fn of_link(record: &Record, link: &Link) -> Option<String> {
     let wanted = record.attachment.host_mac();
     if link.kind != LinkKind::Veth {
-        return Some("is no veth".to_owned());
+        return Some("is not a veth device".to_owned());
     }
     if !link.up {
         return Some("is down".to_owned());
     }
     (link.mac != Some(wanted)).then(|| match link.mac {
-        Some(found) => format!("has the Ethernet address {found} instead of {wanted}"),
-        None => format!("has no Ethernet address instead of {wanted}"),
+        Some(found) => format!("has the MAC address {found} instead of {wanted}"),
+        None => format!("has no MAC address instead of {wanted}"),
     })
 }
 
 fn of_family(socket: &mut Socket, record: &Record, link: &Link) -> Result<Option<String>, Error> {
     let families: Vec<Family> = record.addresses.iter().map(|address| Family::from(*address)).collect();
-    // Where the host forwards nothing at all, the device is not what is wrong.
+    // If the whole host does not forward, the device is not the fault.
     let is_own_fault =
         |family: &&Family| is_forwarding_off(**family, &link.name) && !is_forwarding_off(**family, "all");
     if let Some(family) = families.iter().find(is_own_fault) {
@@ -83,7 +83,7 @@ fn of_family(socket: &mut Socket, record: &Record, link: &Link) -> Result<Option
     Ok(None)
 }
 
-/// A setting that the kernel does not have is not off.
+/// False also if the kernel does not have the setting.
 fn is_forwarding_off(family: Family, device: &str) -> bool {
     let family = match family {
         Family::V4 => "ipv4",

@@ -1,8 +1,8 @@
-//! What the host's routing holds for attached pods, so that the agent can put back what somebody flushed.
+//! The host's routes and neighbours for attached pods.
 //!
-//! The plugin makes these routes and neighbours once, in ADD, and is not there when they get lost. Only what a
-//! record names is anybody's business here: of all else with the same protocol number, a call of the plugin may
-//! just be making or removing it.
+//! The plugin adds them once, in ADD, and does not run when another program flushes them. The agent restores them from the records.
+//! The agent touches nothing that no record names, not even entries with the same protocol number: a running ADD or DEL may be
+//! adding or removing them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,19 +17,19 @@ use crate::ipam::Record;
 /// The kernel's main routing table (`RT_TABLE_MAIN`), which holds the routes to pods.
 pub const MAIN_TABLE: u32 = 254;
 
-/// The host's entries for one attachment.
+/// The host's routing entries for one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostEntries {
-    /// The number of the device at the host's end.
+    /// The interface index of the host's end of the veth pair.
     pub device: u32,
     /// The routes to the pod's addresses, in table main.
     pub routes: Vec<Route>,
-    /// The pod's addresses with its Ethernet address, all permanent.
+    /// Permanent neighbours: the pod's addresses with the pod's MAC address.
     pub neighbours: Vec<Neighbour>,
 }
 
 impl HostEntries {
-    /// The entries for a record, on the device with this number at the host's end.
+    /// The entries for a record. `device` is the interface index of the host's end.
     #[must_use]
     pub fn of(record: &Record, device: u32) -> Self {
         let route = |address: &IpAddr| Route::through((*address).into(), MAIN_TABLE, POD_ROUTE_PROTOCOL, device);
@@ -43,10 +43,10 @@ impl HostEntries {
     }
 }
 
-/// The entries that the records want on the devices that exist and have a carrier.
+/// The entries that the records require, on the devices that exist and have a carrier.
 ///
-/// A device gets its carrier when ADD sets up the pod's end, which it does after the host's. So what an ADD is still
-/// making is left to that ADD; and where a DEL has removed the device, nothing is wanted any more.
+/// The host's end gets its carrier when ADD sets the pod's end up, which is after ADD has configured the host's end. So entries that
+/// a running ADD still adds are not required here. After DEL has removed the device, none are required either.
 #[must_use]
 pub fn wanted(records: &[Record], links: &[Link]) -> Vec<HostEntries> {
     let settled = links.iter().filter(|link| link.kind == LinkKind::Veth && link.up && link.operational);
@@ -55,7 +55,7 @@ pub fn wanted(records: &[Record], links: &[Link]) -> Vec<HostEntries> {
     records.iter().filter_map(entries).collect()
 }
 
-/// Whether a route is one that the plugin makes.
+/// Whether the route belongs to the plugin.
 #[must_use]
 pub fn is_pod_route(route: &Route) -> bool {
     route.protocol == POD_ROUTE_PROTOCOL && route.table == MAIN_TABLE
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_gets_a_route_and_a_neighbour_on_its_device() {
+    fn every_address_has_a_route_and_a_neighbour_on_its_device() {
         let (first, second) = (record("a", &["10.42.0.2", "fd42::2"]), record("b", &["10.42.0.3"]));
         let links = [link(&second, 8), link(&first, 7)];
         let entries = wanted(&[first.clone(), second], &links);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_wanted_without_a_device_that_carries() {
+    fn nothing_is_required_without_a_device_that_has_a_carrier() {
         let record = record("a", &["10.42.0.2"]);
         let good = link(&record, 7);
         for link in [

@@ -1,4 +1,4 @@
-//! The plugin's nftables table that somebody flushed, in network namespaces made for each test.
+//! Repair of the plugin's nftables table after another program flushed it, in a network namespace for each test.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
 
 use std::panic::resume_unwind;
@@ -11,8 +11,8 @@ use carrick_pods::host_port::{HostPort, Transport};
 use carrick_pods::ipam::{Reservation, Store, pools};
 use nix::sched::{CloneFlags, unshare};
 
-/// Runs `test` on a thread of its own in a fresh network namespace, which dies with the thread.
-fn fresh(test: impl FnOnce() + Send) {
+/// Runs `test` on its own thread in a new network namespace, which ends with the thread.
+fn in_new_namespace(test: impl FnOnce() + Send) {
     let inside = || {
         unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root: unshare(CLONE_NEWNET)");
         test();
@@ -37,43 +37,43 @@ fn reservation(container_id: &str, host_port: u16) -> Reservation {
 }
 
 #[test]
-fn flushed_table_comes_back_for_the_pods_that_are_there() {
-    fresh(|| {
+fn a_flushed_table_is_restored_for_the_pods_that_exist() {
+    in_new_namespace(|| {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::under(directory.path());
         let mut firewall = Firewall::open().unwrap();
-        assert_eq!(firewall.follow(&store).unwrap(), Restored::Unchanged);
-        assert_eq!(run("nft", &["list", "ruleset"]), "", "without pods there is nothing to check");
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Unchanged);
+        assert_eq!(run("nft", &["list", "ruleset"]), "", "no table without pods");
 
         let pools = pools(&["10.42.0.0/24".parse().unwrap()]).unwrap();
         let stays = store.reserve(reservation("stays", 8080), &pools).unwrap();
-        // As an ADD that has made no device yet, or a DEL that has removed it.
-        store.reserve(reservation("half", 8081), &pools).unwrap();
+        // As during an ADD that has created no device yet, or a DEL that has removed it.
+        store.reserve(reservation("partial", 8081), &pools).unwrap();
         run("ip", &["link", "add", &stays.device, "type", "bridge"]);
-        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
         let whole = run("nft", &["list", "ruleset"]);
         assert!(whole.contains("tcp . 8080 : 10.42.0.2 . 80") && !whole.contains("8081"), "{whole}");
-        assert_eq!(firewall.follow(&store).unwrap(), Restored::Unchanged);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Unchanged);
 
         run("nft", &["flush", "ruleset"]);
-        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
         assert_eq!(run("nft", &["list", "ruleset"]), whole);
 
-        // A record that cannot be read stands for a pod too.
+        // A record that cannot be read belongs to a pod too.
         let record = directory.path().join("ipam/attachments/stays:eth0");
-        std::fs::remove_file(directory.path().join("ipam/attachments/half:eth0")).unwrap();
+        std::fs::remove_file(directory.path().join("ipam/attachments/partial:eth0")).unwrap();
         let content = std::fs::read(&record).unwrap();
         std::fs::write(&record, "{").unwrap();
         run("nft", &["flush", "ruleset"]);
-        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
         let ruleset = run("nft", &["list", "ruleset"]);
         assert!(ruleset.contains("chain sources") && !ruleset.contains("8080"), "{ruleset}");
         std::fs::write(&record, content).unwrap();
-        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
 
         run("nft", &["flush", "chain", "inet", "carrick-cni", "sources"]);
         run("nft", &["delete", "element", "inet", "carrick-cni", "ports-ipv4", "{ tcp . 8080 }"]);
-        assert_eq!(firewall.follow(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
         assert_eq!(run("nft", &["list", "ruleset"]), whole);
     });
 }

@@ -1,13 +1,14 @@
 //! The kernel's notifications, as the event loop takes them.
 
+use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
+
 use carrick_dataplane::drift::{Drift, DriftWatch};
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
 use carrick_pods::pod_routes::is_pod_route;
 use carrick_topology::constants::HANDOVER_DEVICE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::collections::BTreeSet;
-use std::os::fd::AsFd as _;
 use tokio::sync::mpsc;
 
 use super::AgentError;

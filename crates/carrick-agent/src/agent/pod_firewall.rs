@@ -22,7 +22,7 @@ pub(super) fn start(run_directory: &Path) -> Result<(), AgentError> {
     let watch = move || {
         let mut trouble = None;
         loop {
-            trouble = report(firewall.follow(&store), trouble);
+            trouble = report(firewall.reconcile(&store), trouble);
             if let Err(error) = monitor.wait() {
                 tracing::error!(event = "monitor_failed", %error);
                 return;

@@ -1,8 +1,7 @@
-//! Connections of UDP that are older than the host ports.
+//! Tracked UDP connections that are older than the host ports.
 //!
-//! Only a connection's first packet is looked up in the table, and to the kernel all datagrams between two addresses and ports are
-//! one connection until none comes for a while. A client that does not stop sending would never notice that a pod went
-//! or came.
+//! The kernel looks up only the first packet of a connection in the table. For UDP, all datagrams between two addresses and ports are
+//! one connection until none arrives for a while. Without this module, a client that keeps sending would never reach a new pod.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -14,29 +13,30 @@ use nix::errno::Errno;
 use crate::host_port::{HostPort, Transport};
 use crate::ipam::Record;
 
-/// Forgets what leads to the record's pod by its host ports. The ports must not lead there any more.
+/// Deletes the tracked connections that go to the record's pod through its host ports. The host ports must be removed first.
 ///
 /// # Errors
 ///
-/// The kernel refused.
-pub(super) fn forget_translated(record: &Record) -> Result<(), Error> {
-    forget(std::slice::from_ref(record), |port, pod, connection| {
+/// The kernel rejected a request.
+pub(super) fn delete_translated(record: &Record) -> Result<(), Error> {
+    delete(std::slice::from_ref(record), |port, pod, connection| {
         connection.reply.source == SocketAddr::new(pod, port.pod_port)
     })
 }
 
-/// Forgets what clients sent to the host itself before the records' host ports led on. They must lead on by now.
+/// Deletes the tracked connections that go to the host itself although the records have host ports for them. The host ports must be
+/// added first.
 ///
 /// # Errors
 ///
-/// The kernel refused.
-pub(super) fn forget_untranslated(records: &[Record]) -> Result<(), Error> {
+/// The kernel rejected a request.
+pub(super) fn delete_untranslated(records: &[Record]) -> Result<(), Error> {
     if udp_ports(records).next().is_none() {
         return Ok(());
     }
     let addresses = address::dump(&mut Socket::open(Protocol::Route)?, None)?;
     let of_host: BTreeSet<IpAddr> = addresses.into_iter().map(|address| address.network.addr()).collect();
-    forget(records, |port, _, connection| {
+    delete(records, |port, _, connection| {
         let sent_to = connection.original.destination.ip();
         let is_meant = if port.host.is_unspecified() { of_host.contains(&sent_to) } else { sent_to == port.host };
         is_meant && !connection.is_destination_translated()
@@ -49,8 +49,8 @@ fn udp_ports(records: &[Record]) -> impl Iterator<Item = (&HostPort, IpAddr)> {
     of_udp.filter_map(|(record, port)| Some((port, record.destination(port)?)))
 }
 
-/// Where the kernel has no way to be asked, nothing can be done, and what is old expires by itself.
-fn forget(records: &[Record], is_old: impl Fn(&HostPort, IpAddr, &Connection) -> bool) -> Result<(), Error> {
+/// If the kernel has no connection tracking over netlink, nothing is deleted, and old connections expire.
+fn delete(records: &[Record], is_old: impl Fn(&HostPort, IpAddr, &Connection) -> bool) -> Result<(), Error> {
     let mut socket = None;
     for (port, pod) in udp_ports(records) {
         let socket = match &mut socket {

@@ -1,10 +1,10 @@
-//! What the table holds.
+//! The content of the table.
 //!
 //! ```text
-//! prerouting, raw           a pod sends with its own addresses only, and never to the host's loopback
-//! prerouting, dstnat + 10   behind kube-proxy: host port → pod
-//! output, dstnat + 10       the same for the host's own packets
-//! postrouting, srcnat       a pod that reached itself by its host port, and the host's loopback, need another source
+//! prerouting, raw           drops a pod's packets with a source that is not the pod's, or to the host's loopback
+//! prerouting, dstnat + 10   after kube-proxy: translates host ports to pods
+//! output, dstnat + 10       the same for packets of the host
+//! postrouting, srcnat       masquerades packets of a pod to its own host port, and packets from the host's loopback
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,16 +23,16 @@ use crate::host_port::HostPort;
 use crate::ipam::Record;
 
 const LOOPBACK: &str = "loopback";
-/// Room for kube-proxy, whose chains stand at `dstnat` itself.
-const BEHIND_KUBE_PROXY: i32 = priority::DESTINATION_NAT + 10;
+/// kube-proxy's chains have the priority `dstnat`.
+const AFTER_KUBE_PROXY: i32 = priority::DESTINATION_NAT + 10;
 
-/// The table's full name.
+/// The full name of the table.
 #[must_use]
 pub fn table_name() -> TableName {
     TableName::new(TableFamily::Inet, "carrick-cni")
 }
 
-/// The table for these records, as far as their devices exist.
+/// The table for these records. Records whose device is not among `devices` have no elements.
 #[must_use]
 pub fn wanted(records: &[Record], devices: &BTreeSet<String>) -> Table {
     let mut table = Table::new(TableFamily::Inet, table_name().name)
@@ -40,15 +40,15 @@ pub fn wanted(records: &[Record], devices: &BTreeSet<String>) -> Table {
         .with_chain("sources", Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(source_rules()))
         .with_chain(
             "host-ports",
-            Chain::at(Hook::Prerouting, ChainKind::Nat, BEHIND_KUBE_PROXY).with_rules(translation_rules()),
+            Chain::at(Hook::Prerouting, ChainKind::Nat, AFTER_KUBE_PROXY).with_rules(translation_rules()),
         )
         .with_chain(
             "own-host-ports",
-            Chain::at(Hook::Output, ChainKind::Nat, BEHIND_KUBE_PROXY).with_rules(translation_rules()),
+            Chain::at(Hook::Output, ChainKind::Nat, AFTER_KUBE_PROXY).with_rules(translation_rules()),
         )
         .with_chain(
             "answers",
-            Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT).with_rules(answer_rules()),
+            Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT).with_rules(masquerade_rules()),
         );
     for family in Family::BOTH {
         for kind in Kind::ALL {
@@ -65,17 +65,17 @@ pub fn wanted(records: &[Record], devices: &BTreeSet<String>) -> Table {
     table
 }
 
-/// Adds a record's elements to a table that is there.
+/// Adds the elements of a record to the table, which must exist.
 pub(super) fn additions(record: &Record) -> Batch {
     changes(record, |elements| ElementChange { removed: nothing(), added: elements })
 }
 
-/// Removes a record's elements from a table that holds all of them.
+/// Removes the elements of a record from the table, which must hold all of them.
 pub(super) fn removals(record: &Record) -> Batch {
     changes(record, |elements| ElementChange { removed: elements, added: nothing() })
 }
 
-/// The table without what it has of the record's elements.
+/// The table without the elements of the record.
 pub(super) fn without(present: &Table, record: &Record) -> Table {
     let mut table = present.clone();
     for (name, (key, value)) in elements(record) {
@@ -88,19 +88,19 @@ pub(super) fn without(present: &Table, record: &Record) -> Table {
     table
 }
 
-/// Whether an element could not be added because there is one with the same key and another value.
+/// Whether an element could not be added because the set has an element with the same key and another value.
 pub(super) fn is_occupied(error: &Error) -> bool {
     error.is_exists() || error.errno() == Some(Errno::EBUSY)
 }
 
-/// The sets and maps of each family.
+/// The sets and maps that exist for each address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Ports of every address of the host.
+    /// Map of the host ports of all addresses of the host.
     Anywhere,
-    /// Ports of one address of the host.
+    /// Map of the host ports of single addresses of the host.
     Bound,
-    /// Pods that may meet themselves, as source and destination.
+    /// Set of the pods that can reach themselves through a host port, as pairs of source and destination.
     Hairpin,
 }
 
@@ -137,7 +137,7 @@ impl Kind {
     }
 }
 
-/// Each element of a record with the name of its set.
+/// The elements of a record, each with the name of its set.
 fn elements(record: &Record) -> Vec<(String, (Key, Value))> {
     let mut elements = Vec::new();
     for port in &record.host_ports {
@@ -174,8 +174,8 @@ fn changes(record: &Record, change: impl Fn(Elements) -> ElementChange) -> Batch
     })
 }
 
-/// The check is made where a packet comes up the pod's device, so that a permissive reverse path filter on the host
-/// (the greater of the host's and the device's counts) changes nothing, and for IPv6, which has none.
+/// The check does not depend on the host's `rp_filter`: for that setting, the greater value of host and device counts, and IPv6 has
+/// none.
 fn source_rules() -> Vec<Rule> {
     let of_pods = || Rule::new().input_interface(InterfaceMatch::StartsWith(POD_DEVICE_PREFIX));
     vec![
@@ -183,8 +183,8 @@ fn source_rules() -> Vec<Rule> {
             .version(IpVersion::V4)
             .destination(IpVersion::V4, AddressMatch::In(LOOPBACK))
             .drop()
-            .comment("not for pods: what listens on the host's loopback"),
-        of_pods().reverse_path_missing().drop().comment("another's source address"),
+            .comment("pods must not reach the host's loopback"),
+        of_pods().reverse_path_missing().drop().comment("source address is not the pod's"),
     ]
 }
 
@@ -199,7 +199,7 @@ fn translation_rules() -> Vec<Rule> {
     [of_version(IpVersion::V4, Family::V4), of_version(IpVersion::V6, Family::V6)].concat()
 }
 
-fn answer_rules() -> Vec<Rule> {
+fn masquerade_rules() -> Vec<Rule> {
     let translated = |version| Rule::new().version(version).destination_was_translated();
     vec![
         translated(IpVersion::V4).address_pair_in(IpVersion::V4, &Kind::Hairpin.name(Family::V4)).masquerade(),

@@ -1,24 +1,24 @@
-//! The configuration list (specification, section 1, "Network Configuration Lists").
+//! The plugin list (CNI specification 1.1.0, section 1, "Network configuration format").
 
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::BINARY_FILE;
 use crate::cni_version::Version;
 
+/// The type of the plugin in configurations, which is also the file name of its binary.
+pub(super) const PLUGIN_TYPE: &str = "carrick-cni";
 const NETWORK: &str = "carrick";
-/// What our plugin does when asked.
+/// The capabilities of the plugin.
 const CAPABILITIES: [&str; 4] = ["bandwidth", "ips", "mac", "portMappings"];
-/// What must not be done twice. A plugin behind ours with such a capability is there because somebody wants it instead.
-const DONE_ONCE: [&str; 2] = ["bandwidth", "portMappings"];
-/// What runtimes take that do not know `cniVersions`.
+/// The capabilities that only one plugin of a list may have. If another plugin of the list has one, the user prefers that plugin.
+const EXCLUSIVE: [&str; 2] = ["bandwidth", "portMappings"];
+/// The version for runtimes that do not know `cniVersions`.
 const COMMON_VERSION: Version = Version::V1_0_0;
 
-/// The list that is to stand in the place of `current`: our own keys and our own plugin set right, all that
-/// others added kept where it is. What is no configuration list is replaced.
-#[must_use]
-pub fn configuration_list(current: Option<&Value>, run_directory: &Path) -> Value {
+/// The plugin list that replaces `current`. It has Carrick's keys and Carrick's plugin, and keeps the keys and plugins that others
+/// added, in their order. If `current` is not a plugin list, nothing of it is kept.
+pub(super) fn configuration_list(current: Option<&Value>, run_directory: &Path) -> Value {
     let mut list = current.and_then(Value::as_object).cloned().unwrap_or_default();
     let plugins = match list.remove("plugins") {
         Some(Value::Array(plugins)) => plugins,
@@ -35,14 +35,14 @@ fn own_keys() -> Map<String, Value> {
 }
 
 fn with_own_plugin(mut plugins: Vec<Value>, run_directory: &Path) -> Vec<Value> {
-    let is_own = |plugin: &Value| plugin["type"] == BINARY_FILE;
+    let is_own = |plugin: &Value| plugin["type"] == PLUGIN_TYPE;
     let by_another = |capability: &str| {
         let mut others = plugins.iter().filter(|plugin| !is_own(plugin));
-        DONE_ONCE.contains(&capability) && others.any(|plugin| plugin["capabilities"][capability] == true)
+        EXCLUSIVE.contains(&capability) && others.any(|plugin| plugin["capabilities"][capability] == true)
     };
     let capabilities = CAPABILITIES.into_iter().filter(|capability| !by_another(capability));
     let own = json!({
-        "type": BINARY_FILE,
+        "type": PLUGIN_TYPE,
         "runDirectory": run_directory.to_string_lossy(),
         "capabilities": capabilities.map(|capability| (capability.to_owned(), true.into())).collect::<Map<_, _>>(),
     });

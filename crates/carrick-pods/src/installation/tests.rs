@@ -59,7 +59,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_binary_alone_names_itself_to_nobody() {
+fn the_binary_is_installed_without_a_configuration() {
     let host = Host::new();
     let Installation { binary, binary_directory, .. } = &host.installation;
     assert_eq!(install_binary(binary, binary_directory).unwrap(), Written::Changed);
@@ -69,7 +69,7 @@ fn the_binary_alone_names_itself_to_nobody() {
 }
 
 #[test]
-fn writes_binary_and_configuration_once() {
+fn binary_and_configuration_are_written_once() {
     let host = Host::new();
     assert_eq!(host.install(), (Written::Changed, Written::Changed));
     assert_eq!(
@@ -91,7 +91,7 @@ fn writes_binary_and_configuration_once() {
 }
 
 #[test]
-fn replaces_an_older_binary() {
+fn an_older_binary_is_replaced() {
     let host = Host::new();
     host.install();
     fs::write(&host.installation.binary, "version 2").unwrap();
@@ -101,7 +101,7 @@ fn replaces_an_older_binary() {
 }
 
 #[test]
-fn plugins_and_keys_of_others_stay() {
+fn plugins_and_keys_of_other_programs_are_kept() {
     let host = Host::new();
     host.install();
     let (linkerd, tuning) = (json!({ "type": "linkerd-cni", "log_level": "info" }), json!({ "type": "tuning" }));
@@ -111,7 +111,7 @@ fn plugins_and_keys_of_others_stay() {
     });
     let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(host.configuration_path()).unwrap());
     let before = inode();
-    assert_eq!(host.install().1, Written::Unchanged, "in another layout of the same JSON");
+    assert_eq!(host.install().1, Written::Unchanged, "the same JSON in another layout");
     assert_eq!(inode(), before);
 
     let moved = Installation { run_directory: "/var/run/carrick".into(), ..host.installation.clone() };
@@ -123,17 +123,21 @@ fn plugins_and_keys_of_others_stay() {
 }
 
 #[test]
-fn own_plugin_is_put_right() {
+fn the_own_plugin_is_restored() {
     let host = Host::new();
     host.install();
     let foreign = json!({ "type": "istio-cni" });
     host.edit(|configuration| configuration["plugins"] = json!([own_plugin(), foreign, own_plugin()]));
     assert_eq!(host.install().1, Written::Changed);
-    assert_eq!(host.configuration()["plugins"], json!([own_plugin(), foreign]), "twice is once too many");
+    assert_eq!(host.configuration()["plugins"], json!([own_plugin(), foreign]), "the plugin is listed once");
 
     host.edit(|configuration| configuration["plugins"] = json!([foreign]));
     assert_eq!(host.install().1, Written::Changed);
-    assert_eq!(host.configuration()["plugins"], json!([own_plugin(), foreign]), "it makes the device, so it is first");
+    assert_eq!(
+        host.configuration()["plugins"],
+        json!([own_plugin(), foreign]),
+        "the plugin creates the interface, so it is first"
+    );
 
     for garbage in ["", "{", "[]", r#"{"plugins":"none"}"#] {
         fs::write(host.configuration_path(), garbage).unwrap();
@@ -143,7 +147,7 @@ fn own_plugin_is_put_right() {
 }
 
 #[test]
-fn what_another_plugin_does_is_not_done_twice() {
+fn a_capability_of_another_plugin_is_not_offered_again() {
     let host = Host::new();
     host.install();
     let off = json!({ "type": "portmap", "capabilities": { "portMappings": false } });
@@ -164,7 +168,7 @@ fn what_another_plugin_does_is_not_done_twice() {
 }
 
 #[test]
-fn leftover_of_a_crash_is_overwritten_and_other_files_are_not_touched() {
+fn an_incomplete_file_is_overwritten_and_other_files_are_not_touched() {
     let host = Host::new();
     let directory = &host.installation.configuration_directory;
     fs::create_dir_all(directory).unwrap();
@@ -181,7 +185,7 @@ fn leftover_of_a_crash_is_overwritten_and_other_files_are_not_touched() {
 }
 
 #[test]
-fn missing_binary_leaves_no_configuration_that_names_it() {
+fn without_the_binary_no_configuration_is_written() {
     let host = Host::new();
     fs::remove_file(&host.installation.binary).unwrap();
     assert_eq!(host.installation.install().unwrap_err().path, host.installation.binary);

@@ -1,5 +1,7 @@
-//! What only one attachment can have: an address, a port of the host. A symbolic link by the thing's name leads to the
-//! owner's record; making it is the taking.
+//! Claims to addresses and host ports. Each belongs to one attachment at most.
+//!
+//! A claim is a symbolic link whose name is the address or host port and whose target is the record of the owner. Creating the link
+//! makes the claim, in one step.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +9,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::{Record, disk};
+use super::disk;
+use super::record::Record;
 use crate::attachment::Attachment;
 use crate::host_port::HostPort;
 
@@ -15,7 +18,7 @@ pub(super) const ATTACHMENTS: &str = "attachments";
 pub(super) const ADDRESSES: &str = "addresses";
 pub(super) const HOST_PORTS: &str = "host-ports";
 
-/// One thing that is to be had, by the path of its link under the store's directory.
+/// An address or host port that an attachment can claim, as the path of the link below the store's directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Claim(PathBuf);
 
@@ -28,13 +31,13 @@ impl Claim {
         Self(Path::new(HOST_PORTS).join(port.file_name()))
     }
 
-    /// All that a record names.
+    /// The claims that a record names.
     pub(super) fn of(record: &Record) -> impl Iterator<Item = Self> {
         let addresses = record.addresses.iter().map(|address| Self::address(*address));
         addresses.chain(record.host_ports.iter().map(Self::host_port))
     }
 
-    /// All that anybody has, with the owners' keys.
+    /// All claims in the store, each with the key of its owner.
     pub(super) fn all(store: &Path) -> io::Result<Vec<(Self, String)>> {
         let mut claims = Vec::new();
         for kind in [ADDRESSES, HOST_PORTS] {
@@ -51,7 +54,7 @@ impl Claim {
         store.join(&self.0)
     }
 
-    /// The key of the attachment that has it.
+    /// The key of the attachment that made the claim; `None` if there is none.
     pub(super) fn owner(&self, store: &Path) -> io::Result<Option<String>> {
         match fs::read_link(self.path(store)) {
             Ok(link) => Ok(link.file_name().map(|key| key.to_string_lossy().into_owned())),
@@ -60,12 +63,12 @@ impl Claim {
         }
     }
 
-    pub(super) fn take(&self, store: &Path, attachment: &Attachment) -> io::Result<()> {
+    pub(super) fn make(&self, store: &Path, attachment: &Attachment) -> io::Result<()> {
         disk::link(&Path::new("..").join(ATTACHMENTS).join(attachment.key()), &self.path(store))
     }
 
-    /// Gives it back, if it is this attachment's.
-    pub(super) fn give_back(&self, store: &Path, attachment: &Attachment) -> io::Result<()> {
+    /// Removes the claim if it belongs to this attachment.
+    pub(super) fn remove(&self, store: &Path, attachment: &Attachment) -> io::Result<()> {
         if self.owner(store)?.is_some_and(|owner| owner == attachment.key()) {
             disk::remove(&self.path(store))?;
         }
@@ -79,7 +82,7 @@ impl std::fmt::Display for Claim {
     }
 }
 
-/// The names in a directory; none where there is no directory.
+/// The names in a directory; none if the directory does not exist.
 pub(super) fn names(directory: &Path) -> io::Result<BTreeSet<String>> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),

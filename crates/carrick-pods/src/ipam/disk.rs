@@ -1,7 +1,7 @@
-//! The steps by which the store changes the disk. Each is one system call that takes effect whole or not at all,
-//! or touches a file that nobody reads yet; a process may die between any two.
+//! The steps in which the store changes its files. Each step takes effect as a whole or not at all, or it changes a file that no
+//! process reads yet. A process may be killed between any two steps.
 //!
-//! Nothing is synced: the state must outlive the process, not the machine.
+//! No step syncs: the state must survive the process, not the machine.
 
 use std::fs::File;
 use std::io;
@@ -18,25 +18,25 @@ pub(super) fn stage(temporary: &Path, content: &[u8]) -> io::Result<Staged> {
     RECORD.stage_at(temporary, content)
 }
 
-/// Gives the record its name.
+/// Puts the record in its place.
 pub(super) fn rename(staged: Staged, path: &Path) -> io::Result<()> {
     step();
     staged.rename_to(path)
 }
 
-/// Makes a symbolic link.
+/// Creates a symbolic link.
 pub(super) fn link(target: &Path, path: &Path) -> io::Result<()> {
     step();
     symlink(target, path)
 }
 
-/// Removes a file; none is fine.
+/// Removes a file. A file that does not exist is no error.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     step();
     remove_file_if_present(path)
 }
 
-/// Overwrites a file's beginning.
+/// Overwrites the start of a file.
 pub(super) fn overwrite(file: &File, content: &[u8]) -> io::Result<()> {
     step();
     file.write_all_at(content, 0)
@@ -45,11 +45,11 @@ pub(super) fn overwrite(file: &File, content: &[u8]) -> io::Result<()> {
 #[cfg(not(test))]
 fn step() {}
 
-/// Dies at the step that a test has chosen.
+/// Panics at the step that a test has chosen.
 #[cfg(test)]
 fn step() {
     tests::LEFT.with(|left| {
-        let steps = left.get().checked_sub(1).unwrap_or_else(|| panic!("dies here"));
+        let steps = left.get().checked_sub(1).unwrap_or_else(|| panic!("killed here"));
         left.set(steps);
     });
 }
@@ -62,8 +62,8 @@ pub(super) mod tests {
         pub(super) static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
     }
 
-    /// Lets this thread do so many steps; it panics at the next.
-    pub(in crate::ipam) fn die_after(steps: usize) {
+    /// Makes this thread panic after `steps` more steps.
+    pub(in crate::ipam) fn panic_after(steps: usize) {
         LEFT.with(|left| left.set(steps));
     }
 }

@@ -1,32 +1,32 @@
-//! The addresses that a node may give to its pods, in order.
+//! The addresses that a node can assign to its pods, in order.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carrick_netlink::Family;
 use ipnet::IpNet;
 
-/// The addresses of one family, over all ranges of the node.
+/// The addresses of one family, in all ranges of the node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     family: Family,
     ranges: Vec<Range>,
 }
 
-/// First and last address, both usable. Both families are counted in 128 bits.
+/// The first and the last usable address, as 128-bit numbers for both families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range {
     first: u128,
     last: u128,
 }
 
-/// The node's pod CIDRs cannot give addresses.
+/// Why the node's pod CIDRs have no usable addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// There are none.
+    /// The node has no pod CIDR.
     #[error("the node has no pod CIDR")]
     NoCidr,
-    /// The range has nothing left without its network, gateway and broadcast address.
-    #[error("the pod CIDR {0} is too small to hold a pod")]
+    /// A range has no address except its network, gateway and broadcast address.
+    #[error("the pod CIDR {0} has no address for a pod")]
     TooSmall(IpNet),
 }
 
@@ -34,7 +34,7 @@ pub enum PoolError {
 ///
 /// # Errors
 ///
-/// There is no range, or one without a usable address.
+/// See [`PoolError`].
 pub fn pools(cidrs: &[IpNet]) -> Result<Vec<Pool>, PoolError> {
     let mut pools = Vec::new();
     for family in Family::BOTH {
@@ -48,13 +48,13 @@ pub fn pools(cidrs: &[IpNet]) -> Result<Vec<Pool>, PoolError> {
 }
 
 impl Pool {
-    /// The family of all its addresses.
+    /// The family of the addresses.
     #[must_use]
     pub fn family(&self) -> Family {
         self.family
     }
 
-    /// Whether this is one of the addresses.
+    /// Whether the address is in the pool.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let number = to_number(address);
@@ -62,8 +62,8 @@ impl Pool {
             && self.ranges.iter().any(|range| (range.first..=range.last).contains(&number))
     }
 
-    /// Every address once, starting behind the one that was given last, so that a freed address rests
-    /// for as long as there are others. Starts at the beginning where `last` is in no range.
+    /// Every address once, starting after `last`, the address that was assigned last. So a released address is assigned again only
+    /// after all others. Starts with the first address if `last` is in no range.
     pub fn after(&self, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
         let last = last.filter(|last| Family::from(*last) == self.family).map(to_number);
         let position = last.and_then(|last| {
@@ -85,8 +85,8 @@ impl Pool {
 }
 
 impl Range {
-    /// Leaves out the network's own address, the first one, which by custom is a gateway's, and in
-    /// IPv4 the broadcast address.
+    /// The range without the network address, the first host address, which often is the address of a gateway, and the broadcast
+    /// address of IPv4.
     fn usable(cidr: IpNet) -> Result<Self, PoolError> {
         let first = to_number(cidr.network()).checked_add(2).ok_or(PoolError::TooSmall(cidr))?;
         let last = match cidr {
@@ -125,35 +125,35 @@ mod tests {
     }
 
     #[test]
-    fn leaves_out_network_gateway_and_broadcast() {
+    fn network_gateway_and_broadcast_addresses_are_not_assigned() {
         assert_eq!(order(&["10.0.0.0/29"], None), ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6"]);
         assert_eq!(order(&["10.0.0.0/30"], None), ["10.0.0.2"]);
         assert_eq!(order(&["fd00::/126"], None), ["fd00::2", "fd00::3"]);
     }
 
     #[test]
-    fn goes_round_from_the_last_one() {
+    fn the_order_starts_after_the_last_address_and_wraps_around() {
         let around = ["10.0.0.5", "10.0.0.6", "10.0.0.2", "10.0.0.3", "10.0.0.4"];
         assert_eq!(order(&["10.0.0.0/29"], Some("10.0.0.4")), around);
         assert_eq!(order(&["10.0.0.0/30"], Some("10.0.0.2")), ["10.0.0.2"]);
     }
 
     #[test]
-    fn goes_through_all_ranges() {
+    fn the_order_covers_all_ranges() {
         let ranges = ["10.0.0.0/30", "10.0.1.0/29", "10.0.2.0/30"];
         let around = ["10.0.1.4", "10.0.1.5", "10.0.1.6", "10.0.2.2", "10.0.0.2", "10.0.1.2", "10.0.1.3"];
         assert_eq!(order(&ranges, Some("10.0.1.3")), around);
     }
 
     #[test]
-    fn starts_anew_where_the_ranges_changed() {
+    fn the_order_starts_again_if_the_last_address_is_in_no_range() {
         for last in ["10.9.9.9", "fd00::5", "10.0.0.1"] {
             assert_eq!(order(&["10.0.0.0/30"], Some(last)), ["10.0.0.2"], "{last}");
         }
     }
 
     #[test]
-    fn takes_prefixes_of_any_length() {
+    fn prefixes_can_have_any_length() {
         assert_eq!(order(&["0.0.0.0/0"], None)[0], "0.0.0.2");
         assert_eq!(order(&["255.255.255.252/30"], None), ["255.255.255.254"]);
         assert_eq!(order(&["fd42::/64"], Some("fd42::ffff"))[0], "fd42::1:0");
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn dual_stack_gives_two_pools() {
+    fn dual_stack_has_two_pools() {
         let families: Vec<Family> =
             pools(&cidrs(&["fd00::/64", "10.0.0.0/24"])).unwrap().iter().map(Pool::family).collect();
         assert_eq!(families, [Family::V4, Family::V6]);

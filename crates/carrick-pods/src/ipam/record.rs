@@ -1,4 +1,4 @@
-//! What is kept about one attachment.
+//! The record of one attachment.
 
 use std::net::IpAddr;
 
@@ -9,30 +9,30 @@ use crate::attachment::{Attachment, PodName};
 use crate::host_port::HostPort;
 use crate::rate::Rate;
 
-/// One attachment and what it holds.
+/// An attachment with its addresses, host ports and settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// Whose it is.
+    /// The attachment.
     #[serde(flatten)]
     pub attachment: Attachment,
-    /// What Kubernetes calls the pod, where the runtime said so.
+    /// The pod's name in Kubernetes, if the runtime passed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<PodName>,
-    /// The name of the device at the host's end.
+    /// The name of the host's end of the veth pair.
     pub device: String,
     /// The pod's addresses, at most one of each family.
     pub addresses: Vec<IpAddr>,
-    /// The Ethernet address that was asked for; without one it is the attachment's own.
+    /// The MAC address that the runtime asked for. Without one, [`Attachment::pod_mac`] is used.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "mac")]
     pub mac: Option<MacAddress>,
-    /// The ports of the host that lead to the pod.
+    /// The host ports of the pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_ports: Vec<HostPort>,
-    /// How much may pass towards the pod, where that is bounded.
+    /// The bandwidth limit towards the pod, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Rate>,
-    /// How much may pass from the pod, where that is bounded.
+    /// The bandwidth limit from the pod, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Rate>,
 }
@@ -44,13 +44,13 @@ impl Record {
         self.addresses.iter().copied().find(|address| address.is_ipv4() == port.host.is_ipv4())
     }
 
-    /// The Ethernet address of the pod's device.
+    /// The MAC address of the pod's interface.
     #[must_use]
     pub fn pod_mac(&self) -> MacAddress {
         self.mac.unwrap_or_else(|| self.attachment.pod_mac())
     }
 
-    /// Namespace and name of the pod, or else the container and the device.
+    /// Namespace and name of the pod; container and interface if the pod's name is not known.
     #[must_use]
     pub fn title(&self) -> String {
         match &self.pod {
@@ -60,7 +60,7 @@ impl Record {
     }
 }
 
-/// Ethernet addresses as text.
+/// MAC addresses as text.
 mod mac {
     use super::{Deserialize, Deserializer, MacAddress, Serializer};
 

@@ -1,4 +1,4 @@
-//! What an attachment is to get from the store.
+//! What an attachment asks of the store.
 
 use std::net::IpAddr;
 
@@ -8,27 +8,27 @@ use crate::attachment::{Attachment, PodName};
 use crate::host_port::HostPort;
 use crate::rate::Rate;
 
-/// An attachment before it has anything.
+/// A request to reserve addresses and host ports for an attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservation {
-    /// Whose it will be.
+    /// The attachment.
     pub attachment: Attachment,
-    /// What Kubernetes calls the pod, where the runtime said so.
+    /// The pod's name in Kubernetes, if the runtime passed it.
     pub pod: Option<PodName>,
-    /// Addresses that it must be, at most one of each family; the others are chosen.
+    /// The requested addresses, at most one of each family. The store chooses the others.
     pub addresses: Vec<IpAddr>,
-    /// The Ethernet address that the pod's device must have.
+    /// The requested MAC address of the pod's interface.
     pub mac: Option<MacAddress>,
-    /// The ports of the host that are to lead to the pod.
+    /// The requested host ports.
     pub host_ports: Vec<HostPort>,
-    /// How much may pass towards the pod, where that is to be bounded.
+    /// The requested bandwidth limit towards the pod.
     pub ingress: Option<Rate>,
-    /// How much may pass from the pod, where that is to be bounded.
+    /// The requested bandwidth limit from the pod.
     pub egress: Option<Rate>,
 }
 
 impl Reservation {
-    /// Any address of each family, and nothing else.
+    /// A request for any address of each family, and nothing else.
     #[must_use]
     pub fn plain(attachment: Attachment, pod: Option<PodName>) -> Self {
         Self { attachment, pod, addresses: Vec::new(), mac: None, host_ports: Vec::new(), ingress: None, egress: None }

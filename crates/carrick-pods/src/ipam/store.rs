@@ -1,4 +1,4 @@
-//! The records on disk; see [`super`] for the layout and the order of steps.
+//! The store: records and claims as files. The module [`super`] describes the layout and the order of steps.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -10,16 +10,19 @@ use std::time::SystemTime;
 use carrick_netlink::Family;
 
 use super::claim::{ADDRESSES, ATTACHMENTS, Claim, HOST_PORTS, names};
-use super::{Pool, Record, Reservation, disk};
+use super::disk;
+use super::error::{StoreError, at};
+use super::pool::Pool;
+use super::record::Record;
+use super::reservation::Reservation;
 use crate::attachment::Attachment;
-use crate::host_port::HostPort;
 
-/// Enough for one address of each family.
+/// The length of the text in the lock file: enough for one address of each family.
 const CURSOR_LENGTH: usize = 64;
-/// After so many taken addresses in a row, all that are taken are read at once.
+/// After this number of claimed addresses in a row, the search reads all claims at once.
 const PROBES: usize = 64;
 
-/// The state of one node. It is made by the first attachment.
+/// The state of one node. The first attachment creates its files.
 #[derive(Debug, Clone)]
 pub struct Store {
     directory: PathBuf,
@@ -28,69 +31,33 @@ pub struct Store {
 /// All records of a node.
 #[derive(Debug, Default)]
 pub struct Records {
-    /// Those that can be read, ordered by attachment, each with the addresses and ports that it really holds.
+    /// The records that can be read, ordered by attachment. Each names only the addresses and host ports that it has claimed.
     pub readable: Vec<Record>,
-    /// Why the others cannot.
+    /// Why the other records cannot be read.
     pub unreadable: Vec<StoreError>,
 }
 
-/// Why the store could not do its part.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The attachment has a record already.
-    #[error("container {} has {} already; DEL it first", .0.container_id, .0.interface)]
-    AttachedAlready(Attachment),
-    /// All addresses of a family are taken.
-    #[error("all {0} addresses of the node's pod CIDRs are in use")]
-    Exhausted(Family),
-    /// A requested address is none that the node may give.
-    #[error("{0} is not among the usable addresses of the node's pod CIDRs")]
-    OutOfRange(IpAddr),
-    /// A requested address belongs to another attachment.
-    #[error("the address {0} belongs to {1}")]
-    AddressInUse(IpAddr, String),
-    /// A requested port of the host belongs to another attachment.
-    #[error("the host port {0} belongs to {1}")]
-    HostPortInUse(HostPort, String),
-    /// A record is not what this crate writes.
-    #[error("{}: {source}", path.display())]
-    Damaged {
-        /// The record's file.
-        path: PathBuf,
-        /// Where the JSON goes wrong.
-        source: serde_json::Error,
-    },
-    /// The file system failed.
-    #[error("{}: {source}", path.display())]
-    InputOutput {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
 impl Store {
-    /// The store under a run directory. Touches nothing.
+    /// The store in a run directory. Reads and writes nothing.
     #[must_use]
     pub fn under(run_directory: &Path) -> Self {
         Self { directory: run_directory.join("ipam") }
     }
 
-    /// Writes a record with the requested or else one free address of each pool, and takes all that it names.
+    /// Reserves one address of each pool, a requested one or a free one, and the host ports: writes the record and makes the claims.
     ///
     /// # Errors
     ///
-    /// The attachment has a record, a pool is exhausted, something requested cannot be had, or the file system
-    /// failed; then nothing is taken.
+    /// The attachment already has a record, a pool is exhausted, a requested address or host port is not available, or the file
+    /// system failed. Then nothing is reserved.
     pub fn reserve(&self, reservation: Reservation, pools: &[Pool]) -> Result<Record, StoreError> {
-        let lock = self.lock_or_make()?;
+        let lock = self.lock_or_create()?;
         let Reservation { attachment, pod, addresses: requested, mac, host_ports, ingress, egress } = reservation;
         let path = self.record_path(&attachment);
         if path.try_exists().map_err(at(&path))? {
             return Err(StoreError::AttachedAlready(attachment));
         }
-        let last = last_given(&lock);
+        let last = last_assigned(&lock);
         let addresses = self.addresses(&requested, &last, pools)?;
         for port in &host_ports {
             let claim = Claim::host_port(port);
@@ -104,15 +71,15 @@ impl Store {
         let temporary = self.temporary();
         let staged = disk::stage(&temporary, &content).map_err(at(&temporary))?;
         disk::rename(staged, &path).map_err(at(&path))?;
-        if let Err(error) = self.take(&record) {
-            let _reported_below = self.give_back(&record.attachment, Claim::of(&record));
+        if let Err(error) = self.claim(&record) {
+            let _first_error_counts = self.remove(&record.attachment, Claim::of(&record));
             return Err(error);
         }
         self.remember(&lock, &record, &requested, &last)?;
         Ok(record)
     }
 
-    /// Gives back all that the attachment has and removes its record. Nothing to do is fine.
+    /// Removes all claims of the attachment and its record. An attachment without a record is no error.
     ///
     /// # Errors
     ///
@@ -127,18 +94,18 @@ impl Store {
                 let temporary = self.temporary();
                 disk::remove(&temporary).map_err(at(&temporary))
             }
-            Ok(Some(record)) => self.give_back(attachment, Claim::of(&record)),
+            Ok(Some(record)) => self.remove(attachment, Claim::of(&record)),
             Err(StoreError::Damaged { .. }) => {
-                // Searched among everybody's, because the record is of no use.
+                // The record does not name the claims, so all claims are searched.
                 let all = Claim::all(&self.directory).map_err(at(&self.directory))?;
                 let own = all.into_iter().filter(|(_, owner)| *owner == attachment.key());
-                self.give_back(attachment, own.map(|(claim, _)| claim))
+                self.remove(attachment, own.map(|(claim, _)| claim))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Frees what belongs to attachments without a record, and removes a record that was never finished.
+    /// Removes the claims of attachments without a record, and an incomplete record.
     ///
     /// # Errors
     ///
@@ -159,7 +126,7 @@ impl Store {
         Ok(())
     }
 
-    /// The record of an attachment, if it has one.
+    /// The record of an attachment; `None` if it has none.
     ///
     /// # Errors
     ///
@@ -168,17 +135,17 @@ impl Store {
         read(&self.record_path(attachment))
     }
 
-    /// The records of all attachments. Takes no lock, as [`Store::find`] takes none: records and claims are replaced
-    /// whole, and a record that comes or goes meanwhile is in the answer or is not.
+    /// The records of all attachments. Neither this function nor [`Store::find`] takes the lock: every change of a record or claim
+    /// takes effect in one step. A record that is written or removed at the same time may or may not be in the result.
     ///
     /// # Errors
     ///
-    /// The directory of records cannot be listed; one that nobody has made yet is empty.
+    /// The directory of records cannot be read. A directory that does not exist has no records.
     pub fn records(&self) -> Result<Records, StoreError> {
         let directory = self.directory.join(ATTACHMENTS);
         let mut records = Records::default();
         for name in names(&directory).map_err(at(&directory))? {
-            let held = |record: Record| self.with_claims_held(record);
+            let held = |record: Record| self.with_own_claims(record);
             match read(&directory.join(name)).and_then(|record| record.map(held).transpose()) {
                 Ok(record) => records.readable.extend(record),
                 Err(error) => records.unreadable.push(error),
@@ -188,7 +155,7 @@ impl Store {
         Ok(records)
     }
 
-    /// What records and claims contradict each other in, in words.
+    /// The contradictions between records and claims, as one sentence each.
     ///
     /// # Errors
     ///
@@ -207,7 +174,7 @@ impl Store {
                         match self.owner(&claim)? {
                             Some(owner) if owner == *key => {}
                             Some(owner) => problems.push(format!("{key} names {claim}, which belongs to {owner}")),
-                            None => problems.push(format!("{key} names {claim}, which is free")),
+                            None => problems.push(format!("{key} names {claim}, which is not claimed")),
                         }
                     }
                 }
@@ -219,7 +186,7 @@ impl Store {
         Ok(problems)
     }
 
-    /// When the attachment was made.
+    /// When the record of the attachment was written.
     ///
     /// # Errors
     ///
@@ -229,7 +196,7 @@ impl Store {
         fs::metadata(&path).and_then(|metadata| metadata.modified()).map_err(at(&path))
     }
 
-    /// Whether the attachment is the one that holds the address.
+    /// Whether the attachment has claimed the address.
     ///
     /// # Errors
     ///
@@ -271,8 +238,8 @@ impl Store {
         rest.find(|address| !taken.contains(&address.to_string())).ok_or(StoreError::Exhausted(pool.family()))
     }
 
-    /// A record may name what is another's, or nobody's.
-    fn with_claims_held(&self, mut record: Record) -> Result<Record, StoreError> {
+    /// The record with only those addresses and host ports that it has claimed. A record of a killed process may name others.
+    fn with_own_claims(&self, mut record: Record) -> Result<Record, StoreError> {
         let mut addresses = Vec::new();
         for address in &record.addresses {
             if self.has(&record.attachment, &Claim::address(*address))? {
@@ -289,23 +256,23 @@ impl Store {
         Ok(record)
     }
 
-    fn take(&self, record: &Record) -> Result<(), StoreError> {
+    fn claim(&self, record: &Record) -> Result<(), StoreError> {
         for claim in Claim::of(record) {
-            claim.take(&self.directory, &record.attachment).map_err(at(&claim.path(&self.directory)))?;
+            claim.make(&self.directory, &record.attachment).map_err(at(&claim.path(&self.directory)))?;
         }
         Ok(())
     }
 
-    fn give_back(&self, attachment: &Attachment, claims: impl Iterator<Item = Claim>) -> Result<(), StoreError> {
+    fn remove(&self, attachment: &Attachment, claims: impl Iterator<Item = Claim>) -> Result<(), StoreError> {
         for claim in claims {
-            claim.give_back(&self.directory, attachment).map_err(at(&claim.path(&self.directory)))?;
+            claim.remove(&self.directory, attachment).map_err(at(&claim.path(&self.directory)))?;
         }
         let path = self.record_path(attachment);
         disk::remove(&path).map_err(at(&path))
     }
 
-    /// Keeps where the next search starts. A requested address says nothing about the round. What a crash has torn
-    /// only costs the rest of freed addresses.
+    /// Saves the addresses after which the next search starts. A requested address does not change them. If a crash damages the saved
+    /// text, the next search only starts at the first address again.
     fn remember(&self, lock: &File, record: &Record, requested: &[IpAddr], last: &[IpAddr]) -> Result<(), StoreError> {
         let given = record.addresses.iter().filter(|address| !requested.contains(address));
         let mut cursors: Vec<IpAddr> = given.copied().collect();
@@ -325,7 +292,7 @@ impl Store {
         claim.owner(&self.directory).map_err(at(&claim.path(&self.directory)))
     }
 
-    /// The pod's name, or the key where that is not known.
+    /// The name of the pod; the key if the name is not known.
     fn describe(&self, key: &str) -> String {
         match read(&self.directory.join(ATTACHMENTS).join(key)) {
             Ok(Some(record)) => record.title(),
@@ -333,7 +300,7 @@ impl Store {
         }
     }
 
-    /// Exclusive until the file is dropped. The kernel unlocks it too when the process dies.
+    /// Locks the store until the file is closed. The kernel also unlocks it when the process ends.
     fn lock(&self) -> Result<File, StoreError> {
         let path = self.lock_path();
         let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
@@ -341,8 +308,8 @@ impl Store {
         Ok(file)
     }
 
-    /// The lock is the last thing that is made, so whoever finds it finds the rest too.
-    fn lock_or_make(&self) -> Result<File, StoreError> {
+    /// Locks the store, and creates its files first if necessary. The lock file is created last: if it exists, the directories exist.
+    fn lock_or_create(&self) -> Result<File, StoreError> {
         match self.lock() {
             Err(StoreError::InputOutput { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             locked => return locked,
@@ -364,13 +331,13 @@ impl Store {
         self.directory.join(ATTACHMENTS).join(attachment.key())
     }
 
-    /// Where a record grows up; the lock keeps others away from it.
+    /// The temporary file of a new record. It is not in the directory of records, and it is used under the lock only.
     fn temporary(&self) -> PathBuf {
         self.directory.join("record.new")
     }
 }
 
-fn last_given(lock: &File) -> Vec<IpAddr> {
+fn last_assigned(lock: &File) -> Vec<IpAddr> {
     let mut content = [0; CURSOR_LENGTH];
     let length = lock.read_at(&mut content, 0).unwrap_or(0);
     let text = String::from_utf8_lossy(&content[..length]);
@@ -385,11 +352,6 @@ fn read(path: &Path) -> Result<Option<Record>, StoreError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(at(path)(source)),
     }
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::InputOutput { path, source }
 }
 
 #[cfg(test)]

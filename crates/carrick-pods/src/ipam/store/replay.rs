@@ -1,17 +1,17 @@
-//! The store after a process died at each of its steps.
+//! The store after a process was killed at each of its steps.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::host_port::Transport;
-use crate::ipam::disk::tests::die_after;
+use crate::host_port::{HostPort, Transport};
+use crate::ipam::disk::tests::panic_after;
 use crate::ipam::pools;
 
 const CONTAINERS: [&str; 3] = ["a", "b", "c"];
 
-/// What a process does with the store.
+/// An operation of a process.
 #[derive(Debug, Clone, Copy)]
-enum Act {
+enum Operation {
     Reserve(&'static str),
     Release(&'static str),
 }
@@ -34,26 +34,27 @@ fn node_pools() -> Vec<Pool> {
     pools(&["10.0.0.0/29", "10.0.1.0/30", "fd00::/125"].map(|cidr| cidr.parse().unwrap())).unwrap()
 }
 
-fn perform(store: &Store, act: Act) {
-    match act {
-        Act::Reserve(container) => drop(store.reserve(reservation(container), &node_pools())),
-        Act::Release(container) => store.release(&attachment(container)).unwrap(),
+fn perform(store: &Store, operation: Operation) {
+    match operation {
+        Operation::Reserve(container) => drop(store.reserve(reservation(container), &node_pools())),
+        Operation::Release(container) => store.release(&attachment(container)).unwrap(),
     }
 }
 
-/// Runs the acts and dies at the given step; whether it came to that.
-fn dies_at(step: usize, store: &Store, acts: &[Act]) -> bool {
-    die_after(step);
-    let died = catch_unwind(AssertUnwindSafe(|| acts.iter().for_each(|act| perform(store, *act)))).is_err();
-    die_after(usize::MAX);
-    died
+/// Runs the operations and kills them at the given step. Returns false if they ended before.
+fn killed_at(step: usize, store: &Store, operations: &[Operation]) -> bool {
+    panic_after(step);
+    let killed =
+        catch_unwind(AssertUnwindSafe(|| operations.iter().for_each(|operation| perform(store, *operation)))).is_err();
+    panic_after(usize::MAX);
+    killed
 }
 
-/// No claim is without a record, and nobody's claim is another's too.
-fn assert_sound(store: &Store, context: &str) {
+/// Every claim has a record, and no two records hold the same address.
+fn assert_consistent(store: &Store, context: &str) {
     for problem in store.inconsistencies().unwrap() {
-        // A record may be ahead of what it takes, and behind what it gave back.
-        assert!(problem.ends_with("is free") || problem.contains("which belongs to"), "{context}: {problem}");
+        // ADD writes the record before the claims, and DEL removes the claims before the record.
+        assert!(problem.ends_with("is not claimed") || problem.contains("which belongs to"), "{context}: {problem}");
     }
     let records = store.records().unwrap();
     assert!(records.unreadable.is_empty(), "{context}: {:?}", records.unreadable);
@@ -61,15 +62,15 @@ fn assert_sound(store: &Store, context: &str) {
     let count = held.len();
     held.sort();
     held.dedup();
-    assert_eq!(held.len(), count, "{context}: an address is held twice");
+    assert_eq!(held.len(), count, "{context}: two records hold the same address");
 }
 
 fn assert_recovers(store: &Store, context: &str) {
-    assert_sound(store, context);
-    // Another pod gets its addresses at once.
+    assert_consistent(store, context);
+    // Another pod can be attached at once.
     let other = store.reserve(reservation("other"), &node_pools()).unwrap();
     assert_eq!(other.addresses.len(), 2, "{context}");
-    assert_sound(store, context);
+    assert_consistent(store, context);
     for container in CONTAINERS {
         store.release(&attachment(container)).unwrap();
     }
@@ -81,48 +82,48 @@ fn assert_recovers(store: &Store, context: &str) {
     assert!(store.records().unwrap().readable.is_empty(), "{context}");
 }
 
-fn after_every_step(acts: &[Act]) {
+fn after_every_step(operations: &[Operation]) {
     for step in 0.. {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::under(directory.path());
-        let died = dies_at(step, &store, acts);
-        assert_recovers(&store, &format!("{acts:?} died at step {step}"));
-        if !died {
-            assert!(step > acts.len(), "the acts write");
+        let killed = killed_at(step, &store, operations);
+        assert_recovers(&store, &format!("{operations:?} killed at step {step}"));
+        if !killed {
+            assert!(step > operations.len(), "the operations write");
             return;
         }
     }
 }
 
 #[test]
-fn no_prefix_of_the_writes_loses_or_doubles_anything() {
+fn a_kill_at_any_step_neither_leaks_nor_duplicates_addresses() {
     after_every_step(&[
-        Act::Reserve("a"),
-        Act::Reserve("b"),
-        Act::Release("a"),
-        Act::Reserve("c"),
-        Act::Release("b"),
-        Act::Reserve("a"),
+        Operation::Reserve("a"),
+        Operation::Reserve("b"),
+        Operation::Release("a"),
+        Operation::Reserve("c"),
+        Operation::Release("b"),
+        Operation::Reserve("a"),
     ]);
 }
 
 #[test]
-fn a_second_death_in_the_clean_up_is_no_worse() {
-    let acts = [Act::Reserve("a"), Act::Reserve("b")];
-    let clean_up = [Act::Release("a"), Act::Reserve("a"), Act::Release("b")];
+fn a_second_kill_during_the_clean_up_is_no_worse() {
+    let operations = [Operation::Reserve("a"), Operation::Reserve("b")];
+    let clean_up = [Operation::Release("a"), Operation::Reserve("a"), Operation::Release("b")];
     for first in 0.. {
         let mut second = 0;
         loop {
             let directory = tempfile::tempdir().unwrap();
             let store = Store::under(directory.path());
-            let died_first = dies_at(first, &store, &acts);
-            let died_again = dies_at(second, &store, &clean_up);
-            assert_recovers(&store, &format!("died at {first}, then at {second}"));
+            let killed_first = killed_at(first, &store, &operations);
+            let killed_again = killed_at(second, &store, &clean_up);
+            assert_recovers(&store, &format!("killed at {first}, then at {second}"));
             second += 1;
-            if !died_first {
+            if !killed_first {
                 return;
             }
-            if !died_again {
+            if !killed_again {
                 break;
             }
         }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use tempfile::TempDir;
 
 use super::*;
+use crate::host_port::HostPort;
 use crate::ipam::pools;
 
 fn attachment(container_id: &str) -> Attachment {
@@ -42,7 +43,7 @@ fn names(directory: &Path) -> BTreeSet<String> {
 }
 
 #[test]
-fn gives_one_address_of_each_family_and_takes_it_back() {
+fn one_address_of_each_family_is_reserved_and_released() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/24", "fd00::/64"]);
     assert_eq!(reserve(&store, "a", &pools), ["10.0.0.2", "fd00::2"]);
@@ -59,7 +60,7 @@ fn gives_one_address_of_each_family_and_takes_it_back() {
 }
 
 #[test]
-fn freed_addresses_rest_until_all_others_were_given() {
+fn a_released_address_is_assigned_again_after_all_others() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/29"]);
     assert_eq!(reserve(&store, "a", &pools), ["10.0.0.2"]);
@@ -70,7 +71,7 @@ fn freed_addresses_rest_until_all_others_were_given() {
 }
 
 #[test]
-fn exhausted_pool_takes_nothing_of_the_other_family() {
+fn an_exhausted_pool_leaves_the_other_family_unchanged() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/24", "fd00::/126"]);
     reserve(&store, "a", &pools);
@@ -82,7 +83,7 @@ fn exhausted_pool_takes_nothing_of_the_other_family() {
 }
 
 #[test]
-fn second_reservation_changes_nothing() {
+fn a_second_reservation_changes_nothing() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/24"]);
     reserve(&store, "a", &pools);
@@ -93,11 +94,11 @@ fn second_reservation_changes_nothing() {
 }
 
 #[test]
-fn record_that_lost_its_address_takes_none_from_the_next_owner() {
+fn a_record_without_its_claim_does_not_take_the_address_of_the_next_owner() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/30"]);
     reserve(&store, "a", &pools);
-    // As after a crash between the record and its address.
+    // As after a crash between record and claim.
     fs::remove_file(addresses(&store).join("10.0.0.2")).unwrap();
     assert_eq!(reserve(&store, "b", &pools), ["10.0.0.2"]);
 
@@ -106,7 +107,7 @@ fn record_that_lost_its_address_takes_none_from_the_next_owner() {
 }
 
 #[test]
-fn damaged_record_still_gives_its_addresses_back() {
+fn the_addresses_of_a_damaged_record_are_released() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/24", "fd00::/64"]);
     reserve(&store, "a", &pools);
@@ -120,7 +121,7 @@ fn damaged_record_still_gives_its_addresses_back() {
 }
 
 #[test]
-fn torn_cursor_only_starts_the_round_anew() {
+fn a_damaged_lock_file_only_restarts_the_search() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/24"]);
     reserve(&store, "a", &pools);
@@ -129,14 +130,14 @@ fn torn_cursor_only_starts_the_round_anew() {
 }
 
 #[test]
-fn release_without_any_state_makes_none() {
+fn a_release_on_a_new_node_creates_no_files() {
     let (directory, store) = store();
     store.release(&attachment("a")).unwrap();
     assert_eq!(names(directory.path()), BTreeSet::new());
 }
 
 #[test]
-fn records_name_only_what_they_hold() {
+fn records_name_only_what_they_have_claimed() {
     let (_directory, store) = store();
     assert_eq!(store.records().unwrap().readable, []);
     let pools = pool(&["10.0.0.0/24", "fd00::/64"]);
@@ -155,14 +156,14 @@ fn records_name_only_what_they_hold() {
 }
 
 #[test]
-fn requested_addresses_are_given_and_conflicts_named() {
+fn requested_addresses_are_reserved_or_refused_with_a_reason() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/24", "fd00::/64"]);
     let wanting =
         |container: &str, address: &str| Reservation { addresses: vec![address.parse().unwrap()], ..plain(container) };
     let record = store.reserve(wanting("a", "10.0.0.77"), &pools).unwrap();
     assert_eq!(record.addresses, ["10.0.0.77", "fd00::2"].map(|text| text.parse::<IpAddr>().unwrap()));
-    // The round goes on where it was.
+    // The search continues where it was before.
     assert_eq!(reserve(&store, "b", &pools), ["10.0.0.2", "fd00::3"]);
 
     let error = store.reserve(wanting("c", "10.0.0.77"), &pools).unwrap_err();
@@ -175,7 +176,7 @@ fn requested_addresses_are_given_and_conflicts_named() {
 }
 
 #[test]
-fn host_ports_have_one_owner() {
+fn a_host_port_has_one_owner() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/24"]);
     let port = |host: &str| HostPort {
@@ -196,7 +197,7 @@ fn host_ports_have_one_owner() {
 }
 
 #[test]
-fn address_is_found_behind_thousands_of_taken_ones() {
+fn a_free_address_is_found_after_thousands_of_claimed_ones() {
     let (_directory, store) = store();
     let pools = pool(&["10.0.0.0/20"]);
     reserve(&store, "first", &pools);

@@ -2,7 +2,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::call::Call;
+use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, Node, Pod, on_node, succeed};
 use crate::view::ipam;
 
@@ -18,7 +18,7 @@ fn with_port(call: Call, port: u16) -> Call {
 }
 
 #[test]
-fn gc_removes_what_the_runtime_does_not_name_and_nothing_else() {
+fn gc_removes_only_attachments_that_are_not_in_the_list() {
     on_node(&DUAL_STACK, |node| {
         let (gone, stays, foreign) = (Pod::new(), Pod::new(), Pod::new());
         with_port(Call::new("ADD", node, &stays, "stays"), 8080).run().result();
@@ -44,14 +44,14 @@ fn gc_removes_what_the_runtime_does_not_name_and_nothing_else() {
 }
 
 #[test]
-fn gc_removes_everything_that_no_record_names() {
+fn gc_removes_everything_without_a_record() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         let result = with_port(Call::new("ADD", node, &pod, "leaked"), 8080).run().result();
         let leaked = result["interfaces"][0]["name"].as_str().unwrap();
         std::fs::remove_file(node.run_directory().join("ipam/attachments/leaked:eth0")).unwrap();
         std::fs::write(node.run_directory().join("ipam/record.new"), "{").unwrap();
-        // Others' devices, however alike their names.
+        // Devices of other programs with similar names.
         let foreign =
             [("crk0123456789a", "bridge"), ("crkother", "bridge"), ("crkveth", "veth"), ("crk0123456789x", "veth")];
         for (name, kind) in foreign {
@@ -82,13 +82,12 @@ fn gc_without_a_list_removes_nothing() {
         }
         assert_eq!(gc(node, &[]).version("1.0.0").run().failure().0, 1);
         assert_eq!(node.state(), before);
-        Call::new("DEL", node, &pod, "0a1b").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&pod, "0a1b")]);
     });
 }
 
 #[test]
-fn gc_with_gos_empty_list_removes_everything() {
+fn gc_with_null_as_list_removes_everything() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         Call::new("ADD", node, &pod, "0a1b").run().result();
@@ -100,7 +99,7 @@ fn gc_with_gos_empty_list_removes_everything() {
 }
 
 #[test]
-fn gc_goes_on_past_a_damaged_record_and_names_it() {
+fn gc_continues_after_a_damaged_record_and_names_it() {
     on_node(&DUAL_STACK, |node| {
         let (damaged, gone) = (Pod::new(), Pod::new());
         Call::new("ADD", node, &damaged, "damaged").run().result();
@@ -108,18 +107,17 @@ fn gc_goes_on_past_a_damaged_record_and_names_it() {
         Call::new("ADD", node, &gone, "gone").run().result();
         std::fs::write(node.run_directory().join("ipam/attachments/damaged:eth0"), "{").unwrap();
         let (_, found) = ipam(node, "check");
-        assert!(!found.contains("GC removes it"), "the damaged record may name the device: {found}");
+        assert!(!found.contains("GC removes it"), "the damaged record can name the device: {found}");
         let (code, details) = gc(node, &[]).run().failure();
         assert_eq!(code, 104);
         assert!(details.contains("damaged:eth0"), "{details}");
         assert_eq!(node.state(), before);
-        Call::new("DEL", node, &damaged, "damaged").run().silent();
-        node.assert_nothing_left();
+        detach_all(node, &[(&damaged, "damaged")]);
     });
 }
 
 #[test]
-fn gc_makes_a_flushed_table_whole() {
+fn gc_restores_a_flushed_table() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         with_port(Call::new("ADD", node, &pod, "stays"), 8080).run().result();
@@ -133,7 +131,7 @@ fn gc_makes_a_flushed_table_whole() {
 }
 
 #[test]
-fn gc_on_a_node_without_pods_makes_nothing() {
+fn gc_on_a_node_without_pods_creates_nothing() {
     on_node(&DUAL_STACK, |node| {
         gc(node, &[]).run().silent();
         assert_eq!(succeed(Command::new("nft").args(["list", "ruleset"])), "");

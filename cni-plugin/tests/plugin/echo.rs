@@ -1,4 +1,4 @@
-//! Questions and answers over TCP and UDP.
+//! Servers that answer with the client's address, and clients for them, over TCP, UDP and SCTP.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -11,12 +11,12 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::node::{Pod, succeed};
 
-/// Long enough for a machine with other work; only what must not answer takes it in full.
+/// How long a client waits for an answer that must come. Long enough for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// So long nobody must answer who must not.
+/// How long a client waits for an answer that must not come.
 pub const REFUSAL: Duration = Duration::from_millis(300);
 
-/// A machine beside the node, on its uplink.
+/// A machine on the network of the node's uplink.
 pub fn neighbour() -> Pod {
     let outside = Pod::new();
     succeed(Command::new("ip").args("link add plug type veth peer name wire".split(' ')));
@@ -38,7 +38,7 @@ pub fn unplug() {
     succeed(Command::new("ip").args(["link", "del", "plug"]));
 }
 
-/// Answers every connection with the peer's address, until the test ends.
+/// Answers every connection with the client's address until the test ends.
 pub fn serve_tcp(pod: &Pod, port: u16) {
     let listener = pod.inside(|| TcpListener::bind((std::net::Ipv6Addr::UNSPECIFIED, port)).unwrap());
     thread::spawn(move || {
@@ -60,7 +60,8 @@ pub fn serve_udp(pod: &Pod, port: u16) {
     });
 }
 
-/// Answers every association at one of the pod's addresses: of several an endpoint would tell its peer, who could use all.
+/// Answers every association to one address of the pod. With several addresses, the endpoint announces all of them to the client
+/// (RFC 9260 section 5.1.2), and the client can use any.
 pub fn serve_sctp(pod: &Pod, address: &str, port: u16) {
     let listener = pod.inside(|| sctp(address, port));
     listener.listen(8).unwrap();
@@ -72,7 +73,7 @@ pub fn serve_sctp(pod: &Pod, address: &str, port: u16) {
     });
 }
 
-/// What the server saw as the client's address.
+/// The client's address as the server sees it.
 pub fn ask_sctp(client: &str, server: &str, port: u16) -> Option<String> {
     let mut association = sctp(client, 0);
     let server = SocketAddr::new(server.parse().unwrap(), port);
@@ -83,7 +84,7 @@ pub fn ask_sctp(client: &str, server: &str, port: u16) -> Option<String> {
     Some(seen)
 }
 
-/// A socket of one association each (RFC 6458 section 4).
+/// A one-to-one style socket (RFC 6458 section 4).
 fn sctp(address: &str, port: u16) -> Socket {
     let address = SocketAddr::new(address.parse().unwrap(), port);
     let protocol = Protocol::from(i32::from(Transport::Sctp.number()));
@@ -92,7 +93,7 @@ fn sctp(address: &str, port: u16) -> Socket {
     socket
 }
 
-/// What the server saw as the client's address.
+/// The client's address as the server sees it.
 pub fn ask_tcp(address: &str, port: u16, patience: Duration) -> Option<String> {
     let server = SocketAddr::new(address.parse::<IpAddr>().unwrap(), port);
     let mut stream = TcpStream::connect_timeout(&server, patience).ok()?;
@@ -114,7 +115,7 @@ pub fn ask_udp(address: &str, port: u16) -> Option<String> {
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
-/// Asks from a socket that stays the same, so that all its datagrams are one connection to the kernel.
+/// Asks from an existing socket, so that all its datagrams are one connection for the kernel.
 pub fn ask_from(client: &UdpSocket, address: &str, port: u16) -> Option<String> {
     let server = SocketAddr::new(address.parse().unwrap(), port);
     client.set_read_timeout(Some(PATIENCE)).unwrap();
