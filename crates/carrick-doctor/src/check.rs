@@ -1,10 +1,10 @@
-//! What is checked, by name.
+//! The checks and their identifiers.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is checked. Names never change; scripts may rely on them.
+/// A check. Its identifier is stable, so that scripts can rely on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Check {
@@ -12,54 +12,54 @@ pub enum Check {
     AgentReachable,
     /// Every agent has a plan and could apply it.
     AgentReady,
-    /// All agents have one version.
+    /// All agents run the same version.
     AgentVersion,
-    /// All agents have the settings that they must share.
+    /// All agents have the same shared settings.
     SharedSettings,
-    /// The API server answers every agent, and soon.
+    /// The API server answers every agent in time.
     ApiServer,
     /// The clocks of all nodes agree.
     Clock,
-    /// Kernels forward.
+    /// Kernels forward packets.
     IpForwarding,
-    /// Reverse-path filters let the mesh's packets pass.
+    /// Reverse-path filters accept the mesh's packets.
     ReversePathFilter,
-    /// Forward chains of others let the mesh's packets pass.
+    /// Forward chains of other programs accept the mesh's packets.
     ForwardPolicy,
-    /// Runtimes take Carrick's CNI configuration.
+    /// Container runtimes use Carrick's CNI configuration.
     CniConfiguration,
-    /// Pods' next hops are there.
+    /// Pods have their gateways.
     PodGateway,
-    /// Kernels hold what the plans say.
+    /// Kernels match the plans.
     KernelState,
-    /// WireGuard devices are there and answer.
+    /// WireGuard devices exist and answer.
     WireguardDevice,
-    /// Nobody else has WireGuard's port.
+    /// No other program uses WireGuard's port.
     WireguardPort,
     /// Endpoints can be dialled from other locations.
     PrivateEndpoint,
-    /// No endpoint lies in a pod CIDR of its node.
+    /// No endpoint is in a pod CIDR of its node.
     EndpointInPodCidr,
-    /// No two claim the same addresses.
+    /// No two objects claim the same addresses.
     OverlappingCidrs,
-    /// Nothing else is left out of the plans.
+    /// The plans ignore no other value.
     IgnoredValues,
-    /// Nodes have the keys that others know.
+    /// Nodes use the keys that other nodes know.
     Keys,
-    /// WireGuard's packets arrive, each way.
+    /// WireGuard's packets arrive in both directions.
     UdpReachability,
-    /// WireGuard's handshakes are young.
+    /// WireGuard sessions are valid.
     Handshakes,
-    /// What kind of network address translation nodes are behind.
+    /// The kind of network address translation in front of nodes.
     NatKind,
-    /// Paths carry what devices send.
+    /// Paths carry packets of the devices' size.
     PathMtu,
     /// Probes are answered.
     ProbePort,
 }
 
 impl Check {
-    /// All checks, in the order in which they are told.
+    /// All checks, in the order of the report.
     pub const ALL: [Self; 24] = [
         Self::AgentReachable,
         Self::AgentReady,
@@ -87,7 +87,7 @@ impl Check {
         Self::ProbePort,
     ];
 
-    /// Its name, in kebab case.
+    /// The identifier, in kebab case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_check_has_one_name_everywhere() {
+    fn the_json_form_of_a_check_is_its_identifier() {
         for check in Check::ALL {
             assert_eq!(serde_json::to_value(check).unwrap(), check.name());
         }

@@ -1,11 +1,11 @@
-//! All checks together.
+//! Runs all checks.
 
 use carrick_topology::NodeName;
 
 use crate::node::{self, Subject};
 use crate::{Check, Finding, Observations, mesh};
 
-/// Runs all checks. A check that finds nothing has one finding that says so.
+/// Runs all checks. A check without a fault gives one finding with [`crate::Severity::Ok`].
 #[must_use]
 pub fn diagnose(observations: &Observations) -> Vec<Finding> {
     let mut findings = mesh::findings(observations);
@@ -14,23 +14,24 @@ pub fn diagnose(observations: &Observations) -> Vec<Finding> {
         let subject = Subject { status: &pages.status, checks };
         findings.extend(node::findings(&subject).into_iter().map(|finding| finding.on(name)));
     }
-    let silent = Check::ALL.into_iter().filter(|check| findings.iter().all(|finding| finding.check != *check));
-    let fine: Vec<Finding> = silent.map(|check| Finding::ok(check, "")).collect();
-    findings.extend(fine);
-    findings.sort();
-    findings
+    with_all_checks(findings)
 }
 
-/// The findings about one node, at either end; a check that found something elsewhere alone is fine here.
+/// The findings that concern a node, including those about the mesh as a whole. A check whose findings concern only other nodes gives one
+/// finding with [`crate::Severity::Ok`].
 #[must_use]
 pub fn concerning(findings: &[Finding], node: &NodeName) -> Vec<Finding> {
     let about = |finding: &&Finding| finding.concerns(node) || finding.node.is_none();
-    let mut concerning: Vec<Finding> = findings.iter().filter(about).cloned().collect();
-    let silent = Check::ALL.into_iter().filter(|check| concerning.iter().all(|finding| finding.check != *check));
-    let fine: Vec<Finding> = silent.map(|check| Finding::ok(check, "")).collect();
-    concerning.extend(fine);
-    concerning.sort();
-    concerning
+    with_all_checks(findings.iter().filter(about).cloned().collect())
+}
+
+/// Sorts the findings, and adds one with [`crate::Severity::Ok`] for each check that has none.
+fn with_all_checks(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let without = Check::ALL.into_iter().filter(|check| findings.iter().all(|finding| finding.check != *check));
+    let ok: Vec<Finding> = without.map(|check| Finding::ok(check, "")).collect();
+    findings.extend(ok);
+    findings.sort();
+    findings
 }
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod tests {
     use crate::{Severity, worst};
 
     #[test]
-    fn a_sound_mesh_has_one_line_for_each_check() {
+    fn a_healthy_mesh_has_one_finding_for_each_check() {
         let findings = diagnose(&mesh());
         assert_eq!(wrong(&findings), Vec::<String>::new());
         assert_eq!(worst(&findings), Severity::Ok);
@@ -49,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn one_node_can_be_asked_for() {
+    fn findings_about_other_nodes_are_dropped_for_one_node() {
         let findings = [
             Finding::problem(Check::Clock, "late", "set it").on(&"a1".parse().unwrap()),
             Finding::problem(Check::Keys, "other", "set it")

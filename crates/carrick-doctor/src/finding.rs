@@ -1,4 +1,4 @@
-//! What a check found.
+//! The result of a check.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Check;
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// As it should be.
+    /// No fault.
     Ok,
-    /// The mesh works, and may not do so for long, or not for all.
+    /// The mesh works, but something may stop working, or does not work for all nodes.
     Warning,
     /// Something does not work.
     Problem,
@@ -30,36 +30,36 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Finding {
-    /// Which check.
+    /// The check.
     pub check: Check,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// The node that it is about; absent where it is about the mesh as a whole, or about whoever asks.
+    /// The node that the finding is about; absent if the finding is about the whole mesh, or about the machine that runs the checks.
     pub node: Option<NodeName>,
-    /// The nodes at the other ends, where it is about what is between nodes.
+    /// The nodes at the other ends, if the finding is about connections between nodes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub others: BTreeSet<NodeName>,
-    /// What is wrong; empty where nothing is and there is nothing to tell.
+    /// What is wrong, for people; may be empty if nothing is wrong.
     pub text: String,
-    /// The one thing to do; empty where there is nothing to do.
+    /// What to do about it, for people; empty if there is nothing to do.
     pub remedy: String,
 }
 
 impl Finding {
-    /// Something that does not work.
+    /// A finding with [`Severity::Problem`].
     pub fn problem(check: Check, text: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(check, Severity::Problem, text.into(), remedy.into())
     }
 
-    /// Something that works and may not do so for long, or not for all.
+    /// A finding with [`Severity::Warning`].
     pub fn warning(check: Check, text: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(check, Severity::Warning, text.into(), remedy.into())
     }
 
-    /// Something good to know.
+    /// A finding with [`Severity::Ok`] and without a remedy.
     pub fn ok(check: Check, text: impl Into<String>) -> Self {
         Self::new(check, Severity::Ok, text.into(), String::new())
     }
@@ -68,34 +68,34 @@ impl Finding {
         Self { check, severity, node: None, others: BTreeSet::new(), text, remedy }
     }
 
-    /// The same about a node.
+    /// Sets the node that the finding is about.
     #[must_use]
     pub fn on(mut self, node: &NodeName) -> Self {
         self.node = Some(node.clone());
         self
     }
 
-    /// The same with the nodes at the other ends.
+    /// Sets the nodes at the other ends.
     #[must_use]
     pub fn towards<'a>(mut self, others: impl IntoIterator<Item = &'a NodeName>) -> Self {
         self.others = others.into_iter().cloned().collect();
         self
     }
 
-    /// Whether it is about a node, at either end.
+    /// Whether the finding concerns a node, at either end.
     #[must_use]
     pub fn concerns(&self, node: &NodeName) -> bool {
         self.node.as_ref() == Some(node) || self.others.contains(node)
     }
 }
 
-/// The worst of all; [`Severity::Ok`] for none.
+/// The highest severity of the findings; [`Severity::Ok`] if there are none.
 #[must_use]
 pub fn worst(findings: &[Finding]) -> Severity {
     findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok)
 }
 
-/// Names in a row, the first ones if there are many.
+/// A list of names for people. A long list is cut after its first names.
 pub(crate) fn listed(names: impl IntoIterator<Item = impl fmt::Display>) -> String {
     const SHOWN: usize = 5;
     let names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_lists_are_cut() {
+    fn a_list_is_cut_after_five_names() {
         assert_eq!(listed(["a", "b"]), "a, b");
         assert_eq!(listed(1..=5), "1, 2, 3, 4, 5");
         assert_eq!(listed(1..=7), "1, 2, 3, 4, 5 and 2 more");

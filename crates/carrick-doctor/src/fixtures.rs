@@ -1,4 +1,4 @@
-//! MeshFixture pages of a small mesh in which all is well: `a1` and `a2` in the location `a`, `b1` and `c1` alone in theirs.
+//! The pages of a small healthy mesh: `a1` and `a2` are in the location `a`, `b1` and `c1` are alone in theirs.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -16,12 +16,12 @@ use carrick_topology::{Cluster, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use crate::{Agent, Finding, Observations, Pages, Severity, TimeRange, diagnose};
 
-/// What all clocks say.
+/// The time of all clocks.
 pub(crate) const NOW_MS: u64 = 1_800_000_000_000;
 
 const NODES: [(&str, &str); 4] = [("a1", "a"), ("a2", "a"), ("b1", "b"), ("c1", "c")];
 
-/// The findings about a mesh in which something was changed.
+/// The findings about a changed mesh.
 pub(crate) struct Diagnosis(Vec<Finding>);
 
 impl Diagnosis {
@@ -46,14 +46,14 @@ impl Diagnosis {
     }
 }
 
-/// Changes something in the sound mesh and asks what is wrong.
+/// Changes the healthy mesh and diagnoses it.
 pub(crate) fn diagnosed(change: impl FnOnce(&mut MeshFixture)) -> Diagnosis {
     let mut mesh = mesh();
     change(&mut mesh);
     Diagnosis(diagnose(&mesh))
 }
 
-/// Check and node of everything that is not as it should be.
+/// The check and node of every warning and problem.
 pub(crate) fn wrong(findings: &[Finding]) -> Vec<String> {
     findings.iter().filter(|finding| finding.severity > Severity::Ok).map(title).collect()
 }
@@ -62,7 +62,7 @@ fn title(finding: &Finding) -> String {
     format!("{} {}", finding.check, finding.node.as_ref().map_or("-", NodeName::as_str))
 }
 
-/// Observations to be changed.
+/// Observations that tests change.
 pub(crate) struct MeshFixture(Observations);
 
 impl Deref for MeshFixture {
@@ -73,6 +73,7 @@ impl Deref for MeshFixture {
     }
 }
 
+/// A healthy mesh.
 pub(crate) fn mesh() -> MeshFixture {
     let mut cluster = Cluster::default();
     for (number, (name, location)) in (1_u8..).zip(NODES) {
@@ -128,7 +129,7 @@ fn pages(node: &Node, plan: NodePlan, settings: &Settings) -> Pages {
     Pages { status, asked, checks: Some(checks), later: None }
 }
 
-/// A path to a node over which all is answered.
+/// A path on which all probes are answered.
 pub(crate) fn path(to: &str, kind: PathKind, mtu: Option<u32>) -> ProbedPath {
     ProbedPath {
         to: to.parse().unwrap(),
@@ -169,30 +170,30 @@ impl MeshFixture {
         device(self.checks(node))
     }
 
-    /// What the WireGuard of one node holds of another.
+    /// One node's WireGuard state of another node.
     pub(crate) fn peer(&mut self, node: &str, other: &str) -> &mut PeerState {
         let key = self.key(node, other);
         self.device(node).peers.get_mut(&key).unwrap()
     }
 
-    /// Has one node dial another elsewhere.
+    /// Makes one node dial another node at an endpoint.
     pub(crate) fn dial(&mut self, node: &str, other: &str, endpoint: SocketAddr) {
         let key = self.key(node, other);
         self.plan(node).wireguard.peers.get_mut(&key).unwrap().endpoint = Some(endpoint);
     }
 
-    /// Has one node wait for another to dial in.
+    /// Makes one node wait for another node to dial in.
     pub(crate) fn dialled_in(&mut self, node: &str, other: &str) {
         let key = self.key(node, other);
         self.plan(node).wireguard.peers.get_mut(&key).unwrap().endpoint = None;
     }
 
-    /// Has an agent not answer.
-    pub(crate) fn silence(&mut self, node: &str, reason: &str) {
+    /// Makes an agent unreachable.
+    pub(crate) fn set_unreachable(&mut self, node: &str, reason: &str) {
         self.0.agents.insert(node.parse().unwrap(), Agent::Unreachable(reason.to_owned()));
     }
 
-    /// Looks at all nodes again, 6 s later, and nothing has changed.
+    /// Takes a second sample of all nodes, 6 s later and without a change.
     pub(crate) fn second_sample(&mut self) {
         for (name, _) in NODES {
             let pages = self.pages(name);
@@ -204,13 +205,13 @@ impl MeshFixture {
         }
     }
 
-    /// What the WireGuard of one node holds of another at the second look.
+    /// One node's WireGuard state of another node in the second sample.
     pub(crate) fn later(&mut self, node: &str, other: &str) -> &mut PeerState {
         let key = self.key(node, other);
         device(self.pages(node).later.as_mut().unwrap()).peers.get_mut(&key).unwrap()
     }
 
-    /// Has two nodes never had a handshake.
+    /// Removes the handshakes of two nodes with each other.
     pub(crate) fn forget_sessions(&mut self, one: &str, other: &str) {
         for (node, other) in [(one, other), (other, one)] {
             let key = self.key(node, other);
@@ -221,7 +222,7 @@ impl MeshFixture {
         }
     }
 
-    /// Has a node send bytes to another and receive bytes from it between the looks.
+    /// Makes a node send bytes to another node and receive bytes from it between the two samples.
     pub(crate) fn moved(&mut self, node: &str, other: &str, sent: u64, received: u64) {
         let state = self.later(node, other);
         state.sent_bytes += sent;

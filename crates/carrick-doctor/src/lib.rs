@@ -1,7 +1,33 @@
-//! What is wrong with a mesh, judged from what its agents tell of themselves.
+//! Finds faults in a mesh from the pages of its agents.
 //!
-//! [`diagnose`] is a pure function from [`Observations`] to [`Finding`]s: one or more for each [`Check`], in the checks' order. A check of
-//! one node looks at its pages; a check of the mesh joins the pages of all.
+//! [`diagnose`] is a pure function from [`Observations`] to [`Finding`]s. It gives one or more findings for each [`Check`], in the order of
+//! [`Check::ALL`]. A check of a node reads the pages of that node. A check of the mesh combines the pages of all nodes.
+//!
+//! # Example
+//!
+//! The agent of one node does not answer, and the other one reports that its kernel does not forward IPv4:
+//!
+//! ```
+//! use carrick_doctor::{Agent, Check, Observations, Pages, Severity, diagnose, worst};
+//! use carrick_status::{ChecksPage, StatusPage};
+//! use carrick_topology::Family;
+//!
+//! let status = StatusPage { ready: true, api: carrick_status::ApiConnection::Synced, ..StatusPage::default() };
+//! let checks = ChecksPage { forwarding_off: [Family::V4].into(), ..ChecksPage::default() };
+//! let pages = Pages { status, checks: Some(checks), ..Pages::default() };
+//! let mut observations = Observations::default();
+//! observations.agents.insert("a1".parse()?, Agent::Answered(Box::new(pages)));
+//! observations.agents.insert("b1".parse()?, Agent::Unreachable("no answer within 2 s".to_owned()));
+//!
+//! let findings = diagnose(&observations);
+//! let problems: Vec<_> = findings.iter().filter(|finding| finding.severity == Severity::Problem).collect();
+//! assert_eq!(problems.iter().map(|finding| finding.check).collect::<Vec<_>>(), [Check::AgentReachable, Check::IpForwarding]);
+//! assert!(problems[1].remedy.contains("sysctl -w net.ipv4.ip_forward=1"));
+//! assert_eq!(worst(&findings), Severity::Problem);
+//! // A check without a fault has one finding that says so.
+//! assert!(findings.iter().any(|finding| finding.check == Check::Clock && finding.severity == Severity::Ok));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 #![forbid(unsafe_code)]
 

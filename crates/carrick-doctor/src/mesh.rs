@@ -1,4 +1,4 @@
-//! What shows only when the pages of several agents are joined.
+//! Checks that combine the pages of several agents.
 
 mod agents;
 mod clock;
@@ -33,7 +33,7 @@ const CHECKS: [MeshCheck; 12] = [
     probes::probe_port,
 ];
 
-/// What all checks of the mesh find.
+/// The findings of all checks of the mesh.
 pub(crate) fn findings(observations: &Observations) -> Vec<Finding> {
     CHECKS.iter().flat_map(|check| check(observations)).collect()
 }

@@ -1,4 +1,4 @@
-//! What one node tells about itself.
+//! Checks of a single node.
 
 mod host;
 mod kernel;
@@ -9,7 +9,7 @@ use carrick_topology::NodePlan;
 
 use crate::Finding;
 
-/// One node's pages.
+/// The pages of a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     pub(crate) status: &'a StatusPage,
@@ -36,7 +36,7 @@ const CHECKS: [NodeCheck; 9] = [
     kernel::wireguard_port,
 ];
 
-/// What all checks of a node find, without its name.
+/// The findings of all checks of a node, without the node's name.
 pub(crate) fn findings(subject: &Subject<'_>) -> Vec<Finding> {
     CHECKS.iter().flat_map(|check| check(subject)).collect()
 }

@@ -1,52 +1,52 @@
-//! What was observed: the pages of all agents, and when they were asked for.
+//! The input of the checks: the pages of all agents, and when they were fetched.
 
 use std::collections::BTreeMap;
 
 use carrick_status::{ChecksPage, StatusPage};
 use carrick_topology::{NodeName, NodePlan};
 
-/// What was observed.
+/// The pages of all agents.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observations {
-    /// The agents, by node: all that there should be.
+    /// The expected agents, by node.
     pub agents: BTreeMap<NodeName, Agent>,
-    /// Why nobody answers who was looked for elsewhere than on a known node, by where that was.
+    /// The agents whose node is not known, by where they were looked for (for example a socket), and why each gives no node.
     pub unidentified: BTreeMap<String, String>,
 }
 
 /// One agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Agent {
-    /// It answered.
+    /// The agent answered.
     Answered(Box<Pages>),
-    /// It did not; the reason.
+    /// The agent did not answer; the reason.
     Unreachable(String),
 }
 
-/// What an agent answered.
+/// The pages of an agent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pages {
-    /// Its page `/status`.
+    /// The page `/status`.
     pub status: StatusPage,
-    /// When the page `/checks` was asked for, by the clock of whoever asks.
+    /// When the page `/checks` was fetched, by the clock of the caller.
     pub asked: TimeRange,
-    /// Its page `/checks`; absent when the agent gives none.
+    /// The page `/checks`; absent if the agent does not serve it.
     pub checks: Option<ChecksPage>,
-    /// The page `/checks` again, some seconds later; see [`crate::needs_second_sample`].
+    /// The page `/checks` some seconds later; see [`crate::needs_second_sample`].
     pub later: Option<ChecksPage>,
 }
 
-/// A time between two others, in milliseconds since 1970-01-01 UTC.
+/// A range of time, in milliseconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeRange {
-    /// Not before this.
+    /// The start of the range.
     pub from_ms: u64,
-    /// Not after this.
+    /// The end of the range.
     pub to_ms: u64,
 }
 
 impl Observations {
-    /// The agents that answered.
+    /// The agents that answered, by node.
     pub(crate) fn answered(&self) -> impl Iterator<Item = (&NodeName, &Pages)> {
         self.agents.iter().filter_map(|(name, agent)| match agent {
             Agent::Answered(pages) => Some((name, &**pages)),
@@ -54,7 +54,7 @@ impl Observations {
         })
     }
 
-    /// What the agent of a node answered.
+    /// The pages of a node's agent, if it answered.
     pub(crate) fn pages(&self, node: &NodeName) -> Option<&Pages> {
         match self.agents.get(node)? {
             Agent::Answered(pages) => Some(pages),

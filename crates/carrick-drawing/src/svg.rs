@@ -1,9 +1,9 @@
-//! The picture as text: SVG 1.1 without scripts, links or fonts of its own.
+//! SVG 1.1 without scripts, links and embedded fonts.
 
 use carrick_topology::plan::Role;
 
 use crate::diagram::{Condition, InnerNetwork, NatKind, TunnelKind, TunnelLine};
-use crate::layout::{CARD_HEIGHT, CARD_WIDTH, Curve, Layout, POD_HEIGHT, POD_WIDTH, PlacedLocation, PlacedNode};
+use crate::layout::{Curve, Layout, NODE_HEIGHT, NODE_WIDTH, POD_HEIGHT, POD_WIDTH, PlacedLocation, PlacedNode};
 
 const STYLE: &str = "\
 text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1e293b}\
@@ -26,18 +26,18 @@ text{font-family:system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;f
 .vxlan{fill:none;stroke:#0f766e;stroke-width:2.5;stroke-dasharray:6 4}\
 .plain{fill:none;stroke:#0f766e;stroke-width:2}";
 
-/// What only pictures of running meshes need.
+/// The styles that only pictures of running meshes need.
 const LIVE_STYLE: &str = "\
 .broken{fill:none;stroke:#c62828;stroke-width:3;stroke-dasharray:2 5}\
-.unwell{fill:#fdecec;stroke:#c62828;stroke-width:2}\
+.unhealthy{fill:#fdecec;stroke:#c62828;stroke-width:2}\
 .plate{fill:#f8fafc;fill-opacity:0.85}\
 .measure{font-size:11px;fill:#1e293b;text-anchor:middle}\
 .trouble{fill:#c62828;font-weight:600}";
 
-/// Half the width of a measure's plate for each character, in pixels.
+/// Half the width of a label's background for each character, in pixels.
 const HALF_CHARACTER: i32 = 3;
 
-/// Writes the picture.
+/// Writes a layout as SVG.
 pub(crate) fn write(layout: &Layout<'_>) -> String {
     let Layout { width, height, internet: (x, y), .. } = layout;
     let mut text = format!(
@@ -49,25 +49,25 @@ pub(crate) fn write(layout: &Layout<'_>) -> String {
         width - 1,
         height - 1
     );
-    for group in &layout.groups {
-        text += &frame(group);
+    for location in &layout.locations {
+        text += &frame(location);
     }
     text += &label("internet", (*x, *y), "internet");
     for curve in &layout.curves {
         text += &tunnel(curve);
     }
-    for group in &layout.groups {
-        text += &inside(group);
-        text.extend(group.nodes.iter().map(node));
+    for location in &layout.locations {
+        text += &inner_network(location);
+        text.extend(location.nodes.iter().map(node));
     }
-    text.extend(layout.curves.iter().map(measure));
+    text.extend(layout.curves.iter().map(measurement));
     text + &legend(layout) + "</svg>\n"
 }
 
 fn live_style(layout: &Layout<'_>) -> &'static str {
-    let is_looked_at = |line: &TunnelLine| line.condition == Condition::Broken || !line.label.is_empty();
-    let nodes = layout.groups.iter().flat_map(|group| &group.nodes);
-    let is_live = layout.curves.iter().any(|curve| is_looked_at(curve.line))
+    let is_measured = |line: &TunnelLine| line.condition == Condition::Broken || !line.label.is_empty();
+    let nodes = layout.locations.iter().flat_map(|location| &location.nodes);
+    let is_live = layout.curves.iter().any(|curve| is_measured(curve.line))
         || nodes.into_iter().any(|node| node.node.condition == Condition::Broken);
     if is_live { LIVE_STYLE } else { "" }
 }
@@ -100,8 +100,8 @@ const fn class_of(line: &TunnelLine) -> &'static str {
     }
 }
 
-/// What is written on a tunnel, on a plate that keeps it readable.
-fn measure(curve: &Curve<'_>) -> String {
+/// The label of a tunnel, on a background that keeps it readable.
+fn measurement(curve: &Curve<'_>) -> String {
     let words = &curve.line.label;
     if words.is_empty() {
         return String::new();
@@ -116,42 +116,42 @@ fn label(class: &str, (x, y): (i32, i32), words: &str) -> String {
     format!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>\n", escape(words))
 }
 
-/// Names are anybody's words.
+/// Escapes a name, which may contain any character.
 fn escape(words: &str) -> String {
     words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// One line through all nodes of a location: there, everybody reaches everybody.
-fn inside(placed: &PlacedLocation<'_>) -> String {
+/// One line through all nodes of a location, which all reach each other.
+fn inner_network(placed: &PlacedLocation<'_>) -> String {
     let class = match placed.location.inner_network {
         InnerNetwork::Vxlan => "vxlan",
         InnerNetwork::Plain => "plain",
         InnerNetwork::None => return String::new(),
     };
     let (Some(first), Some(last)) = (placed.nodes.first(), placed.nodes.last()) else { return String::new() };
-    let y = first.corner.1 + CARD_HEIGHT / 2;
-    format!("<path class=\"{class}\" d=\"M{} {y}H{}\"/>\n", first.corner.0 + CARD_WIDTH, last.corner.0)
+    let y = first.corner.1 + NODE_HEIGHT / 2;
+    format!("<path class=\"{class}\" d=\"M{} {y}H{}\"/>\n", first.corner.0 + NODE_WIDTH, last.corner.0)
 }
 
 fn node(placed: &PlacedNode<'_>) -> String {
     let (left, top) = placed.corner;
-    let centre = left + CARD_WIDTH / 2;
+    let centre = left + NODE_WIDTH / 2;
     let (class, words) = match placed.node.role {
         Some(Role::Active) => ("active", "active gateway"),
         Some(Role::Standby) => ("standby", "standby gateway"),
         Some(Role::Inner) => ("node", "node"),
         None => ("node", "not in the mesh"),
     };
-    let class = if placed.node.condition == Condition::Broken { "unwell" } else { class };
+    let class = if placed.node.condition == Condition::Broken { "unhealthy" } else { class };
     let on = if class == "active" { " on-active" } else { "" };
     let (near_end, far_end) =
-        if placed.pod.1 < top { (top, placed.pod.1 + POD_HEIGHT) } else { (top + CARD_HEIGHT, placed.pod.1) };
+        if placed.pod.1 < top { (top, placed.pod.1 + POD_HEIGHT) } else { (top + NODE_HEIGHT, placed.pod.1) };
     let pod_middle = placed.pod.1 + POD_HEIGHT / 2;
     format!("<path class=\"wire\" d=\"M{centre} {near_end}V{far_end}\"/>\n")
         + &rectangle("pod", placed.pod, (POD_WIDTH, POD_HEIGHT), 8)
         + &centred("small", (centre, pod_middle - 3), "pod")
         + &centred("small", (centre, pod_middle + 13), &placed.node.pod_cidr)
-        + &rectangle(class, placed.corner, (CARD_WIDTH, CARD_HEIGHT), 10)
+        + &rectangle(class, placed.corner, (NODE_WIDTH, NODE_HEIGHT), 10)
         + &centred(&format!("name{on}"), (centre, top + 22), &placed.node.name)
         + &centred(&format!("small{on}"), (centre, top + 40), words)
         + &centred(&format!("small{on}"), (centre, top + 57), &placed.node.mesh_address)

@@ -1,4 +1,4 @@
-//! Whether agents answer, work, and are alike.
+//! Checks of the agents themselves: they answer, are ready, and have the same version and settings.
 
 use std::collections::BTreeMap;
 
@@ -10,64 +10,64 @@ use crate::{Agent, Check, Finding, Observations};
 
 /// Every agent answers.
 pub(super) fn reachable(observations: &Observations) -> Vec<Finding> {
-    let silent = observations.agents.iter().filter_map(|(node, agent)| match agent {
+    let unreachable = observations.agents.iter().filter_map(|(node, agent)| match agent {
         Agent::Unreachable(reason) => Some((node, reason)),
         Agent::Answered(_) => None,
     });
-    let told = silent.map(|(node, reason)| {
+    let nodes = unreachable.map(|(node, reason)| {
         Finding::problem(
             Check::AgentReachable,
-            format!("its agent does not answer: {reason}; {}", last_heard(observations, node)),
-            "look at the node, at its agent's pod and log",
+            format!("the agent does not answer: {reason}; {}", last_handshake(observations, node)),
+            "check the node, its agent's pod, and the agent's log",
         )
         .on(node)
     });
-    let nobody = observations.unidentified.iter().map(|(place, reason)| {
+    let unidentified = observations.unidentified.iter().map(|(place, reason)| {
         Finding::problem(
             Check::AgentReachable,
             format!("no agent answers at {place}: {reason}"),
-            "look at the node, at its agent's pod and log",
+            "check the node, its agent's pod, and the agent's log",
         )
     });
-    told.chain(nobody).collect()
+    nodes.chain(unidentified).collect()
 }
 
-/// Tells an agent that is away from a node that is gone.
-fn last_heard(observations: &Observations, node: &NodeName) -> String {
+/// The age of the last handshake that another node had with the node. It distinguishes an agent that is down from a node that is down.
+fn last_handshake(observations: &Observations, node: &NodeName) -> String {
     let heard = observations.answered().filter_map(|(_, pages)| {
         let peers = &pages.plan()?.wireguard.peers;
         let (key, _) = peers.iter().find(|(_, peer)| super::tunnel::is_node(peer, node))?;
         pages.latest()?.wireguard_device()?.peers.get(key)?.seconds_since_handshake
     });
     match heard.min() {
-        Some(seconds) => format!("its WireGuard was heard {seconds} s ago"),
-        None => "nobody has heard its WireGuard".to_owned(),
+        Some(seconds) => format!("another node had a WireGuard handshake with the node {seconds} s ago"),
+        None => "no other node has had a WireGuard handshake with the node".to_owned(),
     }
 }
 
-/// Every agent has a plan, could apply it, and lacks nothing.
+/// Every agent has a plan, could apply it, and waits for nothing.
 pub(super) fn ready(observations: &Observations) -> Vec<Finding> {
     let is_unfinished = |status: &StatusPage| !status.ready || !status.waiting.is_empty();
     let waiting = observations.answered().filter(|(_, pages)| is_unfinished(&pages.status));
-    let told = waiting.filter_map(|(node, pages)| {
+    let findings = waiting.filter_map(|(node, pages)| {
         let status = &pages.status;
-        // What came of what the kernel refused, the checks of the kernel tell.
-        let is_told = pages.latest().is_some_and(|checks| {
+        // The checks of the kernel report the results of a failed apply.
+        let is_reported = pages.latest().is_some_and(|checks| {
             !checks.drift.is_empty()
                 || matches!(checks.wireguard, WireGuardState::Missing | WireGuardState::Unreadable(_))
         });
         let (reason, remedy) = match (status.failures.first(), status.waiting.as_str()) {
-            (Some(_), _) if is_told => return None,
-            (Some(failure), _) => (format!("its agent could not apply the plan: {failure}"), "look at the agent's log"),
-            (None, "") => ("its agent is starting".to_owned(), "look at the agent's log"),
-            (None, waiting) => (format!("its agent is {waiting}"), "see to what it waits for"),
+            (Some(_), _) if is_reported => return None,
+            (Some(failure), _) => (format!("the agent could not apply the plan: {failure}"), "check the agent's log"),
+            (None, "") => ("the agent is starting".to_owned(), "check the agent's log"),
+            (None, waiting) => (format!("the agent is {waiting}"), "provide what the agent waits for"),
         };
         Some(Finding::problem(Check::AgentReady, reason, remedy).on(node))
     });
-    told.collect()
+    findings.collect()
 }
 
-/// All agents have one version.
+/// All agents run the same version.
 pub(super) fn version(observations: &Observations) -> Vec<Finding> {
     let versions: BTreeMap<&NodeName, &str> =
         observations.answered().map(|(node, pages)| (node, pages.status.version.as_str())).collect();
@@ -78,8 +78,8 @@ pub(super) fn version(observations: &Observations) -> Vec<Finding> {
         .map(|(node, version)| {
             Finding::warning(
                 Check::AgentVersion,
-                format!("its agent is version {version}, most are {usual}"),
-                "finish the upgrade: all agents need one version",
+                format!("the agent has version {version}, most agents have {usual}"),
+                "finish the upgrade, so that all agents have the same version",
             )
             .on(node)
         })
@@ -89,7 +89,7 @@ pub(super) fn version(observations: &Observations) -> Vec<Finding> {
         Finding::warning(
             Check::AgentVersion,
             format!(
-                "its agent, version {}, cannot look at its node: most checks are left out there",
+                "the agent, version {}, does not serve the page /checks: most checks of this node are skipped",
                 pages.status.version
             ),
             "upgrade the agent",
@@ -99,7 +99,7 @@ pub(super) fn version(observations: &Observations) -> Vec<Finding> {
     findings
 }
 
-/// All agents have the settings that they must share.
+/// All agents have the same shared settings.
 pub(super) fn shared_settings(observations: &Observations) -> Vec<Finding> {
     let settings: BTreeMap<&NodeName, &Settings> =
         observations.answered().filter_map(|(node, pages)| Some((node, pages.status.settings.as_deref()?))).collect();
@@ -110,19 +110,19 @@ pub(super) fn shared_settings(observations: &Observations) -> Vec<Finding> {
         return Vec::new();
     };
     let others = hashes.iter().filter(|(_, hash)| *hash != usual);
-    let told = others.map(|(node, _)| {
+    let findings = others.map(|(node, _)| {
         let differences = differences(settings[node], settings[example]);
         Finding::problem(
             Check::SharedSettings,
-            format!("its agent has other settings than most ({example}): {}", listed(differences)),
+            format!("the settings differ from those of most agents (such as {example}): {}", listed(differences)),
             "give all agents the same flags",
         )
         .on(node)
     });
-    told.collect()
+    findings.collect()
 }
 
-/// The flags that differ, with both values.
+/// The flags that differ, each with both values.
 fn differences(one: &Settings, usual: &Settings) -> Vec<String> {
     let flags = |settings: &Settings| {
         let cidrs: Vec<String> = settings.mesh_cidrs.iter().map(ToString::to_string).collect();
@@ -142,7 +142,7 @@ fn differences(one: &Settings, usual: &Settings) -> Vec<String> {
         .collect()
 }
 
-/// The value that most have; of several, the greatest.
+/// The most common value; the greatest one if several are equally common.
 fn most_common<'a>(values: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for value in values {
@@ -161,14 +161,18 @@ mod tests {
     use crate::fixtures::diagnosed;
 
     #[test]
-    fn an_agent_that_does_not_answer_is_told_with_what_others_hear_of_its_node() {
-        let found = diagnosed(|mesh| mesh.silence("a1", "connection refused"));
+    fn an_unreachable_agent_is_reported_with_the_age_of_the_last_handshake() {
+        let found = diagnosed(|mesh| mesh.set_unreachable("a1", "connection refused"));
         assert_eq!(found.problems(), ["agent-reachable a1"]);
-        assert!(found.texts().contains("connection refused; its WireGuard was heard 10 s ago"), "{}", found.texts());
+        assert!(
+            found.texts().contains("connection refused; another node had a WireGuard handshake with the node 10 s ago"),
+            "{}",
+            found.texts()
+        );
     }
 
     #[test]
-    fn an_agent_that_waits_says_for_what() {
+    fn a_waiting_agent_is_reported_with_what_it_waits_for() {
         let found = diagnosed(|mesh| {
             mesh.status("b1").ready = false;
             mesh.status("b1").waiting = "waiting for a pod CIDR".to_owned();
@@ -186,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_odd_version_out_is_named() {
+    fn an_agent_of_another_version_is_named() {
         let found = diagnosed(|mesh| mesh.status("b1").version = "0.0.9".to_owned());
         assert_eq!(found.warnings(), ["agent-version b1"]);
         let found = diagnosed(|mesh| mesh.pages("b1").checks = None);
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn other_settings_are_named_by_their_flag() {
+    fn differing_settings_are_named_by_their_flag() {
         let other = Settings { standby_gateways: 3, ..Settings::default() };
         let found = diagnosed(|mesh| mesh.status("a2").settings = Some(Arc::new(other)));
         assert_eq!(found.problems(), ["shared-settings a2"]);

@@ -1,4 +1,4 @@
-//! Whether the endpoints that nodes dial make sense.
+//! Checks of the endpoints that nodes dial.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use carrick_topology::plan::PeerIdentity;
 use crate::finding::listed;
 use crate::{Check, Finding, Observations, Pages};
 
-/// Endpoints that no other location can dial, and endpoints in the node's own pod CIDR.
+/// Finds private endpoints that other locations dial, and endpoints in the node's own pod CIDR.
 pub(super) fn endpoints(observations: &Observations) -> Vec<Finding> {
     let mut inside_pods: BTreeMap<(&NodeName, SocketAddr), BTreeSet<&NodeName>> = BTreeMap::new();
     let mut private = inside_pods.clone();
@@ -22,7 +22,7 @@ pub(super) fn endpoints(observations: &Observations) -> Vec<Finding> {
                 inside_pods.entry((other, endpoint)).or_default().insert(node);
             } else if !is_public(&endpoint.ip())
                 && there.is_some_and(|there| Some(&there.location.name) != pages.plan().map(|plan| &plan.location.name))
-                && !is_met_there(pages, other, endpoint)
+                && !is_reached_there(pages, other, endpoint)
             {
                 private.entry((other, endpoint)).or_default().insert(node);
             }
@@ -31,8 +31,8 @@ pub(super) fn endpoints(observations: &Observations) -> Vec<Finding> {
     let pods = inside_pods.into_iter().map(|((node, endpoint), from)| {
         Finding::problem(
             Check::EndpointInPodCidr,
-            format!("its endpoint {endpoint} lies in its own pod CIDR: nobody can dial it"),
-            "set its carrick.dev/endpoint to an address of the node itself",
+            format!("the endpoint {endpoint} is in the node's own pod CIDR: no other node can dial it"),
+            "set carrick.dev/endpoint to an address of the node itself",
         )
         .on(node)
         .towards(from)
@@ -40,8 +40,8 @@ pub(super) fn endpoints(observations: &Observations) -> Vec<Finding> {
     let private = private.into_iter().map(|((node, endpoint), from)| {
         Finding::warning(
             Check::PrivateEndpoint,
-            format!("{} in other locations dial it at {endpoint}, which is private, and do not meet it there", listed(&from)),
-            "set its carrick.dev/endpoint to its public address, or carrick.dev/persistent-keepalive: 25s if it is behind NAT",
+            format!("{} in other locations dial the node at the private address {endpoint} and do not reach it there", listed(&from)),
+            "set carrick.dev/endpoint to the node's public address, or carrick.dev/persistent-keepalive to 25s if the node is behind NAT",
         )
         .on(node)
         .towards(from)
@@ -49,7 +49,7 @@ pub(super) fn endpoints(observations: &Observations) -> Vec<Finding> {
     pods.chain(private).collect()
 }
 
-/// The nodes that a node dials, and where.
+/// The nodes that a node dials, with their endpoints.
 fn dialled(pages: &Pages) -> impl Iterator<Item = (&NodeName, SocketAddr)> {
     let peers = pages.plan().into_iter().flat_map(|plan| plan.wireguard.peers.values());
     peers.filter_map(|peer| match &peer.identity {
@@ -58,8 +58,8 @@ fn dialled(pages: &Pages) -> impl Iterator<Item = (&NodeName, SocketAddr)> {
     })
 }
 
-/// Whether the session with a node runs over this endpoint: then the locations share that network.
-fn is_met_there(pages: &Pages, node: &NodeName, endpoint: SocketAddr) -> bool {
+/// Whether the session with a node uses this endpoint. If so, the locations share a private network.
+fn is_reached_there(pages: &Pages, node: &NodeName, endpoint: SocketAddr) -> bool {
     let state = pages.plan().and_then(|plan| {
         let (key, _) = super::tunnel::planned(plan, node)?;
         pages.latest()?.wireguard_device()?.peers.get(&key)
@@ -72,7 +72,7 @@ mod tests {
     use crate::fixtures::diagnosed;
 
     #[test]
-    fn a_private_endpoint_is_told_unless_the_session_runs_over_it() {
+    fn a_private_endpoint_is_a_warning_unless_the_session_uses_it() {
         let private = "10.20.0.2:51820".parse().unwrap();
         let elsewhere = diagnosed(|mesh| mesh.dial("a1", "b1", private));
         assert_eq!((elsewhere.problems(), elsewhere.warnings()), (vec![], vec!["private-endpoint b1".to_owned()]));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_among_the_nodes_own_pods_cannot_be() {
+    fn an_endpoint_in_the_nodes_own_pod_cidr_is_a_problem() {
         let found = diagnosed(|mesh| mesh.dial("a1", "b1", "10.42.2.1:51820".parse().unwrap()));
         assert_eq!((found.problems(), found.warnings()), (vec!["endpoint-in-pod-cidr b1".to_owned()], vec![]));
     }

@@ -1,4 +1,4 @@
-//! Whether nodes have the keys that others know.
+//! Whether nodes use the keys that other nodes know.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use super::tunnel::planned;
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
-/// A node's key on disk is the one in its Node object and in the plans of the others.
+/// A node's key on disk is the key in its Node object and in the plans of other nodes.
 pub(super) fn keys(observations: &Observations) -> Vec<Finding> {
-    let told = observations.answered().filter_map(|(node, pages)| {
+    let findings = observations.answered().filter_map(|(node, pages)| {
         let checks = pages.latest()?;
         let real = checks.public_key?;
         let published = checks.own_node.as_ref().and_then(|own| own.public_key);
         let wrong = others_with_another_key(observations, node, real);
         let text = match published.filter(|published| *published != real) {
-            Some(published) => format!("its key is {real}, and its Node object publishes {published}"),
+            Some(published) => format!("the key on disk is {real}, and the Node object publishes {published}"),
             None if wrong.is_empty() => return None,
-            None => format!("its key is {real}, and {} have another one", listed(wrong.keys())),
+            None => format!("the key on disk is {real}, and {} use another key for the node", listed(wrong.keys())),
         };
-        let remedy = "restart its agent, which publishes its key; if that stays, look whether the API server refuses it \
-                      (publish_failed in its log) and who else writes carrick.dev/public-key";
+        let remedy = "restart the agent, which publishes the key; if the fault stays, check whether the API server refuses the key \
+                      (publish_failed in the agent's log) and which program writes carrick.dev/public-key";
         Some(Finding::problem(Check::Keys, text, remedy).on(node).towards(wrong.into_keys()))
     });
-    told.collect()
+    findings.collect()
 }
 
 fn others_with_another_key<'a>(
@@ -43,13 +43,13 @@ mod tests {
     use crate::fixtures::diagnosed;
 
     #[test]
-    fn a_key_that_others_do_not_know_is_the_one_verdict() {
+    fn an_unpublished_key_is_the_only_problem() {
         let found = diagnosed(|mesh| {
             mesh.checks("b1").public_key = Some(PublicKey::from_bytes([9; 32]));
             mesh.forget_sessions("a1", "b1");
         });
         assert_eq!(found.problems(), ["keys b1"]);
-        assert!(found.texts().contains("its Node object publishes"), "{}", found.texts());
+        assert!(found.texts().contains("the Node object publishes"), "{}", found.texts());
         assert_eq!(found.warnings(), [""; 0]);
     }
 }

@@ -1,4 +1,4 @@
-//! What kind of network address translation nodes are behind, as far as those that they dial can tell.
+//! The kind of network address translation in front of nodes, as far as the nodes that they dial can tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,47 +11,47 @@ use crate::{Check, Finding, Observations, Pages};
 
 type Seen<'a> = BTreeMap<(&'a NodeName, Family), BTreeMap<&'a NodeName, SocketAddr>>;
 
-/// A node that several others see come from one place has one mapping for all destinations (RFC 4787 §4.1).
+/// A node has one mapping for all destinations if several other nodes see the same address and port (RFC 4787 §4.1).
 pub(super) fn kind(observations: &Observations) -> Vec<Finding> {
     let mut seen: Seen<'_> = BTreeMap::new();
     for (observer, pages) in observations.answered() {
-        for (node, place) in who_dial_in(pages) {
-            seen.entry((node, Family::of(&place.ip()))).or_default().insert(observer, place);
+        for (node, mapping) in dialling_in(pages) {
+            seen.entry((node, Family::of(&mapping.ip()))).or_default().insert(observer, mapping);
         }
     }
-    seen.into_iter().filter(|(_, places)| places.len() > 1).map(told).collect()
+    seen.into_iter().filter(|(_, mappings)| mappings.len() > 1).map(finding).collect()
 }
 
-/// The nodes that dial in, with the places where they come from.
-fn who_dial_in(pages: &Pages) -> impl Iterator<Item = (&NodeName, SocketAddr)> {
+/// The nodes that dial in, with the addresses and ports that they come from.
+fn dialling_in(pages: &Pages) -> impl Iterator<Item = (&NodeName, SocketAddr)> {
     let device = pages.latest().and_then(|checks| checks.wireguard_device());
     let peers = pages.plan().into_iter().flat_map(|plan| &plan.wireguard.peers);
     peers.filter_map(move |(key, peer)| {
         let PeerIdentity::Node(node) = &peer.identity else { return None };
         let state = device?.peers.get(key)?;
-        state.endpoint.filter(|_| peer.endpoint.is_none() && state.has_session()).map(|place| (node, place))
+        state.endpoint.filter(|_| peer.endpoint.is_none() && state.has_session()).map(|mapping| (node, mapping))
     })
 }
 
-fn told(((node, family), places): ((&NodeName, Family), BTreeMap<&NodeName, SocketAddr>)) -> Finding {
-    let distinct: BTreeSet<SocketAddr> = places.values().copied().collect();
+fn finding(((node, family), mappings): ((&NodeName, Family), BTreeMap<&NodeName, SocketAddr>)) -> Finding {
+    let distinct: BTreeSet<SocketAddr> = mappings.values().copied().collect();
     let finding = match distinct.len() {
         1 => Finding::ok(
             Check::NatKind,
             format!(
-                "is behind NAT with one mapping for all destinations (endpoint-independent, {family}): {} see it at {}",
-                listed(places.keys()),
+                "the node is behind NAT with one mapping for all destinations (endpoint-independent, {family}): {} see {}",
+                listed(mappings.keys()),
                 listed(&distinct)
             ),
         ),
         _ => Finding::warning(
             Check::NatKind,
             format!(
-                "is behind NAT with another mapping for each destination (address-dependent, {family}): it is seen at {}",
-                listed(places.iter().map(|(observer, place)| format!("{place} by {observer}")))
+                "the node is behind NAT with a different mapping for each destination (address-dependent, {family}): other nodes see {}",
+                listed(mappings.iter().map(|(observer, mapping)| format!("{mapping} by {observer}")))
             ),
-            "nothing if a relay is there for others behind NAT; else forward a UDP port to the node and name it in \
-             carrick.dev/endpoint",
+            "nothing if a relay connects the node with other nodes behind NAT; otherwise forward a UDP port to the node and set \
+             carrick.dev/endpoint to it",
         ),
     };
     finding.on(node)
@@ -62,12 +62,12 @@ mod tests {
     use crate::fixtures::diagnosed;
 
     #[test]
-    fn a_mapping_is_the_same_for_all_or_depends_on_the_destination() {
-        let seen_at = |places: [(&str, &str); 2]| {
+    fn a_mapping_is_endpoint_independent_or_address_dependent() {
+        let seen_at = |mappings: [(&str, &str); 2]| {
             diagnosed(|mesh| {
-                for (observer, place) in places {
+                for (observer, mapping) in mappings {
                     mesh.dialled_in(observer, "c1");
-                    mesh.peer(observer, "c1").endpoint = Some(place.parse().unwrap());
+                    mesh.peer(observer, "c1").endpoint = Some(mapping.parse().unwrap());
                 }
             })
         };
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn one_observer_cannot_tell() {
+    fn one_observer_says_nothing_about_the_mapping() {
         let found = diagnosed(|mesh| {
             mesh.dialled_in("a1", "c1");
             mesh.peer("a1", "c1").endpoint = Some("203.0.113.9:4000".parse().unwrap());

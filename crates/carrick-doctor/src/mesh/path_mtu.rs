@@ -1,4 +1,4 @@
-//! What the probes say of sizes.
+//! The path MTUs that the probes found.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::common_end::{Pair, by_common_end};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
-/// What devices send passes on every path.
+/// Packets of the device's size pass on every path.
 pub(super) fn path_mtu(observations: &Observations) -> Vec<Finding> {
     [PathKind::Tunnel, PathKind::Inside].into_iter().flat_map(|kind| of_kind(observations, kind)).collect()
 }
@@ -29,7 +29,7 @@ fn of_kind(observations: &Observations, kind: PathKind) -> Vec<Finding> {
         }
     }
     let explained = by_common_end(narrow.keys().copied().collect(), &wide);
-    explained.into_iter().filter_map(|(node, others)| told(kind, node, others, &narrow)).collect()
+    explained.into_iter().filter_map(|(node, others)| finding(kind, node, others, &narrow)).collect()
 }
 
 /// Sizes of IP packets, in bytes.
@@ -43,7 +43,7 @@ fn sizes(plan: &NodePlan, path: &ProbedPath) -> Option<Sizes> {
     Some(Sizes { passes: path.mtu?, sent: plan.probes.targets.get(&path.to)?.device_mtu })
 }
 
-fn told(
+fn finding(
     kind: PathKind,
     node: &NodeName,
     others: BTreeSet<&NodeName>,
@@ -59,20 +59,20 @@ fn told(
         PathKind::Inside => "inside the location",
     };
     let text = format!(
-        "packets above {passes} bytes do not pass {segment} between it and {}; devices take {sent}",
+        "packets above {passes} bytes do not pass {segment} between this node and {}; the devices send up to {sent} bytes",
         listed(&others)
     );
     let finding = if passes < LEAST_DEVICE_MTU && kind == PathKind::Tunnel {
         Finding::problem(
             Check::PathMtu,
-            format!("{text}, and IPv6 needs {LEAST_DEVICE_MTU}"),
-            "find the link with the small MTU on the way and raise it; IPv4 is sent in smaller packets meanwhile",
+            format!("{text}, and IPv6 needs {LEAST_DEVICE_MTU} bytes"),
+            "raise the MTU of the narrow link on the path; until then, the mesh sends smaller IPv4 packets",
         )
     } else {
         Finding::warning(
             Check::PathMtu,
             text,
-            "find the link with the small MTU on the way and raise it; the mesh sends smaller packets meanwhile",
+            "raise the MTU of the narrow link on the path; until then, the mesh sends smaller packets",
         )
     };
     Some(finding.on(node).towards(others))
@@ -96,9 +96,9 @@ mod tests {
         };
         let narrow = with(PathKind::Tunnel, 1300);
         assert_eq!((narrow.problems(), narrow.warnings()), (vec![], vec!["path-mtu a1".to_owned()]));
-        assert!(
-            narrow.texts().contains("above 1300 bytes do not pass in the tunnels between it and b1; devices take 1440")
-        );
+        assert!(narrow.texts().contains(
+            "above 1300 bytes do not pass in the tunnels between this node and b1; the devices send up to 1440"
+        ));
         assert_eq!(with(PathKind::Tunnel, 1250).problems(), ["path-mtu a1"]);
         assert_eq!(with(PathKind::Tunnel, 1440).warnings(), [""; 0]);
         assert_eq!(with(PathKind::Inside, 1300).problems(), [""; 0]);

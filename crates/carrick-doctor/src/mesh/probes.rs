@@ -1,4 +1,4 @@
-//! Whether probes are answered where everything else works.
+//! Whether probes are answered on paths that otherwise work.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::tunnel::{Tunnel, tunnels};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
-/// A node whose agent answers whoever asks answers probes too.
+/// A node whose agent answers the caller also answers probes.
 pub(super) fn probe_port(observations: &Observations) -> Vec<Finding> {
     let open: Vec<Tunnel<'_>> = tunnels(observations)
         .into_iter()
@@ -33,18 +33,18 @@ pub(super) fn probe_port(observations: &Observations) -> Vec<Finding> {
             }
         }
     }
-    // Answers come back to the port from which was asked: a node whose port is closed neither answers nor hears answers.
-    by_common_end(unanswered, &answered).into_iter().map(|(node, others)| told(node, others)).collect()
+    // Answers go to the port that the probes come from: a node whose port is closed receives neither probes nor answers.
+    by_common_end(unanswered, &answered).into_iter().map(|(node, others)| finding(node, others)).collect()
 }
 
-fn told(node: &NodeName, others: BTreeSet<&NodeName>) -> Finding {
+fn finding(node: &NodeName, others: BTreeSet<&NodeName>) -> Finding {
     Finding::problem(
         Check::ProbePort,
         format!(
-            "probes between it and {} are not answered: latency, path MTU and failover are blind there",
+            "probes between this node and {} are not answered: latency and path MTU are unknown, and failover does not work there",
             listed(&others)
         ),
-        format!("let UDP {PROBE_PORT} in on carrick0 and from the internal addresses of the location"),
+        format!("accept UDP port {PROBE_PORT} on carrick0 and from the internal addresses of the location"),
     )
     .on(node)
     .towards(others)
@@ -64,7 +64,7 @@ mod tests {
     use crate::fixtures::{diagnosed, path};
 
     #[test]
-    fn unanswered_probes_in_a_tunnel_that_lives_are_a_blocked_port() {
+    fn unanswered_probes_in_a_working_tunnel_are_a_blocked_port() {
         let down = |kind, to: &str| carrick_probe::ProbedPath { state: PathState::Down, ..path(to, kind, None) };
         let found = diagnosed(|mesh| mesh.status("a1").paths = vec![down(PathKind::Tunnel, "b1")]);
         assert_eq!(found.problems(), ["probe-port b1"]);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_hears_no_answers_either_is_named_alone() {
+    fn a_node_that_neither_answers_nor_receives_answers_is_the_only_problem() {
         let down = |to: &str| carrick_probe::ProbedPath { state: PathState::Down, ..path(to, PathKind::Tunnel, None) };
         let found = diagnosed(|mesh| {
             mesh.status("a1").paths = vec![down("b1"), path("c1", PathKind::Tunnel, None)];
@@ -84,11 +84,11 @@ mod tests {
     }
 
     #[test]
-    fn where_the_tunnel_or_the_agent_is_dead_that_is_the_verdict() {
+    fn an_unreachable_agent_is_reported_instead_of_its_probe_port() {
         let down = carrick_probe::ProbedPath { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
         let found = diagnosed(|mesh| {
             mesh.status("a1").paths = vec![down];
-            mesh.silence("b1", "timeout");
+            mesh.set_unreachable("b1", "timeout");
         });
         assert_eq!(found.problems(), ["agent-reachable b1"]);
     }

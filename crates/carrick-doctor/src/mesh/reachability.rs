@@ -1,4 +1,4 @@
-//! Whether tunnels have sessions, and if not, which way is blocked.
+//! Whether tunnels have sessions, and if not, which direction is blocked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,29 +8,30 @@ use super::tunnel::{Delivery, End, Tunnel, tunnels};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
-/// Where packets are lost, and tunnels that have no session although packets arrive.
+/// Finds directions in which packets do not arrive, and tunnels without a session although packets arrive.
 pub(super) fn reachability(observations: &Observations) -> Vec<Finding> {
-    let is_strange = |tunnel: &Tunnel<'_>| tunnel.is_deaf() || (!tunnel.has_session() && tunnel.is_in_use());
-    let strange: Vec<Tunnel<'_>> = tunnels(observations).into_iter().filter(is_strange).collect();
-    let blocked: Vec<Loss<'_>> = strange.iter().flat_map(Tunnel::losses).map(|(from, to)| Loss { from, to }).collect();
-    let puzzling = strange.iter().filter(|tunnel| !tunnel.has_session() && tunnel.losses().next().is_none());
+    let is_suspect =
+        |tunnel: &Tunnel<'_>| tunnel.has_unanswered_probes() || (!tunnel.has_session() && tunnel.is_in_use());
+    let suspects: Vec<Tunnel<'_>> = tunnels(observations).into_iter().filter(is_suspect).collect();
+    let blocked: Vec<Loss<'_>> = suspects.iter().flat_map(Tunnel::losses).map(|(from, to)| Loss { from, to }).collect();
+    let unexplained = suspects.iter().filter(|tunnel| !tunnel.has_session() && tunnel.losses().next().is_none());
     let mut findings = explained(blocked);
-    findings.extend(puzzling.map(without_session));
+    findings.extend(unexplained.map(without_session));
     findings
 }
 
-/// What one end sends and the other does not receive.
+/// A direction in which one end sends and the other one receives nothing.
 #[derive(Clone, Copy, Debug)]
 struct Loss<'a> {
     from: End<'a>,
     to: End<'a>,
 }
 
-/// Where several losses have an end in common, that end is named, once.
+/// One finding for each node that several losses have in common.
 fn explained(mut losses: Vec<Loss<'_>>) -> Vec<Finding> {
     let mut findings = Vec::new();
     while !losses.is_empty() {
-        let Some((node, side)) = commonest(&losses) else { break };
+        let Some((node, side)) = most_common(&losses) else { break };
         let (explained, rest): (Vec<_>, Vec<_>) = losses.into_iter().partition(|loss| side.of(loss).node == node);
         findings.push(side.finding(&explained));
         losses = rest;
@@ -38,7 +39,7 @@ fn explained(mut losses: Vec<Loss<'_>>) -> Vec<Finding> {
     findings
 }
 
-/// An end of a loss.
+/// One of the two ends of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Side {
     Sender,
@@ -59,20 +60,20 @@ impl Side {
             Self::Receiver => loss.from.node,
         });
         let others: BTreeSet<&NodeName> = others.collect();
-        let ways = listed(losses.iter().map(aim));
+        let sends = listed(losses.iter().map(destination));
         let (text, remedy) = match self {
             Self::Sender => (
-                format!("nothing that it sends over UDP arrives at {}: {ways}", listed(&others)),
-                "let UDP leave this node (firewall, security group, router)".to_owned(),
+                format!("no UDP packet from this node arrives at {}: {sends}", listed(&others)),
+                "allow outgoing UDP packets from this node (firewall, security group, router)".to_owned(),
             ),
             Self::Receiver => (
-                format!("nothing arrives from {} over UDP: {ways}", listed(&others)),
+                format!("no UDP packet arrives from {}: {sends}", listed(&others)),
                 match losses.iter().find(|loss| loss.from.planned.endpoint.is_none()) {
                     Some(_) => {
-                        "give it carrick.dev/persistent-keepalive: 25s if it is behind NAT, and let UDP in".to_owned()
+                        "set carrick.dev/persistent-keepalive to 25s if the node is behind NAT, and allow incoming UDP packets".to_owned()
                     }
-                    None => "open that port towards this node (firewall, security group, router), or set its \
-                             carrick.dev/endpoint to where it can be reached"
+                    None => "open the UDP port of this node (firewall, security group, router), or set carrick.dev/endpoint \
+                             to an address and port that reach it"
                         .to_owned(),
                 },
             ),
@@ -85,8 +86,8 @@ impl Side {
     }
 }
 
-/// Where packets are sent.
-fn aim(loss: &Loss<'_>) -> String {
+/// Where the sender of a loss sends its packets.
+fn destination(loss: &Loss<'_>) -> String {
     let endpoint = loss.from.state().and_then(|state| state.endpoint).or(loss.from.planned.endpoint);
     match endpoint {
         Some(endpoint) => format!("{} sends to {endpoint}", loss.from.node),
@@ -94,8 +95,8 @@ fn aim(loss: &Loss<'_>) -> String {
     }
 }
 
-/// The end that most losses have; of several, a receiver, then the first by name.
-fn commonest<'a>(losses: &[Loss<'a>]) -> Option<(&'a NodeName, Side)> {
+/// The end that most losses have in common. If several qualify, a receiver before a sender, then the first by name.
+fn most_common<'a>(losses: &[Loss<'a>]) -> Option<(&'a NodeName, Side)> {
     let mut counts: BTreeMap<(&NodeName, Side), usize> = BTreeMap::new();
     for loss in losses {
         for side in [Side::Receiver, Side::Sender] {
@@ -113,14 +114,14 @@ fn without_session(tunnel: &Tunnel<'_>) -> Finding {
         Some(seconds) => format!("{} s ago at {}", seconds, end.node),
         None => format!("never at {}", end.node),
     };
-    let open = tunnel.directions().iter().all(|(_, _, delivery)| *delivery == Delivery::Open);
-    let (also, remedy) = if open {
+    let is_open = tunnel.directions().iter().all(|(_, _, delivery)| *delivery == Delivery::Open);
+    let (also, remedy) = if is_open {
         (
-            ", although packets arrive both ways",
-            "look for something on the way that drops some UDP packets, and for a clock that was set back",
+            ", although packets arrive in both directions",
+            "find what drops some of the UDP packets on the path, and check whether a clock was set back",
         )
     } else {
-        ("", "look at the firewalls between the two, and at their endpoints")
+        ("", "check the firewalls between the two nodes, and their endpoints")
     };
     let text = format!("no session with {}: the last handshake was {}, {}{also}", other.node, age(one), age(other));
     Finding::problem(Check::Handshakes, text, remedy).on(one.node).towards([other.node])
@@ -134,7 +135,7 @@ mod tests {
     use crate::needs_second_sample;
 
     #[test]
-    fn a_way_on_which_nothing_arrives_is_named_by_its_receiver() {
+    fn a_blocked_direction_is_reported_at_its_receiver() {
         let found = diagnosed(|mesh| {
             mesh.forget_sessions("a1", "b1");
             mesh.second_sample();
@@ -142,11 +143,15 @@ mod tests {
             mesh.moved("b1", "a1", 184, 296);
         });
         assert_eq!(found.problems(), ["udp-reachability a1"]);
-        assert!(found.texts().contains("from b1 over UDP: b1 sends to 198.51.100.1:51820"), "{}", found.texts());
+        assert!(
+            found.texts().contains("no UDP packet arrives from b1: b1 sends to 198.51.100.1:51820"),
+            "{}",
+            found.texts()
+        );
     }
 
     #[test]
-    fn one_end_that_all_losses_share_is_named_once() {
+    fn a_node_that_all_losses_have_in_common_is_one_finding() {
         let found = diagnosed(|mesh| {
             mesh.second_sample();
             for other in ["a1", "c1"] {
@@ -156,11 +161,11 @@ mod tests {
             }
         });
         assert_eq!(found.problems(), ["udp-reachability b1"]);
-        assert!(found.texts().contains("nothing that it sends over UDP arrives at a1, c1"), "{}", found.texts());
+        assert!(found.texts().contains("no UDP packet from this node arrives at a1, c1"), "{}", found.texts());
     }
 
     #[test]
-    fn packets_that_arrive_without_a_session_are_a_handshake_matter() {
+    fn a_tunnel_without_a_session_where_packets_arrive_fails_the_handshakes_check() {
         let found = diagnosed(|mesh| {
             mesh.forget_sessions("a1", "b1");
             mesh.second_sample();
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_was_only_answered_to_hides_no_blocked_way() {
+    fn a_session_that_only_one_end_has_does_not_hide_a_blocked_direction() {
         let down = carrick_probe::ProbedPath { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
         let found = diagnosed(|mesh| {
             mesh.status("a1").paths = vec![down];
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_that_is_renewed_at_once_never_came_about() {
+    fn a_handshake_that_is_repeated_early_is_no_session() {
         let down = carrick_probe::ProbedPath { state: PathState::Down, ..path("b1", PathKind::Tunnel, None) };
         let ages = |before, after| {
             diagnosed(|mesh| {
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_that_nobody_uses_may_sleep() {
+    fn a_tunnel_that_is_not_in_use_needs_no_session() {
         let found = diagnosed(|mesh| {
             mesh.forget_sessions("a1", "b1");
             mesh.second_sample();

@@ -7,67 +7,68 @@ use carrick_topology::{NodeName, NodePlan, PublicKey};
 
 use crate::{Observations, Pages};
 
-/// A session is renewed after 120 s (`REKEY_AFTER_TIME`); one that is renewed at this age already never came about, in seconds.
-const RESTLESS_SECONDS: u64 = 10;
-/// Two looks are further apart than this, in seconds.
-const SECONDS_BETWEEN_LOOKS: u64 = 4;
+/// The age of a handshake up to which another handshake is too early, in seconds. WireGuard renews a session after 120 s
+/// (`REKEY_AFTER_TIME`, WireGuard paper §6.1). A session that is renewed much earlier was never confirmed.
+const EARLY_REKEY_SECONDS: u64 = 10;
+/// The least time between two samples, in seconds.
+const SECONDS_BETWEEN_SAMPLES: u64 = 4;
 
 /// One end of a tunnel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End<'a> {
     pub(super) node: &'a NodeName,
-    /// How the other end stands in this node's plan.
+    /// The other end in this node's plan.
     pub(super) planned: &'a WireGuardPeer,
     /// The other end's key in this node's plan.
     pub(super) key: PublicKey,
     pages: &'a Pages,
 }
 
-/// A tunnel that both ends plan and whose ends both tell of it.
+/// A tunnel that is in the plans of both ends, and whose ends both report their WireGuard device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tunnel<'a> {
     pub(super) ends: [End<'a>; 2],
 }
 
-/// What became of the packets that one end sent to the other between two looks.
+/// The packets from one end to the other between two samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
-    /// There were not two looks.
+    /// There is only one sample.
     Unknown,
-    /// Nothing was sent.
+    /// The sender sent nothing.
     Idle,
-    /// Something was sent and something arrived.
+    /// The sender sent packets, and packets arrived.
     Open,
-    /// Something was sent and nothing arrived.
+    /// The sender sent packets, and none arrived.
     Blocked,
 }
 
 impl<'a> End<'a> {
-    /// The other end as WireGuard has it, at the last look.
+    /// WireGuard's state of the other end in the latest sample.
     pub(super) fn state(&self) -> Option<&'a PeerState> {
         self.pages.latest()?.wireguard_device()?.peers.get(&self.key)
     }
 
-    fn is_fresh(&self) -> bool {
+    fn has_valid_session(&self) -> bool {
         self.state().is_some_and(PeerState::has_session)
     }
 
-    /// Whether handshakes follow each other at once: one that is only answered, and never confirmed, begins anew. The data path of a
-    /// process counts it nevertheless.
-    fn is_restless(&self) -> bool {
+    /// Whether handshakes follow each other too early. WireGuard repeats a handshake that the other end answers but never confirms;
+    /// userspace WireGuard counts such a handshake as complete.
+    fn repeats_handshakes(&self) -> bool {
         let ages = self
             .both()
             .and_then(|(before, after)| Some((before.seconds_since_handshake?, after.seconds_since_handshake?)));
-        ages.is_some_and(|(before, after)| before <= RESTLESS_SECONDS && after < before + SECONDS_BETWEEN_LOOKS)
+        ages.is_some_and(|(before, after)| before <= EARLY_REKEY_SECONDS && after < before + SECONDS_BETWEEN_SAMPLES)
     }
 
-    /// The other end as WireGuard had it at both looks.
+    /// WireGuard's state of the other end in both samples.
     fn both(&self) -> Option<(&'a PeerState, &'a PeerState)> {
         let state = |page: &'a Option<ChecksPage>| page.as_ref()?.wireguard_device()?.peers.get(&self.key);
         Some((state(&self.pages.checks)?, state(&self.pages.later)?))
     }
 
-    /// Bytes that were sent and received between the two looks.
+    /// The bytes sent and received between the two samples.
     fn moved(&self) -> Option<(u64, u64)> {
         let (before, after) = self.both()?;
         let sent = after.sent_bytes.saturating_sub(before.sent_bytes);
@@ -80,18 +81,18 @@ impl<'a> End<'a> {
 }
 
 impl<'a> Tunnel<'a> {
-    /// Whether both ends have a session that holds.
+    /// Whether both ends have a valid session.
     pub(super) fn has_session(&self) -> bool {
-        self.ends.iter().all(|end| end.is_fresh() && !end.is_restless())
+        self.ends.iter().all(|end| end.has_valid_session() && !end.repeats_handshakes())
     }
 
-    /// Whether probes go unanswered, one way or the other.
-    pub(super) fn is_deaf(&self) -> bool {
+    /// Whether probes are not answered in at least one direction.
+    pub(super) fn has_unanswered_probes(&self) -> bool {
         let [one, other] = &self.ends;
         [one.path(other.node), other.path(one.node)].into_iter().flatten().any(|path| path.state == PathState::Down)
     }
 
-    /// Whether there is something that would keep a session alive. Without, an old handshake says nothing.
+    /// Whether something keeps a session alive. In a tunnel that is not in use, an old handshake is no fault.
     pub(super) fn is_in_use(&self) -> bool {
         let [one, other] = &self.ends;
         let keepalive = self.ends.iter().any(|end| end.planned.persistent_keepalive.is_some());
@@ -99,7 +100,7 @@ impl<'a> Tunnel<'a> {
         keepalive || sends || one.path(other.node).is_some() || other.path(one.node).is_some()
     }
 
-    /// The ways on which something was sent and nothing arrived.
+    /// The directions in which packets were sent and none arrived.
     pub(super) fn losses(&self) -> impl Iterator<Item = (End<'a>, End<'a>)> {
         self.directions()
             .into_iter()
@@ -107,7 +108,7 @@ impl<'a> Tunnel<'a> {
             .map(|(from, to, _)| (from, to))
     }
 
-    /// The two ways: from the first end to the second, and back.
+    /// The two directions: from the first end to the second, and back.
     pub(super) fn directions(&self) -> [(End<'a>, End<'a>, Delivery); 2] {
         let [one, other] = self.ends;
         [(one, other, delivery(&one, &other)), (other, one, delivery(&other, &one))]
@@ -123,17 +124,17 @@ fn delivery(from: &End<'_>, to: &End<'_>) -> Delivery {
     }
 }
 
-/// Whether a peer is this node.
+/// Whether a peer is the given node.
 pub(super) fn is_node(peer: &WireGuardPeer, node: &NodeName) -> bool {
     matches!(&peer.identity, PeerIdentity::Node(name) if name == node)
 }
 
-/// The node of a plan's peer with its key.
+/// A node's peer in a plan, with its key.
 pub(super) fn planned<'a>(plan: &'a NodePlan, node: &NodeName) -> Option<(PublicKey, &'a WireGuardPeer)> {
     plan.wireguard.peers.iter().find(|(_, peer)| is_node(peer, node)).map(|(key, peer)| (*key, peer))
 }
 
-/// The tunnels whose ends know each other's real keys and both tell what WireGuard holds.
+/// The tunnels whose ends know each other's real keys and both report their WireGuard device.
 pub(super) fn tunnels(observations: &Observations) -> Vec<Tunnel<'_>> {
     let ends: Vec<_> = observations.answered().collect();
     let mut tunnels = Vec::new();
@@ -154,14 +155,15 @@ fn end<'a>(node: &'a NodeName, pages: &'a Pages, other: &NodeName, other_pages: 
     is_real.then_some(End { node, planned, key, pages })
 }
 
-/// Whether the pages `/checks` should be asked for again after some seconds: nothing passes a tunnel, and only what moves between two
-/// looks tells which way is blocked. WireGuard tries again every 5 s.
+/// Whether the caller should fetch the pages `/checks` again after some seconds. This is so if a tunnel does not work: only the packets
+/// between two samples tell which direction is blocked. WireGuard retries a handshake every 5 s.
 #[must_use]
 pub fn needs_second_sample(observations: &Observations) -> bool {
     let never = |tunnel: &Tunnel<'_>| {
         tunnel.ends.iter().any(|end| end.state().is_none_or(|state| state.seconds_since_handshake.is_none()))
     };
-    let is_strange =
-        |tunnel: &Tunnel<'_>| tunnel.is_deaf() || (!tunnel.has_session() && (tunnel.is_in_use() || never(tunnel)));
-    tunnels(observations).iter().any(is_strange)
+    let is_suspect = |tunnel: &Tunnel<'_>| {
+        tunnel.has_unanswered_probes() || (!tunnel.has_session() && (tunnel.is_in_use() || never(tunnel)))
+    };
+    tunnels(observations).iter().any(is_suspect)
 }

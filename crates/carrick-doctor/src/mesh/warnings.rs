@@ -1,4 +1,4 @@
-//! What the plans left out.
+//! The values that the plans ignore.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use carrick_topology::{ObjectName, Warning, WarningReason};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
-/// The warnings of all plans, each told once.
+/// The warnings of all plans, each as one finding.
 pub(super) fn warnings(observations: &Observations) -> Vec<Finding> {
     let mut seen: BTreeMap<&Warning, BTreeSet<&NodeName>> = BTreeMap::new();
     for (node, pages) in observations.answered() {
@@ -16,11 +16,11 @@ pub(super) fn warnings(observations: &Observations) -> Vec<Finding> {
             seen.entry(warning).or_default().insert(node);
         }
     }
-    seen.into_iter().filter(|(warning, _)| !is_told_elsewhere(observations, warning)).map(told).collect()
+    seen.into_iter().filter(|(warning, _)| !is_reported_elsewhere(observations, warning)).map(finding).collect()
 }
 
-/// Settings that differ are compared directly where both agents answer.
-fn is_told_elsewhere(observations: &Observations, warning: &Warning) -> bool {
+/// If both agents answer, their settings are compared directly.
+fn is_reported_elsewhere(observations: &Observations, warning: &Warning) -> bool {
     match (&warning.object, &warning.reason) {
         (ObjectName::Node(one), WarningReason::SettingsDiffer(other)) => {
             [one, other].into_iter().all(|node| observations.pages(node).is_some())
@@ -29,26 +29,26 @@ fn is_told_elsewhere(observations: &Observations, warning: &Warning) -> bool {
     }
 }
 
-fn told((warning, told_by): (&Warning, BTreeSet<&NodeName>)) -> Finding {
+fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
     let (check, remedy) = match &warning.reason {
         WarningReason::ClaimedBy(_) | WarningReason::OverlapsCluster(_) => (
             Check::OverlappingCidrs,
-            format!("change {} of {}: no two may claim the same", warning.field, warning.object),
+            format!("change {} of {}, so that no two objects claim the same addresses", warning.field, warning.object),
         ),
         WarningReason::OverlapsOwnSubnet(_) => (
             Check::OverlappingCidrs,
-            format!("renumber one of the two networks if {} is to reach the other", listed(&told_by)),
+            format!("renumber one of the two networks if {} must reach the other one", listed(&reporters)),
         ),
         WarningReason::SettingsDiffer(_) => (Check::SharedSettings, "give all agents the same flags".to_owned()),
         _ => (
             Check::IgnoredValues,
-            format!("set {} of {} right; docs/annotations.md says what it takes", warning.field, warning.object),
+            format!("correct {} of {}; docs/annotations.md describes the valid values", warning.field, warning.object),
         ),
     };
     let finding = Finding::warning(check, warning.to_string(), remedy);
     match (&warning.object, &warning.reason) {
-        (_, WarningReason::OverlapsOwnSubnet(_)) => match told_by.first() {
-            Some(node) => finding.on(node).towards(told_by.iter().copied().skip(1)),
+        (_, WarningReason::OverlapsOwnSubnet(_)) => match reporters.first() {
+            Some(node) => finding.on(node).towards(reporters.iter().copied().skip(1)),
             None => finding,
         },
         (ObjectName::Node(node), _) => finding.on(node),
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_agents_say_is_told_once() {
+    fn a_warning_of_several_agents_is_one_finding() {
         let owner = ObjectName::Node("a1".parse().unwrap());
         let found = diagnosed(|mesh| {
             for node in ["a1", "a2", "b1"] {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn other_values_are_left_out_under_another_name() {
+    fn other_ignored_values_have_a_check_of_their_own() {
         let found = diagnosed(|mesh| {
             mesh.plan("a1").warnings = [warning("endpoint", WarningReason::Unreadable("host:port".to_owned()))].into();
         });
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_subnet_with_the_same_numbers_is_the_matter_of_who_has_it() {
+    fn an_overlap_with_a_nodes_own_subnet_is_about_that_node() {
         let found = diagnosed(|mesh| {
             let reason = WarningReason::OverlapsOwnSubnet("10.42.0.0/16".to_owned());
             mesh.plan("a1").warnings = [warning("internal-addresses", reason)].into();

@@ -1,4 +1,4 @@
-//! What the host around Carrick must let happen.
+//! What the mesh needs from the host.
 
 use carrick_status::{ApiAnswer, ApiConnection};
 use carrick_topology::Family;
@@ -7,10 +7,10 @@ use super::Subject;
 use crate::finding::listed;
 use crate::{Check, Finding};
 
-/// An API server that takes longer is slow, in milliseconds.
+/// An API server that takes longer to answer is slow, in milliseconds.
 const SLOW_API_MS: u64 = 500;
 
-/// The kernel forwards in all families of the plan.
+/// The kernel forwards packets of all address families in the plan.
 pub(super) fn ip_forwarding(subject: &Subject<'_>) -> Vec<Finding> {
     let off = &subject.checks.forwarding_off;
     if off.is_empty() {
@@ -22,15 +22,15 @@ pub(super) fn ip_forwarding(subject: &Subject<'_>) -> Vec<Finding> {
     });
     vec![Finding::problem(
         Check::IpForwarding,
-        format!("the kernel does not forward {}: nothing reaches the pods of this node from elsewhere", listed(off)),
+        format!("the kernel does not forward {}: no packets from other nodes reach the pods of this node", listed(off)),
         format!(
-            "`sysctl -w {}`, and find what switches it off (a file in /etc/sysctl.d)",
+            "run `sysctl -w {}`, and find what turns forwarding off (a file in /etc/sysctl.d)",
             settings.collect::<Vec<_>>().join(" ")
         ),
     )]
 }
 
-/// No strict reverse-path filter on the mesh's devices.
+/// The mesh's devices have no strict reverse-path filter.
 pub(super) fn reverse_path_filter(subject: &Subject<'_>) -> Vec<Finding> {
     let strict = &subject.checks.strict_filters;
     if strict.is_empty() {
@@ -40,15 +40,15 @@ pub(super) fn reverse_path_filter(subject: &Subject<'_>) -> Vec<Finding> {
     vec![Finding::problem(
         Check::ReversePathFilter,
         format!(
-            "the reverse-path filter is strict on {} ({}): packets die whose way back leads through another device",
+            "the reverse-path filter is strict on {} ({}): the kernel drops packets whose answers leave by another device",
             listed(strict.keys()),
             listed(strict.values())
         ),
-        format!("`sysctl -w {}`, and find what sets it to 1 (a file in /etc/sysctl.d)", settings.join(" ")),
+        format!("run `sysctl -w {}`, and find what sets it to 1 (a file in /etc/sysctl.d)", settings.join(" ")),
     )]
 }
 
-/// No forward chain of somebody else drops what the mesh carries.
+/// No forward chain of another program drops the mesh's packets.
 pub(super) fn forward_policy(subject: &Subject<'_>) -> Vec<Finding> {
     let chains = &subject.checks.dropping_chains;
     if chains.is_empty() {
@@ -57,31 +57,31 @@ pub(super) fn forward_policy(subject: &Subject<'_>) -> Vec<Finding> {
     vec![Finding::problem(
         Check::ForwardPolicy,
         format!(
-            "{} drops what it does not know and lacks Carrick's accept rules: forwarded packets of pods are lost",
+            "{} drops packets by default and has no accept rule for Carrick: packets from and to pods are lost",
             listed(chains)
         ),
-        "let whoever owns the chain accept carrick0, carrick-vx and crk*, in and out; the agent's log says what refused it \
-         (foreign_chain_refused)",
+        "configure the program that owns the chain to accept carrick0, carrick-vx and crk* in both directions; the agent's \
+         log contains why the agent cannot add its rules (foreign_chain_refused)",
     )]
 }
 
-/// The API server answers, and soon.
+/// The API server answers in time.
 pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
-    let remedy = "look at the API server, and whether this node reaches it without the mesh (--api-server)";
+    let remedy = "check the API server, and whether this node reaches it without the mesh (--api-server)";
     match (&subject.checks.api, subject.status.api) {
         (Some(ApiAnswer::Failed(reason)), _) => vec![Finding::problem(
             Check::ApiServer,
-            format!("the API server does not answer: {reason}; the data path stays, changes do not arrive"),
+            format!("the API server does not answer: {reason}; packets still flow, but changes do not arrive"),
             remedy,
         )],
         (Some(ApiAnswer::Answered { after_ms }), _) if *after_ms > SLOW_API_MS => vec![Finding::warning(
             Check::ApiServer,
             format!("the API server takes {after_ms} ms to answer"),
-            "look at the load of the API server and at the way there",
+            "check the load of the API server and the path to it",
         )],
         (_, ApiConnection::Lost) => vec![Finding::problem(
             Check::ApiServer,
-            "no changes arrive from the API server; the data path stays",
+            "no changes arrive from the API server; packets still flow",
             remedy,
         )],
         (_, ApiConnection::Synced) => Vec::new(),
@@ -95,7 +95,7 @@ mod tests {
     use carrick_topology::Family;
 
     #[test]
-    fn forwarding_that_is_off_is_named_with_its_setting() {
+    fn the_remedy_for_forwarding_names_the_sysctl() {
         let findings = diagnosed(|mesh| {
             mesh.checks("b1").forwarding_off = [Family::V6].into();
         });
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strict_filter_is_named_with_the_setting_that_makes_it_so() {
+    fn a_strict_filter_is_named_with_its_sysctl() {
         let findings = diagnosed(|mesh| {
             let strict = ("carrick0".parse().unwrap(), "net.ipv4.conf.all.rp_filter".to_owned());
             mesh.checks("a1").strict_filters = [strict].into();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_that_drops_is_named() {
+    fn a_chain_that_drops_by_default_is_named() {
         let findings = diagnosed(|mesh| {
             mesh.checks("a1").dropping_chains = ["ip filter FORWARD".to_owned()].into();
         });
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_server_is_unreachable_slow_or_fine() {
+    fn an_api_server_is_unreachable_slow_or_ok() {
         let api = |answer: Option<ApiAnswer>, heard_peers| {
             diagnosed(|mesh| {
                 mesh.checks("a1").api = answer;

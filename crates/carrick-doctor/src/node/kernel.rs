@@ -1,4 +1,4 @@
-//! What the kernel holds of Carrick's.
+//! Carrick's objects in the kernel.
 
 use carrick_status::WireGuardState;
 
@@ -6,7 +6,7 @@ use super::Subject;
 use crate::finding::listed;
 use crate::{Check, Finding};
 
-/// The kernel holds the plan.
+/// The kernel matches the plan.
 pub(super) fn kernel_state(subject: &Subject<'_>) -> Vec<Finding> {
     let drift = &subject.checks.drift;
     if drift.is_empty() || is_port_taken(subject) {
@@ -19,47 +19,47 @@ pub(super) fn kernel_state(subject: &Subject<'_>) -> Vec<Finding> {
     vec![Finding::problem(
         Check::KernelState,
         format!("the kernel differs from the plan: {}{failed}", listed(drift)),
-        "ask again: the agent puts right what it can; if it stays, find who writes there (drift_repaired in the agent's log)",
+        "run the check again, because the agent repairs most differences; if it stays, find the program that changes the kernel (drift_repaired in the agent's log)",
     )]
 }
 
-/// The WireGuard device is there and answers.
+/// The WireGuard device exists and answers.
 pub(super) fn wireguard_device(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(plan) = subject.plan() else { return Vec::new() };
     let device = &plan.wireguard.device;
     let text = match &subject.checks.wireguard {
         WireGuardState::Unplanned | WireGuardState::Present(_) => return Vec::new(),
-        WireGuardState::Missing => format!("there is no device {device}: nothing passes between locations"),
+        WireGuardState::Missing => format!("the device {device} does not exist: no packets pass between locations"),
         WireGuardState::Unreadable(reason) => format!("the data path of {device} does not answer: {reason}"),
     };
-    let remedy = format!("start `carrick userspace-wireguard {device}` again, or load the kernel module wireguard");
+    let remedy = format!("restart `carrick userspace-wireguard {device}`, or load the kernel module wireguard");
     vec![Finding::problem(Check::WireguardDevice, text, remedy)]
 }
 
-/// WireGuard has its port, and has it alone.
+/// WireGuard listens on its port, and no other program does.
 pub(super) fn wireguard_port(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(plan) = subject.plan() else { return Vec::new() };
     let port = plan.wireguard.port;
-    let rivals = &subject.checks.conflicting_devices;
-    let besides: Vec<_> = subject.checks.listeners.iter().filter(|listener| !listener.ip().is_unspecified()).collect();
-    let text = if !rivals.is_empty() {
-        format!("the WireGuard device {} listens on UDP {port} too", listed(rivals))
+    let conflicting = &subject.checks.conflicting_devices;
+    let specific: Vec<_> = subject.checks.listeners.iter().filter(|listener| !listener.ip().is_unspecified()).collect();
+    let text = if !conflicting.is_empty() {
+        format!("the WireGuard device {} also listens on UDP {port}", listed(conflicting))
     } else if is_port_taken(subject) {
         let own = subject.checks.wireguard_device().map_or(0, |device| device.port);
-        format!("somebody else has UDP {port}: {} listens on {own} instead", plan.wireguard.device)
-    } else if !besides.is_empty() {
-        format!("somebody else listens on {} and takes WireGuard's packets", listed(besides))
+        format!("another program uses UDP {port}: {} listens on {own} instead", plan.wireguard.device)
+    } else if !specific.is_empty() {
+        format!("another program listens on {} and receives WireGuard's packets", listed(specific))
     } else {
         return Vec::new();
     };
     vec![Finding::problem(
         Check::WireguardPort,
         text,
-        format!("end it (`ss -ulnp sport = :{port}` names it), or give all agents another --port"),
+        format!("stop it (`ss -ulnp sport = :{port}` names it), or give all agents another --port"),
     )]
 }
 
-/// Whether WireGuard listens elsewhere because the port is somebody else's.
+/// Whether WireGuard listens on another port because another program uses the planned one.
 fn is_port_taken(subject: &Subject<'_>) -> bool {
     let wanted = subject.plan().map(|plan| plan.wireguard.port);
     let own = subject.checks.wireguard_device().map(|device| device.port);
@@ -73,7 +73,7 @@ mod tests {
     use crate::fixtures::diagnosed;
 
     #[test]
-    fn a_kernel_that_differs_is_told_with_what_differs_and_why_it_stays_so() {
+    fn a_difference_is_reported_with_the_failure_that_keeps_it() {
         let found = diagnosed(|mesh| {
             mesh.checks("a1").drift = vec!["set route 10.42.1.0/24".to_owned()];
             mesh.status("a1").failures = vec!["set route: not permitted".to_owned()];
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_is_missing_or_silent_is_told_once() {
+    fn a_missing_or_unreadable_device_is_one_problem() {
         for state in [WireGuardState::Missing, WireGuardState::Unreadable("no answer".to_owned())] {
             let found = diagnosed(|mesh| mesh.checks("a1").wireguard = state);
             assert_eq!(found.problems(), ["wireguard-device a1"]);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_taken_by_a_process_by_a_device_or_for_one_address() {
+    fn a_port_is_taken_by_a_process_by_a_device_or_on_one_address() {
         let taken = diagnosed(|mesh| {
             mesh.device("a1").port = 40_000;
             mesh.checks("a1").listeners = ["0.0.0.0:51820".parse().unwrap()].into();
@@ -100,10 +100,10 @@ mod tests {
         assert_eq!(taken.problems(), ["wireguard-port a1"]);
         let device = diagnosed(|mesh| mesh.checks("a1").conflicting_devices = ["wg0".to_owned()].into());
         assert_eq!(device.problems(), ["wireguard-port a1"]);
-        let beside = diagnosed(|mesh| {
+        let specific = diagnosed(|mesh| {
             mesh.checks("a1").listeners = ["0.0.0.0:51820", "10.10.0.2:51820"].map(|it| it.parse().unwrap()).into();
         });
-        assert!(beside.texts().contains("listens on 10.10.0.2:51820"));
+        assert!(specific.texts().contains("listens on 10.10.0.2:51820"));
         let own = diagnosed(|mesh| {
             mesh.checks("a1").listeners = ["0.0.0.0:51820", "[::]:51820"].map(|it| it.parse().unwrap()).into();
         });

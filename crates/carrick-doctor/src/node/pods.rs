@@ -4,7 +4,7 @@ use super::Subject;
 use crate::finding::listed;
 use crate::{Check, Finding};
 
-/// The runtime takes Carrick's configuration: no other one sorts before it.
+/// The container runtime uses Carrick's configuration: no other file sorts before it.
 pub(super) fn cni_configuration(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(directory) = &subject.checks.cni else { return Vec::new() };
     let before: Vec<&String> = directory.configurations.range(..directory.own.clone()).collect();
@@ -12,33 +12,40 @@ pub(super) fn cni_configuration(subject: &Subject<'_>) -> Vec<Finding> {
         let files = before.iter().map(|name| format!("{}/{name}", directory.path));
         return vec![Finding::problem(
             Check::CniConfiguration,
-            format!("{} sorts before {}: new pods are not wired into the mesh", listed(files), directory.own),
-            format!("remove {}, and the pods that were started since", listed(before)),
+            format!(
+                "{} sorts before {}: the container runtime does not connect new pods to the mesh",
+                listed(files),
+                directory.own
+            ),
+            format!("remove {}, and delete the pods that started since", listed(before)),
         )];
     }
     let is_ready = subject.status.ready && subject.plan().is_some_and(|plan| !plan.pod_cidrs.is_empty());
     if is_ready && !directory.configurations.contains(&directory.own) {
         return vec![Finding::problem(
             Check::CniConfiguration,
-            format!("{}/{} is not there: this node starts no pods", directory.path, directory.own),
-            "restart the agent, which writes it; its log says what refused it (pod_network_not_written)",
+            format!("{}/{} does not exist: this node starts no pods", directory.path, directory.own),
+            "restart the agent, which writes the file; if it cannot, its log contains the reason (pod_network_not_written)",
         )];
     }
     Vec::new()
 }
 
-/// The pods' next hops are as the plugin made them.
+/// The pods' gateways are as the CNI plugin configured them.
 pub(super) fn pod_gateway(subject: &Subject<'_>) -> Vec<Finding> {
     let faults = &subject.checks.pod_gateways;
     if faults.is_empty() {
         return Vec::new();
     }
-    let told = faults.iter().map(|fault| format!("{} ({}: {})", fault.pod, fault.device, fault.fault));
+    let details = faults.iter().map(|fault| format!("{} ({}: {})", fault.pod, fault.device, fault.fault));
     let pods = faults.iter().map(|fault| &fault.pod);
     vec![Finding::problem(
         Check::PodGateway,
-        format!("the next hop of these pods is not as it was made: {}", listed(told)),
-        format!("delete {}, so that Kubernetes starts them again; keep others off crk* devices", listed(pods)),
+        format!("the gateways of these pods are not as configured: {}", listed(details)),
+        format!(
+            "delete {}, so that Kubernetes starts them again, and keep other programs off crk* devices",
+            listed(pods)
+        ),
     )]
 }
 
@@ -57,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_configuration_that_sorts_before_ours_is_in_the_way() {
+    fn only_a_configuration_that_sorts_before_carricks_is_a_problem() {
         let with = |configurations: &[&str]| diagnosed(|mesh| mesh.checks("b1").cni = Some(directory(configurations)));
         let found = with(&["05-old.conflist", "10-carrick.conflist", "99-loopback.conf"]);
         assert_eq!(found.problems(), ["cni-configuration b1"]);
@@ -68,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_without_their_next_hop_are_named() {
+    fn pods_with_a_changed_gateway_are_named() {
         let fault = PodGatewayFault {
             pod: "default/web".to_owned(),
             device: "crk0123456789a".to_owned(),

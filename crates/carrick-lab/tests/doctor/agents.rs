@@ -77,7 +77,7 @@ fn versions() {
     assert!(text.contains("version 0.0.9"), "{text}");
     // The page `/checks` has no version.
     let text = with_pages(|page| page.get("version").is_some().then_some(page));
-    assert!(text.contains("cannot look at its node"), "{text}");
+    assert!(text.contains("does not serve the page /checks"), "{text}");
 }
 
 #[test]

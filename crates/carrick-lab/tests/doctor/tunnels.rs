@@ -48,7 +48,7 @@ fn ways() {
         },
         |mesh| cure(mesh, "b1"),
     );
-    assert!(text.contains("nothing arrives from a1"), "{text}");
+    assert!(text.contains("no UDP packet arrives from a1"), "{text}");
 
     let text = patient.suffers(
         "problem udp-reachability b1",
@@ -59,7 +59,7 @@ fn ways() {
         },
         |mesh| cure(mesh, "b1"),
     );
-    assert!(text.contains("nothing that it sends"), "{text}");
+    assert!(text.contains("no UDP packet from this node arrives"), "{text}");
 }
 
 #[test]
@@ -84,11 +84,11 @@ fn handshakes() {
     };
     let text = with_age(Value::Null);
     assert!(
-        text.contains("no session with b1") && text.contains("never at b1, although packets arrive both ways"),
+        text.contains("no session with b1") && text.contains("never at b1, although packets arrive in both directions"),
         "{text}"
     );
     let text = with_age(json!(200));
-    assert!(text.contains("200 s ago at b1, although packets arrive both ways"), "{text}");
+    assert!(text.contains("200 s ago at b1, although packets arrive in both directions"), "{text}");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn probes() {
             search_again(mesh);
         },
     );
-    assert!(text.contains("in the tunnels between it and a1, h1"), "{text}");
+    assert!(text.contains("in the tunnels between this node and a1, h1"), "{text}");
 }
 
 #[test]
