@@ -1,4 +1,5 @@
-//! Attaching and detaching pods, against the reference plugins and the bare netlink calls. `scripts/bench-cni.sh` runs it.
+//! Duration of ADD and DEL, compared with the reference plugins and with the netlink requests alone. `scripts/bench-cni.sh` runs this
+//! benchmark.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark fails by panicking, and prints")]
 
 use std::fs::File;
@@ -35,7 +36,7 @@ fn main() {
     let mut rows = Vec::new();
     for parallel in [1, PARALLEL] {
         let mut measured: Vec<[Series; 2]> = subjects.iter().map(|_| Default::default()).collect();
-        // Interleaved, so that whatever else the machine does meets all alike.
+        // The subjects take turns, so that other load on the machine affects all of them.
         let rounds = if parallel == 1 { runs } else { runs.div_ceil(parallel) };
         for round in 0..rounds {
             for (subject, series) in subjects.iter().zip(&mut measured) {
@@ -99,7 +100,7 @@ impl Series {
     }
 }
 
-/// What is measured, on a node of its own.
+/// A plugin list to measure, on its own node. Without plugins, the netlink requests alone are measured.
 struct Subject {
     name: &'static str,
     host_port: bool,
@@ -145,7 +146,7 @@ impl Subject {
         reference: &Path,
         plugins: impl FnOnce(&Path) -> Vec<(PathBuf, Value)>,
     ) -> Self {
-        // Memory, as /run is.
+        // A tmpfs, like /run.
         let directory = tempfile::tempdir_in("/dev/shm").unwrap();
         let plugins = plugins(directory.path());
         let node = Namespace::new();
@@ -157,7 +158,7 @@ impl Subject {
         Self { name, host_port, node, directory, plugins, path: reference.to_owned() }
     }
 
-    /// Attaches so many pods at once, then detaches them.
+    /// Attaches `count` pods at the same time, then detaches them.
     fn round(&self, first: usize, count: usize, [adds, dels]: &mut [Series; 2]) {
         let pods: Vec<Pod> = (first..first + count).map(Pod::new).collect();
         self.measure(&pods, adds, |pod| self.add(pod));
@@ -241,7 +242,7 @@ impl Subject {
     }
 }
 
-/// A network namespace that lives as long as this.
+/// A network namespace.
 struct Namespace(File);
 
 impl Namespace {
@@ -280,7 +281,8 @@ impl Pod {
     }
 }
 
-/// The pair, its peer made in the pod's namespace; both up, `lo` up, an address, a route on the host and two in the pod.
+/// The netlink requests of a minimal ADD: a veth pair with its peer in the pod's namespace, both ends and `lo` up, an address, a route
+/// on the host and two routes in the pod.
 fn bare_add(pod: &Pod) {
     let mut host = Socket::open(Protocol::Route).unwrap();
     let own = File::open("/proc/thread-self/ns/net").unwrap();

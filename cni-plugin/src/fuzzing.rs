@@ -1,4 +1,4 @@
-//! What must hold of every input, for the fuzz targets and for the tests, which replay their corpora.
+//! The checks of the fuzz targets. The tests run them over the corpora.
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 pub mod cni_call;
@@ -9,6 +9,6 @@ mod replay;
 
 #[cfg(test)]
 #[test]
-fn the_corpus_of_cni_call_holds() {
+fn cni_call_accepts_its_corpus() {
     replay::replay("cni_call", cni_call::check);
 }

@@ -75,3 +75,35 @@ fn ensure(path: &Path, value: &str) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_setting_with_its_value() {
+        let settings = [
+            Setting::Forwarding(Family::V4),
+            Setting::Forwarding(Family::V6),
+            Setting::Ipv6,
+            Setting::NoDuplicateDetection,
+            Setting::NoRouterAdvertisements,
+            Setting::LoopbackRouting,
+            Setting::NoOwnAddress,
+        ];
+        let row = |setting: Setting| {
+            let path = setting.path("*");
+            let name = path.strip_prefix("/proc/sys").unwrap().to_str().unwrap().replace('/', ".");
+            (name, setting.value().to_owned())
+        };
+        let (_, page) = include_str!("../../docs/cni.md").split_once("## Kernel settings").unwrap();
+        let (table, _) = page.split_once("\n## ").unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `net."));
+        let rows = rows.map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
+        let listed: BTreeSet<_> =
+            rows.map(|cells| (format!("net.{}", cells[0].trim_end_matches('`')), cells[2].to_owned())).collect();
+        assert_eq!(listed, settings.map(row).into());
+    }
+}

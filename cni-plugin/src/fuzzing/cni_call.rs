@@ -1,25 +1,27 @@
-//! What must hold of every call, whatever its bytes are.
+//! The properties that every call has, for any input.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path};
 
-use crate::protocol::{Add, Call, Command, Environment, Error, Version};
 use carrick_netlink::Family;
 use carrick_pods::ipam::Record;
 use carrick_pods::{Attachment, Rate};
+
+use crate::protocol::{Add, Call, Command, Environment, Error, Version};
 
 /// The longest name of a file, in bytes.
 const LONGEST_FILE_NAME: usize = 255;
 /// The longest name of a network device, in bytes.
 const LONGEST_DEVICE_NAME: usize = 15;
 
-/// Reads `bytes` as a call: variables as `NAME=VALUE`, each closed by a zero byte, an empty one, then standard input.
+/// Reads `bytes` as a call, and checks its properties. The format: variables as `NAME=VALUE`, each terminated by a zero byte; an empty
+/// variable; standard input.
 ///
 /// # Panics
 ///
-/// Something does not hold that must.
+/// A property is violated.
 pub fn check(bytes: &[u8]) {
     let (environment, input) = split(bytes);
     let command = match environment.command() {
@@ -67,7 +69,7 @@ fn check_add(add: &Add) {
     let requests = &add.requests;
     let families: BTreeSet<Family> = requests.addresses.iter().map(|address| Family::from(*address)).collect();
     assert_eq!(families.len(), requests.addresses.len(), "more than one address of a family");
-    assert!(requests.mac.is_none_or(|mac| mac.0[0] & 1 == 0), "an Ethernet address of several devices");
+    assert!(requests.mac.is_none_or(|mac| mac.0[0] & 1 == 0), "a multicast MAC address");
     let rates = [requests.ingress, requests.egress].into_iter().flatten();
     assert!(rates.into_iter().all(|Rate { rate, burst }| rate >= 8 && burst >= 8), "less than a byte");
 
@@ -92,24 +94,24 @@ fn check_add(add: &Add) {
     }
 }
 
-/// What is written can be read again, and shown on a terminal.
+/// A written record can be read again, and its title has no control characters.
 fn check_record(record: &Record) {
     let content = serde_json::to_vec(record).unwrap();
     assert_eq!(serde_json::from_slice::<Record>(&content).unwrap(), *record);
     assert!(!record.title().contains(|character: char| character.is_control()), "{:?}", record.title());
 }
 
-/// What was attached, or is thought to be, can be detached by the same input.
+/// DEL accepts the input of ADD and CHECK.
 fn check_deletable(environment: &Environment, input: &[u8], attachment: &Attachment, run_directory: &Path) {
     match Call::read(Command::Del, environment, input).1 {
         Ok(Call::Del(del)) => assert_eq!((&del.attachment, del.run_directory.as_path()), (attachment, run_directory)),
-        other => panic!("DEL is refused what ADD or CHECK is not: {other:?}"),
+        other => panic!("DEL refuses an input that ADD or CHECK accepts: {other:?}"),
     }
     check_attachment(attachment);
     check_directory(run_directory);
 }
 
-/// The key stays in its directory, the device's name is one.
+/// The key is a file name, and the interface name is valid.
 fn check_attachment(attachment: &Attachment) {
     let key = attachment.key();
     let components: Vec<Component<'_>> = Path::new(&key).components().collect();
@@ -117,7 +119,7 @@ fn check_attachment(attachment: &Attachment) {
     assert!(key.len() <= LONGEST_FILE_NAME, "{key}");
     let interface = &attachment.interface;
     assert!((1..=LONGEST_DEVICE_NAME).contains(&interface.len()), "{interface}");
-    // The kernel would number such a device and call it something else.
+    // The kernel replaces a pattern such as `%d` in a name.
     assert!(!interface.contains('%'), "{interface}");
     assert!(!key.contains(|character: char| character.is_control()), "{key:?}");
 }
@@ -128,6 +130,6 @@ fn check_directory(run_directory: &Path) {
 
 fn check_error(error: &Error, version: Version) {
     assert!(!error.message.is_empty() && !error.details.is_empty(), "{error:?}");
-    let told: serde_json::Value = serde_json::from_str(&error.to_json(version).to_string()).unwrap();
-    assert_eq!(told["code"], error.code.number());
+    let answer: serde_json::Value = serde_json::from_str(&error.to_json(version).to_string()).unwrap();
+    assert_eq!(answer["code"], error.code.number());
 }

@@ -19,38 +19,38 @@ pub struct Error {
 /// `docs/cni.md` lists them for users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// 1: the plugin does not support the configuration's version.
-    IncompatibleVersion,
-    /// 2: the configuration has a field that the plugin does not support.
-    UnsupportedField,
-    /// 3: the container does not exist. There is nothing to clean up.
-    UnknownContainer,
-    /// 4: an environment variable is missing or invalid. The details name it.
-    InvalidEnvironment,
-    /// 5: reading or writing failed.
-    InputOutput,
-    /// 6: the configuration cannot be decoded.
-    Undecodable,
-    /// 7: the configuration is invalid.
-    InvalidConfiguration,
-    /// 11: the node is not ready for pods yet. The runtime should try again later.
-    TryAgainLater,
-    /// 50: STATUS only: the plugin cannot attach pods.
-    NotAvailable,
-    /// 51: STATUS only: the plugin cannot attach pods, and attached pods may have limited connectivity.
-    LimitedConnectivity,
-    /// 100: the kernel rejected a request. The operation was rolled back.
-    Kernel,
-    /// 101: this container already has this interface.
-    AttachedAlready,
-    /// 102: every address of the node's pod CIDRs is in use.
-    AddressesExhausted,
-    /// 103: CHECK only: the pod is not attached as ADD configured it.
-    NotAsAdded,
-    /// 104: a file in the run directory is damaged.
-    DamagedState,
-    /// 105: a requested address or host port belongs to another pod.
-    Conflict,
+    /// The plugin does not support the configuration's version.
+    IncompatibleVersion = 1,
+    /// The configuration has a field that the plugin does not support.
+    UnsupportedField = 2,
+    /// The container does not exist. There is nothing to clean up.
+    UnknownContainer = 3,
+    /// An environment variable is missing or invalid. The details name it.
+    InvalidEnvironment = 4,
+    /// Reading or writing failed.
+    InputOutput = 5,
+    /// The configuration cannot be decoded.
+    Undecodable = 6,
+    /// The configuration is invalid.
+    InvalidConfiguration = 7,
+    /// The node is not ready for pods yet. The runtime should try again later.
+    TryAgainLater = 11,
+    /// STATUS only: the plugin cannot attach pods.
+    NotAvailable = 50,
+    /// STATUS only: the plugin cannot attach pods, and attached pods may have limited connectivity.
+    LimitedConnectivity = 51,
+    /// The kernel rejected a request. The operation was rolled back.
+    Kernel = 100,
+    /// This container already has this interface.
+    AttachedAlready = 101,
+    /// Every address of the node's pod CIDRs is in use.
+    AddressesExhausted = 102,
+    /// CHECK only: the pod is not attached as ADD configured it.
+    NotAsAdded = 103,
+    /// A file in the run directory is damaged.
+    DamagedState = 104,
+    /// A requested address or host port belongs to another pod.
+    Conflict = 105,
 }
 
 impl Error {
@@ -76,23 +76,20 @@ impl Code {
     /// The number of the code.
     #[must_use]
     pub fn number(self) -> u32 {
-        match self {
-            Self::IncompatibleVersion => 1,
-            Self::UnsupportedField => 2,
-            Self::UnknownContainer => 3,
-            Self::InvalidEnvironment => 4,
-            Self::InputOutput => 5,
-            Self::Undecodable => 6,
-            Self::InvalidConfiguration => 7,
-            Self::TryAgainLater => 11,
-            Self::NotAvailable => 50,
-            Self::LimitedConnectivity => 51,
-            Self::Kernel => 100,
-            Self::AttachedAlready => 101,
-            Self::AddressesExhausted => 102,
-            Self::NotAsAdded => 103,
-            Self::DamagedState => 104,
-            Self::Conflict => 105,
-        }
+        self as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_documentation_lists_every_code() {
+        let (_, table) = include_str!("../../../docs/cni.md").split_once("## Errors").unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok());
+        let variants = include_str!("error.rs").lines().filter_map(|line| line.strip_suffix(',')?.split_once(" = "));
+        let variants = variants.filter_map(|(_, number)| number.parse().ok());
+        let (listed, defined): (Vec<u32>, Vec<u32>) = (rows.collect(), variants.collect());
+        assert_eq!(listed, defined);
+        assert!(!defined.is_empty());
     }
 }

@@ -61,7 +61,7 @@ struct RawPort {
     host: Option<String>,
 }
 
-/// As for [`RawPort`].
+/// The names of the CNI conventions and of containerd, as in [`RawPort`].
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawBandwidth {
@@ -76,11 +76,11 @@ struct RawBandwidth {
 }
 
 impl Requests {
-    /// Reads `runtimeConfig`; keys that are missing, empty or of no capability of ours ask for nothing.
+    /// Reads `runtimeConfig`. Missing and empty keys, and keys of other capabilities, request nothing.
     ///
     /// # Errors
     ///
-    /// A value has the wrong type ([`Code::Undecodable`]) or makes no sense ([`Code::InvalidConfiguration`]).
+    /// A value has the wrong type ([`Code::Undecodable`]) or is invalid ([`Code::InvalidConfiguration`]).
     pub fn read(value: Option<&Value>) -> Result<Self, Error> {
         let Some(value) = value else { return Ok(Self::default()) };
         let raw = Raw::deserialize(value).map_err(|error| {

@@ -70,7 +70,7 @@ impl Replacement {
     }
 
     /// Writes `content` to the file `temporary`, which [`Staged::rename_to`] then puts in its place. For callers whose
-    /// temporary file must not stand beside the file. Both must be in the same file system.
+    /// temporary file must be in another directory. Both must be in the same file system.
     ///
     /// # Errors
     ///

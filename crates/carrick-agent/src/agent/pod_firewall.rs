@@ -1,7 +1,7 @@
-//! Puts back the CNI plugin's nftables table after somebody's `nft flush ruleset`.
+//! Repairs the CNI plugin's nftables table after another program flushed it (`nft flush ruleset`).
 //!
-//! The plugin does not run again until the next pod comes, and meanwhile host ports would lead nowhere and pods could send with others'
-//! addresses. When the table is made again, and what it holds, is the plugin's own rule.
+//! The plugin does not run before the next pod starts. Until then, host ports would not work, and pods could send with forged source
+//! addresses. [`carrick_pods::firewall`] defines the content of the table.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use carrick_pods::ipam::Store;
 
 use super::AgentError;
 
-/// Starts the thread that watches, in the caller's network namespace.
+/// Starts the thread that watches nftables, in the network namespace of the calling thread.
 ///
 /// # Errors
-/// The kernel gives no socket or no thread.
+/// A socket or the thread cannot be created.
 pub(super) fn start(run_directory: &Path) -> Result<(), AgentError> {
     let mut monitor = Monitor::nftables()?;
     let mut firewall = Firewall::open()?;
@@ -36,7 +36,7 @@ pub(super) fn start(run_directory: &Path) -> Result<(), AgentError> {
         .map_err(|error| AgentError::Start(format!("a thread: {error}")))
 }
 
-/// What fails again as it did before is not said again.
+/// Logs the result of a comparison. An error that repeats is logged once.
 fn report(result: Result<Restored, FirewallError>, trouble: Option<String>) -> Option<String> {
     match result {
         Ok(Restored::Unchanged) => None,
