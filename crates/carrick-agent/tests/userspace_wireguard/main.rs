@@ -3,6 +3,7 @@
 
 mod configuration;
 mod end;
+mod independent_reader;
 mod lifecycle;
 mod namespace;
 mod traffic;

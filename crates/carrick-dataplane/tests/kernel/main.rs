@@ -6,6 +6,7 @@ mod apply;
 mod cleanup;
 mod drift;
 mod handover;
+mod independent_reader;
 mod kernel_sessions;
 mod kernel_wireguard;
 mod node;
