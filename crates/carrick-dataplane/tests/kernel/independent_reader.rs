@@ -136,7 +136,7 @@ fn a_handover_reads_as_planned_by_other_programs_code() {
             .into_iter()
             .map(|route| (route.destination, route.gateway, route.onlink, route.mtu, route.mtu_is_locked, route.device))
             .collect();
-        let of = |route: &carrick_topology::plan::HandoverRoute| {
+        let of = |route: &carrick_topology::handover::HandoverRoute| {
             (route.destination, Some(route.via), true, Some(route.mtu), true, Some(device.index))
         };
         assert_eq!(read, wanted.routes.iter().map(of).collect());
