@@ -9,7 +9,7 @@
 #   --keep        leave it running; says how to look around and how to take it down
 #   --json        one JSON object on standard output and nothing else
 #   --topology FILE   other clouds
-# Exit code 0 if everybody reaches everybody. Needs root: it makes namespaces of processes, mounts and networks,
+# Exit code 0 if every pair of pods and nodes reaches each other. Needs root: it makes namespaces of processes, mounts and networks,
 # and changes nothing outside them.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -45,7 +45,7 @@ fi
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/carrick/vm
 mkdir -p "$cache"
 run=''
-# One virtual machine at a time, and nobody prepares it twice.
+# One virtual machine at a time, prepared once.
 exec 9>"$cache/.lock"
 flock -n 9 || { say "run-in-vm: another one is running, waiting for it"; flock 9; }
 

@@ -1,6 +1,6 @@
 //! Removing all that is Carrick's from the kernel, and nothing else.
 //!
-//! Kernel settings stay: forwarding may be somebody else's by now.
+//! Kernel settings stay: another program may need forwarding by now.
 
 use std::io;
 use std::path::Path;

@@ -17,7 +17,7 @@ use crate::route::{TableRoute, by_identity};
 /// Who makes the WireGuard device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireGuardMaker {
-    /// The kernel has WireGuard: the device is made like any other.
+    /// The kernel has WireGuard: the agent creates the device like any other.
     Kernel,
     /// A `carrick userspace-wireguard` process makes it and answers for it.
     Process,
@@ -106,7 +106,7 @@ impl Desired {
         &self.vxlan.device
     }
 
-    /// The peers that are left as they are, or left out, because their preshared key is not known.
+    /// The peers whose preshared key is not known. A peer that the device has stays as it is; a peer that it lacks is not added.
     #[must_use]
     pub fn withheld_peers(&self) -> &BTreeSet<PublicKey> {
         &self.wireguard.withheld

@@ -29,8 +29,8 @@ use crate::sysctl::{Fate, host_differences};
 pub struct Difference {
     /// In order.
     pub operations: Vec<Operation>,
-    /// The WireGuard device, when it is missing or silent and only another process can change that. What
-    /// needs it is left out until then.
+    /// The WireGuard device, when it is missing or silent and only another process can change that. The
+    /// difference then lacks everything that needs the device.
     pub waiting_for: Option<DeviceName>,
 }
 

@@ -1,5 +1,5 @@
-//! Drift: what others change of Carrick's in the kernel, as the kernel tells it. WireGuard tells nobody when its
-//! configuration changes; that takes an observation.
+//! Drift: what other programs change of Carrick's state in the kernel, from the kernel's notifications. WireGuard sends no notification when
+//! its configuration changes: only an observation finds that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::observe::find;
 /// Something of Carrick's that changed. Whether it still is as planned, an observation tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drift {
-    /// One of the devices was made, changed or removed.
+    /// One of the devices was created, changed or removed.
     Device(DeviceName),
     /// An address of one of the devices is gone.
     Address(String),
@@ -91,12 +91,12 @@ impl DriftWatch {
     pub fn read(&mut self) -> Result<Vec<Drift>, Error> {
         let mut drifts = Vec::new();
         while let Some(events) = self.monitor.try_receive()? {
-            drifts.extend(events.into_iter().filter_map(|event| self.judge(event)));
+            drifts.extend(events.into_iter().filter_map(|event| self.classify(event)));
         }
         Ok(drifts)
     }
 
-    fn judge(&mut self, event: Event) -> Option<Drift> {
+    fn classify(&mut self, event: Event) -> Option<Drift> {
         match event {
             Event::Link(verb, link) => {
                 let device = self.devices.iter().find(|device| device.as_str() == link.name).cloned();

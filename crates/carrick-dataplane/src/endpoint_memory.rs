@@ -1,5 +1,5 @@
-//! Which endpoints were wanted when they were last written. A peer's endpoint moves with the peer, so the kernel's
-//! own cannot tell whether the wish changed; this survives restarts of the agent.
+//! The wanted endpoints at the time of the latest write. A peer's endpoint moves with the peer, so the endpoint in the kernel cannot tell
+//! whether the wanted endpoint changed. The file survives restarts of the agent.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -25,8 +25,8 @@ impl EndpointMemory {
     /// The file's name in the run folder.
     pub const FILE: &str = "endpoints";
 
-    /// Reads the file. One that is missing or damaged is empty: what it would tell is only whether a
-    /// wish changed while nobody looked.
+    /// Reads the file. A missing or damaged file counts as empty: the file only tells whether a wanted endpoint changed while the agent did not
+    /// run.
     #[must_use]
     pub fn open(file: PathBuf) -> Self {
         let text = match std::fs::read_to_string(&file) {

@@ -12,7 +12,7 @@ use carrick_topology::plan::FirewallPlan;
 pub use foreign::{ForeignChain, ForeignChange, accept_rules};
 pub use ruleset::{ruleset, table_name};
 
-/// How often a change by somebody else in the middle of ours is answered by looking again.
+/// How often an apply starts again because another program changed nftables in the meantime.
 const ATTEMPTS: usize = 8;
 
 /// What nftables holds that matters here.
@@ -31,7 +31,7 @@ pub struct Observation {
 pub struct Applied {
     /// What changed in the table `inet carrick`.
     pub table: TableChange,
-    /// For each chain of somebody else that changed: how many rules were put in and taken out.
+    /// For each chain of another program that changed: how many rules were inserted and deleted.
     pub foreign: BTreeMap<String, ForeignCount>,
     /// Chains of others that could not be changed, such as those of a table that its owner has locked. The mesh may
     /// be cut off there, everything else is in place. Each is told once, and tried again when it looks otherwise.
@@ -59,7 +59,7 @@ pub enum TableChange {
     Replaced,
 }
 
-/// Rules in a chain of somebody else.
+/// Rules in a chain of another program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ForeignCount {
     /// Put in.

@@ -12,13 +12,13 @@ use ipnet::IpNet;
 
 use crate::operation::Operation;
 
-/// Nobody listens on it: the packet is not for reading (RFC 863).
+/// The discard service (RFC 863): the packet only has to be sent.
 const DISCARD_PORT: u16 = 9;
 
-/// Sends an empty datagram to every peer that `operations` made and that has an endpoint. One that cannot be sent is
-/// no failure: the next packet to that peer does the same.
+/// Sends an empty datagram to every peer that `operations` added with an endpoint. A datagram that cannot be sent is no failure: the next
+/// packet to that peer has the same effect.
 pub(crate) fn initiate_handshake(operations: &[Operation]) {
-    for address in operations.iter().filter_map(greeted) {
+    for address in operations.iter().filter_map(dialled_address) {
         let unspecified = match address {
             IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -34,7 +34,7 @@ pub(crate) fn initiate_handshake(operations: &[Operation]) {
 }
 
 /// An address behind the peer: the mesh addresses are the first that stand alone.
-fn greeted(operation: &Operation) -> Option<IpAddr> {
+fn dialled_address(operation: &Operation) -> Option<IpAddr> {
     let Operation::SetPeer(PeerChange { verb: PeerVerb::Set, endpoint: Some(_), allowed_ips, .. }) = operation else {
         return None;
     };

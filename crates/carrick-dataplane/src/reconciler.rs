@@ -102,8 +102,8 @@ impl Reconciler {
         self.wireguard.maker()
     }
 
-    /// Watches what others change of these devices, and of Carrick's routes and rules; what this dataplane does itself
-    /// is left out as far as the kernel tells.
+    /// Watches what other programs change of these devices, and of Carrick's routes and rules. The watch ignores this dataplane's own changes, as
+    /// far as the kernel tells them apart.
     ///
     /// # Errors
     ///
@@ -138,9 +138,8 @@ impl Reconciler {
         self.reconcile_change(desired, now)
     }
 
-    /// As [`Self::reconcile`], for a plan that has changed: the routes, which are many, are taken to be as the last
-    /// complete reconciliation left them. That somebody else changed them, a [`DriftWatch`] tells; then
-    /// [`Self::reconcile`] is due.
+    /// As [`Self::reconcile`], for a plan that has changed. It does not read the routes, which are many, and takes them to be as the latest complete
+    /// reconciliation left them. A [`DriftWatch`] tells when another program changed them; then [`Self::reconcile`] is due.
     ///
     /// # Errors
     ///
@@ -179,7 +178,7 @@ impl Reconciler {
         Ok(report)
     }
 
-    /// Asks WireGuard alone, which tells nobody when its configuration changes. Writes nothing.
+    /// Reads WireGuard alone, which sends no notification when its configuration changes. Writes nothing.
     pub fn poll(&mut self, desired: &Desired, now: SystemTime) -> Poll {
         let Ok(device) = self.wireguard.get(desired.wireguard_device().as_str()) else {
             return Poll::Differs;
@@ -219,7 +218,7 @@ impl Reconciler {
         Executor { network, peers }.apply(operations)
     }
 
-    /// A wish whose writing failed is not remembered, so that it is written again.
+    /// An endpoint that could not be written is not remembered, so that the next reconciliation writes it.
     fn remember_endpoints(&mut self, desired: &Desired, failures: &[Failure]) -> io::Result<()> {
         let mut endpoints: Endpoints = desired
             .wireguard

@@ -1,4 +1,4 @@
-//! One route of Carrick's table, with devices by name: numbers change when a device is made anew.
+//! One route of Carrick's table, with devices by name: numbers change when a device is created again.
 
 use std::cmp::Ordering;
 use std::fmt;

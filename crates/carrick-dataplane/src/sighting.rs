@@ -18,9 +18,9 @@ pub struct Sighting {
     pub endpoint: Option<SocketAddr>,
     /// The time since the last handshake; `None` when there was none.
     pub since_handshake: Option<Duration>,
-    /// Bytes received from it since the device or the peer was made.
+    /// Bytes received from it since the device or the peer was created.
     pub received_bytes: u64,
-    /// Bytes sent to it since the device or the peer was made.
+    /// Bytes sent to it since the device or the peer was created.
     pub sent_bytes: u64,
     /// What it may send, and what is sent to it.
     pub allowed_ips: Vec<IpNet>,

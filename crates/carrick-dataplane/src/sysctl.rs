@@ -39,8 +39,8 @@ pub struct Sysctls {
 
 /// The settings of the process's own network namespace.
 const OWN: &str = "/proc/sys/net";
-/// The same in a container, whose own `/proc/sys` is read-only: a bind mount of the host's, which shows the network namespace
-/// of whoever looks.
+/// The same in a container, whose own `/proc/sys` is read-only: a bind mount of the host's. It shows the network namespace of the reading
+/// process.
 const MOUNTED_FROM_HOST: &str = "/host/proc/sys/net";
 
 const FORWARDING_V4: &str = "ipv4/ip_forward";
@@ -125,7 +125,7 @@ impl Sysctls {
 pub(crate) enum Fate {
     /// It is there and stays.
     Stays,
-    /// It is made, and starts with the settings of `default`.
+    /// It is created, and starts with the settings of `default`.
     IsMade,
     /// It is not there.
     IsMissing,

@@ -42,7 +42,7 @@ pub(crate) enum Acknowledgement {
 }
 
 impl<'a> Frame<'a> {
-    /// Splits a received datagram into its messages; a cut-off rest is left out.
+    /// Splits a received datagram into its messages; a truncated rest is ignored.
     pub fn split(mut datagram: &'a [u8]) -> impl Iterator<Item = Frame<'a>> {
         std::iter::from_fn(move || {
             let length = u32::from_ne_bytes(field(datagram, 0)?) as usize;

@@ -111,8 +111,7 @@ fn without_statistics() -> LinkMessage {
     message
 }
 
-/// Reads one device; devices with attributes that cannot be read are left out, because they
-/// are never of a kind that this crate makes.
+/// Reads one device. Devices with attributes that cannot be read are ignored: this crate never creates devices of such a kind.
 pub(crate) fn read(frame: &Frame<'_>) -> Option<Link> {
     match LinkMessage::parse(frame.payload) {
         Ok(message) => from_message(message),

@@ -1,4 +1,4 @@
-//! The kernel's notifications: what changed, as it changes, whoever changed it.
+//! The kernel's notifications of changes, by any program.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 

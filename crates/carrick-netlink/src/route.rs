@@ -36,7 +36,7 @@ pub struct Route {
     pub table: u32,
     /// Lower wins between routes for one destination. IPv6 has no 0: the kernel takes 1024 instead.
     pub metric: u32,
-    /// Who made the route (`RTPROT_*`).
+    /// The program that added the route, by its number (`RTPROT_*`).
     pub protocol: u8,
     /// What happens to packets.
     pub kind: Kind,
@@ -89,7 +89,7 @@ pub struct Filter {
     pub family: Family,
     /// The table, or all.
     pub table: Option<u32>,
-    /// Who made them, or anybody.
+    /// The program that added them, by its number; `None` for any.
     pub protocol: Option<u8>,
     /// The device that their packets leave by, or any.
     pub device: Option<u32>,

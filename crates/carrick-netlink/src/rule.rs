@@ -26,7 +26,7 @@ pub struct Rule {
     pub priority: u32,
     /// The routing table.
     pub table: u32,
-    /// Who made the rule (`RTPROT_*`).
+    /// The program that added the rule, by its number (`RTPROT_*`).
     pub protocol: u8,
     /// Whose packets it is for.
     pub origin: PacketOrigin,
@@ -62,7 +62,7 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Lists the rules of one family that lead to a table; others (`goto`, `nop`, …) are left out.
+/// Lists the rules of one family that lead to a table; others (`goto`, `nop`, …) are ignored.
 ///
 /// # Errors
 ///

@@ -122,7 +122,7 @@ impl Settings<'_> {
     }
 }
 
-/// A device that is made has its MTU already.
+/// A new device has its MTU already.
 fn link(device: &DeviceName, mtu: u32, found: Option<&ObservedDevice>) -> Vec<Operation> {
     let mut operations = Vec::new();
     if found.is_some_and(|found| found.mtu != mtu) {

@@ -32,7 +32,7 @@ pub(super) fn device_configuration(wanted: &WantedWireGuard, fate: Fate, found: 
     (change != DeviceChange::default()).then_some(Operation::ConfigureWireGuard(change))
 }
 
-/// What differs in the peers. `found` is `None` for a device that is made.
+/// What differs in the peers. `found` is `None` for a new device.
 pub(super) fn differences(
     wanted: &WantedWireGuard,
     found: Option<&Device>,
@@ -114,8 +114,8 @@ fn changed_peer(peer: Compared<'_>, found: &Peer, circumstances: &Circumstances<
     (change != PeerChange::new(found.public_key, PeerVerb::Update)).then_some(change)
 }
 
-/// A peer that moved is left where it is while its session lives, unless the wish itself changed. Once it is dead,
-/// nothing is lost by sending the next handshake to the wanted endpoint.
+/// A peer that moved keeps its endpoint while its session lives, unless the wanted endpoint changed. Once the session is dead, the next
+/// handshake can go to the wanted endpoint without loss.
 fn endpoint_to_write(
     wanted: &WantedPeer,
     found: &Peer,

@@ -10,7 +10,7 @@ use crate::route::{TableRoute, by_identity};
 use crate::sysctl::Fate;
 
 /// What differs in the routes of one table, both lists in the order of their identity. `fate` tells what becomes of a device before
-/// routes are written: those of a device that is made anew are gone, those of a missing device cannot be written.
+/// routes are written: those of a device that is created again are gone, those of a missing device cannot be written.
 pub(crate) fn differences(wanted: &[TableRoute], found: &[TableRoute], fate: &impl Fn(&DeviceName) -> Fate) -> Changes {
     let fate_of = |route: &TableRoute| route.device().map_or(Fate::Stays, fate);
     let mut wanted = wanted.iter().filter(|route| fate_of(route) != Fate::IsMissing).peekable();

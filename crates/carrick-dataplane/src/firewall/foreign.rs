@@ -14,7 +14,7 @@ use super::ruleset::table_name;
 /// The comment by which Carrick knows its rules in chains of others.
 const COMMENT: &str = "carrick";
 
-/// A forward chain of somebody else.
+/// A forward chain of another program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignChain {
     /// Where it is and what happens at its end.
@@ -23,7 +23,7 @@ pub struct ForeignChain {
     pub rules: Vec<ListedRule>,
 }
 
-/// What to change in one chain of somebody else.
+/// What to change in one chain of another program.
 #[derive(Debug)]
 pub struct ForeignChange {
     /// The chain, as in `ip filter FORWARD`.

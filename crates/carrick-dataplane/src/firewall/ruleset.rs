@@ -4,12 +4,12 @@
 //! prerouting   decapsulate: what comes encapsulated from other gateways has a source that is to come so
 //! input        VXLAN is accepted from the own location only, and through the tunnels from the gateways that encapsulate
 //! forward      TCP segments through the mesh fit the route's MTU
-//! postrouting  guard: nothing that the mesh carries leaves in clear
+//! postrouting  leak-guard: nothing that the mesh carries leaves in clear
 //! postrouting  translate: which packets take this node's address
 //! ```
 //!
-//! The guard stands before source NAT, so that a packet it drops occupies no port. The translation stands
-//! behind priority `srcnat`, where kube-proxy and egress gateways have theirs: what they translate is theirs.
+//! The leak guard comes before source NAT, so that a packet that it drops uses no port. The translation comes after priority `srcnat`, which
+//! kube-proxy and egress gateways use: a packet that they translate keeps the source that they chose.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -35,7 +35,7 @@ impl UserspaceWireGuard {
         Self { sockets: sockets.to_owned(), patience: ANSWER_TIMEOUT, writes: 0 }
     }
 
-    /// The same for somebody who cannot wait as long for an answer.
+    /// The same with another limit on the wait for an answer.
     #[must_use]
     pub fn answering_within(self, patience: Duration) -> Self {
         Self { patience, ..self }

@@ -26,5 +26,5 @@ fn vxlan_is_accepted_from_nodes_of_the_location_only() {
     network.apply(&alone);
     let receiver = network.node.socket_at(NODE.0, VXLAN_PORT);
     network.outside.socket(NEIGHBOUR.0).send_to(b"x", at_port(NODE.0, VXLAN_PORT)).unwrap();
-    assert!(is_silent(&receiver), "a node that shares its location with nobody accepts none");
+    assert!(is_silent(&receiver), "a node that is alone in its location accepts none");
 }

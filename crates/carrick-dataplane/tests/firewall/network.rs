@@ -148,7 +148,7 @@ pub fn nets(texts: &[&str]) -> Vec<IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-/// Somebody at a device of the node that is none of the mesh.
+/// A host at a device of the node that does not belong to the mesh.
 pub fn attach(node: &Namespace, device: &str, addresses: Pair) -> Namespace {
     let attached = Namespace::new();
     connect(node, device, &attached, "eth0");

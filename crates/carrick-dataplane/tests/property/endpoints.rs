@@ -1,4 +1,4 @@
-//! When a peer's endpoint is written: when the peer is made, when the wish changes, when the session is dead.
+//! When a peer's endpoint is written: when the peer is added, when the wanted endpoint changes, when the session is dead.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -117,7 +117,7 @@ fn peer_that_dials_in_is_dialled_where_it_was_seen_when_it_is_made_anew() {
         });
         made.unwrap().endpoint
     };
-    assert_eq!(endpoint_of_new_peer(&plan), Some(wanted(&plan)), "the wish counts first");
+    assert_eq!(endpoint_of_new_peer(&plan), Some(wanted(&plan)), "the wanted endpoint counts first");
     plan.wireguard.peers.get_mut(&plans::key(1)).unwrap().endpoint = None;
     assert_eq!(endpoint_of_new_peer(&plan), Some(roamed()));
 }

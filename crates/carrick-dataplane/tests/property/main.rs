@@ -79,7 +79,7 @@ fn route(plan: &NodePlan, families: &[Family], number: u32, (hop, source, mtu): 
     Route { destination: plans::pod_cidr(number, family), next_hop, source, mtu }
 }
 
-/// What may happen to the kernel while nobody looks.
+/// What other programs may do to the kernel between two reconciliations.
 #[derive(Debug, Clone)]
 enum Mishap {
     DeleteWireGuard,

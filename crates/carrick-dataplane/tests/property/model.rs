@@ -183,7 +183,7 @@ fn set_peer(device: &mut Device, change: &PeerChange) {
             .iter()
             .map(|change| match change {
                 AllowedIpChange::Add(network) => *network,
-                AllowedIpChange::Remove(network) => panic!("{network} is removed while things are made"),
+                AllowedIpChange::Remove(network) => panic!("{network} is removed in the phase that only adds"),
             })
             .collect(),
     };

@@ -15,7 +15,7 @@ use crate::request::encode;
 /// The flow label of outer IPv6 packets, by which the family of a tunnel can be seen.
 const UNDERLAY_V6_LABEL: u32 = 1107;
 
-/// One end of a veth pair that is to be made.
+/// One end of a new veth pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VethEnd {
     /// Its name, at most 15 bytes.

@@ -70,7 +70,7 @@ impl<'a> Received<'a> {
         Self { bytes }
     }
 
-    /// The values of all attributes of one kind, in order; a cut-off rest is left out.
+    /// The values of all attributes of one kind, in order; a truncated rest is ignored.
     pub(crate) fn all(self, wanted: u16) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.bytes;
         let attributes = std::iter::from_fn(move || {

@@ -70,7 +70,7 @@ impl Batch {
         batch
     }
 
-    /// Does what turns the table that is there into the wanted one, which the difference was made from.
+    /// Does what turns the table that is there into the wanted one, from which the difference was computed.
     #[must_use]
     pub fn resolve(self, wanted: &Table, difference: &Difference) -> Self {
         let name = wanted.table_name();

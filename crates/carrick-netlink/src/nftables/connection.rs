@@ -240,7 +240,7 @@ impl Nftables {
     }
 }
 
-/// Whether a commit was refused because nftables changed after the generation that it was made for.
+/// Whether a commit was refused because nftables changed after the generation that the commit names.
 #[must_use]
 pub fn is_outdated(error: &Error) -> bool {
     error.errno() == Some(nix::errno::Errno::ERESTART)

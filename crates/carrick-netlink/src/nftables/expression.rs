@@ -1,7 +1,6 @@
-//! What a rule is made of: small instructions that the kernel runs one after the other over registers.
+//! The expressions of a rule: small instructions that the kernel runs one after the other over registers.
 //!
-//! Only the instructions that Carrick needs are told apart; every other one that a rule of somebody
-//! else holds is [`Expression::Foreign`], which equals nothing that Carrick asks for.
+//! The types tell apart the expressions that Carrick writes. Every other expression, as in rules of other programs, is kept as bytes.
 
 mod decode;
 mod encode;
@@ -256,7 +255,7 @@ pub enum ConntrackKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ConntrackState {
-    /// No connection can be made of it.
+    /// It belongs to no connection.
     Invalid = 1,
     /// Part of a known connection.
     Established = 2,
@@ -264,7 +263,7 @@ pub enum ConntrackState {
     Related = 4,
     /// The first packet of a connection.
     New = 8,
-    /// Left out of connection tracking.
+    /// Exempt from connection tracking.
     Untracked = 64,
 }
 

@@ -23,7 +23,7 @@ pub struct Table {
     pub family: TableFamily,
     /// Its name.
     pub name: String,
-    /// `NFT_TABLE_F_*`: 0 unless somebody made the table dormant or owns it.
+    /// `NFT_TABLE_F_*`: 0 unless a program made the table dormant or owns it.
     pub flags: u32,
     /// Its sets and maps, by name.
     pub sets: BTreeMap<String, Set>,

@@ -26,7 +26,7 @@ const RTA_VIA: u16 = 18;
 const RTAX_LOCK: u16 = 1;
 const RTAX_MTU: u16 = 2;
 
-/// Reads one route; those of other families than IP's are left out.
+/// Reads one route; routes of families other than IP are ignored.
 pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Route>, DecodeError> {
     let header = RouteHeader::parse(frame.payload)?;
     let Some(family) = Family::from_kernel(header.address_family) else { return Ok(None) };

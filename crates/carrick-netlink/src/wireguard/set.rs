@@ -66,7 +66,7 @@ pub struct PeerChange {
 /// What becomes of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerVerb {
-    /// It is made if it is not there, and changed.
+    /// It is added if the device lacks it, and changed.
     Set,
     /// It is changed if it is there; if not, nothing happens.
     Update,
