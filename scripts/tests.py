@@ -22,7 +22,14 @@ A group with `only` has the tests whose names contain one of its words. Exactly 
 tests, so no test can be in no group. Further keys of a group:
 
   threads   tests at a time (default: the number of processors)
-  show      true: the output of tests that pass is shown too
+  alone     true: nothing else of the tier runs meanwhile
+  show      true: the output of tests that pass is shown too; implies `alone`
+
+Groups run side by side while their threads fit into the places of the tier, by default as many as there are processors. The workspace's
+Cargo.toml declares other numbers, for tests that mostly wait:
+
+  [workspace.metadata.carrick.places]
+  lab = 6
 
 A crate that reads no clock and draws no random number has `pure = true` in [package.metadata.carrick], and a link clippy.toml to
 clippy.pure.toml.
@@ -33,8 +40,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 # Benchmarks and examples have `test = false`; what is built as a library comes in several kinds.
@@ -58,6 +69,7 @@ class Group:
     tier: str
     only: tuple[str, ...] = ()
     threads: int = 0
+    alone: bool = False
     show: bool = False
 
 
@@ -98,9 +110,9 @@ def metadata() -> dict:
     return json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def own_metadata(package: dict) -> dict:
-    """[package.metadata.carrick] of a crate."""
-    return (package["metadata"] or {}).get("carrick", {})
+def own_metadata(owner: dict) -> dict:
+    """[package.metadata.carrick] of a crate, [workspace.metadata.carrick] of the workspace."""
+    return (owner["metadata"] or {}).get("carrick", {})
 
 
 def targets(workspace: dict) -> list[Target]:
@@ -212,31 +224,45 @@ def count(target: Target, program: Path, selected: list[str]) -> int:
     return sum(line.endswith(": test") for line in listed.stdout.splitlines())
 
 
-def run_group(target: Target, program: Path, group: Group, selected: list[str], times: Path) -> bool:
-    """Runs a group, shows its output as it comes, and notes the times; whether all tests passed."""
-    command = [str(program), *selected, "-Zunstable-options", "--report-time", "--color=never"]
-    command.append(f"--test-threads={group.threads or os.cpu_count()}")
-    if group.show:
-        command.append("--nocapture")
-    process = subprocess.Popen(
-        command, cwd=target.directory, env=environment(target), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace"
-    )
-    started = ""
-    with times.open("a", encoding="utf-8") as file:
+@dataclass(frozen=True)
+class Job:
+    """A group's tests in their program, and how many of the tier's places they take."""
+
+    target: Target
+    program: Path
+    group: Group
+    selected: list[str]
+    places: int
+
+    def run(self, times: TextIO, shown: Callable[[str], None]) -> bool:
+        """Runs the tests, shows their output as it comes, and notes the times; whether all passed."""
+        command = [str(self.program), *self.selected, "-Zunstable-options", "--report-time", "--color=never"]
+        command.append(f"--test-threads={self.group.threads or os.cpu_count()}")
+        if self.group.show:
+            command.append("--nocapture")
+        shown(f"\n-- {self.target}\n")
+        process = subprocess.Popen(
+            command,
+            cwd=self.target.directory,
+            env=environment(self.target),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+        )
+        started = ""
         for line in process.stdout:
-            print(line, end="", flush=True)
+            shown(line)
             if begins := STARTED.match(line):
                 started = begins["name"]
             if result := RESULT.match(line.rstrip("\n")):
-                file.write(f"{result['seconds']}\t{group.tier}\t{target}\t{result['name'] or started}\n")
-    return process.wait() == 0
+                times.write(f"{result['seconds']}\t{self.group.tier}\t{self.target}\t{result['name'] or started}\n")
+        return process.wait() == 0
 
 
-def run(tier: str) -> None:
-    workspace = metadata()
-    times = Path(workspace["target_directory"]) / "test-times.tsv"
-    programs = build()
-    failed, total = [], 0
+def jobs(tier: str, workspace: dict, programs: dict[tuple[str, str, str], Path], places: int) -> list[Job]:
+    found = []
     for target in targets(workspace):
         groups = target.groups()
         for group in groups:
@@ -244,19 +270,55 @@ def run(tier: str) -> None:
                 continue
             program = programs[target.package_id, target.kind, target.name]
             selected = selection(group, groups)
-            tests = count(target, program, selected)
-            if tests == 0:
-                if group.only:
-                    raise Fault(f"{target}: no test has one of these in its name: {', '.join(group.only)}")
-                continue
-            total += tests
-            print(f"\n-- {target}", flush=True)
-            if not run_group(target, program, group, selected, times):
-                failed.append(f"{target}; alone: (cd {target.directory} && {program} TEST)")
+            if count(target, program, selected) > 0:
+                taken = places if group.alone or group.show else min(group.threads or os.cpu_count(), places)
+                found.append(Job(target, program, group, selected, taken))
+            elif group.only:
+                raise Fault(f"{target}: no test has one of these in its name: {', '.join(group.only)}")
+    if not found:
+        raise Fault(f"no test is in tier {tier}")
+    return found
+
+
+def show_now(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+def run(tier: str) -> None:
+    """Runs jobs side by side as long as there are places. What a job says while others run is shown in one piece at its end."""
+    workspace = metadata()
+    places = own_metadata(workspace).get("places", {}).get(tier, os.cpu_count())
+    waiting = sorted(jobs(tier, workspace, build(), places), key=lambda job: -job.places)
+    failed, free, change = [], places, threading.Condition()
+
+    def work(job: Job, times: TextIO) -> None:
+        nonlocal free
+        said: list[str] = []
+        passed = False
+        try:
+            passed = job.run(times, show_now if job.places == places else said.append)
+        finally:
+            with change:
+                show_now("".join(said))
+                if not passed:
+                    failed.append(f"{job.target}; alone: (cd {job.target.directory} && {job.program} TEST)")
+                free += job.places
+                change.notify()
+
+    with (Path(workspace["target_directory"]) / "test-times.tsv").open("a", encoding="utf-8") as times:
+        with ThreadPoolExecutor(max_workers=places) as workers:
+            submitted = []
+            while waiting:
+                with change:
+                    change.wait_for(lambda: any(job.places <= free for job in waiting))
+                    job = next(job for job in waiting if job.places <= free)
+                    waiting.remove(job)
+                    free -= job.places
+                submitted.append(workers.submit(work, job, times))
+        for done in submitted:
+            done.result()
     if failed:
         raise Fault("\n".join(["", *failed]))
-    if total == 0:
-        raise Fault(f"no test is in tier {tier}")
 
 
 def program(package: str, test: str) -> None:
