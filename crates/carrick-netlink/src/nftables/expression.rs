@@ -1,6 +1,7 @@
 //! The expressions of a rule: small instructions that the kernel runs one after the other over registers.
 //!
-//! The types tell apart the expressions that Carrick writes. Every other expression, as in rules of other programs, is kept as bytes.
+//! The types tell apart the expressions that Carrick writes. Every other expression, such as one in
+//! another program's rule, is [`Expression::Foreign`], which equals no expression that Carrick writes.
 
 mod decode;
 mod encode;
