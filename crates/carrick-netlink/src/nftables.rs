@@ -11,7 +11,9 @@ mod batch;
 mod compare;
 mod connection;
 mod expression;
+mod generation;
 mod interval;
+mod listed_rule;
 pub(crate) mod read;
 mod rule;
 mod set;
@@ -19,12 +21,14 @@ mod table;
 
 pub use batch::{Batch, TableName};
 pub use compare::{Difference, ElementChange};
-pub use connection::{Generation, ListedChain, ListedRule, Nftables, is_outdated};
+pub use connection::{ListedChain, Nftables, is_outdated};
 pub use expression::{
     ConntrackKey, ConntrackState, Direction, Expression, Header, IpVersion, Membership, MetaKey, Operator, Register,
     Verdict,
 };
+pub use generation::Generation;
 pub use interval::Intervals;
+pub use listed_rule::ListedRule;
 pub use rule::{AddressMatch, InterfaceMatch, Origin, Rule};
 pub use set::{Elements, Field, Key, Set, Target, Value};
 pub use table::{BaseChain, Chain, ChainKind, Hook, Policy, Table, TableFamily, priority};

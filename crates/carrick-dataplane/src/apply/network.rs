@@ -7,7 +7,8 @@ use carrick_netlink::neighbour::{self, ForwardingEntry, Neighbour};
 use carrick_netlink::{Request, Socket, address, link, route, rule};
 use carrick_topology::DeviceName;
 
-use super::{Failure, FailureCause, Subsystem, in_runs};
+use super::failure::{Failure, FailureCause};
+use super::subsystem::{Subsystem, in_runs};
 use crate::operation::Operation;
 use crate::route::RoutingTable;
 use crate::sysctl::Sysctls;

@@ -3,7 +3,7 @@
 use carrick_netlink::wireguard::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb};
 use carrick_topology::DeviceName;
 
-use super::FailureCause;
+use super::failure::FailureCause;
 use crate::operation::Operation;
 use crate::wireguard::{WireGuard, WireGuardError};
 

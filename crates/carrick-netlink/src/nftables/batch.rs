@@ -1,14 +1,15 @@
 //! Changes that the kernel carries out together or not at all.
 
+use super::Rule;
 use super::abi::{chain, data};
 use super::abi::{message, rule, set, table};
 use super::attribute::Attributes;
 use super::compare::{Difference, ElementChange};
 use super::expression::value_attributes;
+use super::generation::Generation;
 use super::interval::Bound;
 use super::set::{Elements, Field, Key, Set, Target, Value};
 use super::table::{Chain, Table, TableFamily};
-use super::{Generation, Rule};
 use crate::Request;
 
 const CREATE: u16 = 0x400;

@@ -1,9 +1,10 @@
 //! Asking the kernel for tables, and changing them.
 
-use super::Rule;
 use super::abi::{FAMILY_ANY, message, rule, set, table};
 use super::attribute::{Attributes, required};
 use super::batch::{Batch, TableName, generic_payload, payload};
+use super::generation::Generation;
+use super::listed_rule::ListedRule;
 use super::read::{
     LIST_CHAINS, LIST_ELEMENTS, LIST_RULES, LIST_SETS, attributes, elements_of, read_chain, read_elements, read_rule,
     read_set,
@@ -13,10 +14,6 @@ use super::table::{BaseChain, Chain, Hook, Table, TableFamily};
 use crate::{Cause, Error, Protocol, Request, Socket};
 
 const SNAPSHOT_ATTEMPTS: usize = 16;
-
-/// The number of the last change of anything in nftables, in this network namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Generation(pub(super) u32);
 
 /// A chain where packets enter a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,28 +26,10 @@ pub struct ListedChain {
     pub base: BaseChain,
 }
 
-/// A rule that is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedRule {
-    /// The number by which the kernel knows it.
-    pub handle: u64,
-    /// What it does.
-    pub rule: Rule,
-}
-
 /// A connection to nftables in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Nftables {
     socket: Socket,
-}
-
-impl Generation {
-    /// The generation behind one more change.
-    #[must_use]
-    pub fn next(self) -> Self {
-        // The kernel leaves 0 out.
-        Self(self.0.checked_add(1).unwrap_or(1))
-    }
 }
 
 impl Nftables {

@@ -11,7 +11,8 @@ use netlink_packet_generic::GenlMessage;
 use netlink_packet_wireguard::{WireguardAttribute, WireguardCmd, WireguardMessage};
 use zeroize::Zeroize;
 
-use super::{Device, Peer, PublicKey, SecretKey};
+use super::device::{Device, Peer};
+use super::{PublicKey, SecretKey};
 use crate::attribute::{address, array};
 use crate::frame::Frame;
 use crate::generic::HEADER_LENGTH;
