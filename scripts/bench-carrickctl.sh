@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench-carrickctl.sh : how long `carrickctl status` takes for 200 agents behind an API server that forwards ports, with none, one and 40 of
-#                       them mute, in turns. Agents answer after 50 ms with a page of 200 peers; --timeout is 2 s, the default.
+# bench-carrickctl.sh : measures how long `carrickctl status` takes for 200 agents behind an API server that forwards ports, while none, one and
+#                       40 of them do not answer, in turn. Agents answer after 50 ms with a page of 200 peers; --timeout is 2 s, the default.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# bench-cni.sh [--json] [--runs N] : attaching and detaching pods with carrick-cni, static as users get it, with the reference plugins
+# bench-cni.sh [--json] [--runs N] : measures how pods are attached and detached with carrick-cni, static as in a release, with the reference plugins
 # (bridge and ptp with host-local, with and without portmap), and with the bare netlink calls, interleaved in one run;
-# one after the other, and 50 at once. Root. The reference plugins are Debian's containernetworking-plugins;
+# one after the other, and 50 at once. Needs root. The reference plugins are Debian's containernetworking-plugins;
 # CNI_REFERENCE_PLUGINS names their directory (/usr/lib/cni).
 set -euo pipefail
 cd "$(dirname "$0")/.."

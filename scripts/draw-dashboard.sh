@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# draw-dashboard.sh : makes the README's picture of the dashboard, docs/dashboard.png, by its test; root.
+# draw-dashboard.sh : makes the README's picture of the dashboard, docs/dashboard.png, with the dashboard's test. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh

@@ -35,7 +35,7 @@ impl fmt::Display for Family {
     }
 }
 
-/// The families that a network speaks.
+/// The address families of a network.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Families {
@@ -59,7 +59,7 @@ impl Families {
         }
     }
 
-    /// Whether `family` is one of them.
+    /// Whether `family` is one of these.
     #[must_use]
     pub fn has(self, family: Family) -> bool {
         self.list().contains(&family)
@@ -85,13 +85,13 @@ impl Addresses {
         }
     }
 
-    /// The addresses that there are, IPv4 first.
+    /// The present addresses, IPv4 first.
     #[must_use]
     pub fn list(self) -> Vec<IpAddr> {
         [self.of(Family::V4), self.of(Family::V6)].into_iter().flatten().collect()
     }
 
-    /// The same without the families that a network does not speak.
+    /// These addresses without those of families that a network does not have.
     #[must_use]
     pub fn within(self, families: Families) -> Self {
         Self { v4: self.v4.filter(|_| families.has(Family::V4)), v6: self.v6.filter(|_| families.has(Family::V6)) }

@@ -1,10 +1,9 @@
-//! The agent on a node: `carrick agent`, as a process of that node.
+//! The agent on a node: a process `carrick agent`.
 
-use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -13,19 +12,21 @@ use nix::sys::signal::Signal;
 use crate::binaries;
 use crate::log_tail::log_tail;
 use crate::namespace::Namespaces;
-use crate::node::LAB_FILES;
+use crate::paths::lab_file;
 use crate::process::Process;
 use crate::topology::AgentSettings;
 
-/// Where the agent answers about itself, on its node.
-pub const HTTP_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1107);
+/// The address of the agent's HTTP server on its node.
+pub const HTTP_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1107);
+/// The agent's Unix socket on its node.
+pub const SOCKET: &str = "/run/carrick/agent.sock";
 
-/// How an agent differs from the lab's others.
+/// Options of one agent, besides the lab's settings.
 #[derive(Debug, Clone, Default)]
 pub struct AgentOptions {
     /// Further flags.
     pub flags: Vec<String>,
-    /// Further variables of its environment.
+    /// Further environment variables.
     pub environment: Vec<(String, String)>,
 }
 
@@ -38,47 +39,36 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts it on a node in its own options; what it prints is appended to `log`.
+    /// Starts an agent on a node. Its output is appended to `log`.
     ///
     /// # Errors
     /// `carrick` is not built, or the node is off.
     pub fn start(node: &Namespaces, settings: &AgentSettings, options: &AgentOptions, log: &Path) -> Result<Self> {
-        let output: File = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("open {}", log.display()))?;
         let mut command = Command::new(binaries::find("carrick")?);
         command
             .arg("agent")
             .args(["--node-name", node.name()])
-            .args(["--kubeconfig", &format!("{LAB_FILES}/kubeconfig")])
+            .args(["--kubeconfig", &lab_file("kubeconfig")])
             .args(["--granularity", settings.granularity.as_str()])
             .args(["--encapsulation", settings.encapsulation.as_str()])
             .args(["--active-gateways", &settings.active_gateways.to_string()])
             .args(&settings.flags)
             .args(&options.flags)
-            .envs(options.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
-        Ok(Self {
-            process: Process::adopt(node.spawn(&mut command)?)?,
-            namespaces: node.clone(),
-            log: log.to_path_buf(),
-        })
+            .envs(options.environment.iter().map(|(name, value)| (name, value)));
+        let process = Process::start_with_log(node, &mut command, log)?;
+        Ok(Self { process, namespaces: node.clone(), log: log.to_path_buf() })
     }
 
-    /// Its process.
+    /// The agent's process.
     #[must_use]
     pub const fn process(&self) -> &Process {
         &self.process
     }
 
-    /// Fails if it has ended, with the end of its log.
+    /// Checks that the agent runs.
     ///
     /// # Errors
-    /// It has ended.
+    /// The agent has ended; the error shows the end of its log.
     pub fn check(&self) -> Result<()> {
         match self.process.status() {
             None => Ok(()),
@@ -89,7 +79,7 @@ impl Agent {
         }
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits until the agent has ended.
     ///
     /// # Errors
     /// The signal cannot be sent.
@@ -98,7 +88,7 @@ impl Agent {
         Ok(self.process.wait())
     }
 
-    /// Asks its `/readyz`.
+    /// Whether the agent's `/readyz` answers with 200.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         get(&self.namespaces, "/readyz").is_ok_and(|answer| answer.status == 200)
@@ -117,7 +107,7 @@ pub struct Answer {
 /// Gets a page of the agent on a node (`/status`, `/metrics`, `/readyz`).
 ///
 /// # Errors
-/// Nobody answers there, or not in HTTP.
+/// No agent answers, or the answer is not HTTP.
 pub fn get(node: &Namespaces, path: &str) -> Result<Answer> {
     let text = node.enter(|| {
         let mut stream = TcpStream::connect(HTTP_ADDRESS).context("connect to the agent")?;

@@ -1,4 +1,4 @@
-//! Carrick's own programs, as cargo builds them.
+//! Carrick's own programs, built by cargo.
 
 use std::path::PathBuf;
 
@@ -7,11 +7,10 @@ use anyhow::{Context as _, Result, bail};
 /// The environment variable that names the directory of the programs.
 pub const DIRECTORY_VARIABLE: &str = "CARRICK_BIN_DIR";
 
-/// The path of one of Carrick's programs: in `$CARRICK_BIN_DIR`, else beside this one (for a test: in the
-/// directory above).
+/// The path of one of Carrick's programs: in `$CARRICK_BIN_DIR`, or else beside this program (for a test: in the parent directory).
 ///
 /// # Errors
-/// It is not built; the error says how to build it.
+/// The program is not built; the error says how to build it.
 pub fn find(program: &str) -> Result<PathBuf> {
     let directories = match std::env::var_os(DIRECTORY_VARIABLE) {
         Some(directory) => vec![PathBuf::from(directory)],

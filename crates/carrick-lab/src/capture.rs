@@ -1,4 +1,4 @@
-//! Captures on an interface of a namespace, by `tcpdump`.
+//! Packet captures on an interface in a namespace, with `tcpdump`.
 
 pub mod filter;
 
@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 use crate::namespace::Namespaces;
 use crate::process::Process;
 
-/// How much of a packet is taken: all headers, also those inside of a tunnel. The kernel's buffer has room for so
-/// many of these, however short packets are.
+/// How many bytes of a packet are captured: all headers, also those inside a tunnel. The kernel's buffer reserves this size for
+/// each packet.
 const SNAPSHOT_BYTES: &str = "256";
 
 /// A running capture.
@@ -27,16 +27,15 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Captures what a filter (pcap-filter(7)) matches on an interface (`any` for all), from now on.
+    /// Starts to capture the packets that a filter (pcap-filter(7)) matches on an interface (`any` for all interfaces).
     ///
     /// # Errors
-    /// The interface or the filter is wrong.
+    /// The interface does not exist, or the filter is invalid.
     pub fn start(inside: &Namespaces, interface: &str, filter: &str) -> Result<Self> {
         Self::spawn(inside, interface, &[], filter)
     }
 
-    /// As [`Capture::start`], for a filter that matches VXLAN on whatever port: behind each packet's line comes that
-    /// of the packet inside.
+    /// As [`Capture::start`], for a filter that matches VXLAN on any port: a line for the inner packet follows the line of each packet.
     ///
     /// # Errors
     /// As [`Capture::start`].
@@ -61,11 +60,11 @@ impl Capture {
         await_start(&mut stderr)?;
         let packets = Arc::new(Mutex::new(Vec::new()));
         let dropped = Arc::new(Mutex::new(None));
-        let (seen, said) = (packets.clone(), dropped.clone());
+        let (seen, reported) = (packets.clone(), dropped.clone());
         let readers = [
             std::thread::spawn(move || {
                 let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-                // When interrupted, it ends its last line once more.
+                // When tcpdump is interrupted, it prints an additional end of line.
                 for line in lines.filter(|line| !line.is_empty()) {
                     lock(&seen).push(line);
                 }
@@ -73,7 +72,7 @@ impl Capture {
             std::thread::spawn(move || {
                 for line in stderr.lines().map_while(Result::ok) {
                     if line.contains("dropped by kernel") {
-                        *lock(&said) = Some(line);
+                        *lock(&reported) = Some(line);
                     }
                 }
             }),
@@ -81,29 +80,29 @@ impl Capture {
         Ok(Self { process, packets, readers, dropped })
     }
 
-    /// What was seen so far, one line a packet, as `tcpdump` writes it.
+    /// The packets so far, one line each, as `tcpdump` prints them.
     #[must_use]
     pub fn packets(&self) -> Vec<String> {
         lock(&self.packets).clone()
     }
 
-    /// Ends the capture and gives all that was seen.
+    /// Ends the capture and returns all packets.
     ///
     /// # Errors
-    /// The kernel could not keep up, so that packets are missing.
+    /// The kernel dropped packets.
     pub fn stop(self) -> Result<Vec<String>> {
         self.process.signal(Signal::SIGINT)?;
         let _status = self.process.wait();
         for reader in self.readers {
             let _ended = reader.join();
         }
-        let dropped = lock(&self.dropped).take().context("tcpdump gave no account of its work")?;
+        let dropped = lock(&self.dropped).take().context("tcpdump printed no statistics")?;
         ensure!(dropped.trim_start().starts_with("0 "), "the capture is not complete: {dropped}");
         Ok(std::mem::take(&mut lock(&self.packets)))
     }
 }
 
-/// Reads until `tcpdump` says that it listens.
+/// Reads until `tcpdump` reports that it listens.
 fn await_start(stderr: &mut impl std::io::BufRead) -> Result<()> {
     let mut said = String::new();
     loop {

@@ -1,5 +1,5 @@
-//! What a container runtime does with the network configuration of its node (CNI specification 1.1.0,
-//! sections 1 to 4), for one container.
+//! A container runtime's part of the CNI specification 1.1.0 (sections 1 to 4): the network configuration of a node, and the calls of
+//! plugins for one container.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,23 +12,25 @@ use serde_json::{Value, json};
 use crate::address::Addresses;
 use crate::namespace::Namespaces;
 
-/// The newest protocol version that this runtime speaks.
+/// The newest protocol version that this runtime supports.
 const NEWEST_VERSION: &str = "1.1.0";
-/// The error code of that name (CNI specification, section 5).
+/// The error code "try again later" (CNI specification, section 5).
 const TRY_AGAIN_LATER: u64 = 11;
-/// Where the plugins are, on a node.
+/// The directory of the plugins on a node.
 const PLUGIN_DIRECTORY: &str = "/opt/cni/bin";
+/// The directory of the network configurations on a node.
+pub const CONFIGURATION_DIRECTORY: &str = "/etc/cni/net.d";
 /// The interface that a container gets.
 pub const INTERFACE: &str = "eth0";
 
-/// What a plugin is asked to do.
+/// The command to a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// Wire a container.
+    /// Attach a container.
     Add,
-    /// Verify a container's wiring.
+    /// Verify a container's attachment.
     Check,
-    /// Remove a container's wiring.
+    /// Detach a container.
     Del,
 }
 
@@ -50,12 +52,12 @@ pub struct Network {
     plugins: Vec<Value>,
 }
 
-/// A container, as the runtime names it to plugins.
+/// A container, as the runtime identifies it to plugins.
 #[derive(Debug, Clone)]
 pub struct Container {
     /// `CNI_CONTAINERID`.
     pub id: String,
-    /// `CNI_NETNS`; empty when it is gone.
+    /// `CNI_NETNS`; empty if the network namespace does not exist any more.
     pub namespace: PathBuf,
     /// The Kubernetes namespace and name of its pod.
     pub pod: (String, String),
@@ -63,10 +65,10 @@ pub struct Container {
 
 /// A plugin that failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{call} failed: {said}")]
+#[error("{call} failed: {output}")]
 pub struct PluginError {
     call: String,
-    said: String,
+    output: String,
     code: Option<u64>,
 }
 
@@ -76,20 +78,20 @@ impl PluginError {
         let answer: Value = serde_json::from_str(&stdout).unwrap_or_default();
         Self {
             call: format!("{program} {} on {node}", verb.as_str()),
-            said: format!("{}{} ({})", stdout.trim_end(), String::from_utf8_lossy(&output.stderr), output.status),
+            output: format!("{}{} ({})", stdout.trim_end(), String::from_utf8_lossy(&output.stderr), output.status),
             code: answer["code"].as_u64(),
         }
     }
 
-    /// Whether the plugin asks to be called again later (CNI specification, section 5).
+    /// Whether the plugin asks the runtime to call it again later (CNI specification, section 5).
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.code == Some(TRY_AGAIN_LATER)
     }
 }
 
-/// The first network in a node's configuration directory, by name, as container runtimes choose; none if
-/// there is none yet. `directory` is the directory as this machine sees it.
+/// The network that container runtimes choose: the first file by name in a node's configuration directory. `None` if there is no file.
+/// `directory` is the path on this machine.
 ///
 /// # Errors
 /// The first configuration is not valid.
@@ -112,10 +114,10 @@ pub fn first_network(directory: &Path) -> Result<Option<Network>> {
 }
 
 impl Network {
-    /// Parses a configuration list, or a single plugin's configuration as a list of one.
+    /// Parses a configuration list, or the configuration of a single plugin as a list of one.
     ///
     /// # Errors
-    /// It has no name or no plugins.
+    /// The configuration has no name or no plugins.
     pub fn parse(value: Value) -> Result<Self> {
         let name = value["name"].as_str().context("it has no name")?.to_owned();
         let version = choose_version(&value)?;
@@ -128,11 +130,10 @@ impl Network {
         Ok(Self { name, version, plugins })
     }
 
-    /// Wires a container and gives the last plugin's result. When a plugin fails, the others are told to
-    /// remove what they did, as runtimes do.
+    /// Attaches a container and returns the last plugin's result. When a plugin fails, the container is detached, as runtimes do.
     ///
     /// # Errors
-    /// A plugin fails; the error has what it said.
+    /// A plugin fails; the error shows the plugin's output.
     pub fn add(&self, node: &Namespaces, container: &Container) -> Result<Value> {
         let mut result = None;
         for plugin in &self.plugins {
@@ -140,16 +141,16 @@ impl Network {
                 Ok(next) => result = next,
                 Err(error) => {
                     if let Err(removal) = self.del(node, container, None) {
-                        tracing::warn!(event = "cni_not_undone", error = format!("{removal:#}"));
+                        tracing::warn!(event = "cni_detach_failed", error = format!("{removal:#}"));
                     }
                     return Err(error);
                 }
             }
         }
-        result.context("the plugins gave no result")
+        result.context("the plugins returned no result")
     }
 
-    /// Verifies a container's wiring.
+    /// Verifies a container's attachment.
     ///
     /// # Errors
     /// A plugin finds a difference.
@@ -160,10 +161,10 @@ impl Network {
         Ok(())
     }
 
-    /// Removes a container's wiring, the last plugin first.
+    /// Detaches a container, with the last plugin first.
     ///
     /// # Errors
-    /// A plugin fails; the plugins before it are not asked.
+    /// A plugin fails; the plugins before it in the list are not called.
     pub fn del(&self, node: &Namespaces, container: &Container, result: Option<&Value>) -> Result<()> {
         for plugin in self.plugins.iter().rev() {
             self.invoke(node, container, Verb::Del, plugin, result)?;
@@ -194,7 +195,7 @@ impl Network {
         let mut child = node.spawn(&mut command)?;
         let input = self.input(plugin, previous);
         let mut stdin = child.stdin.take().context("no pipe to the plugin")?;
-        // A plugin that fails early closes its input; its answer says more than the broken pipe.
+        // A plugin that fails early closes its input. Its output says more than the error of the broken pipe.
         let _written = stdin.write_all(input.to_string().as_bytes());
         drop(stdin);
         let output = child.wait_with_output()?;
@@ -234,7 +235,7 @@ impl Container {
 /// The addresses in a plugin's result.
 ///
 /// # Errors
-/// The result has an address that is none.
+/// The result has an invalid address.
 pub fn addresses(result: &Value) -> Result<Addresses> {
     let entries = result["ips"].as_array().map(Vec::as_slice).unwrap_or_default();
     let parse = |entry: &Value| -> Result<std::net::IpAddr> {
@@ -244,7 +245,7 @@ pub fn addresses(result: &Value) -> Result<Addresses> {
     entries.iter().map(parse).collect()
 }
 
-/// The newest version that both sides speak (`cniVersions`), else the one that is given.
+/// The newest version that both sides support (`cniVersions`), or else `cniVersion`.
 fn choose_version(value: &Value) -> Result<String> {
     let given = value["cniVersion"].as_str().unwrap_or("0.1.0");
     let offered = value["cniVersions"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_file_by_name_counts() {
+    fn the_first_file_by_name_is_chosen() {
         let directory = tempfile::tempdir().unwrap();
         assert!(first_network(directory.path()).unwrap().is_none());
         std::fs::write(directory.path().join("README"), "not a configuration").unwrap();
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_sees_name_version_and_previous_result() {
+    fn a_plugin_gets_name_version_and_previous_result() {
         let network = Network::parse(json!({
             "cniVersion": "1.0.0", "name": "n", "plugins": [{ "type": "a", "mtu": 1400 }],
         }))

@@ -1,6 +1,6 @@
-//! A long way: everything that comes from the internet to a location waits at its router for a while.
+//! A delay on the path to a location: the location's router holds all packets from the internet for some time.
 //!
-//! Its packets are routed into a TUN device, and written back into it when their time has come.
+//! The router routes the packets into a TUN device, and a process writes them back to the device when their time has come.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::delayed_packets::DelayedPackets;
 use crate::namespace::Namespaces;
 use crate::network;
 
-/// The device, the table that leads into it, and the priority of the rules that lead to the table.
+/// The TUN device, and the routing table whose routes lead into it.
 const DEVICE: &str = "delay0";
 const TABLE: u32 = 4040;
 
-/// A router that holds packets back, until this is dropped.
+/// A router that delays packets until this is dropped.
 #[derive(Debug)]
 pub struct Delay {
     router: Namespaces,
@@ -23,7 +23,7 @@ pub struct Delay {
 }
 
 impl Delay {
-    /// Holds back what comes in by `wan0` of a router that does not translate addresses.
+    /// Delays all packets that arrive at `wan0` of a router without network address translation.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -43,8 +43,8 @@ impl Delay {
 impl Drop for Delay {
     fn drop(&mut self) {
         for family in ["-4", "-6"] {
-            // Without the router there is no rule either.
-            let _gone = self.router.exec(&["ip", family, "rule", "del", "iif", "wan0", "table", &TABLE.to_string()]);
+            // Fails only if the router does not exist any more.
+            let _removed = self.router.exec(&["ip", family, "rule", "del", "iif", "wan0", "table", &TABLE.to_string()]);
         }
     }
 }

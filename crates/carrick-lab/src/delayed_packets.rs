@@ -1,4 +1,4 @@
-//! Packets that wait in a device: the kernel may have no netem, so a process holds them.
+//! Delayed packets. The kernel may have no netem, so a process holds the packets.
 
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tun_rs::SyncDevice;
 
-/// How often the threads look whether they should end, in milliseconds.
-const LOOK_AROUND: u16 = 100;
+/// How often the reading thread checks whether it should end, in milliseconds.
+const POLL: u16 = 100;
 
-/// Takes what leaves by a TUN or TAP device and puts it back when its time has come, until this is dropped.
+/// Reads the packets that leave through a TUN or TAP device, and writes each back to the device after a delay, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct DelayedPackets {
     ended: Arc<AtomicBool>,
@@ -21,14 +21,14 @@ pub(crate) struct DelayedPackets {
 }
 
 impl DelayedPackets {
-    /// Holds each packet back for this long.
-    pub(crate) fn start(device: SyncDevice, time: Duration) -> Self {
+    /// Delays each packet by this time.
+    pub(crate) fn start(device: SyncDevice, delay: Duration) -> Self {
         let (device, ended) = (Arc::new(device), Arc::new(AtomicBool::new(false)));
-        let (late, due) = channel();
+        let (sender, packets) = channel();
         let (reader, reader_ended) = (Arc::clone(&device), Arc::clone(&ended));
         let threads = vec![
-            std::thread::spawn(move || read(&reader, &reader_ended, time, &late)),
-            std::thread::spawn(move || write(&device, &due)),
+            std::thread::spawn(move || read(&reader, &reader_ended, delay, &sender)),
+            std::thread::spawn(move || write(&device, &packets)),
         ];
         Self { ended, threads }
     }
@@ -43,24 +43,24 @@ impl Drop for DelayedPackets {
     }
 }
 
-fn read(device: &SyncDevice, ended: &AtomicBool, time: Duration, late: &Sender<(Instant, Vec<u8>)>) {
+fn read(device: &SyncDevice, ended: &AtomicBool, delay: Duration, packets: &Sender<(Instant, Vec<u8>)>) {
     let mut buffer = vec![0; 65_536];
     while !ended.load(Ordering::Relaxed) {
-        let mut waited = [PollFd::new(device.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut waited, PollTimeout::from(LOOK_AROUND)).unwrap_or(0) == 0 {
+        let mut polled = [PollFd::new(device.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut polled, PollTimeout::from(POLL)).unwrap_or(0) == 0 {
             continue;
         }
         let Ok(length) = device.recv(&mut buffer) else { return };
-        if late.send((Instant::now() + time, buffer[..length].to_vec())).is_err() {
+        if packets.send((Instant::now() + delay, buffer[..length].to_vec())).is_err() {
             return;
         }
     }
 }
 
-fn write(device: &SyncDevice, due: &Receiver<(Instant, Vec<u8>)>) {
-    for (at, packet) in due {
-        std::thread::sleep(at.saturating_duration_since(Instant::now()));
-        // What the kernel refuses is lost, as on any way.
+fn write(device: &SyncDevice, packets: &Receiver<(Instant, Vec<u8>)>) {
+    for (due, packet) in packets {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        // A packet that the kernel refuses is lost, as on any network path.
         let _lost = device.send(&packet);
     }
 }

@@ -1,4 +1,4 @@
-//! What other processes need to know of a running lab to work in it.
+//! The description of a running lab, for other processes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,34 +7,37 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Addresses;
-use crate::lab::{CONTROL_PLANE, Lab, pod_name};
+use crate::agent;
+use crate::lab::{Lab, pod_name};
 use crate::matrix::{Endpoint, Kind};
 use crate::namespace::Namespaces;
-use crate::state;
+use crate::node::Node;
+use crate::pod::Pod;
+use crate::state::{self, CONTROL_PLANE};
 use crate::topology::{Kubernetes, Topology};
 
-/// The name under which the internet's namespaces are found.
+/// The name of the internet's namespaces.
 pub const INTERNET: &str = "internet";
 
-/// A running lab, seen from outside.
+/// A running lab.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Description {
-    /// What it was made from.
+    /// The topology of the lab.
     pub topology: Topology,
-    /// The process that keeps the internet, and with it everything.
+    /// The PID of the internet's supervisor. The lab ends with this process.
     pub supervisor: u32,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeDescription>,
     /// The pods by name.
     pub pods: BTreeMap<String, PodDescription>,
-    /// How to ask the API server, where it is a real one.
+    /// How to run kubectl; only on real Kubernetes.
     pub kubectl: Option<KubectlDescription>,
 }
 
-/// A kubectl that works beside the control plane.
+/// How to run kubectl in the control plane's namespaces.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KubectlDescription {
-    /// The node that the control plane stands on, or the internet.
+    /// The node of the control plane, or the internet.
     pub inside: String,
     /// The program.
     pub program: PathBuf,
@@ -47,13 +50,13 @@ pub struct KubectlDescription {
 pub struct NodeDescription {
     /// Its location.
     pub location: String,
-    /// The process that keeps it.
+    /// The PID of its supervisor.
     pub supervisor: u32,
     /// Its addresses inside the location.
     pub internal: Addresses,
     /// Its public addresses.
     pub public: Addresses,
-    /// Its agent's log, on this machine.
+    /// The path of its agent's log on this machine.
     pub agent_log: PathBuf,
 }
 
@@ -64,7 +67,7 @@ pub struct PodDescription {
     pub node: String,
     /// Its addresses.
     pub addresses: Addresses,
-    /// Its network namespace, on its node.
+    /// The path of its network namespace on its node.
     pub namespace: PathBuf,
 }
 
@@ -74,7 +77,7 @@ impl Description {
     /// # Errors
     /// A node is off.
     pub fn of(lab: &Lab) -> Result<Self> {
-        let node = |node: &crate::node::Node| -> Result<_> {
+        let node = |node: &Node| -> Result<_> {
             let description = NodeDescription {
                 location: node.layout().location.clone(),
                 supervisor: node.pid()?,
@@ -84,7 +87,7 @@ impl Description {
             };
             Ok((node.name().to_owned(), description))
         };
-        let pod = |pod: &crate::pod::Pod| {
+        let pod = |pod: &Pod| {
             let description = PodDescription {
                 node: pod.node().to_owned(),
                 addresses: pod.addresses(),
@@ -115,7 +118,7 @@ impl Description {
         })
     }
 
-    /// Writes it where [`Description::read`] finds it.
+    /// Writes the description to the file that [`Description::read`] reads.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -124,10 +127,10 @@ impl Description {
         std::fs::write(&path, serde_json::to_string_pretty(self)?).with_context(|| format!("write {}", path.display()))
     }
 
-    /// Reads that of a running lab.
+    /// Reads the description of a running lab.
     ///
     /// # Errors
-    /// No lab of this name runs, or it is not up yet.
+    /// No lab of this name runs, or the lab is not up yet.
     pub fn read(lab: &str) -> Result<Self> {
         state::holder(lab)?;
         let path = file(&state::path_of(lab)?);
@@ -138,7 +141,7 @@ impl Description {
     /// The namespaces of a node, a pod, a location's router, a device, or the internet.
     ///
     /// # Errors
-    /// There is nothing of this name.
+    /// The lab has nothing of this name.
     pub fn namespaces(&self, name: &str) -> Result<Namespaces> {
         if let Some(node) = self.nodes.get(name) {
             return Namespaces::of_process(name, node.supervisor);
@@ -157,10 +160,15 @@ impl Description {
         }
     }
 
-    /// Runs kubectl as the administrator and gives what it prints.
+    /// The paths on this machine of the agents' Unix sockets.
+    pub fn agent_sockets(&self) -> impl Iterator<Item = PathBuf> {
+        self.nodes.values().map(|node| format!("/proc/{}/root{}", node.supervisor, agent::SOCKET).into())
+    }
+
+    /// Runs kubectl as the administrator and returns its standard output.
     ///
     /// # Errors
-    /// It fails, or the lab is not on real Kubernetes.
+    /// kubectl fails, or the lab is not on real Kubernetes.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         let kubectl = self.kubectl.as_ref().context("the lab is not on real Kubernetes")?;
         let (program, configuration) = (kubectl.program.to_string_lossy(), kubectl.kubeconfig.to_string_lossy());
@@ -168,10 +176,10 @@ impl Description {
         self.namespaces(&kubectl.inside)?.exec(&command)
     }
 
-    /// All pods and nodes, as ends of a matrix.
+    /// All pods and nodes, as endpoints of a matrix.
     ///
     /// # Errors
-    /// One of them is gone.
+    /// A pod or a node does not exist any more.
     pub fn endpoints(&self) -> Result<Vec<Endpoint>> {
         let mut endpoints = Vec::new();
         for (name, pod) in &self.pods {

@@ -1,4 +1,4 @@
-//! Ways in which a gateway fails, and how it comes back.
+//! Failures of a node, and how each one ends.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -7,30 +7,30 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-use crate::Lab;
+use crate::lab::Lab;
 use crate::namespace::Namespaces;
 use crate::network;
 
-/// A way to fail.
+/// A failure of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Failure {
-    /// Nothing goes into the node or out of it any more; the node itself goes on.
+    /// No packet enters or leaves the node. The node keeps running.
     CutOff,
-    /// The node's power is gone.
+    /// The node loses its power.
     PowerOff,
-    /// Its WireGuard process is killed; its agent starts another one.
+    /// The node's userspace WireGuard process is killed. The agent starts another one.
     WireGuardKilled,
 }
 
-/// Drops all that enters or leaves the node, but on its loopback device.
+/// Drops all packets that enter or leave the node, except on the loopback device.
 const CUT: &str = "table inet lab-cut {
   chain input { type filter hook prerouting priority -400; policy accept; iifname != \"lo\" drop; }
   chain output { type filter hook postrouting priority 400; policy accept; oifname != \"lo\" drop; }
 }";
 
 impl Failure {
-    /// All of them.
+    /// All failures.
     pub const ALL: [Self; 3] = [Self::CutOff, Self::PowerOff, Self::WireGuardKilled];
 
     /// Makes the node fail.
@@ -48,7 +48,7 @@ impl Failure {
         }
     }
 
-    /// Brings the node back.
+    /// Ends the failure.
     ///
     /// # Errors
     /// The node does not come up, or the kernel refuses.
@@ -65,10 +65,10 @@ impl Failure {
     }
 }
 
-/// The process of a node's userspace WireGuard, as this machine numbers it.
+/// The PID on this machine of a node's userspace WireGuard process.
 ///
 /// # Errors
-/// There is none.
+/// No such process runs.
 pub fn wireguard_process(node: &Namespaces) -> Result<Pid> {
     let network_of = |pid: &str| std::fs::metadata(format!("/proc/{pid}/ns/net")).map(|network| network.ino());
     let here = node.network_inode()?;

@@ -1,4 +1,4 @@
-//! A ping that runs while something happens, and says what it cost.
+//! A ping that runs while something happens, and reports what was lost.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::namespace::Namespaces;
 use crate::ping::{self, Pinger};
 use crate::wait;
 
-/// How long an answer may take before its packet counts as lost.
+/// How long an answer may take before its request counts as lost.
 const LATE: Duration = Duration::from_secs(2);
-/// How long the first answer may take, and every later one.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the first answer may take, and the longest silence later.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running ping.
 #[derive(Debug)]
@@ -30,21 +30,21 @@ struct Control {
     answered: AtomicU64,
 }
 
-/// What a flow met from its first answered request to its last.
+/// What happened to a flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Requests sent.
+    /// The number of requests.
     pub sent: u64,
-    /// The numbers of those that had no answer, counted from 0.
+    /// The numbers of the requests without an answer, counted from 0.
     pub lost: Vec<u64>,
-    /// Answers beyond the first one of a request.
+    /// The number of second and further answers to a request.
     pub duplicates: u64,
     /// The longest time between two answers.
     pub longest_silence: Duration,
 }
 
 impl Flow {
-    /// Starts a request every `interval`, once the target has answered at all.
+    /// Waits for a first answer of the target, and then sends a request every `interval`.
     ///
     /// # Errors
     /// The target does not answer.
@@ -52,7 +52,7 @@ impl Flow {
         Self::begin(from, target, interval, |pinger| pinger)
     }
 
-    /// The same with packets of this size, the IP header included.
+    /// As [`Flow::start`], with packets of this size, the IP header included.
     ///
     /// # Errors
     /// The target does not answer.
@@ -71,8 +71,8 @@ impl Flow {
         interval: Duration,
         shape: impl FnOnce(Pinger) -> Pinger + Send + 'static,
     ) -> Result<Self> {
-        let first = ping::until_answered(from, target, PATIENCE)?;
-        ensure!(first.is_some(), "{} does not reach {target}: there is no flow to watch", from.name());
+        let first = ping::until_answered(from, target, TIMEOUT)?;
+        ensure!(first.is_some(), "{} does not reach {target}", from.name());
         let control = Arc::new(Control::default());
         let (shared, from) = (control.clone(), from.clone());
         let thread = std::thread::spawn(move || {
@@ -84,29 +84,29 @@ impl Flow {
         Ok(Self { control, thread })
     }
 
-    /// Waits until so many more requests have been answered.
+    /// Waits for this number of further answers.
     ///
     /// # Errors
-    /// The flow has ended by itself, or has been silent for half a minute.
+    /// The flow has ended with an error, or no answer has come for 30 s.
     pub fn await_answers(&self, more: u64) -> Result<()> {
         let mut answered = self.control.answered.load(Ordering::Relaxed);
         let wanted = answered + more;
         let mut heard = Instant::now();
         wait::until("answers of a flow", || {
-            ensure!(!self.thread.is_finished(), "the flow has ended by itself");
+            ensure!(!self.thread.is_finished(), "the flow has ended with an error");
             let now = self.control.answered.load(Ordering::Relaxed);
             if now != answered {
                 (answered, heard) = (now, Instant::now());
             }
-            ensure!(heard.elapsed() < PATIENCE, "no answer for {} s", PATIENCE.as_secs());
+            ensure!(heard.elapsed() < TIMEOUT, "no answer for {} s", TIMEOUT.as_secs());
             Ok((answered >= wanted).then_some(()))
         })
     }
 
-    /// Sends no more, waits for what is under way, and says what happened.
+    /// Stops sending, waits for the last answers, and returns the report.
     ///
     /// # Errors
-    /// The flow could not be kept up at all.
+    /// The flow could not be started in its namespace.
     pub fn stop(self) -> Result<Report> {
         self.control.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -117,7 +117,7 @@ fn run(pinger: &Pinger, interval: Duration, control: &Control) -> Result<Report>
     let mut answers = Answers::default();
     let mut next = Instant::now();
     while !control.stop.load(Ordering::Relaxed) {
-        // A request that the kernel refuses is lost like one that the network drops.
+        // A request that the kernel refuses is lost, as one that the network drops.
         let _sent = pinger.send(answers.first.len() as u64);
         answers.first.push(None);
         next += interval;
@@ -130,17 +130,17 @@ fn run(pinger: &Pinger, interval: Duration, control: &Control) -> Result<Report>
     Ok(report(&answers))
 }
 
-/// What has come back.
+/// The answers so far.
 #[derive(Debug, Default)]
 struct Answers {
-    /// When each request was answered first.
+    /// The time of the first answer to each request.
     first: Vec<Option<Instant>>,
     duplicates: u64,
 }
 
 fn collect(pinger: &Pinger, deadline: Instant, answers: &mut Answers, control: &Control) {
     while Instant::now() < deadline {
-        // Reports of unreachability are no answers; the missing one tells.
+        // An ICMP error is not an answer.
         let Ok(Some(number)) = pinger.receive(deadline) else {
             continue;
         };
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn losses_and_silences_are_reported() {
+    fn lost_requests_and_the_longest_silence_are_reported() {
         let start = Instant::now();
         let at = |ms| Some(start + Duration::from_millis(ms));
         let met = report(&Answers { first: vec![at(0), at(20), None, at(60), at(75)], duplicates: 1 });

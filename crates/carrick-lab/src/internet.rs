@@ -1,4 +1,4 @@
-//! The internet: routes public prefixes between locations and carries nothing private.
+//! The internet: it routes public prefixes between locations, and drops packets with private addresses.
 
 use std::net::IpAddr;
 
@@ -10,14 +10,14 @@ use crate::namespace::Namespaces;
 use crate::network::{self, Role};
 use crate::supervisor::{NamespaceSetup, Supervisor};
 
-/// The lab's outermost namespaces, whose network is the internet.
+/// The internet. Its namespaces are the lab's outermost ones.
 #[derive(Debug)]
 pub struct Internet {
     supervisor: Supervisor,
 }
 
 impl Internet {
-    /// Makes it, without any location.
+    /// Makes the internet without a location.
     ///
     /// # Errors
     /// The caller is not root, or the kernel refuses.
@@ -29,7 +29,7 @@ impl Internet {
         let lines: String = own
             .into_iter()
             .flatten()
-            .map(|address| format!("address add {address} dev lo{}\n", at_once(address)))
+            .map(|address| format!("address add {address} dev lo{}\n", without_dad(address)))
             .collect();
         network::ip(namespaces, &lines)?;
         network::nft(namespaces, &firewall())?;
@@ -42,13 +42,13 @@ impl Internet {
         self.supervisor.namespaces()
     }
 
-    /// The process that keeps the lab, and with it everything in it.
+    /// The supervisor of the internet's namespaces. The lab ends with it.
     #[must_use]
     pub const fn supervisor(&self) -> &Supervisor {
         &self.supervisor
     }
 
-    /// Makes an empty network namespace that ends with the lab; `ip netns` shows it inside.
+    /// Makes an empty network namespace that ends with the lab. `ip netns` in the internet shows it.
     ///
     /// # Errors
     /// The name is taken, or the kernel refuses.
@@ -57,7 +57,7 @@ impl Internet {
         Namespaces::network(name, &self.supervisor.path(&format!("/run/netns/{name}")))
     }
 
-    /// Lays the cable to a location's router, whose end is `wan0`, and routes its public prefixes there.
+    /// Connects a location's router, whose interface is `wan0`, and routes the location's public prefixes to it.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -79,7 +79,7 @@ impl Internet {
         network::ip(self.namespaces(), &lines)
     }
 
-    /// How many packets with a private source or destination arrived here, and were dropped.
+    /// The number of packets with a private source or destination that the internet has dropped.
     ///
     /// # Errors
     /// nftables does not answer.
@@ -87,15 +87,15 @@ impl Internet {
         network::counter(self.namespaces(), "internet", "private")
     }
 
-    /// The addresses at which nodes reach the Kubernetes API.
+    /// The addresses of the Kubernetes API.
     #[must_use]
     pub const fn api_addresses() -> Addresses {
         API_ADDRESSES
     }
 }
 
-/// An IPv6 address is tentative until the kernel finds the time to look at it, also where nobody can have it twice.
-const fn at_once(address: IpAddr) -> &'static str {
+/// Words for `ip address add` that make an address usable at once: without duplicate address detection.
+const fn without_dad(address: IpAddr) -> &'static str {
     match address {
         IpAddr::V4(_) => "",
         IpAddr::V6(_) => " nodad",

@@ -1,43 +1,35 @@
-//! Kubernetes as the lab's nodes see it: an API server in the internet, behind a proxy of their own each,
-//! and what kubelets and the controller manager would write there.
+//! Kubernetes, as the lab's nodes see it: an API server in the internet, which each node reaches through a proxy of its own, and the
+//! objects that kubelets and the controller manager write.
 
-mod control_plane_place;
+mod node_object;
+mod place;
+mod well_known;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+use self::node_object::node_object;
+use self::place::{ClusterControlPlane, Place};
+use self::well_known::{KUBE_PROXY, REAL_ADDRESS, kubelet};
+pub use self::well_known::{POD_CIDRS, PUBLIC_API, SERVICE_CIDRS};
 use crate::address::Family;
-use crate::cluster::KUBE_PROXY;
 use crate::layout::{API_ADDRESSES, NodeLayout};
 use crate::namespace::Namespaces;
+use crate::paths::project_file;
 use crate::site::Site;
-use crate::topology::{self, LOCATION_LABEL, Topology};
+use crate::topology::{self, Topology};
 use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, Options, kubeconfig_of};
 use carrick_test_apiserver::proxy::{Backend, Mode, Proxy};
 use carrick_test_apiserver::{ApiServer, Key, Resource};
-use control_plane_place::{ClusterControlPlane, Place};
 
-/// The port of a node's proxy is this plus the node's number.
+/// The port of a node's proxy is this port plus the node's number.
 const FIRST_PROXY_PORT: u16 = 6443;
-
-/// The port of a real API server.
-const PORT: u16 = 6443;
-/// Where a real API server listens in the internet, behind the proxies.
-const REAL_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
-
-/// Where a cluster's API server is published: where agents and Services find it.
-pub const PUBLIC_API: SocketAddr = SocketAddr::new(IpAddr::V4(API_ADDRESS), PORT);
-
-const API_ADDRESS: Ipv4Addr = match API_ADDRESSES.v4 {
-    Some(address) => address,
-    None => Ipv4Addr::LOCALHOST,
-};
 
 /// The API server and its proxies.
 pub struct Kubernetes {
@@ -56,18 +48,12 @@ enum Server {
     Cluster(ClusterControlPlane),
 }
 
-/// How many nodes may join that the topology does not have: `spare1`, `spare2` and so on.
-const SPARE_NODES: usize = 2;
-
-/// Where the project's files are: the real API server is built and furnished from them.
-pub(crate) const PROJECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
 impl Kubernetes {
-    /// Starts the API server in the internet; a real one keeps its state in `directory`. One that stands on a node is only prepared:
-    /// [`Kubernetes::settle`] starts it.
+    /// Starts the API server in the internet. A real API server has its state in `directory`. An API server on a node is only prepared:
+    /// [`Kubernetes::start_on_node`] starts it.
     ///
     /// # Errors
-    /// It cannot listen, or the real one's programs can be neither found nor built.
+    /// The API server cannot listen, or the programs of a real one can be neither found nor built.
     pub fn start(topology: &Topology, internet: &Namespaces, directory: &Path) -> Result<Self> {
         let place = Place::of(topology)?;
         let mut published = None;
@@ -79,11 +65,9 @@ impl Kubernetes {
             topology::Kubernetes::Apiserver => Server::Real(start_control_plane(internet, directory)?),
             topology::Kubernetes::Cluster => {
                 let control_plane = match place {
-                    Place::Outside => {
-                        ClusterControlPlane::Running(control_plane_place::start(place, topology, internet, directory)?)
-                    }
+                    Place::Outside => ClusterControlPlane::Running(place::start(place, topology, internet, directory)?),
                     Place::OnNode { private, .. } => {
-                        control_plane_place::certify(private.ip(), directory)?;
+                        place::certify(private.ip(), directory)?;
                         ClusterControlPlane::Prepared
                     }
                 };
@@ -105,20 +89,20 @@ impl Kubernetes {
         })
     }
 
-    /// Starts a control plane that stands on a node, in that node's network, and has its location's router publish it.
+    /// Starts a control plane whose place is a node, in that node's network namespace, and publishes it on the location's router.
     ///
     /// # Errors
-    /// It does not start, or the router refuses.
-    pub fn settle(&mut self, topology: &Topology, node: &Namespaces, site: &Site) -> Result<()> {
+    /// The control plane does not start, or the kernel refuses.
+    pub fn start_on_node(&mut self, topology: &Topology, node: &Namespaces, site: &Site) -> Result<()> {
         let Place::OnNode { private, .. } = self.place else { return Ok(()) };
         self.network = self.internet.with_network_of(node)?;
         site.publish(private)?;
-        let control_plane = control_plane_place::start(self.place, topology, &self.network, &self.directory)?;
+        let control_plane = place::start(self.place, topology, &self.network, &self.directory)?;
         self.server = Server::Cluster(ClusterControlPlane::Running(control_plane));
         Ok(())
     }
 
-    /// Where the control plane's processes run.
+    /// The namespaces of the control plane's processes.
     #[must_use]
     pub const fn namespaces(&self) -> &Namespaces {
         &self.network
@@ -127,31 +111,31 @@ impl Kubernetes {
     /// The embedded API server.
     ///
     /// # Errors
-    /// The lab has another one.
+    /// The lab has a real API server.
     pub fn embedded(&self) -> Result<&ApiServer> {
         match &self.server {
             Server::Embedded(server) => Ok(server),
-            Server::Real(_) | Server::Cluster(_) => bail!("the lab's API server is a real one"),
+            Server::Real(_) | Server::Cluster(_) => bail!("the lab has a real API server"),
         }
     }
 
-    /// Runs kubectl as the administrator and gives what it prints.
+    /// Runs kubectl as the administrator and returns its standard output.
     ///
     /// # Errors
-    /// It fails, or the lab has no real API server.
+    /// kubectl fails, or the lab has no real API server.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
         Ok(self.real()?.kubectl(arguments)?)
     }
 
-    /// Starts kubectl as the administrator, beside the control plane, with pipes from its output.
+    /// Starts kubectl as the administrator in the control plane's namespaces, with pipes from its output.
     ///
     /// # Errors
-    /// It cannot be started, or the lab has no real API server.
+    /// kubectl cannot be started, or the lab has no real API server.
     pub fn start_kubectl(&self, arguments: &[&str]) -> Result<Child> {
         Ok(self.real()?.start_kubectl(arguments)?)
     }
 
-    /// The administrator's kubeconfig, for programs beside the control plane.
+    /// The administrator's kubeconfig, for programs in the control plane's namespaces.
     ///
     /// # Errors
     /// The lab has no real API server.
@@ -180,22 +164,22 @@ impl Kubernetes {
         match &self.server {
             Server::Real(server) => Ok(server),
             Server::Cluster(server) => server.running(),
-            Server::Embedded(_) => bail!("the lab's API server is its own small one"),
+            Server::Embedded(_) => bail!("the lab has no real API server"),
         }
     }
 
-    /// Opens a node's proxy and gives its kubeconfig: the kubelet's in a cluster, else the agent's, after registering the node
-    /// as a kubelet and the controller manager would.
+    /// Opens a node's proxy and returns the node's kubeconfig. In a cluster it is the kubelet's; otherwise it is the agent's, and the node
+    /// is registered as a kubelet and the controller manager do.
     ///
     /// # Errors
-    /// There is a Node of this name, or the proxy cannot listen.
+    /// A Node of this name exists, or the proxy cannot listen.
     pub fn register(&mut self, node: &NodeLayout, spec: &topology::Node) -> Result<String> {
         match &self.server {
             Server::Embedded(_) | Server::Real(_) => self.create(node_object(node, spec))?,
             Server::Cluster(_) => {}
         }
         let family = if node.internal.v4.is_some() { Family::V4 } else { Family::V6 };
-        let address = API_ADDRESSES.of(family).context("the API has addresses of both families")?;
+        let address = API_ADDRESSES.of(family).context("the API has an address of each family")?;
         let address = SocketAddr::new(address, FIRST_PROXY_PORT + node.number);
         let listener = listen(&self.internet, address)?;
         let proxy = Proxy::start(listener, self.backend()?).context("start a proxy")?;
@@ -203,7 +187,7 @@ impl Kubernetes {
         self.kubeconfig(address, &node.name)
     }
 
-    /// What the connections of one node to the API meet from now on.
+    /// Sets the mode of one node's connections to the API.
     ///
     /// # Errors
     /// There is no such node.
@@ -212,7 +196,7 @@ impl Kubernetes {
         Ok(())
     }
 
-    /// What the connections of all nodes to the API meet from now on.
+    /// Sets the mode of all nodes' connections to the API.
     pub fn set_all(&self, mode: Mode) {
         for proxy in self.proxies.values() {
             proxy.set(mode);
@@ -225,7 +209,7 @@ impl Kubernetes {
     /// A node's Node object.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such Node.
     pub fn node(&self, name: &str) -> Result<Value> {
         match &self.server {
             Server::Embedded(server) => server.get(&Key::node(name)).with_context(|| format!("no Node {name}")),
@@ -236,10 +220,10 @@ impl Kubernetes {
         }
     }
 
-    /// Changes a Node object by merge patch (RFC 7386).
+    /// Changes a Node object with a merge patch (RFC 7386).
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no such Node.
     pub fn patch_node(&self, name: &str, patch: Value) -> Result<()> {
         match &self.server {
             Server::Embedded(server) => server.patch(&Key::node(name), patch).map(drop)?,
@@ -254,7 +238,7 @@ impl Kubernetes {
     /// Sets an annotation of a Node object, or removes it.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no such Node.
     pub fn annotate(&self, node: &str, key: &str, value: Option<&str>) -> Result<()> {
         self.patch_node(node, json!({ "metadata": { "annotations": { key: value } } }))
     }
@@ -262,7 +246,7 @@ impl Kubernetes {
     /// Deletes a Node object.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no such Node.
     pub fn delete_node(&self, name: &str) -> Result<()> {
         match &self.server {
             Server::Embedded(server) => server.delete(&Key::node(name))?,
@@ -311,49 +295,17 @@ impl std::fmt::Debug for Kubernetes {
 }
 
 fn start_control_plane(internet: &Namespaces, directory: &Path) -> Result<ControlPlane> {
-    let project = Path::new(PROJECT);
     let options = Options {
-        assets: Assets::locate(&project.join("tests/kubernetes/build.sh"))?,
+        assets: Assets::locate(&project_file("tests/kubernetes/build.sh"))?,
         namespace: Some(internet.network_descriptor()?),
         address: REAL_ADDRESS,
         directory: directory.to_path_buf(),
         users: Vec::new(),
-        manifests: vec![project.join("deploy/crd")],
+        manifests: vec![project_file("deploy/crd")],
     };
     ControlPlane::start(options).context("start the API server")
 }
 
-/// The name of a kubelet's user, from which the node authorizer takes the node.
-fn kubelet(node: &str) -> String {
-    format!("system:node:{node}")
-}
-
 fn listen(namespaces: &Namespaces, address: SocketAddr) -> Result<TcpListener> {
     namespaces.enter(|| TcpListener::bind(address).with_context(|| format!("listen on {address}")))
-}
-
-/// A Node object after the kubelet and the controller manager have written to it.
-fn node_object(node: &NodeLayout, spec: &topology::Node) -> Value {
-    let mut labels: BTreeMap<String, String> = spec.labels.clone();
-    for (key, value) in [
-        ("kubernetes.io/hostname", &node.name),
-        ("kubernetes.io/os", &"linux".to_owned()),
-        (LOCATION_LABEL, &node.location),
-    ] {
-        labels.entry(key.to_owned()).or_insert_with(|| value.clone());
-    }
-    let addresses = |kind: &str, list: Vec<IpAddr>| -> Vec<Value> {
-        let entry = |address| json!({ "type": kind, "address": address });
-        list.into_iter().map(entry).collect()
-    };
-    let mut status = addresses("InternalIP", node.internal.list());
-    status.extend(addresses("ExternalIP", node.public.list()));
-    status.push(json!({ "type": "Hostname", "address": node.name }));
-    json!({
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": { "name": node.name, "labels": labels, "annotations": spec.annotations },
-        "spec": { "podCIDR": node.pod_cidrs.first(), "podCIDRs": node.pod_cidrs },
-        "status": { "addresses": status },
-    })
 }

@@ -1,4 +1,4 @@
-//! A whole lab, from its topology to its end.
+//! A lab, from its topology to its end.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,22 +10,19 @@ use crate::host_setup;
 use crate::internet::Internet;
 use crate::kubernetes::Kubernetes;
 use crate::layout::Numbering;
-use crate::matrix::{self, Effort, Endpoint, Kind, Pair};
+use crate::matrix::{self, Endpoint, Kind, MatrixOptions, Pair};
 use crate::node::Node;
 use crate::pod::Pod;
 use crate::site::Site;
-use crate::state::StateDirectory;
+use crate::state::{CONTROL_PLANE, StateDirectory};
 use crate::topology::{self, Topology};
 
-/// The control plane's directory; as a name it is kept from nodes.
-pub(crate) const CONTROL_PLANE: &str = "kubernetes";
-
-/// A running lab; dropping it takes everything down.
+/// A running lab. Dropping it takes the lab down.
 #[derive(Debug)]
 pub struct Lab {
     topology: Topology,
     numbering: Numbering,
-    // Fields drop in this order: what is inside ends before what is around it.
+    // Fields are dropped in this order: inner parts end before the parts around them.
     pods: BTreeMap<String, Pod>,
     cluster: Option<Cluster>,
     kubernetes: Kubernetes,
@@ -36,22 +33,22 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Brings a lab up under a name that no other lab of this machine has.
+    /// Brings up a lab under a name that no other lab of this machine has.
     ///
     /// # Errors
-    /// The topology is wrong, the machine lacks something, or the kernel refuses; whatever was made is gone.
+    /// The topology is invalid, the machine lacks a program, or the kernel refuses. Everything that was made is removed.
     pub fn up(topology: &Topology) -> Result<Self> {
         static LABS: AtomicU32 = AtomicU32::new(1);
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         Self::up_as(&format!("{}-{number}", std::process::id()), topology)
     }
 
-    /// Brings a lab up under a name, by which the command line finds it.
+    /// Brings up a lab under a name, by which the command line finds it.
     ///
     /// # Errors
-    /// As [`Lab::up`]; also if a lab of this name runs.
+    /// As [`Lab::up`], and if a lab of this name runs.
     pub fn up_as(name: &str, topology: &Topology) -> Result<Self> {
-        host_setup::require(topology.kubernetes)?;
+        host_setup::check(topology.kubernetes)?;
         topology.validate()?;
         let state = StateDirectory::create(name)?;
         let internet = Internet::start()?;
@@ -79,7 +76,7 @@ impl Lab {
         Ok(lab)
     }
 
-    /// What it was made from.
+    /// The topology of the lab.
     #[must_use]
     pub const fn topology(&self) -> &Topology {
         &self.topology
@@ -91,21 +88,21 @@ impl Lab {
         &self.internet
     }
 
-    /// The Kubernetes API and what stands between it and the nodes.
+    /// The Kubernetes API, and the proxies between it and the nodes.
     #[must_use]
     pub const fn kubernetes(&self) -> &Kubernetes {
         &self.kubernetes
     }
 
-    /// What a lab on real Kubernetes has besides.
+    /// The cluster of a lab on real Kubernetes.
     ///
     /// # Errors
-    /// The lab is on none.
+    /// The lab is not on real Kubernetes.
     pub fn cluster(&self) -> Result<&Cluster> {
-        self.cluster.as_ref().context("the lab has no real kubelets")
+        self.cluster.as_ref().context("the lab is not on real Kubernetes")
     }
 
-    /// The pods of a lab on real Kubernetes, one for each node; none in another lab.
+    /// The pods of a lab on real Kubernetes, one on each node; empty in any other lab.
     ///
     /// # Errors
     /// kubectl fails.
@@ -116,7 +113,7 @@ impl Lab {
         }
     }
 
-    /// The directory that it has on the machine.
+    /// The lab's directory on the machine.
     #[must_use]
     pub const fn state(&self) -> &StateDirectory {
         &self.state
@@ -125,7 +122,7 @@ impl Lab {
     /// A location.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no location of this name.
     pub fn site(&self, name: &str) -> Result<&Site> {
         self.sites.get(name).with_context(|| format!("no location named {name}"))
     }
@@ -138,7 +135,7 @@ impl Lab {
     /// A node.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no node of this name.
     pub fn node(&self, name: &str) -> Result<&Node> {
         self.nodes.get(name).with_context(|| format!("no node named {name}"))
     }
@@ -148,15 +145,15 @@ impl Lab {
         self.pods.values()
     }
 
-    /// A pod; the first pod of the node `a1` is named `a1-pod1`.
+    /// A pod. The first pod of the node `a1` is named `a1-pod1`.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no pod of this name.
     pub fn pod(&self, name: &str) -> Result<&Pod> {
         self.pods.get(name).with_context(|| format!("no pod named {name}"))
     }
 
-    /// All pods and nodes, as ends of a matrix.
+    /// All pods and nodes, as endpoints of a matrix.
     ///
     /// # Errors
     /// A node is off.
@@ -193,18 +190,18 @@ impl Lab {
         Ok(endpoints)
     }
 
-    /// Whether everybody reaches every pod: a ping and `tcp_bytes` over TCP, in every family.
+    /// Tests whether all pods and nodes reach every pod: with a ping and with bytes over TCP, in each family.
     ///
     /// # Errors
     /// A node is off.
-    pub fn ping_matrix(&self, effort: Effort) -> Result<Vec<Pair>> {
-        matrix::measure(&self.endpoints()?, effort)
+    pub fn ping_matrix(&self, options: MatrixOptions) -> Result<Vec<Pair>> {
+        matrix::measure(&self.endpoints()?, options)
     }
 
-    /// Adds a location with its devices and nodes, and switches them on; see [`Lab::start`] for agents and pods.
+    /// Adds a location with its devices and nodes, and switches them on. [`Lab::start`] starts agents and pods.
     ///
     /// # Errors
-    /// The description is wrong, or the kernel refuses.
+    /// The specification is invalid, or the kernel refuses.
     pub fn add_location(&mut self, spec: &topology::Location) -> Result<()> {
         spec.validate()?;
         ensure!(!self.sites.contains_key(&spec.name), "there is a location named {}", spec.name);
@@ -222,7 +219,7 @@ impl Lab {
     /// Adds a node to a location, switches it on and registers it in Kubernetes.
     ///
     /// # Errors
-    /// The description is wrong, or the kernel refuses.
+    /// The specification is invalid, or the kernel refuses.
     pub fn add_node(&mut self, location: &str, spec: &topology::Node) -> Result<&Node> {
         ensure!(!self.nodes.contains_key(&spec.name), "there is a node named {}", spec.name);
         let site = self.sites.get_mut(location).with_context(|| format!("no location named {location}"))?;
@@ -235,7 +232,7 @@ impl Lab {
         Ok(self.nodes.entry(spec.name.clone()).or_insert(node))
     }
 
-    /// Starts the agent of a node and the pods that the topology wants there.
+    /// Starts the agent of a node, and the node's pods.
     ///
     /// # Errors
     /// The agent ends, or a plugin fails.
@@ -247,7 +244,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Makes one more pod on a node.
+    /// Adds a pod to a node.
     ///
     /// # Errors
     /// The node is off, or a plugin fails.
@@ -258,49 +255,49 @@ impl Lab {
         Ok(self.pods.entry(name).or_insert(pod))
     }
 
-    /// Ends a pod.
+    /// Removes a pod.
     ///
     /// # Errors
-    /// There is none of this name, or a plugin fails.
+    /// There is no pod of this name, or a plugin fails.
     pub fn remove_pod(&mut self, name: &str) -> Result<()> {
         let pod = self.pods.remove(name).with_context(|| format!("no pod named {name}"))?;
-        let node = self.nodes.get(pod.node()).context("the pod's node is gone")?;
+        let node = self.nodes.get(pod.node()).context("the pod's node does not exist any more")?;
         pod.stop(node)
     }
 
-    /// Cuts a node's power: its processes and pods are gone, its disk and its Node object stay.
+    /// Cuts a node's power. Its processes and pods end; its disk and its Node object stay.
     ///
     /// # Errors
-    /// There is none of this name, or it is off.
+    /// There is no node of this name, or the node is off.
     pub fn crash(&mut self, name: &str) -> Result<()> {
         self.pods.retain(|_, pod| pod.node() != name);
         self.node(name)?.crash()
     }
 
-    /// Switches a node on that crashed; [`Lab::start`] starts its agent and pods.
+    /// Switches on a node that crashed. [`Lab::start`] starts its agent and pods.
     ///
     /// # Errors
-    /// There is none of this name, it is on, or the kernel refuses.
+    /// There is no node of this name, the node is on, or the kernel refuses.
     pub fn boot(&self, name: &str) -> Result<()> {
         let node = self.node(name)?;
         node.boot(&self.internet, self.site(&node.layout().location)?)
     }
 
-    /// Removes a node for good: its machine, its Node object and its pods.
+    /// Removes a node: its machine, its Node object and its pods.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no node of this name.
     pub fn remove_node(&mut self, name: &str) -> Result<()> {
         self.crash(name)?;
         self.nodes.remove(name);
         self.kubernetes.delete_node(name)
     }
 
-    /// Starts what a lab on real Kubernetes has besides nodes and an API server in the internet.
+    /// Starts the control plane on a node, and the other parts of a real cluster.
     fn start_control_plane(&mut self) -> Result<()> {
         if let Some(host) = self.topology.control_plane.as_ref().and_then(|host| self.nodes.get(host)) {
             let site = self.sites.get(&host.layout().location).context("the control plane's node has no location")?;
-            self.kubernetes.settle(&self.topology, &host.namespaces()?, site)?;
+            self.kubernetes.start_on_node(&self.topology, &host.namespaces()?, site)?;
         }
         if self.topology.kubernetes == topology::Kubernetes::Cluster {
             self.cluster = Some(Cluster::start(&self.kubernetes, &self.state.directory(CONTROL_PLANE)?)?);
@@ -308,7 +305,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Starts everything on real Kubernetes: nodes, and if the topology wants agents, Carrick and the workload.
+    /// Starts the nodes of a real cluster and, if the topology has agents, Carrick and the workload.
     fn start_cluster(&self, cluster: &Cluster) -> Result<()> {
         let nodes: Vec<_> = self.nodes.values().collect();
         cluster.join(&nodes, &self.kubernetes)?;
@@ -319,7 +316,7 @@ impl Lab {
         Ok(())
     }
 
-    /// Starts all agents at once, as a cluster that boots does.
+    /// Starts all agents and pods at the same time, as in a cluster that boots.
     fn start_all(&mut self) -> Result<()> {
         for node in self.nodes.values() {
             node.start_agent()?;
@@ -347,7 +344,7 @@ fn start_pods(node: &Node) -> Result<Vec<(String, Pod)>> {
     (1..=node.spec().pods).map(start).collect()
 }
 
-/// What the first pod of a node and so on are called.
+/// The name of a node's pod with a number, counted from 1.
 pub(crate) fn pod_name(node: &str, number: u16) -> String {
     format!("{node}-pod{number}")
 }

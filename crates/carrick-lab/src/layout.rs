@@ -1,4 +1,4 @@
-//! Who has which address: computed from the topology, without touching the kernel.
+//! The addresses of everything in a lab, computed from the topology.
 //!
 //! Numbers are easy to read in a capture. Location *n* (counted from 1) has the LANs 10.*n*0.*s*.0/24 and
 //! fd00:*n*0:*s*::/64 for its subnet *s*, and the public prefixes 198.51.100.(16·(*n*-1))/28 and
@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use crate::address::{Addresses, Families, Family};
 use crate::topology::{self, RouterKind};
 
-/// Where the API answers, in the internet.
+/// The addresses of the API in the internet.
 pub const API_ADDRESSES: Addresses = Addresses {
     v4: Some(Ipv4Addr::new(203, 0, 113, 10)),
     v6: Some(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 0x10)),
 };
 
-/// The internet's own address on every uplink: the routers' IPv4 gateway.
+/// The internet's address on every uplink: the IPv4 gateway of the routers.
 pub const INTERNET_GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 
 /// The link-local addresses of the two ends of every uplink: internet and router.
@@ -68,7 +68,7 @@ impl Lan {
     }
 }
 
-/// A location's numbers.
+/// The addresses of a location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocationLayout {
     /// Its name.
@@ -91,7 +91,7 @@ pub struct LocationLayout {
     devices: u16,
 }
 
-/// A node's numbers.
+/// The addresses of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLayout {
     /// Its name.
@@ -100,19 +100,19 @@ pub struct NodeLayout {
     pub location: String,
     /// Its number among all nodes, counted from 1.
     pub number: u16,
-    /// Its place among the nodes of its location, counted from 0.
+    /// The number of nodes before it in its location.
     pub place: u16,
     /// Its LAN.
     pub lan: Lan,
     /// Its addresses in the LAN.
     pub internal: Addresses,
-    /// Its public addresses; none behind a router that translates.
+    /// Its public addresses; none behind network address translation.
     pub public: Addresses,
     /// Its pod CIDRs.
     pub pod_cidrs: Vec<IpNet>,
 }
 
-/// A device's numbers.
+/// The addresses of a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceLayout {
     /// Its name.
@@ -123,7 +123,7 @@ pub struct DeviceLayout {
     pub internal: Addresses,
 }
 
-/// Hands out the numbers, each once.
+/// Assigns the addresses, each once.
 #[derive(Debug, Clone, Default)]
 pub struct Numbering {
     locations: u16,
@@ -131,7 +131,7 @@ pub struct Numbering {
 }
 
 impl Numbering {
-    /// The numbers of the next location.
+    /// The addresses of the next location.
     ///
     /// # Errors
     /// The public prefix has no slice left.
@@ -159,7 +159,7 @@ impl Numbering {
         })
     }
 
-    /// The numbers of the next node of a location.
+    /// The addresses of the next node of a location.
     ///
     /// # Errors
     /// The location has no address left, or the node names a LAN that does not exist.
@@ -187,10 +187,10 @@ impl Numbering {
     }
 }
 
-/// The numbers that a node of a topology and its location will have.
+/// The addresses of a topology's node and of its location.
 ///
 /// # Errors
-/// There is no such node, or no numbers are left.
+/// There is no such node, or no addresses are left.
 pub fn of_node(topology: &topology::Topology, name: &str) -> Result<(LocationLayout, NodeLayout)> {
     let mut numbering = Numbering::default();
     for spec in &topology.locations {
@@ -206,7 +206,7 @@ pub fn of_node(topology: &topology::Topology, name: &str) -> Result<(LocationLay
 }
 
 impl LocationLayout {
-    /// The numbers of the next device of this location.
+    /// The addresses of the next device of this location.
     ///
     /// # Errors
     /// The device names a LAN that does not exist.
@@ -232,7 +232,7 @@ impl LocationLayout {
     }
 }
 
-/// The prefixes that the internet neither routes nor lets pass as a source, for nftables sets.
+/// The private prefixes, for nftables sets. The internet drops packets from and to them.
 #[must_use]
 pub const fn private_prefixes(family: Family) -> &'static [&'static str] {
     match family {
@@ -264,7 +264,7 @@ fn lan(spec: &topology::Location, location: u16, subnet: usize) -> Result<Lan> {
     Ok(lan)
 }
 
-/// Small prefixes have no room for the usual numbers: count from the gateway there.
+/// The host number of a node. A small prefix has no room for the usual number, so its nodes follow the gateway.
 fn host_number(lan: &Lan, usual: u16) -> u16 {
     let small = lan.v4.is_some_and(|net| net.prefix_len() > 24);
     if small { usual - FIRST_NODE + 2 } else { usual }
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_easy_to_read() {
+    fn addresses_are_easy_to_read() {
         let (locations, nodes) = layout(
             "locations: [{name: a, nodes: [{name: a1}, {name: a2}]}, {name: home, router: nat, nodes: [{name: h1}]}]",
         );
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_known_beforehand() {
+    fn the_addresses_of_a_node_are_known_beforehand() {
         let topology = Topology::parse(
             "locations: [{name: a, nodes: [{name: a1}]}, {name: home, router: nat, nodes: [{name: h1}, {name: h2}]}]",
         )
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn two_locations_may_have_the_same_lan() {
+    fn two_locations_can_have_the_same_lan() {
         let (_, nodes) = layout(
             "locations:
               - {name: x, router: nat, families: v4, subnets: [{v4: 192.168.1.0/24}], nodes: [{name: x1}]}
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slice_has_room_for_thirteen_public_nodes() {
+    fn a_public_slice_has_room_for_thirteen_nodes() {
         let nodes: Vec<_> = (0..14).map(|n| format!("{{name: n{n}}}")).collect();
         let topology = Topology::parse(&format!("locations: [{{name: a, nodes: [{}]}}]", nodes.join(", "))).unwrap();
         let mut numbering = Numbering::default();

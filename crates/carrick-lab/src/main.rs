@@ -3,19 +3,18 @@
 
 mod commands;
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use carrick_lab::{daemon, init, supervisor};
+use carrick_lab::{daemon, init, logging, supervisor};
 use clap::{Parser, Subcommand};
 
 /// Clouds in network namespaces on one machine.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// The lab's name; when several run, it chooses one.
+    /// The name of the lab. It is required when several labs run.
     #[arg(long, global = true)]
     name: Option<String>,
     #[command(subcommand)]
@@ -24,20 +23,26 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Brings up the lab of a topology file and leaves it running.
+    /// Brings up a lab from a topology file and leaves it running.
     Up {
         /// The topology file.
         file: PathBuf,
     },
     /// Takes a running lab down.
     Down,
-    /// Runs a command on a node, in a pod, on a location's router or device, or in the internet.
+    /// Runs a command on a node, in a pod, on a location's router, on a device, or in the internet.
     Exec {
         /// The name of the node, pod, location or device, or `internet`.
         inside: String,
         /// The command and its arguments.
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
+    },
+    /// Runs carrickctl on the agents of a running lab: `carrickctl status`.
+    Carrickctl {
+        /// The arguments of carrickctl.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Shows a running lab.
     Status {
@@ -47,17 +52,11 @@ enum Action {
     },
     /// Brings up clouds, tests that all pods and nodes reach all pods, and takes the clouds down.
     Demo(commands::demo::Options),
-    /// Draws a topology, without bringing it up: writes an SVG to standard output.
+    /// Draws a topology without bringing it up: writes an SVG to standard output.
     Draw {
-        /// The topology file; the demo's by default.
+        /// The topology file; the demo's topology by default.
         file: Option<PathBuf>,
     },
-    /// Measures one real agent beside many Node objects on a real API server.
-    BenchScale(commands::bench_scale::Options),
-    /// Measures how long traffic pauses when a gateway fails, and what its return costs.
-    BenchFailover(commands::bench_failover::Options),
-    /// Measures how long many pods take to come and to go on a real cluster.
-    BenchPods(commands::bench_pods::Options),
     /// Makes namespaces and waits for their first process (the lab starts this itself).
     #[command(hide = true)]
     Supervise { setup: String },
@@ -71,21 +70,11 @@ enum Action {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    start_logging();
+    logging::start();
     run(arguments).unwrap_or_else(|error| {
         tracing::error!(event = "failed", "{error:#}");
         ExitCode::FAILURE
     })
-}
-
-fn start_logging() {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .init();
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -94,12 +83,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::Up { file } => commands::up(name.unwrap_or("lab"), &file),
         Action::Down => commands::down(name),
         Action::Exec { inside, command } => commands::exec(name, &inside, &command),
+        Action::Carrickctl { arguments } => commands::carrickctl(name, &arguments),
         Action::Status { json } => commands::status(name, json),
         Action::Demo(options) => commands::demo::demo(name, &options),
         Action::Draw { file } => commands::draw(file.as_deref()),
-        Action::BenchScale(options) => commands::bench_scale::bench_scale(&options),
-        Action::BenchFailover(options) => commands::bench_failover::bench_failover(&options),
-        Action::BenchPods(options) => commands::bench_pods::bench_pods(&options),
         Action::Supervise { setup } => supervisor::supervise(&setup).map(|()| ExitCode::SUCCESS),
         Action::Init { setup } => init::init(&setup).map(|()| ExitCode::SUCCESS),
         Action::Daemon { lab, topology } => daemon::run(&lab, &topology).map(|()| ExitCode::SUCCESS),

@@ -1,4 +1,4 @@
-//! Everybody to everybody: who reaches whom, how fast, and with whole bytes.
+//! The matrix of all pairs of endpoints: reachability, round-trip time and TCP transfer.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -14,17 +14,17 @@ use crate::namespace::Namespaces;
 use crate::ping;
 use crate::transfer::{self, HashServer};
 
-/// How many pairs are timed or transfer at a time: more would only share the processors.
-const AT_A_TIME: usize = 4;
+/// How many pairs are timed, or transfer bytes, at the same time. More pairs would share the processors.
+const PARALLEL_PAIRS: usize = 4;
 
-/// One end of pairs.
+/// An end of pairs.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     /// The pod's or node's name.
     pub name: String,
     /// Its location.
     pub location: String,
-    /// Whether others are tested against it; otherwise it only asks.
+    /// Whether it is also a target.
     pub kind: Kind,
     /// Its namespaces.
     pub namespaces: Namespaces,
@@ -40,40 +40,40 @@ impl Endpoint {
     }
 }
 
-/// What an endpoint is.
+/// The kind of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A pod: asks and is asked.
+    /// A pod: a source and a target.
     Pod,
-    /// A node: only asks.
+    /// A node: only a source.
     Node,
 }
 
-/// How thoroughly a matrix is measured.
+/// How a matrix is measured.
 #[derive(Debug, Clone, Copy)]
-pub struct Effort {
-    /// How long a pair may take to its first answer.
-    pub patience: Duration,
-    /// How many bytes each pair that reaches moves over TCP; 0 for none.
+pub struct MatrixOptions {
+    /// How long the first answer of a pair may take.
+    pub timeout: Duration,
+    /// How many bytes each reachable pair transfers over TCP; 0 for no transfer.
     pub tcp_bytes: usize,
 }
 
-/// What was found about a pair, in one family.
+/// The result of a pair in one family.
 #[derive(Debug, Clone, Serialize)]
 pub struct Pair {
-    /// Who asked.
+    /// The source.
     pub from: String,
-    /// Who was asked.
+    /// The target.
     pub to: String,
-    /// By which family.
+    /// The address family.
     pub family: Family,
-    /// Whether there was an answer.
+    /// Whether the target answered.
     pub reachable: bool,
-    /// The round-trip time of the answered ping, in milliseconds.
+    /// The round-trip time, in milliseconds.
     pub rtt_ms: Option<f64>,
-    /// Whether all bytes arrived unchanged; false if none were sent.
+    /// Whether all bytes arrived unchanged; false if no bytes were sent.
     pub tcp_ok: bool,
-    /// Whether the two stand in different locations.
+    /// Whether the two are in different locations.
     #[serde(skip)]
     pub crosses: bool,
 }
@@ -86,16 +86,16 @@ struct Task<'a> {
     target: IpAddr,
 }
 
-/// Measures each ordered pair of endpoints in each family that the asked one has, in order of names.
+/// Measures each ordered pair of endpoints in each family of the target, in order of names.
 ///
 /// # Errors
-/// A namespace is gone.
-pub fn measure(endpoints: &[Endpoint], effort: Effort) -> Result<Vec<Pair>> {
+/// A namespace does not exist any more.
+pub fn measure(endpoints: &[Endpoint], options: MatrixOptions) -> Result<Vec<Pair>> {
     let tasks = tasks(endpoints);
-    let mut pairs = ping_all(&tasks, effort.patience)?;
+    let mut pairs = ping_all(&tasks, options.timeout)?;
     time_all(&tasks, &mut pairs);
-    if effort.tcp_bytes > 0 {
-        transfer_all(&tasks, &mut pairs, effort.tcp_bytes)?;
+    if options.tcp_bytes > 0 {
+        transfer_all(&tasks, &mut pairs, options.tcp_bytes)?;
     }
     Ok(pairs)
 }
@@ -115,9 +115,9 @@ fn tasks(endpoints: &[Endpoint]) -> Vec<Task<'_>> {
     tasks
 }
 
-fn ping_all(tasks: &[Task<'_>], patience: Duration) -> Result<Vec<Pair>> {
+fn ping_all(tasks: &[Task<'_>], timeout: Duration) -> Result<Vec<Pair>> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = tasks.iter().map(|task| scope.spawn(|| task.ping(patience))).collect();
+        let threads: Vec<_> = tasks.iter().map(|task| scope.spawn(|| task.ping(timeout))).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
@@ -127,23 +127,28 @@ fn ping_all(tasks: &[Task<'_>], patience: Duration) -> Result<Vec<Pair>> {
 
 fn transfer_all(tasks: &[Task<'_>], pairs: &mut [Pair], bytes: usize) -> Result<()> {
     let servers = servers(tasks)?;
-    let moved = few_at_a_time(tasks, pairs, |task| task.transfer(&servers, bytes));
+    let moved = for_reachable_pairs(tasks, pairs, |task| task.transfer(&servers, bytes));
     for (pair, moved) in pairs.iter_mut().zip(moved) {
         pair.tcp_ok = moved.unwrap_or(false);
     }
     Ok(())
 }
 
-/// Takes the round-trip times again while the network is quiet.
+/// Measures the round-trip times again while there is little traffic.
 fn time_all(tasks: &[Task<'_>], pairs: &mut [Pair]) {
-    let times = few_at_a_time(tasks, pairs, |task| ping::round_trip(&task.from.namespaces, task.target).ok().flatten());
+    let times =
+        for_reachable_pairs(tasks, pairs, |task| ping::round_trip(&task.from.namespaces, task.target).ok().flatten());
     for (pair, time) in pairs.iter_mut().zip(times) {
         pair.rtt_ms = time.flatten().map(milliseconds).or(pair.rtt_ms);
     }
 }
 
-/// Does something with each pair that reaches.
-fn few_at_a_time<T: Send>(tasks: &[Task<'_>], pairs: &[Pair], work: impl Fn(&Task<'_>) -> T + Sync) -> Vec<Option<T>> {
+/// Does some work for each reachable pair, a few pairs at the same time.
+fn for_reachable_pairs<T: Send>(
+    tasks: &[Task<'_>],
+    pairs: &[Pair],
+    work: impl Fn(&Task<'_>) -> T + Sync,
+) -> Vec<Option<T>> {
     let next = AtomicUsize::new(0);
     let worker = || {
         let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < tasks.len());
@@ -152,7 +157,7 @@ fn few_at_a_time<T: Send>(tasks: &[Task<'_>], pairs: &[Pair], work: impl Fn(&Tas
     };
     let mut results: Vec<Option<T>> = tasks.iter().map(|_| None).collect();
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(worker)).collect();
+        let workers: Vec<_> = (0..PARALLEL_PAIRS).map(|_| scope.spawn(worker)).collect();
         for worker in workers {
             for (number, result) in worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
                 results[number] = Some(result);
@@ -177,8 +182,8 @@ fn servers(tasks: &[Task<'_>]) -> Result<BTreeMap<IpAddr, HashServer>> {
 }
 
 impl Task<'_> {
-    fn ping(&self, patience: Duration) -> Result<Pair> {
-        let rtt = ping::until_answered(&self.from.namespaces, self.target, patience)?;
+    fn ping(&self, timeout: Duration) -> Result<Pair> {
+        let rtt = ping::until_answered(&self.from.namespaces, self.target, timeout)?;
         Ok(Pair {
             from: self.from.name.clone(),
             to: self.to.name.clone(),

@@ -1,4 +1,4 @@
-//! Entering namespaces: a thread of this process goes in, does its work, and ends there.
+//! Work inside namespaces: a thread of this process enters the namespaces, does the work and ends.
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -36,7 +36,7 @@ impl Namespaces {
             let path = format!("/proc/{pid}/ns/{kind}");
             File::open(&path).with_context(|| format!("open namespace {path}"))
         };
-        // The mount namespace comes last: after it, nothing outside can be named.
+        // The mount namespace is last: a thread in it cannot name files outside.
         Ok(Self {
             name: name.into(),
             files: Arc::new([
@@ -48,10 +48,10 @@ impl Namespaces {
         })
     }
 
-    /// The same, with the network namespace of `other`: a pod's network on its node.
+    /// These namespaces with the network namespace of `other`: a pod's network namespace on its node.
     ///
     /// # Errors
-    /// `other` has no network namespace, or no descriptor is left.
+    /// `other` has no network namespace, or the process has no file descriptor left.
     pub fn with_network_of(&self, other: &Self) -> Result<Self> {
         let mut files = Vec::new();
         for (kind, file) in self.files.iter() {
@@ -61,7 +61,7 @@ impl Namespaces {
         Ok(Self { name: other.name.clone(), files: files.into() })
     }
 
-    /// What people call it.
+    /// The name of the node, pod, router or device.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
@@ -75,10 +75,10 @@ impl Namespaces {
         Ok(self.network_file()?.metadata()?.ino())
     }
 
-    /// The network namespace alone, as a descriptor for others.
+    /// A file descriptor of the network namespace.
     ///
     /// # Errors
-    /// No descriptor is left.
+    /// The process has no file descriptor left.
     pub fn network_descriptor(&self) -> Result<OwnedFd> {
         Ok(self.network_file()?.try_clone().context("duplicate a namespace's descriptor")?.into())
     }
@@ -91,14 +91,14 @@ impl Namespaces {
             .with_context(|| format!("{} has no network namespace", self.name))
     }
 
-    /// Moves the calling thread in, for good. Its processes start there too.
+    /// Moves the calling thread into the namespaces. The processes that it starts are there too.
     ///
     /// # Errors
-    /// The kernel refuses: a namespace is gone, or the caller is not root.
+    /// A namespace does not exist any more, or the caller is not root.
     pub fn move_thread(&self) -> Result<()> {
         for (kind, file) in self.files.iter() {
             if *kind == CloneFlags::CLONE_NEWNS {
-                // A thread that shares its root and working directory may not change its mounts (setns(2)).
+                // A thread that shares its root and working directory cannot change its mount namespace (setns(2)).
                 unshare(CloneFlags::CLONE_FS).context("unshare the file system attributes")?;
             }
             setns(file.as_fd(), *kind).with_context(|| format!("enter {} ({kind:?})", self.name))?;
@@ -106,7 +106,7 @@ impl Namespaces {
         Ok(())
     }
 
-    /// Runs `work` in a thread of its own inside, and waits for it.
+    /// Runs `work` in a new thread inside the namespaces, and waits for it.
     ///
     /// # Errors
     /// Those of [`Namespaces::move_thread`] and of `work`.
@@ -120,7 +120,7 @@ impl Namespaces {
         })
     }
 
-    /// Starts a process inside.
+    /// Starts a process inside the namespaces.
     ///
     /// # Errors
     /// The namespaces cannot be entered, or the program cannot be started.
@@ -131,7 +131,7 @@ impl Namespaces {
         })
     }
 
-    /// Runs a process inside to its end and gives what it printed, whatever its exit code.
+    /// Runs a process inside the namespaces to its end, and returns its output, whatever its exit status.
     ///
     /// # Errors
     /// The namespaces cannot be entered, or the program cannot be started.
@@ -141,10 +141,10 @@ impl Namespaces {
         child.wait_with_output().with_context(|| format!("wait for {:?}", command.get_program()))
     }
 
-    /// Runs a command line inside and gives its standard output.
+    /// Runs a command line inside the namespaces, and returns its standard output.
     ///
     /// # Errors
-    /// As [`Namespaces::output`]; a failed exit code is an error with what the program printed.
+    /// As [`Namespaces::output`], and if the program fails; the error shows the program's output.
     pub fn exec(&self, command_line: &[&str]) -> Result<String> {
         let Some((program, arguments)) = command_line.split_first() else {
             bail!("an empty command line");

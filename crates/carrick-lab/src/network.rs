@@ -1,4 +1,4 @@
-//! Links, addresses, routes, firewalls and sysctls of a namespace, set by the machine's own tools.
+//! Links, addresses, routes, firewalls and sysctls of a network namespace, set with the machine's own tools.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::namespace::Namespaces;
 /// Runs lines of `ip` commands (without the word `ip`) in one process.
 ///
 /// # Errors
-/// A line fails; the error shows all lines, since `ip` names it by number.
+/// A line fails; the error shows all lines, because `ip` reports the line's number.
 pub fn ip(namespaces: &Namespaces, lines: &str) -> Result<()> {
     feed(namespaces, "ip", &["-batch", "-"], lines)
 }
@@ -19,15 +19,15 @@ pub fn ip(namespaces: &Namespaces, lines: &str) -> Result<()> {
 /// Loads nftables rules.
 ///
 /// # Errors
-/// The rules are refused.
+/// `nft` rejects the rules.
 pub fn nft(namespaces: &Namespaces, rules: &str) -> Result<()> {
     feed(namespaces, "nft", &["-f", "-"], rules)
 }
 
-/// How many packets a named counter of an `inet` table has seen.
+/// The number of packets of a named counter in an `inet` table.
 ///
 /// # Errors
-/// There is none of this name.
+/// There is no such counter.
 pub fn counter(namespaces: &Namespaces, table: &str, name: &str) -> Result<u64> {
     let text = namespaces.exec(&["nft", "-j", "list", "counter", "inet", table, name])?;
     let answer: serde_json::Value = serde_json::from_str(&text).context("parse nft's answer")?;
@@ -36,10 +36,10 @@ pub fn counter(namespaces: &Namespaces, table: &str, name: &str) -> Result<u64> 
     packets.with_context(|| format!("nft's answer has no counter {name}"))
 }
 
-/// Sets a sysctl of the network, by its dotted name; a kernel without it is passed over when `optional`.
+/// Sets sysctls of the network namespace, by their dotted names.
 ///
 /// # Errors
-/// The kernel refuses the value.
+/// The kernel does not have a sysctl, or refuses a value.
 pub fn sysctl(namespaces: &Namespaces, settings: &[(&str, &str)]) -> Result<()> {
     namespaces.enter(|| {
         for (name, value) in settings {
@@ -50,7 +50,7 @@ pub fn sysctl(namespaces: &Namespaces, settings: &[(&str, &str)]) -> Result<()> 
     })
 }
 
-/// What every network of the lab starts with: addresses usable at once, forwarding where it is a router.
+/// Prepares a new network namespace: addresses are usable at once, `lo` is up, and a router forwards packets.
 ///
 /// # Errors
 /// The kernel refuses a setting.
@@ -61,19 +61,19 @@ pub fn prepare(namespaces: &Namespaces, role: Role) -> Result<()> {
         Role::Router => settings.extend([("net.ipv4.ip_forward", "1"), ("net.ipv6.conf.all.forwarding", "1")]),
     }
     if role == Role::Router && Path::new("/proc/sys/net/bridge").exists() {
-        // Frames between two machines of one LAN are not the router's business.
+        // The router's firewall does not see the frames between two machines of a LAN.
         settings.extend([("net.bridge.bridge-nf-call-iptables", "0"), ("net.bridge.bridge-nf-call-ip6tables", "0")]);
     }
     sysctl(namespaces, &settings)?;
     ip(namespaces, "link set lo up\n")
 }
 
-/// What a namespace does with packets for others.
+/// What a network namespace does with packets for other hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Leaves them to whoever configures it.
+    /// The setting of the kernel stays.
     Host,
-    /// Forwards them.
+    /// It forwards them.
     Router,
 }
 
@@ -82,7 +82,7 @@ fn feed(namespaces: &Namespaces, program: &str, arguments: &[&str], input: &str)
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = namespaces.spawn(&mut command)?;
     let mut stdin = child.stdin.take().context("no pipe")?;
-    // A program that refuses early closes its input; what it printed says more than the broken pipe.
+    // A program that fails early closes its input. Its output says more than the error of the broken pipe.
     let written = stdin.write_all(input.as_bytes());
     drop(stdin);
     let output = child.wait_with_output()?;

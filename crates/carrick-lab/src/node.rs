@@ -1,4 +1,4 @@
-//! A node: a machine of its own in namespaces, with a disk that survives its reboots.
+//! A node: a machine in namespaces of its own, with a disk that survives reboots.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,15 +11,13 @@ use crate::internet::Internet;
 use crate::layout::NodeLayout;
 use crate::namespace::Namespaces;
 use crate::network::{self, Role};
+use crate::paths::LAB_FILES;
 use crate::site::Site;
 use crate::supervisor::{Content, NamespaceSetup, PrivateDirectory, Supervisor};
 use crate::topology::{self, AgentSettings, Kubernetes, Topology};
 use crate::wait;
 
-/// Where a node finds what the lab gives it.
-pub const LAB_FILES: &str = "/run/lab";
-
-/// The directories that a node has for itself, and whether they are on its disk.
+/// The private directories of a node, and whether they are on its disk.
 const OWN_DIRECTORIES: &[(&str, Storage)] = &[
     ("/etc/cni", Storage::Memory),
     ("/opt/cni", Storage::Memory),
@@ -28,7 +26,7 @@ const OWN_DIRECTORIES: &[(&str, Storage)] = &[
     (LAB_FILES, Storage::Disk("lab")),
 ];
 
-/// Those that a node with a kubelet has besides.
+/// The additional private directories of a node with a kubelet.
 const KUBELET_DIRECTORIES: &[(&str, Storage)] =
     &[("/var/lib/containerd", Storage::Disk("containerd")), ("/var/lib/kubelet", Storage::Disk("kubelet"))];
 
@@ -38,7 +36,7 @@ enum Storage {
     Disk(&'static str),
 }
 
-/// A node, powered or not.
+/// A node, on or off.
 #[derive(Debug)]
 pub struct Node {
     layout: NodeLayout,
@@ -51,7 +49,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Describes a node whose disk is a directory of the machine; [`Node::boot`] switches it on.
+    /// A node that is off. Its disk is a directory of the machine. [`Node::boot`] switches it on.
     #[must_use]
     pub fn new(layout: NodeLayout, spec: topology::Node, topology: &Topology, disk: PathBuf) -> Self {
         let (settings, kind) = (topology.agent.clone(), topology.kubernetes);
@@ -64,19 +62,19 @@ impl Node {
         &self.layout.name
     }
 
-    /// Its numbers.
+    /// Its addresses.
     #[must_use]
     pub const fn layout(&self) -> &NodeLayout {
         &self.layout
     }
 
-    /// What the topology says of it.
+    /// Its specification in the topology.
     #[must_use]
     pub const fn spec(&self) -> &topology::Node {
         &self.spec
     }
 
-    /// Puts a file where the node sees it in [`LAB_FILES`].
+    /// Writes a file that the node sees in [`LAB_FILES`].
     ///
     /// # Errors
     /// The file cannot be written.
@@ -85,10 +83,10 @@ impl Node {
         std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))
     }
 
-    /// Switches it on and connects it to its router.
+    /// Switches the node on and connects it to its router.
     ///
     /// # Errors
-    /// It is on already, or the kernel refuses.
+    /// The node is on, or the kernel refuses.
     pub fn boot(&self, internet: &Internet, site: &Site) -> Result<()> {
         let mut machine = self.machine();
         ensure!(machine.is_none(), "{} is running", self.name());
@@ -104,10 +102,10 @@ impl Node {
         Ok(())
     }
 
-    /// Ends every process on it at once; its disk stays.
+    /// Ends every process on the node at once. The disk stays.
     ///
     /// # Errors
-    /// It is off already.
+    /// The node is off.
     pub fn crash(&self) -> Result<()> {
         drop(self.agent().take());
         let supervisor = self.machine().take();
@@ -116,10 +114,10 @@ impl Node {
         Ok(())
     }
 
-    /// Empties its disk, as a new installation does; what the lab gave it stays.
+    /// Empties the disk, as a new installation does. The files from the lab stay.
     ///
     /// # Errors
-    /// It is on, or a directory cannot be removed.
+    /// The node is on, or a directory cannot be removed.
     pub fn reinstall(&self) -> Result<()> {
         ensure!(self.machine().is_none(), "{} is running", self.name());
         for (path, storage) in OWN_DIRECTORIES.iter().chain(KUBELET_DIRECTORIES) {
@@ -136,35 +134,35 @@ impl Node {
     /// Its namespaces.
     ///
     /// # Errors
-    /// It is off.
+    /// The node is off.
     pub fn namespaces(&self) -> Result<Namespaces> {
         let machine = self.machine();
         let supervisor = machine.as_ref().with_context(|| self.is_off())?;
         Ok(supervisor.namespaces().clone())
     }
 
-    /// The process that keeps it, as this machine numbers it.
+    /// The PID of its supervisor on this machine.
     ///
     /// # Errors
-    /// It is off.
+    /// The node is off.
     pub fn pid(&self) -> Result<u32> {
         let machine = self.machine();
         Ok(machine.as_ref().with_context(|| self.is_off())?.pid())
     }
 
-    /// A path on the node, as this machine sees it.
+    /// The path on this machine of a path on the node.
     ///
     /// # Errors
-    /// It is off.
+    /// The node is off.
     pub fn path(&self, on_node: &str) -> Result<PathBuf> {
         let machine = self.machine();
         Ok(machine.as_ref().with_context(|| self.is_off())?.path(on_node))
     }
 
-    /// Runs a command line on it and gives its standard output.
+    /// Runs a command line on the node, and returns its standard output.
     ///
     /// # Errors
-    /// It is off, or the command fails; the error has what it printed.
+    /// The node is off, or the command fails; the error shows the command's output.
     pub fn exec(&self, command_line: &[&str]) -> Result<String> {
         self.namespaces()?.exec(command_line)
     }
@@ -172,26 +170,18 @@ impl Node {
     /// Starts the agent with the lab's settings and the node's own flags.
     ///
     /// # Errors
-    /// It runs, `carrick` is not built, or the node is off.
+    /// The agent runs, `carrick` is not built, or the node is off.
     pub fn start_agent(&self) -> Result<()> {
         self.start_agent_with(AgentOptions::default())
     }
 
-    /// As [`Node::start_agent`], with further flags that it is not given otherwise.
+    /// Starts the agent with further options.
     ///
     /// # Errors
-    /// It runs, `carrick` is not built, or the node is off.
-    pub fn start_agent_with_flags(&self, flags: &[String]) -> Result<()> {
-        self.start_agent_with(AgentOptions { flags: flags.to_vec(), ..AgentOptions::default() })
-    }
-
-    /// As [`Node::start_agent`], in a options of its own besides.
-    ///
-    /// # Errors
-    /// It runs, `carrick` is not built, or the node is off.
+    /// The agent runs, `carrick` is not built, or the node is off.
     pub fn start_agent_with(&self, options: AgentOptions) -> Result<()> {
         let mut agent = self.agent();
-        ensure!(agent.is_none(), "{}: the agent is running", self.name());
+        ensure!(agent.is_none(), "{}: the agent runs", self.name());
         let log = self.agent_log();
         let options = AgentOptions { flags: [&self.spec.agent_flags[..], &options.flags].concat(), ..options };
         *agent = Some(Agent::start(&self.namespaces()?, &self.settings, &options, &log)?);
@@ -200,34 +190,34 @@ impl Node {
         Ok(())
     }
 
-    /// Kills the agent as `kill -9` does.
+    /// Kills the agent with SIGKILL.
     ///
     /// # Errors
-    /// None runs.
+    /// No agent runs.
     pub fn kill_agent(&self) -> Result<()> {
         self.end_agent(Signal::SIGKILL)
     }
 
-    /// Ends the agent as an orderly shutdown does.
+    /// Ends the agent with SIGTERM.
     ///
     /// # Errors
-    /// None runs.
+    /// No agent runs.
     pub fn stop_agent(&self) -> Result<()> {
         self.end_agent(Signal::SIGTERM)
     }
 
-    /// Fails if the agent was started and has ended by itself.
+    /// Checks that the agent runs, if it was started.
     ///
     /// # Errors
-    /// It has ended; the error has the end of its log.
+    /// The agent has ended; the error shows the end of its log.
     pub fn check_agent(&self) -> Result<()> {
         self.agent().as_ref().map_or(Ok(()), Agent::check)
     }
 
-    /// Waits until the agent says that it is ready.
+    /// Waits until the agent is ready.
     ///
     /// # Errors
-    /// None runs, or it ends.
+    /// No agent runs, or the agent ends.
     pub fn await_agent(&self) -> Result<()> {
         wait::until(&format!("the agent on {}", self.name()), || {
             let agent = self.agent();
@@ -237,13 +227,13 @@ impl Node {
         })
     }
 
-    /// The agent's process, as this machine numbers it.
+    /// The agent's PID on this machine.
     #[must_use]
     pub fn agent_pid(&self) -> Option<u32> {
         self.agent().as_ref().map(|agent| agent.process().pid())
     }
 
-    /// Where the agent's output goes, on this machine.
+    /// The path of the agent's log on this machine.
     #[must_use]
     pub fn agent_log(&self) -> PathBuf {
         self.disk.join("agent.log")
@@ -252,7 +242,7 @@ impl Node {
     /// Gets a page of the agent (`/status`, `/metrics`, `/readyz`).
     ///
     /// # Errors
-    /// Nobody answers, or the node is off.
+    /// No agent answers, or the node is off.
     pub fn agent_page(&self, path: &str) -> Result<Answer> {
         agent::get(&self.namespaces()?, path)
     }

@@ -1,4 +1,4 @@
-//! ICMP echo (RFC 792, RFC 4443) from the calling thread's network.
+//! ICMP echo (RFC 792, RFC 4443) from the calling thread's network namespace.
 
 use std::io::{self, Read as _};
 use std::net::{IpAddr, SocketAddr};
@@ -10,17 +10,17 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::namespace::Namespaces;
 
-/// Identifier, sequence number and checksum come before it (RFC 792).
+/// The size of the header before the payload (RFC 792).
 const HEADER_BYTES: usize = 8;
-/// How many requests a round-trip time is taken from.
+/// The number of requests for a round-trip time.
 const REQUESTS: u64 = 3;
-/// What `ping` sends by default.
+/// The default payload of `ping`.
 const PAYLOAD_BYTES: usize = 56;
 
-/// The kernel counts the time a read may take in microseconds (`timeval`).
+/// The shortest timeout of a read: the kernel counts it in microseconds (`timeval`).
 const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
 
-/// A socket for echo requests to one address; several may ask the same one.
+/// A socket for echo requests to one address. Several sockets can use the same address.
 #[derive(Debug)]
 pub struct Pinger {
     socket: Socket,
@@ -30,10 +30,10 @@ pub struct Pinger {
 }
 
 impl Pinger {
-    /// Opens one in the calling thread's network namespace.
+    /// Opens a socket in the calling thread's network namespace.
     ///
     /// # Errors
-    /// The caller is not root, or there is no route to the target at all.
+    /// The caller is not root, or there is no route to the target.
     pub fn open(target: IpAddr) -> io::Result<Self> {
         static IDENTIFIERS: AtomicU16 = AtomicU16::new(1);
         let (domain, protocol) = match target {
@@ -46,25 +46,25 @@ impl Pinger {
         Ok(Self { socket, target, identifier, payload_bytes: PAYLOAD_BYTES })
     }
 
-    /// The same with requests whose IP packets have this size.
+    /// This socket with requests whose IP packets have this size.
     #[must_use]
     pub fn with_packets_of(self, ip_bytes: usize) -> Self {
         let headers = HEADER_BYTES + if self.target.is_ipv4() { 20 } else { 40 };
         Self { payload_bytes: ip_bytes.saturating_sub(headers).max(size_of::<u64>()), ..self }
     }
 
-    /// Sends a request that carries a number.
+    /// Sends a request with a number.
     ///
     /// # Errors
-    /// The kernel refuses, for instance because there is no route at the moment.
+    /// The kernel refuses, for instance because there is no route.
     pub fn send(&self, number: u64) -> io::Result<()> {
         self.socket.send(&self.request(number)).map(drop)
     }
 
-    /// Waits for an answer and gives the number of its request; nothing when the time is over.
+    /// Waits for an answer and returns the number of its request; `None` if no answer comes before the deadline.
     ///
     /// # Errors
-    /// The kernel reports what happened to an earlier request, such as unreachability.
+    /// The kernel reports an ICMP error for an earlier request, such as "unreachable".
     pub fn receive(&self, deadline: Instant) -> io::Result<Option<u64>> {
         let mut buffer = [0; 2048];
         loop {
@@ -72,7 +72,7 @@ impl Pinger {
             if left.is_zero() {
                 return Ok(None);
             }
-            // Less than the kernel's unit would become 0, which means forever.
+            // A timeout of 0 means no timeout.
             self.socket.set_read_timeout(Some(left.max(LEAST_TIMEOUT)))?;
             match (&self.socket).read(&mut buffer) {
                 Ok(length) => {
@@ -93,19 +93,19 @@ impl Pinger {
         };
         let mut packet = vec![kind, 0, 0, 0];
         packet.extend(self.identifier.to_be_bytes());
-        // The low bytes: captures show them as the sequence number.
+        // The sequence number has the low bytes of the number.
         packet.extend(number.to_be_bytes().split_at(6).1);
         packet.extend(number.to_be_bytes());
         packet.resize(HEADER_BYTES + self.payload_bytes, 0);
         if self.target.is_ipv4() {
-            // For ICMPv6 the kernel does this (RFC 3542, section 3.1).
+            // The kernel computes the checksum of ICMPv6 (RFC 3542, section 3.1).
             let sum = checksum(&packet);
             packet[2..4].copy_from_slice(&sum.to_be_bytes());
         }
         packet
     }
 
-    /// The number of the request that a received packet answers, if it is one of ours.
+    /// The number of the request that a received packet answers; `None` if the request is from another socket.
     fn answer(&self, packet: &[u8]) -> Option<u64> {
         let (kind, message) = match self.target {
             IpAddr::V4(_) => (0, packet.get(usize::from(packet.first()? & 0x0f) * 4..)?),
@@ -118,15 +118,14 @@ impl Pinger {
     }
 }
 
-/// Asks again and again until there is an answer or the patience is over; gives the round-trip time of the
-/// answered request.
+/// Sends requests until there is an answer or the timeout is over. Returns the round-trip time of the answered request.
 ///
 /// # Errors
 /// The namespace cannot be entered, or the caller is not root.
-pub fn until_answered(from: &Namespaces, target: IpAddr, patience: Duration) -> Result<Option<Duration>> {
+pub fn until_answered(from: &Namespaces, target: IpAddr, timeout: Duration) -> Result<Option<Duration>> {
     let pause = Duration::from_millis(200);
     from.enter(|| {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {
             let next = (Instant::now() + pause).min(deadline);
             if let Some(time) = attempt(target, next)? {
@@ -138,16 +137,16 @@ pub fn until_answered(from: &Namespaces, target: IpAddr, patience: Duration) -> 
     })
 }
 
-/// Asks once; gives the round-trip time if the answer comes before the patience is over.
+/// Sends one request. Returns the round-trip time if the answer comes before the timeout is over.
 ///
 /// # Errors
 /// The namespace cannot be entered, or the caller is not root.
-pub fn once(from: &Namespaces, target: IpAddr, patience: Duration) -> Result<Option<Duration>> {
-    from.enter(|| attempt(target, Instant::now() + patience))
+pub fn once(from: &Namespaces, target: IpAddr, timeout: Duration) -> Result<Option<Duration>> {
+    from.enter(|| attempt(target, Instant::now() + timeout))
 }
 
-/// A socket keeps the source address, and conntrack the translation, of its first route: one that was made
-/// before the mesh would never use it. So each attempt has its own.
+/// Sends one request from a new socket. A socket keeps the source address of its first route, and conntrack keeps the translation: a socket
+/// from before the mesh would never use the mesh.
 fn attempt(target: IpAddr, deadline: Instant) -> Result<Option<Duration>> {
     let pinger = match Pinger::open(target) {
         Ok(pinger) => pinger,
@@ -157,11 +156,11 @@ fn attempt(target: IpAddr, deadline: Instant) -> Result<Option<Duration>> {
         Err(_no_route) => return Ok(None),
     };
     let sent = Instant::now();
-    let answered = pinger.send(0).is_ok() && awaited(&pinger, 0, deadline);
+    let answered = pinger.send(0).is_ok() && is_answered(&pinger, 0, deadline);
     Ok(answered.then(|| sent.elapsed()))
 }
 
-/// The shortest round-trip time of a few requests; none if none is answered.
+/// The shortest round-trip time of a few requests; `None` if there is no answer.
 ///
 /// # Errors
 /// The namespace cannot be entered, or there is no route.
@@ -171,14 +170,14 @@ pub fn round_trip(from: &Namespaces, target: IpAddr) -> Result<Option<Duration>>
         let one = |number| {
             let sent = Instant::now();
             pinger.send(number).ok()?;
-            awaited(&pinger, number, sent + Duration::from_secs(1)).then(|| sent.elapsed())
+            is_answered(&pinger, number, sent + Duration::from_secs(1)).then(|| sent.elapsed())
         };
         Ok((1..=REQUESTS).filter_map(one).min())
     })
 }
 
-/// Whether the request's own answer arrives in time; earlier ones and error reports are passed over.
-fn awaited(pinger: &Pinger, number: u64, deadline: Instant) -> bool {
+/// Whether the answer to a request arrives before the deadline. Other answers and ICMP errors are ignored.
+fn is_answered(pinger: &Pinger, number: u64, deadline: Instant) -> bool {
     loop {
         match pinger.receive(deadline) {
             Ok(Some(answered)) if answered == number => return true,
@@ -205,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_that_of_the_rfc() {
+    fn the_checksum_is_that_of_rfc_1071() {
         // RFC 1071, section 3: the words 0001 f203 f4f5 f6f7 add up to ddf2.
         assert_eq!(checksum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
     }

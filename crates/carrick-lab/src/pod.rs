@@ -1,18 +1,15 @@
-//! A pod: a network namespace on a node, wired by the node's own plugins.
+//! A pod: a network namespace on a node, which the node's CNI plugins attach.
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use crate::address::Addresses;
-use crate::cni::{self, Container, Network, PluginError};
+use crate::cni::{self, CONFIGURATION_DIRECTORY, Container, Network, PluginError};
 use crate::namespace::Namespaces;
 use crate::node::Node;
 use crate::wait;
 
-/// Where a node's container runtime looks for networks.
-const CONFIGURATION_DIRECTORY: &str = "/etc/cni/net.d";
-
-/// A wired pod.
+/// An attached pod.
 #[derive(Debug)]
 pub struct Pod {
     name: String,
@@ -25,7 +22,7 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Makes a pod on a node: waits for the node's network configuration, then wires it.
+    /// Makes a pod on a node: waits for the node's network configuration, and attaches the pod.
     ///
     /// # Errors
     /// The node is off, its agent ends, or a plugin fails.
@@ -45,11 +42,11 @@ impl Pod {
             namespace: path.into(),
             pod: ("default".to_owned(), name.to_owned()),
         };
-        let result = match wire(node, &network, &on_node, &container) {
+        let result = match attach(node, &network, &on_node, &container) {
             Ok(result) => result,
             Err(error) => {
                 on_node.exec(&["ip", "netns", "delete", &bound])?;
-                return Err(error).with_context(|| format!("wire the pod {name}"));
+                return Err(error).with_context(|| format!("attach the pod {name}"));
             }
         };
         Ok(Self {
@@ -69,7 +66,7 @@ impl Pod {
         &self.name
     }
 
-    /// The node that it is on.
+    /// Its node.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
@@ -81,33 +78,33 @@ impl Pod {
         self.addresses
     }
 
-    /// Its network, with the rest of its node.
+    /// Its network namespace, with the other namespaces of its node.
     #[must_use]
     pub const fn namespaces(&self) -> &Namespaces {
         &self.namespaces
     }
 
-    /// The container that its runtime names to plugins.
+    /// Its container, as the runtime identifies it to plugins.
     #[must_use]
     pub const fn container(&self) -> &Container {
         &self.container
     }
 
-    /// What the plugins said when they wired it.
+    /// The plugins' result when they attached the pod.
     #[must_use]
     pub const fn result(&self) -> &Value {
         &self.result
     }
 
-    /// Runs a command line in it and gives its standard output.
+    /// Runs a command line in the pod, and returns its standard output.
     ///
     /// # Errors
-    /// The command fails; the error has what it printed.
+    /// The command fails; the error shows the command's output.
     pub fn exec(&self, command_line: &[&str]) -> Result<String> {
         self.namespaces.exec(command_line)
     }
 
-    /// Lets the plugins verify its wiring.
+    /// Lets the plugins verify the attachment.
     ///
     /// # Errors
     /// A plugin finds a difference, or the node is off.
@@ -115,7 +112,7 @@ impl Pod {
         self.network.check(&node.namespaces()?, &self.container, &self.result)
     }
 
-    /// Ends it as a runtime does: the plugins first, then its network.
+    /// Ends the pod, as a runtime does: the plugins detach it, and then its network namespace is removed.
     ///
     /// # Errors
     /// A plugin fails, or the node is off.
@@ -127,8 +124,8 @@ impl Pod {
     }
 }
 
-/// Wires a container, again and again as long as the plugins ask for it, as kubelets do.
-fn wire(node: &Node, network: &Network, on_node: &Namespaces, container: &Container) -> Result<Value> {
+/// Attaches a container. As kubelets do, it repeats the call while the plugins ask to be called again later.
+fn attach(node: &Node, network: &Network, on_node: &Namespaces, container: &Container) -> Result<Value> {
     wait::until(&format!("the plugins on {}", node.name()), || match network.add(on_node, container) {
         Ok(result) => Ok(Some(result)),
         Err(error) if error.downcast_ref().is_some_and(PluginError::is_temporary) => {

@@ -1,10 +1,11 @@
-//! A process that outlives the call that started it, and is reaped as soon as it ends.
+//! A process that outlives the call that started it, and that is reaped as soon as it ends.
 //!
-//! The first process of a process namespace cannot end before every process inside is reaped
-//! (`pid_namespaces(7)`), also those whose parent is outside. So a node could not crash while somebody holds
-//! the unreaped process of one of its programs.
+//! The first process of a PID namespace cannot end before every process inside is reaped (`pid_namespaces(7)`), those with a parent
+//! outside included. An unreaped process of a node's program would therefore keep the node from crashing.
 
-use std::process::{Child, ExitStatus};
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -13,7 +14,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-/// A handle of a running or ended process; dropping it changes nothing.
+use crate::namespace::Namespaces;
+
+/// A handle of a process that runs or has ended. Dropping it has no effect on the process.
 #[derive(Debug, Clone)]
 pub struct Process {
     pid: Pid,
@@ -27,10 +30,10 @@ struct State {
 }
 
 impl Process {
-    /// Takes over a child.
+    /// Takes over a child process.
     ///
     /// # Errors
-    /// Its number is none that the kernel gives.
+    /// The PID is out of range.
     pub fn adopt(child: Child) -> Result<Self> {
         let process = Self {
             pid: Pid::from_raw(i32::try_from(child.id())?),
@@ -41,19 +44,30 @@ impl Process {
         Ok(process)
     }
 
-    /// Its number, as this machine counts.
+    /// Starts a process inside namespaces and appends its output to a file of this machine.
+    ///
+    /// # Errors
+    /// The file cannot be opened, the namespaces cannot be entered, or the program cannot be started.
+    pub fn start_with_log(inside: &Namespaces, command: &mut Command, log: &Path) -> Result<Self> {
+        let output = File::options().create(true).append(true).open(log);
+        let output = output.with_context(|| format!("open {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        Self::adopt(inside.spawn(command)?)
+    }
+
+    /// The PID on this machine.
     #[must_use]
     pub const fn pid(&self) -> u32 {
         self.pid.as_raw().cast_unsigned()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     #[must_use]
     pub fn status(&self) -> Option<ExitStatus> {
         *self.state.ended()
     }
 
-    /// Sends it a signal; does nothing if it has ended.
+    /// Sends a signal. It has no effect on a process that has ended.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -65,7 +79,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     #[must_use]
     pub fn wait(&self) -> ExitStatus {
         let mut ended = self.state.ended();
@@ -83,7 +97,7 @@ impl State {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number stays taken until the lock is held, so that no signal goes to another process.
+    /// Waits for the end of the process and reaps it under the lock, so that no signal goes to another process with the same PID.
     fn reap(&self, pid: Pid, mut child: Child) {
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR) {}
         let mut ended = self.ended();

@@ -1,4 +1,4 @@
-//! A location at work: its router, its LANs and the devices in them.
+//! The network of a location: its router, its LANs and the devices in them.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +14,7 @@ use crate::namespace::Namespaces;
 use crate::network::{self, Role};
 use crate::topology::{self, RouterKind};
 
-/// The port of WireGuard on the nodes.
+/// The UDP port of WireGuard on the nodes.
 const WIREGUARD_PORT: u16 = 51820;
 
 /// A location's router and devices.
@@ -26,7 +26,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Makes the router with its LANs and connects it to the internet.
+    /// Makes the router with its LANs, and connects it to the internet.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -39,18 +39,18 @@ impl Site {
         Ok(Self { layout, router, devices: BTreeMap::new() })
     }
 
-    /// Its numbers.
+    /// Its addresses.
     #[must_use]
     pub const fn layout(&self) -> &LocationLayout {
         &self.layout
     }
 
-    /// Its numbers, to take further ones from.
+    /// Its addresses, to assign further ones.
     pub const fn layout_mut(&mut self) -> &mut LocationLayout {
         &mut self.layout
     }
 
-    /// The router's network: `wan0` is its uplink, `lanN` its LANs, and each node's cable has the node's name.
+    /// The router's network namespace. `wan0` is the uplink, `lanN` are the LANs, and the interface to each node has the node's name.
     #[must_use]
     pub const fn router(&self) -> &Namespaces {
         &self.router
@@ -62,7 +62,7 @@ impl Site {
         self.devices.get(name).map(|(layout, namespaces)| (layout, namespaces))
     }
 
-    /// Adds a machine that knows its own subnet and nothing else.
+    /// Adds a device, which has a route to its own subnet only.
     ///
     /// # Errors
     /// The device names a LAN that does not exist, or the kernel refuses.
@@ -70,29 +70,28 @@ impl Site {
         let device = self.layout.device(spec)?;
         let namespaces = internet.make_network(&device.name)?;
         network::prepare(&namespaces, Role::Host)?;
-        // Through the supervisor's /proc: `ip` runs in the router's network but with the machine's own files.
+        // A path below the supervisor's /proc: `ip` runs in the router's network namespace and sees the machine's own files.
         let path = internet.supervisor().path(&format!("/run/netns/{}", device.name));
-        self.plug_in(&device.name, &device.lan, device.internal, &path.display().to_string())?;
+        self.connect_to_lan(&device.name, &device.lan, device.internal, &path.display().to_string())?;
         network::ip(&namespaces, &lan_addresses(&device.lan, device.internal))?;
         self.devices.insert(device.name.clone(), (device, namespaces));
         Ok(())
     }
 
-    /// Lays a node's cable, from a router port of the node's name to the node's `eth0`, and routes its public
-    /// addresses there.
+    /// Connects a node's `eth0` to an interface of the router that has the node's name, and routes the node's public addresses to it.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn connect(&self, node: &NodeLayout, namespaces: &Namespaces, pid: u32) -> Result<()> {
-        // A namespace that ended is removed with delay, and so is its end of the cable.
-        let _gone = self.router.exec(&["ip", "link", "delete", "dev", &node.name]);
-        self.plug_in(&node.name, &node.lan, node.internal, &pid.to_string())?;
+        // The kernel removes an ended namespace, and its end of the link, with a delay.
+        let _removed = self.router.exec(&["ip", "link", "delete", "dev", &node.name]);
+        self.connect_to_lan(&node.name, &node.lan, node.internal, &pid.to_string())?;
         network::ip(namespaces, &(lan_addresses(&node.lan, node.internal) + &node_routes(node)))?;
         network::ip(&self.router, &public_routes(node))?;
         self.map_wireguard(node)
     }
 
-    /// Publishes a TCP port of a machine inside under the same port of the router's public address.
+    /// Publishes a TCP port of an inner address at the same port of the router's public address.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -118,20 +117,20 @@ impl Site {
         .with_context(|| format!("publish {inside} as {public}"))
     }
 
-    fn plug_in(&self, port: &str, lan: &Lan, of: Addresses, target: &str) -> Result<()> {
+    fn connect_to_lan(&self, port: &str, lan: &Lan, of: Addresses, target: &str) -> Result<()> {
         let bridge = &lan.bridge;
-        let hardware = hardware_address(of);
+        let mac = mac_address(of);
         network::ip(
             &self.router,
             &format!(
-                "link add name {port} type veth peer name eth0{hardware} netns {target}\n\
+                "link add name {port} type veth peer name eth0{mac} netns {target}\n\
                  link set dev {port} master {bridge} up\n"
             ),
         )
     }
 
-    /// Two nodes behind one router both send from WireGuard's port. The kernel would keep the port for both
-    /// and change it only where their destinations meet, so a mapping would depend on the destination.
+    /// Gives a node behind NAT a mapping of WireGuard's port that does not depend on the destination. Two nodes behind a router both send
+    /// from WireGuard's port. Without this rule the kernel keeps the port for both, and changes it only if they have the same destination.
     fn map_wireguard(&self, node: &NodeLayout) -> Result<()> {
         match self.layout.router {
             RouterKind::Open | RouterKind::Symmetric => Ok(()),
@@ -169,14 +168,14 @@ fn uplink(location: &LocationLayout) -> String {
 
 fn bridge(lan: &Lan) -> String {
     let name = &lan.bridge;
-    let hardware = hardware_address(lan.gateway);
-    let lines = format!("link add name {name}{hardware} type bridge mcast_snooping 0\nlink set dev {name} up\n");
+    let mac = mac_address(lan.gateway);
+    let lines = format!("link add name {name}{mac} type bridge mcast_snooping 0\nlink set dev {name} up\n");
     lines + &addresses(name, lan, lan.gateway)
 }
 
-/// A locally administered hardware address (IEEE 802-2014, 8.4.4) with the number of the host in its LAN, as words for `ip link add`.
-/// It outlives a reboot, as that of a machine does; the kernel would take a random one, and for a bridge one of its ports'.
-fn hardware_address(of: Addresses) -> String {
+/// Words for `ip link add` that set a locally administered MAC address (IEEE 802-2014, 8.4.4) with the number of the host in its LAN.
+/// Without it, the kernel takes a random address at each boot, and for a bridge the address of one of its ports.
+fn mac_address(of: Addresses) -> String {
     let octets = of.list().first().map(|address| match address {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
@@ -203,8 +202,9 @@ fn addresses(interface: &str, lan: &Lan, of: Addresses) -> String {
         .collect()
 }
 
-/// The default route prefers a public source where there is one: the internet drops any other. Its IPv4 gateway is the router's
-/// public address, because masquerading takes the address whose subnet has the gateway, whatever the route prefers.
+/// The default routes of a node. The preferred source is the public address, if there is one, because the internet drops packets from any
+/// other. The IPv4 gateway is the router's public address, because masquerading takes the address whose subnet has the gateway, and not
+/// the preferred source of the route.
 fn node_routes(node: &NodeLayout) -> String {
     let mut lines = String::new();
     for family in [Family::V4, Family::V6] {
@@ -230,7 +230,7 @@ fn node_routes(node: &NodeLayout) -> String {
     lines
 }
 
-/// The router's address in the slice of the public prefix that an address is from.
+/// The router's address in the slice of the public prefix that contains an address.
 fn public_gateway(public: Ipv4Addr) -> Ipv4Addr {
     let slice = !((1 << (32 - PUBLIC_SLICE_LENGTH)) - 1);
     Ipv4Addr::from_bits((public.to_bits() & slice) + 1)
@@ -247,8 +247,8 @@ fn public_routes(node: &NodeLayout) -> String {
         .collect()
 }
 
-/// Packets to the router itself are dropped as well: its own answer to an unsolicited one would occupy the
-/// mapping that a later flow from inside needs.
+/// The firewall of a router. It also drops packets to the router itself: an answer to an unsolicited packet would occupy the mapping that a
+/// later flow from inside needs.
 fn firewall(kind: RouterKind) -> String {
     let masquerade = match kind {
         RouterKind::Open => return String::new(),

@@ -1,4 +1,4 @@
-//! The directory that a lab has on the machine: disks of nodes, logs, and a lock that tells whether it runs.
+//! The directory of a lab on the machine: disks of nodes, logs, and a lock that shows whether the lab runs.
 
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// A lab's directory, locked as long as the lab runs; removed when dropped.
+/// The subdirectory of the control plane. No node can have this name.
+pub const CONTROL_PLANE: &str = "kubernetes";
+
+/// A lab's directory. It is locked while the lab runs, and removed when this is dropped.
 #[derive(Debug)]
 pub struct StateDirectory {
     path: PathBuf,
@@ -15,7 +18,7 @@ pub struct StateDirectory {
 }
 
 impl StateDirectory {
-    /// Makes the directory of a lab, and clears those of labs that ended without doing so.
+    /// Makes the directory of a lab, and removes the directories of labs that were killed.
     ///
     /// # Errors
     /// A lab of this name runs, or the directory cannot be made.
@@ -35,16 +38,16 @@ impl StateDirectory {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A directory in it, made if missing.
+    /// A subdirectory, which is made if it does not exist.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The subdirectory cannot be made.
     pub fn directory(&self, name: &str) -> Result<PathBuf> {
         let path = self.path.join(name);
         fs::create_dir_all(&path).with_context(|| format!("make {}", path.display()))?;
@@ -54,7 +57,7 @@ impl StateDirectory {
 
 impl Drop for StateDirectory {
     fn drop(&mut self) {
-        // Nobody may clear it at the same time.
+        // The lock keeps other processes from removing the directory at the same time.
         let removed = self.path.parent().map_or(Ok(()), |base| {
             let _lock = lock_base(base)?;
             fs::remove_dir_all(&self.path).context("remove the lab's directory")
@@ -65,7 +68,7 @@ impl Drop for StateDirectory {
     }
 }
 
-/// Removes what labs left behind that no longer run, and gives the names of those that do.
+/// Removes the directories of labs that do not run, and returns the names of those that run.
 ///
 /// # Errors
 /// The directories cannot be read or removed.
@@ -75,7 +78,7 @@ pub fn clear() -> Result<Vec<String>> {
     sweep(&base)
 }
 
-/// The directory of a lab that may be running.
+/// The directory of a lab, whether the lab runs or not.
 ///
 /// # Errors
 /// The base directory cannot be used.
@@ -83,7 +86,7 @@ pub fn path_of(name: &str) -> Result<PathBuf> {
     Ok(base()?.join(name))
 }
 
-/// The process that holds a running lab.
+/// The PID of the process that holds a running lab.
 ///
 /// # Errors
 /// No lab of this name runs.
@@ -91,7 +94,7 @@ pub fn holder(name: &str) -> Result<u32> {
     let path = path_of(name)?;
     ensure!(is_running(&path)?, "no lab named {name:?} is running");
     let text = fs::read_to_string(lock_path(&path)).context("read the lab's lock")?;
-    text.parse().context("the lab's lock names no process")
+    text.parse().context("the lab's lock has no PID")
 }
 
 /// Waits until a lab has ended.

@@ -1,4 +1,4 @@
-//! The topology file: what a person writes to describe clouds.
+//! The topology file, which describes clouds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,61 +8,61 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Families;
-use crate::lab::CONTROL_PLANE;
+use crate::state::CONTROL_PLANE;
 
-/// The label that tells a node's location.
+/// The label with a node's location.
 pub const LOCATION_LABEL: &str = "topology.kubernetes.io/region";
 
-/// Two clouds and a home, as YAML: what the demo brings up and the README shows.
+/// The topology of the demo and of the README's picture, as YAML: two clouds and a home.
 pub const DEMO: &str = include_str!("../topologies/demo.yaml");
 
-/// The longest interface name (`IFNAMSIZ` without its final zero); names of locations and nodes are
-/// also names of interfaces, so that captures are easy to read.
+/// The length of the longest interface name (`IFNAMSIZ` without the final zero). Names of locations and nodes are also names of
+/// interfaces, so that captures are easy to read.
 const MAX_NAME_BYTES: usize = 15;
 
-/// A whole lab.
+/// The topology of a lab.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
-    /// What answers as Kubernetes.
+    /// The kind of Kubernetes.
     #[serde(default)]
     pub kubernetes: Kubernetes,
-    /// The node in whose network the control plane of a real cluster stands; outside all nodes if missing.
+    /// The node with the control plane of a real cluster; the control plane is in the internet if this is missing.
     #[serde(default)]
     pub control_plane: Option<String>,
-    /// The families of the pod CIDRs.
+    /// The address families of the pod CIDRs.
     #[serde(default)]
     pub families: Families,
-    /// How the agents are started.
+    /// The settings of the agents.
     #[serde(default)]
     pub agent: AgentSettings,
-    /// The clouds.
+    /// The locations.
     pub locations: Vec<Location>,
 }
 
-/// What answers as Kubernetes.
+/// The kind of Kubernetes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Kubernetes {
-    /// The lab's own small API server, in its own process.
+    /// The small API server, in the lab's own process.
     #[default]
     Embedded,
     /// A real etcd and kube-apiserver.
     Apiserver,
-    /// A real cluster: also controller manager and scheduler, and on each node containerd, kubelet and kube-proxy. The agent
-    /// is a DaemonSet there, the pods are Kubernetes' own, and `pods` and `pod_cidrs` of nodes do not count.
+    /// A real cluster: also controller manager and scheduler, and on each node containerd, kubelet and kube-proxy. The agent is a
+    /// DaemonSet, the pods are Kubernetes' own, and `pods` and `pod_cidrs` of nodes are ignored.
     Cluster,
 }
 
-/// How the agents are started.
+/// The settings of the agents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AgentSettings {
-    /// What is meshed.
+    /// The nodes that have tunnels.
     pub granularity: Granularity,
-    /// How pod packets travel inside a location.
+    /// How pods' packets travel inside a location.
     pub encapsulation: Encapsulation,
-    /// How many gateways of a location carry traffic at a time.
+    /// The number of active gateways of a location.
     pub active_gateways: u8,
     /// Further flags of `carrick agent`.
     pub flags: Vec<String>,
@@ -82,16 +82,16 @@ impl Default for AgentSettings {
     }
 }
 
-/// What is meshed: the agent's `--granularity`.
+/// The nodes that have tunnels: the agent's `--granularity`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Granularity {
-    /// Gateways only.
+    /// Gateways.
     #[default]
     Location,
-    /// Every node to every node of other locations.
+    /// All nodes, to the nodes of other locations.
     Cross,
-    /// Every node to every node.
+    /// All nodes, to all nodes.
     Full,
 }
 
@@ -107,16 +107,16 @@ impl Granularity {
     }
 }
 
-/// How pod packets travel between nodes of one location: the agent's `--encapsulation`.
+/// How pods' packets travel between nodes of a location: the agent's `--encapsulation`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encapsulation {
-    /// VXLAN everywhere.
+    /// In VXLAN.
     #[default]
     Always,
-    /// Plainly inside a subnet, VXLAN between subnets.
+    /// Unencapsulated inside a subnet, in VXLAN between subnets.
     CrossSubnet,
-    /// Plainly everywhere.
+    /// Unencapsulated.
     Never,
 }
 
@@ -138,13 +138,13 @@ impl Encapsulation {
 pub struct Location {
     /// Its name: the value of [`LOCATION_LABEL`], and the name of its uplink in the internet namespace.
     pub name: String,
-    /// How its router treats packets.
+    /// The kind of its router.
     #[serde(default)]
     pub router: RouterKind,
     /// The families of its network.
     #[serde(default)]
     pub families: Families,
-    /// Its LANs; one with lab-chosen numbers by default.
+    /// Its LANs; one LAN with addresses of the lab's choice by default.
     #[serde(default)]
     pub subnets: Vec<Subnet>,
     /// The MTU of its uplink, in bytes.
@@ -158,16 +158,16 @@ pub struct Location {
     pub devices: Vec<Device>,
 }
 
-/// How a location's router treats packets.
+/// The kind of a location's router.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RouterKind {
-    /// Forwards everything; nodes have public addresses.
+    /// It forwards all packets, and nodes have public addresses.
     #[default]
     Open,
-    /// Network address translation whose mapping does not depend on the destination (RFC 4787).
+    /// Network address translation with a mapping that does not depend on the destination (RFC 4787).
     Nat,
-    /// Network address translation with another port for every destination.
+    /// Network address translation with another port for each destination.
     Symmetric,
 }
 
@@ -182,7 +182,7 @@ impl RouterKind {
     }
 }
 
-/// The numbers of one LAN; what is missing is chosen by the lab.
+/// The prefixes of a LAN. The lab chooses a missing one.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subnet {
@@ -198,7 +198,7 @@ pub struct Subnet {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
-    /// The name of the Node object, of the host, and of the router's interface to it.
+    /// The name of the Node object, of the host, and of the router's interface to the node.
     pub name: String,
     /// The index of its LAN in the location's subnets.
     #[serde(default)]
@@ -206,19 +206,19 @@ pub struct Node {
     /// Annotations of the Node object.
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
-    /// Labels of the Node object, besides the host name and the location.
+    /// Labels of the Node object besides the host name and the location.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Sysctls set before anything else happens on the node (`net.ipv4.conf.all.rp_filter: "1"`).
+    /// Sysctls that are set when the node boots (`net.ipv4.conf.all.rp_filter: "1"`).
     #[serde(default)]
     pub sysctls: BTreeMap<String, String>,
-    /// Pods on it.
+    /// The number of pods.
     #[serde(default = "one")]
     pub pods: u16,
-    /// The pod CIDRs, instead of the lab's choice.
+    /// The pod CIDRs; the lab chooses them by default.
     #[serde(default)]
     pub pod_cidrs: Vec<IpNet>,
-    /// Agent flags of this node alone.
+    /// Flags of this node's agent.
     #[serde(default)]
     pub agent_flags: Vec<String>,
 }
@@ -227,8 +227,7 @@ const fn one() -> u16 {
     1
 }
 
-/// A machine in a LAN that is not a node, such as a printer: it has no route to anything outside its
-/// own subnet.
+/// A machine in a LAN that is not a node, such as a printer. It has no route out of its own subnet.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
@@ -259,10 +258,10 @@ impl Topology {
         Ok(topology)
     }
 
-    /// Checks what the types cannot say: names are unique and fit, subnets exist.
+    /// Checks that names are valid and unique, and that subnets exist.
     ///
     /// # Errors
-    /// Names the location or the node that is wrong.
+    /// The topology is invalid; the error names the location or the node.
     pub fn validate(&self) -> Result<()> {
         let mut names = BTreeSet::new();
         for location in &self.locations {
@@ -275,20 +274,17 @@ impl Topology {
         }
         let mut nodes = self.locations.iter().flat_map(|location| &location.nodes);
         if let Some(host) = &self.control_plane {
-            ensure!(
-                nodes.any(|node| node.name == *host),
-                "the control plane is to stand on {host:?}, which is no node"
-            );
+            ensure!(nodes.any(|node| node.name == *host), "the control plane's node {host:?} does not exist");
         }
         Ok(())
     }
 }
 
 impl Location {
-    /// Checks a location on its own.
+    /// Checks a location.
     ///
     /// # Errors
-    /// Names the location or the node that is wrong.
+    /// The location is invalid; the error names the location or the node.
     pub fn validate(&self) -> Result<()> {
         check_name(&self.name)?;
         let lans = self.subnets.len().max(1);
@@ -306,9 +302,9 @@ fn check_name(name: &str) -> Result<()> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     ensure!(
         !name.is_empty() && name.len() <= MAX_NAME_BYTES && name.bytes().all(plain),
-        "the name {name:?} must be 1 to {MAX_NAME_BYTES} lower-case letters, digits or hyphens: it is also an interface's name"
+        "the name {name:?} must be 1 to {MAX_NAME_BYTES} lower-case letters, digits or hyphens: it is also the name of an interface"
     );
-    ensure!(!matches!(name, "lo" | "internet" | "wan0" | CONTROL_PLANE), "the name {name:?} is taken by the lab");
+    ensure!(!matches!(name, "lo" | "internet" | "wan0" | CONTROL_PLANE), "the lab itself uses the name {name:?}");
     Ok(())
 }
 
@@ -317,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_file_gets_the_defaults() {
+    fn missing_fields_have_defaults() {
         let topology = Topology::parse("locations: [{name: home, router: nat, nodes: [{name: h1}]}]").unwrap();
         assert_eq!(topology.kubernetes, Kubernetes::Embedded);
         assert_eq!(topology.families, Families::Dual);
@@ -327,14 +323,14 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn an_invalid_topology_is_rejected_with_the_reason() {
         let cases = [
             ("locations: [{name: a, nodes: [{name: a}]}]", "used twice"),
             ("locations: [{name: a, nodes: [{name: n, subnet: 1}]}]", "subnet 1"),
             ("locations: [{name: UPPER}]", "lower-case"),
             ("locations: [{name: a-name-that-is-too-long}]", "1 to 15"),
             ("locations: [{name: a, colour: red}]", "unknown field"),
-            ("{control_plane: n, locations: [{name: a}]}", "no node"),
+            ("{control_plane: n, locations: [{name: a}]}", "does not exist"),
         ];
         for (yaml, expected) in cases {
             let error = format!("{:#}", Topology::parse(yaml).unwrap_err());

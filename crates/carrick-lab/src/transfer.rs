@@ -1,4 +1,4 @@
-//! Bytes over TCP from one namespace to another, compared by their hashes.
+//! Transfers over TCP from one namespace to another, checked by hashes.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,12 +11,12 @@ use socket2::SockRef;
 
 use crate::namespace::Namespaces;
 
-/// How long a connection may be silent before the transfer counts as failed.
+/// How long a connection may be silent before the transfer fails.
 const SILENCE: Duration = Duration::from_secs(10);
 const HASH_BYTES: usize = 32;
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Answers each connection with the hash of what came over it.
+/// A server that answers each connection with the hash of the received bytes.
 #[derive(Debug)]
 pub struct HashServer {
     listener: TcpListener,
@@ -25,7 +25,7 @@ pub struct HashServer {
 }
 
 impl HashServer {
-    /// Listens on an address inside.
+    /// Starts a server at an address inside the namespaces.
     ///
     /// # Errors
     /// The address is not one of the namespace's.
@@ -41,7 +41,7 @@ impl HashServer {
         })
     }
 
-    /// Where it listens.
+    /// The address that the server listens at.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -50,7 +50,7 @@ impl HashServer {
 
 impl Drop for HashServer {
     fn drop(&mut self) {
-        // Wakes the thread that accepts.
+        // Wakes up the accepting thread.
         let _shut = SockRef::from(&self.listener).shutdown(Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ended = thread.join();
@@ -58,10 +58,10 @@ impl Drop for HashServer {
     }
 }
 
-/// Sends `bytes` pseudo-random bytes and checks the answered hash; gives how long it took.
+/// Sends this number of pseudo-random bytes and checks the hash in the answer. Returns how long it took.
 ///
 /// # Errors
-/// The connection fails or falls silent, or the hashes differ.
+/// The connection fails or is silent for too long, or the hashes differ.
 pub fn send(from: &Namespaces, to: SocketAddr, bytes: usize) -> Result<Duration> {
     from.enter(|| {
         let start = Instant::now();
@@ -82,7 +82,7 @@ pub fn send(from: &Namespaces, to: SocketAddr, bytes: usize) -> Result<Duration>
         stream.shutdown(Shutdown::Write)?;
         let mut answer = [0; HASH_BYTES];
         stream.read_exact(&mut answer).with_context(|| format!("read the hash from {to}"))?;
-        ensure!(answer == *hash.finalize(), "{to} received other bytes than were sent");
+        ensure!(answer == *hash.finalize(), "{to} received other bytes than those that were sent");
         Ok(start.elapsed())
     })
 }
@@ -111,7 +111,7 @@ fn answer(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&hash.finalize())
 }
 
-/// Bytes that look random (xorshift64) and differ per seed.
+/// Pseudo-random bytes (xorshift64), different for each seed.
 struct Source(u64);
 
 impl Source {

@@ -1,4 +1,4 @@
-//! Filters (pcap-filter(7)) for what the lab's captures look for.
+//! Filters for captures (pcap-filter(7)).
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ const WIREGUARD_PORT: u16 = 51820;
 /// The port of the nodes' VXLAN devices.
 const VXLAN_PORT: u16 = 51822;
 
-/// WireGuard's port at one end at least, and one of its four message types followed by three zero bytes.
+/// WireGuard packets: WireGuard's port at one end or both, and one of the four message types with three zero bytes behind it.
 #[must_use]
 pub fn wireguard() -> String {
     let types = |at: &str| {
@@ -20,13 +20,13 @@ pub fn wireguard() -> String {
     format!("udp port {WIREGUARD_PORT} and ((ip and ({})) or (ip6 and ({})))", types("udp[8:4]"), types("ip6[48:4]"))
 }
 
-/// VXLAN between nodes.
+/// VXLAN packets of nodes.
 #[must_use]
 pub fn vxlan() -> String {
     format!("udp port {VXLAN_PORT}")
 }
 
-/// Word that nobody listens at WireGuard's port, as while its process is away: the packet that it quotes is WireGuard's.
+/// ICMP "port unreachable" for WireGuard packets. A node sends it while its WireGuard process is down.
 #[must_use]
 pub fn wireguard_unreachable() -> String {
     let quoted_port = |at: &str| format!("{at} = {WIREGUARD_PORT}");
@@ -36,7 +36,7 @@ pub fn wireguard_unreachable() -> String {
     format!("(({v4}) or ({v6}))")
 }
 
-/// The API, and what neighbours on one cable say to each other.
+/// Traffic of the API server, and traffic between neighbours on a link.
 #[must_use]
 pub fn background() -> String {
     let api = [Family::V4, Family::V6].into_iter().filter_map(|family| API_ADDRESSES.of(family));
@@ -44,7 +44,7 @@ pub fn background() -> String {
     format!("{} or arp or ip6 net fe80::/10 or ip6 dst net ff00::/8 or host 127.0.0.1", hosts.join(" or "))
 }
 
-/// Packets from or to an address of pods (in the lab's own numbering) or of the mesh, in clear.
+/// Unencrypted packets from or to a mesh address, or from or to a pod address of the lab's own pod CIDRs.
 #[must_use]
 pub fn clear_mesh() -> String {
     "net 10.42.0.0/16 or net 10.4.0.0/16 or ip6 net fd42::/16 or ip6 net fdca:7272:6963:6b00::/64".to_owned()

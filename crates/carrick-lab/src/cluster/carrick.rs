@@ -1,27 +1,27 @@
-//! Carrick from its own manifests, as a user installs it: a kustomization on top of `deploy/`.
+//! Carrick, installed as a user installs it: a kustomization on top of `deploy/`.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::images::{self, Images};
-use super::project_file;
+use super::images;
 use crate::kubernetes::{Kubernetes, PUBLIC_API};
+use crate::paths::project_file;
 use crate::topology::Topology;
 
-/// What a rollout of Carrick is made of.
+/// A rollout of Carrick.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rollout {
-    /// The agent's image; the data path's stays.
+    /// The agent's image. The image of the data path does not change.
     pub image: &'static str,
-    /// Settings of the agent, as environment variables: `CARRICK_LOG_LEVEL=debug`.
+    /// The agent's settings, as environment variables: `CARRICK_LOG_LEVEL=debug`.
     pub settings: Vec<String>,
 }
 
 impl Rollout {
-    /// What a topology asks for.
+    /// The rollout for a topology.
     #[must_use]
-    pub fn of(topology: &Topology, _images: &Images) -> Self {
+    pub fn of(topology: &Topology) -> Self {
         let agent = &topology.agent;
         Self {
             image: images::CARRICK,
@@ -35,13 +35,13 @@ impl Rollout {
         }
     }
 
-    /// The same with an image of another name.
+    /// This rollout with an image of another name.
     #[must_use]
     pub fn with_next_image(self) -> Self {
         Self { image: images::CARRICK_NEXT, ..self }
     }
 
-    /// The same with one more setting.
+    /// This rollout with one more setting.
     #[must_use]
     pub fn with_setting(mut self, setting: &str) -> Self {
         self.settings.push(setting.to_owned());
@@ -49,7 +49,7 @@ impl Rollout {
     }
 }
 
-/// Applies the manifests with the data path for kernels without WireGuard.
+/// Applies the manifests, with the data path for kernels without WireGuard.
 pub(super) fn install(kubernetes: &Kubernetes, directory: &Path, rollout: &Rollout) -> Result<()> {
     let agent = directory.join("agent");
     let data_path = directory.join("userspace-wireguard");
@@ -65,7 +65,7 @@ pub(super) fn install(kubernetes: &Kubernetes, directory: &Path, rollout: &Rollo
     Ok(())
 }
 
-/// Deletes what [`install`] applied.
+/// Deletes the objects that [`install`] applied.
 pub(super) fn remove(kubernetes: &Kubernetes, directory: &Path) -> Result<()> {
     for overlay in [directory.join("userspace-wireguard"), directory.join("agent")] {
         kubernetes.kubectl(&["delete", "--kustomize", &overlay.to_string_lossy()])?;
@@ -78,7 +78,7 @@ fn write(directory: &Path, kustomization: &str) -> Result<()> {
     std::fs::write(directory.join("kustomization.yaml"), kustomization).context("write a kustomization")
 }
 
-/// Kustomizations name each other by relative paths.
+/// A kustomization with `base` as its only resource. A kustomization names another one by a relative path.
 fn kustomization(base: &str, from: &Path, image: &str) -> Result<String> {
     std::fs::create_dir_all(from).context("make a directory for a kustomization")?;
     let from = from.canonicalize().context("find the kustomization's directory")?;

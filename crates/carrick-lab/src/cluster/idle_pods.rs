@@ -1,4 +1,4 @@
-//! Pods that do nothing but take their place.
+//! Pods that do nothing.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -10,8 +10,8 @@ use super::images;
 use super::pods::addresses_of;
 use crate::kubernetes::Kubernetes;
 
-/// A Deployment of sleeping pods, spread evenly over all nodes. Its pods are gone from the API only when their kubelet says so,
-/// a second after they are deleted.
+/// A Deployment of idle pods, spread evenly over all nodes. The API removes a pod when its kubelet reports the end, a second after the
+/// deletion.
 #[derive(Debug)]
 pub struct IdlePods<'k> {
     kubernetes: &'k Kubernetes,
@@ -19,7 +19,7 @@ pub struct IdlePods<'k> {
 }
 
 impl<'k> IdlePods<'k> {
-    /// Creates the Deployment, without pods yet.
+    /// Creates the Deployment without pods.
     ///
     /// # Errors
     /// kubectl fails.
@@ -30,7 +30,7 @@ impl<'k> IdlePods<'k> {
         Ok(Self { kubernetes, name })
     }
 
-    /// Asks for so many pods.
+    /// Sets the number of pods.
     ///
     /// # Errors
     /// kubectl fails.
@@ -38,7 +38,7 @@ impl<'k> IdlePods<'k> {
         self.kubernetes.kubectl(&["scale", &self.resource(), &format!("--replicas={pods}")]).map(drop)
     }
 
-    /// Waits until all pods that were asked for are ready.
+    /// Waits until all pods are ready.
     ///
     /// # Errors
     /// kubectl fails.
@@ -46,7 +46,7 @@ impl<'k> IdlePods<'k> {
         self.kubernetes.kubectl(&["rollout", "status", &self.resource(), "--timeout=15m"]).map(drop)
     }
 
-    /// Waits until the API has none of the pods any more.
+    /// Waits until the API has no pod of the Deployment.
     ///
     /// # Errors
     /// kubectl fails.

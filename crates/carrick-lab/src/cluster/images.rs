@@ -1,25 +1,25 @@
-//! The images that pods of the lab run, as archives that containerd imports.
+//! The images of the lab's pods, as archives for containerd.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::project_file;
+use crate::paths::project_file;
 
 /// Carrick's image.
 pub const CARRICK: &str = "localhost/carrick:lab";
-/// Carrick's image under another name, for a rollout that changes nothing else.
+/// Carrick's image under another name, for a rollout that changes only the name.
 pub const CARRICK_NEXT: &str = "localhost/carrick:next";
-/// A shell, an HTTP server and the usual tools.
+/// An image with a shell, an HTTP server and the usual tools.
 pub const BOX: &str = "localhost/box:lab";
 const PAUSE: &str = "localhost/pause:lab";
 const COREDNS: &str = "localhost/coredns:lab";
 
-/// Carrick in the image is built as the lab itself is.
+/// The image has Carrick in the build profile of the lab.
 const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
-/// The names under which busybox finds its tools.
+/// The names of busybox's tools.
 const TOOLS: &[&str] = &["cat", "chmod", "head", "httpd", "mkdir", "ping", "sh", "sleep", "wget", "yes"];
 
 const PAUSE_SOURCE: &str = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n";
@@ -31,7 +31,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// Makes them in a directory; `programs` has CoreDNS.
+    /// Makes the archives in a directory. `programs` is a directory with CoreDNS.
     ///
     /// # Errors
     /// A program is missing or cannot be built.

@@ -1,4 +1,4 @@
-//! What makes a lab node a Kubernetes node: containerd, kubelet and kube-proxy.
+//! The programs of a Kubernetes node: containerd, kubelet and kube-proxy.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,14 +6,15 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::images::Images;
-use super::spawn;
+use crate::kubernetes::POD_CIDRS;
 use crate::log_tail::log_tail;
-use crate::node::{LAB_FILES, Node};
+use crate::node::Node;
+use crate::paths::lab_file;
 use crate::process::Process;
 use crate::topology::LOCATION_LABEL;
 use crate::wait;
 
-/// Without systemd, without swap control, and with control groups of either version, shared by all nodes of the machine.
+/// The kubelet works without systemd and without swap control, and with control groups of either version, which all nodes share.
 const KUBELET: &str = "\
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -60,7 +61,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Starts them; the node registers itself at the API server.
+    /// Starts the programs. The kubelet registers the node at the API server.
     ///
     /// # Errors
     /// The node is off, an image cannot be imported, or a program ends at once.
@@ -85,10 +86,10 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Fails if a program has ended.
+    /// Checks that the programs run.
     ///
     /// # Errors
-    /// It has ended; the error has the end of its log.
+    /// A program has ended; the error shows the end of its log.
     pub fn check(&self) -> Result<()> {
         for (program, process, log) in &self.programs {
             if let Some(status) = process.status() {
@@ -103,13 +104,13 @@ impl Machine {
         let log = node.path(&lab_file(&format!("{program}.log")))?;
         let mut command = Command::new(programs.join(program));
         command.args(arguments).env("PATH", format!("{}:{path}:/usr/sbin:/sbin", programs.display()));
-        let process = spawn(&node.namespaces()?, &mut command, &log)?;
+        let process = Process::start_with_log(&node.namespaces()?, &mut command, &log)?;
         self.programs.push((program, process, log));
         Ok(())
     }
 }
 
-/// Mounts that container runtimes expect of a machine: shared ones, and a place of its own for containers' logs.
+/// Makes the mounts that a container runtime expects: shared mounts, and a private /var/log for containers' logs.
 fn prepare(node: &Node) -> Result<()> {
     node.exec(&["mount", "-t", "tmpfs", "tmpfs", "/var/log"])?;
     node.exec(&["mount", "--make-rshared", "/"])?;
@@ -121,9 +122,9 @@ fn kube_proxy_arguments(node: &Node) -> Vec<String> {
         "--proxy-mode=nftables".to_owned(),
         format!("--kubeconfig={}", lab_file("kube-proxy.conf")),
         format!("--hostname-override={}", node.name()),
-        format!("--cluster-cidr={}", super::POD_CIDRS),
+        format!("--cluster-cidr={}", POD_CIDRS),
         "--conntrack-max-per-core=0".to_owned(),
-        // In nftables mode the default is the Node's own addresses, which are internal here.
+        // In nftables mode the default is the Node's own addresses, which are internal in the lab.
         "--nodeport-addresses=0.0.0.0/0,::/0".to_owned(),
     ]
 }
@@ -140,8 +141,4 @@ fn kubelet_arguments(node: &Node) -> Vec<String> {
         format!("--node-ip={}", addresses.join(",")),
         format!("--node-labels={}", labels.join(",")),
     ]
-}
-
-fn lab_file(name: &str) -> String {
-    format!("{LAB_FILES}/{name}")
 }

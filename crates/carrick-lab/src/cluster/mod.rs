@@ -1,4 +1,4 @@
-//! A real Kubernetes cluster on the lab's nodes: containerd, kubelet and kube-proxy on each, controller manager and scheduler
+//! A real Kubernetes cluster on the lab's nodes: containerd, kubelet and kube-proxy on each node, controller manager and scheduler
 //! beside the API server, and Carrick from its manifests and its image.
 
 mod carrick;
@@ -11,16 +11,14 @@ pub mod services;
 mod workload;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::kubernetes::{Kubernetes, PROJECT};
-use crate::namespace::Namespaces;
+use crate::kubernetes::{Kubernetes, POD_CIDRS, SERVICE_CIDRS};
 use crate::node::Node;
 use crate::process::Process;
 use crate::topology::Topology;
@@ -32,14 +30,7 @@ pub use images::{CARRICK, Images};
 pub use machine::Machine;
 pub use pods::ClusterPod;
 
-/// The Services' addresses, IPv4 first.
-pub const SERVICE_CIDRS: &str = "10.96.0.0/16,fd96::/108";
-/// What the controller manager gives pod CIDRs from.
-const POD_CIDRS: &str = "10.42.0.0/16,fd42::/48";
-/// The user that kube-proxy is.
-pub const KUBE_PROXY: &str = "system:kube-proxy";
-
-/// The parts of a cluster that the API server does not have.
+/// A cluster without its API server.
 #[derive(Debug)]
 pub struct Cluster {
     programs: PathBuf,
@@ -76,17 +67,17 @@ impl Cluster {
         let scheduling = [configuration, "--leader-elect=false".to_owned(), "--secure-port=0".to_owned()];
         let start = |program: &str, arguments: &[String]| {
             let log = directory.join(format!("{program}.log"));
-            spawn(kubernetes.namespaces(), Command::new(programs.join(program)).args(arguments), &log)
+            let mut command = Command::new(programs.join(program));
+            Process::start_with_log(kubernetes.namespaces(), command.args(arguments), &log)
         };
         let managers = [start("kube-controller-manager", &controllers)?, start("kube-scheduler", &scheduling)?];
         Ok(Self { images, directory: directory.to_owned(), machines: Mutex::default(), _managers: managers, programs })
     }
 
-    /// Starts the kubelet of each node and what it needs, waits for the Node objects, and gives them the topology's
-    /// annotations.
+    /// Starts the programs of each node, waits for the Node objects, and adds the topology's annotations to them.
     ///
     /// # Errors
-    /// A program ends, or the API refuses.
+    /// A program ends, or the API server rejects a request.
     pub fn join(&self, nodes: &[&Node], kubernetes: &Kubernetes) -> Result<()> {
         let proxy = kubernetes.kube_proxy_kubeconfig()?;
         std::thread::scope(|scope| {
@@ -113,7 +104,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Forgets the programs of a node that has been switched off; [`Cluster::join`] starts new ones.
+    /// Forgets the programs of a node that is off. [`Cluster::join`] starts new ones.
     pub fn leave(&self, node: &str) {
         self.machines().remove(node);
     }
@@ -123,7 +114,7 @@ impl Cluster {
     /// # Errors
     /// kubectl fails, or a kubelet ends.
     pub fn install_carrick(&self, kubernetes: &Kubernetes, topology: &Topology) -> Result<()> {
-        let rollout = Rollout::of(topology, &self.images);
+        let rollout = Rollout::of(topology);
         carrick::install(kubernetes, &self.directory.join("carrick"), &rollout)?;
         wait::until("every Node to be ready", || {
             self.machines().values().try_for_each(Machine::check)?;
@@ -133,7 +124,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Rolls out Carrick with other settings or another image, and waits until every agent is the new one.
+    /// Rolls out Carrick with other settings or another image, and waits until every agent is new.
     ///
     /// # Errors
     /// kubectl fails.
@@ -143,7 +134,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes Carrick's manifests, and waits until its pods are gone; what it made on nodes stays.
+    /// Deletes Carrick's objects, and waits until its pods have ended. What Carrick made on the nodes stays.
     ///
     /// # Errors
     /// kubectl fails.
@@ -151,16 +142,16 @@ impl Cluster {
         carrick::remove(kubernetes, &self.directory.join("carrick"))
     }
 
-    /// Runs a program of the cluster's on a node, such as `ctr`.
+    /// Runs one of the cluster's programs on a node, such as `ctr`.
     ///
     /// # Errors
-    /// It fails, or the node is off.
+    /// The program fails, or the node is off.
     pub fn exec(&self, node: &Node, program: &str, arguments: &[&str]) -> Result<String> {
         let program = self.programs.join(program);
         node.exec(&[&[&*program.to_string_lossy()], arguments].concat())
     }
 
-    /// The names of Nodes whose condition `Ready` is not true.
+    /// The names of the Nodes whose condition `Ready` is not true.
     ///
     /// # Errors
     /// kubectl fails.
@@ -169,7 +160,7 @@ impl Cluster {
         Ok(unready(&nodes))
     }
 
-    /// Runs CoreDNS and a DaemonSet with a Service in each location, and waits until all of it is ready.
+    /// Runs CoreDNS, and a DaemonSet with a Service in each location, and waits until they are ready.
     ///
     /// # Errors
     /// kubectl fails.
@@ -177,7 +168,7 @@ impl Cluster {
         workload::run(kubernetes, topology, &self.directory)
     }
 
-    /// The workload's pods, one for each node.
+    /// The pods of the workload, one on each node.
     ///
     /// # Errors
     /// kubectl fails, or a pod has no network.
@@ -185,7 +176,7 @@ impl Cluster {
         nodes.map(|node| pods::of_node(kubernetes, node, workload::SELECTOR)).collect()
     }
 
-    /// The pod of a label selector on a node, once it has its network.
+    /// Waits for the network of the pod that a label selector matches on a node.
     ///
     /// # Errors
     /// kubectl fails, or the pod gets no network.
@@ -193,16 +184,10 @@ impl Cluster {
         pods::of_node(kubernetes, node, selector)
     }
 
-    /// The images.
-    #[must_use]
-    pub const fn images(&self) -> &Images {
-        &self.images
-    }
-
-    /// Fails if a program of a node's has ended.
+    /// Checks that the programs of a node run.
     ///
     /// # Errors
-    /// It has ended; the error has the end of its log.
+    /// A program has ended; the error shows the end of its log.
     pub fn check(&self, node: &str) -> Result<()> {
         self.machines().get(node).with_context(|| format!("{node} has no kubelet"))?.check()
     }
@@ -212,7 +197,7 @@ impl Cluster {
     }
 }
 
-/// The names of those in a NodeList whose condition `Ready` is not true.
+/// The names of the Nodes of a NodeList whose condition `Ready` is not true.
 #[must_use]
 pub fn unready(nodes: &Value) -> Vec<String> {
     let is_ready = |node: &Value| {
@@ -222,16 +207,4 @@ pub fn unready(nodes: &Value) -> Vec<String> {
     let items = nodes["items"].as_array().into_iter().flatten();
     let unready = items.filter(|node| !is_ready(node));
     unready.filter_map(|node| node["metadata"]["name"].as_str()).map(str::to_owned).collect()
-}
-
-/// A file of the project.
-fn project_file(path: &str) -> PathBuf {
-    Path::new(PROJECT).join(path)
-}
-
-/// Starts a process whose output is appended to a log.
-fn spawn(inside: &Namespaces, command: &mut Command, log: &Path) -> Result<Process> {
-    let output: File = File::options().create(true).append(true).open(log).context("open a log")?;
-    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-    Process::adopt(inside.spawn(command)?)
 }

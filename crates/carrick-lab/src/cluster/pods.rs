@@ -1,4 +1,4 @@
-//! The network namespaces of real pods, found by their addresses.
+//! The network namespaces of a cluster's pods, found by the pods' addresses.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::namespace::Namespaces;
 use crate::node::Node;
 use crate::wait;
 
-/// Where containerd keeps pods' network namespaces.
+/// The directory of the network namespaces that containerd makes.
 const NAMESPACES: &str = "/run/netns";
 
 /// A pod that a kubelet runs.
@@ -31,7 +31,7 @@ pub struct ClusterPod {
 }
 
 impl ClusterPod {
-    /// Its network on its node.
+    /// Its network namespace, with the other namespaces of its node.
     ///
     /// # Errors
     /// The pod or its node is gone.
@@ -41,7 +41,7 @@ impl ClusterPod {
     }
 }
 
-/// The pod of a selector on a node.
+/// Waits for the pod that a selector matches on a node.
 pub(super) fn of_node(kubernetes: &Kubernetes, node: &Node, selector: &str) -> Result<ClusterPod> {
     let field = format!("--field-selector=spec.nodeName={}", node.name());
     wait::until(&format!("a pod on {}", node.name()), || {
@@ -69,7 +69,7 @@ pub(super) fn addresses_of(pod: &Value) -> impl Iterator<Item = IpAddr> {
     entries.filter_map(|entry| entry["ip"].as_str()?.parse().ok())
 }
 
-/// The namespace on a node that has all these addresses.
+/// The network namespace on a node that has all these addresses.
 fn namespace_with(node: &Node, wanted: &[IpAddr]) -> Result<Option<PathBuf>> {
     for entry in fs::read_dir(node.path(NAMESPACES)?).context("list a node's network namespaces")? {
         let name = entry?.file_name();

@@ -1,4 +1,4 @@
-//! Services as clients see them: found by name through the cluster's DNS, answered by any backend.
+//! Services, as clients use them: by their names in the cluster's DNS.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -18,12 +18,12 @@ pub use super::workload::{PORT, service_name};
 pub const DNS: Addresses =
     Addresses { v4: Some(Ipv4Addr::new(10, 96, 0, 10)), v6: Some(Ipv6Addr::new(0xfd96, 0, 0, 0, 0, 0, 0, 0xa)) };
 
-/// How long a connection may be silent.
+/// How long a connection may be silent before it fails.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// For each endpoint, location and family: asks the cluster's DNS for the location's Service, and fetches a megabyte from the
-/// address that it gives. Services are named `echo-LOCATION`. A node without an address of a family has no route to Services of it,
-/// and is not asked to use them.
+/// From each endpoint, for each location and family: resolves the name of the location's Service, `echo-LOCATION`, in the cluster's DNS,
+/// and fetches a megabyte from its address. An endpoint without an address of a family has no route to Services of that family, and is
+/// skipped.
 ///
 /// # Errors
 /// A namespace is gone.
@@ -32,31 +32,31 @@ pub fn measure(endpoints: &[Endpoint], locations: &[String]) -> Result<Vec<Pair>
     for from in endpoints {
         for location in locations {
             for family in from.families() {
-                pairs.push(from.namespaces.enter(|| Ok(ask(from, location, family)))?);
+                pairs.push(from.namespaces.enter(|| Ok(measure_one(from, location, family)))?);
             }
         }
     }
     Ok(pairs)
 }
 
-/// Fetches a page of a web server, and gives its body and how long the connection took to come about.
+/// Fetches a page of a web server. Returns the page's body, and how long it took to connect.
 ///
 /// # Errors
-/// The server does not answer, or not with 200.
+/// The server does not answer with 200.
 pub fn fetch(from: &Namespaces, address: SocketAddr, page: &str) -> Result<(Vec<u8>, Duration)> {
     from.enter(|| get(address, page))
 }
 
-/// Whether a body is all of `/megabyte`.
+/// Whether a body is the whole of `/megabyte`.
 #[must_use]
 pub fn is_megabyte(body: &[u8]) -> bool {
     let expected = workload::LINE.iter().cycle().take(workload::MEGABYTE);
     body.len() == workload::MEGABYTE && body.iter().eq(expected)
 }
 
-fn ask(from: &Endpoint, location: &str, family: Family) -> Pair {
+fn measure_one(from: &Endpoint, location: &str, family: Family) -> Pair {
     let service = service_name(location);
-    let fetched = by_name(&service, family);
+    let fetched = fetch_by_name(&service, family);
     if let Err(error) = &fetched {
         let error = format!("{error:#}");
         tracing::warn!(event = "service_failed", from = from.name, service, %family, error);
@@ -72,8 +72,8 @@ fn ask(from: &Endpoint, location: &str, family: Family) -> Pair {
     }
 }
 
-fn by_name(service: &str, family: Family) -> Result<(Vec<u8>, Duration)> {
-    let server = DNS.of(family).context("the cluster's DNS has addresses of both families")?;
+fn fetch_by_name(service: &str, family: Family) -> Result<(Vec<u8>, Duration)> {
+    let server = DNS.of(family).context("the cluster's DNS has an address of each family")?;
     let address: IpAddr = dns::resolve(server, &format!("{service}.default.svc.cluster.local"), family)?;
     get(SocketAddr::new(address, 80), "/megabyte")
 }
@@ -83,7 +83,8 @@ fn get(address: SocketAddr, page: &str) -> Result<(Vec<u8>, Duration)> {
     let mut stream = TcpStream::connect_timeout(&address, SILENCE).with_context(|| format!("connect to {address}"))?;
     let connected = start.elapsed();
     stream.set_read_timeout(Some(SILENCE))?;
-    write!(stream, "GET {page} HTTP/1.0\r\nHost: echo\r\n\r\n").with_context(|| format!("ask {address}"))?;
+    write!(stream, "GET {page} HTTP/1.0\r\nHost: echo\r\n\r\n")
+        .with_context(|| format!("send a request to {address}"))?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).with_context(|| format!("read from {address}"))?;
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("the answer has no end of its head")?;
@@ -92,7 +93,7 @@ fn get(address: SocketAddr, page: &str) -> Result<(Vec<u8>, Duration)> {
     Ok((answer.split_off(end + 4), connected))
 }
 
-/// What each node's web server calls itself when it is asked through an address, and how often, in so many connections.
+/// The nodes whose web servers answer at an address, with the number of answers of each, over this number of connections.
 ///
 /// # Errors
 /// A connection fails.

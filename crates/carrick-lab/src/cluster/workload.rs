@@ -1,4 +1,4 @@
-//! What runs on the cluster: CoreDNS, and in each location a web server on every node, behind a Service.
+//! The workload of the cluster: CoreDNS, and in each location a Service with a web server on every node.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,11 +9,11 @@ use super::images;
 use crate::kubernetes::Kubernetes;
 use crate::topology::Topology;
 
-/// Selects the workload's pods.
+/// The label selector of the workload's pods.
 pub const SELECTOR: &str = "app.kubernetes.io/part-of=lab";
-/// How many bytes `/megabyte` of every web server has.
+/// The size of `/megabyte` on every web server, in bytes.
 pub const MEGABYTE: usize = 1_000_000;
-/// What `/megabyte` repeats.
+/// The line that `/megabyte` repeats.
 pub const LINE: &[u8] = b"carrick\n";
 /// The port of the web servers.
 pub const PORT: u16 = 8080;
@@ -27,7 +27,7 @@ pub fn service_name(location: &str) -> String {
     format!("echo-{location}")
 }
 
-/// Applies it and waits until all of it is ready.
+/// Applies the workload and waits until it is ready.
 pub(super) fn run(kubernetes: &Kubernetes, topology: &Topology, directory: &Path) -> Result<()> {
     let mut manifests = COREDNS.to_owned();
     let locations = topology.locations.iter().filter(|location| !location.nodes.is_empty());

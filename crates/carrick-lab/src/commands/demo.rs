@@ -1,4 +1,4 @@
-//! The demo: a cluster over three clouds, everybody talking to everybody.
+//! The demo: a cluster over three clouds, and a measurement of all pairs.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -9,45 +9,45 @@ use anyhow::{Context as _, Result};
 use carrick_lab::Topology;
 use carrick_lab::cluster::services;
 use carrick_lab::daemon::{LabDaemon, Request};
-use carrick_lab::description::Description;
-use carrick_lab::matrix::{self, Effort, Pair};
+use carrick_lab::description::{Description, NodeDescription};
+use carrick_lab::matrix::{self, MatrixOptions, Pair};
 use carrick_lab::topology::{DEMO, Encapsulation, Granularity, Kubernetes};
 use serde::Serialize;
 
 use super::prove::{self, Proof};
-use super::{attach, say, table};
+use super::{attach, guide, say, table};
 
-/// How thoroughly pairs are measured: a megabyte each, and time for the first handshakes.
-const EFFORT: Effort = Effort { patience: Duration::from_secs(15), tcp_bytes: 1_000_000 };
-/// How long nodes may take to get ready before the measurement starts without them.
-const READY_PATIENCE: Duration = Duration::from_secs(30);
+/// A megabyte for each pair, and time for the first handshakes.
+const MEASUREMENT: MatrixOptions = MatrixOptions { timeout: Duration::from_secs(15), tcp_bytes: 1_000_000 };
+/// How long nodes may take to become ready before the measurement starts.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What to show.
+/// The options of the demo.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// What is meshed.
+    /// The nodes that have tunnels.
     #[arg(long, value_enum, default_value_t)]
     granularity: Granularity,
-    /// How pod packets travel inside a location.
+    /// How pods' packets travel inside a location.
     #[arg(long, value_enum, default_value_t)]
     encapsulation: Encapsulation,
-    /// Use a real etcd and kube-apiserver instead of the lab's own small one.
+    /// Use a real etcd and kube-apiserver instead of the small API server.
     #[arg(long)]
     apiserver: bool,
     /// Use real Kubernetes: etcd, kube-apiserver, controller manager and scheduler, and on each node containerd, kubelet and
-    /// kube-proxy, with Carrick as a DaemonSet; also asks for a Service by its DNS name in each location.
+    /// kube-proxy, with Carrick as a DaemonSet. Each location's Service is also tested, by its DNS name.
     #[arg(long, conflicts_with_all = ["apiserver", "prove"])]
     kubernetes: bool,
-    /// Also capture in the internet, and stop WireGuard, to show that nothing passes without it.
+    /// Also capture packets in the internet, and stop WireGuard, to show that nothing passes without it.
     #[arg(long)]
     prove: bool,
-    /// Leave the lab running.
+    /// Leave the lab running, and print commands that show it.
     #[arg(long)]
     keep: bool,
     /// Print one JSON object and nothing else on standard output.
     #[arg(long)]
     json: bool,
-    /// Another topology than two clouds and a home.
+    /// The topology file; two clouds and a home by default.
     #[arg(long, value_name = "FILE")]
     topology: Option<PathBuf>,
 }
@@ -71,10 +71,10 @@ struct NodeReport {
     ready: bool,
 }
 
-/// `carrick-lab demo`; succeeds if everybody reaches everybody.
+/// `carrick-lab demo`. Succeeds if all pods and nodes reach all pods.
 ///
 /// # Errors
-/// The lab does not come up, or breaks.
+/// The lab does not come up, or a part of it fails.
 pub fn demo(name: Option<&str>, options: &Options) -> Result<ExitCode> {
     let began = Instant::now();
     let name = match (name, options.keep) {
@@ -87,10 +87,10 @@ pub fn demo(name: Option<&str>, options: &Options) -> Result<ExitCode> {
     let mut daemon = LabDaemon::up(&name, &topology)?;
     let description = daemon.description()?;
     let nodes = await_ready(&description);
-    tracing::info!(event = "demo_measures", seconds = began.elapsed().as_secs_f64());
+    tracing::info!(event = "demo_measuring", seconds = began.elapsed().as_secs_f64());
     let watch = if options.prove { Some(prove::Watch::start(&description)?) } else { None };
     let endpoints = description.endpoints()?;
-    let mut pairs = matrix::measure(&endpoints, EFFORT)?;
+    let mut pairs = matrix::measure(&endpoints, MEASUREMENT)?;
     if description.kubectl.is_some() {
         let locations: Vec<_> = topology.locations.iter().map(|location| location.name.clone()).collect();
         pairs.extend(services::measure(&endpoints, &locations)?);
@@ -108,7 +108,7 @@ pub fn demo(name: Option<&str>, options: &Options) -> Result<ExitCode> {
     show(&report, options.json, began)?;
     if options.keep {
         daemon.request(Request::Stay)?;
-        let guide = attach::how_to_look_around(&name, &description);
+        let guide = guide::guide(&name, &description);
         std::io::stderr().write_all(format!("\n{guide}\n").as_bytes()).context("write to standard error")?;
     }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -133,7 +133,7 @@ impl Options {
 }
 
 fn await_ready(description: &Description) -> Vec<NodeReport> {
-    let deadline = Instant::now() + READY_PATIENCE;
+    let deadline = Instant::now() + READY_TIMEOUT;
     let ready = |name: &String| loop {
         if attach::is_ready(description, name) {
             return true;
@@ -143,7 +143,7 @@ fn await_ready(description: &Description) -> Vec<NodeReport> {
         }
         std::thread::sleep(Duration::from_millis(50));
     };
-    let report = |(name, node): (&String, &carrick_lab::description::NodeDescription)| NodeReport {
+    let report = |(name, node): (&String, &NodeDescription)| NodeReport {
         name: name.clone(),
         location: node.location.clone(),
         ready: ready(name),
@@ -159,7 +159,7 @@ fn show(report: &Report, json: bool, began: Instant) -> Result<()> {
     let moved = report.pairs.iter().filter(|pair| pair.tcp_ok).count();
     let all = report.pairs.len();
     let mut text = format!(
-        "\n{}{reached} of {all} pairs reach, {moved} of {all} moved 1 MB over TCP with the right hash\n",
+        "\n{}{reached} of {all} pairs reach each other, {moved} of {all} transferred 1 MB over TCP with the correct hash\n",
         table::matrix(&report.pairs)
     );
     for node in report.nodes.iter().filter(|node| !node.ready) {
@@ -168,6 +168,6 @@ fn show(report: &Report, json: bool, began: Instant) -> Result<()> {
     if let Some(proof) = &report.proof {
         text += &proof.to_string();
     }
-    text += if report.ok { "all well" } else { "NOT WELL" };
+    text += if report.ok { "everything works" } else { "NOT everything works" };
     say(&format!("{text} after {:.1} s\n", began.elapsed().as_secs_f64()))
 }

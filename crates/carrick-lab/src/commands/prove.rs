@@ -1,4 +1,4 @@
-//! The proof that pods talk through WireGuard and through nothing else.
+//! The proof that packets between locations travel in WireGuard only.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use anyhow::Result;
 use carrick_lab::capture::{Capture, filter};
 use carrick_lab::daemon::{LabDaemon, Request};
 use carrick_lab::description::{Description, INTERNET};
-use carrick_lab::matrix::{self, Effort};
+use carrick_lab::matrix::{self, MatrixOptions};
 use carrick_lab::namespace::Namespaces;
 use carrick_lab::network;
 use serde::Serialize;
 
-/// How long a pair that must not reach is tried.
-const SHORT: Effort = Effort { patience: Duration::from_secs(2), tcp_bytes: 0 };
-/// How many packets are shown of those that should not be there.
+/// A short timeout, for pairs that must not reach each other.
+const SHORT: MatrixOptions = MatrixOptions { timeout: Duration::from_secs(2), tcp_bytes: 0 };
+/// How many of the other packets are shown.
 const EXAMPLES: usize = 10;
 
-/// Counts packets of WireGuard: its port, and one of its four message types followed by three zero bytes.
+/// Counts WireGuard packets: WireGuard's port, and one of the four message types with three zero bytes behind it.
 const COUNTER: &str = "
     table inet proof
     delete table inet proof
@@ -30,20 +30,20 @@ const COUNTER: &str = "
         }
     }";
 
-/// What was found.
+/// The result.
 #[derive(Debug, Serialize)]
 pub struct Proof {
-    /// WireGuard packets between locations while everybody talked.
+    /// The number of WireGuard packets between locations during the measurement.
     wireguard_packets: u64,
-    /// Other packets between locations, in that time and with WireGuard stopped.
+    /// The number of other packets between locations, during the measurement and with WireGuard stopped.
     other_packets: usize,
-    /// The first few of those.
+    /// The first of those.
     examples: Vec<String>,
-    /// Pairs of different locations.
+    /// The number of pairs in different locations.
     crossing_pairs: usize,
-    /// Those of them that still reached each other with WireGuard stopped.
+    /// How many of these pairs reached each other with WireGuard stopped.
     reaching_without_wireguard: usize,
-    /// Whether WireGuard was seen, nothing else was, and nobody reached another location without it.
+    /// Whether there were WireGuard packets and no others, and no pair reached each other with WireGuard stopped.
     pub ok: bool,
 }
 
@@ -54,7 +54,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts to count WireGuard's packets and to capture all others.
+    /// Starts to count WireGuard packets and to capture all others.
     ///
     /// # Errors
     /// `nft` or `tcpdump` cannot be started.
@@ -65,11 +65,10 @@ impl Watch {
         Ok(Self { other: Capture::start(&internet, "any", &others)?, internet })
     }
 
-    /// Stops WireGuard on all nodes, tries all pairs again, and adds up what the captures saw. Agents run
-    /// again afterwards.
+    /// Stops WireGuard on all nodes, measures all pairs again, and evaluates the captures. The agents run again afterwards.
     ///
     /// # Errors
-    /// The lab breaks.
+    /// A node or the capture fails.
     pub fn prove(self, daemon: &mut LabDaemon, description: &Description) -> Result<Proof> {
         let wireguard_packets = network::counter(&self.internet, "proof", "wireguard")?;
         daemon.request(Request::KillAgents)?;
@@ -98,7 +97,7 @@ impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "in the internet: {} WireGuard packets, {} others between locations",
+            "between locations: {} WireGuard packets, {} other packets",
             self.wireguard_packets, self.other_packets
         )?;
         for packet in &self.examples {
@@ -106,7 +105,7 @@ impl fmt::Display for Proof {
         }
         writeln!(
             f,
-            "with WireGuard stopped {} of {} pairs of different locations reach",
+            "with WireGuard stopped: {} of {} pairs in different locations reach each other",
             self.reaching_without_wireguard, self.crossing_pairs
         )
     }

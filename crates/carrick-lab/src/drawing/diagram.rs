@@ -1,4 +1,4 @@
-//! What the picture shows of a topology.
+//! The content of the picture.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use carrick_topology::{NodeName, NodePlan};
 
 use crate::topology::{Location, RouterKind, Topology};
 
-/// Puts together what the plans say.
+/// The diagram of a topology with these plans.
 pub(super) fn diagram(topology: &Topology, plans: &BTreeMap<NodeName, NodePlan>) -> Diagram {
     Diagram {
         locations: topology.locations.iter().map(|location| group(location, plans)).collect(),

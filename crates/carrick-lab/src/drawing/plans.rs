@@ -1,4 +1,4 @@
-//! The plans that the agents of a topology's nodes would come to.
+//! The plans that the agents of a topology's nodes compute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -17,10 +17,10 @@ use ipnet::IpNet;
 use crate::layout::{NodeLayout, Numbering};
 use crate::topology::{self, AgentSettings, LOCATION_LABEL, Topology};
 
-/// The plan of every node, with nobody down.
+/// The plan of every node, with all nodes up.
 ///
 /// # Errors
-/// The topology does not fit the lab's numbers.
+/// The topology has more locations or nodes than the lab has addresses for.
 pub(super) fn plans(topology: &Topology) -> Result<BTreeMap<NodeName, NodePlan>> {
     let settings = settings(&topology.agent)?;
     let mut cluster = Cluster::default();
@@ -46,7 +46,7 @@ fn settings(agent: &AgentSettings) -> Result<Settings> {
     })
 }
 
-/// A Node as the other agents see it once its own has published what it found.
+/// A Node with the annotations that its agent publishes.
 fn node(layout: &NodeLayout, spec: &topology::Node, mtu: u32, settings: &Settings) -> Result<Node> {
     let mut labels = spec.labels.clone();
     labels.entry(LOCATION_LABEL.to_owned()).or_insert_with(|| layout.location.clone());
@@ -74,7 +74,7 @@ fn node(layout: &NodeLayout, spec: &topology::Node, mtu: u32, settings: &Setting
     Ok(node)
 }
 
-/// The only uplink of the lab's nodes.
+/// The uplink of a lab's node.
 fn interface(layout: &NodeLayout, mtu: u32) -> Result<Interface> {
     let networks = [layout.lan.v4.map(IpNet::from), layout.lan.v6.map(IpNet::from)];
     let lengths = networks.into_iter().flatten().map(|network| network.prefix_len());
@@ -86,7 +86,7 @@ fn interface(layout: &NodeLayout, mtu: u32) -> Result<Interface> {
     Ok(Interface { name: "eth0".parse()?, mtu, addresses, default_route })
 }
 
-/// No key of any node: only that they differ matters here.
+/// A public key that differs from those of other nodes. No private key belongs to it.
 fn key(name: &NodeName) -> PublicKey {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&stable_hash(&["picture", name.as_str()]).to_be_bytes());

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use carrick_lab::Lab;
 use carrick_lab::cluster::services;
-use carrick_lab::matrix::Effort;
+use carrick_lab::matrix::MatrixOptions;
 use carrick_lab::node::Node;
 
 use crate::{cluster, kubectl};
 
 /// A megabyte for each pair, and time for the first handshakes.
-const EFFORT: Effort = Effort { patience: Duration::from_secs(60), tcp_bytes: 1_000_000 };
+const MEASUREMENT: MatrixOptions = MatrixOptions { timeout: Duration::from_secs(60), tcp_bytes: 1_000_000 };
 
 pub fn all_endpoints_reach_each_other(lab: &Lab) {
     assert!(cluster(lab).unready(lab.kubernetes()).unwrap().is_empty());
-    let pairs = lab.ping_matrix(EFFORT).unwrap();
+    let pairs = lab.ping_matrix(MEASUREMENT).unwrap();
     // Ten ends, five of them pods, in two families; a pod does not ask itself, and the home's node has no IPv6 of its own.
     assert!(pairs.len() >= 80, "{}", pairs.len());
     for pair in &pairs {

@@ -35,7 +35,7 @@ pub fn loses_nothing(lab: &Lab, event: &str, watched: &[Watched], happen: impl F
 }
 
 pub fn an_update_loses_nothing(lab: &Lab) {
-    let rollout = Rollout::of(lab.topology(), cluster(lab).images());
+    let rollout = Rollout::of(lab.topology());
     let with_setting = rollout.clone().with_setting("CARRICK_LOG_LEVEL=debug");
     loses_nothing(lab, "change of a setting", BETWEEN_LOCATIONS, || {
         cluster(lab).roll_out(lab.kubernetes(), &with_setting).unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use carrick_lab::address::Family;
 use carrick_lab::cluster::IdlePods;
-use carrick_lab::matrix::Effort;
+use carrick_lab::matrix::MatrixOptions;
 use carrick_lab::{Lab, wait};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::lasting::{Watched, loses_nothing};
 use crate::{cluster, kubectl};
 
 /// Enough to see that a pair reaches.
-const EFFORT: Effort = Effort { patience: Duration::from_secs(60), tcp_bytes: 1000 };
+const MEASUREMENT: MatrixOptions = MatrixOptions { timeout: Duration::from_secs(60), tcp_bytes: 1000 };
 /// Between locations that the node is not in.
 const ELSEWHERE: &[Watched] = &[("a1-pod1", "h1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
 /// To the node's own location and to the node.
@@ -63,7 +63,7 @@ pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
 }
 
 fn all_endpoints_reach_each_other(lab: &Lab) {
-    let pairs = lab.ping_matrix(EFFORT).unwrap();
+    let pairs = lab.ping_matrix(MEASUREMENT).unwrap();
     assert!(pairs.len() >= 80, "{}", pairs.len());
     for pair in &pairs {
         assert!(pair.reachable && pair.tcp_ok, "{pair:?}");

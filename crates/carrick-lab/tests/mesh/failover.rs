@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use carrick_lab::address::Family;
 use carrick_lab::failure::Failure;
-use carrick_lab::{processor, wait};
+use carrick_lab::{cpu_affinity, wait};
 use serde_json::{Value, json};
 
 use crate::mesh::Mesh;
@@ -188,7 +188,7 @@ const FULL_PACKET: usize = 1420;
 fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
     forget_falls(mesh);
     await_paths(mesh);
-    processor::separate(mesh, &[&["a1", "a2", "a3", "a4"], &["b1", "b2"]]).unwrap();
+    cpu_affinity::separate(mesh, &[&["a1", "a2", "a3", "a4"], &["b1", "b2"]]).unwrap();
     await_down(mesh, &JUDGES, &[]);
     let before = falls(mesh);
     Failure::CutOff.inject(mesh, "a1").unwrap();

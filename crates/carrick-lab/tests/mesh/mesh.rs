@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use carrick_lab::address::Family;
 use carrick_lab::flow::Flow;
-use carrick_lab::matrix::{self, Effort, Endpoint, Kind};
+use carrick_lab::matrix::{self, Endpoint, Kind, MatrixOptions};
 use carrick_lab::namespace::Namespaces;
 use carrick_lab::{Lab, Topology, ping};
 use serde_json::Value;
@@ -93,7 +93,8 @@ impl Mesh {
     /// As [`Mesh::all_reach`], and pods move whole bytes.
     pub fn all_endpoints_reach_each_other(&self) {
         self.all_reach();
-        let pairs = matrix::measure(&self.pods_only(), Effort { patience: LATE, tcp_bytes: TRANSFER_BYTES }).unwrap();
+        let pairs =
+            matrix::measure(&self.pods_only(), MatrixOptions { timeout: LATE, tcp_bytes: TRANSFER_BYTES }).unwrap();
         let broken: Vec<_> = pairs.iter().filter(|pair| !pair.tcp_ok).collect();
         assert!(broken.is_empty(), "these move no bytes: {broken:#?}");
     }
@@ -159,7 +160,7 @@ impl Drop for Mesh {
 
 /// Waits until everybody has reached everybody once, then each pair must answer its first request.
 pub fn all_reach(endpoints: &[Endpoint]) {
-    let pairs = matrix::measure(endpoints, Effort { patience: HANDSHAKE_PATIENCE, tcp_bytes: 0 }).unwrap();
+    let pairs = matrix::measure(endpoints, MatrixOptions { timeout: HANDSHAKE_PATIENCE, tcp_bytes: 0 }).unwrap();
     let cut_off: Vec<_> = pairs.iter().filter(|pair| !pair.reachable).collect();
     assert!(!pairs.is_empty() && cut_off.is_empty(), "{} of {} do not reach: {cut_off:#?}", cut_off.len(), pairs.len());
     let lost = lost_pairs(endpoints);

@@ -1,14 +1,12 @@
-//! The benchmark of gateways that fail.
-
-use std::io::Write as _;
-use std::process::ExitCode;
+//! The benchmark of a gateway that fails.
 
 use anyhow::Result;
-use carrick_lab::failover::{self, Measurement, Quantiles};
+use carrick_bench::failover::{self, Measurement, Quantiles};
 use carrick_lab::failure::Failure;
+use carrick_lab::text_table;
 use serde::Serialize;
 
-use super::table::render;
+use super::print;
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -16,7 +14,7 @@ pub struct Options {
     /// How often the gateway fails in each way.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
-    /// In which ways; all of them by default.
+    /// The ways in which the gateway fails; all by default.
     #[arg(long = "failure", value_name = "WAY", value_enum)]
     failures: Vec<Failure>,
     /// Print one JSON object and nothing else on standard output.
@@ -26,29 +24,26 @@ pub struct Options {
 
 #[derive(Serialize)]
 struct Output {
-    /// What probing cost each of the six agents, in percent of a processor.
+    /// What probing costs each of the six agents, in percent of a processor.
     probing_percent: f64,
     rows: Vec<Measurement>,
 }
 
-/// `carrick-lab bench-failover`.
+/// `carrick-bench failover`.
 ///
 /// # Errors
-/// A lab does not come up, or its traffic does not go on.
-pub fn bench_failover(options: &Options) -> Result<ExitCode> {
+/// A lab does not come up, or its traffic stops.
+pub fn run(options: &Options) -> Result<()> {
     let probing_percent = failover::probing_percent()?;
     let mut rows = Vec::new();
     let failures = if options.failures.is_empty() { &Failure::ALL[..] } else { &options.failures };
     for failure in failures {
         rows.push(failover::measure(*failure, options.runs.into())?);
     }
-    let mut output = std::io::stdout().lock();
     if options.json {
-        writeln!(output, "{}", serde_json::to_string(&Output { probing_percent, rows })?)?;
-    } else {
-        writeln!(output, "{}probing costs each of six agents {probing_percent:.2} % of a processor", table(&rows))?;
+        return print(&(serde_json::to_string(&Output { probing_percent, rows })? + "\n"));
     }
-    Ok(ExitCode::SUCCESS)
+    print(&format!("{}probing costs each of six agents {probing_percent:.2} % of a processor\n", table(&rows)))
 }
 
 fn table(rows: &[Measurement]) -> String {
@@ -72,7 +67,5 @@ fn table(rows: &[Measurement]) -> String {
         let counts = [row.returns_with_loss.to_string(), row.answered_twice.to_string()];
         [failure.to_owned(), row.runs.to_string()].into_iter().chain(gap).chain(lost).chain(counts).collect()
     };
-    let lines: Vec<Vec<String>> =
-        std::iter::once(head.map(str::to_owned).to_vec()).chain(rows.iter().map(line)).collect();
-    render(&lines)
+    text_table::render(&head, rows.iter().map(line))
 }

@@ -1,4 +1,4 @@
-//! Heartbeats: each node's status is written every ten seconds, evenly spread.
+//! Heartbeats: the status of each node is written every ten seconds. The writes are spread evenly.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,19 +12,19 @@ use tokio::time::Instant;
 use super::api::{Api, Requests};
 use super::population::{Population, conditions};
 
-/// How often a kubelet writes the status of its node (`--node-status-update-frequency`).
+/// How often a kubelet writes the status of its node (`nodeStatusUpdateFrequency`).
 const PERIOD: Duration = Duration::from_secs(10);
-/// How many heartbeats are under way at a time; the rest waits, and the count of those written shows it.
+/// How many heartbeats are written at the same time. Further heartbeats wait, and the number of written heartbeats shows that.
 const PARALLEL: usize = 64;
 
-/// The heartbeats of all nodes; they end with this.
+/// The heartbeats of all nodes. They end when this is dropped.
 pub(super) struct Kubelets {
     task: JoinHandle<()>,
     written: Arc<AtomicU64>,
 }
 
 impl Kubelets {
-    /// Starts them for the nodes that there are now.
+    /// Starts the heartbeats of the present nodes.
     pub(super) fn start(api: &Api, population: &Population) -> Self {
         let (runtime, requests) = api.background();
         let written = Arc::new(AtomicU64::new(0));
@@ -32,7 +32,7 @@ impl Kubelets {
         Self { task, written }
     }
 
-    /// How many there were so far.
+    /// The number of heartbeats so far.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
@@ -51,7 +51,7 @@ async fn beat(api: Arc<Requests>, names: Vec<String>, written: Arc<AtomicU64>) {
     let mut due = Instant::now();
     for name in names.iter().cycle() {
         tokio::time::sleep_until(due).await;
-        // What is late is left out, as a kubelet does that cannot reach its API server.
+        // A heartbeat that is more than a period late is skipped, as by a kubelet that cannot reach the API server.
         due = (due + interval).max(Instant::now().checked_sub(PERIOD).unwrap_or(due));
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let (api, name, written) = (api.clone(), name.clone(), written.clone());

@@ -1,4 +1,4 @@
-//! The API server as kubelets and other agents use it.
+//! The API requests of kubelets and of other agents.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,19 +13,19 @@ use tokio::task::JoinHandle;
 
 const NODES: &str = "/api/v1/nodes";
 
-/// A connection, and the threads that its requests run on.
+/// A client, and the threads that run its requests.
 pub(super) struct Api {
     runtime: Runtime,
     requests: Arc<Requests>,
 }
 
-/// What can be asked.
+/// The requests.
 pub(super) struct Requests {
     client: Client,
 }
 
 impl Api {
-    /// Connects from the calling thread's network.
+    /// Makes a client in the calling thread's network namespace.
     pub(super) fn connect(kubeconfig: &str) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let client = runtime.block_on(async {
@@ -36,12 +36,12 @@ impl Api {
         Ok(Self { runtime, requests: Arc::new(Requests { client: client.context("make a client")? }) })
     }
 
-    /// Does some work with it and waits for its end.
+    /// Runs requests and waits for their end.
     pub(super) fn run<T, F: Future<Output = T>>(&self, work: impl FnOnce(Arc<Requests>) -> F) -> T {
         self.runtime.block_on(work(self.requests.clone()))
     }
 
-    /// Begins a write, whose end is timed.
+    /// Starts a write.
     pub(super) fn begin<F>(&self, write: impl FnOnce(Arc<Requests>) -> F) -> JoinHandle<Result<Instant>>
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -53,25 +53,25 @@ impl Api {
         })
     }
 
-    /// When a write was answered.
+    /// Waits for a write, and returns the time at which the API server answered it.
     pub(super) fn end(&self, write: JoinHandle<Result<Instant>>) -> Result<Instant> {
         self.runtime.block_on(write).context("a write panicked")?
     }
 
-    /// For work in the background.
+    /// What requests in the background need.
     pub(super) fn background(&self) -> (Handle, Arc<Requests>) {
         (self.runtime.handle().clone(), self.requests.clone())
     }
 }
 
 impl Requests {
-    /// Creates a Node, as its kubelet does.
+    /// Creates a Node, as a kubelet does.
     pub(super) async fn create_node(&self, node: &Value) -> Result<()> {
         let request = Request::post(format!("{NODES}?fieldManager=kubelet")).header("content-type", "application/json");
         self.send(request.body(node.to_string().into_bytes())?).await.context("create a Node")
     }
 
-    /// Writes a Node's status, as its kubelet does.
+    /// Writes a Node's status, as a kubelet does.
     pub(super) async fn write_status(&self, node: &str, status: &Value) -> Result<()> {
         let body = json!({ "status": status }).to_string();
         let request = Request::patch(format!("{NODES}/{node}/status?fieldManager=kubelet"))
@@ -79,7 +79,7 @@ impl Requests {
         self.send(request.body(body.into_bytes())?).await.with_context(|| format!("write the status of {node}"))
     }
 
-    /// Writes all of a node's annotations that its agent owns, as that agent does.
+    /// Applies the annotations that a node's agent owns, as the agent does.
     pub(super) async fn publish(&self, node: &str, annotations: &Value) -> Result<()> {
         let body = json!({
             "apiVersion": "v1", "kind": "Node", "metadata": { "name": node, "annotations": annotations },

@@ -1,4 +1,5 @@
-//! What the agent writes to the API, as the API server's audit log tells (kubernetes.io/docs/tasks/debug/debug-cluster/audit).
+//! What the agent writes to the API, according to the API server's audit log
+//! (<https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/>).
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,7 +13,7 @@ pub(super) struct AgentWrites {
     log: PathBuf,
 }
 
-/// Has the API server record the writes of `user` in `directory`; gives the flags that kube-apiserver needs for it.
+/// Prepares an audit log in `directory` of the writes of `user`. Returns the flags that kube-apiserver needs for it.
 pub(super) fn record(directory: &Path, user: &str) -> Result<(AgentWrites, Vec<String>)> {
     let policy = directory.join("audit-policy.yaml");
     let log = directory.join("audit.log");
@@ -35,14 +36,14 @@ pub(super) fn record(directory: &Path, user: &str) -> Result<(AgentWrites, Vec<S
 }
 
 impl AgentWrites {
-    /// Each write so far, such as `patch nodes/node-00000`.
+    /// The writes so far, such as `patch nodes/node-00000`.
     pub(super) fn so_far(&self) -> Result<Vec<String>> {
         let text = match fs::read_to_string(&self.log) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error).with_context(|| format!("read {}", self.log.display())),
         };
-        // The last line may be in the middle of being written.
+        // The last line may be incomplete.
         let complete = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         complete.map(|line| Ok(describe(&serde_json::from_str(line).context("parse the audit log")?))).collect()
     }
@@ -58,9 +59,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_are_counted_as_far_as_they_are_written() {
+    fn an_incomplete_last_line_is_not_counted() {
         let directory = tempfile::tempdir().unwrap();
-        let (writes, flags) = record(directory.path(), "somebody").unwrap();
+        let (writes, flags) = record(directory.path(), "agent").unwrap();
         assert_eq!(flags.len(), 2);
         assert_eq!(writes.so_far().unwrap(), Vec::<String>::new());
         let line = |name| json!({ "verb": "patch", "objectRef": { "resource": "nodes", "name": name } }).to_string();

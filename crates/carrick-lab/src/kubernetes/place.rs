@@ -1,4 +1,4 @@
-//! Where the control plane of a real cluster stands, and what its certificate names there.
+//! The place of a real cluster's control plane, and its certificate there.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -7,46 +7,46 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{API_ADDRESS, PORT, PROJECT, PUBLIC_API, REAL_ADDRESS, SPARE_NODES};
-use crate::cluster::{KUBE_PROXY, SERVICE_CIDRS};
+use super::well_known::{API_ADDRESS, KUBE_PROXY, PORT, PUBLIC_API, REAL_ADDRESS, SERVICE_CIDRS, SPARE_NODES, kubelet};
 use crate::layout;
 use crate::namespace::Namespaces;
+use crate::paths::project_file;
 use crate::topology::Topology;
 use carrick_test_apiserver::control_plane::{Assets, ControlPlane, ExtraFlags, Options, User};
 
-/// The first Service address, which is the API server's.
+/// The API server's Service address: the first one.
 const SERVICE_ADDRESS: &str = "10.96.0.1";
-/// By which names pods know the API server.
+/// The names by which pods reach the API server.
 const NAMES: &str = "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:localhost";
 
-/// A place for a control plane.
+/// The place of a control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In the internet, as a cloud's managed one.
+    /// In the internet, as that of a cloud provider.
     Outside,
-    /// In a node's network.
+    /// In a node's network namespace.
     OnNode {
-        /// Where it is inside the node's location.
+        /// The address inside the node's location.
         private: SocketAddr,
-        /// Where the location's router publishes it.
+        /// The address at which the location's router publishes it.
         public: SocketAddr,
     },
 }
 
 impl Place {
-    /// What a topology asks for.
+    /// The place that a topology asks for.
     pub(super) fn of(topology: &Topology) -> Result<Self> {
         let Some(host) = &topology.control_plane else { return Ok(Self::Outside) };
         let (location, node) = layout::of_node(topology, host)?;
         let v4 = node.internal.v4.zip(location.wan.v4);
-        let (private, public) = v4.with_context(|| format!("{host} has no IPv4 to put the control plane on"))?;
+        let (private, public) = v4.with_context(|| format!("{host} has no IPv4 address for the control plane"))?;
         Ok(Self::OnNode {
             private: SocketAddr::new(private.into(), PORT),
             public: SocketAddr::new(public.into(), PORT),
         })
     }
 
-    /// Where it listens in its own network.
+    /// The address in its own network namespace.
     pub(super) const fn address(self) -> SocketAddr {
         match self {
             Self::Outside => REAL_ADDRESS,
@@ -54,7 +54,7 @@ impl Place {
         }
     }
 
-    /// Where it is found from the internet.
+    /// The address in the internet.
     pub(super) const fn as_published(self) -> SocketAddr {
         match self {
             Self::Outside => REAL_ADDRESS,
@@ -67,37 +67,35 @@ impl Place {
 pub(super) enum ClusterControlPlane {
     /// It runs.
     Running(ControlPlane),
-    /// Its certificate is there, but its node is not.
+    /// Its certificate exists, but its node does not.
     Prepared,
 }
 
 impl ClusterControlPlane {
-    /// The running one.
+    /// The running control plane.
     pub(super) fn running(&self) -> Result<&ControlPlane> {
         match self {
             Self::Running(control_plane) => Ok(control_plane),
-            Self::Prepared => bail!("the control plane's node is not there yet"),
+            Self::Prepared => bail!("the control plane's node does not exist yet"),
         }
     }
 }
 
-/// Starts a control plane that kubelets and controllers can use: its certificate and its Service name the addresses at which it
-/// is found.
+/// Starts a control plane for kubelets and controllers.
 pub(super) fn start(
     place: Place,
     topology: &Topology,
     namespaces: &Namespaces,
     directory: &Path,
 ) -> Result<ControlPlane> {
-    let project = Path::new(PROJECT);
     let nodes = topology.locations.iter().flat_map(|location| &location.nodes);
     let spare = (1..=SPARE_NODES).map(|number| format!("spare{number}"));
     let kubelets = nodes.map(|node| node.name.clone()).chain(spare);
     let mut users: Vec<User> =
-        kubelets.map(|node| User { name: super::kubelet(&node), groups: vec!["system:nodes".to_owned()] }).collect();
+        kubelets.map(|node| User { name: kubelet(&node), groups: vec!["system:nodes".to_owned()] }).collect();
     users.push(User { name: KUBE_PROXY.to_owned(), groups: vec!["system:node-proxier".to_owned()] });
     let options = Options {
-        assets: Assets::locate_cluster(&project.join("tests/kubernetes/build.sh"))?,
+        assets: Assets::locate_cluster(&project_file("tests/kubernetes/build.sh"))?,
         namespace: Some(namespaces.network_descriptor()?),
         address: place.address(),
         directory: directory.to_path_buf(),
@@ -116,8 +114,8 @@ pub(super) fn start(
     ControlPlane::start_with(options, flags).context("start the control plane")
 }
 
-/// Makes the certificate of a control plane that stands on a node. The one that kube-apiserver makes for itself would name its
-/// private address alone.
+/// Makes the certificate of a control plane on a node. The certificate that kube-apiserver makes for itself would not contain the
+/// public address.
 pub(super) fn certify(private: IpAddr, directory: &Path) -> Result<()> {
     let pki = directory.join("pki");
     fs::create_dir_all(&pki).context("make a directory for certificates")?;
@@ -127,8 +125,8 @@ pub(super) fn certify(private: IpAddr, directory: &Path) -> Result<()> {
     let (key, own) = (path("apiserver.key"), path("own.crt"));
     openssl(&["-subj", "/CN=lab", "-keyout", &authority_key, "-out", &authority])?;
     let by = ["-CA", &authority, "-CAkey", &authority_key];
-    let what = ["-subj", "/CN=kube-apiserver", "-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
-    openssl(&[&by[..], &what, &["-keyout", &key, "-out", &own]].concat())?;
+    let subject = ["-subj", "/CN=kube-apiserver", "-addext", &names, "-addext", "basicConstraints=critical,CA:FALSE"];
+    openssl(&[&by[..], &subject, &["-keyout", &key, "-out", &own]].concat())?;
     let chain = fs::read_to_string(own)? + &fs::read_to_string(authority)?;
     fs::write(pki.join("apiserver.crt"), chain).context("write the API server's certificate")
 }

@@ -1,4 +1,4 @@
-//! The other nodes: what kubelets, the controller manager and agents would have written of them.
+//! The nodes of the cluster: the objects that kubelets, the controller manager and agents write.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -6,69 +6,69 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use carrick_lab::topology::LOCATION_LABEL;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::api::Requests;
-use crate::topology::LOCATION_LABEL;
 
-/// The node that has an agent: number 0, in location 0.
+/// The name of the node that has an agent: number 0, in location 0.
 pub(super) const OWN_NAME: &str = "node-00000";
 /// Its internal address.
 pub(super) const OWN_ADDRESS: Ipv4Addr = internal_address(0, 0);
 
-/// How many requests are under way at a time.
+/// How many requests run at the same time.
 const PARALLEL: usize = 32;
-/// How many nodes a location has, where the cluster is large enough.
+/// The number of nodes of a location, if the cluster is large enough.
 const NODES_PER_LOCATION: usize = 50;
-/// A small cluster has as many locations.
+/// The number of locations of a small cluster.
 const LEAST_LOCATIONS: usize = 3;
-/// The first nodes of a location are preferred as gateways: the active one and the one that stands by.
+/// The number of preferred gateways of a location: the active gateway and its standby.
 const GATEWAYS: usize = 2;
-/// How many images a kubelet reports (`--node-status-max-images`).
+/// How many images a kubelet reports (`nodeStatusMaxImages`).
 const IMAGES: usize = 50;
 
 /// The nodes of one cluster.
 pub(super) struct Population {
     nodes: Vec<Node>,
     locations: usize,
-    agent: String,
+    agent_annotation: String,
 }
 
-/// A node that is only an object.
+/// A node.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     number: usize,
     location: usize,
-    /// Its place in its location.
+    /// The number of nodes before it in its location.
     place: usize,
     /// How often its endpoint has changed.
     moves: u16,
 }
 
 impl Population {
-    /// That many nodes, the one with an agent included, spread over locations.
+    /// This number of nodes, the one with an agent included, spread over locations.
     pub(super) fn new(nodes: usize) -> Self {
         let locations = (nodes / NODES_PER_LOCATION).max(LEAST_LOCATIONS);
-        let mut population = Self { nodes: Vec::new(), locations, agent: String::new() };
+        let mut population = Self { nodes: Vec::new(), locations, agent_annotation: String::new() };
         for _ in 0..nodes {
             population.add();
         }
         population
     }
 
-    /// How many locations there are.
+    /// The number of locations.
     pub(super) const fn locations(&self) -> usize {
         self.locations
     }
 
-    /// From now on all agents say this of themselves.
-    pub(super) fn share_settings_of(&mut self, agent: &str) {
-        agent.clone_into(&mut self.agent);
+    /// Sets the annotation `agent` of all other nodes.
+    pub(super) fn set_agent_annotation(&mut self, value: &str) {
+        value.clone_into(&mut self.agent_annotation);
     }
 
-    /// One more node.
+    /// Adds a node.
     pub(super) fn add(&mut self) -> Node {
         let number = self.nodes.len();
         let node = Node { number, location: number % self.locations, place: number / self.locations, moves: 0 };
@@ -76,7 +76,7 @@ impl Population {
         node
     }
 
-    /// The Node object of the node that has an agent, which says the rest itself.
+    /// The Node object of the node that has an agent, without the annotations that its agent writes.
     pub(super) fn own_node(&self) -> Value {
         self.nodes.first().map(Node::object).unwrap_or_default()
     }
@@ -85,7 +85,7 @@ impl Population {
     pub(super) async fn create(&self, api: Arc<Requests>) -> Result<()> {
         let create = |node: &Node| {
             let (api, name, object, annotations) =
-                (api.clone(), node.name(), node.object(), node.annotations(&self.agent));
+                (api.clone(), node.name(), node.object(), node.annotations(&self.agent_annotation));
             async move {
                 api.create_node(&object).await?;
                 api.publish(&name, &annotations).await
@@ -104,15 +104,15 @@ impl Population {
         self.nodes.iter().skip(1).flat_map(Node::pod_cidrs).collect()
     }
 
-    /// Moves the endpoint of an active gateway: round after round that of another location.
-    pub(super) fn move_gateway(&mut self, round: usize) -> Option<Node> {
-        let location = 1 + round % (self.locations - 1);
+    /// Changes the endpoint of an active gateway, of another location for each number.
+    pub(super) fn move_gateway(&mut self, number: usize) -> Option<Node> {
+        let location = 1 + number % (self.locations - 1);
         let gateway = self.nodes.iter_mut().find(|node| node.location == location)?;
         gateway.moves += 1;
         Some(gateway.clone())
     }
 
-    /// A Node as it is once its agent has published everything.
+    /// The Node object with the annotations that its agent writes.
     pub(super) fn annotated_object(&self, node: &Node) -> Value {
         let mut object = node.object();
         if let (Some(all), Value::Object(own)) =
@@ -123,9 +123,9 @@ impl Population {
         object
     }
 
-    /// What the agent of a node publishes.
+    /// The annotations that a node's agent writes.
     pub(super) fn annotations(&self, node: &Node) -> Value {
-        node.annotations(&self.agent)
+        node.annotations(&self.agent_annotation)
     }
 }
 
@@ -134,17 +134,17 @@ impl Node {
         name(self.number)
     }
 
-    /// Whether it stands where the node that has an agent does.
+    /// Whether it is in the location of the node that has an agent.
     pub(super) const fn is_in_own_location(&self) -> bool {
         self.location == 0
     }
 
-    /// Its WireGuard public key: any 32 bytes are one.
+    /// Its WireGuard public key. Any 32 bytes are a valid key.
     pub(super) fn public_key(&self) -> [u8; 32] {
         Sha256::digest(self.name()).into()
     }
 
-    /// Where its WireGuard listens: every node shares its address with some, and no port.
+    /// The endpoint of its WireGuard device. Several nodes share an address, and no two share address and port.
     pub(super) fn endpoint(&self) -> String {
         let [_, _, address, place] = u32::try_from(self.number).unwrap_or_default().to_be_bytes();
         let port = 20_000 + u16::from(address) * 256 + self.moves;
@@ -156,7 +156,7 @@ impl Node {
         [format!("10.{}.{}.0/24", 128 + number / 256, number % 256), format!("fd42:0:0:{number:x}::/64")]
     }
 
-    /// The object with all that a kubelet and the controller manager write: about 10 kB.
+    /// The object as the kubelet and the controller manager write it: about 10 kB.
     pub(super) fn object(&self) -> Value {
         let name = self.name();
         let mut labels = json!({
@@ -187,7 +187,7 @@ impl Node {
         })
     }
 
-    /// What its agent publishes.
+    /// The annotations that its agent writes.
     fn annotations(&self, agent: &str) -> Value {
         let internal = internal_address(self.location, self.place);
         let number = self.number + 1;
@@ -227,7 +227,7 @@ impl Node {
     }
 }
 
-/// The conditions that a kubelet reports, as of a time.
+/// The conditions that a kubelet reports at a time.
 pub(super) fn conditions(time: &str) -> Value {
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         json!({
@@ -262,7 +262,7 @@ fn name(number: usize) -> String {
     format!("node-{number:05}")
 }
 
-/// Each location has a /20 of 172.16.0.0/12, in which a node has the address of its place.
+/// Each location has a /20 of 172.16.0.0/12, with an address for each node.
 const fn internal_address(location: usize, place: usize) -> Ipv4Addr {
     const FIRST: u32 = u32::from_be_bytes([172, 16, 0, 10]);
     Ipv4Addr::from_bits(FIRST + ((location as u32) << 12) + place as u32)
@@ -273,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_two_nodes_claim_the_same() {
+    fn no_two_nodes_have_a_value_in_common() {
         let population = Population::new(5100);
         assert_eq!(population.locations(), 102);
         let mut claims = BTreeSet::new();
@@ -287,16 +287,16 @@ mod tests {
     }
 
     #[test]
-    fn an_object_has_the_size_of_a_real_one() {
+    fn a_node_object_has_the_size_of_a_real_one() {
         let size = Population::new(5).nodes[3].object().to_string().len();
         assert!((10_000..14_000).contains(&size), "{size}");
     }
 
     #[test]
-    fn a_gateway_moves_to_an_endpoint_of_its_own() {
+    fn a_gateway_moves_to_an_unused_endpoint() {
         let mut population = Population::new(5);
         let before: BTreeSet<_> = population.nodes.iter().map(Node::endpoint).collect();
-        let moved: Vec<_> = (0..3).map(|round| population.move_gateway(round).unwrap()).collect();
+        let moved: Vec<_> = (0..3).map(|number| population.move_gateway(number).unwrap()).collect();
         assert_eq!(moved.iter().map(Node::name).collect::<Vec<_>>(), ["node-00001", "node-00002", "node-00001"]);
         assert!(moved.iter().all(|node| !before.contains(&node.endpoint())));
         assert_ne!(moved[0].endpoint(), moved[2].endpoint());

@@ -1,43 +1,43 @@
-//! The machine of the node that has an agent, with the API server that the agent talks to.
+//! The machine of the node that has an agent, and the agent's API server.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use carrick_lab::agent::{Agent, AgentOptions};
+use carrick_lab::namespace::Namespaces;
+use carrick_lab::network::{self, Role};
+use carrick_lab::paths::{LAB_FILES, project_file};
+use carrick_lab::supervisor::{Content, NamespaceSetup, PrivateDirectory, Supervisor};
+use carrick_lab::topology::AgentSettings;
+use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, ExtraFlags, Options, User};
+use carrick_test_apiserver::proxy::{Backend, Proxy};
 
 use super::agent_writes::{self, AgentWrites};
 use super::api::Api;
 use super::kubelets::Kubelets;
 use super::population::{OWN_ADDRESS, OWN_NAME};
-use super::report::Gauge;
-use crate::agent::{Agent, AgentOptions};
-use crate::footprint::Footprint;
-use crate::namespace::Namespaces;
-use crate::network::{self, Role};
-use crate::node::LAB_FILES;
-use crate::supervisor::{Content, NamespaceSetup, PrivateDirectory, Supervisor};
-use crate::topology::AgentSettings;
-use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, ExtraFlags, Options, User};
-use carrick_test_apiserver::proxy::{Backend, Proxy};
+use super::report::Counters;
+use crate::process_usage::ProcessUsage;
 
-/// Where the API server listens on the node's loopback.
-const API_SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
-/// Who the agent is to the API server.
+/// The address of the API server, on the node's loopback device.
+const API_SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443);
+/// The agent's user at the API server.
 const AGENT_USER: &str = "system:serviceaccount:carrick-system:carrick";
-/// The directories that the agent writes to; all are in memory, so that the machine's disk delays nothing.
+/// The directories that the agent writes to. They are in memory, so that the speed of the machine's disk does not matter.
 const OWN_DIRECTORIES: [&str; 4] = ["/etc/cni", "/opt/cni", "/var/lib/carrick", "/var/lib/cni"];
-/// etcd keeps every version until the API server compacts, and thousands of heartbeats a minute are more than its default holds.
+/// etcd keeps every version until a compaction, and thousands of heartbeats a minute exceed its default quota.
 const ETCD_FLAGS: [&str; 3] =
     ["--quota-backend-bytes=8000000000", "--auto-compaction-mode=periodic", "--auto-compaction-retention=1m"];
 
-/// A node's namespaces with an uplink that leads nowhere.
+/// The namespaces of a node, with an uplink that is connected to nothing.
 pub(super) struct Machine {
     supervisor: Supervisor,
     directory: PathBuf,
 }
 
 impl Machine {
-    /// Makes it; `directory` is for what the lab gives it, for logs and for the API server's state.
+    /// Makes the machine. `directory` is for the files that the lab gives it, for logs and for the API server's state.
     pub(super) fn start(directory: &Path) -> Result<Self> {
         let lab_files = directory.join("lab");
         std::fs::create_dir_all(&lab_files).with_context(|| format!("make {}", lab_files.display()))?;
@@ -59,26 +59,25 @@ impl Machine {
         Ok(Self { supervisor, directory: directory.to_owned() })
     }
 
-    /// Its network, without its files.
+    /// The network namespace alone.
     pub(super) fn network(&self) -> Result<Namespaces> {
         Namespaces::network(OWN_NAME, Path::new(&format!("/proc/{}/ns/net", self.supervisor.pid())))
     }
 
-    /// A path on it, as this machine sees it.
+    /// The path on this machine of a path on the node.
     pub(super) fn path(&self, inside: &str) -> PathBuf {
         self.supervisor.path(inside)
     }
 
-    /// Starts the API server and a client of it, in the caller's network.
+    /// Starts the API server and a client, in the caller's network namespace.
     pub(super) fn start_cluster(&self) -> Result<Cluster<'_>> {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let options = Options {
-            assets: Assets::locate(&project.join("tests/kubernetes/build.sh"))?,
+            assets: Assets::locate(&project_file("tests/kubernetes/build.sh"))?,
             namespace: None,
             address: API_SERVER,
             directory: self.directory.join("control-plane"),
             users: vec![User { name: AGENT_USER.to_owned(), groups: vec!["system:masters".to_owned()] }],
-            manifests: vec![project.join("deploy/crd")],
+            manifests: vec![project_file("deploy/crd")],
         };
         let (writes, apiserver) = agent_writes::record(&self.directory, AGENT_USER)?;
         let flags = ExtraFlags { apiserver, etcd: ETCD_FLAGS.map(str::to_owned).to_vec() };
@@ -93,7 +92,7 @@ impl Machine {
     }
 }
 
-/// The API server, as this program and the agent see it.
+/// The API server, and the connections of this program and of the agent to it.
 pub(super) struct Cluster<'m> {
     machine: &'m Machine,
     pub(super) api: Api,
@@ -112,11 +111,11 @@ impl Cluster<'_> {
     }
 
     /// Reads all counters.
-    pub(super) fn gauge(&self, agent: &Agent, kubelets: &Kubelets) -> Result<Gauge> {
+    pub(super) fn counters(&self, agent: &Agent, kubelets: &Kubelets) -> Result<Counters> {
         agent.check()?;
-        Ok(Gauge {
+        Ok(Counters {
             at: std::time::Instant::now(),
-            footprint: Footprint::of(agent.process().pid())?,
+            usage: ProcessUsage::of(agent.process().pid())?,
             bytes_from_api: self.proxy.traffic().to_clients,
             writes: self.writes.so_far()?,
             heartbeats: kubelets.written(),

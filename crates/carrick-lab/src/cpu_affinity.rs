@@ -1,4 +1,4 @@
-//! Which processor works for which node: clouds do not wait for each other's work.
+//! Processors for groups of nodes, so that clouds do not wait for each other's work.
 
 use std::fs;
 
@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::Lab;
 use crate::failure::wireguard_process;
+use crate::lab::Lab;
 
-/// Gives each of these groups of nodes a processor of its own, as far as the machine has so many: their agents and data paths, as they
-/// run now.
+/// Binds the running agents and data paths of each group of nodes to a processor of its own. Groups share processors if the machine has
+/// fewer processors than there are groups.
 ///
 /// # Errors
 /// A node has no agent or no userspace data path, or the kernel refuses.
@@ -19,7 +19,7 @@ pub fn separate(lab: &Lab, groups: &[&[&str]]) -> Result<()> {
     for (number, group) in groups.iter().enumerate() {
         for node in *group {
             let node = lab.node(node)?;
-            let agent = node.agent_pid().context("its agent does not run")?;
+            let agent = node.agent_pid().with_context(|| format!("{}: no agent runs", node.name()))?;
             bind(Pid::from_raw(agent.cast_signed()), number % processors)?;
             bind(wireguard_process(&node.namespaces()?)?, number % processors)?;
         }
@@ -27,7 +27,7 @@ pub fn separate(lab: &Lab, groups: &[&[&str]]) -> Result<()> {
     Ok(())
 }
 
-/// Binds all threads of a process, and those that they start from now on.
+/// Binds all threads of a process, and the threads that these start later.
 fn bind(process: Pid, processor: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(processor)?;

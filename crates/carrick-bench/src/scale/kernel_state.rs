@@ -1,4 +1,4 @@
-//! What the node's kernel and its WireGuard hold, looked at from outside the agent.
+//! The state of the node's kernel and of its WireGuard device, read by other means than the agent's.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,26 +12,26 @@ use anyhow::{Context as _, Result, bail};
 
 use super::machine::Machine;
 
-/// Where the WireGuard device answers (wireguard.com/xplatform).
+/// The socket of the WireGuard device (<https://www.wireguard.com/xplatform/>).
 const WIREGUARD_SOCKET: &str = "/run/wireguard/carrick0.sock";
-/// How long a change may take to arrive.
+/// How long a change may take.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How often it is looked whether a route was told of.
-const LOOK: Duration = Duration::from_millis(1);
-/// How often WireGuard is asked, which tells nobody when its configuration changes. With thousands of allowed IPs an answer takes
-/// milliseconds, in which the device does not do what the agent asks of it: more often, and it is the question that is measured.
-const QUESTION: Duration = Duration::from_millis(10);
+/// How often the list of new routes is checked.
+const ROUTE_POLL: Duration = Duration::from_millis(1);
+/// How often the configuration of the WireGuard device is read, because the device reports no changes. With thousands of allowed IPs
+/// an answer takes milliseconds, and the agent's requests wait meanwhile: a shorter interval would measure the reads.
+const WIREGUARD_POLL: Duration = Duration::from_millis(10);
 
 /// The node's routes and WireGuard device.
 pub(super) struct KernelState {
     wireguard: PathBuf,
     monitor: Child,
-    /// When each route came that was added since.
+    /// The routes that were added since the start, each with its time.
     added: Arc<Mutex<Vec<(Instant, String)>>>,
 }
 
 impl KernelState {
-    /// Looks at the caller's network and the node's WireGuard.
+    /// Watches the routes of the caller's network namespace.
     pub(super) fn open(machine: &Machine) -> Result<Self> {
         let mut monitor = Command::new("ip")
             .args(["-oneline", "monitor", "route"])
@@ -55,21 +55,21 @@ impl KernelState {
         Ok(Self { wireguard: machine.path(WIREGUARD_SOCKET), monitor, added })
     }
 
-    /// The destinations of all routes of Carrick's.
+    /// The destinations of Carrick's routes.
     pub(super) fn routes(&self) -> Result<BTreeSet<String>> {
         let mut destinations = BTreeSet::new();
         for family in ["-4", "-6"] {
             let output = Command::new("ip").args([family, "route", "show", "table", "1107"]).output()?;
             for line in String::from_utf8_lossy(&output.stdout).lines() {
                 let mut words = line.split_whitespace();
-                // An unreachable route is the one behind the real one.
+                // Each route has an unreachable route behind it.
                 destinations.extend(words.next().filter(|word| *word != "unreachable").map(str::to_owned));
             }
         }
         Ok(destinations)
     }
 
-    /// Waits until WireGuard has this endpoint for a peer; gives the time at which it was seen.
+    /// Waits until the WireGuard device has this endpoint for a peer. Returns the time at which it was seen.
     pub(super) fn await_endpoint(&self, public_key: &[u8; 32], endpoint: &str) -> Result<Instant> {
         let peer = format!("public_key={}\n", hexadecimal(public_key));
         let wanted = format!("\nendpoint={endpoint}\n");
@@ -80,13 +80,13 @@ impl KernelState {
         .with_context(|| format!("endpoint {endpoint}"))
     }
 
-    /// Waits until pod CIDRs are routed, and where they go through WireGuard, are allowed there. Routes come last, so that WireGuard is
-    /// asked when they are there.
-    pub(super) fn await_pod_cidrs(&self, cidrs: &[String; 2], crossing: Crossing) -> Result<Instant> {
+    /// Waits until pod CIDRs are routed and, if the route is a tunnel, are allowed IPs of the WireGuard device. The agent adds routes
+    /// last, so the WireGuard device is read after the routes have come.
+    pub(super) fn await_pod_cidrs(&self, cidrs: &[String; 2], route: Route) -> Result<Instant> {
         let routed = self.await_routes(cidrs)?;
-        match crossing {
-            Crossing::InsideLocation => Ok(routed),
-            Crossing::BetweenLocations => {
+        match route {
+            Route::InsideLocation => Ok(routed),
+            Route::Tunnel => {
                 let wanted = cidrs.each_ref().map(|cidr| format!("allowed_ip={cidr}\n"));
                 let is_there = |text: &str| wanted.iter().all(|line| text.contains(line));
                 if is_there(&self.wireguard_configuration()?) {
@@ -104,9 +104,9 @@ impl KernelState {
                 return Ok(v4.max(v6));
             }
             if Instant::now() > limit {
-                bail!("{cidrs:?} were not routed within {} s", LIMIT.as_secs());
+                bail!("{cidrs:?} are not routed after {} s", LIMIT.as_secs());
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(ROUTE_POLL);
         }
     }
 
@@ -124,9 +124,9 @@ impl KernelState {
                 return Ok(now);
             }
             if now > limit {
-                bail!("it did not come within {} s", LIMIT.as_secs());
+                bail!("the WireGuard device does not have it after {} s", LIMIT.as_secs());
             }
-            std::thread::sleep(QUESTION);
+            std::thread::sleep(WIREGUARD_POLL);
         }
     }
 
@@ -142,19 +142,19 @@ impl KernelState {
 
 impl Drop for KernelState {
     fn drop(&mut self) {
-        // Fails exactly when it has ended already.
+        // Fails only if the process has ended.
         drop(self.monitor.kill());
         drop(self.monitor.wait());
     }
 }
 
-/// Whether a node is reached through WireGuard.
+/// How the traffic to a node travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Crossing {
-    /// It is in the own location.
+pub(super) enum Route {
+    /// Inside the own location, without WireGuard.
     InsideLocation,
-    /// It is in another location.
-    BetweenLocations,
+    /// Through a WireGuard tunnel to another location.
+    Tunnel,
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

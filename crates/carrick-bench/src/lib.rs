@@ -1,0 +1,14 @@
+//! Benchmarks of Carrick on clouds in network namespaces of one machine.
+//!
+//! - [`scale`]: what one agent costs beside many Node objects, and how fast it follows their changes.
+//! - [`failover`]: how long traffic pauses when a gateway fails, and what the gateway's return costs.
+//! - [`pod_churn`]: how long many pods take to start and to end on a real cluster.
+//!
+//! Errors are `anyhow`'s: no caller decides by their kind, and each one is shown to a person.
+#![forbid(unsafe_code)]
+
+pub mod failover;
+pub mod pod_churn;
+mod process_usage;
+mod quantile;
+pub mod scale;
