@@ -15,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-show_help 14 "$@"
+show_help 13 "$@"
 require_root
 require_cargo
 require cc ip nft tcpdump
