@@ -1,4 +1,4 @@
-//! `carrickctl bundle`: one archive for a bug report, without secrets.
+//! `carrickctl bundle`: an archive for a bug report, without secrets.
 
 mod redaction;
 
@@ -28,21 +28,21 @@ use redaction::Redaction;
 /// The directory inside the archive.
 const ROOT: &str = "carrick-bundle";
 
-/// What went into the archive.
+/// The content of an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Bundle {
-    /// The archive.
+    /// The path of the archive.
     pub path: PathBuf,
     /// The files in it.
     pub files: Vec<String>,
-    /// How many texts that could have been keys were taken out.
+    /// The number of texts that were removed because they could be keys.
     pub redacted: usize,
-    /// What is missing, and why.
+    /// What is missing from the archive, and why.
     pub missing: BTreeMap<String, String>,
 }
 
 impl Bundle {
-    /// Asks the agents for all their pages and writes the archive.
+    /// Fetches the pages of all agents and writes the archive.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -50,7 +50,7 @@ impl Bundle {
         let mut missing = BTreeMap::new();
         let mut files = pages(access, snapshot, &mut missing).await;
         if let Some(objects) = &snapshot.objects {
-            files.insert("objects.json".to_owned(), pretty(&of_objects(objects)));
+            files.insert("objects.json".to_owned(), pretty(&objects_json(objects)));
         }
         files.extend(views(snapshot));
         files.insert("versions.json".to_owned(), pretty(&versions(snapshot)));
@@ -68,7 +68,7 @@ impl Bundle {
     }
 }
 
-/// A report may hold what not everybody on the machine should read.
+/// Creates a file that only its owner can read, because a bundle may contain confidential names and addresses.
 fn create(path: &Path) -> std::io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -111,8 +111,8 @@ async fn pages(
     files
 }
 
-/// Of the objects, only what Carrick reads: what else people and programs wrote into them is nobody's business.
-fn of_objects(objects: &Objects) -> Value {
+/// The parts of the objects that Carrick reads. The bundle contains no other annotations and labels.
+fn objects_json(objects: &Objects) -> Value {
     let nodes: BTreeMap<&str, Value> = objects
         .nodes
         .iter()
@@ -128,13 +128,13 @@ fn of_objects(objects: &Objects) -> Value {
     let peers: BTreeMap<&str, Value> = objects
         .peers
         .iter()
-        .map(|(name, peer)| (name.as_str(), json!({"created": peer.created, "spec": of_spec(&peer.spec)})))
+        .map(|(name, peer)| (name.as_str(), json!({"created": peer.created, "spec": known_fields(&peer.spec)})))
         .collect();
     json!({ "nodes": nodes, "peers": peers })
 }
 
-/// The fields that a Peer has; what else somebody wrote there may be a key in a wrong place.
-fn of_spec(spec: &Value) -> Value {
+/// The known fields of a Peer's spec. An unknown field may contain a key by mistake.
+fn known_fields(spec: &Value) -> Value {
     const FIELDS: [&str; 6] =
         ["publicKey", "allowedIPs", "endpoint", "persistentKeepalive", "presharedKeySecretRef", "location"];
     let Value::Object(spec) = spec else { return Value::Null };
@@ -186,7 +186,7 @@ impl View for Bundle {
     fn draw(&self, document: &mut Document) {
         document.line(format_args!("{}: {} files", self.path.display(), self.files.len()));
         if self.redacted > 0 {
-            document.line(format_args!("{} texts that could have been keys were taken out", self.redacted));
+            document.line(format_args!("removed {} texts that could be keys", self.redacted));
         }
         for (what, reason) in &self.missing {
             document.line(format_args!("missing: {what}: {reason}"));

@@ -22,108 +22,116 @@ use crate::peers::Peers;
 use crate::routes::Routes;
 use crate::snapshot::Snapshot;
 use crate::status::Status;
-use crate::trace::{End, Trace, look_up, send_probes};
+use crate::trace::{End, Trace, look_up_pods, send_probes};
 use crate::traffic::{Prices, TrafficTable};
 
-/// See the mesh: which node talks to which, over which gateway, how fast, how much, and if not, why not.
+/// Inspect a Carrick mesh: paths, gateways, latency, traffic and faults.
 ///
-/// Exit codes: 0 all is well, 1 something is not, 2 the command line is wrong, 3 nobody can be reached.
+/// Exit status: 0 no fault, 1 a fault was found, 2 the command line is wrong, 3 neither the API server nor any agent can be reached.
 #[derive(Parser, Clone, Debug)]
 #[command(name = "carrickctl", version, propagate_version = true, max_term_width = 120)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
-    /// Which agents are asked.
+    /// Which agents to ask.
     #[command(flatten)]
     pub access: AccessOptions,
-    /// How the answer is written.
+    /// How to write the answer.
     #[command(flatten)]
     pub output: OutputOptions,
 }
 
-/// What to do.
+/// A command.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Command {
-    /// The cluster on one terminal: locations, gateways, nodes, tunnels, warnings. Ends with 1 when something is not well.
+    /// Show an overview of the cluster: locations, gateways, nodes, tunnels and warnings.
+    ///
+    /// The command exits with status 1 if a node has a fault.
     Status,
-    /// What is wrong, seen from both ends, and the one thing to do about it. Ends with 1 when there is a problem.
+    /// Find faults in the mesh, with a remedy for each.
+    ///
+    /// The command exits with status 1 if it finds a problem.
     Doctor(DoctorOptions),
-    /// WireGuard peers as the devices have them, beside what the plans want.
+    /// Show the WireGuard peers of the devices, compared with the plans.
     Peers {
-        /// Of this node alone.
+        /// Show only the peers of this node.
         node: Option<String>,
     },
-    /// Round trips, loss and path MTU between locations, by the agents' own probes.
+    /// Show round trips, loss and path MTU between locations, measured by the agents' probes.
     ///
-    /// Between locations, P50 is the median of the ways' medians, P99 and jitter are those of the worst way, loss is the mean, and MTU
-    /// that of the narrowest way.
+    /// Between two locations, P50 is the median of the paths' medians, P99 and jitter are those of the worst path, loss is the mean, and
+    /// MTU is that of the narrowest path.
     Latency(LatencyOptions),
-    /// The routes of a node, with the node that each leads to.
+    /// Show the routes of a node, with the node that each route leads to.
     Routes {
-        /// The node.
+        /// The name of the node.
         node: String,
     },
-    /// A packet's way, hop by hop, there and back, with what is known of each hop at this moment.
+    /// Show the path of a packet and of its answer, hop by hop, with the current state of each hop.
     ///
-    /// It is the packet walk over the plans that the agents hold; where it breaks, the rule or the cipher route is named.
+    /// The path follows from the plans in force. If the packet is dropped, the command names the route, firewall rule or allowed IPs that
+    /// drop it.
     Trace {
-        /// Who sends: a pod as namespace/name, a node, or an address.
+        /// The sender: a pod as namespace/name, a node, or an address.
         from: String,
-        /// Who should receive: a pod as namespace/name, a node, or an address.
+        /// The receiver: a pod as namespace/name, a node, or an address.
         to: String,
-        /// Have the nodes at both ends send probes along the way, and set beside each hop who answers, and how fast.
+        /// Send probes from the nodes at both ends, and show which node replies at each hop, and how fast.
         #[arg(long)]
         live: bool,
     },
-    /// A dry run: what a change would do to every node's plan, and who would reach each other no more.
+    /// Show what a change would do to every node's plan and to the reachability between nodes (dry run).
     ///
-    /// Without a change, what the agents hold is compared with what they should.
+    /// Without a change, the command compares the plans in force with the plans that the agents should have. The command exits with
+    /// status 1 if a pair of nodes loses connectivity.
     Plan(PlanOptions),
-    /// The topology as a picture: `-o svg` (the default), `-o dot` for Graphviz, `-o mermaid`.
+    /// Draw the topology: `-o svg` (the default), `-o dot` for Graphviz, or `-o mermaid`.
     ///
-    /// Locations are groups; tunnels have their round trip and rate; what is broken is red.
+    /// The picture groups nodes by location, and shows the round trip and rate of each tunnel. Broken parts are red.
     Graph,
-    /// Bytes from location to location, and what they cost.
+    /// Show the traffic between locations, and its cost.
     Traffic {
-        /// The price of a gigabyte by pair of locations, as YAML or JSON:
+        /// The prices per gigabyte for pairs of locations, as YAML or JSON:
         /// {currency: USD, default: 0.01, prices: [{from: a, to: b, per_gb: 0.09}]}.
         #[arg(long, value_name = "FILE")]
         prices: Option<PathBuf>,
     },
-    /// A page for the browser of this machine: the map, the matrix of locations and what happens, live. Runs until it is interrupted.
+    /// Serve a live page for a browser on this machine, with a map, a matrix of locations, and events.
+    ///
+    /// The command runs until it is interrupted.
     Dashboard(DashboardOptions),
-    /// One archive for a bug report: every agent's pages, objects, versions; without secrets.
+    /// Write an archive for a bug report: all agents' pages, objects and versions, without secrets.
     Bundle {
-        /// The archive to write.
+        /// The path of the archive.
         #[arg(value_name = "FILE", default_value = "carrick-bundle.tar.gz")]
         path: PathBuf,
     },
-    /// Completions for a shell, on the standard output.
+    /// Print the completions for a shell.
     Completions {
         /// The shell.
         shell: Shell,
     },
-    /// The manual page, on the standard output.
+    /// Print the manual page.
     Man {
-        /// Write the page of every command into this directory instead.
+        /// Write a manual page for each command to this directory instead.
         #[arg(long, value_name = "DIRECTORY")]
         directory: Option<PathBuf>,
     },
-    /// The version of this program.
+    /// Print the version.
     Version,
 }
 
 /// Options of `carrickctl latency`.
 #[derive(Args, Clone, Debug)]
 pub struct LatencyOptions {
-    /// Between nodes instead of locations.
+    /// Show pairs of nodes instead of locations.
     #[arg(long)]
     pub nodes: bool,
-    /// Median round trips as a matrix.
+    /// Show a matrix of median round trips.
     #[arg(long, conflicts_with = "histogram")]
     pub matrix: bool,
-    /// How long the round trips between two locations took, or with --nodes two nodes.
+    /// Show a histogram of the round trips between two locations, or with --nodes between two nodes.
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
     pub histogram: Option<Vec<String>>,
 }
@@ -131,13 +139,13 @@ pub struct LatencyOptions {
 /// Options of `carrickctl plan`.
 #[derive(Args, Clone, Debug)]
 pub struct PlanOptions {
-    /// Set an annotation of a Node, or remove it with `key-`; the prefix carrick.dev/ may be left out. May be repeated.
+    /// Set an annotation of a Node, or remove it with `key-`. The prefix carrick.dev/ is optional. May be repeated.
     #[arg(long, num_args = 2, value_names = ["NODE", "KEY=VALUE"], action = clap::ArgAction::Append)]
     pub annotate: Vec<String>,
-    /// Add or replace the Nodes and Peers of a file. May be repeated.
+    /// Add or replace the Nodes and Peers in a file. May be repeated.
     #[arg(long, value_name = "FILE")]
     pub apply: Vec<PathBuf>,
-    /// A node dies: what becomes unreachable.
+    /// Remove a node, as if it failed.
     #[arg(long, value_name = "NODE")]
     pub without: Option<String>,
 }
@@ -161,7 +169,7 @@ impl LatencyOptions {
 }
 
 impl Cli {
-    /// Carries the command out once.
+    /// Runs the command once.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -206,11 +214,11 @@ impl Cli {
         let access = Access::open(&self.access).await?;
         if live && access.is_offline() {
             return Err(Failure::Usage(
-                "--live has agents send probes, and saved objects have none: use a kubeconfig, `--local` or `--socket`"
+                "--live needs agents that answer, not saved objects: use a kubeconfig, `--local` or `--socket`"
                     .to_owned(),
             ));
         }
-        let pods = look_up(&access, [from, to]).await?;
+        let pods = look_up_pods(&access, [from, to]).await?;
         let snapshot = access.snapshot().await?;
         let cluster_plan = ClusterPlan::of(&snapshot)?;
         let (from, to) = (End::of(&cluster_plan, &pods, from)?, End::of(&cluster_plan, &pods, to)?);
@@ -229,7 +237,7 @@ impl Cli {
         Access::open(&self.access).await?.snapshot().await
     }
 
-    /// A snapshot for what only agents can tell.
+    /// A snapshot with at least one agent that answers.
     async fn pages(&self) -> Result<Snapshot, Failure> {
         let snapshot = self.snapshot().await?;
         if snapshot.pages().next().is_some() {
@@ -238,7 +246,7 @@ impl Cli {
         let reason =
             snapshot.unreachable().pop_first().map(|(name, error)| format!("no agent answers; {name}: {error}"));
         Err(Failure::Unreachable(reason.unwrap_or_else(|| {
-            "this takes agents that answer, and saved objects have none: use a kubeconfig, `--local` or `--socket`"
+            "the command needs agents that answer, not saved objects: use a kubeconfig, `--local` or `--socket`"
                 .to_owned()
         })))
     }

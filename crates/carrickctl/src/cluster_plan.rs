@@ -1,6 +1,6 @@
-//! What the mesh is and should be: the cluster, and the plan of every node.
+//! The cluster, and the plan of every node.
 //!
-//! The plan of a node is the one on its agent's page; where there is none, it is computed, as the agent would.
+//! The plan of a node is the one on its agent's page. If there is none, it is computed as the agent would compute it.
 
 mod pages;
 mod settings;
@@ -21,13 +21,13 @@ use crate::snapshot::{Agent, Snapshot};
 /// The cluster, and the plan of every node.
 #[derive(Clone, Debug)]
 pub struct ClusterPlan {
-    /// The cluster that the plans are made from.
+    /// The cluster that the plans are computed from.
     pub cluster: Cluster,
-    /// The plan of every node that takes part in the mesh.
+    /// The plan of every node in the mesh.
     pub plans: BTreeMap<NodeName, NodePlan>,
-    /// The nodes whose plan is computed, because their agents gave none.
+    /// The nodes whose plan is computed, because their agents gave no plan.
     pub computed: BTreeSet<NodeName>,
-    /// What cannot be known from what was at hand, in words.
+    /// What is not known, for people.
     pub notes: Vec<String>,
     liveness: Liveness,
     shared: Settings,
@@ -35,7 +35,7 @@ pub struct ClusterPlan {
 }
 
 impl ClusterPlan {
-    /// Puts together what the agents and the objects say.
+    /// Combines the agents' pages and the objects.
     ///
     /// # Errors
     /// There are neither pages nor objects.
@@ -47,15 +47,13 @@ impl ClusterPlan {
             None => pages::cluster(snapshot, &mut notes),
         };
         if cluster.nodes.is_empty() {
-            return Err(Failure::Unreachable(
-                "nothing is known of any node: no agent answers, and there are no Nodes".to_owned(),
-            ));
+            return Err(Failure::Unreachable("no node is known: no agent answers, and there are no Nodes".to_owned()));
         }
         let own = snapshot.pages().filter_map(|(_, page)| Some((page.node.clone()?, page.settings.clone()?))).collect();
         let known = || snapshot.pages().map(|(_, page)| &page.liveness);
         let liveness = Liveness {
             down: known().flat_map(|liveness| liveness.down.iter().cloned()).collect(),
-            // What is planned here is what holds when no handover is under way.
+            // The plans are those outside of a handover.
             ..Liveness::default()
         };
         let mut cluster_plan =
@@ -75,10 +73,10 @@ impl ClusterPlan {
             return;
         }
         let names: Vec<_> = self.computed.iter().map(NodeName::as_str).collect();
-        self.notes.push(format!("computed, because their agents gave no plan: {}", names.join(", ")));
+        self.notes.push(format!("computed, because the agents gave no plan: {}", names.join(", ")));
     }
 
-    /// The plans that the agents would come to of the cluster as it stands.
+    /// The plans that the agents would compute for the cluster.
     #[must_use]
     pub fn planned(&self) -> BTreeMap<NodeName, NodePlan> {
         let mut plans = plan_all(&self.cluster, &self.shared, &self.liveness);
@@ -91,33 +89,33 @@ impl ClusterPlan {
         plans
     }
 
-    /// The same with another cluster; its plans are computed, all of them.
+    /// The same settings and liveness with another cluster. All plans are computed.
     #[must_use]
     pub fn with_cluster(&self, cluster: Cluster) -> Self {
-        self.computed_again(Self { cluster, ..self.clone() })
+        self.recompute(Self { cluster, ..self.clone() })
     }
 
-    /// The same, its plans computed, with a node that answers nobody.
+    /// The same cluster with a node that is down. All plans are computed.
     #[must_use]
     pub fn with_down(&self, node: &NodeName) -> Self {
         let mut changed = self.clone();
         changed.liveness.down.insert(node.clone());
-        self.computed_again(changed)
+        self.recompute(changed)
     }
 
-    fn computed_again(&self, mut changed: Self) -> Self {
+    fn recompute(&self, mut changed: Self) -> Self {
         changed.plans = changed.planned();
         changed.computed = changed.plans.keys().cloned().collect();
         changed
     }
 
-    /// The plans, ready for a packet.
+    /// The network for the packet walk.
     #[must_use]
     pub fn network(&self) -> Network<'_> {
         Network::new(&self.cluster, &self.shared, &self.liveness, &self.plans)
     }
 
-    /// The node that has an internal address.
+    /// The node with an internal address.
     #[must_use]
     pub fn node_at(&self, address: IpAddr) -> Option<&NodeName> {
         let has = |node: &&Node| match &node.internal_addresses {
@@ -129,25 +127,25 @@ impl ClusterPlan {
         self.cluster.nodes.values().find(has).map(|node| &node.name)
     }
 
-    /// The label that names nodes' locations.
+    /// The label that contains nodes' locations.
     #[must_use]
     pub fn topology_label(&self) -> &str {
         &self.shared.topology_label
     }
 
-    /// A node by its name.
+    /// The plan of a node.
     ///
     /// # Errors
-    /// There is none, or it takes no part in the mesh.
+    /// The node does not exist, or is not in the mesh.
     pub fn plan_of(&self, node: &str) -> Result<&NodePlan, Failure> {
         let plan = self.plans.iter().find(|(name, _)| name.as_str() == node).map(|(_, plan)| plan);
         plan.ok_or_else(|| {
             let is_known = self.cluster.nodes.keys().any(|name| name.as_str() == node);
             Failure::Usage(if is_known {
-                format!("node `{node}` takes no part in the mesh: its agent has published no public key")
+                format!("node `{node}` is not in the mesh: its agent has not published a public key")
             } else {
                 let names: Vec<_> = self.cluster.nodes.keys().map(NodeName::as_str).take(10).collect();
-                format!("there is no node `{node}`; there are {}", names.join(", "))
+                format!("there is no node `{node}`; the nodes are: {}", names.join(", "))
             })
         })
     }

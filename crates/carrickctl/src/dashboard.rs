@@ -1,7 +1,7 @@
-//! `carrickctl dashboard`: the mesh on a page in the browser, live.
+//! `carrickctl dashboard`: a live page of the mesh for a browser.
 //!
 //! ```text
-//! Access ──collector, again and again──▶ Snapshot ──DashboardData::of──▶ /data.json ──page/script.js──▶ map, matrix, events
+//! Access ──collector, repeatedly──▶ Snapshot ──DashboardData::of──▶ /data.json ──page/script.js──▶ map, matrix, events
 //! ```
 
 mod collector;
@@ -31,32 +31,33 @@ pub use pairs::{Pair, PairState};
 use crate::access::Access;
 use crate::failure::Failure;
 
-/// Where the page is served, and how often it is brought up to date.
+/// Options of `carrickctl dashboard`.
 #[derive(Args, Clone, Debug)]
 pub struct DashboardOptions {
-    /// Address and port of the page; port 0 takes a free one.
+    /// The address and port of the page. Port 0 selects a free port.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1108")]
     pub listen: SocketAddr,
-    /// Serve the page to whoever reaches the address, not to this machine alone: it has no passwords and no encryption.
+    /// Allow an address that other machines can reach. The page has no password and no encryption.
     #[arg(long)]
     pub allow_remote: bool,
-    /// How long to rest before agents are asked again, in seconds.
+    /// The time between two requests to the agents, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = crate::access::seconds)]
     pub interval: Duration,
 }
 
-/// Serves the page until the program is ended; says its address on standard output once it can be opened.
+/// Serves the page until the program ends. Prints the address of the page as soon as it can be opened.
 ///
 /// # Errors
-/// The address is not of this machine alone, or cannot be listened on.
+/// Other machines can reach the address and this is not allowed, or the address cannot be used.
 pub async fn serve(options: &DashboardOptions, access: Access) -> Result<(), Failure> {
     if !options.listen.ip().is_loopback() && !options.allow_remote {
         return Err(Failure::Usage(format!(
-            "--listen {}: others could see the mesh there, without a password; add --allow-remote if they may",
+            "--listen {}: other machines could read the page there without a password; use --allow-remote to allow it",
             options.listen
         )));
     }
-    let refused = |error| Failure::Usage(format!("--listen {}: {error} (does another dashboard run?)", options.listen));
+    let refused =
+        |error| Failure::Usage(format!("--listen {}: {error} (is another dashboard running?)", options.listen));
     let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     let _closed = writeln!(anstream::stdout(), "http://{address}/");

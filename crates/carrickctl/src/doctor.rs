@@ -1,4 +1,4 @@
-//! `carrickctl doctor`: what is wrong, and the one thing to do.
+//! `carrickctl doctor`: finds faults in the mesh, with remedies.
 
 mod observe;
 mod report;
@@ -14,33 +14,35 @@ use crate::failure::Failure;
 
 pub use report::Report;
 
-/// The time between two looks: WireGuard sends a handshake again after 5 s and up to a third of a second (`REKEY_TIMEOUT`, WireGuard
-/// paper §6.4).
+/// The time between two samples. WireGuard retries a handshake after 5 s and up to a third of a second (`REKEY_TIMEOUT`, WireGuard paper
+/// §6.4).
 const BETWEEN_SAMPLES: Duration = Duration::from_secs(6);
 
-/// What is asked.
+/// Options of `carrickctl doctor`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DoctorOptions {
-    /// Tell of this node alone, and of what is between it and others.
+    /// Show only the findings about this node and its connections.
     #[arg(value_name = "NODE")]
     pub node: Option<NodeName>,
 }
 
-/// Asks all agents and tells what is wrong.
+/// Fetches the pages of all agents and diagnoses the mesh.
 ///
 /// # Errors
-/// There is no such node, or the API server cannot be asked.
+/// The node does not exist, or the API server cannot be reached.
 pub async fn run(access: &AccessOptions, options: &DoctorOptions) -> Result<Report, Failure> {
     let access = Access::open(access).await?;
     if access.is_offline() {
-        return Err(Failure::Usage("saved objects have no ailments: doctor asks agents".to_owned()));
+        return Err(Failure::Usage(
+            "doctor needs agents that answer, not saved objects: use a kubeconfig, `--local` or `--socket`".to_owned(),
+        ));
     }
     let snapshot = access.snapshot().await?;
     let mut observations = observe::observe(&access, &snapshot).await;
     if let Some(node) = &options.node
         && !observations.agents.contains_key(node)
     {
-        return Err(Failure::Usage(format!("there is no agent on a node named {node}")));
+        return Err(Failure::Usage(format!("there is no agent on a node `{node}`")));
     }
     if needs_second_sample(&observations) {
         tokio::time::sleep(BETWEEN_SAMPLES).await;

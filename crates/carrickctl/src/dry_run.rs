@@ -1,4 +1,4 @@
-//! `carrickctl plan`: what a change would do to every node's plan, before anyone makes it.
+//! `carrickctl plan`: a dry run that shows what a change would do to the plan of every node.
 
 mod facts;
 mod reachability;
@@ -18,33 +18,33 @@ use crate::snapshot::Snapshot;
 pub use facts::facts;
 pub use reachability::Reachability;
 
-/// A change that somebody thinks of.
+/// A possible change of the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
-    /// Annotations of Nodes: node, key, and the value, or none to remove it.
+    /// Annotations that are set or removed.
     pub annotations: Vec<Annotation>,
     /// Objects that are added or replaced.
     pub applied: Objects,
-    /// A node that dies.
+    /// A node that fails.
     pub without: Option<String>,
 }
 
-/// An annotation that would be set or removed.
+/// An annotation of a Node that is set or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Annotation {
-    /// The Node.
+    /// The name of the Node.
     pub node: String,
-    /// The key, with the prefix.
+    /// The key, including the prefix.
     pub key: String,
-    /// The value; none removes it.
+    /// The value; `None` removes the annotation.
     pub value: Option<String>,
 }
 
 impl Annotation {
-    /// Reads `key=value`, or `key-` to remove one, as kubectl does. A key without `/` has Carrick's prefix.
+    /// Parses `key=value`, or `key-` to remove an annotation, as kubectl does. A key without `/` gets Carrick's prefix.
     ///
     /// # Errors
-    /// It is neither.
+    /// The text has neither form.
     pub fn parse(node: &str, text: &str) -> Result<Self, Failure> {
         let (key, value) = match (text.split_once('='), text.strip_suffix('-')) {
             (Some((key, value)), _) => (key, Some(value.to_owned())),
@@ -56,42 +56,42 @@ impl Annotation {
     }
 }
 
-/// What would change.
+/// The effect of a change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DryRun {
-    /// What is compared with what, in words.
+    /// What is compared, for people.
     pub compared: String,
     /// The nodes whose plans would change.
     pub nodes: BTreeMap<String, NodeChange>,
-    /// What would reach each other no more, or anew; by the packet walk over all pairs of pods and outside peers.
+    /// The change of reachability between nodes and outside peers.
     pub reachability: Reachability,
-    /// What cannot be known.
+    /// What is not known, for people.
     pub notes: Vec<String>,
     #[serde(skip)]
     is_loss: bool,
 }
 
-/// How the plan of a node would change.
+/// The change of a node's plan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct NodeChange {
-    /// What the node has and would have no more.
+    /// Lines of the plan that the change removes.
     pub removed: BTreeSet<String>,
-    /// What the node would have besides.
+    /// Lines of the plan that the change adds.
     pub added: BTreeSet<String>,
-    /// What would be left out, anew.
+    /// Warnings that the change adds.
     pub warnings: BTreeSet<String>,
 }
 
 impl DryRun {
-    /// Computes what a change does. Without a change, what the agents hold is compared with what they should.
+    /// Computes the effect of a change. Without a change, the plans in force are compared with the plans that the agents should have.
     ///
     /// # Errors
-    /// A node that was named is not there, or what is known does not suffice.
+    /// A named node does not exist, or the objects are not known.
     pub fn of(snapshot: &Snapshot, change: &Change) -> Result<Self, Failure> {
         let now = ClusterPlan::of(snapshot)?;
         let planned = now.with_cluster(now.cluster.clone());
         if *change == Change::default() {
-            let compared = "what the agents hold, and what they should".to_owned();
+            let compared = "the plans in force, and the plans that the agents should have".to_owned();
             return Ok(Self::between(compared, &now, &planned, &BTreeSet::new()));
         }
         let mut after = changed(snapshot, &planned, change)?;
@@ -104,9 +104,9 @@ impl DryRun {
         }
         let compared = match &change.without {
             Some(node) => {
-                format!("what the agents should hold now, and once the others have noticed that {node} is dead")
+                format!("the plans now, and the plans after the other nodes have detected that {node} is down")
             }
-            None => "what the agents should hold now, and after the change".to_owned(),
+            None => "the plans now, and the plans after the change".to_owned(),
         };
         Ok(Self::between(compared, &planned, &after, &gone))
     }
@@ -116,9 +116,9 @@ impl DryRun {
             before.plans.keys().chain(after.plans.keys()).filter(|name| !gone.contains(*name)).collect();
         let mut nodes = BTreeMap::new();
         for name in names {
-            let [held, wanted] = [before, after].map(|cluster_plan| cluster_plan.plans.get(name));
-            let [removed, added] = [facts::difference(held, wanted), facts::difference(wanted, held)];
-            let warnings = facts::new_warnings(held, wanted);
+            let [old, new] = [before, after].map(|cluster_plan| cluster_plan.plans.get(name));
+            let [removed, added] = [facts::difference(old, new), facts::difference(new, old)];
+            let warnings = facts::new_warnings(old, new);
             if !(removed.is_empty() && added.is_empty() && warnings.is_empty()) {
                 nodes.insert(name.to_string(), NodeChange { removed, added, warnings });
             }
@@ -134,7 +134,7 @@ fn changed(snapshot: &Snapshot, planned: &ClusterPlan, change: &Change) -> Resul
     }
     let Some(objects) = &snapshot.objects else {
         return Err(Failure::Usage(
-            "what a change of objects does cannot be told from agents' pages: the objects are needed, by a kubeconfig or `-f FILE`".to_owned(),
+            "the effect of a change cannot be computed without the objects: use a kubeconfig or `-f FILE`".to_owned(),
         ));
     };
     let mut objects = objects.clone();
@@ -164,7 +164,7 @@ impl View for DryRun {
             change.warnings.iter().for_each(|warning| document.styled(format_args!("  ! {warning}"), Style::Warn));
         }
         if self.nodes.is_empty() {
-            document.line("no node's plan changes");
+            document.line("no plan changes");
         }
         document.gap();
         self.reachability.draw(document);

@@ -1,23 +1,23 @@
-//! What scripts are told.
+//! The exit status.
 
 use std::process::ExitCode;
 
-/// How a command ended.
+/// The exit status of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// 0: everything that was asked for is there, and is well.
+    /// 0: the command succeeded and found no fault.
     #[default]
     Healthy,
-    /// 1: something is not well.
+    /// 1: the command found a fault.
     Unhealthy,
-    /// 2: the command line asks for what there is not.
+    /// 2: the command line is wrong, or names something that does not exist.
     Usage,
-    /// 3: neither API server nor agents can be reached.
+    /// 3: neither the API server nor any agent can be reached.
     Unreachable,
 }
 
 impl Exit {
-    /// The code as a number.
+    /// The exit code.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {

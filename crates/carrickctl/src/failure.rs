@@ -1,4 +1,4 @@
-//! Why a command gives no answer at all.
+//! Why a command fails.
 
 use std::path::PathBuf;
 
@@ -9,45 +9,45 @@ use thiserror::Error;
 
 use crate::exit::Exit;
 
-/// Why a command gives no answer at all.
+/// Why a command fails.
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// Something was named that there is not, or two things exclude each other.
+    /// The command line names something that does not exist, or options exclude each other.
     #[error("{0}")]
     Usage(String),
-    /// Nobody answers.
+    /// No agent answers.
     #[error("{0}")]
     Unreachable(String),
-    /// No API server is known.
-    #[error("{0}; on a node, `--local` asks its own agent, and `-f FILE` reads saved objects")]
+    /// The API server is not configured.
+    #[error("{0}; on a node, `--local` asks the node's agent, and `-f FILE` reads saved objects")]
     Client(#[from] ClientError),
-    /// Nodes and Peers cannot be read.
+    /// The API server does not return Nodes and Peers.
     #[error("{}", with_causes(.0))]
     Objects(#[from] ObjectsError),
     /// A file cannot be read or written.
     #[error("{path}: {error}", path = .path.display())]
     File {
-        /// Its name.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         #[source]
         error: std::io::Error,
     },
-    /// A file does not hold what it should.
+    /// The content of a file is not valid.
     #[error("{path}: {reason}", path = .path.display())]
     Content {
-        /// Its name.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is not valid.
         reason: String,
     },
-    /// What was found cannot be written down.
+    /// The answer cannot be written.
     #[error("the answer cannot be written: {0}")]
     Output(String),
 }
 
 impl Failure {
-    /// How the command ends.
+    /// The exit status for the failure.
     #[must_use]
     pub const fn exit(&self) -> Exit {
         match self {

@@ -1,4 +1,4 @@
-//! Pages as agents of a small mesh would give them: two nodes in `basel`, one in `zürich`.
+//! The pages of the agents of a small mesh: two nodes in `basel`, one in `zürich`.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,10 +16,10 @@ use crate::fetch_error::FetchError;
 use crate::output::{Format, Terminal, View, render};
 use crate::snapshot::{Agent, Answer, Snapshot};
 
-/// Name, location, number.
+/// The name, location and number of each node.
 const NODES: [(&str, &str, u8); 3] = [("a1", "basel", 1), ("a2", "basel", 2), ("b1", "zürich", 3)];
 
-/// The Nodes.
+/// The Node objects.
 pub fn objects() -> Objects {
     let mut objects = Objects::default();
     for (name, location, number) in NODES {
@@ -49,7 +49,7 @@ pub fn objects() -> Objects {
     objects
 }
 
-/// Every agent answers, every tunnel is up.
+/// A snapshot in which every agent answers and every tunnel is up.
 pub fn snapshot() -> Snapshot {
     let settings = Settings { standby_gateways: 0, ..Settings::default() };
     let objects = objects();
@@ -59,15 +59,15 @@ pub fn snapshot() -> Snapshot {
 }
 
 fn agent(plan: NodePlan, settings: &Settings) -> Agent {
-    let peers = plan.wireguard.peers.iter().map(|(key, wanted)| {
-        let held = PeerState {
-            endpoint: wanted.endpoint,
+    let peers = plan.wireguard.peers.iter().map(|(key, planned)| {
+        let current = PeerState {
+            endpoint: planned.endpoint,
             seconds_since_handshake: Some(75),
             received_bytes: 1_234_567,
             sent_bytes: 890,
-            allowed_ips: wanted.allowed_ips.clone(),
+            allowed_ips: planned.allowed_ips.clone(),
         };
-        (*key, held)
+        (*key, current)
     });
     let name = plan.node.to_string();
     let page = StatusPage {
@@ -143,18 +143,18 @@ pub fn change(snapshot: &mut Snapshot, node: &str, change: impl FnOnce(&mut Stat
     }
 }
 
-/// Lets an agent give no answer.
-pub fn silence(snapshot: &mut Snapshot, node: &str) {
+/// Makes an agent unreachable.
+pub fn set_unreachable(snapshot: &mut Snapshot, node: &str) {
     let agent = snapshot.agents.iter_mut().find(|agent| agent.name == node).unwrap();
     agent.answer = Answer::Unreachable(FetchError::Timeout(Duration::from_secs(2)));
 }
 
-/// Writes an answer for people, without a terminal.
+/// The text of an answer for people, without a terminal.
 pub fn text(view: &impl View) -> String {
     render(view, Format::Table, Terminal::default()).unwrap().text
 }
 
-/// All networks of a set, as text.
+/// Parses networks.
 pub fn nets(texts: &[&str]) -> BTreeSet<ipnet::IpNet> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }

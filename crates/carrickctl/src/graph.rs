@@ -20,21 +20,21 @@ use crate::health::{self, TunnelState};
 use crate::output::{Document, Format, Rendered, Terminal, View, render, units};
 use crate::snapshot::{Agent, Snapshot};
 
-/// The topology, and how it fares.
+/// The topology, and its state.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Graph {
-    /// The locations.
+    /// The locations, by name.
     pub locations: Vec<GraphLocation>,
-    /// The tunnels between nodes.
+    /// The tunnels between nodes, by the names of the nodes.
     pub tunnels: Vec<GraphTunnel>,
 }
 
 /// A location.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GraphLocation {
-    /// Its name.
+    /// The name of the location.
     pub name: String,
-    /// Its nodes.
+    /// The nodes of the location.
     pub nodes: Vec<GraphNode>,
     #[serde(skip)]
     drawn: LocationBox,
@@ -43,11 +43,11 @@ pub struct GraphLocation {
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GraphNode {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// What it does in its location.
+    /// The role of the node in its location.
     pub role: Option<Role>,
-    /// Whether nothing is wrong with it.
+    /// Whether the node has no fault.
     pub healthy: bool,
 }
 
@@ -56,23 +56,23 @@ pub struct GraphNode {
 pub struct GraphTunnel {
     /// The node whose name sorts first.
     pub from: String,
-    /// The other one.
+    /// The other node.
     pub to: String,
-    /// Whether it carries traffic; otherwise it is kept warm for a standby gateway.
+    /// Whether the tunnel carries traffic; otherwise it is ready for a standby gateway.
     pub carries: bool,
-    /// Whether packets can be expected to pass; absent where neither end says.
+    /// Whether the tunnel has no fault; absent if neither end answers.
     pub up: Option<bool>,
     /// The median round trip, in microseconds.
     pub round_trip_us: Option<u64>,
-    /// Bytes a second, both ways together, where no other tunnel shares the count.
+    /// Bytes per second in both directions together; absent if another tunnel shares one of the counters.
     pub bytes_per_second: Option<f64>,
 }
 
 impl Graph {
-    /// Puts together what agents and plans say.
+    /// Combines the plans with the agents' answers.
     ///
     /// # Errors
-    /// Nothing is known of any node.
+    /// No node is known.
     pub fn of(snapshot: &Snapshot) -> Result<Self, Failure> {
         let cluster_plan = ClusterPlan::of(snapshot)?;
         let mut by_location: BTreeMap<(String, Option<NodeName>), Vec<&NodePlan>> = BTreeMap::new();
@@ -87,10 +87,10 @@ impl Graph {
         Ok(Self { locations, tunnels })
     }
 
-    /// Writes it in a format; as SVG where none is asked for.
+    /// Writes the graph in a format. The default is SVG.
     ///
     /// # Errors
-    /// It has no form in this format.
+    /// The graph cannot be written in this format.
     pub fn write(&self, format: Format, terminal: Terminal) -> Result<Rendered, Failure> {
         let text = match format {
             Format::Json | Format::Yaml => return render(self, format, terminal),
@@ -141,7 +141,7 @@ fn location(snapshot: &Snapshot, cluster_plan: &ClusterPlan, name: String, plans
     GraphLocation { name, nodes: nodes.collect(), drawn }
 }
 
-/// Open where others dial one of its nodes, else behind NAT.
+/// A location has public addresses if another node dials one of its nodes. Otherwise it is behind NAT.
 fn nat(cluster_plan: &ClusterPlan, plans: &[&NodePlan]) -> NatKind {
     let is_here = |identity: &PeerIdentity| plans.iter().any(|plan| *identity == PeerIdentity::Node(plan.node.clone()));
     let others = cluster_plan.plans.values().filter(|other| !plans.iter().any(|plan| plan.node == other.node));
@@ -181,17 +181,13 @@ fn tunnel(snapshot: &Snapshot, cluster_plan: &ClusterPlan, from: String, to: Str
     }
 }
 
-/// What one end says of the tunnel.
+/// Whether the tunnel has no fault, according to one end.
 fn is_up(page: &StatusPage, far: &str) -> Option<bool> {
     let plan = page.plan.as_ref()?;
-    let (key, wanted) = plan.wireguard.peers.iter().find(|(_, peer)| is_node(&peer.identity, far))?;
-    let has_session = TunnelState::of(wanted, page.peers.get(key)).is_healthy(&wanted.identity);
+    let (key, planned) = plan.wireguard.peers.iter().find(|(_, peer)| health::is_node(&peer.identity, far))?;
+    let has_session = TunnelState::of(planned, page.peers.get(key)).is_healthy(&planned.identity);
     let path = page.paths.iter().find(|path| path.to.as_str() == far && path.kind == PathKind::Tunnel);
     Some(has_session && path.is_none_or(|path| path.state != PathState::Down))
-}
-
-fn is_node(identity: &PeerIdentity, name: &str) -> bool {
-    matches!(identity, PeerIdentity::Node(node) if node.as_str() == name)
 }
 
 fn round_trip(page: &StatusPage, far: &str) -> Option<u64> {
@@ -199,7 +195,8 @@ fn round_trip(page: &StatusPage, far: &str) -> Option<u64> {
     Some(path.round_trip?.p50_us)
 }
 
-/// What a node sends to the location of a far end, if that is its only tunnel there: the agents count by location.
+/// The rate at which a node sends to the location of a far end. Agents count by location, so the rate of a tunnel is known only if the
+/// node has no other tunnel to that location.
 fn rate(cluster_plan: &ClusterPlan, page: &StatusPage, far: &str) -> Option<f64> {
     let location_of = |node: &str| Some(cluster_plan.plan_of(node).ok()?.location.name.clone());
     let location = location_of(far)?;
@@ -214,7 +211,7 @@ fn rate(cluster_plan: &ClusterPlan, page: &StatusPage, far: &str) -> Option<f64>
 }
 
 impl GraphTunnel {
-    /// What is written on it.
+    /// The label of the tunnel.
     fn label(&self) -> String {
         let round_trip = self.round_trip_us.map(units::milliseconds);
         let rate = self.bytes_per_second.filter(|rate| *rate >= 1.0).map(|rate| format!("{}/s", units::bytes(rate)));

@@ -1,4 +1,4 @@
-//! What is not well with an agent, one rule for all commands.
+//! The faults of an agent, by the same rules for all commands.
 
 use carrick_probe::{PathKind, PathState};
 use carrick_status::{PeerState, StatusPage};
@@ -11,32 +11,32 @@ use crate::snapshot::{Agent, Answer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TunnelState {
-    /// A session is open.
+    /// The session is valid.
     Up,
-    /// There was a session, and nothing keeps one open while nothing is sent.
+    /// The last session has expired, and nothing keeps a session open while no packets are sent.
     Idle,
-    /// There was a session, and something should have kept it open.
+    /// The last session has expired, although keepalives should have renewed it.
     Stale,
-    /// There never was a session.
+    /// There was no handshake.
     Never,
-    /// The device has no such peer.
+    /// The device does not have the peer.
     Missing,
 }
 
 impl TunnelState {
-    /// The state of a tunnel that a plan wants, by what the device says of it.
+    /// The state of a planned tunnel.
     #[must_use]
-    pub fn of(wanted: &WireGuardPeer, held: Option<&PeerState>) -> Self {
-        match held {
+    pub fn of(planned: &WireGuardPeer, current: Option<&PeerState>) -> Self {
+        match current {
             None => Self::Missing,
-            Some(held) if held.seconds_since_handshake.is_none() => Self::Never,
-            Some(held) if held.has_session() => Self::Up,
-            Some(_) if wanted.persistent_keepalive.is_some() => Self::Stale,
+            Some(current) if current.seconds_since_handshake.is_none() => Self::Never,
+            Some(current) if current.has_session() => Self::Up,
+            Some(_) if planned.persistent_keepalive.is_some() => Self::Stale,
             Some(_) => Self::Idle,
         }
     }
 
-    /// Whether packets can be expected to pass. Nobody knows that of outside devices, which come and go.
+    /// Whether the tunnel has no fault. The tunnel of an outside peer may be down, because outside devices connect and disconnect at any time.
     #[must_use]
     pub fn is_healthy(self, identity: &PeerIdentity) -> bool {
         match identity {
@@ -45,9 +45,9 @@ impl TunnelState {
         }
     }
 
-    /// The state in a word.
+    /// The state, for people.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
             Self::Up => "up",
             Self::Idle => "idle",
@@ -58,7 +58,7 @@ impl TunnelState {
     }
 }
 
-/// What is not well with an agent, in words; empty when all is well.
+/// The faults of an agent, for people; empty if there are none.
 #[must_use]
 pub fn problems(agent: &Agent) -> Vec<String> {
     match &agent.answer {
@@ -76,10 +76,10 @@ fn of_page(page: &StatusPage) -> Vec<String> {
     }
     problems.extend(page.failures.iter().map(|failure| format!("failed: {failure}")));
     if let Some(plan) = &page.plan {
-        let broken = plan.wireguard.peers.iter().filter_map(|(key, wanted)| {
-            let state = TunnelState::of(wanted, page.peers.get(key));
-            (!state.is_healthy(&wanted.identity))
-                .then(|| format!("tunnel to {}: {}", name_of(&wanted.identity), state.word()))
+        let broken = plan.wireguard.peers.iter().filter_map(|(key, planned)| {
+            let state = TunnelState::of(planned, page.peers.get(key));
+            (!state.is_healthy(&planned.identity))
+                .then(|| format!("tunnel to {}: {}", name_of(&planned.identity), state.text()))
         });
         problems.extend(broken);
     }
@@ -91,11 +91,17 @@ fn of_page(page: &StatusPage) -> Vec<String> {
     problems
 }
 
-/// The name of who stands behind a peer.
+/// The name of a peer.
 #[must_use]
 pub fn name_of(identity: &PeerIdentity) -> &str {
     match identity {
         PeerIdentity::Node(name) => name.as_str(),
         PeerIdentity::Outside(name) => name.as_str(),
     }
+}
+
+/// Whether an identity is the node with this name.
+#[must_use]
+pub fn is_node(identity: &PeerIdentity, name: &str) -> bool {
+    matches!(identity, PeerIdentity::Node(node) if node.as_str() == name)
 }

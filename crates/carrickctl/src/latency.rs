@@ -1,4 +1,4 @@
-//! `carrickctl latency`: what the agents' probes say of the paths between locations or nodes.
+//! `carrickctl latency`: round trips, loss and path MTU between locations or nodes, measured by the agents' probes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Cell, Column, Document, Style, Table, View, units};
+use crate::output::{Cell, Column, Document, Style, Table, View, loss_cell, loss_style, units};
 use crate::snapshot::Snapshot;
 
-/// The widest bar of a histogram, in columns.
+/// The width of the longest bar of a histogram, in columns.
 const WIDEST_BAR: u64 = 40;
 
-/// What is between two names.
+/// What the pairs consist of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Between {
@@ -23,21 +23,21 @@ pub enum Between {
     Nodes,
 }
 
-/// How it is shown to people.
+/// How the answer is written for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A line for each ordered pair.
+    /// One line for each ordered pair.
     List,
-    /// Median round trips as a matrix.
+    /// A matrix of median round trips.
     Matrix,
-    /// How long the round trips between two of them took.
+    /// A histogram of the round trips of one ordered pair.
     Histogram(String, String),
 }
 
-/// What the agents' probes say.
+/// The results of the agents' probes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Latency {
-    /// What the pairs are pairs of.
+    /// What the pairs consist of.
     pub between: Between,
     /// The ordered pairs.
     pub pairs: Vec<Pair>,
@@ -45,38 +45,38 @@ pub struct Latency {
     form: Form,
 }
 
-/// What is known of the path from one to another.
+/// The measurements of an ordered pair.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Pair {
-    /// Who sends.
+    /// The location or node that sends probes.
     pub from: String,
-    /// Who answers.
+    /// The location or node that answers.
     pub to: String,
-    /// How many paths between nodes it is made of.
+    /// The number of probed paths between nodes.
     pub paths: usize,
-    /// How many of these are down.
+    /// The number of these paths that are down.
     pub down: usize,
-    /// The shortest round trip of late, in microseconds.
+    /// The shortest recent round trip, in microseconds.
     pub min_us: Option<u64>,
-    /// The median of the paths' medians, in microseconds.
+    /// The median of the paths' median round trips, in microseconds.
     pub p50_us: Option<u64>,
-    /// What 99 of 100 stay within on the worst path, in microseconds.
+    /// The 99th percentile of the round trips on the worst path, in microseconds.
     pub p99_us: Option<u64>,
     /// The jitter of the worst path, in microseconds.
     pub jitter_us: Option<u64>,
-    /// The mean share of probes lost of late.
+    /// The mean loss of the paths, from 0 to 1.
     pub loss: Option<f64>,
-    /// The largest packet that passes on every path, in bytes.
+    /// The size of the largest packet that passes on every path, in bytes.
     pub mtu: Option<u32>,
-    /// All round trips, by length.
+    /// All round trips, by duration.
     pub histogram: RoundTripCounts,
 }
 
 impl Latency {
-    /// Puts together what the pages say.
+    /// Summarizes the measurements on the agents' pages.
     ///
     /// # Errors
-    /// The pair of a histogram has no path that is probed.
+    /// No path of the pair of a histogram is probed.
     pub fn of(snapshot: &Snapshot, between: Between, form: Form) -> Result<Self, Failure> {
         let mut paths: BTreeMap<(String, String), Vec<&ProbedPath>> = BTreeMap::new();
         for (agent, page) in snapshot.pages() {
@@ -95,7 +95,7 @@ impl Latency {
             pairs.retain(|pair| pair.from == *from && pair.to == *to);
             if pairs.is_empty() {
                 return Err(Failure::Usage(format!(
-                    "nobody probes the path from `{from}` to `{to}`; `carrickctl latency --nodes` lists those that are"
+                    "no agent probes the path from `{from}` to `{to}`; `carrickctl latency --nodes` lists the probed paths"
                 )));
             }
         }
@@ -133,7 +133,7 @@ fn pair(from: String, to: String, paths: &[&ProbedPath]) -> Pair {
 impl View for Latency {
     fn draw(&self, document: &mut Document) {
         match &self.form {
-            _ if self.pairs.is_empty() => document.line("no agent has probed anything yet"),
+            _ if self.pairs.is_empty() => document.line("no agent has sent probes yet"),
             Form::List => self.draw_list(document),
             Form::Matrix => self.draw_matrix(document),
             Form::Histogram(..) => self.pairs.iter().for_each(|pair| pair.draw_histogram(document)),
@@ -148,15 +148,15 @@ impl View for Latency {
 impl Latency {
     fn draw_list(&self, document: &mut Document) {
         let mut table = Table::new([
-            Column::words("FROM"),
-            Column::words("TO"),
+            Column::text("FROM"),
+            Column::text("TO"),
             Column::numbers("MIN"),
             Column::numbers("P50"),
             Column::numbers("P99"),
             Column::numbers("JITTER"),
             Column::numbers("LOSS"),
             Column::numbers("MTU"),
-            Column::words("PATHS"),
+            Column::text("PATHS"),
         ]);
         for pair in &self.pairs {
             let milliseconds = |time: Option<u64>| Cell::or_dash(time.map(units::milliseconds));
@@ -167,10 +167,7 @@ impl Latency {
                 pair.median_cell(),
                 milliseconds(pair.p99_us),
                 milliseconds(pair.jitter_us),
-                pair.loss.map_or_else(
-                    || Cell::or_dash(None::<&str>),
-                    |loss| Cell::of(units::percent(loss), loss_style(loss)),
-                ),
+                loss_cell(pair.loss),
                 Cell::or_dash(pair.mtu),
                 pair.paths_cell(),
             ]);
@@ -180,7 +177,7 @@ impl Latency {
 
     fn draw_matrix(&self, document: &mut Document) {
         let names: BTreeSet<&str> = self.pairs.iter().flat_map(|pair| [pair.from.as_str(), pair.to.as_str()]).collect();
-        let corner = Column::words("FROM \\ TO");
+        let corner = Column::text("FROM \\ TO");
         let mut table = Table::new(std::iter::once(corner).chain(names.iter().map(|name| Column::numbers(*name))));
         for from in &names {
             let cells = names.iter().map(|to| {
@@ -222,7 +219,7 @@ impl Pair {
             document.line("no answer yet");
             return;
         };
-        let mut table = Table::new([Column::numbers("ROUND TRIP"), Column::numbers("COUNT"), Column::words("")]);
+        let mut table = Table::new([Column::numbers("ROUND TRIP"), Column::numbers("COUNT"), Column::text("")]);
         for (index, count) in counts.iter().enumerate().take(last + 1).skip(*first) {
             let bar = "█".repeat(usize::try_from((count * WIDEST_BAR).div_ceil(most.max(1))).unwrap_or_default());
             table.row([bucket(index).into(), (*count).into(), bar.into()]);
@@ -231,19 +228,11 @@ impl Pair {
     }
 }
 
-/// The bucket's upper bound in words.
+/// The upper bound of a bucket, for people.
 fn bucket(index: usize) -> String {
     let milliseconds = |seconds: f64| format!("{} ms", (seconds * 1e6).round() / 1e3);
     match (ROUND_TRIP_BOUNDS.get(index), ROUND_TRIP_BOUNDS.last()) {
         (Some(bound), _) => format!("≤ {}", milliseconds(*bound)),
         (None, last) => format!("> {}", milliseconds(last.copied().unwrap_or_default())),
-    }
-}
-
-fn loss_style(loss: f64) -> Style {
-    match loss {
-        0.0 => Style::Plain,
-        loss if loss < 0.05 => Style::Warn,
-        _ => Style::Bad,
     }
 }

@@ -1,10 +1,10 @@
-//! The debug CLI `carrickctl`: what every agent holds, measures and cannot do, and why.
+//! The command-line tool `carrickctl`: shows the state of every agent, what it measures, and what is wrong.
 //!
 //! ```text
-//! command line ──cli──▶ Access ──snapshot──▶ Snapshot ──status, peers, …──▶ a View ──output──▶ table, JSON, YAML
+//! command line ──cli──▶ Access ──snapshot──▶ Snapshot ──status, peers, …──▶ View ──output──▶ table, JSON, YAML
 //! ```
 //!
-//! Each command is a pure function from a [`snapshot::Snapshot`] to a [`output::View`]; only `access` does I/O.
+//! A command is a pure function from a [`snapshot::Snapshot`] to an [`output::View`]. Only [`access`], [`bundle`] and [`dashboard`] do I/O.
 #![forbid(unsafe_code)]
 
 pub mod access;

@@ -11,9 +11,9 @@ use carrickctl::failure::Failure;
 use carrickctl::output::{Format, Rendered, Terminal};
 use clap::Parser as _;
 
-/// How long `--watch` rests.
+/// The time between two updates of `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
-/// Moves the cursor to the upper left corner and clears what is behind it (ECMA-48 §8.3.21, §8.3.39).
+/// Moves the cursor to the upper left corner and clears the screen after it (ECMA-48 §8.3.21, §8.3.39).
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 fn main() -> ExitCode {
@@ -36,23 +36,23 @@ fn main() -> ExitCode {
 }
 
 async fn once(cli: &Cli) -> Exit {
-    match cli.run(Terminal::of_stdout(&cli.output)).await {
-        Ok(shown) => print(&shown),
+    match cli.run(Terminal::of_stdout(cli.output.no_color)).await {
+        Ok(rendered) => print(&rendered),
         Err(failure) => fail(&failure),
     }
 }
 
-/// Goes on through failures that may pass; a wrong command line stays wrong.
+/// Repeats the command until it is interrupted. A temporary failure does not end the loop; a wrong command line does.
 async fn watch(cli: &Cli) -> Exit {
     loop {
-        let terminal = Terminal::of_stdout(&cli.output);
-        let shown = cli.run(terminal).await;
+        let terminal = Terminal::of_stdout(cli.output.no_color);
+        let rendered = cli.run(terminal).await;
         if terminal.width.is_some() {
             print(&Rendered { text: CLEAR.to_owned(), exit: Exit::Healthy });
         }
-        match shown {
-            Ok(shown) => {
-                print(&shown);
+        match rendered {
+            Ok(rendered) => {
+                print(&rendered);
             }
             Err(failure) if failure.exit() == Exit::Usage => return fail(&failure),
             Err(failure) => {
@@ -66,12 +66,12 @@ async fn watch(cli: &Cli) -> Exit {
     }
 }
 
-/// Whoever closes the pipe early has seen enough.
-fn print(shown: &Rendered) -> Exit {
-    // What is in colour was decided before.
+/// Writes an answer. A reader that closes the pipe early is no error.
+fn print(rendered: &Rendered) -> Exit {
+    // `Terminal` already decided about colours.
     let mut stdout = anstream::AutoStream::always(std::io::stdout()).lock();
-    let _closed = stdout.write_all(shown.text.as_bytes()).and_then(|()| stdout.flush());
-    shown.exit
+    let _closed = stdout.write_all(rendered.text.as_bytes()).and_then(|()| stdout.flush());
+    rendered.exit
 }
 
 fn fail(failure: &Failure) -> Exit {

@@ -1,101 +1,78 @@
-//! Answers as tables for people, as JSON or as YAML.
+//! The output formats: tables, JSON and YAML.
 
 mod document;
 mod style;
 mod table;
+mod terminal;
 pub mod units;
-
-use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 pub use document::Document;
 pub use style::Style;
-pub use table::{Align, Cell, Column, Table};
+pub use table::{Align, Cell, Column, Table, loss_cell, loss_style};
+pub use terminal::Terminal;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// How answers are written.
+/// How to write answers.
 #[derive(Args, Clone, Debug)]
 pub struct OutputOptions {
-    /// How to write the answer.
+    /// The output format.
     #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table", help_heading = "Output")]
     pub output: Format,
-    /// Write the answer again and again, until interrupted.
+    /// Repeat the command every 2 seconds until it is interrupted.
     #[arg(long, global = true, help_heading = "Output")]
     pub watch: bool,
-    /// No colours; the variable NO_COLOR says the same.
+    /// Do not use colours. The environment variable NO_COLOR has the same effect.
     #[arg(long, global = true, help_heading = "Output")]
     pub no_color: bool,
 }
 
-/// How an answer is written.
+/// The output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// A table for people.
     #[default]
     Table,
-    /// As JSON.
+    /// JSON.
     Json,
-    /// As YAML.
+    /// YAML.
     Yaml,
-    /// As an image; `graph` alone.
+    /// An SVG image; only for `graph`.
     Svg,
-    /// In Graphviz' language; `graph` alone.
+    /// The DOT language of Graphviz; only for `graph`.
     Dot,
-    /// As a Mermaid flowchart; `graph` alone.
+    /// A Mermaid flowchart; only for `graph`.
     Mermaid,
-}
-
-/// What a terminal can show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Terminal {
-    /// Its width in columns; nothing is cut where there is none.
-    pub width: Option<usize>,
-    /// Whether it shows colours.
-    pub colour: bool,
-}
-
-impl Terminal {
-    /// What the standard output can show.
-    #[must_use]
-    pub fn of_stdout(options: &OutputOptions) -> Self {
-        let stdout = std::io::stdout();
-        if !stdout.is_terminal() {
-            return Self::default();
-        }
-        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
-        Self { width, colour: !forbidden && !options.no_color }
-    }
 }
 
 /// An answer to a command.
 pub trait View: Serialize {
-    /// Writes it for people.
+    /// Writes the answer for people.
     fn draw(&self, document: &mut Document);
 
-    /// What scripts are told.
+    /// The exit status.
     fn exit(&self) -> Exit {
         Exit::Healthy
     }
 }
 
-/// An answer as text, and what scripts are told.
+/// An answer as text, with the exit status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rendered {
-    /// The text, ended by a line break.
+    /// The text, which ends with a line break.
     pub text: String,
-    /// What scripts are told.
+    /// The exit status.
     pub exit: Exit,
 }
 
-/// Writes an answer.
+/// Writes an answer in a format.
 ///
 /// # Errors
-/// It has no form in this format.
+/// The answer has no form in this format.
 pub fn render(view: &impl View, format: Format, terminal: Terminal) -> Result<Rendered, Failure> {
     let refused = |error: &dyn std::error::Error| Failure::Output(error.to_string());
     let text = match format {
@@ -108,7 +85,7 @@ pub fn render(view: &impl View, format: Format, terminal: Terminal) -> Result<Re
         Format::Yaml => serde_yaml_ng::to_string(view).map_err(|error| refused(&error))?,
         Format::Svg | Format::Dot | Format::Mermaid => {
             return Err(Failure::Usage(
-                "only `carrickctl graph` draws pictures; here -o is table, json or yaml".to_owned(),
+                "only `carrickctl graph` supports this format; use table, json or yaml".to_owned(),
             ));
         }
     };

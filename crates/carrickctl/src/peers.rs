@@ -1,4 +1,4 @@
-//! `carrickctl peers`: WireGuard peers as the devices have them, beside what the plans want.
+//! `carrickctl peers`: the WireGuard peers of the devices, compared with the plans.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -15,12 +15,12 @@ use crate::health::{TunnelState, name_of};
 use crate::output::{Cell, Column, Document, Style, Table, View, units};
 use crate::snapshot::Snapshot;
 
-/// WireGuard peers, node by node.
+/// The WireGuard peers of nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Peers {
     /// The peers.
     pub peers: Vec<PeerRow>,
-    /// The nodes that gave no answer, and why.
+    /// The nodes whose agents cannot be reached, and why.
     pub unreachable: BTreeMap<String, String>,
 }
 
@@ -29,33 +29,33 @@ pub struct Peers {
 pub struct PeerRow {
     /// The node that has the peer.
     pub node: String,
-    /// Who it is; its key where the plan has none such.
+    /// The name of the peer; its key if the plan does not contain it.
     pub peer: String,
-    /// Its key.
+    /// The public key of the peer.
     pub public_key: PublicKey,
-    /// The endpoint that people forced upon it, where objects can be read.
+    /// The endpoint from the annotation or the Peer object, if the objects are known.
     pub configured_endpoint: Option<String>,
-    /// The endpoints that its agent found, where objects can be read.
+    /// The endpoints that the peer's agent discovered, if the objects are known.
     pub discovered_endpoints: Vec<String>,
-    /// The endpoint that the plan wants.
+    /// The endpoint in the plan.
     pub planned_endpoint: Option<SocketAddr>,
-    /// The endpoint that the device uses.
+    /// The endpoint on the device.
     pub current_endpoint: Option<SocketAddr>,
-    /// The age of the last handshake.
+    /// The age of the last handshake, in seconds.
     pub seconds_since_handshake: Option<u64>,
     /// Bytes received.
     pub received_bytes: u64,
     /// Bytes sent.
     pub sent_bytes: u64,
-    /// Allowed IPs of the device.
+    /// The allowed IPs on the device.
     pub allowed_ips: BTreeSet<IpNet>,
-    /// Allowed IPs that the plan wants and the device has not.
+    /// The allowed IPs in the plan that the device lacks.
     pub missing_allowed_ips: BTreeSet<IpNet>,
-    /// Allowed IPs that the device has and the plan does not want.
+    /// The allowed IPs on the device that the plan does not contain.
     pub extra_allowed_ips: BTreeSet<IpNet>,
-    /// The tunnel's state; absent for a peer that the plan does not want.
+    /// The state of the tunnel; absent if the plan does not contain the peer.
     pub state: Option<TunnelState>,
-    /// Whether all is as it should be.
+    /// Whether the tunnel has no fault and the device matches the plan.
     pub healthy: bool,
 }
 
@@ -63,7 +63,7 @@ impl Peers {
     /// The peers of one node, or of all.
     ///
     /// # Errors
-    /// There is no such node.
+    /// The node does not exist.
     pub fn of(snapshot: &Snapshot, node: Option<&str>) -> Result<Self, Failure> {
         snapshot.require(node)?;
         let cluster = snapshot.cluster();
@@ -77,10 +77,10 @@ impl Peers {
 
 fn rows(node: &str, page: &StatusPage, cluster: &Cluster) -> Vec<PeerRow> {
     let empty = BTreeMap::new();
-    let wanted = page.plan.as_ref().map_or(&empty, |plan| &plan.wireguard.peers);
-    let keys: BTreeSet<&PublicKey> = wanted.keys().chain(page.peers.keys()).collect();
+    let planned = page.plan.as_ref().map_or(&empty, |plan| &plan.wireguard.peers);
+    let keys: BTreeSet<&PublicKey> = planned.keys().chain(page.peers.keys()).collect();
     let mut rows: Vec<_> =
-        keys.into_iter().map(|key| row(node, *key, wanted.get(key), page.peers.get(key), cluster)).collect();
+        keys.into_iter().map(|key| row(node, *key, planned.get(key), page.peers.get(key), cluster)).collect();
     rows.sort_by(|one, other| one.peer.cmp(&other.peer));
     rows
 }
@@ -88,17 +88,17 @@ fn rows(node: &str, page: &StatusPage, cluster: &Cluster) -> Vec<PeerRow> {
 fn row(
     node: &str,
     key: PublicKey,
-    wanted: Option<&WireGuardPeer>,
-    held: Option<&PeerState>,
+    planned: Option<&WireGuardPeer>,
+    current: Option<&PeerState>,
     cluster: &Cluster,
 ) -> PeerRow {
-    let identity = wanted.map(|wanted| &wanted.identity);
+    let identity = planned.map(|planned| &planned.identity);
     let none = BTreeSet::new();
-    let wanted_ips = wanted.map_or(&none, |wanted| &wanted.allowed_ips);
-    let allowed_ips = held.map(|held| held.allowed_ips.clone()).unwrap_or_default();
-    let state = wanted.map(|wanted| TunnelState::of(wanted, held));
-    let missing_allowed_ips: BTreeSet<IpNet> = wanted_ips.difference(&allowed_ips).copied().collect();
-    let extra_allowed_ips: BTreeSet<IpNet> = allowed_ips.difference(wanted_ips).copied().collect();
+    let planned_ips = planned.map_or(&none, |planned| &planned.allowed_ips);
+    let allowed_ips = current.map(|current| current.allowed_ips.clone()).unwrap_or_default();
+    let state = planned.map(|planned| TunnelState::of(planned, current));
+    let missing_allowed_ips: BTreeSet<IpNet> = planned_ips.difference(&allowed_ips).copied().collect();
+    let extra_allowed_ips: BTreeSet<IpNet> = allowed_ips.difference(planned_ips).copied().collect();
     let is_healthy = state.zip(identity).is_some_and(|(state, identity)| state.is_healthy(identity));
     let (configured_endpoint, discovered_endpoints) =
         identity.map(|identity| endpoints(identity, cluster)).unwrap_or_default();
@@ -108,11 +108,11 @@ fn row(
         public_key: key,
         configured_endpoint,
         discovered_endpoints,
-        planned_endpoint: wanted.and_then(|wanted| wanted.endpoint),
-        current_endpoint: held.and_then(|held| held.endpoint),
-        seconds_since_handshake: held.and_then(|held| held.seconds_since_handshake),
-        received_bytes: held.map_or(0, |held| held.received_bytes),
-        sent_bytes: held.map_or(0, |held| held.sent_bytes),
+        planned_endpoint: planned.and_then(|planned| planned.endpoint),
+        current_endpoint: current.and_then(|current| current.endpoint),
+        seconds_since_handshake: current.and_then(|current| current.seconds_since_handshake),
+        received_bytes: current.map_or(0, |current| current.received_bytes),
+        sent_bytes: current.map_or(0, |current| current.sent_bytes),
         healthy: is_healthy && missing_allowed_ips.is_empty() && extra_allowed_ips.is_empty(),
         allowed_ips,
         missing_allowed_ips,
@@ -121,7 +121,7 @@ fn row(
     }
 }
 
-/// The forced endpoint, and those that the peer's own agent found.
+/// The configured endpoint, and the endpoints that the peer's agent discovered.
 fn endpoints(identity: &PeerIdentity, cluster: &Cluster) -> (Option<String>, Vec<String>) {
     match identity {
         PeerIdentity::Node(name) => cluster.nodes.get(name).map_or((None, Vec::new()), |node| {
@@ -138,15 +138,15 @@ fn endpoints(identity: &PeerIdentity, cluster: &Cluster) -> (Option<String>, Vec
 impl View for Peers {
     fn draw(&self, document: &mut Document) {
         let mut table = Table::new([
-            Column::words("NODE"),
-            Column::words("PEER"),
-            Column::words("STATE"),
+            Column::text("NODE"),
+            Column::text("PEER"),
+            Column::text("STATE"),
             Column::numbers("HANDSHAKE"),
-            Column::words("PLANNED ENDPOINT"),
-            Column::words("CURRENT ENDPOINT"),
+            Column::text("PLANNED ENDPOINT"),
+            Column::text("CURRENT ENDPOINT"),
             Column::numbers("RECEIVED"),
             Column::numbers("SENT"),
-            Column::words("ALLOWED IPS"),
+            Column::text("ALLOWED IPS"),
         ]);
         for row in &self.peers {
             table.row([
@@ -185,25 +185,25 @@ impl PeerRow {
     fn state_cell(&self) -> Cell {
         match self.state {
             None => Cell::of("not in the plan", Style::Bad),
-            Some(state) if state == TunnelState::Up => Cell::of(state.word(), Style::Good),
-            Some(state) if self.healthy => Cell::plain(state.word()),
-            Some(state) => Cell::of(state.word(), Style::Bad),
+            Some(state) if state == TunnelState::Up => Cell::of(state.text(), Style::Good),
+            Some(state) if self.healthy => Cell::plain(state.text()),
+            Some(state) => Cell::of(state.text(), Style::Bad),
         }
     }
 
     fn planned_in_words(&self) -> Option<String> {
-        let wanted = self.planned_endpoint?.to_string();
+        let planned = self.planned_endpoint?.to_string();
         Some(match &self.configured_endpoint {
-            Some(configured) if *configured == wanted => format!("{wanted} (configured)"),
-            Some(configured) => format!("{wanted} (configured: {configured})"),
-            None if self.discovered_endpoints.contains(&wanted) => format!("{wanted} (discovered)"),
-            None => wanted,
+            Some(configured) if *configured == planned => format!("{planned} (configured)"),
+            Some(configured) => format!("{planned} (configured: {configured})"),
+            None if self.discovered_endpoints.contains(&planned) => format!("{planned} (discovered)"),
+            None => planned,
         })
     }
 
     fn current_cell(&self) -> Cell {
         match self.current_endpoint {
-            Some(current) if self.planned_endpoint.is_some_and(|wanted| wanted != current) => {
+            Some(current) if self.planned_endpoint.is_some_and(|planned| planned != current) => {
                 Cell::of(format_args!("{current} (roamed)"), Style::Warn)
             }
             current => Cell::or_dash(current),

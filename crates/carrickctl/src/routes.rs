@@ -1,7 +1,7 @@
-//! `carrickctl routes`: what a node's table holds, with the node that each route leads to.
+//! `carrickctl routes`: the routes of a node, with the node that each route leads to.
 
 use carrick_topology::NodePlan;
-use carrick_topology::plan::{NextHop, Route};
+use carrick_topology::plan::{NextHop, Route, WireGuardPeer};
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -13,34 +13,34 @@ use crate::output::{Cell, Column, Document, Style, Table, View};
 /// The routes of a node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Routes {
-    /// The node.
+    /// The name of the node.
     pub node: String,
-    /// Whether they are computed, because its agent gave no plan.
+    /// Whether the routes are computed, because the node's agent gave no plan.
     pub computed: bool,
     /// The routes, in the order of the plan.
     pub routes: Vec<RouteRow>,
-    /// What cannot be known.
+    /// What is not known, for people.
     pub notes: Vec<String>,
 }
 
 /// A route.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RouteRow {
-    /// Where to.
+    /// The destination.
     pub destination: IpNet,
-    /// What stands there: whose pods, or what else.
+    /// What the destination belongs to, for example the pods of a node.
     pub owner: Option<String>,
-    /// How.
+    /// The type: `wireguard`, `vxlan`, `direct`, `unreachable` or `throw`.
     pub kind: &'static str,
-    /// The device.
+    /// The outgoing device.
     pub device: Option<String>,
-    /// The node that takes the packet next.
+    /// The node or outside peer that receives the packets.
     pub next: Option<String>,
-    /// The address of the next hop, where the route names one.
+    /// The address of the next hop, if the route contains one.
     pub via: Option<std::net::IpAddr>,
-    /// The source that the host's own packets take.
+    /// The source address of the host's own packets.
     pub source: Option<std::net::IpAddr>,
-    /// The largest packet, where the route says so, in bytes.
+    /// The MTU of the route, if the route contains one, in bytes.
     pub mtu: Option<u32>,
     /// The route's metric.
     pub metric: u32,
@@ -50,7 +50,7 @@ impl Routes {
     /// The routes of a node.
     ///
     /// # Errors
-    /// There is no such node.
+    /// The node does not exist, or is not in the mesh.
     pub fn of(cluster_plan: &ClusterPlan, node: &str) -> Result<Self, Failure> {
         let plan = cluster_plan.plan_of(node)?;
         Ok(Self {
@@ -83,16 +83,10 @@ fn row(route: &Route, plan: &NodePlan, cluster_plan: &ClusterPlan) -> RouteRow {
     }
 }
 
-/// The node or outside peer that a route hands packets to.
+/// The node or outside peer that receives the packets of a route.
 pub(crate) fn next(route: &Route, plan: &NodePlan, cluster_plan: &ClusterPlan) -> Option<String> {
     match &route.next_hop {
-        NextHop::WireGuard => {
-            let holds = |net: &&IpNet| net.contains(&route.destination);
-            let peers = plan.wireguard.peers.values();
-            let best = peers
-                .filter_map(|peer| Some((peer.allowed_ips.iter().filter(holds).map(IpNet::prefix_len).max()?, peer)));
-            best.max_by_key(|(length, _)| *length).map(|(_, peer)| name_of(&peer.identity).to_owned())
-        }
+        NextHop::WireGuard => cipher_route(plan, &route.destination).map(ToOwned::to_owned),
         NextHop::Vxlan { via } => {
             let mut neighbours = plan.vxlan.neighbours.iter();
             neighbours.find(|(_, neighbour)| neighbour.mesh_addresses.contains(via)).map(|(name, _)| name.to_string())
@@ -107,7 +101,17 @@ pub(crate) fn next(route: &Route, plan: &NodePlan, cluster_plan: &ClusterPlan) -
     }
 }
 
-/// What stands behind a network.
+/// The WireGuard peer that packets to a network are encrypted for (cryptokey routing): the one with the longest prefix among its allowed
+/// IPs that contains the network.
+pub(crate) fn cipher_route<'a>(plan: &'a NodePlan, net: &IpNet) -> Option<&'a str> {
+    let longest_prefix = |peer: &WireGuardPeer| {
+        peer.allowed_ips.iter().filter(|allowed| allowed.contains(net)).map(IpNet::prefix_len).max()
+    };
+    let matching = plan.wireguard.peers.values().filter_map(|peer| Some((longest_prefix(peer)?, peer)));
+    matching.max_by_key(|(length, _)| *length).map(|(_, peer)| name_of(&peer.identity))
+}
+
+/// What a network belongs to.
 fn owner(net: &IpNet, cluster_plan: &ClusterPlan) -> Option<String> {
     let of_node = cluster_plan.plans.values().find_map(|plan| {
         if plan.pod_cidrs.iter().any(|cidr| cidr.contains(net)) {
@@ -132,14 +136,14 @@ fn owner(net: &IpNet, cluster_plan: &ClusterPlan) -> Option<String> {
 impl View for Routes {
     fn draw(&self, document: &mut Document) {
         let mut table = Table::new([
-            Column::words("DESTINATION"),
-            Column::words("TYPE"),
-            Column::words("NEXT"),
-            Column::words("DEVICE"),
-            Column::words("VIA"),
+            Column::text("DESTINATION"),
+            Column::text("TYPE"),
+            Column::text("NEXT"),
+            Column::text("DEVICE"),
+            Column::text("VIA"),
             Column::numbers("MTU"),
-            Column::words("SOURCE"),
-            Column::words("WHAT IS THERE"),
+            Column::text("SOURCE"),
+            Column::text("BELONGS TO"),
         ]);
         for route in &self.routes {
             table.row([

@@ -1,4 +1,4 @@
-//! `carrickctl status`: the cluster on one terminal.
+//! `carrickctl status`: an overview of the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,77 +9,77 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::health::{self, TunnelState};
-use crate::output::{Cell, Column, Document, Style, Table, View, units};
+use crate::output::{Cell, Column, Document, Style, Table, View, loss_cell, units};
 use crate::snapshot::{Agent, Answer, Snapshot};
 
-/// The cluster on one terminal.
+/// An overview of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
     /// The locations, by name.
     pub locations: Vec<LocationStatus>,
     /// The nodes, by name.
     pub nodes: Vec<NodeStatus>,
-    /// What was left out of plans, and by how many nodes' word.
+    /// The values that plans ignore, each with the number of nodes that report it.
     pub warnings: BTreeMap<String, usize>,
-    /// The versions of agents, and how many have each.
+    /// The versions of agents, each with its number of agents.
     pub versions: BTreeMap<String, usize>,
-    /// What all of it comes to.
+    /// Whether all agents answer and none has a fault.
     pub healthy: bool,
     #[serde(skip)]
     exit: Exit,
 }
 
-/// A location.
+/// The state of a location.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LocationStatus {
-    /// Its name.
+    /// The name of the location.
     pub name: String,
-    /// Its nodes, of those whose agents answer.
+    /// The number of its nodes whose agents answer.
     pub nodes: usize,
     /// Its active gateways.
     pub active: BTreeSet<String>,
     /// Its standby gateways.
     pub standby: BTreeSet<String>,
-    /// Nodes that some node's probes call down.
+    /// The nodes that are down according to another node's probes.
     pub down: BTreeSet<String>,
 }
 
-/// A node.
+/// The state of a node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeStatus {
-    /// Its name.
+    /// The name of the node.
     pub name: String,
-    /// Where it stands.
+    /// The location of the node.
     pub location: Option<String>,
-    /// What it does there.
+    /// The role of the node in its location.
     pub role: Option<Role>,
-    /// Its agent's version.
+    /// The version of its agent.
     pub version: Option<String>,
-    /// Whether its agent hears the API.
+    /// The agent's connection to the API server.
     pub api: Option<ApiConnection>,
-    /// Its tunnels to other nodes: those that are up, and all that the plan wants.
+    /// The number of its tunnels.
     pub tunnels: Option<Tunnels>,
-    /// The longest median round trip to a node that it probes, in microseconds.
+    /// The longest median round trip of its paths, in microseconds.
     pub worst_round_trip_us: Option<u64>,
-    /// The largest share of lost probes.
+    /// The largest loss of its paths that are not down, from 0 to 1.
     pub worst_loss: Option<f64>,
-    /// What is not well; empty when all is.
+    /// The faults, for people; empty if there are none.
     pub problems: Vec<String>,
-    /// Whether anything is expected of it.
+    /// Whether the node takes part in the mesh.
     pub in_mesh: bool,
 }
 
-/// How many tunnels there are.
+/// The number of a node's tunnels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tunnels {
-    /// Through which packets can be expected to pass.
+    /// Planned tunnels without a fault.
     pub up: usize,
-    /// Which the plan wants.
+    /// Planned tunnels.
     pub planned: usize,
 }
 
 impl Status {
-    /// Puts together what the agents said.
+    /// Summarizes the agents' answers.
     #[must_use]
     pub fn of(snapshot: &Snapshot) -> Self {
         let nodes: Vec<NodeStatus> = snapshot.agents.iter().map(node).collect();
@@ -127,15 +127,15 @@ fn locations(snapshot: &Snapshot) -> Vec<LocationStatus> {
     locations.into_values().collect()
 }
 
-/// The nodes that others' probes call down, and where they stand.
+/// The nodes that are down according to other nodes' probes, with their locations.
 fn down(snapshot: &Snapshot) -> BTreeMap<String, String> {
     let paths = snapshot.pages().flat_map(|(_, page)| &page.paths);
     let probed = paths.map(|path| (path.to.to_string(), path.location.to_string()));
     let planned = snapshot.agents.iter().filter_map(Agent::plan);
-    let places: BTreeMap<_, _> =
+    let locations: BTreeMap<_, _> =
         probed.chain(planned.map(|plan| (plan.node.to_string(), plan.location.name.to_string()))).collect();
     let down = snapshot.pages().flat_map(|(_, page)| &page.liveness.down);
-    down.filter_map(|node| Some((node.to_string(), places.get(node.as_str())?.clone()))).collect()
+    down.filter_map(|node| Some((node.to_string(), locations.get(node.as_str())?.clone()))).collect()
 }
 
 fn node(agent: &Agent) -> NodeStatus {
@@ -158,9 +158,9 @@ fn node(agent: &Agent) -> NodeStatus {
 fn tunnels(page: &StatusPage) -> Option<Tunnels> {
     let plan = page.plan.as_ref()?;
     let mut tunnels = Tunnels::default();
-    for (key, wanted) in &plan.wireguard.peers {
+    for (key, planned) in &plan.wireguard.peers {
         tunnels.planned += 1;
-        tunnels.up += usize::from(TunnelState::of(wanted, page.peers.get(key)).is_healthy(&wanted.identity));
+        tunnels.up += usize::from(TunnelState::of(planned, page.peers.get(key)).is_healthy(&planned.identity));
     }
     Some(tunnels)
 }
@@ -181,23 +181,24 @@ impl View for Status {
         self.draw_nodes(document);
         if !self.warnings.is_empty() {
             document.gap();
-            document.styled("left out of plans:", Style::Strong);
+            document.styled("ignored values:", Style::Strong);
             for (warning, nodes) in &self.warnings {
-                document.styled(format_args!("  {warning} (said by {})", count(*nodes, "node")), Style::Warn);
+                document.styled(format_args!("  {warning} (reported by {})", count(*nodes, "node")), Style::Warn);
             }
         }
         if self.versions.len() > 1 {
             document.gap();
             let versions: Vec<_> =
                 self.versions.iter().map(|(version, nodes)| format!("{version} on {nodes}")).collect();
-            document.styled(format_args!("agents of different versions: {}", versions.join(", ")), Style::Warn);
+            document.styled(format_args!("agents have different versions: {}", versions.join(", ")), Style::Warn);
         }
         document.gap();
-        let unwell = self.nodes.iter().filter(|node| !node.problems.is_empty()).count();
-        match unwell {
-            0 if self.healthy => document.styled("all is well", Style::Good),
+        let unhealthy = self.nodes.iter().filter(|node| !node.problems.is_empty()).count();
+        match unhealthy {
+            0 if self.healthy => document.styled("all nodes are healthy", Style::Good),
             0 => document.styled("no agent answers", Style::Bad),
-            _ => document.styled(format_args!("{unwell} of {} not well", count(self.nodes.len(), "node")), Style::Bad),
+            _ => document
+                .styled(format_args!("{unhealthy} of {} not healthy", count(self.nodes.len(), "node")), Style::Bad),
         }
     }
 
@@ -209,11 +210,11 @@ impl View for Status {
 impl Status {
     fn draw_locations(&self, document: &mut Document) {
         let mut table = Table::new([
-            Column::words("LOCATION"),
+            Column::text("LOCATION"),
             Column::numbers("NODES"),
-            Column::words("ACTIVE"),
-            Column::words("STANDBY"),
-            Column::words("DOWN"),
+            Column::text("ACTIVE"),
+            Column::text("STANDBY"),
+            Column::text("DOWN"),
         ]);
         for location in &self.locations {
             let active = if location.active.is_empty() {
@@ -233,15 +234,15 @@ impl Status {
 
     fn draw_nodes(&self, document: &mut Document) {
         let mut table = Table::new([
-            Column::words("NODE"),
-            Column::words("LOCATION"),
-            Column::words("ROLE"),
-            Column::words("AGENT"),
-            Column::words("API"),
+            Column::text("NODE"),
+            Column::text("LOCATION"),
+            Column::text("ROLE"),
+            Column::text("AGENT"),
+            Column::text("API"),
             Column::numbers("TUNNELS"),
             Column::numbers("WORST RTT"),
             Column::numbers("WORST LOSS"),
-            Column::words("STATE"),
+            Column::text("STATE"),
         ]);
         for node in &self.nodes {
             let tunnels = node.tunnels.map(|tunnels| format!("{}/{}", tunnels.up, tunnels.planned));
@@ -251,13 +252,13 @@ impl Status {
                 Cell::or_dash(node.role.map(role)),
                 Cell::or_dash(node.version.as_ref()),
                 match node.api {
-                    Some(ApiConnection::Synced) => Cell::plain("heard"),
+                    Some(ApiConnection::Synced) => Cell::plain("synced"),
                     Some(ApiConnection::Lost) => Cell::of("lost", Style::Warn),
                     None => Cell::or_dash(None::<&str>),
                 },
                 Cell::or_dash(tunnels),
                 Cell::or_dash(node.worst_round_trip_us.map(units::milliseconds)),
-                Cell::or_dash(node.worst_loss.map(units::percent)),
+                loss_cell(node.worst_loss),
                 state(node),
             ]);
         }
@@ -268,13 +269,13 @@ impl Status {
 fn state(node: &NodeStatus) -> Cell {
     match node.problems.as_slice() {
         [] if node.in_mesh => Cell::of("ok", Style::Good),
-        [] => Cell::of("takes no part", Style::Dim),
+        [] => Cell::of("not in the mesh", Style::Dim),
         [only] => Cell::of(only, Style::Bad),
         [first, rest @ ..] => Cell::of(format_args!("{first} (and {} more)", rest.len()), Style::Bad),
     }
 }
 
-/// A role in a word.
+/// The name of a role.
 #[must_use]
 pub const fn role(role: Role) -> &'static str {
     match role {

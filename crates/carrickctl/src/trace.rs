@@ -1,14 +1,15 @@
-//! `carrickctl trace`: a packet's path, hop by hop, with what is known of each hop at this moment.
+//! `carrickctl trace`: the path of a packet, hop by hop, with the current state of each hop.
 
 mod end;
 mod live;
 mod obstacle;
+mod route;
 
 use std::net::IpAddr;
 
 use carrick_probe::{PathKind, PathState};
 use carrick_status::StatusPage;
-use carrick_topology::plan::{NextHop, Role, Route};
+use carrick_topology::plan::Role;
 use carrick_topology::walk::{Hop, Link, Outcome, Packet, Walk};
 use carrick_topology::{Family, NodePlan};
 use serde::Serialize;
@@ -21,88 +22,89 @@ use crate::output::{Cell, Column, Document, Style, Table, View, units};
 use crate::snapshot::{Agent, Snapshot};
 use crate::status::role;
 
-pub use end::{End, NamedPods, look_up};
+pub use end::{End, NamedPods, look_up_pods};
 pub use live::{LivePath, LiveRow, send_probes};
+use route::{route_text, route_to};
 
-/// The paths between two ends.
+/// The paths of packets between two ends.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trace {
-    /// One for each address family that both ends have, and direction.
+    /// One path for each direction and each address family that both ends have.
     pub paths: Vec<TracedPath>,
-    /// What cannot be known.
+    /// What is not known, for people.
     pub notes: Vec<String>,
 }
 
-/// A packet's path.
+/// The path of a packet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TracedPath {
-    /// Who sends.
+    /// The sender.
     pub from: String,
-    /// Its address, as far as it is chosen.
+    /// The source address; absent if the sender has not chosen one.
     pub source: Option<IpAddr>,
-    /// Who should receive.
+    /// The receiver.
     pub to: String,
-    /// Its address.
+    /// The destination address.
     pub destination: IpAddr,
-    /// Whether it is the answer to the packet before.
+    /// Whether the packet is the answer to the packet of the path before.
     pub answer: bool,
     /// The hops, in order.
     pub hops: Vec<HopRow>,
-    /// The nodes that the packet passes, in order, the first and the last one included.
+    /// The nodes on the path, in order, including the first and the last one.
     pub nodes: Vec<String>,
-    /// Whether it arrives, by the plans.
+    /// Whether the packet arrives, according to the plans.
     pub arrives: bool,
-    /// Where it ends, in words.
+    /// Where the path ends, for people.
     pub end: String,
-    /// The largest packet that passes, by the plans, in bytes.
+    /// The size of the largest packet that passes according to the plans, in bytes.
     pub mtu: Option<u32>,
-    /// What stands in its path: the rule or the cipher route that ends it, and tunnels and paths that are not up.
+    /// What stops the packet: routes, firewall rules and allowed IPs that drop it, and tunnels and probed paths that are down.
     pub obstacles: Vec<String>,
-    /// What probes along it found, with `--live`.
+    /// The result of the probes, with `--live`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LivePath>,
 }
 
-/// A hop.
+/// A hop of a path.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HopRow {
     /// The node that sends.
     pub from: String,
-    /// What it is in its location.
+    /// The role of the node in its location.
     pub role: Option<Role>,
     /// The node or outside peer that receives.
     pub to: String,
-    /// The device.
+    /// The outgoing device.
     pub device: String,
-    /// How: `wireguard`, `vxlan` or `plain`.
+    /// The encapsulation: `wireguard`, `encapsulated`, `vxlan` or `plain`.
     pub link: &'static str,
-    /// The route that leads there.
+    /// The route to the destination.
     pub route: Option<String>,
-    /// The largest packet, in bytes.
+    /// The size of the largest packet on this hop, in bytes.
     pub mtu: Option<u32>,
-    /// The tunnel's far end, as the device dials it.
+    /// The endpoint of the tunnel on the device.
     pub endpoint: Option<std::net::SocketAddr>,
-    /// The tunnel's state.
+    /// The state of the tunnel.
     pub tunnel: Option<TunnelState>,
-    /// The age of the tunnel's last handshake.
+    /// The age of the tunnel's last handshake, in seconds.
     pub seconds_since_handshake: Option<u64>,
-    /// What the node's probes say of the hop.
-    pub path: Option<PathState>,
-    /// Their median round trip, in microseconds.
+    /// The state of the hop according to the node's probes.
+    pub probed: Option<PathState>,
+    /// The median round trip of the probes, in microseconds.
     pub round_trip_us: Option<u64>,
-    /// The share of probes lost.
+    /// The loss of the probes, from 0 to 1.
     pub loss: Option<f64>,
 }
 
 impl Trace {
-    /// Follows packets between two ends, there and back, in every family that both have.
+    /// Follows packets between two ends in both directions, in every address family that both ends have.
     ///
     /// # Errors
-    /// The sender is not of the mesh, or the two have no family in common.
+    /// The sender is not in the mesh, or the ends have no address family in common.
     pub fn of(snapshot: &Snapshot, cluster_plan: &ClusterPlan, from: &End, to: &End) -> Result<Self, Failure> {
         let Some(origin) = &from.origin else {
             return Err(Failure::Usage(format!(
-                "{} is neither in a pod CIDR nor a node's nor a peer's address: nobody here sends from it",
+                "{} is neither in a pod CIDR nor the address of a node or peer, so no packets come from it",
                 from.name
             )));
         };
@@ -113,17 +115,17 @@ impl Trace {
                 |addresses: &[IpAddr]| addresses.iter().copied().find(|address| Family::of(address) == family);
             let Some(destination) = of_family(&to.addresses) else { continue };
             let source = of_family(&from.addresses);
-            if source.is_none() && !from.chooses_its_source() {
+            if source.is_none() && !from.has_source_by_route() {
                 continue;
             }
             let packet = Packet { source, destination };
             let there = network.walk(origin, packet);
             let back = network.answer(&there, packet);
             paths.push(traced_path(snapshot, cluster_plan, &there, destination, (&from.name, &to.name)));
-            if let (Some(back), Some(asked)) = (back, there.source) {
+            if let (Some(back), Some(source)) = (back, there.source) {
                 paths.push(TracedPath {
                     answer: true,
-                    ..traced_path(snapshot, cluster_plan, &back, asked, (&to.name, &from.name))
+                    ..traced_path(snapshot, cluster_plan, &back, source, (&to.name, &from.name))
                 });
             }
         }
@@ -141,16 +143,16 @@ fn traced_path(
     destination: IpAddr,
     (from, to): (&str, &str),
 ) -> TracedPath {
-    let ends = walk.hops.iter().skip(1).map(|hop| hop.from.to_string()).chain([place(&walk.outcome).to_owned()]);
+    let ends = walk.hops.iter().skip(1).map(|hop| hop.from.to_string()).chain([last_node(&walk.outcome).to_owned()]);
     let hops: Vec<HopRow> =
         walk.hops.iter().zip(ends).map(|(hop, next)| hop_row(snapshot, cluster_plan, hop, next, destination)).collect();
     let mut obstacles: Vec<String> = hops.iter().filter_map(HopRow::obstacle).collect();
     for hop in &hops {
-        obstacles.extend(obstacle::missing_cipher_route(snapshot, cluster_plan, &hop.from, &hop.to, destination));
+        obstacles.extend(obstacle::missing_allowed_ip(snapshot, cluster_plan, &hop.from, &hop.to, destination));
     }
     obstacles.extend(obstacle::of(cluster_plan, walk, destination));
     let mut nodes: Vec<String> = walk.nodes().map(ToString::to_string).collect();
-    nodes.push(place(&walk.outcome).to_owned());
+    nodes.push(last_node(&walk.outcome).to_owned());
     TracedPath {
         from: from.to_owned(),
         source: walk.source,
@@ -160,15 +162,15 @@ fn traced_path(
         nodes,
         hops,
         arrives: walk.arrives(),
-        end: end_in_words(&walk.outcome),
+        end: outcome_text(&walk.outcome),
         mtu: (walk.mtu < u32::MAX).then_some(walk.mtu),
         obstacles,
         live: None,
     }
 }
 
-/// The node or peer at which a packet ends.
-fn place(outcome: &Outcome) -> &str {
+/// The node or peer where a packet ends.
+fn last_node(outcome: &Outcome) -> &str {
     match outcome {
         Outcome::Outside(peer) => peer.as_str(),
         Outcome::Pod(node)
@@ -179,7 +181,7 @@ fn place(outcome: &Outcome) -> &str {
     }
 }
 
-fn end_in_words(outcome: &Outcome) -> String {
+fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Pod(node) => format!("reaches the pod on {node}"),
         Outcome::Host(node) => format!("reaches the node {node}"),
@@ -221,12 +223,12 @@ fn hop_row(snapshot: &Snapshot, cluster_plan: &ClusterPlan, hop: &Hop, to: Strin
         to,
         device: device.unwrap_or_default(),
         link,
-        route: route.map(in_words),
+        route: route.map(route_text),
         mtu: route.and_then(|route| route.mtu).into_iter().chain(device_mtu).min(),
-        endpoint: tunnel.as_ref().and_then(|(_, held)| held.endpoint),
+        endpoint: tunnel.as_ref().and_then(|(_, current)| current.endpoint),
         tunnel: tunnel.as_ref().map(|(state, _)| *state),
-        seconds_since_handshake: tunnel.and_then(|(_, held)| held.seconds_since_handshake),
-        path: path.map(|path| path.state),
+        seconds_since_handshake: tunnel.and_then(|(_, current)| current.seconds_since_handshake),
+        probed: path.map(|path| path.state),
         round_trip_us: path.and_then(|path| Some(path.round_trip?.p50_us)),
         loss: path.and_then(|path| path.loss),
     }
@@ -234,55 +236,37 @@ fn hop_row(snapshot: &Snapshot, cluster_plan: &ClusterPlan, hop: &Hop, to: Strin
 
 fn tunnel(plan: &NodePlan, page: &StatusPage, to: &str) -> Option<(TunnelState, carrick_status::PeerState)> {
     let mut peers = plan.wireguard.peers.iter();
-    let (key, wanted) = peers.find(|(_, wanted)| crate::health::name_of(&wanted.identity) == to)?;
-    let held = page.peers.get(key);
-    Some((TunnelState::of(wanted, held), held.cloned().unwrap_or_default()))
-}
-
-/// The route that the kernel takes: the longest prefix, then the smallest metric.
-fn route_to(plan: &NodePlan, destination: IpAddr) -> Option<&Route> {
-    let fitting = plan.routes.iter().filter(|route| route.destination.contains(&destination));
-    fitting.max_by_key(|route| (route.destination.prefix_len(), std::cmp::Reverse(route.metric())))
-}
-
-/// A route as iproute2 writes it.
-fn in_words(route: &Route) -> String {
-    let destination = route.destination;
-    match &route.next_hop {
-        NextHop::WireGuard => format!("{destination} by WireGuard"),
-        NextHop::Vxlan { via } => format!("{destination} via {via} by VXLAN"),
-        NextHop::Direct { via, device } => format!("{destination} via {via} dev {device}"),
-        NextHop::Unreachable => format!("unreachable {destination}"),
-        NextHop::Throw => format!("throw {destination}"),
-    }
+    let (key, planned) = peers.find(|(_, planned)| crate::health::name_of(&planned.identity) == to)?;
+    let current = page.peers.get(key);
+    Some((TunnelState::of(planned, current), current.cloned().unwrap_or_default()))
 }
 
 impl HopRow {
     fn obstacle(&self) -> Option<String> {
         let tunnel = self.tunnel.filter(|state| !matches!(state, TunnelState::Up | TunnelState::Idle));
         if let Some(state) = tunnel {
-            return Some(format!("the tunnel from {} to {}: {}", self.from, self.to, state.word()));
+            return Some(format!("the tunnel from {} to {}: {}", self.from, self.to, state.text()));
         }
-        (self.path == Some(PathState::Down)).then(|| {
-            format!("the path from {} to {} is down: nobody answers {}'s probes", self.from, self.to, self.from)
+        (self.probed == Some(PathState::Down)).then(|| {
+            format!("the path from {} to {} is down: the probes of {} are not answered", self.from, self.to, self.from)
         })
     }
 
     fn live_cell(&self) -> Cell {
-        let mut words = Vec::new();
-        words.extend(self.tunnel.map(|state| state.word().to_owned()));
-        words.extend(self.seconds_since_handshake.map(|seconds| format!("handshake {} ago", units::seconds(seconds))));
-        words.extend(self.path.and_then(|state| match state {
+        let mut parts = Vec::new();
+        parts.extend(self.tunnel.map(|state| state.text().to_owned()));
+        parts.extend(self.seconds_since_handshake.map(|seconds| format!("handshake {} ago", units::seconds(seconds))));
+        parts.extend(self.probed.and_then(|state| match state {
             PathState::Up | PathState::Unknown => None,
-            PathState::AgentAway => Some("agent away".to_owned()),
+            PathState::AgentAway => Some("agent down".to_owned()),
             PathState::Down => Some("path down".to_owned()),
         }));
-        words.extend(self.round_trip_us.map(units::milliseconds));
-        words.extend(self.loss.filter(|loss| *loss > 0.0).map(|loss| format!("{} lost", units::percent(loss))));
-        match (words.is_empty(), self.obstacle()) {
+        parts.extend(self.round_trip_us.map(units::milliseconds));
+        parts.extend(self.loss.filter(|loss| *loss > 0.0).map(|loss| format!("{} lost", units::percent(loss))));
+        match (parts.is_empty(), self.obstacle()) {
             (true, _) => Cell::of("not known", Style::Dim),
-            (false, Some(_)) => Cell::of(words.join(", "), Style::Bad),
-            (false, None) => Cell::of(words.join(", "), Style::Good),
+            (false, Some(_)) => Cell::of(parts.join(", "), Style::Bad),
+            (false, None) => Cell::of(parts.join(", "), Style::Good),
         }
     }
 }
@@ -315,14 +299,14 @@ impl TracedPath {
             .styled(format_args!("{back}{}{source} to {} ({})", self.from, self.to, self.destination), Style::Strong);
         let mut table = Table::new([
             Column::numbers("HOP"),
-            Column::words("NODE"),
-            Column::words("ROLE"),
-            Column::words("DEVICE"),
-            Column::words("LINK"),
-            Column::words("TO"),
-            Column::words("ENDPOINT"),
+            Column::text("NODE"),
+            Column::text("ROLE"),
+            Column::text("DEVICE"),
+            Column::text("LINK"),
+            Column::text("TO"),
+            Column::text("ENDPOINT"),
             Column::numbers("MTU"),
-            Column::words("NOW"),
+            Column::text("NOW"),
         ]);
         for (index, hop) in self.hops.iter().enumerate() {
             table.row([

@@ -1,4 +1,4 @@
-//! `carrickctl traffic`: what goes from location to location, and what it costs.
+//! `carrickctl traffic`: the traffic between locations, and its cost.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::failure::Failure;
 use crate::output::{Cell, Column, Document, Style, Table, View, units};
 use crate::snapshot::Snapshot;
 
-/// The hours of a month, as clouds bill it.
+/// The number of hours in a month by which cloud providers bill.
 const HOURS_A_MONTH: f64 = 730.0;
-/// Clouds bill gigabytes of this many bytes.
+/// The number of bytes in a gigabyte by which cloud providers bill.
 const GIGABYTE: f64 = 1e9;
 
-/// The price of a gigabyte by ordered pair of locations.
+/// The prices of a gigabyte, for ordered pairs of locations.
 ///
 /// ```yaml
 /// currency: USD
@@ -26,13 +26,13 @@ const GIGABYTE: f64 = 1e9;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
-    /// What the prices are in.
+    /// The currency of the prices.
     #[serde(default)]
     pub currency: String,
-    /// The price of a gigabyte between two locations that are not named.
+    /// The price of a gigabyte between two locations without an entry in `prices`.
     #[serde(default)]
     pub default: Option<f64>,
-    /// The pairs.
+    /// The prices of pairs.
     #[serde(default)]
     pub prices: Vec<Price>,
 }
@@ -41,75 +41,75 @@ pub struct Prices {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// Where the bytes leave; `*` stands for everywhere.
+    /// The location that sends; `*` matches every location.
     pub from: String,
-    /// Where they go; `*` stands for everywhere.
+    /// The location that receives; `*` matches every location.
     pub to: String,
     /// The price of a gigabyte (10⁹ bytes).
     pub per_gb: f64,
 }
 
 impl Prices {
-    /// Reads a file of YAML or JSON.
+    /// Reads a YAML or JSON file.
     ///
     /// # Errors
-    /// It cannot be read, holds something else, or a price is negative.
+    /// The file cannot be read, contains anything else, or contains a negative price.
     pub fn read(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::File { path: path.to_owned(), error })?;
         let wrong = |reason: String| Failure::Content { path: path.to_owned(), reason };
         let prices: Self = serde_yaml_ng::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let all = prices.prices.iter().map(|price| price.per_gb).chain(prices.default);
         match all.into_iter().find(|price| !price.is_finite() || *price < 0.0) {
-            Some(price) => Err(wrong(format!("{price} is not the price of a gigabyte"))),
+            Some(price) => Err(wrong(format!("{price} is not a valid price per gigabyte"))),
             None => Ok(prices),
         }
     }
 
-    /// The price from one location to another: the first pair that names both, else one that names one, else the default. What stays
-    /// inside a location costs nothing unless the pair is named.
+    /// The price from one location to another: the first exact entry, otherwise the first entry that matches with `*`, otherwise the
+    /// default. Traffic inside a location costs nothing, unless an exact entry says otherwise.
     fn of(&self, from: &str, to: &str) -> Option<f64> {
-        let fits = |word: &str, name: &str| word == "*" || word == name;
+        let matches = |pattern: &str, name: &str| pattern == "*" || pattern == name;
         let exact = |price: &&Price| price.from == from && price.to == to;
-        let loose = |price: &&Price| from != to && fits(&price.from, from) && fits(&price.to, to);
-        let named = self.prices.iter().find(exact).or_else(|| self.prices.iter().find(loose));
+        let wildcard = |price: &&Price| from != to && matches(&price.from, from) && matches(&price.to, to);
+        let named = self.prices.iter().find(exact).or_else(|| self.prices.iter().find(wildcard));
         named.map(|price| price.per_gb).or_else(|| if from == to { Some(0.0) } else { self.default })
     }
 }
 
-/// What goes from location to location.
+/// The traffic between locations.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrafficTable {
     /// The ordered pairs of locations.
     pub pairs: Vec<PairTraffic>,
-    /// What all of it costs a month at the present rate, where prices are given.
+    /// The total cost per month at the current rate, if there are prices.
     pub per_month: Option<f64>,
-    /// What the prices are in.
+    /// The currency of the prices.
     pub currency: String,
-    /// The nodes that gave no answer: their traffic is missing.
+    /// The nodes whose agents cannot be reached, and why. Their traffic is missing.
     pub unreachable: BTreeMap<String, String>,
 }
 
-/// What goes from one location to another.
+/// The traffic from one location to another.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PairTraffic {
-    /// Where it leaves.
+    /// The location that sends.
     pub from: String,
-    /// Where it goes.
+    /// The location that receives.
     pub to: String,
-    /// Bytes since the agents started.
+    /// Bytes sent since the agents started.
     pub sent_bytes: u64,
-    /// Bytes a second over the last minute.
+    /// Bytes per second, averaged over the last minute.
     pub sent_bytes_per_second: f64,
-    /// The price of a gigabyte, where one is given.
+    /// The price per gigabyte, if there is one.
     pub price_per_gb: Option<f64>,
-    /// The price of what was sent since the agents started.
+    /// The cost since the agents started.
     pub price_so_far: Option<f64>,
-    /// The price of a month at the present rate.
+    /// The cost per month at the current rate.
     pub per_month: Option<f64>,
 }
 
 impl TrafficTable {
-    /// Adds up what the agents say.
+    /// Adds up the agents' counters.
     #[must_use]
     pub fn of(snapshot: &Snapshot, prices: Option<&Prices>) -> Self {
         let mut sums: BTreeMap<(String, String), (u64, f64)> = BTreeMap::new();
@@ -146,7 +146,7 @@ impl View for TrafficTable {
     fn draw(&self, document: &mut Document) {
         let is_priced = self.per_month.is_some();
         let mut columns =
-            vec![Column::words("FROM"), Column::words("TO"), Column::numbers("SENT"), Column::numbers("RATE")];
+            vec![Column::text("FROM"), Column::text("TO"), Column::numbers("SENT"), Column::numbers("RATE")];
         if is_priced {
             columns.extend(["PRICE/GB", "SO FAR", "PER MONTH"].map(Column::numbers));
         }
@@ -166,13 +166,15 @@ impl View for TrafficTable {
         }
         document.table(&table);
         if self.pairs.is_empty() {
-            document.line("nothing went from one location to another");
+            document.line("no traffic between locations");
         }
         if let Some(total) = self.per_month {
             document.gap();
             let currency = if self.currency.is_empty() { String::new() } else { format!(" {}", self.currency) };
-            document
-                .styled(format_args!("{}{currency} a month of 730 h at the present rate", money(total)), Style::Strong);
+            document.styled(
+                format_args!("{}{currency} per month (730 h) at the current rate", money(total)),
+                Style::Strong,
+            );
         }
         for (node, reason) in &self.unreachable {
             document.styled(format_args!("without {node}: {reason}"), Style::Bad);

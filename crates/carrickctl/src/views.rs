@@ -1,9 +1,10 @@
-//! What people see, to the letter: `src/views/` has the texts. `UPDATE_VIEWS=1 cargo test -p carrickctl --lib` writes them anew.
+//! Compares the tables of all commands with the files in `src/views/`. `UPDATE_VIEWS=1 cargo test -p carrickctl --lib` rewrites the
+//! files.
 
 use crate::cluster_plan::ClusterPlan;
 use crate::dry_run::{Annotation, Change, DryRun};
 use crate::exit::Exit;
-use crate::fixtures::{change, nets, objects, silence, snapshot, text};
+use crate::fixtures::{change, nets, objects, set_unreachable, snapshot, text};
 use crate::graph::Graph;
 use crate::latency::{Between, Form, Latency};
 use crate::output::{Format, Terminal, View as _, render};
@@ -23,32 +24,32 @@ fn expect(file: &str, seen: &str) {
 }
 
 #[test]
-fn all_is_well() {
+fn a_healthy_mesh_has_status_healthy() {
     let status = Status::of(&snapshot());
-    expect("status-well.txt", &text(&status));
+    expect("status-healthy.txt", &text(&status));
     assert_eq!(status.exit(), Exit::Healthy);
 }
 
 #[test]
-fn what_is_not_well_is_said_and_counts() {
+fn faults_are_listed_and_determine_the_exit_status() {
     let mut snapshot = snapshot();
-    silence(&mut snapshot, "a2");
+    set_unreachable(&mut snapshot, "a2");
     change(&mut snapshot, "a1", |page| {
         page.peers.values_mut().for_each(|peer| peer.seconds_since_handshake = None);
         page.warnings.insert("node `a1`: location `` cannot be read".to_owned());
     });
     change(&mut snapshot, "b1", |page| page.version = "0.2.0".to_owned());
     let status = Status::of(&snapshot);
-    expect("status-unwell.txt", &text(&status));
+    expect("status-unhealthy.txt", &text(&status));
     assert_eq!(status.exit(), Exit::Unhealthy);
     for node in ["a1", "b1"] {
-        silence(&mut snapshot, node);
+        set_unreachable(&mut snapshot, node);
     }
     assert_eq!(Status::of(&snapshot).exit(), Exit::Unreachable);
 }
 
 #[test]
-fn peers_show_how_devices_differ_from_plans() {
+fn differences_between_devices_and_plans_are_listed() {
     let mut snapshot = snapshot();
     assert_eq!(Peers::of(&snapshot, None).unwrap().exit(), Exit::Healthy);
     change(&mut snapshot, "b1", |page| {
@@ -76,7 +77,7 @@ fn latency_is_a_list_a_matrix_or_a_histogram() {
 }
 
 #[test]
-fn routes_name_the_node_that_they_lead_to() {
+fn each_route_names_the_node_that_it_leads_to() {
     let cluster_plan = ClusterPlan::of(&snapshot()).unwrap();
     expect("routes.txt", &text(&Routes::of(&cluster_plan, "a2").unwrap()));
     assert_eq!(Routes::of(&cluster_plan, "x").unwrap_err().exit(), Exit::Usage);
@@ -89,7 +90,7 @@ fn trace(snapshot: &Snapshot, from: &str, to: &str) -> Trace {
 }
 
 #[test]
-fn a_trace_goes_there_and_back() {
+fn a_trace_has_a_path_in_each_direction() {
     let trace = trace(&snapshot(), "10.42.2.7", "10.42.3.7");
     expect("trace.txt", &text(&trace));
     assert_eq!(trace.exit(), Exit::Healthy);
@@ -102,11 +103,11 @@ fn a_trace_is_the_same_without_objects() {
     snapshot.objects = None;
     let without = trace(&snapshot, "10.42.2.7", "b1");
     assert_eq!(without.paths, with_objects.paths);
-    assert!(without.notes[0].starts_with("made from the agents' pages"), "{:?}", without.notes);
+    assert!(without.notes[0].starts_with("reconstructed from the agents' pages"), "{:?}", without.notes);
 }
 
 #[test]
-fn a_trace_names_what_breaks_it() {
+fn a_broken_trace_names_the_obstacle() {
     let mut snapshot = snapshot();
     change(&mut snapshot, "b1", |page| {
         let mut plan = carrick_topology::NodePlan::clone(page.plan.as_ref().unwrap());
@@ -135,7 +136,7 @@ fn traffic_is_priced_by_pair() {
 }
 
 #[test]
-fn a_change_shows_in_every_plan_that_it_touches() {
+fn a_change_shows_in_every_plan_that_it_affects() {
     let change = Change { annotations: vec![Annotation::parse("a1", "gateway=never").unwrap()], ..Change::default() };
     let run = DryRun::of(&snapshot(), &change).unwrap();
     expect("plan.txt", &text(&run));
@@ -145,11 +146,11 @@ fn a_change_shows_in_every_plan_that_it_touches() {
 }
 
 #[test]
-fn a_dead_node_takes_with_it_what_only_it_can_carry() {
+fn a_failed_node_disconnects_the_pairs_that_only_it_connects() {
     let without = |snapshot: &Snapshot, node: &str| {
         DryRun::of(snapshot, &Change { without: Some(node.to_owned()), ..Change::default() }).unwrap()
     };
-    // a2 steps in, once it has noticed.
+    // a2 takes over after it has detected the failure.
     let snapshot = snapshot();
     let run = without(&snapshot, "a1");
     assert_eq!((run.reachability.lost.len(), run.exit()), (0, Exit::Healthy));
@@ -162,11 +163,11 @@ fn a_dead_node_takes_with_it_what_only_it_can_carry() {
     let run = without(&snapshot, "a1");
     assert_eq!(run.reachability.lost["a2"].iter().collect::<Vec<_>>(), ["b1"]);
     assert_eq!(run.exit(), Exit::Unhealthy);
-    assert!(text(&run).contains("1 of 1 pairs reach each other no more:\n  a2 - b1\n"), "{}", text(&run));
+    assert!(text(&run).contains("1 of 1 pairs no longer reach each other:\n  a2 - b1\n"), "{}", text(&run));
 }
 
 #[test]
-fn a_graph_is_drawn_in_three_languages() {
+fn a_graph_has_three_formats() {
     let mut snapshot = snapshot();
     change(&mut snapshot, "b1", |page| page.peers.values_mut().for_each(|peer| peer.seconds_since_handshake = None));
     let graph = Graph::of(&snapshot).unwrap();
@@ -179,7 +180,7 @@ fn a_graph_is_drawn_in_three_languages() {
 }
 
 #[test]
-fn pictures_are_for_graphs_only() {
+fn only_a_graph_supports_picture_formats() {
     assert_eq!(render(&Status::of(&snapshot()), Format::Svg, Terminal::default()).unwrap_err().exit(), Exit::Usage);
     let json = render(&Status::of(&snapshot()), Format::Json, Terminal::default()).unwrap();
     assert!(json.text.contains("\"healthy\": true"));

@@ -1,4 +1,4 @@
-//! Takes out whatever could be a key and is not known to be a public one.
+//! Removes every text that could be a key and is not a known public key.
 
 use std::collections::BTreeSet;
 
@@ -6,41 +6,41 @@ use carrick_topology::PublicKey;
 
 use crate::snapshot::Snapshot;
 
-/// What stands for a text that was taken out.
+/// The replacement for a removed text.
 const REPLACEMENT: &str = "REDACTED";
-/// The length of 32 bytes in base64, without and with the padding.
+/// The lengths of 32 bytes in base64, without and with padding.
 const BASE64_LENGTHS: [usize; 2] = [43, 44];
 /// The length of 32 bytes in hexadecimal digits.
 const HEXADECIMAL_LENGTH: usize = 64;
 
-/// Knows the public keys, which may stay.
+/// The public keys, which are not removed.
 #[derive(Debug)]
 pub(super) struct Redaction {
     public: BTreeSet<String>,
 }
 
 impl Redaction {
-    /// Public are the keys of peers: those that plans want, that devices have, and that objects name where they belong.
+    /// The public keys of a snapshot: those of the peers in plans, on devices and in objects.
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         let cluster = snapshot.cluster();
         let pages = snapshot.pages().flat_map(|(_, page)| {
-            let wanted = page.plan.iter().flat_map(|plan| plan.wireguard.peers.keys().copied());
-            page.peers.keys().copied().chain(wanted).collect::<Vec<PublicKey>>()
+            let planned = page.plan.iter().flat_map(|plan| plan.wireguard.peers.keys().copied());
+            page.peers.keys().copied().chain(planned).collect::<Vec<PublicKey>>()
         });
         let nodes = cluster.nodes.values().filter_map(|node| node.public_key);
         let peers = cluster.peers.values().map(|peer| peer.public_key);
         Self { public: pages.chain(nodes).chain(peers).map(|key| key.to_string()).collect() }
     }
 
-    /// The text without what could be a private or a preshared key, and how much that was.
+    /// The text without possible private and preshared keys, and the number of removed texts.
     pub(super) fn clean(&self, text: &str) -> (String, usize) {
         let mut clean = String::with_capacity(text.len());
         let mut count = 0;
         let mut rest = text;
-        while let Some(start) = rest.find(is_of_a_word) {
+        while let Some(start) = rest.find(is_word_character) {
             clean += &rest[..start];
             rest = &rest[start..];
-            let end = rest.find(|character| !is_of_a_word(character)).unwrap_or(rest.len());
+            let end = rest.find(|character| !is_word_character(character)).unwrap_or(rest.len());
             let word = &rest[..end];
             if self.is_suspect(word) {
                 clean += REPLACEMENT;
@@ -60,7 +60,7 @@ impl Redaction {
                 .trim_end_matches('=')
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
-        // A key may stand behind the `=` of an assignment.
+        // A key may follow the `=` of an assignment.
         let after_sign = word.trim_end_matches('=').rsplit_once('=').map(|(_, value)| value);
         is_hexadecimal
             || (is_base64 && !self.public.contains(word))
@@ -73,7 +73,7 @@ impl Redaction {
     }
 }
 
-fn is_of_a_word(character: char) -> bool {
+fn is_word_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '+' | '/' | '=')
 }
 
@@ -89,13 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn public_keys_stay_and_others_go() {
+    fn only_public_keys_are_kept() {
         let text = format!("{{\"publicKey\": \"{PUBLIC}\", \"presharedKey\": \"{PRIVATE}\"}}");
         assert_eq!(clean(&text), (text.replace(PRIVATE, REPLACEMENT), 1));
     }
 
     #[test]
-    fn keys_are_found_in_every_form() {
+    fn keys_are_removed_in_every_form() {
         let hexadecimal = "a80ede521ac47b4bc2035c6af00aa929261 19a42cca0b5a71f1986c5bc6cf06a".replace(' ', "");
         assert_eq!(hexadecimal.len(), 64);
         for text in [
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_stays() {
+    fn other_texts_are_kept() {
         let text =
             "10.42.0.0/16,fd42::/48 über https://example.org/a/rather/long/path/that/is/no/key/at/all/in/any/way €";
         assert_eq!(clean(text), (text.to_owned(), 0));

@@ -1,4 +1,4 @@
-//! What the program tells of itself.
+//! The version, the completions and the manual page.
 
 use std::path::Path;
 
@@ -10,32 +10,32 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Rendered;
 
-fn shown(text: impl Into<String>) -> Rendered {
+fn rendered(text: impl Into<String>) -> Rendered {
     Rendered { text: text.into(), exit: Exit::Healthy }
 }
 
 pub(super) fn version() -> Rendered {
-    shown(format!("carrickctl {}\n", env!("CARGO_PKG_VERSION")))
+    rendered(format!("carrickctl {}\n", env!("CARGO_PKG_VERSION")))
 }
 
 pub(super) fn completions(shell: Shell) -> Rendered {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "carrickctl", &mut text);
-    shown(String::from_utf8_lossy(&text))
+    rendered(String::from_utf8_lossy(&text))
 }
 
-/// The page of the program as a whole, or a page for each command in a directory.
+/// The manual page of the program, or one page for each command in a directory.
 pub(super) fn manual(directory: Option<&Path>) -> Result<Rendered, Failure> {
     let Some(directory) = directory else {
         let mut text = Vec::new();
         let written = clap_mangen::Man::new(Cli::command()).render(&mut text);
         written.map_err(|error| Failure::Output(error.to_string()))?;
-        return Ok(shown(String::from_utf8_lossy(&text)));
+        return Ok(rendered(String::from_utf8_lossy(&text)));
     };
     let refused = |error| Failure::File { path: directory.to_owned(), error };
     std::fs::create_dir_all(directory).map_err(refused)?;
     clap_mangen::generate_to(Cli::command(), directory).map_err(refused)?;
-    Ok(shown(String::new()))
+    Ok(rendered(String::new()))
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_command_is_completed_and_described() {
+    fn every_command_has_completions_and_a_manual_page() {
         Cli::command().debug_assert();
         let completions = completions(Shell::Bash).text;
         let directory = tempfile::tempdir().unwrap();

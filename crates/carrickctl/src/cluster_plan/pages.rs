@@ -1,4 +1,4 @@
-//! The cluster as far as agents' pages show it, where nobody can be asked for objects.
+//! Reconstructs the cluster from the agents' pages if the objects are not known.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use carrick_topology::{Cluster, Endpoint, Host, Node, NodeName, NodePlan, Peer, 
 
 use crate::snapshot::{Agent, Snapshot};
 
-/// Nodes and peers that the plans in force show. What people annotated is not among it.
+/// The nodes and peers in the plans in force. Annotations are not known.
 pub(super) fn cluster(snapshot: &Snapshot, notes: &mut Vec<String>) -> Cluster {
     let plans: Vec<&NodePlan> = snapshot.agents.iter().filter_map(Agent::plan).collect();
     let mut cluster = Cluster::default();
@@ -25,14 +25,14 @@ pub(super) fn cluster(snapshot: &Snapshot, notes: &mut Vec<String>) -> Cluster {
             .for_each(|peer| cluster.insert_peer(peer));
     }
     notes.push(
-        "made from the agents' pages: annotations, ages and nodes without an agent that answers are not known (a kubeconfig or `-f FILE` tells them)"
+        "reconstructed from the agents' pages: annotations, ages and nodes without an agent that answers are not known (use a kubeconfig or `-f FILE`)"
             .to_owned(),
     );
     cluster
 }
 
 fn node(agent: &Agent, plan: &NodePlan, plans: &[&NodePlan]) -> Node {
-    // Of two nodes, the older one is the gateway before the other: so these ages lead to the gateways that there are.
+    // Older nodes become gateways first, so these ages lead to the current gateways.
     let created = match plan.location.role {
         Role::Active => 0,
         Role::Standby => 1,
@@ -45,7 +45,7 @@ fn node(agent: &Agent, plan: &NodePlan, plans: &[&NodePlan]) -> Node {
     let behind_nat = endpoint.is_none() && !keys.is_empty();
     Node {
         location: Some(plan.location.name.clone()),
-        public_key: Some(keys.first().copied().unwrap_or_else(|| stand_in(&plan.node))),
+        public_key: Some(keys.first().copied().unwrap_or_else(|| placeholder_key(&plan.node))),
         pod_cidrs: plan.pod_cidrs.clone(),
         mesh_addresses: plan.mesh_addresses.clone(),
         internal_addresses: internal_addresses(agent, plan, plans),
@@ -71,10 +71,10 @@ fn internal_addresses(agent: &Agent, plan: &NodePlan, plans: &[&NodePlan]) -> In
     InternalAddresses::Forced(own.chain(seen).map(host_net).collect())
 }
 
-/// Nobody has a tunnel to a node behind a gateway, so that nobody's plan shows its key; for a packet's way, any will do.
-fn stand_in(node: &NodeName) -> PublicKey {
+/// A key for a node whose key is in no plan, because no node has a tunnel to it. The packet walk only needs distinct keys.
+fn placeholder_key(node: &NodeName) -> PublicKey {
     let mut bytes = [0; 32];
-    let hash = carrick_topology::hash::stable_hash(&["stand-in", node.as_str()]);
+    let hash = carrick_topology::hash::stable_hash(&["placeholder", node.as_str()]);
     bytes[..8].copy_from_slice(&hash.to_be_bytes());
     PublicKey::from_bytes(bytes)
 }

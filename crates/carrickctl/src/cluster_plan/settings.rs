@@ -8,10 +8,10 @@ use carrick_topology::{Encapsulation, Granularity, Settings};
 
 use crate::snapshot::Snapshot;
 
-/// Gateway counts that are tried.
-const MOST_GATEWAYS: usize = 8;
+/// The greatest gateway count that is tried.
+const MAX_GATEWAYS: usize = 8;
 
-/// The settings of most agents, without what is each node's own.
+/// The most common settings of the agents, without each node's own facts.
 pub(super) fn shared(snapshot: &Snapshot, notes: &mut Vec<String>) -> Settings {
     let mut by_hash: BTreeMap<String, (usize, &Settings)> = BTreeMap::new();
     let mut resolved = BTreeMap::new();
@@ -28,22 +28,24 @@ pub(super) fn shared(snapshot: &Snapshot, notes: &mut Vec<String>) -> Settings {
     shared
 }
 
-/// The settings that the agents' annotations name by their hash, where no agent tells them itself.
+/// The settings whose hash is in the agents' annotations, if no agent answers.
 fn of_hashes(snapshot: &Snapshot, notes: &mut Vec<String>) -> Settings {
     let default = Settings::default();
     let cluster = snapshot.objects.as_ref().map(|objects| objects.cluster(&default.topology_label)).unwrap_or_default();
     let hashes: BTreeSet<&str> =
         cluster.nodes.values().filter_map(|node| Some(node.agent.as_ref()?.settings.as_str())).collect();
     let Some(hash) = hashes.first() else {
-        notes.push("the agents' settings are not known: the defaults are taken".to_owned());
+        notes.push("the agents' settings are not known; the defaults are used".to_owned());
         return default;
     };
     if hashes.len() > 1 {
-        notes.push("the agents run with different settings: those of one are taken for all".to_owned());
+        notes.push("the agents run with different settings; the settings of one agent are used for all".to_owned());
     }
     let found = candidates(&default).find(|settings| settings.shared_hash() == **hash);
     found.unwrap_or_else(|| {
-        notes.push("the agents' mesh CIDRs, topology label or gateway counts are unusual and not known: the defaults are taken".to_owned());
+        notes.push(
+            "the agents' mesh CIDRs, topology label or gateway counts are not known; the defaults are used".to_owned(),
+        );
         default
     })
 }
@@ -53,8 +55,8 @@ fn candidates(default: &Settings) -> impl Iterator<Item = Settings> + '_ {
     let encapsulations = [Encapsulation::Always, Encapsulation::CrossSubnet, Encapsulation::Never];
     granularities.into_iter().flat_map(move |granularity| {
         encapsulations.into_iter().flat_map(move |encapsulation| {
-            (1..=MOST_GATEWAYS).filter_map(NonZeroUsize::new).flat_map(move |active_gateways| {
-                (0..=MOST_GATEWAYS).map(move |standby_gateways| Settings {
+            (1..=MAX_GATEWAYS).filter_map(NonZeroUsize::new).flat_map(move |active_gateways| {
+                (0..=MAX_GATEWAYS).map(move |standby_gateways| Settings {
                     granularity,
                     encapsulation,
                     active_gateways,

@@ -1,4 +1,4 @@
-//! Asks the agents again and again, as long as somebody looks.
+//! Asks the agents repeatedly, as long as a page is open.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,47 +10,47 @@ use tokio::sync::{Notify, watch};
 use super::{DashboardData, Memory};
 use crate::access::Access;
 
-/// Agents are left alone when no page has asked for this long.
-const ATTENTION: Duration = Duration::from_secs(10);
+/// The time after the last request of a page after which the collector pauses.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
 
-/// What the page is given.
+/// The answer to a page.
 #[derive(Clone, Debug, Serialize)]
 struct Answer {
-    /// Why the agents could not be asked, if they could not: what follows is then older.
+    /// Why the agents could not be asked; absent if they could. If present, the data is old.
     problem: Option<String>,
     #[serde(flatten)]
     data: DashboardData,
 }
 
-/// What the agents said last.
+/// The latest answer.
 #[derive(Clone, Debug)]
 pub(super) struct Latest {
     answer: watch::Receiver<Option<Arc<str>>>,
-    attention: Arc<Attention>,
+    demand: Arc<Demand>,
 }
 
 #[derive(Debug)]
-struct Attention {
+struct Demand {
     asked_at: Mutex<Instant>,
     asked: Notify,
 }
 
 impl Latest {
-    /// What the agents said last, as JSON; waits for the first time.
+    /// The latest answer as JSON. Waits for the first one.
     pub(super) async fn json(&self) -> Arc<str> {
-        *self.attention.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.attention.asked.notify_one();
+        *self.demand.asked_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.demand.asked.notify_one();
         let mut answer = self.answer.clone();
         let first = answer.wait_for(Option::is_some).await;
         first.ok().and_then(|answer| answer.clone()).unwrap_or_else(|| Arc::from("{}"))
     }
 }
 
-/// Begins to ask, with this rest between.
-pub(super) fn start(access: Access, rest: Duration) -> Latest {
+/// Starts to ask the agents, with a pause between two rounds.
+pub(super) fn start(access: Access, pause: Duration) -> Latest {
     let (publish, answer) = watch::channel(None);
-    let attention = Arc::new(Attention { asked_at: Mutex::new(Instant::now()), asked: Notify::new() });
-    let latest = Latest { answer, attention: Arc::clone(&attention) };
+    let demand = Arc::new(Demand { asked_at: Mutex::new(Instant::now()), asked: Notify::new() });
+    let latest = Latest { answer, demand: Arc::clone(&demand) };
     tokio::spawn(async move {
         let (mut data, mut memory) = (DashboardData::default(), Memory::default());
         loop {
@@ -66,17 +66,17 @@ pub(super) fn start(access: Access, rest: Duration) -> Latest {
             if publish.send(Some(Arc::from(text))).is_err() {
                 return;
             }
-            tokio::time::sleep(rest).await;
-            attention.wait().await;
+            tokio::time::sleep(pause).await;
+            demand.wait().await;
         }
     });
     latest
 }
 
-impl Attention {
-    /// Waits until somebody looks.
+impl Demand {
+    /// Waits until a page has asked recently.
     async fn wait(&self) {
-        while self.asked_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > ATTENTION {
+        while self.asked_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > IDLE_AFTER {
             self.asked.notified().await;
         }
     }

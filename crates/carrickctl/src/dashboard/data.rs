@@ -1,4 +1,4 @@
-//! What the page shows: a pure function of what the agents said.
+//! The data of the page: a pure function of the agents' answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,67 +12,67 @@ use super::{Event, Link, Memory, Pair, events, links, pairs};
 use crate::health;
 use crate::snapshot::{Agent, Answer, Snapshot};
 
-/// What the page shows.
+/// The data of the page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DashboardData {
     /// When the agents were asked, in milliseconds since 1970-01-01 UTC by the clock of this machine.
     pub unix_ms: u64,
-    /// The locations, by name; last the nodes whose location nobody tells.
+    /// The locations, by name. The last entry contains the nodes whose location is not known, if there are any.
     pub locations: Vec<LocationData>,
-    /// The ways between nodes, by the nodes' names.
+    /// The links between nodes, by the nodes' names.
     pub links: Vec<Link>,
     /// The ordered pairs of locations, by name.
     pub pairs: Vec<Pair>,
-    /// What happened, the latest first.
+    /// The events of all nodes, the latest first.
     pub events: Vec<Event>,
-    /// What is left out of plans, and how many nodes say so.
+    /// The values that plans ignore, each with the number of nodes that report it.
     pub warnings: BTreeMap<String, usize>,
 }
 
 /// A location.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LocationData {
-    /// Its name; `None` for nodes whose location nobody tells.
+    /// The name of the location; `None` if it is not known.
     pub name: Option<LocationName>,
-    /// Its nodes, by name.
+    /// The nodes of the location, by name.
     pub nodes: Vec<NodeData>,
 }
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeData {
-    /// Its name, or its socket as long as its agent does not say who it is.
+    /// The name of the node, or the agent's socket if the name is not known.
     pub name: String,
-    /// How it is.
+    /// The state of the node.
     pub state: NodeState,
-    /// What it does in its location; `None` as long as it has no plan.
+    /// The role of the node in its location; `None` if it has no plan.
     pub role: Option<Role>,
-    /// Its agent's version, if it said so.
+    /// The version of the agent, if the agent answers.
     pub version: Option<String>,
-    /// Whether it hears the API server, if it said so.
+    /// The agent's connection to the API server, if the agent answers.
     pub api: Option<ApiConnection>,
-    /// What is not well with it, in words.
+    /// The faults of the node, for people.
     pub problems: Vec<String>,
 }
 
-/// How a node is.
+/// The state of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeState {
-    /// Its agent answers and complains of nothing.
+    /// The agent answers and reports no fault.
     Healthy,
-    /// Its agent complains.
+    /// The agent reports a fault.
     Unhealthy,
-    /// Its agent does not answer us.
+    /// The agent does not answer.
     Unreachable,
-    /// Other nodes count it as down, and it answers none of them.
+    /// The node is down according to other nodes, and answers none of them.
     Down,
-    /// It takes no part in the mesh.
+    /// The node is not in the mesh.
     NotInMesh,
 }
 
 impl DashboardData {
-    /// What agents said at a moment, in milliseconds since 1970-01-01 UTC, and before.
+    /// The data for a snapshot that was taken at a time in milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn of(snapshot: &Snapshot, memory: &Memory, unix_ms: u64) -> Self {
         let pages: Vec<&StatusPage> = snapshot.pages().map(|(_, page)| page).collect();
@@ -92,38 +92,38 @@ impl DashboardData {
 }
 
 fn locations(snapshot: &Snapshot, memory: &Memory, pages: &[&StatusPage]) -> Vec<LocationData> {
-    let places = places(pages);
+    let known = known_locations(pages);
     let mut locations: BTreeMap<Option<LocationName>, Vec<NodeData>> = BTreeMap::new();
     for agent in &snapshot.agents {
         let name = agent.name.as_str();
-        let place = places.get(name).copied().or_else(|| memory.place(name)).cloned();
-        locations.entry(place).or_default().push(node(agent, &PeerReports::of(name, pages)));
+        let location = known.get(name).copied().or_else(|| memory.location(name)).cloned();
+        locations.entry(location).or_default().push(node(agent, &PeerReports::of(name, pages)));
     }
-    let unplaced = locations.remove(&None).map(|nodes| (None, nodes));
-    locations.into_iter().chain(unplaced).map(|(name, nodes)| LocationData { name, nodes }).collect()
+    let unknown = locations.remove(&None).map(|nodes| (None, nodes));
+    locations.into_iter().chain(unknown).map(|(name, nodes)| LocationData { name, nodes }).collect()
 }
 
-/// Where nodes stand, by their own plans, else by others' probes.
-fn places<'a>(pages: &[&'a StatusPage]) -> BTreeMap<&'a str, &'a LocationName> {
+/// The locations of nodes, from their own plans, or else from other nodes' probes.
+fn known_locations<'a>(pages: &[&'a StatusPage]) -> BTreeMap<&'a str, &'a LocationName> {
     let probed = pages.iter().flat_map(|page| &page.paths).map(|path| (path.to.as_str(), &path.location));
     let plans = pages.iter().filter_map(|page| page.plan.as_ref());
     probed.chain(plans.map(|plan| (plan.node.as_str(), &plan.location.name))).collect()
 }
 
-/// What other nodes' probes say of a node.
+/// The reports of other nodes about a node.
 struct PeerReports<'a> {
-    /// Who counts it as down.
-    down_for: BTreeSet<&'a NodeName>,
-    /// Whether it, or its kernel, answers anybody.
+    /// The nodes that report it as down.
+    reporters: BTreeSet<&'a NodeName>,
+    /// Whether the agent or the kernel of the node answers any other node.
     answers: bool,
 }
 
 impl<'a> PeerReports<'a> {
     fn of(node: &str, pages: &[&'a StatusPage]) -> Self {
-        let mut reports = Self { down_for: BTreeSet::new(), answers: false };
+        let mut reports = Self { reporters: BTreeSet::new(), answers: false };
         for page in pages.iter().filter(|page| page.node.as_ref().is_some_and(|name| name.as_str() != node)) {
             let is_down = page.liveness.down.iter().any(|name| name.as_str() == node);
-            reports.down_for.extend(page.node.as_ref().filter(|_| is_down));
+            reports.reporters.extend(page.node.as_ref().filter(|_| is_down));
             let mut paths = page.paths.iter().filter(|path| path.to.as_str() == node);
             reports.answers |= paths.any(|path| matches!(path.state, PathState::Up | PathState::AgentAway));
         }
@@ -134,9 +134,9 @@ impl<'a> PeerReports<'a> {
 fn node(agent: &Agent, reports: &PeerReports<'_>) -> NodeData {
     let page = agent.page();
     let mut problems = health::problems(agent);
-    problems.extend(reports.down_for.iter().map(|reporter| format!("down according to {reporter}")));
+    problems.extend(reports.reporters.iter().map(|reporter| format!("down according to {reporter}")));
     let state = match &agent.answer {
-        _ if !reports.down_for.is_empty() && !reports.answers => NodeState::Down,
+        _ if !reports.reporters.is_empty() && !reports.answers => NodeState::Down,
         Answer::NoAgent => NodeState::NotInMesh,
         Answer::Unreachable(_) => NodeState::Unreachable,
         Answer::Page(_) if problems.is_empty() => NodeState::Healthy,

@@ -1,4 +1,4 @@
-//! The ways between nodes, both directions of each in one.
+//! The links between nodes, with both directions of each.
 
 use std::collections::BTreeMap;
 
@@ -8,49 +8,49 @@ use carrick_topology::NodeName;
 use carrick_topology::plan::{PathKind, PeerIdentity};
 use serde::Serialize;
 
-/// The way between two nodes.
+/// A link between two nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Link {
-    /// The node whose name comes first.
+    /// The node whose name sorts first.
     pub low: NodeName,
     /// The other node.
     pub high: NodeName,
-    /// What kind of way.
+    /// The kind of the link.
     pub kind: LinkKind,
-    /// The worse state of the two directions.
+    /// The worse of the states of the two directions.
     pub state: PathState,
-    /// What the first node measured.
+    /// The measurements of the first node.
     pub from_low: Option<Measured>,
-    /// What the other node measured.
+    /// The measurements of the other node.
     pub from_high: Option<Measured>,
 }
 
-/// What kind of way leads from node to node.
+/// The kind of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkKind {
-    /// One tunnel.
+    /// A tunnel between the two nodes.
     Tunnel,
-    /// The mesh, over other nodes: a relay or gateways.
+    /// A path through the mesh over other nodes, such as a relay or gateways.
     Over,
     /// The network of the location.
     Inside,
 }
 
-/// What one node measured of the way to another.
+/// The measurements of one node about its path to another node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {
-    /// Whether the other end is heard.
+    /// The state of the path.
     pub state: PathState,
     /// The median of recent round trips, in microseconds.
     pub p50_us: Option<u64>,
-    /// What 99 of 100 recent round trips stay within, in microseconds.
+    /// The 99th percentile of recent round trips, in microseconds.
     pub p99_us: Option<u64>,
     /// Jitter, in microseconds.
     pub jitter_us: Option<u64>,
-    /// The share of recent probes without an answer, from 0 to 1.
+    /// The loss of recent probes, from 0 to 1.
     pub loss: Option<f64>,
-    /// The largest IP packet that passes, in bytes.
+    /// The path MTU, in bytes.
     pub mtu: Option<u32>,
 }
 
@@ -68,7 +68,7 @@ impl Measured {
     }
 }
 
-/// All ways that some node probes.
+/// All links that a node probes.
 pub(super) fn of(pages: &[&StatusPage]) -> Vec<Link> {
     let mut links: BTreeMap<(NodeName, NodeName, PathKind), Link> = BTreeMap::new();
     for page in pages {
@@ -101,12 +101,12 @@ fn kind(page: &StatusPage, path: &ProbedPath) -> LinkKind {
     }
 }
 
-/// The worse of two states. One direction that is known says more than one that is not.
+/// The worse of two states. A known state counts as worse than an unknown one.
 const fn worse(one: PathState, other: PathState) -> PathState {
-    if badness(one) < badness(other) { other } else { one }
+    if severity(one) < severity(other) { other } else { one }
 }
 
-const fn badness(state: PathState) -> u8 {
+const fn severity(state: PathState) -> u8 {
     match state {
         PathState::Unknown => 0,
         PathState::Up => 1,

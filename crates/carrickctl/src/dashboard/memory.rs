@@ -1,4 +1,4 @@
-//! What agents said of themselves before they fell silent.
+//! The names and locations of agents that no longer answer.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,20 +7,19 @@ use carrick_topology::LocationName;
 
 use crate::snapshot::Snapshot;
 
-/// Who is behind which socket, and where nodes stand.
+/// The last known names of agents behind sockets, and the last known locations of nodes.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     names: BTreeMap<PathBuf, String>,
-    places: BTreeMap<String, LocationName>,
+    locations: BTreeMap<String, LocationName>,
 }
 
 impl Memory {
-    /// Takes over what a snapshot tells, and gives agents that are silent now the names that they had.
+    /// Stores the names and locations in a snapshot, and restores the names of agents that do not answer.
     pub fn learn(&mut self, snapshot: &mut Snapshot) {
         for agent in &mut snapshot.agents {
             if let Some(plan) = agent.plan() {
-                let place = plan.location.name.clone();
-                self.places.insert(agent.name.clone(), place);
+                self.locations.insert(agent.name.clone(), plan.location.name.clone());
             }
             match &agent.socket {
                 Some(socket) if agent.page().is_some() => {
@@ -32,8 +31,8 @@ impl Memory {
         }
     }
 
-    /// Where a node stood when it last said so.
-    pub(super) fn place(&self, node: &str) -> Option<&LocationName> {
-        self.places.get(node)
+    /// The last known location of a node.
+    pub(super) fn location(&self, node: &str) -> Option<&LocationName> {
+        self.locations.get(node)
     }
 }

@@ -1,4 +1,4 @@
-//! The cells of the location matrix.
+//! The cells of the matrix of locations.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use carrick_status::StatusPage;
 use carrick_topology::LocationName;
 use serde::Serialize;
 
-/// What the nodes of one location measured of the ways to another one, or inside their own.
+/// The measurements of the nodes of one location about the paths to another location, or inside their own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
     /// The location that measures.
     pub from: LocationName,
     /// The location that answers.
     pub to: LocationName,
-    /// How the paths are.
+    /// The state of the paths.
     pub state: PairState,
-    /// How many paths are probed.
+    /// The number of probed paths.
     pub paths: usize,
-    /// How many of them are down.
+    /// The number of paths that are down.
     pub down: usize,
     /// The median round trip of the slowest path that is up, in microseconds.
     pub p50_us: Option<u64>,
@@ -26,25 +26,25 @@ pub struct Pair {
     pub loss: Option<f64>,
     /// The path MTU of the narrowest path that is up, in bytes.
     pub mtu: Option<u32>,
-    /// What goes through the tunnels in this direction, in bytes a second.
+    /// The traffic through tunnels in this direction, in bytes per second.
     pub sent_bytes_per_second: f64,
 }
 
-/// How the paths of a pair are.
+/// The state of the paths of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PairState {
-    /// Nothing is known yet.
+    /// No state is known yet.
     Unknown,
-    /// None is down.
+    /// No path is down.
     Up,
-    /// Some are down.
+    /// Some paths are down.
     Partial,
-    /// All that are known are down.
+    /// All paths with a known state are down.
     Down,
 }
 
-/// All pairs that some node measures.
+/// All pairs that a node measures.
 pub(super) fn of(pages: &[&StatusPage]) -> Vec<Pair> {
     let mut paths: BTreeMap<(&LocationName, &LocationName), Vec<&ProbedPath>> = BTreeMap::new();
     for page in pages {

@@ -1,4 +1,4 @@
-//! The page and its data over HTTP, for a browser on this machine and nobody else.
+//! The HTTP server of the page, for browsers on this machine.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ use axum::routing::get;
 
 use super::collector::Latest;
 
-/// The page takes nothing from elsewhere and runs nothing but its own script.
+/// The page loads nothing from other origins and runs only its own scripts.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -31,7 +31,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const JSON: &str = "application/json";
 
-/// All that is served.
+/// The routes of the server.
 pub(super) fn pages(latest: Latest) -> Router {
     let file =
         |media: &'static str, text: &'static str| get(move || async move { ([(header::CONTENT_TYPE, media)], text) });
@@ -44,16 +44,16 @@ pub(super) fn pages(latest: Latest) -> Router {
         .route("/icon.svg", file(SVG, include_str!("page/icon.svg")))
         .route("/data.json", get(data))
         .with_state(latest)
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn(check_host))
 }
 
 async fn data(State(latest): State<Latest>) -> Response {
     ([(header::CONTENT_TYPE, JSON)], latest.json().await.to_string()).into_response()
 }
 
-/// Lets in who came by an address or as localhost. A foreign page whose name was pointed at this machine (DNS rebinding) comes by that
-/// name.
-async fn guard(request: Request, next: Next) -> Response {
+/// Accepts requests whose `Host` is an address or `localhost`. This rejects requests of another site whose name resolves to this machine
+/// (DNS rebinding), because they contain the name of that site.
+async fn check_host(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let mut response = if host.is_some_and(is_trusted) {
         next.run(request).await
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_and_localhost_are_trusted() {
+    fn only_addresses_and_localhost_are_trusted_hosts() {
         for host in ["localhost", "localhost:1108", "127.0.0.1:1108", "[::1]:1108", "10.4.0.1", "[fd00::1]"] {
             assert!(is_trusted(host), "{host}");
         }

@@ -41,7 +41,7 @@ fn page(node: &str, location: &str, paths: Vec<ProbedPath>) -> StatusPage {
     }
 }
 
-/// The plan of a node that knows nobody but itself.
+/// The plan of a node that knows no other node.
 fn plan(node: &str, location: &str) -> NodePlan {
     use carrick_topology::{Cluster, Liveness, Node, PublicKey, Settings};
     let name: carrick_topology::NodeName = node.parse().unwrap();
@@ -64,7 +64,7 @@ fn snapshot(pages: Vec<StatusPage>) -> Snapshot {
 }
 
 #[test]
-fn both_directions_are_one_link_and_the_worse_one_counts() {
+fn a_link_has_the_worse_state_of_its_directions() {
     let a = page("a1", "a", vec![path("b1", "b", PathState::Up, 400), path("h1", "home", PathState::Unknown, 0)]);
     let b = page("b1", "b", vec![path("a1", "a", PathState::Down, 900)]);
     let h = page("h1", "home", vec![path("a1", "a", PathState::Up, 500)]);
@@ -76,7 +76,7 @@ fn both_directions_are_one_link_and_the_worse_one_counts() {
 }
 
 #[test]
-fn a_pair_is_what_its_own_location_measures() {
+fn a_pair_contains_the_measurements_of_its_first_location() {
     let mut slow = page("a2", "a", vec![path("b1", "b", PathState::Up, 700), path("b2", "b", PathState::Down, 9_999)]);
     slow.traffic = vec![Traffic {
         from: "a".parse().unwrap(),
@@ -101,7 +101,7 @@ fn a_pair_is_what_its_own_location_measures() {
 }
 
 #[test]
-fn silent_nodes_stand_where_others_see_them_and_dead_ones_are_down() {
+fn an_unreachable_node_has_the_location_that_others_report_and_may_be_down() {
     let mut a = page("a1", "a", vec![path("b1", "b", PathState::Down, 1), path("b2", "b", PathState::AgentAway, 1)]);
     a.liveness.down.insert("b1".parse().unwrap());
     let mut snapshot = snapshot(vec![a]);
@@ -124,20 +124,20 @@ fn silent_nodes_stand_where_others_see_them_and_dead_ones_are_down() {
 }
 
 #[test]
-fn whom_one_node_counts_as_down_and_others_hear_is_not_down() {
+fn a_node_that_answers_another_node_is_not_down() {
     let mut cut_off = page("h1", "home", vec![path("a1", "a", PathState::Down, 1)]);
     cut_off.liveness.down.insert("a1".parse().unwrap());
     let other = page("b1", "b", vec![path("a1", "a", PathState::Up, 1)]);
     let data = DashboardData::of(&snapshot(vec![page("a1", "a", vec![]), other, cut_off]), &Memory::default(), NOW);
-    let judged = &data.locations[0].nodes[0];
+    let node = &data.locations[0].nodes[0];
     assert_eq!(
-        (judged.state, judged.problems.as_slice()),
+        (node.state, node.problems.as_slice()),
         (NodeState::Unhealthy, ["down according to h1".to_owned()].as_slice())
     );
 }
 
 #[test]
-fn who_falls_silent_keeps_name_and_place() {
+fn an_agent_that_no_longer_answers_keeps_its_name_and_location() {
     let with_socket = |name: &str, answer| Agent { socket: Some("/one.sock".into()), ..agent(name, answer) };
     let inner = page("a2", "a", vec![]);
     let mut before = Snapshot { agents: vec![with_socket("a2", Answer::Page(Box::new(inner)))], objects: None };
@@ -157,21 +157,20 @@ fn who_falls_silent_keeps_name_and_place() {
 }
 
 #[test]
-fn events_are_in_one_order_and_wrong_clocks_are_set_right() {
-    let happened = |unix_ms, text: &str| AgentEvent { unix_ms, kind: AgentEventKind::Gateway, text: text.to_owned() };
+fn events_are_merged_and_wrong_clocks_are_corrected() {
+    let event = |unix_ms, text: &str| AgentEvent { unix_ms, kind: AgentEventKind::Gateway, text: text.to_owned() };
     let mut right = page("a1", "a", vec![]);
-    right.events =
-        vec![happened(NOW - 9_000, "first"), happened(NOW - 1_000, "third"), happened(NOW - 1_000, "fourth")];
+    right.events = vec![event(NOW - 9_000, "first"), event(NOW - 1_000, "third"), event(NOW - 1_000, "fourth")];
     let mut slow = page("b1", "b", vec![]);
     slow.unix_ms = NOW - 3_600_000;
-    slow.events = vec![happened(slow.unix_ms - 5_000, "second")];
+    slow.events = vec![event(slow.unix_ms - 5_000, "second")];
     let events = merge(&[&right, &slow], NOW);
     let seen: Vec<_> = events.iter().map(|event| (event.text.as_str(), NOW - event.unix_ms)).collect();
     assert_eq!(seen, [("fourth", 1_000), ("third", 1_000), ("second", 5_000), ("first", 9_000)]);
 }
 
 #[test]
-fn an_address_for_everybody_is_refused_unless_it_is_wanted() {
+fn an_address_that_other_machines_reach_needs_allow_remote() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let options = DashboardOptions {
@@ -179,8 +178,8 @@ fn an_address_for_everybody_is_refused_unless_it_is_wanted() {
             allow_remote: false,
             interval: Duration::from_secs(1),
         };
-        let nobody = crate::access::AccessOptions { sockets: vec!["/nonexistent".into()], ..Default::default() };
-        let refusal = serve(&options, Access::open(&nobody).await.unwrap()).await.unwrap_err();
+        let access = crate::access::AccessOptions { sockets: vec!["/nonexistent".into()], ..Default::default() };
+        let refusal = serve(&options, Access::open(&access).await.unwrap()).await.unwrap_err();
         assert!(matches!(&refusal, Failure::Usage(text) if text.contains("--allow-remote")), "{refusal}");
     });
 }

@@ -1,4 +1,4 @@
-//! The findings, line by line.
+//! The report of all findings.
 
 use std::fmt::Write as _;
 
@@ -8,19 +8,19 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::output::{Document, Style, View};
 
-/// What was found.
+/// The report of all findings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// One or more for each check, in the checks' order.
+    /// The findings, one or more for each check, in the order of the checks.
     pub findings: Vec<Finding>,
-    /// How many agents answered.
+    /// The number of agents that answered.
     pub agents: usize,
     #[serde(skip)]
     exit: Exit,
 }
 
 impl Report {
-    /// Puts findings together with who was asked.
+    /// Combines the findings with the number of agents that answered.
     #[must_use]
     pub fn new(findings: Vec<Finding>, observations: &Observations) -> Self {
         let answered = observations.agents.values().filter(|agent| matches!(agent, Agent::Answered(_))).count();
@@ -34,11 +34,11 @@ impl Report {
 }
 
 impl View for Report {
-    /// What to do must not be cut off: lines are as long as they are.
+    /// Lines are not cut, so that remedies are complete.
     fn draw(&self, document: &mut Document) {
         let width = self.findings.iter().map(|finding| finding.check.name().len()).max().unwrap_or_default();
         for finding in &self.findings {
-            document.whole(line(finding, width), style(finding.severity));
+            document.uncut(line(finding, width), style(finding.severity));
         }
     }
 
@@ -59,7 +59,7 @@ fn line(finding: &Finding, width: usize) -> String {
     if !finding.remedy.is_empty() {
         let _infallible = write!(line, " -> {}", finding.remedy);
     }
-    // Texts hold values that anybody may have written: nothing in them may move a terminal's cursor.
+    // Texts contain values that any user may write, and a control sequence must not reach the terminal.
     line.trim_end().replace(char::is_control, "\u{fffd}")
 }
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_for_each_finding_with_what_to_do() {
+    fn each_finding_is_one_line_with_its_remedy() {
         let findings = vec![
             Finding::ok(Check::AgentReachable, ""),
             Finding::problem(Check::IpForwarding, "it is off", "switch it on").on(&"a1".parse().unwrap()),
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_are_no_failure_and_silence_is_another() {
+    fn warnings_do_not_fail_and_no_answer_is_unreachable() {
         let warning = vec![Finding::warning(Check::Clock, "late", "set it")];
         assert_eq!(Report::new(warning.clone(), &observations()).exit(), Exit::Healthy);
         assert_eq!(Report::new(warning, &Observations::default()).exit(), Exit::Unreachable);

@@ -1,4 +1,4 @@
-//! A plan as a set of lines, so that two plans can be compared line by line.
+//! A plan as a set of lines, so that two plans can be compared.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use carrick_topology::plan::{NextHop, WireGuardPeer};
 use crate::health::name_of;
 use crate::status::role;
 
-/// Everything that the kernel must hold by a plan: devices, peers, routes, the sets of the firewall.
+/// The content of a plan, one line for each item: devices, peers, routes and firewall sets.
 #[must_use]
 pub fn facts(plan: &NodePlan) -> BTreeSet<String> {
     let mut facts = BTreeSet::from([
@@ -46,10 +46,10 @@ pub fn facts(plan: &NodePlan) -> BTreeSet<String> {
 
 fn peer(peer: &WireGuardPeer) -> Vec<String> {
     let name = name_of(&peer.identity);
-    let endpoint = peer.endpoint.map_or_else(|| "dials in".to_owned(), |endpoint| format!("at {endpoint}"));
+    let endpoint = peer.endpoint.map_or_else(|| "without endpoint".to_owned(), |endpoint| format!("at {endpoint}"));
     let keepalive = peer.persistent_keepalive.map(|seconds| format!(", keepalive {seconds}s")).unwrap_or_default();
-    let whole = format!("peer {name} {endpoint}{keepalive}");
-    std::iter::once(whole).chain(peer.allowed_ips.iter().map(|net| format!("peer {name} allowed {net}"))).collect()
+    let summary = format!("peer {name} {endpoint}{keepalive}");
+    std::iter::once(summary).chain(peer.allowed_ips.iter().map(|net| format!("peer {name} allowed {net}"))).collect()
 }
 
 fn handover(plan: &HandoverPlan) -> Vec<String> {
@@ -66,9 +66,9 @@ fn firewall(plan: &NodePlan) -> Vec<String> {
     for (device, nets) in &firewall.carried_by {
         facts.extend(nets.iter().map(|net| format!("firewall {net} only by {device}")));
     }
-    let carried_by_none =
+    let carried_by_no_device =
         firewall.carried.iter().filter(|net| !firewall.carried_by.values().any(|nets| nets.contains(net)));
-    facts.extend(carried_by_none.map(|net| format!("firewall {net} by nothing")));
+    facts.extend(carried_by_no_device.map(|net| format!("firewall {net} by no device")));
     facts.extend(firewall.direct.iter().map(|net| format!("firewall {net} outside the mesh")));
     facts.extend(
         firewall.allowed_location.destinations.iter().map(|net| format!("firewall {net} leaves the mesh here")),
@@ -78,13 +78,13 @@ fn firewall(plan: &NodePlan) -> Vec<String> {
     facts
 }
 
-/// What one plan has and the other has not.
+/// The lines of one plan that the other plan does not have.
 pub(super) fn difference(of: Option<&NodePlan>, against: Option<&NodePlan>) -> BTreeSet<String> {
     let [of, against] = [of, against].map(|plan| plan.map(facts).unwrap_or_default());
     of.difference(&against).cloned().collect()
 }
 
-/// What the second plan leaves out and the first does not.
+/// The warnings of the second plan that the first plan does not have.
 pub(super) fn new_warnings(before: Option<&NodePlan>, after: Option<&NodePlan>) -> BTreeSet<String> {
     let [before, after] = [before, after].map(|plan| plan.map(|plan| plan.warnings.clone()).unwrap_or_default());
     after.difference(&before).map(ToString::to_string).collect()

@@ -1,4 +1,4 @@
-//! Who reaches whom, by the packet walk over all pairs.
+//! The reachability between all pairs of nodes and outside peers, by the packet walk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,30 +10,32 @@ use serde::Serialize;
 use crate::cluster_plan::ClusterPlan;
 use crate::output::{Document, Style};
 
-/// Names that are reached, by the name that reaches them.
+/// Pairs of names, grouped by the name that sorts first.
 type Partners = BTreeMap<String, BTreeSet<String>>;
 
-/// How it changes who reaches whom. A pair is a pair of nodes, by their pods, or of a node and an outside peer; it counts as reaching when
-/// packets and answers pass in every family that both have. Each pair stands under the name that sorts first.
+/// The change of reachability. A pair consists of two nodes, or of a node and an outside peer. The members of a pair reach each other if
+/// packets and answers between their pods or networks pass in both directions and in every address family that both have. Each pair is
+/// listed under the name that sorts first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Reachability {
-    /// The pairs that there are.
+    /// The number of pairs.
     pub pairs: usize,
-    /// Nodes that are gone, and with them their pods.
+    /// The nodes that are down, with their pods.
     pub gone: BTreeSet<String>,
-    /// Pairs that would reach each other no more, those of nodes that are gone left out.
+    /// The pairs that no longer reach each other, without the pairs of nodes that are down.
     pub lost: Partners,
-    /// Pairs that would reach each other anew.
+    /// The pairs that newly reach each other.
     pub gained: Partners,
-    /// Pairs that are cut off until the others have noticed that a node is gone, and reach each other then.
+    /// The pairs that do not reach each other until the other nodes have detected that a node is down.
     pub interrupted: Partners,
 }
 
 impl Reachability {
     pub(super) fn between(before: &ClusterPlan, after: &ClusterPlan, gone: &BTreeSet<NodeName>) -> Self {
-        let is_left = |name: &str| !gone.iter().any(|node| node.as_str() == name);
-        let left = |ends: BTreeMap<String, End>| ends.into_iter().filter(|(name, _)| is_left(name)).collect();
-        let (ends_before, ends_after): (BTreeMap<_, _>, BTreeMap<_, _>) = (left(ends(before)), left(ends(after)));
+        let remains = |name: &str| !gone.iter().any(|node| node.as_str() == name);
+        let remaining = |ends: BTreeMap<String, End>| ends.into_iter().filter(|(name, _)| remains(name)).collect();
+        let (ends_before, ends_after): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (remaining(ends(before)), remaining(ends(after)));
         let reached_before = reached(&before.network(), &ends_before);
         let reached_after = reached(&after.network(), &ends_after);
         let lost = reached_before.difference(&reached_after).cloned().collect();
@@ -54,12 +56,12 @@ impl Reachability {
 
     pub(super) fn draw(&self, document: &mut Document) {
         for node in &self.gone {
-            document.line(format_args!("{node} is gone, and with it its pods; of the others:"));
+            document.line(format_args!("{node} and its pods are down; of the other nodes:"));
         }
         for (what, partners, style) in [
-            ("reach each other no more", &self.lost, Style::Bad),
-            ("reach each other anew", &self.gained, Style::Good),
-            ("are cut off until the others have noticed", &self.interrupted, Style::Warn),
+            ("no longer reach each other", &self.lost, Style::Bad),
+            ("newly reach each other", &self.gained, Style::Good),
+            ("do not reach each other until the other nodes have detected the failure", &self.interrupted, Style::Warn),
         ] {
             let pairs: usize = partners.values().map(BTreeSet::len).sum();
             if pairs > 0 {
@@ -76,7 +78,7 @@ impl Reachability {
     }
 }
 
-/// Where packets come from and go to.
+/// A source and destination of packets.
 struct End {
     origin: Origin,
     addresses: Vec<IpAddr>,
@@ -96,7 +98,7 @@ fn ends(cluster_plan: &ClusterPlan) -> BTreeMap<String, End> {
 
 type Pairs = BTreeSet<(String, String)>;
 
-/// The pairs that reach each other, the name that sorts first in front.
+/// The pairs that reach each other; in each pair, the name that sorts first is the first.
 fn reached(network: &Network<'_>, ends: &BTreeMap<String, End>) -> Pairs {
     let mut pairs = Pairs::new();
     for (index, (name, end)) in ends.iter().enumerate() {
@@ -127,17 +129,17 @@ fn reach_each_other(network: &Network<'_>, one: &End, other: &End) -> bool {
     has_common_family
 }
 
-/// What breaks at once when a node dies, and is mended by the others' new plans.
+/// The pairs that do not reach each other from the failure of a node until the other nodes apply new plans.
 fn interrupted(
     before: &ClusterPlan,
     gone: &BTreeSet<NodeName>,
     ends: &BTreeMap<String, End>,
     reached_after: &Pairs,
 ) -> Pairs {
-    let mut at_once = before.clone();
-    at_once.plans.retain(|name, _| !gone.contains(name));
-    let reached_at_once = reached(&at_once.network(), ends);
-    reached_after.difference(&reached_at_once).cloned().collect()
+    let mut meanwhile = before.clone();
+    meanwhile.plans.retain(|name, _| !gone.contains(name));
+    let reached_meanwhile = reached(&meanwhile.network(), ends);
+    reached_after.difference(&reached_meanwhile).cloned().collect()
 }
 
 fn partners(pairs: &Pairs) -> Partners {

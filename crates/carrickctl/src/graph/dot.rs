@@ -1,4 +1,4 @@
-//! Graphviz' language.
+//! The DOT language of Graphviz.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Mermaid's flowcharts, which many sites draw.
+//! Mermaid flowcharts.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ pub(super) fn write(graph: &Graph) -> String {
     let nodes = graph.locations.iter().flat_map(|location| &location.nodes);
     let identifiers: BTreeMap<&str, String> =
         nodes.enumerate().map(|(index, node)| (node.name.as_str(), format!("n{index}"))).collect();
-    let mut unwell = Vec::new();
+    let mut unhealthy = Vec::new();
     for (index, location) in graph.locations.iter().enumerate() {
         let _ = writeln!(text, "  subgraph l{index}[{}]", quoted(&location.name));
         for node in &location.nodes {
@@ -18,7 +18,7 @@ pub(super) fn write(graph: &Graph) -> String {
             let role = node.role.map(|role| format!("<br/>{}", crate::status::role(role))).unwrap_or_default();
             let _ = writeln!(text, "    {identifier}[\"{}{role}\"]", escaped(&node.name));
             if !node.healthy {
-                unwell.push(identifier.clone());
+                unhealthy.push(identifier.clone());
             }
         }
         text += "  end\n";
@@ -39,8 +39,8 @@ pub(super) fn write(graph: &Graph) -> String {
     if !broken.is_empty() {
         let _ = writeln!(text, "  linkStyle {} stroke:red", broken.join(","));
     }
-    if !unwell.is_empty() {
-        let _ = writeln!(text, "  classDef unwell stroke:red\n  class {} unwell", unwell.join(","));
+    if !unhealthy.is_empty() {
+        let _ = writeln!(text, "  classDef unhealthy stroke:red\n  class {} unhealthy", unhealthy.join(","));
     }
     text
 }
@@ -49,7 +49,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", escaped(text))
 }
 
-/// Mermaid takes entities with `#` in texts.
+/// Escapes a text for Mermaid, whose entities begin with `#`.
 fn escaped(text: &str) -> String {
     text.replace('#', "#35;").replace('"', "#quot;").replace('<', "#lt;").replace('>', "#gt;")
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
-use super::table::cut;
-use super::{Style, Table, Terminal};
+use super::style::Style;
+use super::table::{Table, cut};
+use super::terminal::Terminal;
 
 /// A text for people, line by line.
 #[derive(Clone, Debug)]
@@ -13,58 +14,49 @@ pub struct Document {
 }
 
 impl Document {
-    pub(super) fn new(terminal: Terminal) -> Self {
+    pub(super) const fn new(terminal: Terminal) -> Self {
         Self { terminal, text: String::new() }
     }
 
-    /// A line.
+    /// Adds a line without a style.
     pub fn line(&mut self, text: impl Display) {
         self.styled(text, Style::Plain);
     }
 
-    /// A line in a style.
+    /// Adds a line, which is cut at the width of the terminal.
     pub fn styled(&mut self, text: impl Display, style: Style) {
         let text = text.to_string();
-        let text = self.terminal.width.map_or_else(|| text.clone(), |width| cut(&text, width));
-        self.text += &if self.terminal.colour { style.paint(&text) } else { text };
-        self.text.push('\n');
+        let text = match self.terminal.width {
+            Some(width) => cut(&text, width),
+            None => text,
+        };
+        self.uncut(text, style);
     }
 
-    /// A line in a style that is never cut: what it ends with matters.
-    pub fn whole(&mut self, text: impl Display, style: Style) {
+    /// Adds a line that is not cut.
+    pub fn uncut(&mut self, text: impl Display, style: Style) {
         let text = text.to_string();
-        self.text += &if self.terminal.colour { style.paint(&text) } else { text };
-        self.text.push('\n');
+        self.verbatim(if self.terminal.colour { style.paint(&text) } else { text });
     }
 
-    /// A line that is never cut nor painted: part of a picture or a file.
+    /// Adds a line that is neither cut nor coloured.
     pub fn verbatim(&mut self, text: impl Display) {
         self.text += &text.to_string();
         self.text.push('\n');
     }
 
-    /// An empty line between two parts.
+    /// Adds an empty line between two parts of the text.
     pub fn gap(&mut self) {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
     }
 
-    /// A table; one without rows is left out.
+    /// Adds a table. A table without rows adds nothing.
     pub fn table(&mut self, table: &Table) {
-        if table.is_empty() {
-            return;
+        if !table.is_empty() {
+            table.lines(self.terminal).into_iter().for_each(|line| self.verbatim(line));
         }
-        for line in table.lines(self.terminal) {
-            self.text += &line;
-            self.text.push('\n');
-        }
-    }
-
-    /// What the terminal can show.
-    #[must_use]
-    pub const fn terminal(&self) -> Terminal {
-        self.terminal
     }
 
     pub(super) fn into_text(self) -> String {

@@ -1,25 +1,25 @@
-//! What a word's colour says. It never says what the word does not say too.
+//! Styles of text. A style never carries information that the text does not.
 
-/// How a word is to be taken.
+/// The style of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
-    /// As it stands.
+    /// No style.
     #[default]
     Plain,
     /// A heading.
     Strong,
-    /// Of less weight.
+    /// Of little importance.
     Dim,
-    /// All is well.
+    /// No fault.
     Good,
-    /// Worth a look.
+    /// A warning.
     Warn,
-    /// Not well.
+    /// A fault.
     Bad,
 }
 
 impl Style {
-    /// The word in this style, for a terminal (ECMA-48 §8.3.117).
+    /// The text with the control sequences of this style (ECMA-48 §8.3.117).
     pub(super) fn paint(self, text: &str) -> String {
         let code = match self {
             Self::Plain => return text.to_owned(),

@@ -1,24 +1,26 @@
-//! Aligned columns, cut to the terminal's width.
+//! Tables with aligned columns, cut to the width of the terminal.
 
 use std::fmt::Display;
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::{Style, Terminal};
+use super::style::Style;
+use super::terminal::Terminal;
+use super::units;
 
-/// Between two columns.
+/// The gap between two columns.
 const GAP: &str = "  ";
-/// What stands for what was cut.
+/// The mark at the end of a cut text.
 const ELLIPSIS: char = '…';
-/// No column is cut below this width.
-const LEAST_WIDTH: usize = 6;
+/// The width below which no column is cut.
+const MIN_WIDTH: usize = 6;
 
-/// Where a column's words stand.
+/// The alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
-    /// At the left, for words.
+    /// To the left, for text.
     Left,
-    /// At the right, for numbers.
+    /// To the right, for numbers.
     Right,
 }
 
@@ -30,9 +32,9 @@ pub struct Column {
 }
 
 impl Column {
-    /// A column of words.
+    /// A column of text.
     #[must_use]
-    pub fn words(heading: impl Into<String>) -> Self {
+    pub fn text(heading: impl Into<String>) -> Self {
         Self { heading: heading.into(), align: Align::Left }
     }
 
@@ -43,7 +45,7 @@ impl Column {
     }
 }
 
-/// A word in a table.
+/// A cell of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     text: String,
@@ -51,19 +53,35 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A word as it stands.
+    /// A cell without a style.
     pub fn plain(text: impl Display) -> Self {
         Self::of(text, Style::Plain)
     }
 
-    /// A word in a style.
+    /// A cell with a style.
     pub fn of(text: impl Display, style: Style) -> Self {
         Self { text: printable(&text.to_string()), style }
     }
 
-    /// A dash where there is nothing.
+    /// A dash if there is no value.
     pub fn or_dash(text: Option<impl Display>) -> Self {
         text.map_or_else(|| Self::of("-", Style::Dim), Self::plain)
+    }
+}
+
+/// A loss from 0 to 1, in percent and with a style; a dash if it is not known.
+#[must_use]
+pub fn loss_cell(loss: Option<f64>) -> Cell {
+    loss.map_or_else(|| Cell::or_dash(None::<&str>), |loss| Cell::of(units::percent(loss), loss_style(loss)))
+}
+
+/// The style of a loss from 0 to 1.
+#[must_use]
+pub fn loss_style(loss: f64) -> Style {
+    match loss {
+        0.0 => Style::Plain,
+        loss if loss < 0.05 => Style::Warn,
+        _ => Style::Bad,
     }
 }
 
@@ -73,7 +91,7 @@ impl<T: Display> From<T> for Cell {
     }
 }
 
-/// Names come from objects that anybody may have written: nothing in them may move a terminal's cursor.
+/// Replaces control characters. Names come from objects that any user may write, and a control sequence must not reach the terminal.
 fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
@@ -97,7 +115,7 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Whether it has no rows.
+    /// Whether the table has no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -137,18 +155,18 @@ impl Table {
     }
 }
 
-/// Takes from the widest column, again and again, until all fit or none can give more.
+/// Narrows the widest column repeatedly, until all columns fit or none can be narrowed.
 fn shrink(widths: &mut [usize], most: usize) {
     let gaps = GAP.len() * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > most {
         match widths.iter_mut().max() {
-            Some(widest) if *widest > LEAST_WIDTH => *widest -= 1,
+            Some(widest) if *widest > MIN_WIDTH => *widest -= 1,
             Some(_) | None => return,
         }
     }
 }
 
-/// At most `width` columns of a text.
+/// A text cut to `width` terminal columns.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -171,7 +189,7 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
-        let mut table = Table::new([Column::words("NODE"), Column::numbers("RTT"), Column::words("STATE")]);
+        let mut table = Table::new([Column::text("NODE"), Column::numbers("RTT"), Column::text("STATE")]);
         table.row(["a1".into(), "1.5 ms".into(), Cell::of("no answer within 2 s", Style::Bad)]);
         table.row(["frankfurt-1".into(), "40 ms".into(), Cell::of("ok", Style::Good)]);
         table
@@ -206,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_change_no_place() {
+    fn colours_do_not_change_the_alignment() {
         let painted = text(Terminal { width: None, colour: true });
         let bare = painted.replace("\u{1b}[1m", "").replace("\u{1b}[31m", "").replace("\u{1b}[32m", "");
         assert_eq!(bare.replace("\u{1b}[0m", ""), text(Terminal::default()));
@@ -220,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_name_moves_the_cursor() {
+    fn control_characters_in_a_cell_are_replaced() {
         assert_eq!(Cell::plain("a\u{1b}[2Jb\n").text, "a\u{fffd}[2Jb\u{fffd}");
     }
 }

@@ -1,4 +1,4 @@
-//! Quantities for people.
+//! Formats quantities for people.
 
 /// A time in microseconds, with three significant digits.
 #[must_use]
@@ -11,14 +11,14 @@ pub fn milliseconds(microseconds: u64) -> String {
     }
 }
 
-/// A share from 0 to 1, in percent.
+/// A fraction from 0 to 1, in percent.
 #[must_use]
-pub fn percent(share: f64) -> String {
-    let percent = share * 100.0;
+pub fn percent(fraction: f64) -> String {
+    let percent = fraction * 100.0;
     if percent == 0.0 || percent >= 9.95 { format!("{percent:.0} %") } else { format!("{percent:.1} %") }
 }
 
-/// Bytes, in powers of 1000.
+/// A number of bytes, in units of powers of 1000.
 #[must_use]
 pub fn bytes(bytes: f64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantities_are_short() {
+    fn quantities_have_two_or_three_significant_digits() {
         assert_eq!([250, 12_345, 250_000].map(milliseconds), ["0.25 ms", "12.3 ms", "250 ms"]);
         assert_eq!([0.0, 0.004, 0.0996, 1.0].map(percent), ["0 %", "0.4 %", "10 %", "100 %"]);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! An end of a trace: a pod by name, a node, or an address.
+//! The ends of a trace: a pod by name, a node, or an address.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,22 +15,22 @@ use carrick_topology::walk::Origin;
 /// An end of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {
-    /// What it is called.
+    /// The name of the end.
     pub name: String,
-    /// Where its packets come from; `None` for an address outside the mesh.
+    /// Where the packets of the end come from; `None` for an address outside the mesh.
     pub origin: Option<Origin>,
-    /// Its addresses.
+    /// The addresses of the end.
     pub addresses: Vec<IpAddr>,
 }
 
-/// Pods that were named as `namespace/name`, as the API knows them.
+/// The pods from the command line, by `namespace/name`.
 pub type NamedPods = BTreeMap<String, NamedPod>;
 
 impl End {
-    /// Finds an end. `pods` has those that [`look_up`] found.
+    /// Finds an end by its text. `pods` contains the result of [`look_up_pods`].
     ///
     /// # Errors
-    /// There is nothing of this name.
+    /// No pod, node or address matches the text.
     pub fn of(cluster_plan: &ClusterPlan, pods: &NamedPods, text: &str) -> Result<Self, Failure> {
         if let Some(pod) = pods.get(text) {
             return of_pod(cluster_plan, pod, text);
@@ -48,8 +48,8 @@ impl End {
         }
     }
 
-    /// A host's source is what its route says; a pod's is its address.
-    pub(super) fn chooses_its_source(&self) -> bool {
+    /// Whether the source address follows from the route. This is so for a host; a pod always uses its own address.
+    pub(super) fn has_source_by_route(&self) -> bool {
         matches!(self.origin, Some(Origin::Host(_)))
     }
 }
@@ -61,7 +61,7 @@ fn of_pod(cluster_plan: &ClusterPlan, pod: &NamedPod, text: &str) -> Result<End,
     let of_pod = End { name: text.to_owned(), addresses: pod.addresses.clone(), ..of_address(cluster_plan, *first) };
     match (&of_pod.origin, &pod.node) {
         (Some(_), _) | (None, None) => Ok(of_pod),
-        // A pod of the host's network whose node address the mesh does not carry.
+        // A pod in the host's network namespace, whose node's address the mesh does not carry.
         (None, Some(node)) => Ok(End { origin: Some(Origin::Host(node.clone())), ..of_pod }),
     }
 }
@@ -71,7 +71,7 @@ fn of_address(cluster_plan: &ClusterPlan, address: IpAddr) -> End {
     let of_pods = cluster_plan.plans.values().find(|plan| plan.pod_cidrs.iter().any(|cidr| cidr.contains(&address)));
     let origin = match of_pods {
         Some(plan) => Some(Origin::Pod(plan.node.clone())),
-        None => host_with(cluster_plan, address).map(Origin::Host).or_else(|| {
+        None => node_with(cluster_plan, address).map(Origin::Host).or_else(|| {
             let mut peers = cluster_plan.cluster.peers.values();
             peers
                 .find(|peer| peer.allowed_ips.iter().any(|net| net.contains(&address)))
@@ -87,24 +87,24 @@ fn of_address(cluster_plan: &ClusterPlan, address: IpAddr) -> End {
     End { name, origin, addresses: vec![address] }
 }
 
-/// The node that has a mesh address or an internal one.
-pub(super) fn host_with(cluster_plan: &ClusterPlan, address: IpAddr) -> Option<NodeName> {
+/// The node with a mesh address or an internal address.
+pub(super) fn node_with(cluster_plan: &ClusterPlan, address: IpAddr) -> Option<NodeName> {
     let by_mesh =
         cluster_plan.plans.values().find(|plan| plan.mesh_addresses.contains(&address)).map(|plan| &plan.node);
     by_mesh.or_else(|| cluster_plan.node_at(address)).cloned()
 }
 
-/// Asks the API for the ends that are written as `namespace/name`.
+/// Finds the pods among the ends that are written as `namespace/name` in the API.
 ///
 /// # Errors
-/// There is no such pod, or no API server to ask.
-pub async fn look_up(access: &Access, ends: [&str; 2]) -> Result<NamedPods, Failure> {
+/// The pod does not exist, or the API server is not used.
+pub async fn look_up_pods(access: &Access, ends: [&str; 2]) -> Result<NamedPods, Failure> {
     let mut pods = NamedPods::new();
     for end in ends {
         let Some((namespace, name)) = end.split_once('/') else { continue };
         let Some(client) = access.api_client() else {
             return Err(Failure::Usage(format!(
-                "only the API server knows the pod {end}: use a kubeconfig, or the pod's address"
+                "the pod {end} can only be found through the API server: use a kubeconfig, or the pod's address"
             )));
         };
         let pod = named_pod(&client.client(), namespace, name).await;

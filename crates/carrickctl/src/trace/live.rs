@@ -1,56 +1,57 @@
-//! `--live`: probes along the paths, beside what the plans say.
+//! `--live`: probes along the paths, compared with the plans.
 //!
-//! The node where a path begins sends them itself, with growing hop limits; so hop by hop a kernel answers, and where nobody answers any
-//! more, the path ends.
+//! The first node of a path sends probes with growing hop limits (as traceroute does). The node of each hop replies, and the path ends
+//! where no node replies.
 
 use std::net::IpAddr;
 
 use carrick_status::{LiveHop, LiveTracePage, ReplyKind};
 use serde::Serialize;
 
-use super::{Trace, TracedPath, end};
+use super::end::node_with;
+use super::{Trace, TracedPath};
 use crate::access::Access;
 use crate::cluster_plan::ClusterPlan;
 use crate::fetch_error::FetchError;
 use crate::output::{Cell, Column, Document, Style, Table, units};
 use crate::snapshot::{Agent, Answer, Snapshot};
 
-/// What probes along a path found.
+/// The result of the probes along a path.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LivePath {
-    /// The node that sent them: itself, also where the path begins at a pod.
+    /// The node that sends the probes. If the path begins at a pod, its node sends.
     pub by: String,
-    /// The address that it sent from.
+    /// The source address of the probes.
     pub source: Option<IpAddr>,
     /// The hops, in order.
     pub hops: Vec<LiveRow>,
-    /// Whether one arrived.
+    /// Whether a probe arrived.
     pub arrives: bool,
-    /// How it ends, in words.
+    /// Where the probes end, for people.
     pub end: String,
 }
 
-/// What came of the probes with one hop limit.
+/// The result of the probes with one hop limit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LiveRow {
-    /// Who should answer, by the plans.
+    /// The node or pod that should reply, according to the plans.
     pub expected: Option<String>,
-    /// Who did, as far as the address tells.
+    /// The node or pod that replied, if the address belongs to one.
     pub by: Option<String>,
-    /// The address that answered.
+    /// The address that replied.
     pub address: Option<IpAddr>,
-    /// What it kind.
-    pub kind: Option<ReplyKind>,
-    /// From the probe to the answer, in microseconds.
+    /// The kind of the reply.
+    pub reply: Option<ReplyKind>,
+    /// The time from the probe to the reply, in microseconds.
     pub round_trip_us: Option<u64>,
 }
 
-/// Has the nodes where the paths begin send probes along them, one after the other: agents send few at a time.
+/// Makes the first nodes of the paths send probes. The paths follow one after the other, because an agent sends few probes at a time.
 pub async fn send_probes(access: &Access, snapshot: &Snapshot, cluster_plan: &ClusterPlan, trace: &mut Trace) {
     for path in &mut trace.paths {
         let by = path.nodes.first().cloned().unwrap_or_default();
-        let live = match ask(access, snapshot, &by, path).await {
-            Ok(page) => LivePath::of(cluster_plan, by, path, page),
+        let live = match probe(access, snapshot, &by, path).await {
+            Ok(page) => LivePath::of(cluster_plan, by, path, &page),
             Err(reason) => {
                 LivePath { end: format!("no probes: {reason}"), source: None, hops: Vec::new(), arrives: false, by }
             }
@@ -58,31 +59,31 @@ pub async fn send_probes(access: &Access, snapshot: &Snapshot, cluster_plan: &Cl
         if !live.arrives {
             path.obstacles.push(format!("live: {}", live.end));
         }
-        path.obstacles.extend(live.surprises());
+        path.obstacles.extend(live.detours());
         path.live = Some(live);
     }
 }
 
-async fn ask(access: &Access, snapshot: &Snapshot, by: &str, path: &TracedPath) -> Result<LiveTracePage, String> {
-    let agent = snapshot.agent(by).ok_or_else(|| format!("{by} has no agent that could send them"))?;
+async fn probe(access: &Access, snapshot: &Snapshot, by: &str, path: &TracedPath) -> Result<LiveTracePage, String> {
+    let no_agent = || format!("{by} has no agent that could send probes");
+    let agent = snapshot.agent(by).ok_or_else(no_agent)?;
     match &agent.answer {
         Answer::Page(_) => {}
-        Answer::Unreachable(reason) => return Err(format!("the agent of {by} does not answer: {reason}")),
-        Answer::NoAgent => return Err(format!("{by} has no agent that could send them")),
+        Answer::Unreachable(error) => return Err(format!("the agent of {by} does not answer: {error}")),
+        Answer::NoAgent => return Err(no_agent()),
     }
-    // One for the pod behind the last node, and one to see that nothing follows.
+    // One hop for a pod behind the last node, and one to see that nothing follows.
     let hops = path.nodes.len() + 1;
-    let page: LiveTracePage = access
-        .fetch_json(agent, &format!("/trace?to={}&hops={hops}", path.destination))
-        .await
-        .map_err(|error| no_probes(agent, &error))?;
+    let page = format!("/trace?to={}&hops={hops}", path.destination);
+    let page: LiveTracePage = access.fetch_json(agent, &page).await.map_err(|error| no_page(agent, &error))?;
     match page.not_sent {
         Some(reason) => Err(format!("{by} cannot send to {}: {reason}", path.destination)),
         None => Ok(page),
     }
 }
 
-fn no_probes(agent: &Agent, error: &FetchError) -> String {
+/// Why an agent does not serve the page `/trace`.
+fn no_page(agent: &Agent, error: &FetchError) -> String {
     let name = &agent.name;
     if error.is_unknown_page() {
         let version = agent.page().map(|page| page.version.as_str()).unwrap_or_default();
@@ -93,75 +94,72 @@ fn no_probes(agent: &Agent, error: &FetchError) -> String {
 }
 
 impl LivePath {
-    fn of(cluster_plan: &ClusterPlan, by: String, path: &TracedPath, page: LiveTracePage) -> Self {
+    fn of(cluster_plan: &ClusterPlan, by: String, path: &TracedPath, page: &LiveTracePage) -> Self {
         let arrives = page.arrives();
-        let rows = page.hops.iter().map(|hop| LiveRow::of(cluster_plan, path, hop));
-        let hops: Vec<LiveRow> = rows.collect();
+        let hops = page.hops.iter().map(|hop| LiveRow::of(cluster_plan, path, hop)).collect();
         let mut live = Self { by, source: page.source, hops, arrives, end: String::new() };
-        live.end = live.end_in_words();
+        live.end = live.end_text();
         if !arrives {
-            // Behind the hop where it ends, there is nothing to expect.
-            live.hops.truncate(live.answered() + 1);
+            // No reply is expected from the hops after the one where the probes end.
+            live.hops.truncate(live.replied() + 1);
         }
         live
     }
 
-    /// How many hops there are up to the last that answered.
-    fn answered(&self) -> usize {
-        self.hops.iter().rposition(|row| row.kind.is_some()).map_or(0, |last| last + 1)
+    /// The number of hops up to the last one that replied.
+    fn replied(&self) -> usize {
+        self.hops.iter().rposition(|row| row.reply.is_some()).map_or(0, |last| last + 1)
     }
 
-    fn end_in_words(&self) -> String {
-        let last = self.answered().checked_sub(1).and_then(|last| self.hops.get(last));
-        let next = self.hops.get(self.answered()).and_then(|row| row.expected.clone());
-        let next = next.map_or_else(|| "nobody answers behind it".to_owned(), |next| format!("{next} does not answer"));
-        match last {
-            Some(LiveRow { kind: Some(ReplyKind::Arrived), round_trip_us, .. }) => {
-                format!(
-                    "probes arrive{}",
-                    round_trip_us.map(|us| format!(", {}", units::milliseconds(us))).unwrap_or_default()
-                )
+    fn end_text(&self) -> String {
+        let last = self.replied().checked_sub(1).and_then(|last| self.hops.get(last));
+        let next = self.hops.get(self.replied()).and_then(|row| row.expected.clone());
+        let next = next.map_or_else(|| "no further hop replies".to_owned(), |next| format!("{next} does not reply"));
+        let Some(last) = last else { return format!("probes end after {}: {next}", self.by) };
+        match last.reply {
+            Some(ReplyKind::Arrived) => match last.round_trip_us {
+                Some(round_trip) => format!("probes arrive, {}", units::milliseconds(round_trip)),
+                None => "probes arrive".to_owned(),
+            },
+            Some(ReplyKind::Unreachable) => {
+                format!("probes end at {}, which reports that the destination is unreachable", last.name())
             }
-            Some(row @ LiveRow { kind: Some(ReplyKind::Unreachable), .. }) => {
-                format!("probes end at {}, which says that they get no further", row.name())
-            }
-            Some(row) => format!("probes end behind {}: {next}", row.name()),
-            None => format!("probes end behind {}: {next}", self.by),
+            Some(ReplyKind::TimeExceeded) | None => format!("probes end after {}: {next}", last.name()),
         }
     }
 
-    /// Hops that another node answered than the plans say.
-    fn surprises(&self) -> impl Iterator<Item = String> {
-        let surprise = |(index, row): (usize, &LiveRow)| match (&row.expected, &row.by) {
+    /// The hops where another node replied than the plans say.
+    fn detours(&self) -> impl Iterator<Item = String> {
+        let detour = |(index, row): (usize, &LiveRow)| match (&row.expected, &row.by) {
             (Some(expected), Some(by)) if expected != by => {
-                Some(format!("live: hop {} is answered by {by}, where the plans say {expected}", index + 1))
+                Some(format!("live: {by} replies at hop {}, but the plans say {expected}", index + 1))
             }
             _ => None,
         };
-        self.hops.iter().enumerate().filter_map(surprise)
+        self.hops.iter().enumerate().filter_map(detour)
     }
 
     pub(super) fn draw(&self, document: &mut Document) {
         let style = if self.arrives { Style::Good } else { Style::Bad };
-        let source = self.source.map(|source| format!(" from {source}")).unwrap_or_default();
-        document.styled(format_args!("live, sent by {} itself{source}: {}", self.by, self.end), style);
+        let source = self.source.map(|source| format!(" ({source})")).unwrap_or_default();
+        document.styled(format_args!("live, from node {}{source}: {}", self.by, self.end), style);
         let mut table = Table::new([
             Column::numbers("HOP"),
-            Column::words("TO"),
-            Column::words("ANSWERED BY"),
-            Column::words("ADDRESS"),
+            Column::text("TO"),
+            Column::text("REPLY FROM"),
+            Column::text("ADDRESS"),
             Column::numbers("ROUND TRIP"),
         ]);
         for (index, row) in self.hops.iter().enumerate() {
-            let answered = match (row.kind, &row.by) {
-                (None, _) => Cell::of("no answer", Style::Bad),
+            let from = match (row.reply, &row.by) {
+                (None, _) => Cell::of("no reply", Style::Bad),
                 (Some(_), Some(by)) => Cell::plain(by),
-                (Some(_), None) => Cell::of("not of the mesh", Style::Warn),
+                (Some(_), None) => Cell::of("not in the mesh", Style::Warn),
             };
             table.row([
                 (index + 1).into(),
                 Cell::or_dash(row.expected.as_ref()),
-                answered,
+                from,
                 Cell::or_dash(row.address),
                 Cell::or_dash(row.round_trip_us.map(units::milliseconds)),
             ]);
@@ -172,19 +170,19 @@ impl LivePath {
 
 impl LiveRow {
     fn of(cluster_plan: &ClusterPlan, path: &TracedPath, hop: &LiveHop) -> Self {
-        let place = usize::from(hop.hop_limit);
-        // Behind the last node is a pod of it, if the path does not end at the node itself.
-        let expected = path.nodes.get(place).cloned().or_else(|| (place == path.nodes.len()).then(|| path.to.clone()));
-        let by = hop.reply.and_then(|answer| match end::host_with(cluster_plan, answer.from) {
+        let index = usize::from(hop.hop_limit);
+        // The hop after the last node is a pod of that node, unless the path ends at the node itself.
+        let expected = path.nodes.get(index).cloned().or_else(|| (index == path.nodes.len()).then(|| path.to.clone()));
+        let by = hop.reply.and_then(|reply| match node_with(cluster_plan, reply.from) {
             Some(node) => Some(node.to_string()),
-            None => (answer.from == path.destination).then(|| path.to.clone()),
+            None => (reply.from == path.destination).then(|| path.to.clone()),
         });
         Self {
             expected,
             by,
-            address: hop.reply.map(|answer| answer.from),
-            kind: hop.reply.map(|answer| answer.kind),
-            round_trip_us: hop.reply.map(|answer| answer.round_trip_us),
+            address: hop.reply.map(|reply| reply.from),
+            reply: hop.reply.map(|reply| reply.kind),
+            round_trip_us: hop.reply.map(|reply| reply.round_trip_us),
         }
     }
 
@@ -192,7 +190,53 @@ impl LiveRow {
         match (&self.by, self.address) {
             (Some(by), _) => by.clone(),
             (None, Some(address)) => address.to_string(),
-            (None, None) => "nobody".to_owned(),
+            (None, None) => "an unknown node".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn agent() -> Agent {
+        let page = carrick_status::StatusPage { version: "0.0.9".to_owned(), ..Default::default() };
+        Agent {
+            name: "a1".to_owned(),
+            pod: None,
+            socket: None,
+            answer: Answer::Page(Box::new(page)),
+            took: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn only_an_agent_that_does_not_know_the_page_is_too_old() {
+        let status = |code, body: &str| FetchError::Status { code, body: body.to_owned() };
+        assert_eq!(
+            no_page(&agent(), &status(404, "")),
+            "the agent of a1, version 0.0.9, cannot send probes; upgrade it"
+        );
+        // The text of an answer decides nothing.
+        let forbidden = no_page(&agent(), &status(403, "404 is not an address of the mesh"));
+        assert!(forbidden.contains("HTTP status 403") && !forbidden.contains("upgrade"), "{forbidden}");
+    }
+
+    #[test]
+    fn probes_end_after_the_last_hop_that_replies() {
+        let row = |by: Option<&str>, expected: &str| LiveRow {
+            expected: Some(expected.to_owned()),
+            by: by.map(ToOwned::to_owned),
+            address: None,
+            reply: by.map(|_| ReplyKind::TimeExceeded),
+            round_trip_us: None,
+        };
+        let hops = vec![row(Some("b1"), "b1"), row(None, "b2")];
+        let live = LivePath { by: "a1".to_owned(), source: None, hops, arrives: false, end: String::new() };
+        assert_eq!(live.end_text(), "probes end after b1: b2 does not reply");
+        let detour = LivePath { hops: vec![row(Some("c1"), "b1")], ..live };
+        assert_eq!(detour.detours().collect::<Vec<_>>(), ["live: c1 replies at hop 1, but the plans say b1"]);
     }
 }

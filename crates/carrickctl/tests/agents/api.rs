@@ -1,4 +1,4 @@
-//! An API server that lists Nodes and pods, and forwards ports as kubelets do (`v5.channel.k8s.io`, one port).
+//! An API server that lists Nodes and pods, and forwards one port as kubelets do (`v5.channel.k8s.io`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 use crate::page::{self, Load};
 
-/// Nodes whose agents do not answer, each in its own way.
-pub const STRANGE: [&str; 6] = ["x-gone", "x-mute", "x-pending", "x-refused", "x-stranger", "x-unreachable"];
+/// Nodes whose agents do not answer, each for another reason.
+pub const FAULTY: [&str; 6] = ["x-gone", "x-mute", "x-pending", "x-refused", "x-no-agent", "x-unreachable"];
 
-/// The port that agents serve their pages on, in the frames that open its channels.
+/// The port of the agents' pages, in the form of the frames that open the channels.
 const PORT: [u8; 2] = 1107_u16.to_le_bytes();
-/// The channel of the port's data, and that of its errors.
+/// The channels for data and for errors.
 const DATA: u8 = 0;
 const ERROR: u8 = 1;
 
@@ -28,7 +28,7 @@ pub struct FakeApi {
 }
 
 impl FakeApi {
-    /// With agents that answer, and others of these names.
+    /// Starts with a number of agents that answer, and others with the given names.
     pub async fn start(nodes: usize, others: &[&str], delay: Duration, load: Arc<Load>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,7 +56,7 @@ async fn serve(stream: TcpStream, names: Arc<Vec<String>>, delay: Duration, load
     }
 }
 
-/// Answers a request for a list, and closes the connection: it would be used for forwarding next.
+/// Answers a request for a list and closes the connection, so that the client opens another one for forwarding.
 async fn list(mut stream: TcpStream, names: &[String]) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -86,7 +86,7 @@ async fn list(mut stream: TcpStream, names: &[String]) {
 
 fn nodes(names: &[String]) -> Value {
     let of = |name: &str| {
-        let annotations = if name == "x-stranger" { json!({}) } else { json!({"carrick.dev/public-key": "a key"}) };
+        let annotations = if name == "x-no-agent" { json!({}) } else { json!({"carrick.dev/public-key": "a key"}) };
         json!({"metadata": {"name": name, "annotations": annotations}})
     };
     let items: Vec<Value> = names.iter().map(|name| of(name)).collect();
@@ -99,7 +99,7 @@ fn pods(names: &[String]) -> Value {
         json!({"metadata": {"name": format!("carrick-{name}"), "namespace": "carrick-system"},
             "spec": {"nodeName": name, "containers": [{"name": "carrick", "image": "carrick"}]}, "status": {"phase": phase}})
     };
-    let with_pods = names.iter().filter(|name| !matches!(name.as_str(), "x-gone" | "x-stranger"));
+    let with_pods = names.iter().filter(|name| !matches!(name.as_str(), "x-gone" | "x-no-agent"));
     let items: Vec<Value> = with_pods.map(|name| of(name)).collect();
     json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
 }

@@ -1,4 +1,4 @@
-//! How long the program takes for 200 agents. It asserts nothing: `scripts/bench-carrickctl.sh` runs it.
+//! Measures how long the program takes for 200 agents. It asserts nothing; `scripts/bench-carrickctl.sh` runs it.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::{DELAY, NODES, kubeconfig};
 
 const ROUNDS: usize = 10;
 
-/// How many agents say nothing: none, one, and those of a whole location.
+/// The numbers of agents that do not answer: none, one, and those of a whole location.
 const MUTE: [usize; 3] = [0, 1, 40];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,7 +29,7 @@ async fn carrickctl_status_of_two_hundred_agents() {
     }
 }
 
-/// The program's time from its start to its end.
+/// The time from the start to the end of the program.
 async fn status(mute: usize) -> Duration {
     let names: Vec<String> = (0..mute).map(|number| format!("x-mute-{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

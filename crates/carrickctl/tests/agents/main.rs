@@ -1,4 +1,4 @@
-//! Ways to many agents at once: through an API server that forwards ports, and through sockets.
+//! Access to many agents at the same time: through an API server that forwards ports, and through sockets.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 
@@ -16,11 +16,11 @@ use api::FakeApi;
 use page::Load;
 
 const NODES: usize = 200;
-/// How long agents may take; the first ones wait until enough are asked, and keep their places for a tenth of it.
+/// The timeout of the agents. The first agents answer only after enough others are asked, and hold their permits for a tenth of it.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Long enough for nobody to give up a place.
-const PATIENCE: Duration = Duration::from_secs(3600);
-/// What an agent takes to answer.
+/// A timeout at which no request gives up its permit.
+const LONG_TIMEOUT: Duration = Duration::from_secs(3600);
+/// The time that an agent takes to answer.
 const DELAY: Duration = Duration::from_millis(50);
 
 fn kubeconfig(address: std::net::SocketAddr) -> tempfile::NamedTempFile {
@@ -43,26 +43,26 @@ fn error(agent: &Agent) -> String {
 #[tokio::test]
 async fn two_hundred_agents_answer_through_the_api_server() {
     let load = Arc::new(Load::default());
-    let api = FakeApi::start(NODES, &api::STRANGE, DELAY, load.clone()).await;
+    let api = FakeApi::start(NODES, &api::FAULTY, DELAY, load.clone()).await;
     let kubeconfig = kubeconfig(api.address);
     let options =
         AccessOptions { kubeconfig: Some(kubeconfig.path().to_owned()), timeout: TIMEOUT, ..AccessOptions::default() };
     let access = Access::open(&options).await.unwrap();
     let began = Instant::now();
     let snapshot = access.snapshot().await.unwrap();
-    let silent: Vec<_> = snapshot.agents.iter().filter(|agent| agent.page().is_none()).collect();
-    assert_eq!(snapshot.agents.len() - silent.len(), NODES, "{silent:?}");
+    let unreachable: Vec<_> = snapshot.agents.iter().filter(|agent| agent.page().is_none()).collect();
+    assert_eq!(snapshot.agents.len() - unreachable.len(), NODES, "{unreachable:?}");
     let slowest = snapshot.pages().map(|(agent, _)| agent.took).max().unwrap();
     eprintln!(
-        "{NODES} agents that answer after {} ms, and some that do not: {:.2} s, the slowest of those that do {:.2} s",
+        "{NODES} agents that answer after {} ms, and some that do not: {:.2} s, the slowest answer {:.2} s",
         DELAY.as_millis(),
         began.elapsed().as_secs_f64(),
         slowest.as_secs_f64()
     );
 
-    assert_eq!(snapshot.agents.len(), NODES + api::STRANGE.len());
+    assert_eq!(snapshot.agents.len(), NODES + api::FAULTY.len());
     assert!(snapshot.agents.is_sorted_by_key(|agent| agent.name.clone()));
-    assert_eq!(snapshot.objects.as_ref().unwrap().nodes.len(), NODES + api::STRANGE.len());
+    assert_eq!(snapshot.objects.as_ref().unwrap().nodes.len(), NODES + api::FAULTY.len());
 
     let agent = |name: &str| snapshot.agent(name).unwrap();
     assert_eq!(error(agent("x-mute")), "no answer within 10 s");
@@ -74,15 +74,15 @@ async fn two_hundred_agents_answer_through_the_api_server() {
         agent("x-gone")
     );
     assert!(error(agent("x-unreachable")).contains("cannot forward a port to its pod"), "{:?}", agent("x-unreachable"));
-    assert!(matches!(agent("x-stranger").answer, Answer::NoAgent));
+    assert!(matches!(agent("x-no-agent").answer, Answer::NoAgent));
     let metrics = access.fetch(agent("n000"), "/metrics").await.unwrap();
     assert_eq!(metrics, b"# EOF\n");
 }
 
 #[tokio::test]
-async fn agents_that_say_nothing_leave_their_places_to_others() {
-    // Nobody answers before all are asked, and they are more than are asked at a time.
-    let all = page::AT_A_TIME * 2 + 1;
+async fn agents_that_do_not_answer_give_up_their_permits() {
+    // No agent answers before all are asked, and there are more agents than permits.
+    let all = page::MAX_CONCURRENT * 2 + 1;
     let directory = tempfile::tempdir().unwrap();
     let load = Arc::new(Load::of(all));
     let sockets =
@@ -94,14 +94,15 @@ async fn agents_that_say_nothing_leave_their_places_to_others() {
 }
 
 #[tokio::test]
-async fn agents_behind_sockets_answer_too() {
+async fn agents_behind_sockets_are_asked_a_limited_number_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let load = Arc::new(Load::default());
     let sockets = (0..40).map(|number| page::behind_socket(directory.path(), number, DELAY, load.clone())).collect();
-    let access = Access::open(&AccessOptions { sockets, timeout: PATIENCE, ..AccessOptions::default() }).await.unwrap();
+    let access =
+        Access::open(&AccessOptions { sockets, timeout: LONG_TIMEOUT, ..AccessOptions::default() }).await.unwrap();
     let snapshot = access.snapshot().await.unwrap();
     assert_eq!(snapshot.pages().count(), 40);
     assert_eq!(snapshot.agents[7].name, "n007");
     assert!(snapshot.objects.is_none());
-    assert_eq!(load.most(), page::AT_A_TIME);
+    assert_eq!(load.most(), page::MAX_CONCURRENT);
 }

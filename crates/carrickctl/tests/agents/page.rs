@@ -1,4 +1,4 @@
-//! What an agent answers.
+//! The pages of a fake agent.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
-/// As many agents are asked at a time as this: the first ones answer only when so many are being asked.
-pub const AT_A_TIME: usize = 32;
+/// The number of agents that are asked at the same time. The first agents answer only when this number is reached.
+pub const MAX_CONCURRENT: usize = 32;
 
-/// How many agents are being asked at the same time, and the most that ever were.
+/// The current and the greatest number of agents that are asked at the same time.
 #[derive(Debug)]
 pub struct Load {
-    /// Nobody answers before so many were.
+    /// The number that must be reached before any agent answers.
     wanted: usize,
     now: AtomicUsize,
     most: watch::Sender<usize>,
@@ -23,7 +23,7 @@ pub struct Load {
 
 impl Default for Load {
     fn default() -> Self {
-        Self::of(AT_A_TIME)
+        Self::of(MAX_CONCURRENT)
     }
 }
 
@@ -57,12 +57,12 @@ pub async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, node: &str,
     load.carry(delay).await;
     let body = if request.starts_with(b"GET /status ") { page(node) } else { "# EOF\n".to_owned() };
     let answer = format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    // Whoever has read it whole need not wait for the end.
+    // The client may close the connection as soon as it has read the body.
     let _closed = stream.write_all(answer.as_bytes()).await;
     let _closed = stream.shutdown().await;
 }
 
-/// As long as the page of a node among some hundreds.
+/// A page of the size that a node of a mesh of some hundred nodes has.
 fn page(node: &str) -> String {
     let peers: Vec<String> = (0..200u8)
         .map(|number| {

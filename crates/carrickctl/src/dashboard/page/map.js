@@ -1,4 +1,4 @@
-// The map: locations on an ellipse, their nodes in boxes, and lines between nodes. The same mesh is always drawn in the same place.
+// The map: locations on an ellipse, their nodes in boxes, and lines between nodes. The same mesh always has the same layout.
 
 import { CLASSES, NODE_SIGNS, NODE_STATES, ROLES, SHORT_STATES, LINK_KINDS, classOf, milliseconds, percent, stateWord, worst } from "./words.js";
 
@@ -6,11 +6,11 @@ const SVG = "http://www.w3.org/2000/svg";
 const CELL = { width: 150, height: 62 };
 const BOX = { side: 14, top: 30 };
 const GAP = 190;
-/** With more nodes than this, those that are well and no gateways are a number. */
+/** If there are more nodes than this, healthy nodes that are no gateways are only counted. */
 const MANY_NODES = 40;
-/** With more lines than this, only those between active gateways are drawn, and those that are not up. */
+/** If there are more lines than this, only lines between active gateways and lines that are not up are drawn. */
 const MANY_LINES = 60;
-/** With more locations than this, the map has the whole width, and labels stand only where something is down. */
+/** If there are more locations than this, the map has the full width, and only pairs with a path that is down have labels. */
 const MANY_LOCATIONS = 5;
 
 export function svg(name, attributes = {}, ...children) {
@@ -26,7 +26,7 @@ export function set(element, attributes) {
   }
 }
 
-/** Makes the children of an element those of a list, keeping the ones that stay, so that focus stays too. */
+/** Makes the children of an element match a list. Children with an unchanged key stay, so that they keep the focus. */
 export function keyed(parent, items, key, make, update) {
   const present = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   let before = parent.firstElementChild;
@@ -45,9 +45,9 @@ export function keyed(parent, items, key, make, update) {
   for (const child of present.values()) child.remove();
 }
 
-const title = (location) => location.name ?? "location not known";
+const title = (location) => location.name ?? "unknown location";
 
-/** What there is room to draw. Nothing that is not well is left out. */
+/** The parts of the data that the map has room for. Everything with a fault is included. */
 function condense(data) {
   const all = data.locations.flatMap((location) => location.nodes);
   const isPlain = (node) => all.length > MANY_NODES && node.role === "inner" && (node.state === "healthy" || node.state === "not-in-mesh");
@@ -68,7 +68,7 @@ function boxOf(location) {
   return { location, columns, width: Math.max(1, columns) * CELL.width + 2 * BOX.side, height: rows * CELL.height + BOX.top + BOX.side };
 }
 
-/** Where boxes and nodes stand. */
+/** The positions of boxes and nodes. */
 function layout(locations) {
   const boxes = locations.map(boxOf);
   const size = Math.max(...boxes.map((box) => Math.hypot(box.width, box.height)));
@@ -78,7 +78,7 @@ function layout(locations) {
     const angle = Math.PI * (-0.5 - 1 / boxes.length + (2 * index) / boxes.length);
     box.x = 1.15 * radius * Math.cos(angle);
     box.y = 0.62 * radius * Math.sin(angle);
-    // Names stand on the side that the lines do not come from.
+    // Names are on the side that faces away from the lines.
     box.outward = box.x < -1 ? -1 : 1;
     box.below = box.y > 1;
     box.location.nodes.forEach((node, place) => {
@@ -146,11 +146,11 @@ function drawNodes(locations, places, selection) {
       const { x, y, box } = places.get(node.name);
       const [halo, outline, sign, name, role] = group.children;
       const state = node.state === "down" ? "node-down" : node.state;
-      const roleWords = ROLES[node.role] ?? "no plan";
+      const roleText = ROLES[node.role] ?? "no plan";
       set(group, {
         class: `node ${node.role ?? ""} ${state}`,
         "data-state": node.state,
-        "aria-label": `Node ${node.name} in ${title(location)}: ${roleWords}, ${NODE_STATES[node.state]}`,
+        "aria-label": `Node ${node.name} in ${title(location)}: ${roleText}, ${NODE_STATES[node.state]}`,
         "aria-pressed": selection.is("node", node.name),
       });
       set(halo, { cx: x, cy: y });
@@ -191,7 +191,7 @@ function drawLines(links, places, selection) {
       });
       set(hit, ends);
       set(stroke, ends);
-      // Not in the middle: there the lines of a pair of locations cross, and their label is there.
+      // The middle is not free: the lines of a pair of locations cross there, and their label is there.
       const [x, y] = [from.x + 0.36 * (to.x - from.x), from.y + 0.36 * (to.y - from.y)];
       set(cross.children[0], { cx: x, cy: y });
       set(cross.children[1], { d: `M${x - 5},${y - 5}l10,10m0,-10l-10,10` });
@@ -232,7 +232,7 @@ function drawLabels(pairs, boxes) {
   );
 }
 
-/** Draws everything that there is room for. */
+/** Draws the map. */
 export function draw(data, selection) {
   if (!data.locations.length) return;
   const { locations, links } = condense(data);
@@ -246,7 +246,7 @@ export function draw(data, selection) {
   drawNodes(locations, places.nodes, selection);
 }
 
-/** What the lines and shapes mean. */
+/** Draws the legend. */
 export function drawLegend() {
   const line = ([name, words]) => {
     const sample = svg("svg", { class: name, viewBox: "0 0 44 20", "aria-hidden": true },

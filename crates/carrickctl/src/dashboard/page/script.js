@@ -1,10 +1,10 @@
-// Asks for data.json each second and shows it.
+// Fetches data.json every second and shows it.
 
 import { draw, drawLegend, keyed, linkKey } from "./map.js";
 import { KINDS, NODE_STATES, ROLES, LINK_KINDS, clock, milliseconds, percent, rate, stateWord } from "./words.js";
 
 const INTERVAL_MS = 1000;
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 const by = (id) => document.getElementById(id);
 
@@ -19,7 +19,7 @@ let data = null;
 let paused = false;
 const hidden = new Set();
 
-/** What the details are about. */
+/** The selected node or link. */
 const selection = {
   kind: null,
   key: null,
@@ -39,19 +39,19 @@ function summary() {
   const count = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
   const parts = [`${count(nodes.length, "node")} in ${count(data.locations.length, "location")}`];
   if (down.length) parts.push(`${count(down.length, "path")} down`);
-  if (bad.length) parts.push(`${count(bad.length, "node")} not well: ${bad.slice(0, 5).map((node) => node.name).join(", ")}`);
-  if (!down.length && !bad.length) parts.push("all is well");
+  if (bad.length) parts.push(`${count(bad.length, "node")} not healthy: ${bad.slice(0, 5).map((node) => node.name).join(", ")}`);
+  if (!down.length && !bad.length) parts.push("all nodes are healthy");
   return parts.join(" · ");
 }
 
-/** Writes a text only when it is another one: screen readers read what changes. */
+/** Changes a text only if it differs, because screen readers read every change. */
 function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
 function cell(pair) {
   if (!pair) return [html("span", { class: "hint" }, "not probed")];
-  const word = { up: "up", partial: `${pair.down} of ${pair.paths} down`, down: "✕ down", unknown: "not known yet" }[pair.state];
+  const word = { up: "up", partial: `${pair.down} of ${pair.paths} down`, down: "✕ down", unknown: "unknown" }[pair.state];
   const mtu = pair.mtu === null ? "MTU –" : `MTU ${pair.mtu}`;
   return [
     html("span", { class: "state" }, pair.p50_us === null ? word : milliseconds(pair.p50_us)),
@@ -82,16 +82,16 @@ function nodeDetails(name) {
   for (const location of data.locations) {
     const node = location.nodes.find((node) => node.name === name);
     if (!node) continue;
-    const ways = data.links.filter((link) => link.low === name || link.high === name);
+    const links = data.links.filter((link) => link.low === name || link.high === name);
     const parts = [
       html("h3", {}, `Node ${name}`),
       list([
         ["state", NODE_STATES[node.state]],
-        ["location", location.name ?? "not known"],
+        ["location", location.name ?? "unknown"],
         ["role", ROLES[node.role] ?? "no plan"],
         ["agent", node.version],
-        ["API server", node.api && { synced: "heard", lost: "lost" }[node.api]],
-        ["ways", `${ways.length}, ${ways.filter((link) => link.state === "down").length} down`],
+        ["API server", node.api && { synced: "synced", lost: "lost" }[node.api]],
+        ["links", `${links.length}, ${links.filter((link) => link.state === "down").length} down`],
       ]),
     ];
     if (node.problems.length) parts.push(html("ul", {}, ...node.problems.map((text) => html("li", {}, text))));
@@ -110,7 +110,7 @@ function linkDetails(key) {
       list([
         ["state", stateWord(measured.state)],
         ["median", milliseconds(measured.p50_us)],
-        ["99 of 100", milliseconds(measured.p99_us)],
+        ["99th percentile", milliseconds(measured.p99_us)],
         ["jitter", milliseconds(measured.jitter_us)],
         ["lost", percent(measured.loss)],
         ["path MTU", measured.mtu === null ? "–" : `${measured.mtu} bytes`],
@@ -118,7 +118,7 @@ function linkDetails(key) {
     ];
   };
   return [
-    html("p", {}, `Way: ${LINK_KINDS[link.kind]}`),
+    html("p", {}, `Link: ${LINK_KINDS[link.kind]}`),
     ...direction(link.low, link.high, link.from_low),
     ...direction(link.high, link.low, link.from_high),
   ];
@@ -126,11 +126,11 @@ function linkDetails(key) {
 
 function showDetails() {
   const chosen = selection.kind === "node" ? nodeDetails(selection.key) : selection.kind === "link" ? linkDetails(selection.key) : null;
-  const warnings = Object.entries(data.warnings).map(([text, nodes]) => html("li", {}, `${text} (said by ${nodes})`));
-  const otherwise = [html("p", { class: "hint" }, "Choose a node or a line of the map: click, or Tab and Enter.")];
-  if (warnings.length) otherwise.push(html("h3", {}, "Left out of the mesh"), html("ul", {}, ...warnings));
+  const warnings = Object.entries(data.warnings).map(([text, nodes]) => html("li", {}, `${text} (reported by ${nodes})`));
+  const otherwise = [html("p", { class: "hint" }, "Select a node or a line of the map: click it, or use Tab and Enter.")];
+  if (warnings.length) otherwise.push(html("h3", {}, "Ignored values"), html("ul", {}, ...warnings));
   const wanted = html("div", {}, ...(chosen ?? otherwise));
-  // Unchanged details stay, and so does what somebody has marked in them.
+  // Unchanged details stay, so that a selection of text in them stays.
   if (by("details").innerHTML !== wanted.innerHTML) by("details").replaceChildren(...wanted.childNodes);
 }
 
@@ -155,28 +155,28 @@ function showEvents() {
 function show() {
   if (!data) return;
   draw(data, selection);
-  say(by("summary"), data.locations.length ? summary() : "No agent is known");
+  say(by("summary"), data.locations.length ? summary() : "no agent is known");
   showMatrix();
   showDetails();
   showEvents();
 }
 
-function complain(problem) {
+function showProblem(problem) {
   by("problem").hidden = !problem;
   say(by("problem"), problem ?? "");
 }
 
 async function ask() {
   try {
-    const answer = await fetch("data.json", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (!answer.ok) throw new Error(`it answers ${answer.status}`);
+    const answer = await fetch("data.json", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (!answer.ok) throw new Error(`HTTP status ${answer.status}`);
     const { problem, ...rest } = await answer.json();
     data = rest;
-    complain(problem && `The agents cannot be asked: ${problem}`);
+    showProblem(problem && `The agents cannot be reached: ${problem}`);
     say(by("age"), data.unix_ms ? `as of ${clock(data.unix_ms)}` : "");
     show();
   } catch (error) {
-    complain(`No answer from carrickctl: ${error.message}`);
+    showProblem(`No answer from carrickctl: ${error.message}`);
   }
 }
 

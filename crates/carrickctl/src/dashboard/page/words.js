@@ -1,14 +1,14 @@
-// What numbers and states are called, for the map, the matrix and the details alike.
+// The texts for numbers and states, for the map, the matrix and the details.
 
-/** The classes of a way, in the order of the legend. */
+/** The classes of a link, in the order of the legend. */
 export const CLASSES = {
   near: "up, under 20 ms",
   far: "up, under 100 ms",
   slow: "up, 100 ms or more",
   lossy: "up, 1 % lost or more",
-  away: "kernel answers, agent is away",
+  away: "agent down, kernel answers",
   down: "down",
-  unknown: "not known yet",
+  unknown: "unknown",
 };
 
 export const ROLES = { active: "active gateway", standby: "standby gateway", inner: "inner node" };
@@ -21,7 +21,7 @@ export const NODE_STATES = {
   "not-in-mesh": "not in the mesh",
 };
 
-/** What stands in the place of the role. */
+/** The texts that replace the role of a node with a fault. */
 export const SHORT_STATES = { unhealthy: "not healthy", unreachable: "unreachable", down: "down", "not-in-mesh": "not in the mesh" };
 
 export const NODE_SIGNS = { healthy: "", unhealthy: "!", unreachable: "?", down: "✕", "not-in-mesh": "–" };
@@ -37,7 +37,7 @@ export const KINDS = {
   api: ["☁", "API"],
 };
 
-const STATES = { up: "up", "agent-away": "agent away", down: "down", unknown: "not known yet" };
+const STATES = { up: "up", "agent-away": "agent down", down: "down", unknown: "unknown" };
 
 export const stateWord = (state) => STATES[state] ?? state;
 
@@ -47,9 +47,9 @@ export function milliseconds(us) {
   return `${ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0)} ms`;
 }
 
-export function percent(share) {
-  if (share === null) return "–";
-  const percent = share * 100;
+export function percent(fraction) {
+  if (fraction === null) return "–";
+  const percent = fraction * 100;
   return `${percent === 0 || percent >= 9.95 ? percent.toFixed(0) : percent.toFixed(1)} %`;
 }
 
@@ -71,13 +71,13 @@ const largest = (values) => {
   return known.length ? Math.max(...known) : null;
 };
 
-/** The slower median and the worse loss of a link's two directions. */
+/** The longer median round trip and the greater loss of the two directions of a link. */
 export function worst(link) {
   const directions = [link.from_low, link.from_high].filter(Boolean);
   return { p50: largest(directions.map((one) => one.p50_us)), loss: largest(directions.map((one) => one.loss)) };
 }
 
-/** The class of a state with what was measured. */
+/** The class of a link, by its state and measurements. */
 export function classOf(state, p50, loss) {
   if (state === "down") return "down";
   if (state === "agent-away") return "away";
