@@ -42,7 +42,7 @@ pub struct ProbedPath {
     pub sent: u64,
     /// Number of plain probes answered since the first one.
     pub answered: u64,
-    /// The share of recent probes without an answer, from 0 to 1; absent until the first one is answered or lost.
+    /// The share of recent probes without an answer, from 0 to 1, counted from the first answered probe; absent until then.
     pub loss: Option<f64>,
     /// Round trips of recent probes; absent if none was answered.
     pub round_trip: Option<RoundTrip>,

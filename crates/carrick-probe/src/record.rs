@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::Now;
 use crate::probed_path::{RoundTrip, RoundTripCounts};
 
 /// The number of round trips and outcomes that count as recent.
@@ -16,6 +17,8 @@ pub(crate) struct Record {
     pub(crate) histogram: RoundTripCounts,
     /// Whether each of the recent probes was answered.
     outcomes: VecDeque<Outcome>,
+    /// When the first answered probe was sent. Earlier probes went out before the tunnel was up, and say nothing about the path.
+    measured_from: Option<Now>,
     recent_us: VecDeque<u32>,
     /// Scaled by 16, as RFC 3550 §A.8 does.
     jitter_us_by_16: u64,
@@ -28,7 +31,9 @@ enum Outcome {
 }
 
 impl Record {
-    pub(crate) fn answered_after(&mut self, round_trip: Duration) {
+    /// Records the answer to a probe.
+    pub(crate) fn answered(&mut self, sent_at: Now, round_trip: Duration) {
+        self.measured_from.get_or_insert(sent_at);
         self.answered += 1;
         self.histogram.observe(round_trip);
         let us = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
@@ -40,10 +45,14 @@ impl Record {
         push(&mut self.outcomes, Outcome::Answered);
     }
 
-    pub(crate) fn lost(&mut self) {
-        push(&mut self.outcomes, Outcome::Lost);
+    /// Records that a probe has no answer.
+    pub(crate) fn lost(&mut self, sent_at: Now) {
+        if self.measured_from.is_some_and(|from| from <= sent_at) {
+            push(&mut self.outcomes, Outcome::Lost);
+        }
     }
 
+    /// The loss of recent probes, from 0 to 1, counted from the first answered probe.
     pub(crate) fn loss(&self) -> Option<f64> {
         let lost = self.outcomes.iter().filter(|outcome| **outcome == Outcome::Lost).count();
         (!self.outcomes.is_empty()).then(|| lost as f64 / self.outcomes.len() as f64)
@@ -74,28 +83,50 @@ fn push<T>(ring: &mut VecDeque<T>, value: T) {
 mod tests {
     use super::*;
 
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Records outcomes of probes that are sent one millisecond apart.
+    fn record(outcomes: impl IntoIterator<Item = Outcome>) -> Record {
+        let mut record = Record::default();
+        for (number, outcome) in (0..).zip(outcomes) {
+            match outcome {
+                Outcome::Answered => record.answered(MS * number, MS),
+                Outcome::Lost => record.lost(MS * number),
+            }
+        }
+        record
+    }
+
+    fn answered_lost_answered(counts: [usize; 3]) -> impl Iterator<Item = Outcome> + Clone {
+        let outcomes = [Outcome::Answered, Outcome::Lost, Outcome::Answered].into_iter().zip(counts);
+        outcomes.flat_map(|(outcome, count)| std::iter::repeat_n(outcome, count))
+    }
+
     #[test]
     fn loss_is_the_share_of_recent_probes_without_an_answer() {
-        let mut record = Record::default();
-        assert_eq!(record.loss(), None);
-        for _ in 0..25 {
-            record.lost();
-        }
-        for _ in 0..75 {
-            record.answered_after(Duration::from_millis(1));
-        }
-        assert_eq!(record.loss(), Some(0.25));
-        for _ in 0..100 {
-            record.answered_after(Duration::from_millis(1));
-        }
+        assert_eq!(Record::default().loss(), None);
+        assert_eq!(record(answered_lost_answered([1, 25, 74])).loss(), Some(0.25));
+        let record = record(answered_lost_answered([1, 25, 174]));
         assert_eq!((record.loss(), record.answered), (Some(0.0), 175));
+    }
+
+    #[test]
+    fn probes_before_the_first_answered_one_are_no_loss() {
+        assert_eq!(record([Outcome::Lost; 20]).loss(), None);
+        let mut record = record([Outcome::Lost; 20].into_iter().chain([Outcome::Answered; 80]));
+        assert_eq!(record.loss(), Some(0.0));
+        // The loss of an early probe is known a second later, when later probes may already be answered.
+        record.lost(MS * 19);
+        assert_eq!(record.loss(), Some(0.0));
+        record.lost(MS * 20);
+        assert_eq!(record.loss(), Some(1.0 / 81.0));
     }
 
     #[test]
     fn percentiles_are_those_of_the_recent_round_trips() {
         let mut record = Record::default();
         for ms in 1..=100 {
-            record.answered_after(Duration::from_millis(ms));
+            record.answered(Now::ZERO, Duration::from_millis(ms));
         }
         let round_trip = record.round_trip().unwrap();
         assert_eq!((round_trip.min_us, round_trip.p50_us, round_trip.p99_us), (1_000, 50_000, 99_000));

@@ -256,7 +256,7 @@ impl Target {
         match probe.shape {
             Shape::Padded { ip_bytes } => self.mtu.passed(ip_bytes),
             Shape::Encapsulated { .. } => self.handover.note_trial_passed(),
-            Shape::Plain => self.record.answered_after(now.saturating_sub(probe.sent_at)),
+            Shape::Plain => self.record.answered(probe.sent_at, now.saturating_sub(probe.sent_at)),
         }
         self.path_liveness.answered(now, probe.sent_at, condition);
         self.handover.hear(condition.handover);
@@ -315,7 +315,7 @@ impl Target {
                 // The size is the cause only if plain probes are answered.
                 Shape::Padded { ip_bytes } if self.path_liveness.state() == PathState::Up => self.mtu.failed(ip_bytes),
                 Shape::Padded { .. } | Shape::Encapsulated { .. } => {}
-                Shape::Plain => self.record.lost(),
+                Shape::Plain => self.record.lost(probe.sent_at),
             }
             self.outstanding.pop_front();
         }
