@@ -13,7 +13,7 @@ fn a_mesh_is_healthy_until_an_agent_is_gone() {
         Ok((said.code == 0).then_some(said))
     })
     .unwrap();
-    for line in ["a1    a         active", "h1    home      active", "all is well"] {
+    for line in ["a1    a         active", "h1    home      active", "all nodes are healthy"] {
         assert!(healthy.out.contains(line), "{line} in {}", healthy.out);
     }
     let nodes = ask(&mesh, &["status", "-o", "json"]).json()["nodes"].clone();
@@ -26,7 +26,7 @@ fn a_mesh_is_healthy_until_an_agent_is_gone() {
     let unwell = ask(&mesh, &["status"]);
     assert_eq!(unwell.code, 1, "{unwell:?}");
     assert!(
-        unwell.out.contains("no process listens on") && unwell.out.contains("1 of 5 nodes not well"),
+        unwell.out.contains("no process listens on") && unwell.out.contains("1 of 5 nodes not healthy"),
         "{}",
         unwell.out
     );

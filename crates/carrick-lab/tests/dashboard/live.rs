@@ -79,7 +79,7 @@ fn the_page_shows_the_mesh_and_a_cut_link_turns_red() {
 
     let picture = std::env::var_os(PICTURE_VARIABLE);
     if picture.is_some() {
-        // While a mesh begins, probes are lost; they count until a hundred newer ones have gone out.
+        // The picture shows a mesh without loss, and a loss counts for a hundred probes.
         page.awaits("ways without loss", "return document.querySelectorAll('.link:not(.near)').length", &json!(0));
     }
     cut(&mesh, "home", "a1");
