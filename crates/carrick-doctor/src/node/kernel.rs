@@ -61,9 +61,9 @@ pub(super) fn wireguard_port(subject: &Subject<'_>) -> Vec<Finding> {
 
 /// Whether WireGuard listens on another port because another program uses the planned one.
 fn is_port_taken(subject: &Subject<'_>) -> bool {
-    let wanted = subject.plan().map(|plan| plan.wireguard.port);
+    let planned = subject.plan().map(|plan| plan.wireguard.port);
     let own = subject.checks.wireguard_device().map(|device| device.port);
-    own.is_some() && own != wanted && !subject.checks.listeners.is_empty()
+    own.is_some() && own != planned && !subject.checks.listeners.is_empty()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) fn cluster(snapshot: &Snapshot, notes: &mut Vec<String>) -> Cluster {
         plan.wireguard
             .peers
             .iter()
-            .filter_map(|(key, wanted)| outside(*key, wanted))
+            .filter_map(|(key, planned)| outside(*key, planned))
             .for_each(|peer| cluster.insert_peer(peer));
     }
     notes.push(
@@ -79,16 +79,16 @@ fn placeholder_key(node: &NodeName) -> PublicKey {
     PublicKey::from_bytes(bytes)
 }
 
-fn outside(key: PublicKey, wanted: &carrick_topology::plan::WireGuardPeer) -> Option<Peer> {
-    let PeerIdentity::Outside(name) = &wanted.identity else { return None };
+fn outside(key: PublicKey, planned: &carrick_topology::plan::WireGuardPeer) -> Option<Peer> {
+    let PeerIdentity::Outside(name) = &planned.identity else { return None };
     Some(Peer {
         name: name.clone(),
         created: 0,
         public_key: key,
-        allowed_ips: wanted.allowed_ips.clone(),
-        endpoint: wanted.endpoint.map(|address| Endpoint { host: Host::Address(address.ip()), port: address.port() }),
-        persistent_keepalive: wanted.persistent_keepalive,
-        preshared_key: wanted.preshared_key.clone(),
+        allowed_ips: planned.allowed_ips.clone(),
+        endpoint: planned.endpoint.map(|address| Endpoint { host: Host::Address(address.ip()), port: address.port() }),
+        persistent_keepalive: planned.persistent_keepalive,
+        preshared_key: planned.preshared_key.clone(),
         location: None,
     })
 }

@@ -183,3 +183,43 @@ fn an_address_that_other_machines_reach_needs_allow_remote() {
         assert!(matches!(&refusal, Failure::Usage(text) if text.contains("--allow-remote")), "{refusal}");
     });
 }
+
+/// The entries of a table in the page's script.
+fn script_table(name: &str) -> &'static str {
+    let script = include_str!("page/words.js");
+    let start = script.find(&format!("const {name} = {{")).unwrap_or_else(|| panic!("no table {name}"));
+    let table = &script[start..];
+    &table[..table.find("};").unwrap()]
+}
+
+/// Checks that a table of the page's script has a text for each value.
+fn assert_has_text_for<T: serde::Serialize>(name: &str, values: impl IntoIterator<Item = T>) {
+    let table = script_table(name);
+    for value in values {
+        let json = serde_json::to_string(&value).unwrap();
+        let key = json.trim_matches('"');
+        let has_key = [format!(" {key}: "), format!(" {json}: ")].iter().any(|entry| table.contains(entry));
+        assert!(has_key, "{name} has no text for {key}: {table}");
+    }
+}
+
+#[test]
+fn the_page_has_a_text_for_every_state_and_kind() {
+    let states =
+        [NodeState::Healthy, NodeState::Unhealthy, NodeState::Unreachable, NodeState::Down, NodeState::NotInMesh];
+    assert_has_text_for("NODE_STATES", states);
+    assert_has_text_for("NODE_SIGNS", states);
+    assert_has_text_for("SHORT_STATES", states.into_iter().filter(|state| *state != NodeState::Healthy));
+    assert_has_text_for("ROLES", [Role::Active, Role::Standby, Role::Inner]);
+    assert_has_text_for("LINK_KINDS", [LinkKind::Tunnel, LinkKind::Over, LinkKind::Inside]);
+    assert_has_text_for("STATES", [PathState::Up, PathState::AgentAway, PathState::Down, PathState::Unknown]);
+    let kinds = [
+        AgentEventKind::Gateway,
+        AgentEventKind::DriftRepair,
+        AgentEventKind::Warning,
+        AgentEventKind::Path,
+        AgentEventKind::Failure,
+        AgentEventKind::Api,
+    ];
+    assert_has_text_for("KINDS", kinds);
+}

@@ -16,7 +16,7 @@ pub const MAX_CONCURRENT: usize = 32;
 #[derive(Debug)]
 pub struct Load {
     /// The number that must be reached before any agent answers.
-    wanted: usize,
+    threshold: usize,
     now: AtomicUsize,
     most: watch::Sender<usize>,
 }
@@ -28,8 +28,8 @@ impl Default for Load {
 }
 
 impl Load {
-    pub fn of(wanted: usize) -> Self {
-        Self { wanted, now: AtomicUsize::default(), most: watch::Sender::default() }
+    pub fn of(threshold: usize) -> Self {
+        Self { threshold, now: AtomicUsize::default(), most: watch::Sender::default() }
     }
 
     pub fn most(&self) -> usize {
@@ -39,7 +39,7 @@ impl Load {
     async fn carry(&self, delay: Duration) {
         let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.send_modify(|most| *most = now.max(*most));
-        self.most.subscribe().wait_for(|most| *most >= self.wanted).await.unwrap();
+        self.most.subscribe().wait_for(|most| *most >= self.threshold).await.unwrap();
         tokio::time::sleep(delay).await;
         self.now.fetch_sub(1, Ordering::SeqCst);
     }

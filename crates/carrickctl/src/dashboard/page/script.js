@@ -45,7 +45,7 @@ function summary() {
 }
 
 /** Changes a text only if it differs, because screen readers read every change. */
-function say(element, text) {
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -129,9 +129,9 @@ function showDetails() {
   const warnings = Object.entries(data.warnings).map(([text, nodes]) => html("li", {}, `${text} (reported by ${nodes})`));
   const otherwise = [html("p", { class: "hint" }, "Select a node or a line of the map: click it, or use Tab and Enter.")];
   if (warnings.length) otherwise.push(html("h3", {}, "Ignored values"), html("ul", {}, ...warnings));
-  const wanted = html("div", {}, ...(chosen ?? otherwise));
+  const details = html("div", {}, ...(chosen ?? otherwise));
   // Unchanged details stay, so that a selection of text in them stays.
-  if (by("details").innerHTML !== wanted.innerHTML) by("details").replaceChildren(...wanted.childNodes);
+  if (by("details").innerHTML !== details.innerHTML) by("details").replaceChildren(...details.childNodes);
 }
 
 function showEvents() {
@@ -155,7 +155,7 @@ function showEvents() {
 function show() {
   if (!data) return;
   draw(data, selection);
-  say(by("summary"), data.locations.length ? summary() : "no agent is known");
+  setText(by("summary"), data.locations.length ? summary() : "no agent is known");
   showMatrix();
   showDetails();
   showEvents();
@@ -163,7 +163,7 @@ function show() {
 
 function showProblem(problem) {
   by("problem").hidden = !problem;
-  say(by("problem"), problem ?? "");
+  setText(by("problem"), problem ?? "");
 }
 
 async function ask() {
@@ -173,7 +173,7 @@ async function ask() {
     const { problem, ...rest } = await answer.json();
     data = rest;
     showProblem(problem && `The agents cannot be reached: ${problem}`);
-    say(by("age"), data.unix_ms ? `as of ${clock(data.unix_ms)}` : "");
+    setText(by("age"), data.unix_ms ? `as of ${clock(data.unix_ms)}` : "");
     show();
   } catch (error) {
     showProblem(`No answer from carrickctl: ${error.message}`);

@@ -14,7 +14,7 @@ export const CLASSES = {
 export const ROLES = { active: "active gateway", standby: "standby gateway", inner: "inner node" };
 
 export const NODE_STATES = {
-  well: "healthy",
+  healthy: "healthy",
   unhealthy: "not healthy",
   unreachable: "agent unreachable",
   down: "down: no node receives answers from it",
