@@ -1,6 +1,7 @@
 //! The output formats: tables, JSON and YAML.
 
 mod document;
+mod loss;
 mod style;
 mod table;
 mod terminal;
@@ -10,8 +11,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 pub use document::Document;
+pub use loss::{HIGH_LOSS, loss_cell, loss_style};
 pub use style::Style;
-pub use table::{Align, Cell, Column, Table, loss_cell, loss_style};
+pub use table::{Align, Cell, Column, Table};
 pub use terminal::Terminal;
 
 use crate::exit::Exit;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::exit::Exit;
 use crate::health::{self, TunnelState};
-use crate::output::{Cell, Column, Document, Style, Table, View, loss_cell, units};
+use crate::output::{Cell, Column, Document, HIGH_LOSS, Style, Table, View, loss_cell, units};
 use crate::snapshot::{Agent, Answer, Snapshot};
 
 /// An overview of the cluster.
@@ -268,8 +268,9 @@ impl Status {
 
 fn state(node: &NodeStatus) -> Cell {
     match node.problems.as_slice() {
-        [] if node.in_mesh => Cell::of("ok", Style::Good),
-        [] => Cell::of("not in the mesh", Style::Dim),
+        [] if !node.in_mesh => Cell::of("not in the mesh", Style::Dim),
+        [] if node.worst_loss.is_some_and(|loss| loss >= HIGH_LOSS) => Cell::of("lossy", Style::Warn),
+        [] => Cell::of("ok", Style::Good),
         [only] => Cell::of(only, Style::Bad),
         [first, rest @ ..] => Cell::of(format_args!("{first} (and {} more)", rest.len()), Style::Bad),
     }

@@ -6,7 +6,6 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::style::Style;
 use super::terminal::Terminal;
-use super::units;
 
 /// The gap between two columns.
 const GAP: &str = "  ";
@@ -66,22 +65,6 @@ impl Cell {
     /// A dash if there is no value.
     pub fn or_dash(text: Option<impl Display>) -> Self {
         text.map_or_else(|| Self::of("-", Style::Dim), Self::plain)
-    }
-}
-
-/// A loss from 0 to 1, in percent and with a style; a dash if it is not known.
-#[must_use]
-pub fn loss_cell(loss: Option<f64>) -> Cell {
-    loss.map_or_else(|| Cell::or_dash(None::<&str>), |loss| Cell::of(units::percent(loss), loss_style(loss)))
-}
-
-/// The style of a loss from 0 to 1.
-#[must_use]
-pub fn loss_style(loss: f64) -> Style {
-    match loss {
-        0.0 => Style::Plain,
-        loss if loss < 0.05 => Style::Warn,
-        _ => Style::Bad,
     }
 }
 
