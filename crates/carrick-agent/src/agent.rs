@@ -1,27 +1,29 @@
-//! The agent: the I/O around [`crate::core::Core`].
+//! The agent: the I/O around [`carrick_core::Core`].
 //!
 //! ```text
 //! API server ──watch──▶                    ──orders──▶ kernel thread ──▶ kernel
 //!       disk ──state──▶ event loop + Core                                  │
-//! interfaces ─────────▶                    ◀─notices── monitor threads ◀───┘
+//! interfaces ─────────▶                    ◀─events─── monitor threads ◀───┘
 //! ```
 //!
-//! One task runs the loop and owns the core. Threads listen to the kernel and others write to it, so that a slow kernel delays nobody
-//! who asks for the agent's health. SIGTERM ends the loop; nothing is taken down.
+//! One task runs the loop and owns the core. Threads listen to the kernel and another thread writes to it, so that a slow kernel does not
+//! delay the answer to a health check. SIGTERM ends the loop; nothing is taken down.
 
 mod checks;
-mod drift;
+mod error;
 mod event_loop;
 mod events;
 mod http;
 mod icmp_errors;
 mod interfaces;
 mod kernel;
+mod kernel_events;
 mod live_trace;
 mod metrics;
 #[cfg(test)]
 mod monitoring_tests;
-mod names;
+mod name_resolution;
+mod peer_status;
 mod pod_firewall;
 pub mod pod_routes;
 mod pods;
@@ -37,53 +39,12 @@ mod wireguard;
 
 use carrick_kube::client::{ApiClient, ClientOptions};
 use carrick_topology::NodeName;
-use thiserror::Error;
 
+pub use error::AgentError;
 pub use status::Status;
 
 use crate::cli::AgentOptions;
-use crate::exit::Exit;
 use crate::state::StateDir;
-
-/// Why the agent ended.
-#[derive(Debug, Error)]
-pub enum AgentError {
-    /// A flag, an environment variable or a file is wrong.
-    #[error("{0}")]
-    Configuration(String),
-    /// The state on disk cannot be used.
-    #[error(transparent)]
-    State(#[from] crate::state::StateError),
-    /// The kernel refuses.
-    #[error("{0}; the agent needs root, or CAP_NET_ADMIN")]
-    Kernel(#[from] carrick_netlink::Error),
-    /// The data path lacks a permission.
-    #[error("{0}")]
-    Permission(String),
-    /// No WireGuard can be had.
-    #[error("{0}")]
-    WireGuard(String),
-    /// The API server cannot even be asked.
-    #[error(transparent)]
-    Client(#[from] carrick_kube::client::ClientError),
-    /// Something that every process needs is missing.
-    #[error("cannot start {0}")]
-    Start(String),
-}
-
-impl AgentError {
-    /// The exit code.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
-        match self {
-            Self::State(_) => Exit::Configuration,
-            Self::Configuration(_) | Self::Client(_) => Exit::Configuration,
-            Self::Kernel(error) if error.is_not_permitted() => Exit::Permission,
-            Self::Permission(_) => Exit::Permission,
-            Self::Kernel(_) | Self::WireGuard(_) | Self::Start(_) => Exit::Failure,
-        }
-    }
-}
 
 /// Runs the agent until SIGTERM or SIGINT.
 ///

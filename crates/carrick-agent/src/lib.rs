@@ -4,7 +4,6 @@
 pub mod agent;
 pub mod cleanup;
 pub mod cli;
-pub mod core;
 pub mod exit;
 pub mod key;
 pub mod logging;

@@ -16,7 +16,8 @@ use carrick_topology::ObjectName;
 use carrick_topology::model::{CreationTime, InternalAddresses, LocationName, Node, NodeName, Preference};
 use carrick_topology::{Endpoint, PublicKey, Warning};
 
-pub use published::Published;
+pub use carrick_topology::Published;
+pub use published::published_annotations;
 use reader::Reader;
 
 /// What every key of Carrick's begins with.

@@ -21,14 +21,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use carrick_topology::{Cluster, NodeName};
+use carrick_backoff::Backoff;
+use carrick_topology::{Change, Cluster, NodeName};
 use kube::Api;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::backoff::Backoff;
 use crate::client::ApiClient;
-pub use event::{ApiState, Change, ClusterEvent, ClusterUid};
+pub use event::{ApiState, ClusterEvent, ClusterUid};
 pub use follow::Limits;
 use follow::{FollowError, Signal, follow};
 pub(crate) use object::{NodeObject, PeerObject};
@@ -210,7 +210,7 @@ impl Watch {
     /// Waits until the server says which cluster it is of.
     async fn verify(&mut self) -> Result<(), Ended> {
         let limits = &self.config.limits;
-        let mut backoff = Backoff::new(limits.least_delay, limits.most_delay);
+        let (mut backoff, began) = (Backoff::new(limits.least_delay, limits.most_delay), Instant::now());
         let found = loop {
             let error = match identity::cluster_uid(&self.api, &self.config.limits).await {
                 Ok(found) => break found,
@@ -224,7 +224,7 @@ impl Watch {
                 }
                 self.events.send(ClusterEvent::Api(state)).await?;
             }
-            let delay = backoff.delay_after_failure(Instant::now(), rand::random());
+            let delay = backoff.delay(began.elapsed(), rand::random());
             let delay = delay.max(self.api.pace().remaining(Instant::now()));
             tokio::select! {
                 () = sleep(delay) => {}

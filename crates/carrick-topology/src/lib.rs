@@ -10,21 +10,26 @@
 //! plans of all nodes, and [`handover`] describes how traffic moves from one gateway to another.
 #![forbid(unsafe_code)]
 
+mod change;
 pub mod constants;
+pub mod discovery;
 pub mod handover;
 pub mod hash;
 mod liveness;
 pub mod mesh_address;
 pub mod model;
 pub mod plan;
+mod published;
 mod resolve;
 pub mod walk;
 mod warning;
 
+pub use change::Change;
 pub use liveness::Liveness;
 pub use model::{
     Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, LocationName, Node, NodeName, Peer,
     PeerName, PublicKey, Settings,
 };
 pub use plan::{NodePlan, PlanError, plan};
+pub use published::Published;
 pub use warning::{ObjectName, Warning, WarningReason};

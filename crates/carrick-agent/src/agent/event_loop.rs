@@ -1,5 +1,6 @@
 //! The loop that drives the core.
 
+mod effects;
 mod incoming;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,42 +8,37 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrick_core::{Core, Event, Now, Waiting};
 use carrick_dataplane::Keys;
 use carrick_dataplane::wireguard::WireGuard;
-use carrick_kube::annotations::Published;
 use carrick_kube::client::ApiClient;
-use carrick_kube::dns::{DnsHandle, Resolved, SystemResolver, resolver};
 use carrick_kube::own_node::OwnNode;
-use carrick_kube::publish::publish_annotations;
 use carrick_kube::watch::{ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_netlink::wireguard::SecretKey;
 use carrick_pods::call_log::CallLog;
-use carrick_status::AgentEventKind;
-use carrick_topology::plan::Scope;
 use carrick_topology::{NodeName, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::checks::Checks;
-use super::drift::Notice;
 use super::kernel::{Order, Outcome};
+use super::kernel_events::KernelEvent;
+use super::name_resolution::{NameHandle, Resolved, SystemResolver, resolver};
 use super::pod_firewall;
-use super::pod_routes::Check;
+use super::pod_routes::PodRouteRestorer;
 use super::pods::PodNetworkFiles;
 use super::preshared_keys::PresharedKeys;
 use super::probes::Probes;
 use super::saved_state::{self, Saver};
-use super::sightings::PeerStatuses;
 use super::status::Status;
 use super::warnings::Warnings;
-use super::{AgentError, drift, http, interfaces, kernel, names, wireguard};
+use super::{AgentError, http, kernel, kernel_events};
 use crate::cli::AgentOptions;
-use crate::core::{Core, Effect, Event, Now, PublishOutcome, Waiting};
 use crate::key::SecretKey as OwnKey;
 use crate::state::StateDir;
 
-/// Notices, orders and outcomes that may wait to be taken.
+/// Orders, outcomes and events that may wait to be taken.
 const QUEUE: usize = 64;
 
 /// The loop with all that it listens to.
@@ -60,21 +56,21 @@ pub(super) struct EventLoop {
     client: ApiClient,
     cluster_events: mpsc::Receiver<ClusterEvent>,
     api_servers: tokio::sync::watch::Receiver<BTreeSet<IpAddr>>,
-    notices: mpsc::Receiver<Notice>,
+    kernel_events: mpsc::Receiver<KernelEvent>,
     orders: mpsc::Sender<Order>,
     outcomes: mpsc::Receiver<Outcome>,
-    publications: (mpsc::Sender<PublishOutcome>, mpsc::Receiver<PublishOutcome>),
+    /// What ended in the background.
+    finished: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     own_node: Option<OwnNode>,
     warnings: Warnings,
     preshared_keys: PresharedKeys,
-    peer_statuses: PeerStatuses,
-    dns: DnsHandle,
-    names: tokio::sync::watch::Receiver<Resolved>,
+    names: NameHandle,
+    resolved: tokio::sync::watch::Receiver<Resolved>,
     waiting: Waiting,
-    pods: PodNetworkFiles,
+    pod_files: PodNetworkFiles,
     call_log: CallLog,
-    /// None where another plugin wires pods.
-    pod_routes: Option<Check>,
+    /// `None` where another plugin wires pods.
+    pod_routes: Option<PodRouteRestorer>,
     probes: Probes,
 }
 
@@ -101,27 +97,26 @@ impl EventLoop {
         let (to_kernel, orders) = mpsc::channel(QUEUE);
         let (to_loop, outcomes) = mpsc::channel(QUEUE);
         let own = kernel::start(wireguard, &options.interface, options.run_dir.clone(), orders, to_loop)?;
-        let pod_routes = if options.cni { Some(Check::start(&options.run_dir)?) } else { None };
+        let pod_routes = if options.cni { Some(PodRouteRestorer::start(&options.run_dir)?) } else { None };
         if options.cni {
             pod_firewall::start(&options.run_dir)?;
         }
-        let (to_notices, notices) = mpsc::channel(QUEUE);
-        drift::start(own, &to_notices)?;
+        let (to_loop, kernel_events) = mpsc::channel(QUEUE);
+        kernel_events::start(own, &to_loop)?;
 
         let probes = Probes::start(Duration::from_millis(options.failover_interval.into()), &options.run_dir)?;
 
         let topology_label = settings.topology_label.clone();
         let mut core = Core::new(me.clone(), public_key, settings, rand::random());
         let origin = Instant::now();
-        core.handle_event(origin.elapsed(), Event::Liveness(probes.liveness().clone()));
+        core.handle_event(origin.elapsed(), Event::LivenessRestored(probes.liveness().clone()));
         let saved = saved_state::load(&state, &me);
         if let Some(saved) = &saved {
             core.handle_event(origin.elapsed(), Event::Restored(Arc::new(saved.cluster.clone())));
         }
 
-        let (dns, serve_dns) = resolver(SystemResolver);
-        tokio::spawn(serve_dns);
-        dns.want(names::wanted(core.cluster()));
+        let (names, serve_names) = resolver(SystemResolver);
+        tokio::spawn(serve_names);
 
         let (events, cluster_events) = mpsc::channel(QUEUE);
         let uid = saved.as_ref().map(|saved| saved.cluster_uid.clone());
@@ -148,18 +143,17 @@ impl EventLoop {
             serves_on_node: false,
             api_servers: client.server_addresses(),
             cluster_events,
-            notices,
+            kernel_events,
             orders: to_kernel,
             outcomes,
-            publications: mpsc::channel(1),
+            finished: mpsc::channel(QUEUE),
             own_node: None,
             warnings: Warnings::start(client.clone()),
             preshared_keys: PresharedKeys::start(client.clone()),
-            peer_statuses: PeerStatuses::new(client.clone()),
-            names: dns.resolved(),
-            dns,
+            resolved: names.resolved(),
+            names,
             waiting: Waiting::ForNothing,
-            pods: PodNetworkFiles::new(&options),
+            pod_files: PodNetworkFiles::new(&options),
             call_log: CallLog::follow(&options.run_dir),
             pod_routes,
             probes,
@@ -186,25 +180,20 @@ impl EventLoop {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 Some(event) = self.cluster_events.recv() => self.take_cluster_event(event),
-                Some(notice) = self.notices.recv() => self.take_notices(notice).await,
-                Some(outcome) = self.outcomes.recv() => {
-                    self.take_outcome(&outcome);
-                }
-                Some(tidings) = self.probes.next() => {
-                    if let Some(event) = self.probes.take(tidings, &self.status) {
+                Some(event) = self.kernel_events.recv() => self.take_kernel_events(event),
+                Some(outcome) = self.outcomes.recv() => self.take_outcome(&outcome),
+                Some(event) = self.finished.1.recv() => self.take_finished(event),
+                Some(event) = self.probes.next() => {
+                    if let Some(event) = self.probes.take(event, &self.status) {
                         self.event(event);
                     }
-                }
-                Some(outcome) = self.publications.1.recv() => {
-                    self.status.metrics().published(outcome);
-                    self.event(Event::Published(outcome));
                 }
                 Ok(()) = self.api_servers.changed() => {
                     let addresses = self.api_servers.borrow_and_update().clone();
                     self.event(Event::ApiServers(addresses));
                 }
-                Ok(()) = self.names.changed() => {
-                    let names = self.names.borrow_and_update().clone();
+                Ok(()) = self.resolved.changed() => {
+                    let names = self.resolved.borrow_and_update().clone();
                     self.event(Event::Names(names));
                 }
                 () = self.preshared_keys.changed() => {
@@ -231,79 +220,6 @@ impl EventLoop {
     fn event(&mut self, event: Event) {
         let now = self.now();
         self.core.handle_event(now, event);
-    }
-
-    /// A data path that the agent started is started again when its process is gone.
-    async fn keep_userspace_running(&self) {
-        if self.options.wireguard == crate::cli::WireGuardBackend::Kernel || !self.has_userspace() {
-            return;
-        }
-        if let Err(error) = wireguard::ensure_userspace(&self.options.interface, &self.options.run_dir).await {
-            tracing::warn!(event = "userspace_wireguard_not_started", %error);
-        }
-    }
-
-    fn has_userspace(&self) -> bool {
-        crate::userspace_wireguard::uapi::socket_path(&self.options.interface).exists()
-    }
-
-    fn check_pod_routes(&self) {
-        if let Some(check) = &self.pod_routes {
-            check.soon();
-        }
-    }
-
-    fn read_interfaces(&mut self) {
-        match interfaces::list() {
-            Ok(interfaces) => self.event(Event::Interfaces(interfaces)),
-            Err(error) => tracing::warn!(event = "interfaces_unreadable", %error),
-        }
-    }
-
-    async fn carry_out_effects(&mut self) {
-        while let Some(effect) = self.core.next_effect() {
-            match effect {
-                Effect::Apply { plan, scope, cause } => {
-                    if scope > Scope::WireGuard {
-                        self.check_pod_routes();
-                    }
-                    self.preshared_keys.want(&plan);
-                    let order = Order { plan, keys: self.keys.clone(), scope, cause };
-                    if self.orders.send(order).await.is_err() {
-                        tracing::error!(event = "kernel_thread_ended");
-                    }
-                }
-                Effect::Publish(published) => self.publish(published),
-                Effect::Persist(cluster) => {
-                    if let Some(uid) = &self.uid {
-                        self.saver.save(uid.clone(), &cluster);
-                    }
-                }
-                Effect::Warn(warnings) => {
-                    self.status.metrics().warned(warnings.iter().map(|warning| warning.reason.kind()));
-                    for text in self.warnings.update(warnings, self.core.cluster(), &self.me) {
-                        self.status.add_event(AgentEventKind::Warning, text);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Writes in the background, so that a slow API delays nothing.
-    fn publish(&self, published: Box<Published>) {
-        let Some(own_node) = self.own_node.clone() else { return };
-        let (client, done) = (self.client.clone(), self.publications.0.clone());
-        tokio::spawn(async move {
-            let outcome = match publish_annotations(&client, &own_node, &published).await {
-                Ok(()) => PublishOutcome::Complete,
-                Err(error) => {
-                    tracing::warn!(event = "publish_failed", %error);
-                    PublishOutcome::Failed
-                }
-            };
-            // Without a receiver, the agent is about to end.
-            let _ = done.send(outcome).await;
-        });
     }
 
     /// Serves the pages for others as soon as this node's address is known.

@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::agent::kernel::Outcome;
-    use crate::core::{ApplyOutcome, Cause, Core, DriftKind};
+    use carrick_core::{ApplyOutcome, Cause, Core, DriftKind};
 
     fn core() -> Core {
         Core::new("me".parse().unwrap(), PublicKey::from_bytes([1; 32]), Settings::default(), 7)

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use carrick_kube::own_node::Interface;
 use carrick_netlink::{Error, Protocol, Socket, address, link, route};
 use carrick_topology::Family;
+use carrick_topology::discovery::Interface;
 use ipnet::IpNet;
 
 /// The kernel's main routing table (`RT_TABLE_MAIN`).

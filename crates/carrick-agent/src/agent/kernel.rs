@@ -15,7 +15,7 @@ use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
 
 use super::AgentError;
-use crate::core::{ApplyOutcome, Cause};
+use carrick_core::{ApplyOutcome, Cause};
 
 /// One plan to be applied.
 #[derive(Debug)]

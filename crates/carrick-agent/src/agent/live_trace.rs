@@ -94,7 +94,7 @@ mod tests {
     use carrick_topology::{Cluster, Node, NodeName, Settings};
 
     use super::*;
-    use crate::core::Core;
+    use carrick_core::Core;
 
     #[tokio::test]
     async fn nothing_is_probed_without_a_plan() {

@@ -12,7 +12,7 @@ use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, S
 
 use super::kernel::Outcome;
 use super::metrics::Metrics;
-use crate::core::{ApplyOutcome, Cause, DriftKind, PublishOutcome};
+use carrick_core::{ApplyOutcome, Cause, DriftKind, WriteOutcome};
 
 const ALERTS: &str = include_str!("../../../../deploy/monitoring/alerts.yaml");
 const ALERT_TESTS: &str = include_str!("../../../../deploy/monitoring/alerts.test.yaml");
@@ -98,7 +98,7 @@ fn full_page() -> String {
         sightings: BTreeMap::new(),
         handover: carrick_topology::handover::HandoverInForce::default(),
     });
-    metrics.published(PublishOutcome::Complete);
+    metrics.published(WriteOutcome::Complete);
     metrics.gateway_changed(&"home".parse().unwrap());
     metrics.pod_call(&CallRecord { command: "ADD".to_owned(), code: 0, took: Duration::ZERO });
     metrics.warned(["NoPath"].into_iter());

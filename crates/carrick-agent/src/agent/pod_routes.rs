@@ -113,12 +113,12 @@ impl PodRoutes {
     }
 }
 
-/// Asks the thread that compares.
+/// The thread that restores pods' routes.
 #[derive(Debug)]
-pub(super) struct Check(mpsc::Sender<()>);
+pub(super) struct PodRouteRestorer(mpsc::Sender<()>);
 
-impl Check {
-    /// Starts the thread in the caller's network namespace. It ends when the [`Check`] is dropped.
+impl PodRouteRestorer {
+    /// Starts the thread in the caller's network namespace. It ends when this is dropped.
     ///
     /// # Errors
     /// The kernel gives no socket or no thread.
@@ -139,8 +139,8 @@ impl Check {
     }
 
     /// Has the routes compared soon, and at least once from now on.
-    pub(super) fn soon(&self) {
-        // Where one is waiting already, it will see what this one would see.
+    pub(super) fn restore_soon(&self) {
+        // A request that waits already will see what this one would see.
         let _ = self.0.try_send(());
     }
 }

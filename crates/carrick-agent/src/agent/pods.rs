@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
+use carrick_core::{PodAddressing, WriteOutcome};
 use carrick_pods::installation::{Installation, own_binary};
 use carrick_pods::node_data::NodeData;
-use carrick_topology::NodePlan;
+use tokio::task::spawn_blocking;
 
 use crate::cli::AgentOptions;
 
-/// Writes the plugin's data, then, once the node is programmed, the plugin itself and its configuration: a runtime that finds a
-/// configuration counts the node as ready for pods.
-#[derive(Debug)]
+/// Where the plugin's data, the plugin itself and its configuration are written. A runtime that finds a configuration counts the node as
+/// ready for pods.
+#[derive(Clone, Debug)]
 pub(super) struct PodNetworkFiles {
     configuration_directory: PathBuf,
     binary_directory: PathBuf,
     run_directory: PathBuf,
-    written: Option<NodeData>,
 }
 
 impl PodNetworkFiles {
@@ -24,26 +24,26 @@ impl PodNetworkFiles {
             configuration_directory: options.cni_conf_dir.clone(),
             binary_directory: options.cni_bin_dir.clone(),
             run_directory: options.run_dir.clone(),
-            written: None,
         }
     }
 
-    /// Takes over what a plan says of pods. Without a pod CIDR there is nothing to tell a runtime.
-    pub(super) fn update(&mut self, plan: &NodePlan) {
-        let data = NodeData { pod_cidrs: plan.pod_cidrs.iter().copied().collect(), mtu: plan.pod_mtu };
-        if data.pod_cidrs.is_empty() || self.written.as_ref() == Some(&data) {
-            return;
-        }
-        match self.write(&data) {
-            Ok(()) => {
+    /// Writes the data, then the plugin, then its configuration.
+    pub(super) async fn write(self, addressing: PodAddressing) -> WriteOutcome {
+        let data = NodeData { pod_cidrs: addressing.pod_cidrs.into_iter().collect(), mtu: addressing.mtu };
+        let written = spawn_blocking(move || self.write_blocking(&data).map(|()| data)).await;
+        match written.map_err(anyhow::Error::from).flatten() {
+            Ok(data) => {
                 tracing::info!(event = "pod_network_written", pod_cidrs = ?data.pod_cidrs, mtu = data.mtu);
-                self.written = Some(data);
+                WriteOutcome::Complete
             }
-            Err(error) => tracing::warn!(event = "pod_network_not_written", error = %format!("{error:#}")),
+            Err(error) => {
+                tracing::warn!(event = "pod_network_not_written", error = %format!("{error:#}"));
+                WriteOutcome::Failed
+            }
         }
     }
 
-    fn write(&self, data: &NodeData) -> anyhow::Result<()> {
+    fn write_blocking(&self, data: &NodeData) -> anyhow::Result<()> {
         data.write(&self.run_directory)?;
         let installation = Installation {
             configuration_directory: self.configuration_directory.clone(),

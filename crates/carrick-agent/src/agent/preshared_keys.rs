@@ -6,7 +6,6 @@ use std::time::Duration;
 use carrick_kube::client::ApiClient;
 use carrick_kube::secrets::preshared_key;
 use carrick_netlink::wireguard::SecretKey;
-use carrick_topology::NodePlan;
 use carrick_topology::model::SecretReference;
 use tokio::sync::watch;
 
@@ -32,15 +31,9 @@ impl PresharedKeys {
         Self { wanted, known }
     }
 
-    /// From now on the keys that this plan refers to are wanted.
-    pub(super) fn want(&self, plan: &NodePlan) {
-        let references: BTreeSet<SecretReference> =
-            plan.wireguard.peers.values().filter_map(|peer| peer.preshared_key.clone()).collect();
-        self.wanted.send_if_modified(|before| {
-            let differs = *before != references;
-            *before = references;
-            differs
-        });
+    /// From now on these keys are wanted.
+    pub(super) fn want(&self, references: BTreeSet<SecretReference>) {
+        self.wanted.send_replace(references);
     }
 
     /// Waits until a key became known or changed.

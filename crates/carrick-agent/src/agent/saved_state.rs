@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use carrick_kube::persist::{self, SavedState};
 use carrick_kube::watch::ClusterUid;
 use carrick_topology::{Cluster, NodeName};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::state::StateDir;
+use crate::state::saved_cluster::{self, SavedState};
 
 /// The last good state of the cluster, in the state directory.
 const FILE: &str = "cluster.json";
@@ -46,7 +46,7 @@ impl Saver {
 
 /// A file that cannot be used is reported and left alone: the API will tell all of it again.
 pub(super) fn load(state: &StateDir, me: &NodeName) -> Option<SavedState> {
-    match persist::load(&state.file(FILE), me, None) {
+    match saved_cluster::load(&state.file(FILE), me, None) {
         Ok(saved) => {
             if let Some(saved) = &saved {
                 let (nodes, peers) = (saved.cluster.nodes.len(), saved.cluster.peers.len());
@@ -66,7 +66,7 @@ async fn serve(mut contents: watch::Receiver<Content>, path: PathBuf, me: NodeNa
     while contents.changed().await.is_ok() {
         let Some((uid, cluster)) = contents.borrow_and_update().clone() else { continue };
         let (path, me) = (path.clone(), me.clone());
-        let written = spawn_blocking(move || persist::save(&path, &me, &uid, &cluster)).await;
+        let written = spawn_blocking(move || saved_cluster::save(&path, &me, &uid, &cluster)).await;
         let error = match written {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => error.to_string(),

@@ -13,11 +13,10 @@ use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settin
 
 use super::events::RecentEvents;
 use super::kernel::Outcome;
-use super::metrics::Metrics;
-use super::probes::PathReader;
+use super::metrics::{Metrics, PathReader};
 use super::sightings::{locations_of_peers, peer_states};
 use super::traffic::{Bytes, TrafficMeter};
-use crate::core::{ApiState, Core, Waiting};
+use carrick_core::{ApiState, Core, Waiting};
 
 /// The loop counts as stuck when it has not turned for this long.
 const LOOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use carrick_dataplane::Sighting;
 use carrick_topology::{LocationName, PublicKey};
 
-use crate::core::Now;
+use carrick_core::Now;
 
 /// Rates are taken over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(60);

@@ -50,6 +50,13 @@ fn kernel() -> Result<Option<Box<dyn WireGuard>>, AgentError> {
 
 async fn userspace(interface: &DeviceName, run_directory: &Path) -> Result<Box<dyn WireGuard>, AgentError> {
     tracing::info!(event = "wireguard_chosen", backend = "userspace");
+    if is_container() && !is_answering(interface) {
+        tracing::warn!(
+            event = "waiting_for_userspace_wireguard",
+            %interface,
+            "this container cannot start the data path: it waits for `carrick userspace-wireguard` on this node"
+        );
+    }
     ensure_userspace(interface, run_directory).await?;
     Ok(Box::<UserspaceWireGuard>::default())
 }
@@ -63,11 +70,6 @@ pub(super) async fn ensure_userspace(interface: &DeviceName, run_directory: &Pat
         return Ok(());
     }
     if is_container() {
-        tracing::warn!(
-            event = "waiting_for_userspace_wireguard",
-            %interface,
-            "this container cannot start the data path: it waits for `carrick userspace-wireguard` on this node"
-        );
         return Ok(());
     }
     let program = Path::new(OWN_PROGRAM);

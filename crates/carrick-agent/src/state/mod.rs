@@ -3,6 +3,7 @@
 //! It belongs to one node and is used by one agent at a time.
 
 mod private_key;
+pub mod saved_cluster;
 
 use std::fs::{self, File};
 use std::io;

@@ -222,7 +222,7 @@ proptest! {
         let metadata = NodeMetadata {
             name: "a".parse().unwrap(),
             created: 0,
-            annotations: published.annotations(),
+            annotations: published_annotations(&published),
             labels: BTreeMap::new(),
         };
         prop_assert!(metadata.annotations.keys().all(|key| key::AGENTS.contains(&key.as_str())));

@@ -7,7 +7,7 @@ use carrick_topology::{Cluster, Node, Warning};
 use serde_json::{Map, Value};
 
 use super::cluster::{LABEL, check_others_reach_each_other, check_warnings, saved, view};
-use crate::annotations::{NodeMetadata, PREFIX, Published, key, parse_node};
+use crate::annotations::{NodeMetadata, PREFIX, Published, key, parse_node, published_annotations};
 use crate::watch::follow::Signal;
 use crate::watch::object::{NodeObject, OwnNodeObject};
 
@@ -99,7 +99,7 @@ fn check_publication(node: &Node) {
     let metadata = NodeMetadata {
         name: node.name.clone(),
         created: node.created,
-        annotations: published.annotations(),
+        annotations: published_annotations(&published),
         labels: BTreeMap::new(),
     };
     let again = parse_node(&metadata, LABEL);

@@ -7,14 +7,16 @@ use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
 
 use super::{FIELD_MANAGER, PublishError, answer};
-use crate::annotations::{Published, key};
+use carrick_topology::Published;
+
+use crate::annotations::{key, published_annotations};
 use crate::client::ApiClient;
 use crate::own_node::OwnNode;
 
 /// Whether the Node shows something else than what is to be published.
 #[must_use]
 pub fn needs_publishing(own: &OwnNode, published: &Published) -> bool {
-    shown(&own.metadata.annotations) != published.annotations()
+    shown(&own.metadata.annotations) != published_annotations(published)
 }
 
 /// Applies the agent's own annotations to its Node, if it shows something else; people's are left alone.
@@ -28,7 +30,7 @@ pub async fn publish_annotations(api: &ApiClient, own: &OwnNode, published: &Pub
         return Ok(());
     }
     let nodes: Api<PartialObjectMeta<Node>> = Api::all(api.client());
-    let (name, wanted) = (own.metadata.name.as_str(), published.annotations());
+    let (name, wanted) = (own.metadata.name.as_str(), published_annotations(published));
     let patch = json!({
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "uid": own.uid, "annotations": wanted},

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use carrick_backoff::Backoff;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
 use kube::{Resource, ResourceExt as _};
@@ -15,7 +16,6 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::client::ServerPace;
 
@@ -120,7 +120,7 @@ pub(crate) async fn follow<K>(
 ) where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let mut backoff = Backoff::new(limits.least_delay, limits.most_delay);
+    let (mut backoff, began) = (Backoff::new(limits.least_delay, limits.most_delay), Instant::now());
     let follower = Follower { api, fields, limits, signals };
     let mut version = None;
     loop {
@@ -129,7 +129,8 @@ pub(crate) async fn follow<K>(
             Err(Ended::NobodyListens) => return,
             Err(Ended::Failed(error)) => error,
         };
-        let mut delay = backoff.delay_after_failure(Instant::now(), rand::random());
+        backoff.settle(began.elapsed(), follower.limits.most_delay * 2);
+        let mut delay = backoff.delay(began.elapsed(), rand::random());
         if error.is_refusal() {
             delay = delay.max(follower.limits.absent_delay.mul_f64(1.0 - rand::random::<f64>() / 4.0));
         }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::ObjectName;
-use carrick_topology::{Cluster, Node, NodeName, Peer, PeerName, Warning};
+use carrick_topology::{Change, Cluster, Node, NodeName, Peer, PeerName, Warning};
 use serde::Serialize;
 
-use super::event::{Change, ClusterEvent, ClusterUid};
+use super::event::{ClusterEvent, ClusterUid};
 use super::follow::Signal;
 use super::mirror::{Mirror, Unlisted, fingerprint};
 use super::object::{NodeObject, OwnNodeObject, PeerObject};

@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 
 use anyhow::Result;
 use carrick_kube::annotations::{NodeMetadata, parse_node};
-use carrick_kube::own_node::{Interface, OwnNode, own_facts};
 use carrick_topology::Liveness;
+use carrick_topology::discovery::{Interface, OwnNode, own_facts};
 use carrick_topology::hash::stable_hash;
 use carrick_topology::mesh_address::choose_mesh_addresses;
 use carrick_topology::model::{InternalAddresses, Node};
@@ -58,8 +58,7 @@ fn node(layout: &NodeLayout, spec: &topology::Node, mtu: u32, settings: &Setting
     };
     let mut node = parse_node(&metadata, &settings.topology_label).node;
     let own = OwnNode {
-        metadata,
-        uid: layout.name.clone(),
+        node: node.clone(),
         pod_cidrs: layout.pod_cidrs.iter().copied().collect(),
         internal_ips: layout.internal.list(),
         external_ips: layout.public.list(),

@@ -1,31 +1,24 @@
-//! What comes in: outcomes of the kernel's thread, changes of the cluster, notices of what others changed.
+//! Turns what comes in into events of the core: outcomes of the kernel thread, changes of the cluster, notifications of the kernel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use carrick_dataplane::Sighting;
+use carrick_core::{ApiState, Event};
 use carrick_kube::watch::{ApiState as WatchState, ClusterEvent};
 use carrick_status::AgentEventKind;
-use carrick_topology::{NodePlan, PublicKey};
 
-use super::EventLoop;
-use crate::agent::drift::Notice;
+use crate::agent::event_loop::EventLoop;
+use crate::agent::interfaces;
 use crate::agent::kernel::Outcome;
-use crate::agent::{names, sightings};
-use crate::core::{ApiState, ApplyOutcome, DriftKind, Event};
+use crate::agent::kernel_events::KernelEvent;
+use crate::agent::sightings::observations;
 
 impl EventLoop {
     pub(super) fn take_outcome(&mut self, outcome: &Outcome) {
         self.status.applied(outcome);
-        self.probes.tell_handover(outcome.handover.clone());
+        self.probes.set_handover(outcome.handover.clone());
         self.event(Event::Applied(outcome.outcome));
-        let Some(plan) = self.core.plan().cloned() else { return };
-        if matches!(outcome.outcome, ApplyOutcome::Unchanged | ApplyOutcome::Changed) {
-            self.probes.follow(&plan, self.core.cluster());
-            if self.options.cni {
-                self.pods.update(&plan);
-            }
-        }
-        self.take_sightings(&plan, &outcome.sightings);
+        self.status.sighted(&self.core, &outcome.sightings);
+        self.event(Event::Peers(observations(&outcome.sightings)));
         self.count_pod_calls();
     }
 
@@ -36,33 +29,27 @@ impl EventLoop {
         }
     }
 
-    fn take_sightings(&mut self, plan: &NodePlan, sightings: &BTreeMap<PublicKey, Sighting>) {
-        self.status.sighted(&self.core, sightings);
-        if sightings.is_empty() {
-            return;
+    /// A write in the background has ended.
+    pub(super) fn take_finished(&mut self, event: Event) {
+        if let Event::Published(outcome) = &event {
+            self.status.metrics().published(*outcome);
         }
-        for name in sightings::stale_names(self.core.cluster(), plan, sightings) {
-            self.dns.refresh(&name);
-        }
-        self.peer_statuses.update(plan, sightings);
-        self.event(Event::Sighted(sightings::observed_endpoints(plan, sightings)));
+        self.event(event);
     }
 
     pub(super) fn take_cluster_event(&mut self, event: ClusterEvent) {
         match event {
-            ClusterEvent::Changed(changes) => {
-                self.event(Event::Changed(changes));
-                self.dns.want(names::wanted(self.core.cluster()));
-            }
+            ClusterEvent::Changed(changes) => self.event(Event::Changed(changes)),
             ClusterEvent::Synced(uid) => {
                 self.uid = Some(uid);
                 self.event(Event::Synced);
             }
             ClusterEvent::OwnNode(own_node) => {
                 self.warnings.take_own_node(&own_node);
-                self.own_node = Some(*own_node.clone());
                 self.serve_on_node(&own_node);
-                self.event(Event::OwnNode(*own_node));
+                let parsed = own_node.parsed(&self.core.settings().topology_label);
+                self.own_node = Some(*own_node);
+                self.event(Event::OwnNode(Box::new(parsed)));
             }
             ClusterEvent::OwnNodeMissing => {
                 tracing::warn!(event = "own_node_missing", node = %self.me, "there is no such Node; what is programmed stays");
@@ -77,8 +64,8 @@ impl EventLoop {
     fn take_api_state(&mut self, state: ApiState) {
         if self.core.api_state() != state {
             let text = match state {
-                ApiState::Synced => "the API server is heard",
-                ApiState::Lost => "the API server is not heard; the data path stays",
+                ApiState::Synced => "the API server answers",
+                ApiState::Lost => "the API server does not answer; the data path stays",
             };
             self.status.add_event(AgentEventKind::Api, text.to_owned());
         }
@@ -86,23 +73,25 @@ impl EventLoop {
     }
 
     /// Takes all that have come by now together.
-    pub(super) async fn take_notices(&mut self, first: Notice) {
-        let mut notices = BTreeSet::from([first]);
-        while let Ok(notice) = self.notices.try_recv() {
-            notices.insert(notice);
+    pub(super) fn take_kernel_events(&mut self, first: KernelEvent) {
+        let mut events = BTreeSet::from([first]);
+        while let Ok(event) = self.kernel_events.try_recv() {
+            events.insert(event);
         }
-        for notice in notices {
-            match notice {
-                Notice::Own(kind) => {
-                    if kind == DriftKind::Device {
-                        self.keep_userspace_running().await;
-                    }
-                    self.event(Event::Drift(kind));
-                }
-                Notice::Interfaces => self.read_interfaces(),
-                Notice::UplinkBack => self.event(Event::UplinkBack),
-                Notice::PodRoutes => self.check_pod_routes(),
+        for event in events {
+            match event {
+                KernelEvent::Own(kind) => self.event(Event::Drift(kind)),
+                KernelEvent::Interfaces => self.read_interfaces(),
+                KernelEvent::UplinkUp => self.event(Event::UplinkUp),
+                KernelEvent::PodRouteRemoved => self.event(Event::PodRouteRemoved),
             }
+        }
+    }
+
+    pub(super) fn read_interfaces(&mut self) {
+        match interfaces::list() {
+            Ok(interfaces) => self.event(Event::Interfaces(interfaces)),
+            Err(error) => tracing::warn!(event = "interfaces_unreadable", %error),
         }
     }
 }

@@ -14,7 +14,6 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet}
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::agent::probes::PathReader;
 use crate::agent::traffic::{Bytes, TrafficMeter};
 
 /// What is known of the mesh at one moment. Shared between the status, which fills it in, and the registry.
@@ -35,6 +34,26 @@ pub(in crate::agent) struct Content {
 impl MeshView {
     pub(in crate::agent) fn with<T>(&self, look: impl FnOnce(&mut Content) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Reads what is known of each probed path.
+#[derive(Clone)]
+pub(in crate::agent) struct PathReader(Arc<dyn Fn() -> Vec<ProbedPath> + Send + Sync>);
+
+impl PathReader {
+    pub(in crate::agent) fn new(read: impl Fn() -> Vec<ProbedPath> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    pub(in crate::agent) fn paths(&self) -> Vec<ProbedPath> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for PathReader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("PathReader")
     }
 }
 

@@ -17,11 +17,11 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-pub(super) use mesh::MeshView;
+pub(super) use mesh::{MeshView, PathReader};
 use pods::PodMetrics;
 
 use super::kernel::Outcome;
-use crate::core::{ApiState, ApplyOutcome, Core, PublishOutcome};
+use carrick_core::{ApiState, ApplyOutcome, Core, WriteOutcome};
 
 /// From a look at a small node to a thousand routes from nothing, in seconds.
 const APPLY_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -146,10 +146,10 @@ impl Metrics {
         }
     }
 
-    pub(super) fn published(&self, outcome: PublishOutcome) {
+    pub(super) fn published(&self, outcome: WriteOutcome) {
         let result = match outcome {
-            PublishOutcome::Complete => Ending::Changed,
-            PublishOutcome::Failed => Ending::Failed,
+            WriteOutcome::Complete => Ending::Changed,
+            WriteOutcome::Failed => Ending::Failed,
         };
         self.publications.get_or_create(&ResultLabel { result }).inc();
     }

@@ -8,15 +8,17 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_probe::{PathState, ProbedPath, ProberEvent};
+use carrick_core::{Event, Probing};
+use carrick_probe::{PathState, ProberEvent};
 use carrick_status::AgentEventKind;
+use carrick_topology::Liveness;
 use carrick_topology::handover::HandoverInForce;
-use carrick_topology::{Cluster, Liveness, NodePlan};
 use tokio::sync::mpsc;
 
 use super::AgentError;
+use super::metrics::PathReader;
 use super::status::Status;
-use crate::core::Event;
+
 use known_liveness::KnownLiveness;
 use thread::ProbeThread;
 
@@ -27,18 +29,8 @@ pub(super) struct Probes {
     events: mpsc::UnboundedReceiver<ProberEvent>,
     known: KnownLiveness,
     liveness: Liveness,
-    followed: Option<Arc<NodePlan>>,
+    followed: Option<Arc<Probing>>,
     in_force: HandoverInForce,
-}
-
-/// Gives what is known of each path.
-#[derive(Clone, Debug)]
-pub(super) struct PathReader(ProbeThread);
-
-impl PathReader {
-    pub(super) fn paths(&self) -> Vec<ProbedPath> {
-        self.0.paths()
-    }
 }
 
 impl Probes {
@@ -60,19 +52,23 @@ impl Probes {
     }
 
     pub(super) fn path_reader(&self) -> PathReader {
-        PathReader(self.thread.clone())
+        let thread = self.thread.clone();
+        PathReader::new(move || thread.paths())
     }
 
-    /// Probes what a plan says that the kernel holds by now.
-    pub(super) fn follow(&mut self, plan: &Arc<NodePlan>, cluster: &Cluster) {
-        if self.followed.as_ref().is_none_or(|followed| !Arc::ptr_eq(followed, plan)) {
-            self.thread.follow(plan, cluster);
-            self.followed = Some(Arc::clone(plan));
-        }
+    /// Probes and answers according to this from now on.
+    pub(super) fn follow(&mut self, probing: Arc<Probing>) {
+        self.thread.follow(&probing);
+        self.followed = Some(probing);
     }
 
-    /// Tells other gateways what the kernel holds of handovers by now.
-    pub(super) fn tell_handover(&mut self, in_force: HandoverInForce) {
+    /// Keeps which nodes are down for the next agent on this machine.
+    pub(super) fn save_liveness(&self, liveness: &Liveness) {
+        self.known.keep(liveness);
+    }
+
+    /// Tells other gateways what the kernel holds of handovers.
+    pub(super) fn set_handover(&mut self, in_force: HandoverInForce) {
         if in_force != self.in_force {
             self.in_force.clone_from(&in_force);
             self.thread.set_handover(in_force);
@@ -84,9 +80,9 @@ impl Probes {
         self.events.recv().await
     }
 
-    /// Logs it and keeps it; what the core must know of it is returned.
-    pub(super) fn take(&mut self, events: ProberEvent, status: &Status) -> Option<Event> {
-        match events {
+    /// Logs and counts it. Returns what the core must know of it.
+    pub(super) fn take(&mut self, event: ProberEvent, status: &Status) -> Option<Event> {
+        match event {
             ProberEvent::ProbedPath { to, kind, state } => {
                 let state = in_words(state);
                 tracing::info!(event = "path", %to, ?kind, state);
@@ -106,11 +102,8 @@ impl Probes {
                     status.add_event(AgentEventKind::Gateway, format!("gateway {node} carries traffic again"));
                 }
                 for node in liveness.down.symmetric_difference(&self.liveness.down) {
-                    let target = self.followed.as_ref().and_then(|plan| plan.probes.targets.get(node));
+                    let target = self.followed.as_ref().and_then(|followed| followed.targets.targets.get(node));
                     target.iter().for_each(|target| status.metrics().gateway_changed(&target.location));
-                }
-                if liveness.down != self.liveness.down {
-                    self.known.keep(&Liveness::without(liveness.down.iter().cloned()));
                 }
                 for node in liveness.handover.returning.difference(&self.liveness.handover.returning) {
                     tracing::info!(event = "gateway_returns", %node, "it carries traffic again in a moment, or has just begun to");

@@ -8,10 +8,10 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use carrick_probe::{Packet, PathKind, Position, ProbedPath, Prober, ProberEvent, Responder, Shape};
+use carrick_core::Probing;
+use carrick_probe::{Packet, Position, ProbedPath, Prober, ProberEvent, Responder, Shape};
+use carrick_topology::Liveness;
 use carrick_topology::handover::HandoverInForce;
-use carrick_topology::plan::Role;
-use carrick_topology::{Cluster, Liveness, NodePlan};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc;
@@ -69,15 +69,14 @@ impl ProbeThread {
         Ok(Self { shared })
     }
 
-    /// Probes what this plan says from now on, and answers the nodes of this cluster.
-    pub(super) fn follow(&self, plan: &NodePlan, cluster: &Cluster) {
-        let is_gateway = plan.location.role != Role::Inner;
-        let position = Position { location: plan.location.name.clone(), is_gateway };
+    /// Probes and answers according to this from now on.
+    pub(super) fn follow(&self, probing: &Probing) {
+        let position = Position { location: probing.location.clone(), is_gateway: probing.is_gateway };
         let now = self.shared.origin.elapsed();
         let mut state = self.shared.lock();
-        state.prober.set_plan(now, position, &plan.probes);
-        state.responder.set_known(known(plan, cluster));
-        state.listen = plan.mesh_addresses.iter().copied().chain(plan.vxlan.local).collect();
+        state.prober.set_plan(now, position, &probing.targets);
+        state.responder.set_known(probing.answered.clone());
+        state.listen.clone_from(&probing.listen);
         drop(state);
         self.shared.wake();
     }
@@ -94,17 +93,6 @@ impl ProbeThread {
     pub(super) fn paths(&self) -> Vec<ProbedPath> {
         self.shared.lock().prober.paths()
     }
-}
-
-/// Whose questions are answered, and which way they come.
-fn known(plan: &NodePlan, cluster: &Cluster) -> BTreeMap<IpAddr, PathKind> {
-    let tunnels =
-        cluster.nodes.values().flat_map(|node| &node.mesh_addresses).map(|address| (*address, PathKind::Tunnel));
-    let neighbours = plan.vxlan.neighbours.values();
-    let inside = neighbours.flat_map(|other| other.mesh_addresses.iter().copied().chain([other.internal_address]));
-    let mut known: BTreeMap<IpAddr, PathKind> = tunnels.collect();
-    known.extend(inside.map(|address| (address, PathKind::Inside)));
-    known
 }
 
 impl Shared {

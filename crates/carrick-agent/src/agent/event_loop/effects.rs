@@ -1,0 +1,103 @@
+//! Carries out what the core decided. What may take long runs in the background and reports its outcome as an event.
+
+use carrick_core::{Effect, Event, WriteOutcome};
+use carrick_kube::publish::publish_annotations;
+use carrick_status::AgentEventKind;
+use carrick_topology::Published;
+
+use crate::agent::event_loop::EventLoop;
+use crate::agent::kernel::Order;
+use crate::agent::peer_status::write_peer_status;
+use crate::agent::wireguard;
+use crate::cli::WireGuardBackend;
+use crate::userspace_wireguard::uapi::socket_path;
+
+impl EventLoop {
+    pub(super) async fn carry_out_effects(&mut self) {
+        while let Some(effect) = self.core.next_effect() {
+            match effect {
+                Effect::Apply { plan, scope, cause } => {
+                    let order = Order { plan, keys: self.keys.clone(), scope, cause };
+                    if self.orders.send(order).await.is_err() {
+                        tracing::error!(event = "kernel_thread_ended");
+                    }
+                }
+                Effect::StartDataPath => self.start_data_path(),
+                Effect::RestorePodRoutes => {
+                    if let Some(restorer) = &self.pod_routes {
+                        restorer.restore_soon();
+                    }
+                }
+                Effect::ReadPresharedKeys(references) => self.preshared_keys.want(references),
+                Effect::Probe(probing) => self.probes.follow(probing),
+                Effect::SaveLiveness(liveness) => self.probes.save_liveness(&liveness),
+                Effect::WritePodFiles(addressing) => {
+                    let files = self.pod_files.clone();
+                    self.in_background(async move { Event::PodFilesWritten(files.write(addressing).await) });
+                }
+                Effect::ResolveNames(names) => self.names.want(names),
+                Effect::RefreshNames(names) => names.iter().for_each(|name| self.names.refresh(name)),
+                Effect::Publish(published) => self.publish(*published),
+                Effect::WritePeerStatus { peer, connection } => {
+                    let (client, node) = (self.client.clone(), self.me.clone());
+                    self.in_background(async move {
+                        let outcome = write_peer_status(&client, &peer, node, connection).await;
+                        Event::PeerStatusWritten(peer, outcome)
+                    });
+                }
+                Effect::Persist(cluster) => {
+                    if let Some(uid) = &self.uid {
+                        self.saver.save(uid.clone(), &cluster);
+                    }
+                }
+                Effect::Warn(warnings) => {
+                    self.status.metrics().warned(warnings.iter().map(|warning| warning.reason.kind()));
+                    for text in self.warnings.update(warnings, self.core.cluster(), &self.me) {
+                        self.status.add_event(AgentEventKind::Warning, text);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Only a data path that was there is started again, and only where the agent was not told to use the kernel's.
+    fn start_data_path(&self) {
+        let (interface, run_directory) = (self.options.interface.clone(), self.options.run_dir.clone());
+        let is_userspace =
+            self.options.wireguard != WireGuardBackend::Kernel && socket_path(&self.options.interface).exists();
+        self.in_background(async move {
+            if !is_userspace {
+                return Event::DataPathStarted(WriteOutcome::Complete);
+            }
+            Event::DataPathStarted(match wireguard::ensure_userspace(&interface, &run_directory).await {
+                Ok(()) => WriteOutcome::Complete,
+                Err(error) => {
+                    tracing::warn!(event = "userspace_wireguard_not_started", %error);
+                    WriteOutcome::Failed
+                }
+            })
+        });
+    }
+
+    fn publish(&self, published: Published) {
+        let (client, own_node) = (self.client.clone(), self.own_node.clone());
+        self.in_background(async move {
+            let Some(own_node) = own_node else { return Event::Published(WriteOutcome::Failed) };
+            Event::Published(match publish_annotations(&client, &own_node, &published).await {
+                Ok(()) => WriteOutcome::Complete,
+                Err(error) => {
+                    tracing::warn!(event = "publish_failed", %error);
+                    WriteOutcome::Failed
+                }
+            })
+        });
+    }
+
+    fn in_background(&self, task: impl Future<Output = Event> + Send + 'static) {
+        let finished = self.finished.0.clone();
+        tokio::spawn(async move {
+            // Without a receiver, the agent is about to end.
+            let _ = finished.send(task.await).await;
+        });
+    }
+}

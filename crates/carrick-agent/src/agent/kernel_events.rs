@@ -1,0 +1,158 @@
+//! The kernel's notifications, as the event loop takes them.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
+
+use carrick_core::DriftKind;
+use carrick_dataplane::drift::{Drift, DriftWatch};
+use carrick_netlink::link::{Link, LinkKind};
+use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
+use carrick_pods::pod_routes::is_pod_route;
+use carrick_topology::constants::HANDOVER_DEVICE;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::sync::mpsc;
+
+use super::AgentError;
+
+/// What a notification is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum KernelEvent {
+    /// Something that Carrick owns.
+    Own(DriftKind),
+    /// The host's interfaces, addresses or default routes.
+    Interfaces,
+    /// One of the host's devices is up again. The kernel dropped the IPv4 routes over it when it went down, and told nobody.
+    UplinkUp,
+    /// A route to one of the node's own pods is gone.
+    PodRouteRemoved,
+}
+
+/// Groups that tell of the host's own interfaces.
+const INTERFACE_GROUPS: [Group; 5] = [Group::Link, Group::AddressV4, Group::AddressV6, Group::RouteV4, Group::RouteV6];
+
+/// Starts the threads that listen, in the caller's network namespace. They end when the receiver of `to_loop` is gone.
+///
+/// # Errors
+/// The kernel gives no socket.
+pub(super) fn start(own: DriftWatch, to_loop: &mpsc::Sender<KernelEvent>) -> Result<(), AgentError> {
+    let host = Host { monitor: Monitor::route(&INTERFACE_GROUPS)?, down: BTreeSet::new() };
+    let nftables = Monitor::nftables()?;
+    thread("drift", own, to_loop.clone(), read_own)?;
+    thread("routing", host, to_loop.clone(), Host::read)?;
+    thread("nftables", nftables, to_loop.clone(), |monitor| {
+        Ok(monitor.wait()?.iter().map(|_| KernelEvent::Own(DriftKind::Nftables)).collect())
+    })
+}
+
+type Read<T> = fn(&mut T) -> Result<Vec<KernelEvent>, carrick_netlink::Error>;
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    mut source: T,
+    to_loop: mpsc::Sender<KernelEvent>,
+    read: Read<T>,
+) -> Result<(), AgentError> {
+    let listen = move || loop {
+        match read(&mut source) {
+            Ok(mut seen) => {
+                seen.sort_unstable();
+                seen.dedup();
+                if seen.into_iter().any(|event| to_loop.blocking_send(event).is_err()) {
+                    return;
+                }
+            }
+            Err(error) => {
+                // The periodic observation still finds what is missed from here on.
+                tracing::error!(event = "monitor_failed", %error);
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(listen)
+        .map(drop)
+        .map_err(|error| AgentError::Start(format!("a thread: {error}")))
+}
+
+fn read_own(watch: &mut DriftWatch) -> Result<Vec<KernelEvent>, carrick_netlink::Error> {
+    let mut ready = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
+    // An interrupted wait reads nothing and comes again.
+    let _ = poll(&mut ready, PollTimeout::NONE);
+    Ok(watch.read()?.iter().map(kind).map(KernelEvent::Own).collect())
+}
+
+const fn kind(drift: &Drift) -> DriftKind {
+    match drift {
+        Drift::Device(_) => DriftKind::Device,
+        Drift::Address(_) => DriftKind::Address,
+        Drift::Route(_) => DriftKind::Route,
+        Drift::Rule(_) => DriftKind::Rule,
+        Drift::Neighbours(_) => DriftKind::Neighbours,
+        Drift::Lost => DriftKind::Lost,
+    }
+}
+
+/// What the host's own devices, addresses and routes do.
+struct Host {
+    monitor: Monitor,
+    /// The uplinks that went down, by number.
+    down: BTreeSet<u32>,
+}
+
+impl Host {
+    fn read(&mut self) -> Result<Vec<KernelEvent>, carrick_netlink::Error> {
+        let events = self.monitor.wait()?;
+        let seen = events.iter().flat_map(|event| [of_interfaces(event), self.of_uplinks(event), of_pods(event)]);
+        Ok(seen.flatten().collect())
+    }
+
+    fn of_uplinks(&mut self, event: &Event) -> Option<KernelEvent> {
+        let Event::Link(verb, link) = event else { return None };
+        if !is_uplink(link) {
+            return None;
+        }
+        let is_back = match (verb, link.up) {
+            (Verb::Set, false) => {
+                self.down.insert(link.index);
+                false
+            }
+            (Verb::Set, true) => self.down.remove(&link.index),
+            (Verb::Deleted, _) => {
+                self.down.remove(&link.index);
+                false
+            }
+        };
+        is_back.then_some(KernelEvent::UplinkUp)
+    }
+}
+
+/// Pods come and go, and so does the device for handovers; these are nobody's uplink.
+fn is_uplink(link: &Link) -> bool {
+    let is_pods = link.kind == LinkKind::Veth && !link.name.starts_with("eth");
+    !is_pods && link.name != HANDOVER_DEVICE
+}
+
+fn of_interfaces(event: &Event) -> Option<KernelEvent> {
+    let concerns = match event {
+        Event::Link(_, link) => is_uplink(link),
+        Event::Address(..) | Event::Lost => true,
+        Event::Route(_, route) => route.destination.prefix_len() == 0,
+        Event::Rule(..) | Event::Neighbour { .. } | Event::Nftables { .. } => false,
+    };
+    concerns.then_some(KernelEvent::Interfaces)
+}
+
+fn of_pods(event: &Event) -> Option<KernelEvent> {
+    let concerns = match event {
+        Event::Route(Verb::Deleted, route) => is_pod_route(route),
+        Event::Lost => true,
+        Event::Route(Verb::Set, _)
+        | Event::Link(..)
+        | Event::Address(..)
+        | Event::Rule(..)
+        | Event::Neighbour { .. }
+        | Event::Nftables { .. } => false,
+    };
+    concerns.then_some(KernelEvent::PodRouteRemoved)
+}

@@ -1,0 +1,204 @@
+//! What the plan is computed from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrick_backoff::Now;
+use carrick_topology::discovery::{Interface, OwnFacts, OwnNode, own_facts};
+use carrick_topology::model::DnsName;
+use carrick_topology::{
+    Change, Cluster, Liveness, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
+};
+
+use crate::own;
+
+/// How long to wait for the API before planning from the state on disk. The kernel already carries traffic, and a plan from stale state
+/// could cut it.
+pub const DISK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the knowledge of the cluster comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// At most a part of the API's first list has come.
+    None,
+    /// The state on disk, and what the API has changed since.
+    Disk,
+    /// The API: all that it has.
+    Api,
+}
+
+/// What is known of the cluster and of this node.
+#[derive(Debug)]
+pub(crate) struct Inputs {
+    me: NodeName,
+    key: PublicKey,
+    settings: Arc<Settings>,
+    cluster: Arc<Cluster>,
+    source: Source,
+    /// The state on disk alone is no base for a plan before this.
+    disk_counts_from: Option<Now>,
+    liveness: Liveness,
+    own_node: Option<Box<OwnNode>>,
+    interfaces: Option<Vec<Interface>>,
+    facts: Option<OwnFacts>,
+    /// `None` until WireGuard was read: what an earlier agent published stays until then.
+    observed_endpoints: Option<BTreeMap<NodeName, SocketAddr>>,
+}
+
+impl Inputs {
+    pub(crate) fn new(me: NodeName, key: PublicKey, settings: Settings) -> Self {
+        Self {
+            me,
+            key,
+            settings: Arc::new(settings),
+            cluster: Arc::default(),
+            source: Source::None,
+            disk_counts_from: None,
+            liveness: Liveness::default(),
+            own_node: None,
+            interfaces: None,
+            facts: None,
+            observed_endpoints: None,
+        }
+    }
+
+    pub(crate) const fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    pub(crate) const fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    pub(crate) const fn liveness(&self) -> &Liveness {
+        &self.liveness
+    }
+
+    /// Whether all that the API has is known.
+    pub(crate) fn are_complete(&self) -> bool {
+        self.source == Source::Api
+    }
+
+    /// Whether a plan may be computed.
+    pub(crate) fn suffice(&self) -> bool {
+        self.source != Source::None && self.disk_counts_from.is_none()
+    }
+
+    /// When the state on disk suffices.
+    pub(crate) const fn disk_counts_from(&self) -> Option<Now> {
+        self.disk_counts_from
+    }
+
+    /// Whether the state on disk suffices from now on.
+    pub(crate) fn take_disk_due(&mut self, now: Now) -> bool {
+        let is_due = self.disk_counts_from.is_some_and(|from| from <= now);
+        if is_due {
+            self.disk_counts_from = None;
+        }
+        is_due
+    }
+
+    /// Takes over the state on disk, unless the API has told of everything before.
+    pub(crate) fn restore(&mut self, now: Now, cluster: Arc<Cluster>) {
+        if self.source == Source::None {
+            self.cluster = cluster;
+            self.source = Source::Disk;
+            self.disk_counts_from = Some(now + DISK_PATIENCE);
+            self.trust_disk_if_idle(now);
+        }
+    }
+
+    pub(crate) fn change(&mut self, changes: Vec<Change>) {
+        let cluster = Arc::make_mut(&mut self.cluster);
+        for change in changes {
+            change.apply(cluster);
+        }
+    }
+
+    /// The changes up to now were all that the API has.
+    pub(crate) const fn complete(&mut self) {
+        self.source = Source::Api;
+        self.disk_counts_from = None;
+    }
+
+    pub(crate) fn set_liveness(&mut self, liveness: Liveness) {
+        self.liveness = liveness;
+    }
+
+    pub(crate) fn set_api_servers(&mut self, addresses: BTreeSet<IpAddr>) {
+        Arc::make_mut(&mut self.settings).local.api_servers = addresses;
+    }
+
+    pub(crate) fn set_names(&mut self, resolved: BTreeMap<DnsName, BTreeSet<IpAddr>>) {
+        Arc::make_mut(&mut self.settings).local.resolved = resolved;
+    }
+
+    pub(crate) fn set_path_mtus(&mut self, path_mtus: BTreeMap<NodeName, u32>) {
+        Arc::make_mut(&mut self.settings).local.path_mtus = path_mtus;
+    }
+
+    pub(crate) fn set_observed_endpoints(&mut self, observed: BTreeMap<NodeName, SocketAddr>) {
+        self.observed_endpoints = Some(observed);
+    }
+
+    /// Returns whether another plan may follow from it.
+    pub(crate) fn set_own_node(&mut self, own_node: Box<OwnNode>) -> bool {
+        self.own_node = Some(own_node);
+        self.find_facts()
+    }
+
+    /// Returns whether another plan may follow from it.
+    pub(crate) fn set_interfaces(&mut self, now: Now, interfaces: Vec<Interface>) -> bool {
+        self.interfaces = Some(interfaces);
+        self.trust_disk_if_idle(now);
+        self.find_facts()
+    }
+
+    /// # Errors
+    /// This node is not in the cluster, or takes no part in the mesh.
+    pub(crate) fn plan(&self) -> Result<NodePlan, PlanError> {
+        let (facts, observed) = (self.facts.as_ref(), self.observed_endpoints.as_ref());
+        let cluster = own::overlay(&self.cluster, &self.me, self.key, facts, observed, &self.settings);
+        plan(&cluster, &self.settings, &self.liveness, &self.me)
+    }
+
+    /// What the API should show of this node and does not.
+    pub(crate) fn missing_publication(&self) -> Option<Published> {
+        let facts = self.facts.as_ref().filter(|_| self.are_complete())?;
+        let shown = self.cluster.nodes.get(&self.me)?;
+        let observed = self.observed_endpoints.as_ref();
+        let wanted = own::published(&self.cluster, &self.me, self.key, facts, observed, &self.settings);
+        (!own::shows(shown, &wanted)).then_some(wanted)
+    }
+
+    /// A node that carries nothing yet, such as after a reboot, has nothing to lose.
+    fn trust_disk_if_idle(&mut self, now: Now) {
+        let Some(interfaces) = &self.interfaces else { return };
+        let carries =
+            |interface: &Interface| interface.name == self.settings.interface && !interface.addresses.is_empty();
+        if self.disk_counts_from.is_some() && !interfaces.iter().any(carries) {
+            self.disk_counts_from = Some(now);
+        }
+    }
+
+    fn find_facts(&mut self) -> bool {
+        let Some(interfaces) = &self.interfaces else { return false };
+        let before = self.settings.local.clone();
+        match &self.own_node {
+            Some(own_node) => {
+                let facts = own_facts(own_node, interfaces, &self.settings);
+                let local = &mut Arc::make_mut(&mut self.settings).local;
+                local.internal_devices.clone_from(&facts.internal_devices);
+                local.uplink_mtu = facts.uplink_mtu;
+                self.facts = Some(facts);
+            }
+            None => {
+                own::find_devices(&self.cluster, &self.me, interfaces, &mut Arc::make_mut(&mut self.settings).local);
+            }
+        }
+        // The own Node's annotations are compared with the facts again in any case.
+        self.settings.local != before || self.own_node.is_some()
+    }
+}

@@ -1,0 +1,373 @@
+//! The state machine.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use carrick_backoff::{Backoff, Now};
+use carrick_topology::model::{DnsName, PodNetwork, SecretReference};
+use carrick_topology::plan::Scope;
+use carrick_topology::{Cluster, Liveness, NodeName, NodePlan, PlanError, PublicKey, Settings};
+
+use crate::apply_schedule::ApplySchedule;
+use crate::cause::Cause;
+use crate::debounce::Debounce;
+use crate::delivery::Delivery;
+use crate::event::{ApiState, ApplyOutcome, Effect, Event, PodAddressing, Waiting};
+use crate::inputs::Inputs;
+use crate::jitter::Jitter;
+use crate::names::{names_of, names_to_refresh};
+use crate::peer_statuses::PeerStatuses;
+use crate::peers::{PeerObservation, observed_endpoints, served_peers};
+use crate::persistence::Persistence;
+use crate::probing::Probing;
+use crate::publication::Publication;
+
+/// The state machine. See the [crate] for how to drive it.
+#[derive(Debug)]
+pub struct Core {
+    inputs: Inputs,
+    api: ApiState,
+    jitter: Jitter,
+    effects: VecDeque<Effect>,
+
+    debounce: Debounce,
+    plan: Option<Arc<NodePlan>>,
+    plan_error: Option<PlanError>,
+    applies: ApplySchedule,
+    publication: Publication,
+    persistence: Persistence,
+
+    /// The plan that the probes follow, and what they were told.
+    probing: Option<(Arc<NodePlan>, Arc<Probing>)>,
+    names: BTreeSet<DnsName>,
+    preshared_keys: BTreeSet<SecretReference>,
+    peer_statuses: PeerStatuses,
+    pod_files: Delivery<PodAddressing>,
+    data_path: Delivery<()>,
+}
+
+impl Core {
+    /// A state machine for node `me`, which has this key. The settings' local facts are filled in from events.
+    /// `seed` spreads the back-off of different nodes.
+    #[must_use]
+    pub fn new(me: NodeName, key: PublicKey, settings: Settings, seed: u64) -> Self {
+        let retries = || Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
+        Self {
+            inputs: Inputs::new(me, key, settings),
+            api: ApiState::Lost,
+            jitter: Jitter::new(seed),
+            effects: VecDeque::new(),
+            debounce: Debounce::default(),
+            plan: None,
+            plan_error: None,
+            applies: ApplySchedule::new(),
+            publication: Publication::new(),
+            persistence: Persistence::default(),
+            probing: None,
+            names: BTreeSet::new(),
+            preshared_keys: BTreeSet::new(),
+            peer_statuses: PeerStatuses::default(),
+            pod_files: Delivery::new(retries()),
+            data_path: Delivery::new(retries()),
+        }
+    }
+
+    /// Takes note of what happened.
+    pub fn handle_event(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Restored(cluster) => {
+                self.inputs.restore(now, cluster);
+                self.resolve_names();
+            }
+            Event::LivenessRestored(liveness) => self.inputs.set_liveness(liveness),
+            Event::Changed(changes) => {
+                self.inputs.change(changes);
+                self.resolve_names();
+                self.persist_soon(now);
+                self.replan_soon(now);
+            }
+            Event::Synced => {
+                self.inputs.complete();
+                self.persist_soon(now);
+                self.replan_soon(now);
+            }
+            Event::OwnNode(own_node) => {
+                if self.inputs.set_own_node(own_node) {
+                    self.replan_soon(now);
+                }
+            }
+            Event::Interfaces(interfaces) => {
+                if self.inputs.set_interfaces(now, interfaces) {
+                    self.replan_soon(now);
+                }
+            }
+            Event::ApiServers(addresses) => {
+                self.inputs.set_api_servers(addresses);
+                self.replan_soon(now);
+            }
+            Event::Names(resolved) => {
+                self.inputs.set_names(resolved);
+                self.replan_soon(now);
+            }
+            Event::Liveness(liveness) => {
+                self.save_liveness(&liveness);
+                self.inputs.set_liveness(liveness);
+                self.replan_soon(now);
+            }
+            Event::PathMtus(path_mtus) => {
+                self.inputs.set_path_mtus(path_mtus);
+                self.replan_soon(now);
+            }
+            Event::Peers(observations) => self.take_peers(&observations),
+            Event::Drift(kind) => self.take_drift(now, Cause::Drift(kind)),
+            Event::UplinkUp => {
+                self.applies.forget_failures();
+                self.take_drift(now, Cause::UplinkUp);
+            }
+            Event::PodRouteRemoved => self.restore_pod_routes(),
+            Event::PresharedKeys => self.applies.want(Scope::Change, Cause::PresharedKey),
+            Event::Applied(outcome) => self.take_apply_outcome(now, outcome),
+            Event::Published(outcome) => self.publication.finish(now, outcome, self.jitter.next()),
+            Event::PeerStatusWritten(peer, outcome) => {
+                self.peer_statuses.finish(now, &peer, outcome, self.jitter.next());
+            }
+            Event::PodFilesWritten(outcome) => self.pod_files.finish(now, outcome, self.jitter.next()),
+            Event::DataPathStarted(outcome) => self.data_path.finish(now, outcome, self.jitter.next()),
+            Event::Api(state) => self.api = state,
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Now) {
+        if self.inputs.take_disk_due(now) {
+            self.replan_soon(now);
+        }
+        if self.debounce.take_due(now) {
+            self.replan();
+        }
+        self.applies.want_periodic(now);
+        if self.data_path.begin(now).is_some() {
+            self.effects.push_back(Effect::StartDataPath);
+        }
+        self.apply_if_due(now);
+        self.publish_if_due(now);
+        if self.api == ApiState::Synced {
+            let statuses = self.peer_statuses.begin(now).into_iter();
+            self.effects.extend(statuses.map(|(peer, connection)| Effect::WritePeerStatus { peer, connection }));
+        }
+        self.effects.extend(self.pod_files.begin(now).map(Effect::WritePodFiles));
+        if self.persistence.take_due(now) {
+            self.effects.push_back(Effect::Persist(Arc::clone(self.inputs.cluster())));
+        }
+    }
+
+    /// When [`Core::handle_timeout`] must be called next, if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Now> {
+        let publication = self.publication.not_before().filter(|_| self.is_publication_missing());
+        let statuses = self.peer_statuses.due().filter(|_| self.api == ApiState::Synced);
+        [
+            self.inputs.disk_counts_from(),
+            self.debounce.due(),
+            self.applies.next_deadline(self.plan.is_some()),
+            publication,
+            statuses,
+            self.pod_files.due(),
+            self.data_path.due(),
+            self.persistence.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The next thing to do.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The plan, applied or not.
+    #[must_use]
+    pub const fn plan(&self) -> Option<&Arc<NodePlan>> {
+        self.plan.as_ref()
+    }
+
+    /// Whether the kernel has held a plan since the agent started.
+    #[must_use]
+    pub const fn has_applied(&self) -> bool {
+        self.applies.has_applied()
+    }
+
+    /// Whether changes arrive from the API.
+    #[must_use]
+    pub const fn api_state(&self) -> ApiState {
+        self.api
+    }
+
+    /// The cluster as far as it is known.
+    #[must_use]
+    pub const fn cluster(&self) -> &Arc<Cluster> {
+        self.inputs.cluster()
+    }
+
+    /// Which nodes answer probes, as far as is known.
+    #[must_use]
+    pub const fn liveness(&self) -> &Liveness {
+        self.inputs.liveness()
+    }
+
+    /// The settings, with what the node knows of itself.
+    #[must_use]
+    pub const fn settings(&self) -> &Arc<Settings> {
+        self.inputs.settings()
+    }
+
+    /// What the agent waits for.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        match (&self.plan_error, &self.plan) {
+            (Some(_), _) => Waiting::ForNode,
+            (None, Some(plan)) if plan.pod_cidrs.is_empty() => Waiting::ForPodCidr,
+            (None, Some(_)) => Waiting::ForNothing,
+            (None, None) => Waiting::ForCluster,
+        }
+    }
+
+    /// Whether the API does not show what this node has to publish, as far as that is known.
+    #[must_use]
+    pub fn is_publication_missing(&self) -> bool {
+        self.api == ApiState::Synced && self.inputs.missing_publication().is_some()
+    }
+
+    fn save_liveness(&mut self, liveness: &Liveness) {
+        if liveness.down != self.inputs.liveness().down {
+            self.effects.push_back(Effect::SaveLiveness(Liveness::without(liveness.down.iter().cloned())));
+        }
+    }
+
+    fn take_peers(&mut self, observations: &BTreeMap<PublicKey, PeerObservation>) {
+        let Some(plan) = self.plan.as_ref().filter(|_| !observations.is_empty()) else { return };
+        self.inputs.set_observed_endpoints(observed_endpoints(plan, observations));
+        self.peer_statuses.update(&served_peers(plan, observations));
+        let names = names_to_refresh(self.inputs.cluster(), plan, observations);
+        if !names.is_empty() {
+            self.effects.push_back(Effect::RefreshNames(names));
+        }
+    }
+
+    fn take_drift(&mut self, now: Now, cause: Cause) {
+        if cause.may_be_lost_data_path() {
+            self.data_path.want_again(());
+        }
+        self.applies.want_repair(now, cause);
+    }
+
+    fn resolve_names(&mut self) {
+        let names = names_of(self.inputs.cluster());
+        if names != self.names {
+            self.names.clone_from(&names);
+            self.effects.push_back(Effect::ResolveNames(names));
+        }
+    }
+
+    /// What is known in part only is not saved.
+    fn persist_soon(&mut self, now: Now) {
+        if self.inputs.are_complete() {
+            self.persistence.note(now);
+        }
+    }
+
+    fn replan_soon(&mut self, now: Now) {
+        if self.inputs.suffice() {
+            self.debounce.note(now);
+        }
+    }
+
+    fn replan(&mut self) {
+        match self.inputs.plan() {
+            Ok(new) => self.take_plan(new),
+            // What the kernel holds stays: a node that is missing from a list must not lose its mesh.
+            Err(error) => self.plan_error = Some(error),
+        }
+    }
+
+    fn take_plan(&mut self, new: NodePlan) {
+        self.plan_error = None;
+        let old = self.plan.take();
+        if old.as_ref().map(|old| &old.warnings) != Some(&new.warnings) {
+            self.effects.push_back(Effect::Warn(Arc::new(new.warnings.clone())));
+        }
+        let preshared_keys: BTreeSet<SecretReference> =
+            new.wireguard.peers.values().filter_map(|peer| peer.preshared_key.clone()).collect();
+        if preshared_keys != self.preshared_keys {
+            self.preshared_keys.clone_from(&preshared_keys);
+            self.effects.push_back(Effect::ReadPresharedKeys(preshared_keys));
+        }
+        if old.is_none_or(|old| *old != new) {
+            self.applies.want(Scope::Change, Cause::Plan);
+        }
+        self.plan = Some(Arc::new(new));
+    }
+
+    fn apply_if_due(&mut self, now: Now) {
+        let Some(plan) = &self.plan else { return };
+        let Some((scope, cause)) = self.applies.begin(now, plan) else { return };
+        self.effects.push_back(Effect::Apply { plan: Arc::clone(plan), scope, cause });
+        if scope > Scope::WireGuard {
+            self.restore_pod_routes();
+        }
+    }
+
+    fn take_apply_outcome(&mut self, now: Now, outcome: ApplyOutcome) {
+        let Some(plan) = self.applies.finish(now, outcome, self.jitter.next()) else { return };
+        match outcome {
+            ApplyOutcome::Unchanged | ApplyOutcome::Changed => self.tell_of_pod_network(&plan),
+            ApplyOutcome::Waiting => self.data_path.want_again(()),
+            ApplyOutcome::Failed => {}
+        }
+        self.probe(&plan);
+    }
+
+    /// Probes follow a plan once the kernel was told of it, whether it holds all of it or not.
+    ///
+    /// The next plan is computed from what the probes of this plan find, so that its nodes are the ones to probe. A tunnel that could not
+    /// be made does not answer, and traffic goes around it: that is what probes are for. Before the first attempt, every new tunnel would
+    /// seem down. Other nodes probe this one too: whom it answers must not depend on a fault of its own.
+    fn probe(&mut self, plan: &Arc<NodePlan>) {
+        if self.probing.as_ref().is_some_and(|(followed, _)| Arc::ptr_eq(followed, plan)) {
+            return;
+        }
+        let probing = Arc::new(Probing::new(plan, self.inputs.cluster()));
+        if self.probing.as_ref().is_none_or(|(_, before)| *before != probing) {
+            self.effects.push_back(Effect::Probe(Arc::clone(&probing)));
+        }
+        self.probing = Some((Arc::clone(plan), probing));
+    }
+
+    /// A runtime that finds the plugin's configuration counts the node as ready for pods, so that it is written only of a plan that the
+    /// kernel holds, and not without a pod CIDR.
+    fn tell_of_pod_network(&mut self, plan: &NodePlan) {
+        if self.inputs.settings().pod_network == PodNetwork::Carrick && !plan.pod_cidrs.is_empty() {
+            self.pod_files.want(PodAddressing { pod_cidrs: plan.pod_cidrs.clone(), mtu: plan.pod_mtu });
+        }
+    }
+
+    fn restore_pod_routes(&mut self) {
+        if self.inputs.settings().pod_network == PodNetwork::Carrick {
+            self.effects.push_back(Effect::RestorePodRoutes);
+        }
+    }
+
+    fn publish_if_due(&mut self, now: Now) {
+        let may_begin = self.publication.not_before().is_some_and(|not_before| not_before <= now);
+        if !may_begin || self.api != ApiState::Synced {
+            return;
+        }
+        if let Some(wanted) = self.inputs.missing_publication() {
+            self.effects.push_back(Effect::Publish(Box::new(wanted)));
+            self.publication.begin();
+        }
+    }
+}

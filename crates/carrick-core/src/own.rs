@@ -1,0 +1,109 @@
+//! What this node says of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use carrick_topology::constants::DEFAULT_UPLINK_MTU;
+use carrick_topology::discovery::{Interface, OwnFacts};
+use carrick_topology::mesh_address::choose_mesh_addresses;
+use carrick_topology::model::{AgentVersion, InternalAddresses, LocalFacts, Node, PublicKey};
+use carrick_topology::{Cluster, NodeName, Published, Settings};
+use ipnet::IpNet;
+
+/// Version of what agents tell each other in annotations.
+const PROTOCOL: u32 = 1;
+
+/// The cluster as it will be once the API shows what this node publishes. The own plan need not wait for that.
+pub(crate) fn overlay(
+    cluster: &Arc<Cluster>,
+    me: &NodeName,
+    key: PublicKey,
+    facts: Option<&OwnFacts>,
+    observed: Option<&BTreeMap<NodeName, SocketAddr>>,
+    settings: &Settings,
+) -> Arc<Cluster> {
+    let (Some(facts), Some(shown)) = (facts, cluster.nodes.get(me)) else {
+        return Arc::clone(cluster);
+    };
+    let wanted = published(cluster, me, key, facts, observed, settings);
+    if shows(shown, &wanted) {
+        return Arc::clone(cluster);
+    }
+    let mut own = shown.clone();
+    own.public_key = wanted.public_key;
+    own.pod_cidrs = wanted.pod_cidrs;
+    own.mesh_addresses = wanted.mesh_addresses;
+    own.advertised_endpoints = wanted.advertised_endpoints;
+    own.agent = wanted.agent;
+    if let InternalAddresses::Advertised(addresses) = &mut own.internal_addresses {
+        *addresses = wanted.advertised_internal_addresses;
+    }
+    let mut cluster = Cluster::clone(cluster);
+    cluster.insert_node(own);
+    Arc::new(cluster)
+}
+
+/// Finds what the node can know of its own surroundings before the API shows the own Node: the devices of the internal addresses that
+/// were published last.
+pub(crate) fn find_devices(cluster: &Cluster, me: &NodeName, interfaces: &[Interface], local: &mut LocalFacts) {
+    let Some(node) = cluster.nodes.get(me) else { return };
+    let addresses = match &node.internal_addresses {
+        InternalAddresses::Advertised(addresses) | InternalAddresses::Forced(addresses) => addresses.clone(),
+        InternalAddresses::None => BTreeSet::new(),
+    };
+    local.internal_devices.clear();
+    for address in addresses.iter().map(IpNet::addr) {
+        let carries = |interface: &&Interface| interface.addresses.iter().any(|net| net.addr() == address);
+        if let Some(interface) = interfaces.iter().find(carries) {
+            local.internal_devices.insert(address, interface.name.clone());
+        }
+    }
+    let in_use = |interface: &&Interface| {
+        !interface.default_route.is_empty() || local.internal_devices.values().any(|device| *device == interface.name)
+    };
+    local.uplink_mtu =
+        interfaces.iter().filter(in_use).map(|interface| interface.mtu).min().unwrap_or(DEFAULT_UPLINK_MTU);
+}
+
+/// What this node should publish.
+pub(crate) fn published(
+    cluster: &Cluster,
+    me: &NodeName,
+    key: PublicKey,
+    facts: &OwnFacts,
+    observed: Option<&BTreeMap<NodeName, SocketAddr>>,
+    settings: &Settings,
+) -> Published {
+    Published {
+        public_key: Some(key),
+        pod_cidrs: facts.pod_cidrs.clone(),
+        mesh_addresses: choose_mesh_addresses(cluster, &settings.mesh_cidrs, me),
+        advertised_endpoints: facts.advertised_endpoints.clone(),
+        advertised_internal_addresses: facts.advertised_internal_addresses.clone(),
+        observed_endpoints: match observed {
+            Some(observed) => observed.clone(),
+            None => cluster.nodes.get(me).map(|node| node.observed_endpoints.clone()).unwrap_or_default(),
+        },
+        agent: Some(AgentVersion {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
+            settings: settings.shared_hash(),
+        }),
+    }
+}
+
+/// Whether the Node shows this already. Internal addresses that people force hide those that the agent found, which are not compared then.
+pub(crate) fn shows(shown: &Node, wanted: &Published) -> bool {
+    let internal = match &shown.internal_addresses {
+        InternalAddresses::Advertised(addresses) => *addresses == wanted.advertised_internal_addresses,
+        InternalAddresses::Forced(_) | InternalAddresses::None => true,
+    };
+    internal
+        && shown.public_key == wanted.public_key
+        && shown.pod_cidrs == wanted.pod_cidrs
+        && shown.mesh_addresses == wanted.mesh_addresses
+        && shown.advertised_endpoints == wanted.advertised_endpoints
+        && shown.observed_endpoints == wanted.observed_endpoints
+        && shown.agent == wanted.agent
+}

@@ -1,0 +1,8 @@
+//! The core with a simulated clock.
+
+mod applies;
+mod background;
+mod fixture;
+mod invariants;
+mod publication;
+mod start;

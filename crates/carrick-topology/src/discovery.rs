@@ -1,0 +1,15 @@
+//! What an agent finds out about its own node.
+//!
+//! Sources are the own Node object in full and the network interfaces of the host. [`own_facts`] chooses from them the addresses and
+//! endpoints that the agent advertises.
+
+mod endpoint;
+mod facts;
+mod internal_address;
+mod surroundings;
+
+#[cfg(test)]
+mod tests;
+
+pub use facts::{OwnFacts, own_facts};
+pub use surroundings::{Interface, OwnNode};

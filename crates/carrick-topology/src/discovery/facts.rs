@@ -1,0 +1,59 @@
+//! The choice of what the agent advertises.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::discovery::surroundings::{Interface, OwnNode, Surroundings};
+use crate::discovery::{endpoint, internal_address};
+use crate::model::{DeviceName, Endpoint, InternalAddresses, Settings};
+
+/// What the agent found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnFacts {
+    /// To be published: the node's pod CIDRs.
+    pub pod_cidrs: BTreeSet<IpNet>,
+    /// To be published: at most one internal address for each family.
+    pub advertised_internal_addresses: BTreeSet<IpNet>,
+    /// To be published: at most one endpoint for each family.
+    pub advertised_endpoints: BTreeSet<Endpoint>,
+    /// For [`crate::model::LocalFacts::internal_devices`]: the device of each internal address that is in force.
+    pub internal_devices: BTreeMap<IpAddr, DeviceName>,
+    /// For [`crate::model::LocalFacts::uplink_mtu`], in bytes.
+    pub uplink_mtu: u32,
+    /// Internal addresses that people wrote and that no interface carries.
+    pub absent_internal_addresses: BTreeSet<IpAddr>,
+}
+
+/// Decides what the agent advertises of its node.
+///
+/// Internal address, in each family: the Node's `InternalIP` where an interface carries it; with `--internal-cidr` of that family, an
+/// address inside of it; where no interface carries any `InternalIP`, the address of the default route's interface.
+///
+/// Endpoint: none beside an `endpoint` annotation; else in each family the Node's `ExternalIP`, a public address on an interface, or the
+/// internal address. A node with keepalive on gets no endpoint that is not public: others wait for it to dial in.
+#[must_use]
+pub fn own_facts(own: &OwnNode, interfaces: &[Interface], settings: &Settings) -> OwnFacts {
+    let surroundings = Surroundings::new(own, interfaces, settings);
+    let found = internal_address::internal_addresses(&surroundings);
+    let in_force = match &own.node.internal_addresses {
+        InternalAddresses::Advertised(_) => found.clone(),
+        InternalAddresses::Forced(addresses) => addresses.clone(),
+        InternalAddresses::None => BTreeSet::new(),
+    };
+    let internal_devices: BTreeMap<_, _> =
+        in_force.iter().filter_map(|net| Some((net.addr(), surroundings.carrier(net.addr())?.name.clone()))).collect();
+    OwnFacts {
+        advertised_endpoints: endpoint::endpoints(&surroundings, if in_force.is_empty() { &found } else { &in_force }),
+        absent_internal_addresses: in_force
+            .iter()
+            .map(IpNet::addr)
+            .filter(|address| !internal_devices.contains_key(address))
+            .collect(),
+        uplink_mtu: surroundings.uplink_mtu(&internal_devices),
+        pod_cidrs: own.pod_cidrs.clone(),
+        advertised_internal_addresses: found,
+        internal_devices,
+    }
+}

@@ -1,0 +1,27 @@
+//! What an agent publishes of its node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::model::{AgentVersion, Endpoint, NodeName, PublicKey};
+
+/// What an agent publishes of its node, for the agents of other nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Its WireGuard public key.
+    pub public_key: Option<PublicKey>,
+    /// The node's pod CIDRs.
+    pub pod_cidrs: BTreeSet<IpNet>,
+    /// The node's addresses on the mesh, at most one for each family.
+    pub mesh_addresses: BTreeSet<IpAddr>,
+    /// The endpoints that it found.
+    pub advertised_endpoints: BTreeSet<Endpoint>,
+    /// The internal addresses that it found, each with the length of its subnet.
+    pub advertised_internal_addresses: BTreeSet<IpNet>,
+    /// Where it sees NATed nodes come from.
+    pub observed_endpoints: BTreeMap<NodeName, SocketAddr>,
+    /// Itself.
+    pub agent: Option<AgentVersion>,
+}
