@@ -20,7 +20,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn everybody_reaches_everybody_and_json_says_so() {
+fn all_endpoints_reach_each_other_and_the_json_report_says_so() {
     let report = demo(&["--granularity", "cross"]);
     assert_eq!(keys(&report), BTreeSet::from(["granularity", "kubernetes", "nodes", "pairs", "ok"]));
     assert_eq!(report["granularity"], "cross");

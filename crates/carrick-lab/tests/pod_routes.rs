@@ -1,4 +1,4 @@
-//! Routes to pods that somebody flushes on a node where an agent runs.
+//! Routes to pods that are flushed on a node where an agent runs.
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 
 use carrick_lab::address::Family;
@@ -11,7 +11,7 @@ fn pod_routes(node: &Node) -> Vec<String> {
 }
 
 #[test]
-fn the_agent_puts_them_back_as_soon_as_it_hears_of_it() {
+fn the_agent_restores_flushed_routes_to_pods() {
     let topology = Topology::parse("locations: [{name: a, nodes: [{name: a1, pods: 2}]}]").unwrap();
     let lab = Lab::up(&topology).unwrap();
     let node = lab.node("a1").unwrap();

@@ -42,7 +42,7 @@ fn a_bundle_has_everything_but_secrets() {
         .nodes()
         .map(|node| node.exec(&["wg", "show", "carrick0", "private-key"]).unwrap().trim().to_owned())
         .collect();
-    // What people do by mistake: keys in places where everybody looks.
+    // Mistakes of people: keys in fields that the bundle contains.
     let mut objects = saved::objects(&mesh, &["laptop"]);
     objects["items"][0]["metadata"]["annotations"]["carrick.dev/relay"] = private_keys[0].clone().into();
     let peer = objects["items"].as_array_mut().unwrap().last_mut().unwrap();
@@ -67,7 +67,7 @@ fn a_bundle_has_everything_but_secrets() {
     assert_eq!(private_keys.len(), 5);
     for secret in private_keys.iter().map(String::as_str).chain([PRESHARED_KEY, PRESHARED_KEY_HEXADECIMAL]) {
         assert!(secret.len() >= 44, "{secret}");
-        assert!(!text.contains(secret.trim_end_matches('=')), "a secret is in it");
+        assert!(!text.contains(secret.trim_end_matches('=')), "the bundle has a secret");
     }
 }
 

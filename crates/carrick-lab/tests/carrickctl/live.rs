@@ -1,4 +1,4 @@
-//! `carrickctl trace --live`: who answers on the way.
+//! `carrickctl trace --live`: which nodes answer on the path.
 
 use carrick_lab::address::Family;
 use carrick_lab::wait;
@@ -22,7 +22,7 @@ fn trace(mesh: &Mesh, family: Family, options: &[&str]) -> Said {
     ask(mesh, &[&["trace", &ends[0], &ends[1], "--live"], options].concat())
 }
 
-/// Who answered, hop by hop, on the way there and on the way back.
+/// The nodes that answered, hop by hop, in each direction.
 fn answered(said: &Said) -> Vec<Vec<String>> {
     let paths = said.json()["paths"].as_array().unwrap().clone();
     let by = |row: &Value| row["by"].as_str().unwrap_or("-").to_owned();
@@ -39,7 +39,7 @@ fn well(mesh: &Mesh, family: Family) -> Said {
 }
 
 #[test]
-fn probes_show_each_hop_and_where_the_way_ends() {
+fn probes_show_each_hop_and_where_the_path_ends() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     for family in [Family::V4, Family::V6] {
@@ -59,7 +59,7 @@ fn probes_show_each_hop_and_where_the_way_ends() {
     let inside = ask(&mesh, &["trace", "a1", "a2", "--live"]);
     assert!(inside.code == 0 && inside.out.contains("probes arrive"), "{inside:?}");
 
-    // One gateway passes nothing on to its location; of itself, it still answers.
+    // One gateway forwards nothing to its location, but it still answers for itself.
     let harm = "table inet harm { chain forward { type filter hook forward priority 0; iifname carrick0 oifname carrick-vx drop; }; }";
     mesh.node("b1").unwrap().exec(&["nft", harm]).unwrap();
     for family in [Family::V4, Family::V6] {
@@ -73,15 +73,15 @@ fn probes_show_each_hop_and_where_the_way_ends() {
     mesh.node("b1").unwrap().exec(&["nft", "delete table inet harm"]).unwrap();
     well(&mesh, Family::V4);
 
-    // A pod that is gone: its node says so.
-    let nobody = mesh.pod_address("b2-pod1", Family::V4).to_string();
-    let nobody = format!("{}.200", nobody.rsplit_once('.').unwrap().0);
-    let said = ask(&mesh, &["trace", "a2", &nobody, "--live"]);
+    // A pod that does not exist: its node reports that.
+    let missing = mesh.pod_address("b2-pod1", Family::V4).to_string();
+    let missing = format!("{}.200", missing.rsplit_once('.').unwrap().0);
+    let said = ask(&mesh, &["trace", "a2", &missing, "--live"]);
     assert!(said.code == 1 && said.out.contains("probes end"), "{said:?}");
 }
 
 #[test]
-fn what_cannot_be_probed_is_said() {
+fn paths_that_cannot_be_probed_are_reported() {
     let mesh = Mesh::up(CLOUDS);
     let objects = saved::file(&saved::objects(&mesh, &[]));
     let said = run(["trace", "a2", "b2", "--live", "-f", objects.path().to_str().unwrap()]);

@@ -37,7 +37,7 @@ fn peers_are_those_of_the_devices() {
         told.sort_unstable();
         assert_eq!(told, allowed, "{peer}");
     }
-    // h1 is behind NAT: nobody dials it, and a1 knows where it comes from.
+    // h1 is behind NAT: a1 does not dial it, and learns its endpoint from its packets.
     let nated = &peers[1];
     assert!(nated["planned_endpoint"].is_null() && nated["current_endpoint"].is_string(), "{nated}");
     assert_eq!(peers[0]["discovered_endpoints"][0], peers[0]["planned_endpoint"], "{}", peers[0]);

@@ -4,7 +4,7 @@ use crate::ctl::{ask, run};
 use crate::mesh::{CLOUDS, Mesh};
 
 #[test]
-fn a_mesh_is_healthy_until_an_agent_is_gone() {
+fn a_mesh_is_healthy_until_an_agent_is_killed() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     // The page has what was last read of the device, which is every 5 s.
@@ -33,7 +33,7 @@ fn a_mesh_is_healthy_until_an_agent_is_gone() {
 }
 
 #[test]
-fn whom_nobody_answers_is_told_so() {
+fn an_unreachable_agent_or_cluster_is_reported() {
     let silent = run(["status", "--socket", "/nonexistent/agent.sock"]);
     assert_eq!(silent.code, 3, "{silent:?}");
     assert!(silent.out.contains("there is no /nonexistent/agent.sock"), "{}", silent.out);

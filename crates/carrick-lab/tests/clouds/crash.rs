@@ -1,4 +1,4 @@
-//! That nothing stays behind, whoever ends in which way; and the command line that finds labs again.
+//! Nothing of a lab remains after its end, whichever process ends first; and the command line finds running labs.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -93,7 +93,7 @@ fn killing_the_first_process_leaves_nothing() {
 }
 
 #[test]
-fn killing_the_keeper_leaves_nothing() {
+fn killing_the_supervisor_leaves_nothing() {
     after_the_end_by("kill-supervisor", |_, description| kill_hard(description.supervisor));
 }
 
@@ -135,7 +135,7 @@ fn a_lab_stays_up_until_it_is_taken_down() {
     assert!(text(&program(name, &["exec", "printer", "ip", "-brief", "link"])).contains("eth0"));
     assert!(text(&program(name, &["exec", "internet", "ip", "-brief", "link"])).contains("home"));
     assert_eq!(program(name, &["exec", "a1", "sh", "-c", "exit 7"]).status.code(), Some(7));
-    assert!(!program(name, &["exec", "nobody", "true"]).status.success());
+    assert!(!program(name, &["exec", "missing", "true"]).status.success());
 
     text(&program(name, &["down"]));
     nothing_is_left(name, &namespaces, &before);

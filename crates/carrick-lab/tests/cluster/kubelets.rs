@@ -21,7 +21,7 @@ pub fn logs_exec_and_port_forward_work_on_every_node(lab: &Lab) {
     }
 }
 
-/// Nobody outside knows the way to an internal address: the docs say what follows from that.
+/// The internet has no route to an internal address. The documents describe the consequences.
 pub fn a_control_plane_outside_reaches_no_kubelet(lab: &Lab) {
     for pod in lab.cluster_pods().unwrap() {
         let refusal = lab.kubernetes().kubectl(&["logs", &pod.name]).unwrap_err().to_string();
@@ -34,7 +34,7 @@ fn through_a_forwarded_port(lab: &Lab, pod: &ClusterPod) -> String {
     let forwarded = format!("0:{PORT}");
     let mut process = lab.kubernetes().start_kubectl(&["port-forward", &pod.name, &forwarded]).unwrap();
     let mut line = String::new();
-    // It says more for each connection, and ends where nobody can hear it.
+    // kubectl prints a line for each connection, and ends when its standard output is closed.
     let mut output = BufReader::new(process.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
     let port = line.strip_prefix("Forwarding from 127.0.0.1:").and_then(|rest| rest.split(' ').next()?.parse().ok());

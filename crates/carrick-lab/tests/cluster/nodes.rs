@@ -39,7 +39,7 @@ pub fn a_drained_node_stays_in_the_mesh(lab: &Lab) {
 
 pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
     let old = public_key(lab);
-    assert!(is_known(lab, &old), "somebody has the node as a peer");
+    assert!(is_known(lab, &old), "another node has the node as a peer");
     let node = lab.node(NODE).unwrap();
     loses_nothing(lab, "a node deleted and joined again", ELSEWHERE, || {
         node.crash().unwrap();
@@ -59,7 +59,7 @@ pub fn a_node_joins_again_with_a_new_key(lab: &Lab) {
     });
     assert_ne!(public_key(lab), old);
     all_endpoints_reach_each_other(lab);
-    assert!(!is_known(lab, &old), "nobody goes back to the old key");
+    assert!(!is_known(lab, &old), "no node uses the old key again");
 }
 
 fn all_endpoints_reach_each_other(lab: &Lab) {

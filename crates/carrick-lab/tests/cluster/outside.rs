@@ -1,4 +1,4 @@
-//! Clients in the internet, who know nobody's mesh: NodePort Services and load balancers' addresses at public nodes.
+//! Clients in the internet, outside the mesh: NodePort Services, and load balancers' addresses at public nodes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ pub fn node_ports_answer_from_outside(lab: &Lab) {
     }
 }
 
-/// With `externalTrafficPolicy: Local`, a node answers for its own pods alone, and they see who asks.
+/// With `externalTrafficPolicy: Local`, a node answers for its own pods alone, and the pods see the client's address.
 pub fn a_local_service_shows_its_clients(lab: &Lab) {
     let name = "outside-local";
     let port = expose(lab, name, "Local", "cloud-a");

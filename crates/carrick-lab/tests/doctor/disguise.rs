@@ -13,7 +13,7 @@ use serde_json::Value;
 /// What ends the head of a request and of an answer.
 const END_OF_HEAD: &str = "\r\n\r\n";
 
-/// Somebody who listens where an agent's socket was, and asks the agent; until this is dropped.
+/// A server at the path of an agent's socket that forwards requests to the agent and changes the answers, until this is dropped.
 pub struct Disguise {
     place: PathBuf,
     agent: PathBuf,
@@ -71,6 +71,6 @@ fn answer(client: &mut UnixStream, agent: &Path, change: impl Fn(Value) -> Optio
         Some(page) => format!("HTTP/1.0 200 OK{END_OF_HEAD}{page}"),
         None => format!("HTTP/1.0 404 Not Found{END_OF_HEAD}"),
     };
-    // Whoever asked may have gone.
+    // The client may have closed the connection.
     drop(client.write_all(answer.as_bytes()));
 }

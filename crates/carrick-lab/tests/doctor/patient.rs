@@ -99,7 +99,7 @@ pub fn run(mesh: &Mesh, node: &str, command: &str) -> String {
     mesh.node(node).unwrap().exec(&["sh", "-ec", command]).unwrap()
 }
 
-/// An `nft` that has locked a table of its own, as firewalld does: nobody else can change it, and it goes with its owner.
+/// An `nft` that has locked a table of its own, as firewalld does: no other process can change it, and the kernel removes it with its owner.
 pub struct LockedTable(Child);
 
 impl LockedTable {

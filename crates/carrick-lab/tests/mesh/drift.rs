@@ -153,7 +153,7 @@ fn await_sight(mesh: &Mesh, node: &str, peer: &str) {
 fn without_wireguard_locations_are_apart() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
-    let everybody = mesh.all_endpoints();
+    let endpoints = mesh.all_endpoints();
     for node in mesh.nodes() {
         node.kill_agent().unwrap();
     }
@@ -162,8 +162,8 @@ fn without_wireguard_locations_are_apart() {
         node.exec(&["ip", "link", "delete", "carrick0"]).unwrap();
     }
     std::thread::scope(|scope| {
-        for from in &everybody {
-            for to in everybody.iter().filter(|to| to.name != from.name) {
+        for from in &endpoints {
+            for to in endpoints.iter().filter(|to| to.name != from.name) {
                 for target in to.addresses.list() {
                     scope.spawn(move || {
                         let (one, other) = (&from.name, &to.name);
@@ -180,8 +180,8 @@ fn without_wireguard_locations_are_apart() {
     uplinks.saw_nothing();
 }
 
-/// The kernel drops the IPv4 routes over a device that goes down and tells nobody, and a short while of it changes no plan. What it drops
-/// of the host's own, whoever manages the host's network puts back.
+/// The kernel removes the IPv4 routes over a device that goes down without a notification, and a short interruption changes no plan. The
+/// test restores the host's own routes, as the host's network manager does.
 #[test]
 fn routes_over_an_uplink_come_back_with_it() {
     let mesh = Mesh::up(PLAIN);

@@ -16,7 +16,7 @@ locations:
     ))
 }
 
-/// Packets in the location `a` while everybody talked.
+/// Packets in the location `a` while all endpoints sent packets to each other.
 struct Seen {
     /// VXLAN between the nodes' internal addresses, each followed by what is in it.
     vxlan: Vec<String>,
@@ -24,7 +24,7 @@ struct Seen {
     plain: Vec<String>,
 }
 
-fn seen_while_everybody_talks(mesh: &Mesh) -> Seen {
+fn seen_while_all_endpoints_send(mesh: &Mesh) -> Seen {
     let within = |way: &str| {
         let nets = ["10.10.0.0/16", "198.51.100.0/28"].map(|net| format!("{way} net {net}"));
         let nets6 = ["fd00:10::/32", "2001:db8:10::/64"].map(|net| format!("ip6 {way} net {net}"));
@@ -57,7 +57,7 @@ fn are_between(mesh: &Mesh, packets: &[String], one: &str, other: &str) -> bool 
 #[test]
 fn always_means_vxlan_and_nothing_else_inside_a_location() {
     let mesh = clouds("always", 1);
-    let seen = seen_while_everybody_talks(&mesh);
+    let seen = seen_while_all_endpoints_send(&mesh);
     for (one, other) in [("a1-pod1", "a2-pod1"), ("a1-pod1", "a3-pod1"), ("b1-pod1", "a3-pod1")] {
         assert!(are_between(&mesh, &seen.vxlan, one, other), "{one} to {other} is not in VXLAN");
     }
@@ -67,7 +67,7 @@ fn always_means_vxlan_and_nothing_else_inside_a_location() {
 #[test]
 fn cross_subnet_means_vxlan_between_subnets_alone() {
     let mesh = clouds("cross-subnet", 1);
-    let seen = seen_while_everybody_talks(&mesh);
+    let seen = seen_while_all_endpoints_send(&mesh);
     assert!(are_between(&mesh, &seen.plain, "a1-pod1", "a2-pod1"), "not plain inside the subnet");
     assert!(!are_between(&mesh, &seen.vxlan, "a1-pod1", "a2-pod1"), "VXLAN inside the subnet");
     assert!(are_between(&mesh, &seen.vxlan, "a1-pod1", "a3-pod1"), "no VXLAN between the subnets");
@@ -77,7 +77,7 @@ fn cross_subnet_means_vxlan_between_subnets_alone() {
 #[test]
 fn never_means_plain_packets() {
     let mesh = clouds("never", 0);
-    let seen = seen_while_everybody_talks(&mesh);
+    let seen = seen_while_all_endpoints_send(&mesh);
     assert!(are_between(&mesh, &seen.plain, "a1-pod1", "a3-pod1"));
     assert!(seen.vxlan.is_empty(), "{:#?}", seen.vxlan[0]);
 }

@@ -1,4 +1,4 @@
-//! Values that make no sense hurt the node that has them and nobody else.
+//! An invalid value harms the node that has it and no other node.
 
 use carrick_lab::wait;
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn garbage_in_what_people_write_is_left_out_and_named() {
 fn garbage_in_what_an_agent_writes_is_left_out_and_named() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
-    // A running agent would put it right before anybody looked.
+    // A running agent would correct the values at once.
     mesh.node(VICTIM).unwrap().kill_agent().unwrap();
     for values in [owned(&AGENTS), huge(&AGENTS)] {
         annotate(&mesh, &values);

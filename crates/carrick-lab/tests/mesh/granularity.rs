@@ -1,5 +1,4 @@
-//! Everybody reaches everybody, whatever is meshed, however packets travel inside a location, in either family alone
-//! and in both.
+//! All endpoints reach each other, with each granularity, each encapsulation, in either family alone and in both.
 
 use carrick_lab::address::Families;
 use carrick_lab::topology::{Encapsulation, Granularity};

@@ -13,7 +13,7 @@ pub fn held(node: &Namespaces) -> String {
         &["ip", "neighbour", "show", "dev", "carrick-vx", "nud", "permanent"],
         &["nft", "--stateless", "list", "table", "inet", "carrick"],
     ];
-    // What somebody has just deleted cannot be shown.
+    // A deleted device cannot be shown.
     let show = |command: &[&str]| node.exec(command).unwrap_or_else(|error| format!("{error:#}"));
     let mut held: String = commands.iter().map(|command| sorted(&show(command))).collect();
     held += &addresses(&show(&["ip", "-oneline", "address", "show", "scope", "global"]));

@@ -80,9 +80,9 @@ fn nodes_on_the_kernels_wireguard_and_on_a_process_form_one_mesh() {
         assert!(shown.contains(kind), "{shown}");
     }
     // One after the other: an emulated processor does not carry all pairs at once through a process.
-    let everybody = mesh.all_endpoints();
-    for from in &everybody {
-        for to in everybody.iter().filter(|to| to.name != from.name) {
+    let endpoints = mesh.all_endpoints();
+    for from in &endpoints {
+        for to in endpoints.iter().filter(|to| to.name != from.name) {
             for target in to.addresses.list() {
                 assert!(reaches(&from.namespaces, target), "{} does not reach {} ({target})", from.name, to.name);
             }

@@ -85,7 +85,7 @@ impl Mesh {
         self.node(node).unwrap().namespaces().unwrap()
     }
 
-    /// Waits until everybody has reached everybody once, then each pair must answer its first request.
+    /// Waits until all endpoints have reached each other once. Then each pair must answer its first request.
     pub fn all_reach(&self) {
         all_reach(&self.all_endpoints());
     }
@@ -158,7 +158,7 @@ impl Drop for Mesh {
     }
 }
 
-/// Waits until everybody has reached everybody once, then each pair must answer its first request.
+/// Waits until all endpoints have reached each other once. Then each pair must answer its first request.
 pub fn all_reach(endpoints: &[Endpoint]) {
     let pairs = matrix::measure(endpoints, MatrixOptions { timeout: HANDSHAKE_PATIENCE, tcp_bytes: 0 }).unwrap();
     let cut_off: Vec<_> = pairs.iter().filter(|pair| !pair.reachable).collect();

@@ -1,4 +1,4 @@
-//! A node that joins later changes nothing for those that are there.
+//! A node that joins later changes nothing for the present nodes.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn mesh_addresses(mesh: &Mesh) -> BTreeMap<String, Value> {
 }
 
 #[test]
-fn a_node_in_a_new_location_that_sorts_first_costs_nobody_a_packet() {
+fn a_node_in_a_new_location_that_sorts_first_loses_no_packet() {
     let mut mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     let flows = [

@@ -78,7 +78,7 @@ fn await_synced(mesh: &Mesh, node: &str) {
 }
 
 #[test]
-fn a_killed_agent_and_its_next_life_cut_nothing() {
+fn a_killed_and_restarted_agent_interrupts_nothing() {
     let mesh = Mesh::up(CLOUDS);
     let watched = Watched::start(&mesh);
     for node in ["a1", "h1", "b2"] {
@@ -124,12 +124,12 @@ fn an_outage(mode: Mode, nodes: &[&str]) {
 }
 
 #[test]
-fn an_api_that_refuses_everybody_changes_nothing() {
+fn an_api_that_refuses_all_nodes_changes_nothing() {
     an_outage(Mode::Cut, &["a1", "a2", "b1", "b2", "h1"]);
 }
 
 #[test]
-fn an_api_that_hangs_for_everybody_changes_nothing() {
+fn an_api_that_hangs_for_all_nodes_changes_nothing() {
     an_outage(Mode::Hang, &["a1", "a2", "b1", "b2", "h1"]);
 }
 
