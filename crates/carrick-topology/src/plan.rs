@@ -2,6 +2,7 @@
 
 mod build;
 mod firewall;
+mod mesh_ports;
 mod node_plan;
 mod probe;
 mod route;
@@ -12,6 +13,7 @@ mod wireguard;
 use thiserror::Error;
 
 pub use firewall::{AllowedLocation, FirewallPlan};
+pub use mesh_ports::MeshPorts;
 pub use node_plan::{LocationSummary, NodePlan, Role};
 pub use probe::{PathKind, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! prerouting   decapsulate: what comes encapsulated from other gateways has a source that is to come so
+//! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! input        VXLAN is accepted from the own location only, and through the tunnels from the gateways that encapsulate
+//! forward      what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! forward      TCP segments through the mesh fit the route's MTU
 //! postrouting  leak-guard: nothing that the mesh carries leaves in clear
 //! postrouting  translate: which packets take this node's address
@@ -26,6 +28,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 const UDP: u8 = 17;
 const LOOPBACK: &str = "lo";
 const MESH_DEVICES: &str = "mesh_devices";
+/// The chain that protects the ports of the mesh.
+const MESH_PORTS: &str = "mesh-ports";
 /// The devices by which packets of other locations come in.
 const TUNNEL_DEVICES: &str = "tunnel_devices";
 const VERSIONS: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
@@ -44,6 +48,7 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
         .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.iter().map(DeviceName::as_str)))
         .with_set(TUNNEL_DEVICES, Set::interface_names(Devices::of(plan).tunnels().map(DeviceName::as_str)))
         .with_chain("decapsulate", decapsulate(plan))
+        .with_chain(MESH_PORTS, mesh_ports(plan))
         .with_chain("input", input(plan))
         .with_chain("forward", forward(plan))
         .with_chain("leak-guard", leak_guard(plan))
@@ -70,6 +75,8 @@ impl<'a> Devices<'a> {
 
 /// The name of each set of networks, in one version.
 struct SetNames {
+    mesh_port_addresses: String,
+    mesh_port_senders: String,
     vxlan_sources: String,
     handover_senders: String,
     handover_sources: String,
@@ -85,6 +92,8 @@ impl SetNames {
     fn of(version: IpVersion) -> Self {
         let name = |stem| versioned(stem, version);
         Self {
+            mesh_port_addresses: name("mesh_port_addresses"),
+            mesh_port_senders: name("mesh_port_senders"),
             vxlan_sources: name("vxlan_sources"),
             handover_senders: name("handover_senders"),
             handover_sources: name("handover_sources"),
@@ -101,6 +110,8 @@ impl SetNames {
 fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
     let names = SetNames::of(version);
     let table = table
+        .with_set(names.mesh_port_addresses, networks(version, &plan.mesh_ports.addresses))
+        .with_set(names.mesh_port_senders, networks(version, &plan.mesh_ports.senders))
         .with_set(names.vxlan_sources, addresses(version, &plan.vxlan_sources))
         .with_set(names.handover_senders, addresses(version, &plan.handover.senders))
         .with_set(names.handover_sources, networks(version, &plan.handover.sources))
@@ -124,6 +135,33 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
         .fold(table, |table, (name, set)| table.with_set(name, set))
 }
 
+/// Sends every UDP packet through the chain that protects the ports of the mesh.
+fn to_mesh_ports() -> Rule {
+    Rule::new().protocol(UDP).verdict(Verdict::Jump(MESH_PORTS.to_owned()))
+}
+
+/// Drops what pods and outside peers send to the ports of the mesh, on whichever node: see [`carrick_topology::plan::MeshPorts`].
+fn mesh_ports(plan: &FirewallPlan) -> Chain {
+    let rules = VERSIONS.into_iter().flat_map(|version| {
+        plan.mesh_ports.ports.iter().flat_map(move |port| {
+            let names = SetNames::of(version);
+            let to_port = || {
+                let to_port = Rule::new().version(version).protocol(UDP).destination_port(*port);
+                to_port.destination(version, AddressMatch::In(&names.mesh_port_addresses))
+            };
+            let from_pod = to_port().source(version, AddressMatch::In(&names.own_pods));
+            let from_mesh = to_port()
+                .input_interface(InterfaceMatch::In(MESH_DEVICES))
+                .source(version, AddressMatch::NotIn(&names.mesh_port_senders));
+            [
+                from_pod.counter().drop().comment("mesh port from a pod"),
+                from_mesh.counter().drop().comment("mesh port from a pod or peer elsewhere"),
+            ]
+        })
+    });
+    Chain::regular().with_rules(rules)
+}
+
 fn input(plan: &FirewallPlan) -> Chain {
     let strangers = |version, port, set: &str, comment| {
         let to_port = Rule::new().version(version).protocol(UDP).destination_port(port);
@@ -141,7 +179,10 @@ fn input(plan: &FirewallPlan) -> Chain {
             strangers(version, plan.handover.port, &names.handover_senders, "encapsulated packets of strangers"),
         ]
     });
-    Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER).with_rules(beside_tunnels).with_rules(rules)
+    Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER)
+        .with_rules([to_mesh_ports()])
+        .with_rules(beside_tunnels)
+        .with_rules(rules)
 }
 
 /// Before connection tracking, which then need not know what is dropped.
@@ -182,6 +223,7 @@ fn forward(plan: &FirewallPlan) -> Chain {
     let mesh = InterfaceMatch::In(MESH_DEVICES);
     let clamp = |rule: Rule| rule.opens_tcp().clamp_segment_size();
     Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE)
+        .with_rules([to_mesh_ports()])
         .with_rules([
             clamp(Rule::new().output_interface(mesh)).comment("into the mesh"),
             clamp(Rule::new().input_interface(mesh)).comment("out of the mesh"),

@@ -5,6 +5,7 @@ mod foreign;
 mod handover;
 mod inbound;
 mod leak_guard;
+mod mesh_ports;
 mod namespace;
 mod network;
 mod repair;

@@ -18,7 +18,7 @@ use carrick_dataplane::firewall::{Applied, Firewall};
 use carrick_topology::constants::HANDOVER_PORT;
 use carrick_topology::handover::HandoverFilter;
 use carrick_topology::model::AllowedLocationMasquerade;
-use carrick_topology::plan::{AllowedLocation, FirewallPlan};
+use carrick_topology::plan::{AllowedLocation, FirewallPlan, MeshPorts};
 use ipnet::IpNet;
 
 use crate::namespace::Namespace;
@@ -123,6 +123,11 @@ pub fn plan() -> FirewallPlan {
         mesh_devices: ["carrick0", "carrick-vx", "carrick-ho"].map(|device| device.parse().unwrap()).into(),
         vxlan_port: 51822,
         vxlan_sources: addresses(&[NEIGHBOUR]),
+        mesh_ports: MeshPorts {
+            ports: [51820, 51821, 51822, 51823].into(),
+            addresses: [&mesh[..], &hosts(&[NODE, NEIGHBOUR, REMOTE_HOST])].concat().into_iter().collect(),
+            senders: mesh.iter().copied().collect(),
+        },
         mesh_addresses: addresses(&[MESH]),
         own_pods: nets(&["10.1.0.0/24", "fd01::/64"]).into_iter().collect(),
         pod_device_prefix: Some("crk".to_owned()),
@@ -142,6 +147,10 @@ pub fn plan() -> FirewallPlan {
         handover: HandoverFilter { port: HANDOVER_PORT, ..HandoverFilter::default() },
         firewall_mark: 0x1000,
     }
+}
+
+fn hosts(pairs: &[Pair]) -> Vec<IpNet> {
+    pairs.iter().flat_map(|pair| pair.both()).map(|text| address(text).into()).collect()
 }
 
 pub fn nets(texts: &[&str]) -> Vec<IpNet> {

@@ -10,6 +10,7 @@ mod failover;
 mod garbage;
 mod gateways;
 mod granularity;
+mod injection;
 mod kernel;
 mod kernel_wireguard;
 mod mesh;

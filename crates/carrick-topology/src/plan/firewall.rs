@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::handover::HandoverFilter;
 use crate::model::{AllowedLocationMasquerade, DeviceName};
+use crate::plan::mesh_ports::MeshPorts;
 
 /// The content of the nftables table, as sets. The rules that use the sets are always the same.
 ///
@@ -20,6 +21,9 @@ pub struct FirewallPlan {
     pub vxlan_port: u16,
     /// The addresses from which VXLAN is accepted: internal addresses of the other nodes of the location.
     pub vxlan_sources: BTreeSet<IpAddr>,
+    /// Who may send to the ports of the mesh on nodes.
+    #[serde(default)]
+    pub mesh_ports: MeshPorts,
     /// This node's mesh addresses: the source of the host's own flows into the mesh.
     pub mesh_addresses: BTreeSet<IpAddr>,
     /// This node's pod CIDRs.

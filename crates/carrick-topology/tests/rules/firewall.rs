@@ -94,3 +94,16 @@ fn the_firewall_plan_names_own_networks_and_devices() {
     let foreign = world().set(|settings| settings.pod_network = PodNetwork::Foreign).plan("a3");
     assert_eq!(foreign.firewall.pod_device_prefix, None);
 }
+
+#[test]
+fn the_ports_of_the_mesh_are_protected_at_every_address_of_every_node() {
+    let plan = world().plan("a3");
+    let ports = &plan.firewall.mesh_ports;
+    assert_eq!(ports.ports, [51820, 51821, 51822, 51823].into());
+    let mesh = ["10.4.0.0/16", "fdca:7272:6963:6b00::/64"];
+    assert_eq!(ports.senders, nets(&mesh));
+    let addresses = ["192.168.1.1/32", "192.168.1.3/32", "192.168.101.4/32", "192.168.2.1/32", "fd99:0:0:2::1/128"];
+    assert!(ports.addresses.is_superset(&nets(&mesh)) && ports.addresses.is_superset(&nets(&addresses)), "{ports:?}");
+    let pods = ["10.42.12.0/24", "10.42.21.0/24", "172.30.0.1/32"];
+    assert!(ports.addresses.is_disjoint(&nets(&pods)), "{ports:?}");
+}

@@ -9,7 +9,7 @@ use super::mtu::Mtus;
 use crate::constants;
 use crate::handover::{HandoverFilter, HandoverPlan};
 use crate::model::{DeviceName, PodNetwork, Settings};
-use crate::plan::{AllowedLocation, FirewallPlan, NextHop, Route};
+use crate::plan::{AllowedLocation, FirewallPlan, MeshPorts, NextHop, Route};
 use crate::resolve::{Member, Resolved};
 
 /// Derives the sets from the routes, so that the leak guard permits exactly what the routes do.
@@ -29,6 +29,7 @@ pub(super) fn build(
         mesh_devices: vec![settings.interface.clone(), vxlan.clone(), constants::handover_device()],
         vxlan_port: constants::VXLAN_PORT,
         vxlan_sources: others.clone(),
+        mesh_ports: mesh_ports(resolved),
         mesh_addresses: me.mesh_addresses.iter().copied().collect(),
         own_pods: me.pod_cidrs.iter().copied().collect(),
         pod_device_prefix: match settings.pod_network {
@@ -46,6 +47,18 @@ pub(super) fn build(
         narrow: narrow(destinations, mtus),
         handover: HandoverFilter::of(handover),
         firewall_mark: constants::FIREWALL_MARK,
+    }
+}
+
+fn mesh_ports(resolved: &Resolved<'_>) -> MeshPorts {
+    let settings = resolved.settings;
+    let mesh: BTreeSet<IpNet> = settings.mesh_cidrs.iter().map(IpNet::trunc).collect();
+    let internal =
+        resolved.members.iter().flat_map(|member| &member.internal_addresses).map(|net| IpNet::from(net.addr()));
+    MeshPorts {
+        ports: [settings.port, constants::VXLAN_PORT, constants::HANDOVER_PORT, constants::PROBE_PORT].into(),
+        addresses: mesh.iter().copied().chain(internal).collect(),
+        senders: mesh,
     }
 }
 
