@@ -23,6 +23,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod key_text;
 mod request;
 mod status;

@@ -7,7 +7,7 @@ use carrick_netlink::wireguard::DeviceChange;
 use nix::errno::Errno;
 
 pub use parse::parse_request;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use write::capacity;
 pub use write::write_request;
 

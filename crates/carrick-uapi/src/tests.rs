@@ -151,9 +151,13 @@ fn a_status_is_read_whole() {
 
 #[test]
 fn damaged_values_are_named_and_never_shown() {
-    for (line, key) in
-        [("private_key=secret", "private_key"), ("listen_port=70000", "listen_port"), ("fwmark=x", "fwmark")]
-    {
+    let peer = format!("public_key={}\nlast_handshake_time_sec={}\n", hexadecimal("ab"), u64::MAX);
+    for (line, key) in [
+        ("private_key=secret", "private_key"),
+        ("listen_port=70000", "listen_port"),
+        ("fwmark=x", "fwmark"),
+        (&format!("{peer}last_handshake_time_nsec=1000000000"), "last_handshake_time_nsec"),
+    ] {
         let message = read_status(line).unwrap_err().to_string();
         assert!(message.contains(key) && !message.contains("=") && !message.contains("secret"), "{message}");
     }

@@ -7,6 +7,8 @@ use carrick_netlink::wireguard::{Device, Peer, PublicKey, SecretKey};
 
 use crate::key_text::parse_key;
 
+const NANOSECONDS_PER_SECOND: u32 = 1_000_000_000;
+
 /// A line that cannot be read. The error names the key and never the value, which may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the value of `{key}` cannot be read")]
@@ -48,7 +50,8 @@ fn read_peer(peer: &mut Peer, key: &str, value: &str) -> Result<(), MalformedSta
         }
         "last_handshake_time_nsec" => {
             let seconds = peer.last_handshake.unwrap_or_default().as_secs();
-            peer.last_handshake = handshake(seconds, parsed(key, value)?);
+            let nanoseconds = Some(parsed(key, value)?).filter(|nanoseconds| *nanoseconds < NANOSECONDS_PER_SECOND);
+            peer.last_handshake = handshake(seconds, nanoseconds.ok_or_else(|| malformed(key))?);
         }
         "rx_bytes" => peer.received_bytes = parsed(key, value)?,
         "tx_bytes" => peer.sent_bytes = parsed(key, value)?,
@@ -71,7 +74,7 @@ fn empty_peer(public_key: PublicKey) -> Peer {
     }
 }
 
-/// Zero means that there was none.
+/// Zero means that there was none. The nanoseconds are less than a second, so the sum does not overflow.
 fn handshake(seconds: u64, nanoseconds: u32) -> Option<Duration> {
     Some(Duration::new(seconds, nanoseconds)).filter(|time| !time.is_zero())
 }
