@@ -13,6 +13,8 @@ mod checks;
 mod error;
 mod event_loop;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 mod icmp_errors;
 mod interfaces;

@@ -89,6 +89,8 @@
 
 mod failure_detector;
 mod flap_count;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handover;
 mod heard_peers;
 mod packet;

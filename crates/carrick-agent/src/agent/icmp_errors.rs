@@ -55,7 +55,7 @@ pub(super) fn next_icmp_error(socket: &UdpSocket) -> Option<IcmpError> {
 }
 
 /// Who said what; nothing where this host's own kernel did, or what is said ends no way.
-fn said(message: &ControlMessageOwned) -> Option<(IpAddr, Said)> {
+pub(super) fn said(message: &ControlMessageOwned) -> Option<(IpAddr, Said)> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds of messages are many, and not asked for")]
     let (by, error) = match message {
         ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use carrick_uapi::{Request, format_error, format_status, parse_request};
 use nix::errno::Errno;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::socket::UapiSocket;
@@ -55,7 +55,7 @@ impl<E: Engine> Server<E> {
         mut reader: impl AsyncBufRead + Unpin,
         mut writer: impl AsyncWrite + Unpin,
     ) -> io::Result<()> {
-        while let Some(request) = read_request(&mut reader).await? {
+        while let Some(request) = read_request(&mut reader, MAXIMUM_REQUEST).await? {
             let answer = self.answer(&request).await;
             writer.write_all(answer.as_bytes()).await?;
             writer.flush().await?;
@@ -89,20 +89,25 @@ impl<E: Engine> Server<E> {
     }
 }
 
-/// Reads up to the blank line that ends a request; `None` when the client has hung up.
-async fn read_request(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Zeroizing<String>>> {
+/// Reads up to the blank line that ends a request; `None` when the client has hung up. A line without an end is not read beyond `maximum`
+/// bytes.
+async fn read_request(
+    reader: &mut (impl AsyncBufRead + Unpin),
+    maximum: usize,
+) -> io::Result<Option<Zeroizing<String>>> {
     let mut request = Zeroizing::new(String::new());
     loop {
         let start = request.len();
-        let length = reader.read_line(&mut request).await?;
+        let left = u64::try_from(maximum + 1 - start).unwrap_or(u64::MAX);
+        let length = (&mut *reader).take(left).read_line(&mut request).await?;
         if length == 0 {
             return Ok(None);
         }
-        if request.len() > MAXIMUM_REQUEST {
+        if request.len() > maximum {
             request.zeroize();
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                "a request of the userspace API is larger than 64 MiB",
+                format!("a request of the userspace API is larger than {maximum} bytes"),
             ));
         }
         if &request[start..] == "\n" {
@@ -116,5 +121,28 @@ fn errno_of(error: &ConfigureError) -> Errno {
     match error {
         ConfigureError::Port { source, .. } => source.raw_os_error().map_or(Errno::EIO, Errno::from_raw),
         ConfigureError::Engine { .. } => Errno::EIO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_ends_with_a_blank_line() {
+        let mut reader = &b"set=1\nlisten_port=1\n\nget=1\n\nget"[..];
+        assert_eq!(*read_request(&mut reader, 100).await.unwrap().unwrap(), "set=1\nlisten_port=1\n");
+        assert_eq!(*read_request(&mut reader, 100).await.unwrap().unwrap(), "get=1\n");
+        assert_eq!(read_request(&mut reader, 100).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_an_end_is_refused() {
+        let mut endless = BufReader::new(tokio::io::repeat(b'a'));
+        let error = read_request(&mut endless, 1000).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        let lines = b"a\n".repeat(1000);
+        let mut many = &lines[..];
+        assert_eq!(read_request(&mut many, 1000).await.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }
