@@ -8,7 +8,7 @@
 mod cluster;
 mod concurrency;
 mod files;
-mod http;
+pub(crate) mod http;
 mod options;
 mod sockets;
 mod target;

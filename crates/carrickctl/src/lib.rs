@@ -17,6 +17,8 @@ pub mod dry_run;
 pub mod exit;
 pub mod failure;
 pub mod fetch_error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod graph;
 pub mod health;
 pub mod latency;

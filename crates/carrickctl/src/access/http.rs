@@ -53,7 +53,7 @@ fn head(answer: &[u8]) -> Option<Head> {
     Some(Head { status, body_at: end + END_OF_HEAD.len(), length })
 }
 
-fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, FetchError> {
+pub(crate) fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, FetchError> {
     let Head { status, body_at, length } = head(&answer).ok_or(FetchError::NotHttp)?;
     let body = answer.split_off(body_at);
     if status != 200 {

@@ -59,8 +59,7 @@ fn line(finding: &Finding, width: usize) -> String {
     if !finding.remedy.is_empty() {
         let _infallible = write!(line, " -> {}", finding.remedy);
     }
-    // Texts contain values that any user may write, and a control sequence must not reach the terminal.
-    line.trim_end().replace(char::is_control, "\u{fffd}")
+    line.trim_end().to_owned()
 }
 
 const fn style(severity: Severity) -> Style {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::style::Style;
-use super::table::{Table, cut};
+use super::table::{Table, cut, printable};
 use super::terminal::Terminal;
 
 /// A text for people, line by line.
@@ -25,7 +25,7 @@ impl Document {
 
     /// Adds a line, which is cut at the width of the terminal.
     pub fn styled(&mut self, text: impl Display, style: Style) {
-        let text = text.to_string();
+        let text = printable(&text.to_string());
         let text = match self.terminal.width {
             Some(width) => cut(&text, width),
             None => text,
@@ -35,7 +35,7 @@ impl Document {
 
     /// Adds a line that is not cut.
     pub fn uncut(&mut self, text: impl Display, style: Style) {
-        let text = text.to_string();
+        let text = printable(&text.to_string());
         self.verbatim(if self.terminal.colour { style.paint(&text) } else { text });
     }
 
@@ -61,5 +61,18 @@ impl Document {
 
     pub(super) fn into_text(self) -> String {
         self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_in_a_line_are_replaced() {
+        let mut document = Document::new(Terminal::default());
+        document.line("a\u{1b}[2Jb");
+        document.uncut("c\r\nd", Style::Plain);
+        assert_eq!(document.into_text(), "a\u{fffd}[2Jb\nc\u{fffd}\u{fffd}d\n");
     }
 }

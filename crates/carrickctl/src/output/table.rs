@@ -74,8 +74,8 @@ impl<T: Display> From<T> for Cell {
     }
 }
 
-/// Replaces control characters. Names come from objects that any user may write, and a control sequence must not reach the terminal.
-fn printable(text: &str) -> String {
+/// Replaces control characters. Any user may write the texts of objects and pages, and a control sequence must not reach the terminal.
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 

@@ -94,7 +94,7 @@ fn no_page(agent: &Agent, error: &FetchError) -> String {
 }
 
 impl LivePath {
-    fn of(cluster_plan: &ClusterPlan, by: String, path: &TracedPath, page: &LiveTracePage) -> Self {
+    pub(crate) fn of(cluster_plan: &ClusterPlan, by: String, path: &TracedPath, page: &LiveTracePage) -> Self {
         let arrives = page.arrives();
         let hops = page.hops.iter().map(|hop| LiveRow::of(cluster_plan, path, hop)).collect();
         let mut live = Self { by, source: page.source, hops, arrives, end: String::new() };
