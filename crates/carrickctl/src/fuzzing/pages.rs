@@ -51,7 +51,7 @@ pub fn check(bytes: &[u8]) {
     show(&TrafficTable::of(&snapshot, None));
     Peers::of(&snapshot, None).iter().for_each(show);
     check_latency(&snapshot);
-    check_plans(&snapshot, traces);
+    check_plans(&snapshot, &traces);
     check_graph(&snapshot);
     check_doctor(&status, &checks);
     let mut memory = Memory::default();
@@ -98,7 +98,7 @@ fn check_latency(snapshot: &Snapshot) {
     }
 }
 
-fn check_plans(snapshot: &Snapshot, traces: Vec<LiveTracePage>) {
+fn check_plans(snapshot: &Snapshot, traces: &[LiveTracePage]) {
     let Ok(cluster_plan) = ClusterPlan::of(snapshot) else { return };
     let names: Vec<NodeName> = cluster_plan.plans.keys().take(MOST_NODES).cloned().collect();
     for name in &names {
@@ -109,7 +109,7 @@ fn check_plans(snapshot: &Snapshot, traces: Vec<LiveTracePage>) {
     for from in &ends {
         for to in &ends {
             let Ok(mut trace) = Trace::of(snapshot, &cluster_plan, from, to) else { continue };
-            for (path, page) in trace.paths.iter_mut().zip(traces.iter().cloned()) {
+            for (path, page) in trace.paths.iter_mut().zip(traces) {
                 path.live = Some(LivePath::of(&cluster_plan, from.name.clone(), path, page));
             }
             show(&trace);
