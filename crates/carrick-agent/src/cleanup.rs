@@ -6,7 +6,7 @@
 use carrick_dataplane::firewall::Firewall;
 use carrick_netlink::{Protocol, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::constants::{handover_device, vxlan_device};
+use carrick_topology::DeviceName;
 
 use crate::cli::CleanupOptions;
 use crate::exit::Exit;
@@ -64,7 +64,7 @@ impl Cleanup {
     }
 
     fn remove_routing(&mut self, options: &CleanupOptions) {
-        let devices = [&options.interface, &vxlan_device(), &handover_device()];
+        let devices = [&options.interface, &DeviceName::vxlan(), &DeviceName::handover()];
         match Socket::open(Protocol::Route) {
             Ok(mut socket) => {
                 let cleaned = carrick_dataplane::cleanup(&mut socket, devices, &options.run_dir);

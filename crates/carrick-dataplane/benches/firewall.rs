@@ -19,7 +19,6 @@ fn pod_networks(node: u32) -> [IpNet; 2] {
 fn plan(nodes: u32) -> FirewallPlan {
     let carried = || (1..nodes).flat_map(pod_networks);
     FirewallPlan {
-        mesh_devices: vec!["carrick0".parse().unwrap(), "carrick-vx".parse().unwrap()],
         vxlan_port: 51822,
         mesh_addresses: [[10, 4, 0, 1].into()].into(),
         own_pods: pod_networks(0).into(),

@@ -1,7 +1,7 @@
-//! The kernel's side of a handover: what goes encapsulated from gateway to gateway while traffic moves from one to another.
+//! The kernel's part of a handover: see [`carrick_topology::handover`].
 //!
-//! It has a device, routing tables and rules of its own, beside all that [`crate::diff()`] compares, and none of them between handovers.
-//! What is forwarded goes encapsulated; the host's own packets go as ever.
+//! A handover has its own device, routing tables and rules. [`crate::diff()`] does not compare them, and there are none between handovers.
+//! Forwarded packets go encapsulated; the host's own packets do not.
 
 mod wanted;
 
@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use carrick_netlink::rule::Rule;
 use carrick_netlink::{Family, Protocol, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::constants::handover_device;
 use carrick_topology::handover::HandoverInForce;
 use carrick_topology::plan::NodePlan;
-use wanted::Wanted;
+use wanted::WantedHandover;
 
 use crate::apply::{Failure, NetworkExecutor};
 use crate::diff::{devices, routes, rule_differences};
@@ -23,7 +22,7 @@ use crate::operation::Operation;
 use crate::route::{RoutingTable, TableRoute};
 use crate::sysctl::{Fate, SysctlValues, Sysctls};
 
-/// The handovers of the network namespace in which it was opened.
+/// The handovers of one network namespace.
 #[derive(Debug)]
 pub struct HandoverDataplane {
     socket: Socket,
@@ -35,14 +34,14 @@ pub struct HandoverDataplane {
 /// What an apply changed.
 #[derive(Debug, Default)]
 pub struct HandoverApplied {
-    /// What differed, in the order in which it was carried out. Empty when the kernel was as planned.
+    /// The operations in the order in which they were carried out. Empty if the kernel held the plan.
     pub operations: Vec<Operation>,
 }
 
-/// Why the kernel does not hold what a handover needs. Then it holds nothing of it, as far as that was possible.
+/// Why the kernel does not hold what a handover needs. What could be removed of it is removed.
 #[derive(Debug, thiserror::Error)]
 pub enum HandoverError {
-    /// The kernel could not be asked.
+    /// The kernel could not be read.
     #[error(transparent)]
     Netlink(#[from] carrick_netlink::Error),
     /// The kernel refused something.
@@ -50,7 +49,7 @@ pub enum HandoverError {
     Failure(Box<Failure>),
 }
 
-/// What there is of handovers that are over.
+/// What the kernel may still hold of earlier handovers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remains {
     Unknown,
@@ -99,27 +98,27 @@ impl HandoverDataplane {
         &self.in_force
     }
 
-    /// Makes the kernel hold what the plan's handover needs, or nothing where there is none, and writes only what differs. Once nothing is
-    /// left, the kernel is not asked again until the next handover.
+    /// Makes the kernel hold what the plan's handover needs, or nothing if the plan has none, and writes only what differs. Once nothing is
+    /// left, the kernel is not read again until the next handover.
     ///
     /// # Errors
     ///
-    /// The kernel could not be asked, or refused something: then all of it is taken away again, and a later call tries again.
+    /// The kernel could not be read, or refused something. All of the handover is then removed; a later call tries again.
     pub fn apply(&mut self, plan: &NodePlan) -> Result<HandoverApplied, HandoverError> {
         self.in_force = HandoverInForce::default();
         let applied = match &plan.handover {
             Some(handover) => {
                 let devices = Devices { handover: &handover.device, wireguard: &plan.wireguard.device };
-                self.reach(devices, &Wanted::new(plan, handover))
+                self.reach(devices, &WantedHandover::new(plan, handover))
             }
             None if self.remains == Remains::Nothing => Ok(HandoverApplied::default()),
-            None => self.clear(Devices { handover: &handover_device(), wireguard: &plan.wireguard.device }),
+            None => self.clear(Devices { handover: &DeviceName::handover(), wireguard: &plan.wireguard.device }),
         }?;
         self.in_force = plan.handover.as_ref().map(HandoverInForce::after).unwrap_or_default();
         Ok(applied)
     }
 
-    fn reach(&mut self, devices: Devices<'_>, wanted: &Wanted) -> Result<HandoverApplied, HandoverError> {
+    fn reach(&mut self, devices: Devices<'_>, wanted: &WantedHandover) -> Result<HandoverApplied, HandoverError> {
         self.remains = Remains::Unknown;
         let found = self.look(devices)?;
         let mut operations = Vec::new();
@@ -170,7 +169,7 @@ impl HandoverDataplane {
         })
     }
 
-    /// Tries all, and tells the first that failed.
+    /// Carries out all operations, and returns the first failure.
     fn carry_out(
         &mut self,
         device: &DeviceName,
@@ -186,8 +185,8 @@ impl HandoverDataplane {
     }
 }
 
-/// What differs, in steps of which each needs all before it.
-fn stages(wanted: &Wanted, found: &Found) -> [(RoutingTable, Vec<Operation>); 7] {
+/// The operations, in steps. Each step needs all steps before it.
+fn stages(wanted: &WantedHandover, found: &Found) -> [(RoutingTable, Vec<Operation>); 7] {
     let families = Family::BOTH.into();
     let settings = devices::Settings { families: &families, values: &found.sysctls };
     let device = devices::vxlan(&wanted.vxlan, &wanted.addresses, found.vxlan.as_ref(), settings);

@@ -10,7 +10,7 @@ use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
 use crate::flap_count::FlapCount;
-use crate::packet::{HeardPeers, Reachability};
+use crate::heard_peers::{HeardPeers, Reachability};
 use crate::probed_path::PathState;
 use gateway_history::{GatewayHistory, State};
 pub(crate) use gateway_history::{Return, ReturnPhase};

@@ -1,11 +1,31 @@
-//! When a node last heard any peer, through its tunnels and inside its location: from answers, and from the probes of others.
+//! Which peers a node hears through its tunnels and inside its location: from answers, and from the probes of others.
 
 use std::time::Duration;
 
 use carrick_topology::plan::PathKind;
 
 use crate::Now;
-use crate::packet::Reachability;
+
+/// Whether a node hears a peer on one side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reachability {
+    /// It is too early to tell, or there is no peer on that side.
+    #[default]
+    Unknown,
+    /// It hears at least one peer.
+    SomePeer,
+    /// It hears none of the peers that it probes there.
+    NoPeer,
+}
+
+/// Which peers a node hears.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeardPeers {
+    /// From other locations, through its tunnels.
+    pub tunnels: Reachability,
+    /// From its own location.
+    pub inside: Reachability,
+}
 
 /// When a peer was last heard on each side.
 #[derive(Debug, Default)]
@@ -49,6 +69,45 @@ impl LastHeard {
 pub(crate) enum Expected {
     SomePeer,
     NoPeer,
+}
+
+impl HeardPeers {
+    /// Whether the node hears a peer by paths of this kind.
+    #[must_use]
+    pub const fn by(self, kind: PathKind) -> Reachability {
+        match kind {
+            PathKind::Tunnel => self.tunnels,
+            PathKind::Inside => self.inside,
+        }
+    }
+
+    /// The bits on the wire.
+    pub(crate) const fn to_bits(self) -> u8 {
+        self.tunnels.to_bits() | self.inside.to_bits() << 2
+    }
+
+    /// From a byte on the wire, which may hold other bits as well.
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self { tunnels: Reachability::from_bits(bits), inside: Reachability::from_bits(bits >> 2) }
+    }
+}
+
+impl Reachability {
+    const fn to_bits(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::SomePeer => 1,
+            Self::NoPeer => 2,
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        match bits & 0b11 {
+            1 => Self::SomePeer,
+            2 => Self::NoPeer,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 #[cfg(test)]

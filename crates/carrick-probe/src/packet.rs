@@ -14,11 +14,11 @@
 //! Numbers are in network byte order. A probe may be followed by padding. An answer never is, so that no sender gets more bytes than it
 //! sent.
 
-use carrick_topology::plan::PathKind;
 use thiserror::Error;
 
 use crate::flap_count::FlapCount;
 use crate::handover::HandoverFlags;
+use crate::heard_peers::HeardPeers;
 
 /// Bytes of an answer, and of a probe without padding.
 pub const PACKET_BYTES: usize = 28;
@@ -35,27 +35,6 @@ pub struct ProbeId {
     pub token: u64,
     /// The number of the probe.
     pub sequence: u64,
-}
-
-/// Whether a node hears a peer on one side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reachability {
-    /// It is too early to tell, or there is no peer on that side.
-    #[default]
-    Unknown,
-    /// It hears at least one peer.
-    SomePeer,
-    /// It hears none of the peers that it probes there.
-    NoPeer,
-}
-
-/// Which peers a node hears.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HeardPeers {
-    /// From other locations, through its tunnels.
-    pub tunnels: Reachability,
-    /// From its own location.
-    pub inside: Reachability,
 }
 
 /// What a node says of itself when it is probed.
@@ -143,48 +122,12 @@ impl Packet {
     }
 }
 
-impl HeardPeers {
-    /// Whether the node hears a peer by paths of this kind.
-    #[must_use]
-    pub const fn by(self, kind: PathKind) -> Reachability {
-        match kind {
-            PathKind::Tunnel => self.tunnels,
-            PathKind::Inside => self.inside,
-        }
-    }
-
-    const fn to_bits(self) -> u8 {
-        self.tunnels.to_bits() | self.inside.to_bits() << 2
-    }
-
-    const fn from_bits(bits: u8) -> Self {
-        Self { tunnels: Reachability::from_bits(bits), inside: Reachability::from_bits(bits >> 2) }
-    }
-}
-
-impl Reachability {
-    const fn to_bits(self) -> u8 {
-        match self {
-            Self::Unknown => 0,
-            Self::SomePeer => 1,
-            Self::NoPeer => 2,
-        }
-    }
-
-    const fn from_bits(bits: u8) -> Self {
-        match bits & 0b11 {
-            1 => Self::SomePeer,
-            2 => Self::NoPeer,
-            _ => Self::Unknown,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::heard_peers::Reachability;
 
     #[test]
     fn the_bytes_on_the_wire_are_as_documented() {

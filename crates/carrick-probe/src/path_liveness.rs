@@ -6,7 +6,8 @@ use carrick_topology::plan::PathKind;
 
 use crate::Now;
 use crate::flap_count::FlapCount;
-use crate::packet::{Condition, HeardPeers, Reachability};
+use crate::heard_peers::{HeardPeers, Reachability};
+use crate::packet::Condition;
 use crate::probed_path::PathState;
 
 /// A path is down after this many missed probes in a row.

@@ -12,8 +12,8 @@ use crate::Now;
 use crate::failure_detector::{FailureDetector, Observer, Report};
 use crate::flap_count::ReportedFlaps;
 use crate::handover::{HandoverFlags, Handovers};
-use crate::heard_peers::{Expected, LastHeard};
-use crate::packet::{Announcement, Condition, HeardPeers, ProbeId, Reachability};
+use crate::heard_peers::{Expected, HeardPeers, LastHeard, Reachability};
+use crate::packet::{Announcement, Condition, ProbeId};
 use crate::probed_path::{PathState, ProbedPath};
 use crate::target::{Observation, Shape, Target};
 
@@ -65,6 +65,49 @@ pub enum ProberEvent {
 ///    [`Prober::note_probe`]. When [`Prober::next_deadline`] has passed, read all sockets first, then call [`Prober::handle_timeout`].
 /// 2. Send what [`Prober::next_transmit`] returns.
 /// 3. Act on what [`Prober::next_event`] returns.
+///
+/// # Examples
+///
+/// A gateway of location `a` probes two gateways of location `b`. `b1` stops to answer after two seconds:
+///
+/// ```
+/// use std::net::IpAddr;
+/// use std::time::Duration;
+///
+/// use carrick_probe::{Condition, HeardPeers, PathKind, Position, Prober, ProberEvent, Reachability};
+/// use carrick_topology::{Liveness, LocationName};
+/// use carrick_topology::plan::{ProbePlan, ProbeTarget};
+///
+/// let [here, b1, b2] = [1, 2, 3].map(|host| IpAddr::from([10, 4, 0, host]));
+/// let location: LocationName = "b".parse()?;
+/// let target =
+///     |to| ProbeTarget { location: location.clone(), kind: PathKind::Tunnel, from: here, to, device_mtu: 1420 };
+/// let plan = ProbePlan { targets: [("b1".parse()?, target(b1)), ("b2".parse()?, target(b2))].into(), location_size: 1 };
+///
+/// let mut prober = Prober::new(Duration::from_millis(250), 7, Liveness::default());
+/// let mut now = Duration::ZERO;
+/// prober.set_plan(now, Position { location: "a".parse()?, is_gateway: true }, &plan);
+///
+/// let heard_peers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer };
+/// let well = Condition { heard_peers, well_ms: 60_000, ..Condition::default() };
+/// let down = 'detected: loop {
+///     now = prober.next_deadline().ok_or("a prober with targets has a deadline")?;
+///     prober.handle_timeout(now);
+///     while let Some(probe) = prober.next_transmit() {
+///         if probe.to == b2 || now < Duration::from_secs(2) {
+///             prober.take_answer(now, probe.to, probe.id, well);
+///         }
+///     }
+///     while let Some(event) = prober.next_event() {
+///         if let ProberEvent::Liveness(liveness) = event {
+///             break 'detected liveness.down;
+///         }
+///     }
+/// };
+/// assert_eq!(down, ["b1".parse()?].into());
+/// assert!(now < Duration::from_secs(3));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Prober {
     interval: Duration,

@@ -4,8 +4,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::model::DeviceName;
-
 /// Name of the WireGuard device.
 pub const WIREGUARD_DEVICE: &str = "carrick0";
 /// Name of the VXLAN device.
@@ -74,21 +72,4 @@ pub fn default_mesh_cidrs() -> [IpNet; 2] {
         IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 4, 0, 0), 16)),
         IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfdca, 0x7272, 0x6963, 0x6b00, 0, 0, 0, 0), 64)),
     ]
-}
-
-/// [`VXLAN_DEVICE`], parsed.
-#[must_use]
-pub fn vxlan_device() -> DeviceName {
-    constant(VXLAN_DEVICE)
-}
-
-/// [`HANDOVER_DEVICE`], parsed.
-#[must_use]
-pub fn handover_device() -> DeviceName {
-    constant(HANDOVER_DEVICE)
-}
-
-#[expect(clippy::expect_used, reason = "the names are constants of 10 bytes without `/` and white space")]
-fn constant(name: &str) -> DeviceName {
-    name.parse().expect("the constant is a device name")
 }

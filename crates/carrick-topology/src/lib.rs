@@ -22,14 +22,12 @@ pub mod plan;
 mod published;
 mod resolve;
 pub mod walk;
-mod warning;
 
 pub use change::Change;
 pub use liveness::Liveness;
 pub use model::{
-    Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, LocationName, Node, NodeName, Peer,
-    PeerName, PublicKey, Settings,
+    Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, LocationName, Node, NodeName, ObjectName,
+    Peer, PeerName, PublicKey, Settings, Warning, WarningReason,
 };
 pub use plan::{NodePlan, PlanError, plan};
 pub use published::Published;
-pub use warning::{ObjectName, Warning, WarningReason};

@@ -8,6 +8,7 @@ mod name;
 mod node;
 mod peer;
 mod settings;
+mod warning;
 
 pub(crate) use address::number_of;
 pub use address::{Family, host_net, is_public};
@@ -20,3 +21,4 @@ pub use peer::{Peer, SecretReference};
 pub use settings::{
     AllowedLocationMasquerade, Encapsulation, Granularity, LocalFacts, MtuSetting, PodNetwork, Settings, UnknownChoice,
 };
+pub use warning::{ObjectName, Warning, WarningReason};

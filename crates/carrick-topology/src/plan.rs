@@ -12,7 +12,7 @@ mod wireguard;
 
 use thiserror::Error;
 
-pub use firewall::{AllowedLocation, FirewallPlan};
+pub use firewall::{AllowedLocation, FirewallPlan, MeshDevices};
 pub use mesh_ports::MeshPorts;
 pub use node_plan::{LocationSummary, NodePlan, Role};
 pub use probe::{PathKind, ProbePlan, ProbeTarget};
@@ -43,6 +43,33 @@ pub enum PlanError {
 ///
 /// # Errors
 /// The node is not in the cluster, or is not a member of the mesh.
+///
+/// # Examples
+///
+/// ```
+/// use carrick_topology::plan::PeerIdentity;
+/// use carrick_topology::{Cluster, Liveness, Node, PublicKey, Settings, plan};
+///
+/// // One node in Basel and one in Paris, both with a public endpoint.
+/// let mut cluster = Cluster::default();
+/// for (number, name, location) in [(1, "b1", "basel"), (2, "p1", "paris")] {
+///     let mut node = Node::new(name.parse()?, i64::from(number));
+///     node.location = Some(location.parse()?);
+///     node.public_key = Some(PublicKey::from_bytes([number; 32]));
+///     node.pod_cidrs = [format!("10.42.{number}.0/24").parse()?].into();
+///     node.mesh_addresses = [format!("10.4.0.{number}").parse()?].into();
+///     node.endpoint = Some(format!("198.51.100.{number}:51820").parse()?);
+///     cluster.insert_node(node);
+/// }
+///
+/// let plan = plan(&cluster, &Settings::default(), &Liveness::default(), &"b1".parse()?)?;
+///
+/// let peer = &plan.wireguard.peers[&PublicKey::from_bytes([2; 32])];
+/// assert_eq!(peer.identity, PeerIdentity::Node("p1".parse()?));
+/// assert_eq!(peer.endpoint, Some("198.51.100.2:51820".parse()?));
+/// assert!(peer.allowed_ips.contains(&"10.42.2.0/24".parse()?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn plan(cluster: &Cluster, settings: &Settings, liveness: &Liveness, me: &NodeName) -> Result<NodePlan, PlanError> {
     let resolved = Resolved::new(cluster, settings, liveness);
     plan_resolved(&resolved, &Handovers::new(&resolved, liveness), me)

@@ -3,9 +3,11 @@
 mod assignment;
 mod claims;
 mod gateway;
+mod index;
 mod location;
 mod member;
 mod outside;
+mod relay;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,8 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 pub(crate) use assignment::Assignment;
+pub(crate) use index::MemberIndex;
 pub(crate) use location::Location;
-pub(crate) use member::{Member, MemberIndex};
+pub(crate) use member::Member;
 pub(crate) use outside::OutsidePeer;
 pub(crate) use tunnel::{Tunnel, dialled_endpoint};
 
@@ -45,7 +48,7 @@ impl<'a> Resolved<'a> {
         gateway::choose(&members, &mut locations, settings, liveness, &mut warnings);
         gateway::assign(&mut members, &locations, settings);
         member::settle_allowed_location_cidrs(&mut members, &mut claims, &mut warnings);
-        let relays = tunnel::relay_candidates(&members, &locations, settings, liveness);
+        let relays = relay::candidates(&members, &locations, settings, liveness);
         let outside = outside::admit(cluster, &members, &locations, &mut claims, &mut warnings);
         let outside_networks = outside::networks_by_server(&outside);
         Self { cluster, settings, members, locations, outside, outside_networks, relays, warnings }

@@ -3,9 +3,44 @@
 //! A walk includes longest prefix match in Carrick's table and then in the host's other routes, cryptokey routing at both ends of a tunnel,
 //! the leak guard and the source address rules of the nftables table, and the smallest MTU on the path. The property tests of this crate
 //! and `carrickctl trace` use the same code.
+//!
+//! # Examples
+//!
+//! ```
+//! use carrick_topology::plan::plan_all;
+//! use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet};
+//! use carrick_topology::{Cluster, Liveness, Node, PublicKey, Settings};
+//!
+//! // One node in Basel and one in Paris, both with a public endpoint.
+//! let mut cluster = Cluster::default();
+//! for (number, name, location) in [(1, "b1", "basel"), (2, "p1", "paris")] {
+//!     let mut node = Node::new(name.parse()?, i64::from(number));
+//!     node.location = Some(location.parse()?);
+//!     node.public_key = Some(PublicKey::from_bytes([number; 32]));
+//!     node.pod_cidrs = [format!("10.42.{number}.0/24").parse()?].into();
+//!     node.mesh_addresses = [format!("10.4.0.{number}").parse()?].into();
+//!     node.endpoint = Some(format!("198.51.100.{number}:51820").parse()?);
+//!     cluster.insert_node(node);
+//! }
+//!
+//! let (settings, liveness) = (Settings::default(), Liveness::default());
+//! let plans = plan_all(&cluster, &settings, &liveness);
+//! let network = Network::new(&cluster, &settings, &liveness, &plans);
+//!
+//! let packet = Packet { source: Some("10.42.1.10".parse()?), destination: "10.42.2.10".parse()? };
+//! let walk = network.walk(&Origin::Pod("b1".parse()?), packet);
+//! assert_eq!(walk.outcome, Outcome::Pod("p1".parse()?));
+//! assert_eq!(walk.hops.iter().map(|hop| &hop.link).collect::<Vec<_>>(), [&Link::WireGuard]);
+//!
+//! // Only the pod CIDR of `p1` is routed there.
+//! let packet = Packet { destination: "10.42.3.10".parse()?, ..packet };
+//! assert_eq!(network.walk(&Origin::Pod("b1".parse()?), packet).outcome, Outcome::Uplink("b1".parse()?));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod host;
 mod network;
+mod step;
 
 use std::net::IpAddr;
 

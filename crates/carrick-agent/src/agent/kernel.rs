@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 use carrick_dataplane::drift::DriftWatch;
 use carrick_dataplane::wireguard::WireGuard;
 use carrick_dataplane::{Applied, Dataplane, Keys, Phases, Sighting, Sysctls};
-use carrick_topology::constants::vxlan_device;
 use carrick_topology::handover::HandoverInForce;
 use carrick_topology::plan::Scope;
 use carrick_topology::{DeviceName, NodePlan, PublicKey};
@@ -69,7 +68,7 @@ pub(super) fn start(
 ) -> Result<DriftWatch, AgentError> {
     let mut kernel =
         Kernel { dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?, reported: Vec::new() };
-    let watch = kernel.dataplane.watch(interface, &vxlan_device())?;
+    let watch = kernel.dataplane.watch(interface, &DeviceName::vxlan())?;
     std::thread::Builder::new()
         .name("kernel".to_owned())
         .spawn(move || kernel.serve(orders, &outcomes))

@@ -1,9 +1,9 @@
-//! From the plan to the table `inet carrick`: the sets come from the plan, the rules over them are always the same.
+//! The table `inet carrick` of a plan: the sets come from the plan, the rules that use them are always the same.
 //!
 //! ```text
-//! prerouting   decapsulate: what comes encapsulated from other gateways has a source that is to come so
+//! prerouting   decapsulate: an encapsulated packet of another gateway has an expected source
 //! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
-//! input        VXLAN is accepted from the own location only, and through the tunnels from the gateways that encapsulate
+//! input        VXLAN is accepted from the own location only, and through tunnels from the gateways that encapsulate
 //! forward      what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! forward      TCP segments through the mesh fit the route's MTU
 //! postrouting  leak-guard: nothing that the mesh carries leaves in clear
@@ -45,8 +45,8 @@ pub fn table_name() -> TableName {
 pub fn ruleset(plan: &FirewallPlan) -> Table {
     let name = table_name();
     let table = Table::new(name.family, name.name)
-        .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.iter().map(DeviceName::as_str)))
-        .with_set(TUNNEL_DEVICES, Set::interface_names(Devices::of(plan).tunnels().map(DeviceName::as_str)))
+        .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.all().map(DeviceName::as_str)))
+        .with_set(TUNNEL_DEVICES, Set::interface_names(plan.mesh_devices.tunnels().map(DeviceName::as_str)))
         .with_chain("decapsulate", decapsulate(plan))
         .with_chain(MESH_PORTS, mesh_ports(plan))
         .with_chain("input", input(plan))
@@ -54,23 +54,6 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
         .with_chain("leak-guard", leak_guard(plan))
         .with_chain("translate", translate(plan));
     VERSIONS.into_iter().fold(table, |table, version| with_sets(table, plan, version))
-}
-
-/// What the mesh's devices are for.
-struct Devices<'a> {
-    wireguard: Option<&'a DeviceName>,
-    handover: Option<&'a DeviceName>,
-}
-
-impl<'a> Devices<'a> {
-    fn of(plan: &'a FirewallPlan) -> Self {
-        let mut devices = plan.mesh_devices.iter();
-        Self { wireguard: devices.next(), handover: devices.nth(1) }
-    }
-
-    fn tunnels(&self) -> impl Iterator<Item = &'a DeviceName> {
-        self.wireguard.into_iter().chain(self.handover)
-    }
 }
 
 /// The name of each set of networks, in one version.
@@ -163,41 +146,43 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
 }
 
 fn input(plan: &FirewallPlan) -> Chain {
-    let strangers = |version, port, set: &str, comment| {
+    let of_unknown = |version, port, set: &str, comment| {
         let to_port = Rule::new().version(version).protocol(UDP).destination_port(port);
         to_port.source(version, AddressMatch::NotIn(set)).counter().drop().comment(comment)
     };
-    let beside_tunnels = Devices::of(plan).wireguard.map(|wireguard| {
-        let encapsulated = Rule::new().protocol(UDP).destination_port(plan.handover.port);
-        let beside = encapsulated.input_interface(InterfaceMatch::IsNot(wireguard.as_str()));
-        beside.counter().drop().comment("encapsulated packets beside the tunnels")
-    });
+    let encapsulated = Rule::new().protocol(UDP).destination_port(plan.handover.port);
+    let outside_tunnels = encapsulated
+        .input_interface(InterfaceMatch::IsNot(plan.mesh_devices.wireguard.as_str()))
+        .counter()
+        .drop()
+        .comment("encapsulated packets outside the tunnels");
     let rules = VERSIONS.into_iter().flat_map(|version| {
         let names = SetNames::of(version);
         [
-            strangers(version, plan.vxlan_port, &names.vxlan_sources, "VXLAN from outside the location"),
-            strangers(version, plan.handover.port, &names.handover_senders, "encapsulated packets of strangers"),
+            of_unknown(version, plan.vxlan_port, &names.vxlan_sources, "VXLAN from outside the location"),
+            of_unknown(
+                version,
+                plan.handover.port,
+                &names.handover_senders,
+                "encapsulated packets of unknown gateways",
+            ),
         ]
     });
     Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER)
-        .with_rules([to_mesh_ports()])
-        .with_rules(beside_tunnels)
+        .with_rules([to_mesh_ports(), outside_tunnels])
         .with_rules(rules)
 }
 
 /// Before connection tracking, which then need not know what is dropped.
 fn decapsulate(plan: &FirewallPlan) -> Chain {
-    let handover = Devices::of(plan).handover;
-    let rules = handover.into_iter().flat_map(|device| {
-        VERSIONS.map(|version| {
-            Rule::new()
-                .version(version)
-                .input_interface(InterfaceMatch::Is(device.as_str()))
-                .source(version, AddressMatch::NotIn(&SetNames::of(version).handover_sources))
-                .counter()
-                .drop()
-                .comment("encapsulated source that is not to come encapsulated")
-        })
+    let rules = VERSIONS.map(|version| {
+        Rule::new()
+            .version(version)
+            .input_interface(InterfaceMatch::Is(plan.mesh_devices.handover.as_str()))
+            .source(version, AddressMatch::NotIn(&SetNames::of(version).handover_sources))
+            .counter()
+            .drop()
+            .comment("encapsulated packets with an unexpected source")
     });
     Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
 }
@@ -360,7 +345,7 @@ fn carried_by(device: &DeviceName, version: IpVersion) -> String {
 /// The devices that may carry what the mesh carries. The mesh's own are always there, so that routes that come and go change elements
 /// alone.
 fn carriers(plan: &FirewallPlan) -> BTreeSet<&DeviceName> {
-    plan.mesh_devices.iter().chain(plan.carried_by.keys()).collect()
+    plan.mesh_devices.all().into_iter().chain(plan.carried_by.keys()).collect()
 }
 
 fn networks<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpNet>) -> Set {

@@ -1,8 +1,8 @@
-//! From the plan to what the kernel must hold for a handover.
+//! What the kernel must hold for a handover.
 //!
-//! The outer packets have routes of their own with the least MTU of all. Where what a VXLAN device finds below leaves less than IPv6
-//! takes, the kernel does not lower the MTU of an inner IPv6 route, locked or not (`__ip6_rt_update_pmtu`); otherwise it would refuse
-//! packets that pass in fragments on the outside.
+//! The outer packets have their own routes with the least MTU of all. A VXLAN device lowers the MTU of the inner route to what it finds for
+//! the outer packet, locked or not, and the kernel would then refuse packets that pass with a fragmented outer packet. It lowers nothing if
+//! less than the least MTU of IPv6 would remain (`__ip6_rt_update_pmtu`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -23,19 +23,19 @@ use crate::desired::{WantedVxlan, mac};
 use crate::route::{Hop, RoutingTable, TableRoute, by_identity};
 
 /// What the kernel must hold.
-pub(super) struct Wanted {
+pub(super) struct WantedHandover {
     pub(super) vxlan: WantedVxlan,
-    /// A loose reverse-path filter of IPv4 (`rp_filter`) takes nothing from a device that has none.
+    /// A loose reverse-path filter of IPv4 (`rp_filter`) accepts nothing from a device without an address.
     pub(super) addresses: BTreeSet<IpNet>,
     /// In the order of [`by_identity`].
     pub(super) routes: Vec<TableRoute>,
-    /// Those of outer packets, in the same order.
+    /// The routes of outer packets, in the same order.
     pub(super) outer_routes: Vec<TableRoute>,
-    /// The first to be asked comes first.
+    /// In the order of their priority.
     pub(super) rules: Vec<Rule>,
 }
 
-impl Wanted {
+impl WantedHandover {
     pub(super) fn new(plan: &NodePlan, handover: &HandoverPlan) -> Self {
         let encapsulated = handover.routes.iter().map(|route| table_route(&handover.device, route));
         let mut routes: Vec<TableRoute> = encapsulated.chain(handover.exceptions.iter().map(exception)).collect();
@@ -66,7 +66,7 @@ fn outer_routes(plan: &NodePlan, handover: &HandoverPlan) -> Vec<TableRoute> {
     routes
 }
 
-/// As the mesh has it, with a lower MTU.
+/// The mesh's own route to the receiver, with a lower MTU.
 fn outer_route(plan: &NodePlan, receiver: IpAddr) -> TableRoute {
     let through_tunnels = plan.routes.iter().filter(|route| route.next_hop == NextHop::WireGuard);
     let leading = through_tunnels.filter(|route| route.destination.contains(&IpNet::from(receiver)));
@@ -80,7 +80,7 @@ fn outer_route(plan: &NodePlan, receiver: IpAddr) -> TableRoute {
     }
 }
 
-/// For the encapsulated packets themselves.
+/// The rule for outer packets.
 fn outer_rule(handover: &HandoverPlan) -> Rule {
     Rule {
         family: Family::V4,
@@ -126,7 +126,7 @@ fn exception(destination: &IpNet) -> TableRoute {
     TableRoute { destination, metric: ROUTE_METRIC, hop: Hop::Throw, source: None, mtu: None }
 }
 
-/// For what is forwarded: what the host itself sends comes in by the loopback device.
+/// The rule for forwarded packets: the host's own packets have the loopback device as input device.
 fn forwarding_rule(family: Family) -> Rule {
     Rule {
         family,

@@ -1,4 +1,4 @@
-//! What comes encapsulated from other gateways while traffic moves from one to another.
+//! Encapsulated packets of other gateways during a handover.
 
 use carrick_dataplane::firewall::TableChange;
 use carrick_topology::constants::{HANDOVER_IDENTIFIER, HANDOVER_PORT};
@@ -10,13 +10,13 @@ use crate::network::{
     MESH, NEIGHBOUR, NODE, Network, POD, Pair, REMOTE_HOST, REMOTE_POD, address, give, in_both, nets, plan,
 };
 
-/// The gateway behind the tunnel, which encapsulates.
+/// A gateway behind the tunnel that encapsulates.
 const GATEWAY: Pair = Pair("10.4.0.9", "fdca::9");
-/// Another one, of which the plan does not know that it encapsulates.
-const STRANGER: Pair = Pair("10.4.0.8", "fdca::8");
-const BESIDE: &str = "encapsulated packets beside the tunnels";
-const OF_STRANGERS: &str = "encapsulated packets of strangers";
-const INNER: &str = "encapsulated source that is not to come encapsulated";
+/// Another gateway, which the plan does not name.
+const UNKNOWN: Pair = Pair("10.4.0.8", "fdca::8");
+const OUTSIDE: &str = "encapsulated packets outside the tunnels";
+const OF_UNKNOWN: &str = "encapsulated packets of unknown gateways";
+const INNER: &str = "encapsulated packets with an unexpected source";
 const NODE_MAC: &str = "02:00:00:00:01:01";
 const GATEWAY_MAC: &str = "02:00:00:00:01:02";
 
@@ -31,11 +31,11 @@ fn decapsulating() -> FirewallPlan {
 
 fn network(plan: &FirewallPlan) -> Network {
     let network = Network::with(plan);
-    give(&network.remote, "node", &[GATEWAY, STRANGER]);
+    give(&network.remote, "node", &[GATEWAY, UNKNOWN]);
     network
 }
 
-/// Lets the remote side encapsulate what it sends to these, with this outer source.
+/// Makes the remote side encapsulate packets to these destinations, with this outer source address.
 fn encapsulate(network: &Network, from: &str, destinations: &[Pair]) {
     let settings = format!("type vxlan id {HANDOVER_IDENTIFIER} dstport {HANDOVER_PORT} nolearning");
     network.node.ip(&format!("link add carrick-ho address {NODE_MAC} {settings}"));
@@ -58,17 +58,17 @@ fn encapsulate(network: &Network, from: &str, destinations: &[Pair]) {
 fn encapsulated_packets_are_accepted_through_the_tunnel_from_known_gateways_only() {
     let network = network(&decapsulating());
     give(&network.outside, "node", &[GATEWAY]);
-    for ((mesh, gateway), stranger) in in_both(MESH, GATEWAY).into_iter().zip(STRANGER.both()) {
+    for ((mesh, gateway), unknown) in in_both(MESH, GATEWAY).into_iter().zip(UNKNOWN.both()) {
         let receiver = network.node.socket_at(mesh, HANDOVER_PORT);
         assert_eq!(source_seen(&network.remote.socket(gateway), &receiver), address(gateway));
-        for (from, sender) in [(&network.remote, stranger), (&network.outside, gateway)] {
+        for (from, sender) in [(&network.remote, unknown), (&network.outside, gateway)] {
             from.socket(sender).send_to(b"x", at_port(mesh, HANDOVER_PORT)).unwrap();
             assert!(is_silent(&receiver));
         }
         let elsewhere = network.node.socket(mesh);
-        assert_eq!(source_seen(&network.remote.socket(stranger), &elsewhere), address(stranger), "another port");
+        assert_eq!(source_seen(&network.remote.socket(unknown), &elsewhere), address(unknown), "another port");
     }
-    assert_eq!((network.counted(OF_STRANGERS), network.counted(BESIDE)), (2, 2));
+    assert_eq!((network.counted(OF_UNKNOWN), network.counted(OUTSIDE)), (2, 2));
 }
 
 #[test]
@@ -79,11 +79,11 @@ fn nothing_encapsulated_is_accepted_without_a_handover() {
         network.remote.socket(gateway).send_to(b"x", at_port(mesh, HANDOVER_PORT)).unwrap();
         assert!(is_silent(&receiver));
     }
-    assert_eq!(network.counted(OF_STRANGERS), 2);
+    assert_eq!(network.counted(OF_UNKNOWN), 2);
 }
 
 #[test]
-fn of_what_comes_encapsulated_the_known_sources_pass() {
+fn encapsulated_packets_pass_if_their_inner_source_is_known() {
     let network = network(&decapsulating());
     encapsulate(&network, GATEWAY.0, &[POD]);
     for ((pod, remote), host) in in_both(POD, REMOTE_POD).into_iter().zip(REMOTE_HOST.both()) {
@@ -96,24 +96,24 @@ fn of_what_comes_encapsulated_the_known_sources_pass() {
     let received = network.node.command("ip", &["-s", "link", "show", "dev", "carrick-ho"], "");
     assert!(
         received.lines().any(|line| line.split_whitespace().nth(1) == Some("4")),
-        "they came encapsulated: {received}"
+        "the packets arrived encapsulated: {received}"
     );
 }
 
 #[test]
-fn what_strangers_encapsulate_goes_nowhere() {
+fn encapsulated_packets_of_unknown_gateways_are_dropped() {
     let network = network(&decapsulating());
-    encapsulate(&network, STRANGER.0, &[POD]);
+    encapsulate(&network, UNKNOWN.0, &[POD]);
     for (pod, remote) in in_both(POD, REMOTE_POD) {
         let receiver = network.pod.socket(pod);
         network.remote.socket(remote).send_to(b"x", at(pod)).unwrap();
         assert!(is_silent(&receiver));
     }
-    assert_eq!((network.counted(OF_STRANGERS), network.counted(INNER)), (2, 0));
+    assert_eq!((network.counted(OF_UNKNOWN), network.counted(INNER)), (2, 0));
 }
 
 #[test]
-fn a_node_of_the_location_sees_this_node() {
+fn a_node_of_the_location_sees_the_address_of_this_node() {
     let network = network(&decapsulating());
     encapsulate(&network, GATEWAY.0, &[NEIGHBOUR]);
     for ((remote, neighbour), node) in in_both(REMOTE_POD, NEIGHBOUR).into_iter().zip(NODE.both()) {

@@ -120,7 +120,6 @@ pub fn plan() -> FirewallPlan {
     let near = nets(&["10.3.0.0/24", "fd03::/64"]);
     let mesh = nets(&["10.4.0.0/16", "fdca::/64"]);
     FirewallPlan {
-        mesh_devices: ["carrick0", "carrick-vx", "carrick-ho"].map(|device| device.parse().unwrap()).into(),
         vxlan_port: 51822,
         vxlan_sources: addresses(&[NEIGHBOUR]),
         mesh_ports: MeshPorts {

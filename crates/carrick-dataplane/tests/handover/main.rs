@@ -1,11 +1,11 @@
-//! Two gateways and what is behind them: packets of full size go encapsulated while traffic moves, and plain before and after.
+//! Two gateways with a host behind each: packets of full size go encapsulated during a handover, and plain before and after.
 //!
 //! ```text
 //! client 10.42.1.5 ── near 10.4.0.1 ══ carrick0 ══ far 10.4.0.2 ── server 10.42.2.5
 //! ```
 //!
-//! The same in IPv6. A virtual cable stands for the tunnel, so that what goes through it can be counted; where the kernel has WireGuard, it
-//! is a real one.
+//! The same with IPv6. A virtual cable takes the place of the tunnel, so that its packets can be counted. If the kernel has WireGuard, the
+//! tunnel is a real one.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "../firewall/namespace.rs"]
@@ -28,31 +28,31 @@ const CLIENT: Pair = Pair("10.42.1.5", "fd42:1::5");
 const NEAR: Pair = Pair("10.4.0.1", "fdca::1");
 const FAR: Pair = Pair("10.4.0.2", "fdca::2");
 const SERVER: Pair = Pair("10.42.2.5", "fd42:2::5");
-/// What the tunnel takes, in bytes.
+/// MTU of the tunnel in bytes.
 const TUNNEL_MTU: usize = 1420;
-/// Headers of IPv4 and of IPv6, each with UDP's.
+/// The headers of IPv4 and IPv6, each with that of UDP, in bytes.
 const HEADERS: [usize; 2] = [20 + 8, 40 + 8];
-/// A path that the kernel has found to be narrow shows with the second packet.
+/// The path MTU that the kernel learns from the first packet affects the second one.
 const ROUNDS: u64 = 3;
 
-/// What stands between the gateways.
+/// The tunnel between the gateways.
 #[derive(Clone, Copy)]
 enum Tunnel {
     Cable,
-    /// The far end accepts the client from a third gateway alone, which is not there.
+    /// The far end accepts the client's address only from a third gateway, which does not exist.
     WireGuard,
 }
 
 impl Tunnel {
-    fn dig(self, near: &Namespace, far: &Namespace) {
+    fn connect(self, near: &Namespace, far: &Namespace) {
         match self {
             Self::Cable => connect(near, "carrick0", far, "carrick0"),
-            Self::WireGuard => dig_wireguard(near, far),
+            Self::WireGuard => connect_wireguard(near, far),
         }
     }
 }
 
-/// Private keys of the near and the far gateway and of one that is not there: 32 bytes each.
+/// Private keys of the near gateway, the far gateway, and one that does not exist: 32 bytes each.
 const KEYS: [&str; 3] = [
     "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=",
     "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=",
@@ -63,7 +63,7 @@ fn public_keys(namespace: &Namespace) -> [String; 3] {
     KEYS.map(|key| namespace.command("wg", &["pubkey"], key).trim().to_owned())
 }
 
-fn dig_wireguard(near: &Namespace, far: &Namespace) {
+fn connect_wireguard(near: &Namespace, far: &Namespace) {
     connect(near, "uplink", far, "uplink");
     let [near_key, far_key, absent_key] = public_keys(near);
     let [near_nets, far_nets] = [NEAR, FAR].map(|mesh| format!("{}/32,{}/128", mesh.0, mesh.1));
@@ -101,7 +101,7 @@ impl Mesh {
         let [client, near, far, server] = std::array::from_fn(|_| Namespace::new());
         connect(&near, "pods", &client, "eth0");
         connect(&far, "pods", &server, "eth0");
-        tunnel.dig(&near, &far);
+        tunnel.connect(&near, &far);
         for (end, addresses) in [(&client, CLIENT), (&server, SERVER)] {
             give(end, "eth0", &[addresses]);
             end.ip("route add default dev eth0\nroute add ::/0 dev eth0");
@@ -111,7 +111,7 @@ impl Mesh {
         {
             gateway.sysctl("ipv4/ip_forward", "1");
             gateway.sysctl("ipv6/conf/all/forwarding", "1");
-            // Devices that are made from now on are strict, as on many hosts.
+            // New devices have a strict reverse-path filter, as on many hosts.
             gateway.sysctl("ipv4/conf/all/rp_filter", "1");
             gateway.sysctl("ipv4/conf/default/rp_filter", "1");
             gateway.ip(&format!("link set carrick0 mtu {TUNNEL_MTU}"));
@@ -188,7 +188,7 @@ fn packets_of_full_size_pass_before_during_and_after() {
 
     mesh.apply();
     mesh.send_full_size();
-    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "each came encapsulated, and whole");
+    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "each arrived encapsulated and unfragmented");
     let plain_before = received(&mesh.far, "carrick0");
 
     for ((near, far), server) in in_both(NEAR, FAR).into_iter().zip(SERVER.both()) {
@@ -196,7 +196,7 @@ fn packets_of_full_size_pass_before_during_and_after() {
         source_seen(&sender, &mesh.far.socket(far));
         source_seen(&sender, &mesh.server.socket(server));
     }
-    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "the gateway's own go plain");
+    assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS, "the gateway's own packets are plain");
     assert_eq!(received(&mesh.far, "carrick0") - plain_before, 4);
 
     mesh.near.run(|| mesh.encapsulating.apply(&plan_of(NEAR, None)).unwrap());
@@ -212,7 +212,7 @@ fn packets_of_full_size_pass_before_during_and_after() {
 }
 
 #[test]
-fn without_routes_of_their_own_for_outer_packets_ipv6_learns_it_in_spite_of_the_lock() {
+fn without_routes_for_outer_packets_the_kernel_lowers_a_locked_ipv6_mtu() {
     let mut mesh = Mesh::new();
     mesh.apply();
     mesh.near.ip("rule delete priority 1105");
@@ -221,12 +221,12 @@ fn without_routes_of_their_own_for_outer_packets_ipv6_learns_it_in_spite_of_the_
     sender.send_to(&payload, receiver.local_addr().unwrap()).unwrap();
     receiver.recv_from(&mut [0; 2048]).unwrap();
     sender.send_to(&payload, receiver.local_addr().unwrap()).unwrap();
-    assert!(is_silent(&receiver), "the second is refused on the way");
+    assert!(is_silent(&receiver), "the second packet is dropped");
 }
 
 #[test]
 #[ignore = "needs a kernel with WireGuard: scripts/test-vm.sh dataplane"]
-fn what_wireguard_accepts_from_another_peer_only_passes_encapsulated() {
+fn encapsulated_packets_pass_although_wireguard_accepts_their_source_from_another_peer() {
     let mut mesh = Mesh::over(Tunnel::WireGuard);
     let is_refused = |mesh: &Mesh| {
         in_both(CLIENT, SERVER).map(|(client, server)| {
@@ -241,7 +241,7 @@ fn what_wireguard_accepts_from_another_peer_only_passes_encapsulated() {
     mesh.send_full_size();
     assert_eq!(received(&mesh.far, "carrick-ho"), 2 * ROUNDS);
 
-    // The far end moves the sources, and takes both.
+    // The far end moves the source addresses, and accepts both.
     let near_key = &public_keys(&mesh.far)[0];
     let nets = format!("{}/32,{}/128,10.42.1.0/24,fd42:1::/64", NEAR.0, NEAR.1);
     mesh.far.command("wg", &["set", "carrick0", "peer", near_key, "allowed-ips", &nets], "");

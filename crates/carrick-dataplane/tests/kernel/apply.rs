@@ -67,7 +67,6 @@ fn through(device: &str, next_hop: NextHop) -> NodePlan {
     let mut plan = plans::mesh(1, 1);
     plan.routes.push(Route { destination, next_hop, source: None, mtu: None });
     plan.firewall = FirewallPlan {
-        mesh_devices: vec![WIREGUARD_DEVICE.parse().unwrap(), VXLAN_DEVICE.parse().unwrap()],
         carried: [destination].into(),
         carried_by: [(device.parse().unwrap(), [destination].into())].into(),
         ..FirewallPlan::default()

@@ -1,4 +1,4 @@
-//! Handovers in one node's kernel, as other tools see it.
+//! Handovers in the kernel of one node, as other tools see it.
 
 use carrick_dataplane::{HandoverDataplane, Operation};
 use carrick_topology::handover::HandoverPlan;
@@ -24,7 +24,7 @@ fn assert_settled(handover: &mut HandoverDataplane, plan: &NodePlan) {
     assert_eq!(handover.writes(), before);
 }
 
-/// Rules, routes and devices, without what the kernel adds in its own time.
+/// Rules, routes and devices, without what the kernel adds later.
 fn seen() -> Vec<String> {
     let listed =
         ["ip rule show", "ip -6 rule show", "ip -4 route show table all", "ip -6 route show table all proto 109"]
@@ -36,7 +36,7 @@ fn seen() -> Vec<String> {
 }
 
 #[test]
-fn plan_becomes_the_kernels_state_as_other_tools_see_it() {
+fn other_tools_see_the_planned_handover() {
     on_node(|node| {
         node.reach(&plans::mesh(20, 3));
         run("sysctl -q -w net.ipv4.conf.default.rp_filter=1 net.ipv6.conf.default.disable_ipv6=1");
@@ -77,7 +77,7 @@ fn plan_becomes_the_kernels_state_as_other_tools_see_it() {
         let mut narrow = plan.clone();
         narrow.routes.last_mut().unwrap().mtu = Some(1200);
         handover.apply(&narrow).unwrap();
-        assert!(run("ip route show table 1105").contains("mtu 1200"), "never more than the mesh's own route");
+        assert!(run("ip route show table 1105").contains("mtu 1200"), "not more than the MTU of the mesh's own route");
         handover.apply(&plan).unwrap();
         assert_settled(&mut handover, &plan);
         assert_settled(&mut HandoverDataplane::open().unwrap(), &plan);
@@ -85,7 +85,7 @@ fn plan_becomes_the_kernels_state_as_other_tools_see_it() {
 }
 
 #[test]
-fn what_differs_alone_is_written() {
+fn only_differences_are_written() {
     on_node(|node| {
         node.reach(&plans::mesh(20, 3));
         let (mut plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());
@@ -142,7 +142,7 @@ fn a_device_of_another_kind_or_with_other_settings_is_replaced() {
 }
 
 #[test]
-fn nothing_is_left_behind_and_then_nothing_is_asked() {
+fn nothing_is_left_of_a_handover_and_the_kernel_is_not_read_again() {
     on_node(|node| {
         let (plan, over) = (with(plans::handover()), plans::mesh(20, 3));
         node.reach(&over);
@@ -169,7 +169,7 @@ fn nothing_is_left_behind_and_then_nothing_is_asked() {
 }
 
 #[test]
-fn it_is_neither_drift_nor_removed_by_a_reconciliation() {
+fn a_handover_is_no_drift_and_a_reconciliation_keeps_it() {
     on_node(|node| {
         let (plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());
         node.reach(&plan);
@@ -184,7 +184,7 @@ fn it_is_neither_drift_nor_removed_by_a_reconciliation() {
 }
 
 #[test]
-fn a_refusal_leaves_no_half_and_is_tried_again() {
+fn a_refused_handover_is_removed_and_tried_again() {
     on_node(|node| {
         node.reach(&plans::mesh(20, 3));
         let (mut plan, mut handover) = (with(plans::handover()), HandoverDataplane::open().unwrap());

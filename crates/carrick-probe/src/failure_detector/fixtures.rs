@@ -8,7 +8,7 @@ use carrick_topology::{LocationName, NodeName};
 use super::{FailureDetector, ISOLATION_TIME, Observer, Report};
 use crate::Now;
 use crate::flap_count::FlapCount;
-use crate::packet::{HeardPeers, Reachability};
+use crate::heard_peers::{HeardPeers, Reachability};
 use crate::probed_path::PathState;
 
 pub(crate) const HEARS: HeardPeers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer };

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Warning;
-use crate::model::{Node, NodeName, Peer, PeerName};
+use crate::model::{Node, NodeName, Peer, PeerName, Warning};
 
 /// All nodes and peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

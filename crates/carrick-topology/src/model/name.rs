@@ -8,6 +8,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::constants::{HANDOVER_DEVICE, VXLAN_DEVICE, WIREGUARD_DEVICE};
+
 /// Text that is not a name of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{kind} `{name}` {problem}")]
@@ -111,6 +113,26 @@ name_type!(
     }
 );
 
+impl DeviceName {
+    /// The name of the WireGuard device where the operator sets no other.
+    #[must_use]
+    pub fn default_wireguard() -> Self {
+        Self(Arc::from(WIREGUARD_DEVICE))
+    }
+
+    /// The name of the VXLAN device.
+    #[must_use]
+    pub fn vxlan() -> Self {
+        Self(Arc::from(VXLAN_DEVICE))
+    }
+
+    /// The name of the VXLAN device that exists during a handover.
+    #[must_use]
+    pub fn handover() -> Self {
+        Self(Arc::from(HANDOVER_DEVICE))
+    }
+}
+
 impl LocationName {
     /// The location of nodes that name none.
     #[must_use]
@@ -149,5 +171,12 @@ mod tests {
         assert!("a\nb".parse::<LocationName>().is_err());
         assert!("carrick-vx".parse::<DeviceName>().is_ok());
         assert!("a-name-of-16-byt".parse::<DeviceName>().is_err());
+    }
+
+    #[test]
+    fn the_names_of_the_own_devices_are_device_names() {
+        for name in [DeviceName::default_wireguard(), DeviceName::vxlan(), DeviceName::handover()] {
+            assert_eq!(name.as_str().parse(), Ok(name));
+        }
     }
 }

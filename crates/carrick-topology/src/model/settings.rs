@@ -211,8 +211,6 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        #[expect(clippy::expect_used, reason = "the name is a constant of 8 bytes without `/` and white space")]
-        let interface = constants::WIREGUARD_DEVICE.parse().expect("the constant is a device name");
-        Self::for_interface(interface)
+        Self::for_interface(DeviceName::default_wireguard())
     }
 }

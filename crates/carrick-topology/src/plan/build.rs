@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::constants;
-use crate::model::{Family, Granularity, MacAddress};
+use crate::model::{DeviceName, Family, Granularity, MacAddress};
 use crate::plan::{LocationSummary, NodePlan, Role, VxlanPlan};
 use crate::resolve::{Member, MemberIndex, Resolved};
 use crate::{Warning, WarningReason};
@@ -85,7 +85,7 @@ fn vxlan(resolved: &Resolved<'_>, me: &Member<'_>, mtu: u32) -> VxlanPlan {
     let underlay = resolved.location_of(me).underlay;
     let is_held = |address: &IpAddr| resolved.settings.local.internal_devices.contains_key(address);
     VxlanPlan {
-        device: constants::vxlan_device(),
+        device: DeviceName::vxlan(),
         identifier: constants::VXLAN_IDENTIFIER,
         port: constants::VXLAN_PORT,
         underlay,

@@ -15,8 +15,8 @@ use crate::plan::mesh_ports::MeshPorts;
 /// The networks of a set may overlap, and are of both families.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirewallPlan {
-    /// The WireGuard device, the VXLAN device and the device for handovers, in this order, once there is a plan.
-    pub mesh_devices: Vec<DeviceName>,
+    /// The devices of the mesh.
+    pub mesh_devices: MeshDevices,
     /// UDP port of the VXLAN device.
     pub vxlan_port: u16,
     /// The addresses from which VXLAN is accepted: internal addresses of the other nodes of the location.
@@ -51,6 +51,41 @@ pub struct FirewallPlan {
     pub handover: HandoverFilter,
     /// Firewall mark and mask of WireGuard's own outer packets, which the leak guard permits.
     pub firewall_mark: u32,
+}
+
+/// The devices of the mesh, by their purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshDevices {
+    /// The WireGuard device.
+    pub wireguard: DeviceName,
+    /// The VXLAN device.
+    pub vxlan: DeviceName,
+    /// The VXLAN device that exists during a handover.
+    pub handover: DeviceName,
+}
+
+impl MeshDevices {
+    /// All of them.
+    #[must_use]
+    pub const fn all(&self) -> [&DeviceName; 3] {
+        [&self.wireguard, &self.vxlan, &self.handover]
+    }
+
+    /// Those by which packets of other locations arrive.
+    #[must_use]
+    pub const fn tunnels(&self) -> [&DeviceName; 2] {
+        [&self.wireguard, &self.handover]
+    }
+}
+
+impl Default for MeshDevices {
+    fn default() -> Self {
+        Self {
+            wireguard: DeviceName::default_wireguard(),
+            vxlan: DeviceName::vxlan(),
+            handover: DeviceName::handover(),
+        }
+    }
 }
 
 impl FirewallPlan {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::index::MemberIndex;
 use super::location::Location;
-use super::member::MemberIndex;
 use super::{Resolved, gateway, outside};
 use crate::Liveness;
 

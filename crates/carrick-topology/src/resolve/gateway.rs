@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use super::index::MemberIndex;
 use super::location::{ActiveGateway, Location};
-use super::member::{Member, MemberIndex};
+use super::member::Member;
 use crate::hash::rendezvous;
 use crate::model::{CreationTime, Granularity, NodeName, Preference, Settings};
 use crate::{Liveness, ObjectName, Warning, WarningReason};

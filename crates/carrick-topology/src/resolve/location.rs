@@ -2,13 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::member::{Member, MemberIndex};
+use super::index::{LocationIndex, MemberIndex};
+use super::member::Member;
 use crate::model::{Family, LocationName};
 use crate::{Warning, WarningReason};
-
-/// The position of a location in [`super::Resolved::locations`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LocationIndex(pub(crate) usize);
 
 /// Nodes that reach each other directly, or one node that is alone.
 #[derive(Clone, Debug)]

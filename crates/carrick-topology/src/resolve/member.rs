@@ -6,13 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::claims::{AddressClaims, Claims};
-use super::location::LocationIndex;
+use super::index::{LocationIndex, MemberIndex};
 use crate::model::{Cluster, Endpoint, Family, InternalAddresses, Node, PublicKey, Settings, host_net, is_public};
 use crate::{ObjectName, Warning, WarningReason};
-
-/// The position of a member in [`super::Resolved::members`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct MemberIndex(pub(crate) usize);
 
 /// A node that is a member of the mesh.
 #[derive(Clone, Debug)]

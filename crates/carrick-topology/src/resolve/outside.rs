@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use super::index::MemberIndex;
 use super::location::Location;
-use super::member::{ClusterClaims, Member, MemberIndex};
+use super::member::{ClusterClaims, Member};
 use crate::hash::rendezvous;
 use crate::model::{Cluster, LocationName, Peer, PeerName};
 use crate::{ObjectName, Warning, WarningReason};

@@ -1,16 +1,28 @@
 //! What one node does with a packet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use prefix_trie::joint::JointPrefixMap;
 
-use super::network::{Arrival, Entry, Network, PrefixTable, Verdict};
+use super::step::{Arrival, Entry, Verdict};
 use super::{DropReason, Hop, Link, Outcome, Packet, Translation, Walk};
 use crate::handover::HandoverRoute;
 use crate::model::{AllowedLocationMasquerade, DeviceName, Family, NodeName, PublicKey, host_net};
 use crate::plan::{NextHop, NodePlan, PeerIdentity, Route};
 use crate::resolve::Member;
+
+/// Networks to values, looked up by longest prefix.
+type PrefixTable<T> = JointPrefixMap<IpNet, T>;
+
+/// All nodes with their plans, compiled.
+#[derive(Default)]
+pub(super) struct Hosts<'a> {
+    pub(super) by_name: BTreeMap<NodeName, Host<'a>>,
+    /// The node of each internal address.
+    pub(super) by_internal_address: BTreeMap<IpAddr, NodeName>,
+}
 
 /// A node with its plan, compiled.
 pub(super) struct Host<'a> {
@@ -87,7 +99,7 @@ impl<'a> Host<'a> {
         self.allowed_ips.get_lpm(&host_net(address)).map(|(_, key)| key)
     }
 
-    pub(super) fn handle(&self, network: &Network<'_>, arrival: &Arrival, packet: Packet, walk: &mut Walk) -> Verdict {
+    pub(super) fn handle(&self, hosts: &Hosts<'_>, arrival: &Arrival, packet: Packet, walk: &mut Walk) -> Verdict {
         let name = &self.plan.node;
         let destination = packet.destination;
         if self.plan.pod_cidrs.iter().any(|cidr| cidr.contains(&destination)) {
@@ -105,8 +117,8 @@ impl<'a> Host<'a> {
             Some(Route { next_hop: NextHop::Unreachable, .. }) => {
                 return Verdict::End(Outcome::Dropped(name.clone(), DropReason::UnreachableRoute));
             }
-            Some(route) => self.exit_by(network, route, destination),
-            None => (self.exit_of_host(network, destination), u32::MAX),
+            Some(route) => self.exit_by(hosts, route, destination),
+            None => (self.exit_of_host(hosts, destination), u32::MAX),
         };
         if packet.source.is_none() {
             walk.source = route.and_then(|route| route.source).or_else(|| self.own_address(destination));
@@ -117,26 +129,26 @@ impl<'a> Host<'a> {
         self.translate_source(&exit, arrival.by, destination, walk);
         match walk.source {
             None => Verdict::End(Outcome::Dropped(name.clone(), DropReason::NoSource)),
-            Some(source) => self.send(network, exit, source, destination, mtu),
+            Some(source) => self.send(hosts, exit, source, destination, mtu),
         }
     }
 
-    fn exit_by<'p>(&self, network: &Network<'_>, route: &'p Route, destination: IpAddr) -> (Exit<'p>, u32) {
+    fn exit_by<'p>(&self, hosts: &Hosts<'_>, route: &'p Route, destination: IpAddr) -> (Exit<'p>, u32) {
         let device_mtu = |mtu: u32| route.mtu.map_or(mtu, |route_mtu| route_mtu.min(mtu));
         match &route.next_hop {
             NextHop::WireGuard => (Exit::WireGuard, device_mtu(self.plan.wireguard.mtu)),
             NextHop::Vxlan { via } => (Exit::Vxlan(*via), device_mtu(self.plan.vxlan.mtu)),
-            NextHop::Direct { via, device } => match network.internal.get(via) {
+            NextHop::Direct { via, device } => match hosts.by_internal_address.get(via) {
                 Some(to) => (Exit::Plain { to: to.clone(), device: Some(device) }, device_mtu(u32::MAX)),
                 None => (Exit::Uplink, u32::MAX),
             },
-            NextHop::Throw | NextHop::Unreachable => (self.exit_of_host(network, destination), u32::MAX),
+            NextHop::Throw | NextHop::Unreachable => (self.exit_of_host(hosts, destination), u32::MAX),
         }
     }
 
     /// The host's other routes: its location, then the uplink.
-    fn exit_of_host(&self, network: &Network<'_>, destination: IpAddr) -> Exit<'static> {
-        match network.internal.get(&destination) {
+    fn exit_of_host(&self, hosts: &Hosts<'_>, destination: IpAddr) -> Exit<'static> {
+        match hosts.by_internal_address.get(&destination) {
             Some(to) if self.location.contains(to) => Exit::Plain { to: to.clone(), device: None },
             _ => Exit::Uplink,
         }
@@ -149,9 +161,9 @@ impl<'a> Host<'a> {
         }
         let devices = &self.plan.firewall.mesh_devices;
         let device = match exit {
-            Exit::WireGuard => devices.first(),
-            Exit::Vxlan(_) => devices.get(1),
-            Exit::Encapsulated(_) => devices.get(2),
+            Exit::WireGuard => Some(&devices.wireguard),
+            Exit::Vxlan(_) => Some(&devices.vxlan),
+            Exit::Encapsulated(_) => Some(&devices.handover),
             Exit::Plain { device, .. } => *device,
             Exit::Uplink => None,
         };
@@ -204,7 +216,7 @@ impl<'a> Host<'a> {
         internal.or_else(|| self.addresses.iter().copied().find(|address| Family::of(address) == family))
     }
 
-    fn send(&self, network: &Network<'_>, exit: Exit<'_>, source: IpAddr, destination: IpAddr, mtu: u32) -> Verdict {
+    fn send(&self, hosts: &Hosts<'_>, exit: Exit<'_>, source: IpAddr, destination: IpAddr, mtu: u32) -> Verdict {
         let name = self.plan.node.clone();
         let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
         match exit {
@@ -218,7 +230,7 @@ impl<'a> Host<'a> {
                 next: Arrival { node: to, by: Entry::Plain },
                 mtu,
             },
-            Exit::Vxlan(via) => match self.vxlan_receiver(network, via) {
+            Exit::Vxlan(via) => match self.vxlan_receiver(hosts, via) {
                 None => drop(DropReason::NoNeighbour),
                 Some(to) => Verdict::Forward {
                     hop: Hop { from: name, link: Link::Vxlan },
@@ -226,15 +238,15 @@ impl<'a> Host<'a> {
                     mtu,
                 },
             },
-            Exit::WireGuard => self.send_by_tunnel(network, source, destination, mtu),
-            Exit::Encapsulated(via) => self.send_encapsulated(network, source, via, mtu),
+            Exit::WireGuard => self.send_by_tunnel(hosts, source, destination, mtu),
+            Exit::Encapsulated(via) => self.send_encapsulated(hosts, source, via, mtu),
         }
     }
 
-    fn vxlan_receiver(&self, network: &Network<'_>, via: IpAddr) -> Option<NodeName> {
+    fn vxlan_receiver(&self, hosts: &Hosts<'_>, via: IpAddr) -> Option<NodeName> {
         let (name, _) =
             self.plan.vxlan.neighbours.iter().find(|(_, neighbour)| neighbour.mesh_addresses.contains(&via))?;
-        let receiver = network.hosts.get(name)?;
+        let receiver = hosts.by_name.get(name)?;
         let accepts = self
             .internal_addresses
             .iter()
@@ -243,7 +255,7 @@ impl<'a> Host<'a> {
         accepts.then(|| name.clone())
     }
 
-    fn send_by_tunnel(&self, network: &Network<'_>, source: IpAddr, destination: IpAddr, mtu: u32) -> Verdict {
+    fn send_by_tunnel(&self, hosts: &Hosts<'_>, source: IpAddr, destination: IpAddr, mtu: u32) -> Verdict {
         let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
         let hop = Hop { from: self.plan.node.clone(), link: Link::WireGuard };
         let Some(entry) = self.peer_for(destination).and_then(|key| self.plan.wireguard.peers.get(key)) else {
@@ -251,7 +263,7 @@ impl<'a> Host<'a> {
         };
         let receiver = match &entry.identity {
             PeerIdentity::Outside(peer) => return Verdict::Leave { hop, outcome: Outcome::Outside(peer.clone()), mtu },
-            PeerIdentity::Node(name) => network.hosts.get(name),
+            PeerIdentity::Node(name) => hosts.by_name.get(name),
         };
         let Some(receiver) = receiver else { return drop(DropReason::NoPeer) };
         let Some(back) = receiver.plan.wireguard.peers.get(&self.key) else {
@@ -267,7 +279,7 @@ impl<'a> Host<'a> {
     }
 
     /// The outer packet has the mesh addresses of both gateways. The receiver checks the source of the inner packet.
-    fn send_encapsulated(&self, network: &Network<'_>, source: IpAddr, via: IpAddr, mtu: u32) -> Verdict {
+    fn send_encapsulated(&self, hosts: &Hosts<'_>, source: IpAddr, via: IpAddr, mtu: u32) -> Verdict {
         let drop = |reason| Verdict::End(Outcome::Dropped(self.plan.node.clone(), reason));
         let handover = self.plan.handover.as_ref();
         let receivers = handover.into_iter().flat_map(|handover| handover.receivers.values());
@@ -278,9 +290,9 @@ impl<'a> Host<'a> {
         let Some(outer) = self.plan.mesh_addresses.iter().copied().find(|own| Family::of(own) == family) else {
             return drop(DropReason::NoSource);
         };
-        match self.send_by_tunnel(network, outer, receiver.address, mtu) {
+        match self.send_by_tunnel(hosts, outer, receiver.address, mtu) {
             Verdict::Forward { hop, next, mtu } => {
-                let filter = network.hosts.get(&next.node).map(|host| &host.plan.firewall.handover);
+                let filter = hosts.by_name.get(&next.node).map(|host| &host.plan.firewall.handover);
                 let accepts = filter.is_some_and(|filter| {
                     filter.senders.contains(&outer) && filter.sources.iter().any(|net| net.contains(&source))
                 });

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use prefix_trie::joint::JointPrefixMap;
 
-use super::host::Host;
-use super::{DropReason, Hop, Origin, Outcome, Packet, Translation, Walk};
+use super::host::{Host, Hosts};
+use super::step::{Arrival, Entry, Verdict};
+use super::{DropReason, Origin, Outcome, Packet, Translation, Walk};
 use crate::Liveness;
 use crate::model::{Cluster, DeviceName, NodeName, PeerName, PublicKey, Settings};
 use crate::plan::{NodePlan, PeerIdentity};
@@ -18,43 +18,8 @@ const HOP_LIMIT: usize = 16;
 
 /// All nodes with their plans.
 pub struct Network<'a> {
-    pub(super) hosts: BTreeMap<NodeName, Host<'a>>,
-    /// The node of each internal address.
-    pub(super) internal: BTreeMap<IpAddr, NodeName>,
+    hosts: Hosts<'a>,
     outside: BTreeMap<PeerName, PublicKey>,
-}
-
-/// A packet at a node, and how it came there.
-pub(super) struct Arrival {
-    pub(super) node: NodeName,
-    pub(super) by: Entry,
-}
-
-/// How a packet entered a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    Pod,
-    Host,
-    WireGuard,
-    Vxlan,
-    Encapsulated,
-    Plain,
-}
-
-/// What a node does with a packet.
-pub(super) enum Verdict {
-    End(Outcome),
-    Forward {
-        hop: Hop,
-        next: Arrival,
-        mtu: u32,
-    },
-    /// Out of a tunnel to an outside peer.
-    Leave {
-        hop: Hop,
-        outcome: Outcome,
-        mtu: u32,
-    },
 }
 
 impl<'a> Network<'a> {
@@ -79,22 +44,21 @@ impl<'a> Network<'a> {
         removed: &BTreeSet<(NodeName, DeviceName)>,
     ) -> Self {
         let resolved = Resolved::new(cluster, settings, liveness);
-        let mut hosts = BTreeMap::new();
-        let mut internal = BTreeMap::new();
+        let mut hosts = Hosts::default();
         for member in &resolved.members {
             let Some(plan) = plans.get(&member.node.name) else { continue };
             let name = member.node.name.clone();
             let gone: BTreeSet<&DeviceName> =
                 removed.iter().filter(|(node, _)| *node == name).map(|(_, device)| device).collect();
             for net in &member.internal_addresses {
-                internal.insert(net.addr(), name.clone());
+                hosts.by_internal_address.insert(net.addr(), name.clone());
             }
             let location = resolved.location_of(member);
             let neighbours = location.members.iter().map(|index| resolved.at(*index).node.name.clone()).collect();
-            hosts.insert(name, Host::compile(member, plan, neighbours, &gone));
+            hosts.by_name.insert(name, Host::compile(member, plan, neighbours, &gone));
         }
         let outside = cluster.peers.iter().map(|(name, peer)| (name.clone(), peer.public_key)).collect();
-        Self { hosts, internal, outside }
+        Self { hosts, outside }
     }
 
     /// Follows a packet. If a packet of a host has no source address, the route decides.
@@ -135,7 +99,7 @@ impl<'a> Network<'a> {
             }
         };
         for _ in 0..HOP_LIMIT {
-            let Some(host) = self.hosts.get(&arrival.node) else {
+            let Some(host) = self.hosts.by_name.get(&arrival.node) else {
                 walk.outcome = Outcome::Dropped(arrival.node, DropReason::NoPeer);
                 return walk;
             };
@@ -144,7 +108,7 @@ impl<'a> Network<'a> {
                 destination = restored.before;
             }
             let packet = Packet { source: walk.source, destination };
-            match host.handle(self, &arrival, packet, &mut walk) {
+            match host.handle(&self.hosts, &arrival, packet, &mut walk) {
                 Verdict::End(outcome) => {
                     walk.outcome = outcome;
                     return walk;
@@ -186,16 +150,13 @@ impl<'a> Network<'a> {
                 .get(key)
                 .is_some_and(|entry| entry.identity == PeerIdentity::Outside(peer.clone()))
         };
-        let server = self.hosts.values().find(serves).ok_or_else(refused)?;
+        let server = self.hosts.by_name.values().find(serves).ok_or_else(refused)?;
         let accepts = source.is_some_and(|source| server.peer_for(source) == Some(key));
         if accepts { Ok(server.plan.node.clone()) } else { Err(refused()) }
     }
 
     fn any_name(&self) -> NodeName {
         #[expect(clippy::expect_used, reason = "the text is a valid name")]
-        self.hosts.keys().next().cloned().unwrap_or_else(|| "unknown".parse().expect("a constant name"))
+        self.hosts.by_name.keys().next().cloned().unwrap_or_else(|| "unknown".parse().expect("a constant name"))
     }
 }
-
-/// Networks to values, looked up by longest prefix.
-pub(super) type PrefixTable<T> = JointPrefixMap<IpNet, T>;

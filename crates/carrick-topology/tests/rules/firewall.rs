@@ -87,7 +87,7 @@ fn vxlan_is_accepted_only_from_other_nodes_of_the_location() {
 fn the_firewall_plan_names_own_networks_and_devices() {
     let plan = world().plan("a3");
     assert_eq!(plan.firewall.own_pods, nets(&["10.42.13.0/24", "fd42:0:0:13::/64"]));
-    let devices: Vec<&str> = plan.firewall.mesh_devices.iter().map(|device| device.as_str()).collect();
+    let devices: Vec<&str> = plan.firewall.mesh_devices.all().map(|device| device.as_str()).into();
     assert_eq!(devices, ["carrick0", "carrick-vx", "carrick-ho"]);
     assert_eq!(plan.firewall.pod_device_prefix.as_deref(), Some("crk"));
     assert_eq!((plan.firewall.firewall_mark, plan.wireguard.firewall_mark), (0x1000, 0x1000));

@@ -99,7 +99,7 @@ fn packets_forwarded_to_a_gateway_that_decapsulates_go_encapsulated() {
     assert!(plan.senders.is_empty());
     let firewall = clouds().decapsulating(&["b1"], Decapsulation::Proven).plan("a1").firewall;
     assert!(firewall.carried_by[&plan.device].contains(&net("10.42.23.0/24")));
-    assert_eq!(firewall.mesh_devices.last(), Some(&plan.device));
+    assert_eq!(firewall.mesh_devices.handover, plan.device);
 }
 
 #[test]

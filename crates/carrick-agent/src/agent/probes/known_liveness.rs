@@ -1,5 +1,5 @@
-//! Which nodes were down, kept where it outlives the agent and not the machine: an agent that starts must not send its node's traffic
-//! to a gateway that it had found dead before.
+//! Which nodes were down, in a file that survives the agent but not the machine: an agent that starts must not send traffic to a gateway
+//! that it had found down before.
 
 use std::fs;
 use std::io;
@@ -21,7 +21,7 @@ impl KnownLiveness {
         Self { path: run_directory.join("liveness.json") }
     }
 
-    /// What an earlier agent left; nothing where there was none, or where it cannot be read.
+    /// What the agent wrote before it was restarted. All nodes are live if there is no file, or if it cannot be parsed.
     pub(super) fn load(&self) -> Liveness {
         let read = fs::read(&self.path).and_then(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::from));
         match read {
@@ -34,7 +34,7 @@ impl KnownLiveness {
         }
     }
 
-    /// Replaces what was kept.
+    /// Replaces the file.
     pub(super) fn keep(&self, liveness: &Liveness) {
         let kept = serde_json::to_vec(liveness).map_err(io::Error::from).and_then(|json| FILE.write(&self.path, &json));
         if let Err(error) = kept {
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_kept_is_found_and_what_is_broken_is_nothing() {
+    fn a_file_is_loaded_and_a_broken_one_means_that_all_nodes_are_live() {
         let folder = tempfile::tempdir().unwrap();
         let file = KnownLiveness::in_directory(folder.path());
         assert_eq!(file.load(), Liveness::default());

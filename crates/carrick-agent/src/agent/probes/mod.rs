@@ -1,4 +1,4 @@
-//! Probing other nodes, and answering them.
+//! Probes of other nodes, and answers to their probes.
 
 mod known_liveness;
 mod socket;
@@ -34,10 +34,10 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    /// Starts to answer and to probe in the caller's network namespace.
+    /// Starts to probe and to answer in the caller's network namespace.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The thread cannot be started.
     pub(super) fn start(interval: Duration, run_directory: &FilePath) -> Result<Self, AgentError> {
         let known = KnownLiveness::in_directory(run_directory);
         let liveness = known.load();
@@ -46,7 +46,7 @@ impl Probes {
         Ok(Self { thread, events, known, liveness, followed: None, in_force: HandoverInForce::default() })
     }
 
-    /// Which nodes are down, as far as is known.
+    /// The liveness that was reported last.
     pub(super) const fn liveness(&self) -> &Liveness {
         &self.liveness
     }
@@ -75,12 +75,12 @@ impl Probes {
         }
     }
 
-    /// The next thing that the probes have to tell.
+    /// The next event of the prober.
     pub(super) async fn next(&mut self) -> Option<ProberEvent> {
         self.events.recv().await
     }
 
-    /// Logs and counts it. Returns what the core must know of it.
+    /// Logs and counts an event. Returns the event for the core, if the core needs one.
     pub(super) fn take(&mut self, event: ProberEvent, status: &Status) -> Option<Event> {
         match event {
             ProberEvent::ProbedPath { to, kind, state } => {
@@ -91,7 +91,7 @@ impl Probes {
             }
             ProberEvent::Liveness(liveness) => {
                 for node in liveness.down.difference(&self.liveness.down) {
-                    tracing::warn!(event = "gateway_down", %node, "its standby carries its traffic");
+                    tracing::warn!(event = "gateway_down", %node, "another gateway carries its traffic");
                     status.add_event(
                         AgentEventKind::Gateway,
                         format!("gateway {node} is down: others carry its traffic"),
@@ -106,14 +106,14 @@ impl Probes {
                     target.iter().for_each(|target| status.metrics().gateway_changed(&target.location));
                 }
                 for node in liveness.handover.returning.difference(&self.liveness.handover.returning) {
-                    tracing::info!(event = "gateway_returns", %node, "it carries traffic again in a moment, or has just begun to");
+                    tracing::info!(event = "gateway_returns", %node, "traffic moves back to the gateway");
                 }
                 if liveness.handover.decapsulating != self.liveness.handover.decapsulating {
                     let nodes = &liveness.handover.decapsulating;
                     tracing::info!(
                         event = "handover",
                         ?nodes,
-                        "these take encapsulated what this node forwards to them"
+                        "gateways that accept encapsulated packets from this node"
                     );
                 }
                 self.liveness.clone_from(&liveness);
@@ -129,9 +129,9 @@ impl Probes {
 
 const fn in_words(state: PathState) -> &'static str {
     match state {
-        PathState::Unknown => "is not known yet",
+        PathState::Unknown => "was not probed often enough yet",
         PathState::Up => "answers",
-        PathState::AgentAway => "is reached, and its agent does not run",
+        PathState::AgentAway => "is reached, but its agent does not run",
         PathState::Down => "does not answer",
     }
 }

@@ -1,4 +1,4 @@
-//! A UDP socket on one of the node's own addresses, from which it probes and answers.
+//! A UDP socket on one of the node's own addresses, for probes and answers.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -20,10 +20,10 @@ const HEADERS_V4: usize = 20 + 8;
 /// Headers of IPv6 and UDP, in bytes.
 const HEADERS_V6: usize = 40 + 8;
 
-/// The largest datagram that is sent or taken, in bytes.
+/// The largest datagram that is sent or received, in bytes.
 pub(super) const LARGEST_DATAGRAM: usize = 65_535;
 
-/// The socket. It never blocks.
+/// The socket. Its calls never block.
 #[derive(Debug)]
 pub(super) struct ProbeSocket {
     socket: UdpSocket,
@@ -31,8 +31,8 @@ pub(super) struct ProbeSocket {
 }
 
 impl ProbeSocket {
-    /// Binds to an own address. What it sends is never fragmented here and pays no heed to what routers said of its size, so that what
-    /// passes can be measured (ip(7), `IP_PMTUDISC_PROBE`).
+    /// Binds to an own address. The kernel neither fragments what the socket sends nor limits it to the path MTU that it knows, so that the
+    /// path MTU can be measured (ip(7), `IP_PMTUDISC_PROBE`).
     pub(super) fn bind(address: IpAddr) -> io::Result<Self> {
         let socket = UdpSocket::bind(SocketAddr::new(address, PROBE_PORT))?;
         socket.set_nonblocking(true)?;
@@ -54,7 +54,7 @@ impl ProbeSocket {
         self.address
     }
 
-    /// Sends a datagram in this shape: followed by zeros until the IP packet has its size, and by the device for handovers.
+    /// Sends a datagram in this shape: padded with zeros until the IP packet has its size, and encapsulated by the handover device.
     pub(super) fn send(&self, to: IpAddr, datagram: &[u8], shape: Shape) -> io::Result<()> {
         let to = SocketAddr::new(to, PROBE_PORT);
         match shape {
@@ -64,10 +64,10 @@ impl ProbeSocket {
         }
     }
 
-    /// The device has the receiver for a neighbour; no route leads there for the host's own packets.
+    /// The packet names the device, because no route leads the host's own packets there.
     fn send_encapsulated(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let SocketAddr::V4(to) = to else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 goes encapsulated"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 packets can be encapsulated"));
         };
         let device = if_nametoindex(HANDOVER_DEVICE)?;
         let by = libc::in_pktinfo {
@@ -82,24 +82,24 @@ impl ProbeSocket {
         Ok(())
     }
 
-    /// The next datagram that waits, with its sender.
+    /// The next datagram in the socket, with its sender.
     pub(super) fn receive<'b>(&self, buffer: &'b mut [u8]) -> Option<(IpAddr, &'b [u8])> {
         loop {
             match self.socket.recv_from(buffer) {
-                // Another port than the agents' is nobody's.
+                // Agents send from the probe port.
                 Ok((length, from)) if from.port() == PROBE_PORT => {
                     return Some((from.ip().to_canonical(), &buffer[..length]));
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                // What routers and hosts said stands in the error queue; here it only shows once.
+                // An ICMP error is read from the error queue; here the call only fails once.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused || is_unreachable(&error) => {}
                 Err(_) => return None,
             }
         }
     }
 
-    /// The next node that said itself that nobody listens on its port: its kernel lives, and the way there and back is open.
+    /// The next node whose kernel says that no agent listens on the port: the kernel is alive, and the path is open in both directions.
     pub(super) fn next_refusal(&self) -> Option<IpAddr> {
         loop {
             let error = next_icmp_error(&self.socket)?;
@@ -144,13 +144,13 @@ mod tests {
             if let Some(found) = attempt() {
                 return found;
             }
-            assert!(Instant::now() < deadline, "it did not come");
+            assert!(Instant::now() < deadline, "nothing arrived");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
     #[test]
-    fn datagrams_arrive_padded_and_a_closed_port_is_told() {
+    fn a_datagram_arrives_padded_and_a_closed_port_is_reported() {
         // Loopback addresses of this test's own.
         let addresses = [Ipv4Addr::new(127, 17, 7, 1), Ipv4Addr::new(127, 17, 7, 2)].map(IpAddr::V4);
         let [one, two] = addresses.map(|address| ProbeSocket::bind(address).unwrap());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_port_is_told_over_ipv6() {
+    fn a_closed_port_is_reported_over_ipv6() {
         let loopback = IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16]);
         let socket = UdpSocket::bind((loopback, 0)).unwrap();
         set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE).unwrap();

@@ -1,6 +1,7 @@
-//! The thread that probes other nodes and answers them.
+//! The thread that probes other nodes and answers their probes.
 //!
-//! It is a thread of its own, with sockets of its own, so that nothing else that the agent does delays an answer or blurs a measurement.
+//! It has its own sockets and is not one of the async runtime's threads: nothing else that the agent does delays an answer or makes a round
+//! trip look longer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,12 +20,12 @@ use tokio::sync::mpsc;
 use super::AgentError;
 use super::socket::{LARGEST_DATAGRAM, ProbeSocket};
 
-/// An address that is not there yet is tried again after this.
+/// The time after which the thread tries again to bind to an address that is missing.
 const BIND_INTERVAL: Duration = Duration::from_millis(250);
-/// The thread looks around at least this often.
+/// The longest time for which the thread waits.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// The thread, as others see it.
+/// A handle to the thread.
 #[derive(Clone, Debug)]
 pub(super) struct ProbeThread {
     shared: Arc<Shared>,
@@ -46,10 +47,10 @@ struct State {
 }
 
 impl ProbeThread {
-    /// Starts the thread in the caller's network namespace. What it finds out comes by `tidings`; it ends when nobody listens there.
+    /// Starts the thread in the caller's network namespace. It sends what it finds out to `events`, and ends when the receiver is closed.
     ///
     /// # Errors
-    /// There is no thread to be had.
+    /// The thread cannot be started.
     pub(super) fn start(
         interval: Duration,
         known: Liveness,
@@ -101,7 +102,7 @@ impl Shared {
     }
 
     fn wake(&self) {
-        // A full counter wakes as well.
+        // If the counter is full, the thread wakes up anyway.
         let _ = self.wake.write(1);
     }
 }
@@ -109,7 +110,7 @@ impl Shared {
 struct Thread {
     shared: Arc<Shared>,
     sockets: BTreeMap<IpAddr, ProbeSocket>,
-    /// When addresses that were not there are tried again.
+    /// When missing addresses are tried again.
     bind_again: Option<Instant>,
     events: mpsc::UnboundedSender<ProberEvent>,
 }
@@ -133,19 +134,19 @@ impl Thread {
                     tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
                 }
             }
-            while let Some(events) = state.prober.next_event() {
-                // Nobody listens when the agent is about to end.
-                let _ = self.events.send(events);
+            while let Some(event) = state.prober.next_event() {
+                // The receiver is closed when the agent ends.
+                let _ = self.events.send(event);
             }
         }
     }
 
-    /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses where something has come.
+    /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses whose sockets have something to read.
     fn wait(&self, shared: &Shared) -> Vec<IpAddr> {
         let deadline = shared.lock().prober.next_deadline();
         let until = deadline.map_or(IDLE, |deadline| deadline.saturating_sub(shared.origin.elapsed()).min(IDLE));
         let until = self.bind_again.map_or(until, |again| until.min(again.saturating_duration_since(Instant::now())));
-        // Rounded up: a poll that ends too early only turns in vain.
+        // Rounded up: a poll that ends too early finds nothing to do.
         let timeout = u16::try_from(until.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
         let sockets = self.sockets.values().map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN));
         let mut waited: Vec<PollFd<'_>> = sockets.collect();
@@ -155,7 +156,7 @@ impl Thread {
         }
         let is_ready = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
         if waited.last().is_some_and(is_ready) {
-            // Several wishes to be woken are one.
+            // Several wake-ups count as one.
             let _ = shared.wake.read();
         }
         let ready = self.sockets.keys().zip(&waited).filter(|(_, polled)| is_ready(polled));

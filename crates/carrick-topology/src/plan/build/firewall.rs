@@ -9,7 +9,7 @@ use super::mtu::Mtus;
 use crate::constants;
 use crate::handover::{HandoverFilter, HandoverPlan};
 use crate::model::{DeviceName, PodNetwork, Settings};
-use crate::plan::{AllowedLocation, FirewallPlan, MeshPorts, NextHop, Route};
+use crate::plan::{AllowedLocation, FirewallPlan, MeshDevices, MeshPorts, NextHop, Route};
 use crate::resolve::{Member, Resolved};
 
 /// Derives the sets from the routes, so that the leak guard permits exactly what the routes do.
@@ -22,11 +22,10 @@ pub(super) fn build(
     mtus: &Mtus,
 ) -> FirewallPlan {
     let settings = resolved.settings;
-    let vxlan = constants::vxlan_device();
+    let devices = MeshDevices { wireguard: settings.interface.clone(), ..MeshDevices::default() };
     let others: BTreeSet<_> =
         others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr)).collect();
     FirewallPlan {
-        mesh_devices: vec![settings.interface.clone(), vxlan.clone(), constants::handover_device()],
         vxlan_port: constants::VXLAN_PORT,
         vxlan_sources: others.clone(),
         mesh_ports: mesh_ports(resolved),
@@ -37,7 +36,8 @@ pub(super) fn build(
             PodNetwork::Foreign => None,
         },
         carried: carried(settings, destinations),
-        carried_by: carried_by(&settings.interface, &vxlan, routes, handover),
+        carried_by: carried_by(&devices, routes, handover),
+        mesh_devices: devices,
         direct: destinations.direct.clone(),
         allowed_location: AllowedLocation {
             destinations: me.exit_cidrs.iter().copied().collect(),
@@ -85,23 +85,22 @@ fn carried(settings: &Settings, destinations: &Destinations) -> BTreeSet<IpNet> 
 }
 
 fn carried_by(
-    wireguard: &DeviceName,
-    vxlan: &DeviceName,
+    devices: &MeshDevices,
     routes: &[Route],
     handover: Option<&HandoverPlan>,
 ) -> BTreeMap<DeviceName, BTreeSet<IpNet>> {
     let mut by_device: BTreeMap<&DeviceName, Vec<IpNet>> = BTreeMap::new();
     for route in routes {
         let device = match &route.next_hop {
-            NextHop::WireGuard => wireguard,
-            NextHop::Vxlan { .. } => vxlan,
+            NextHop::WireGuard => &devices.wireguard,
+            NextHop::Vxlan { .. } => &devices.vxlan,
             NextHop::Direct { device, .. } => device,
             NextHop::Unreachable | NextHop::Throw => continue,
         };
         by_device.entry(device).or_default().push(route.destination);
     }
     if let Some(handover) = handover.filter(|plan| !plan.receivers.is_empty()) {
-        by_device.entry(&handover.device).or_default().extend(handover.leaving());
+        by_device.entry(&devices.handover).or_default().extend(handover.leaving());
     }
     by_device.into_iter().map(|(device, nets)| (device.clone(), nets.into_iter().collect())).collect()
 }

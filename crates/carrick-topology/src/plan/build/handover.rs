@@ -10,15 +10,12 @@ use super::hops::{Hop, hops};
 use super::mtu::Mtus;
 use super::tunnels;
 use crate::handover::{Decapsulation, HandoverPlan, HandoverReceiver, HandoverReport, HandoverSender};
-use crate::model::{Family, MacAddress, NodeName, PublicKey};
+use crate::model::{DeviceName, MacAddress, NodeName, PublicKey};
 use crate::plan::WireGuardPeer;
 use crate::resolve::{Member, MemberIndex, Resolved};
 use crate::{Liveness, constants};
 use carrier_change::CarrierChange;
-use routes::EncapsulatedRoutes;
-
-/// The family of outer packets. Routers do not fragment IPv6 packets (RFC 8200 §5).
-const UNDERLAY: Family = Family::V4;
+use routes::{EncapsulatedRoutes, UNDERLAY};
 
 /// The handovers of the mesh, as one prober reports them.
 #[derive(Debug)]
@@ -57,7 +54,7 @@ impl Handovers {
         let EncapsulatedRoutes { routes, exceptions } =
             EncapsulatedRoutes::new(resolved, &self.decapsulating, destinations, mtus);
         Some(HandoverPlan {
-            device: constants::handover_device(),
+            device: DeviceName::handover(),
             identifier: constants::HANDOVER_IDENTIFIER,
             port: constants::HANDOVER_PORT,
             mac: MacAddress::of_node(&me.node.name),

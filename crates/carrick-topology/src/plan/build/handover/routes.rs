@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::UNDERLAY;
 use crate::handover::{Decapsulation, HandoverRoute};
 use crate::model::Family;
 use crate::plan::NextHop;
@@ -12,6 +11,9 @@ use crate::plan::build::destinations::{Destination, Destinations};
 use crate::plan::build::hops::Hop;
 use crate::plan::build::mtu::Mtus;
 use crate::resolve::{MemberIndex, Resolved};
+
+/// The family of outer packets. Routers do not fragment IPv6 packets (RFC 8200 §5).
+pub(super) const UNDERLAY: Family = Family::V4;
 
 /// The routes for forwarded packets out of the handover device.
 #[derive(Debug, Default)]
