@@ -62,7 +62,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let state = StateDir::open(&options.state_dir, &me)?;
     let key = state.private_key()?;
     let wireguard = wireguard::choose(options.wireguard, &options.interface, &options.run_dir).await?;
-    let prepared = event_loop::Prepared { state, key, client, wireguard };
+    let prepared = event_loop::Prepared { state, private_key: key, client, wireguard };
     event_loop::EventLoop::start(me, options, settings, prepared)?.run().await
 }
 

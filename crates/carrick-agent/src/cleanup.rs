@@ -6,7 +6,6 @@
 use carrick_dataplane::firewall::Firewall;
 use carrick_netlink::{Protocol, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::DeviceName;
 
 use crate::cli::CleanupOptions;
 use crate::exit::Exit;

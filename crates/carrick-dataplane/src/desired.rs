@@ -90,7 +90,7 @@ impl Desired {
             vxlan: WantedVxlan::new(&plan.vxlan),
             addresses: plan.mesh_addresses.iter().copied().map(IpNet::from).collect(),
             routes: Arc::new(routes),
-            rules: plan.rules.iter().copied().map(family).collect(),
+            rules: plan.rules.clone(),
         }
     }
 
@@ -123,13 +123,12 @@ impl WantedWireGuard {
         let mut peers = BTreeMap::new();
         let mut withheld = BTreeSet::new();
         for (public_key, peer) in &plan.wireguard.peers {
-            let public_key = PublicKey(*public_key.as_bytes());
             match WantedPeer::new(peer, keys) {
                 Some(wanted) => {
-                    peers.insert(public_key, wanted);
+                    peers.insert(*public_key, wanted);
                 }
                 None => {
-                    withheld.insert(public_key);
+                    withheld.insert(*public_key);
                 }
             }
         }
@@ -167,31 +166,20 @@ impl WantedVxlan {
         let neighbours = plan
             .neighbours
             .values()
-            .flat_map(|neighbour| neighbour.mesh_addresses.iter().map(move |address| (*address, mac(neighbour.mac))));
+            .flat_map(|neighbour| neighbour.mesh_addresses.iter().map(move |address| (*address, neighbour.mac)));
         Self {
             device: plan.device.clone(),
             settings: Vxlan {
                 vni: plan.identifier,
                 port: plan.port,
                 learning: false,
-                underlay: family(plan.underlay),
+                underlay: plan.underlay,
                 local: plan.local,
             },
-            mac: mac(plan.mac),
+            mac: plan.mac,
             mtu: plan.mtu,
             neighbours: neighbours.collect(),
-            forwarding: plan.neighbours.values().map(|n| (mac(n.mac), n.internal_address)).collect(),
+            forwarding: plan.neighbours.values().map(|n| (n.mac, n.internal_address)).collect(),
         }
-    }
-}
-
-pub(crate) fn mac(mac: carrick_topology::model::MacAddress) -> MacAddress {
-    MacAddress(mac.octets())
-}
-
-pub(crate) fn family(family: carrick_topology::Family) -> Family {
-    match family {
-        carrick_topology::Family::V4 => Family::V4,
-        carrick_topology::Family::V6 => Family::V6,
     }
 }

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use carrick_netlink::wireguard;
 use carrick_netlink::{Protocol, Socket};
 use carrick_topology::{DeviceName, PublicKey};
 
@@ -204,8 +203,7 @@ impl Reconciler {
     /// A peer that has no session at present keeps the place where it was seen when it had one.
     fn remember_seen(&mut self, desired: &Desired, sightings: &BTreeMap<PublicKey, Sighting>) {
         let connected = sightings.iter().filter(|(_, sighting)| sighting.is_connected());
-        let seen =
-            connected.filter_map(|(key, sighting)| Some((wireguard::PublicKey(*key.as_bytes()), sighting.endpoint?)));
+        let seen = connected.filter_map(|(key, sighting)| Some((*key, sighting.endpoint?)));
         self.seen_endpoints.extend(seen);
         self.seen_endpoints.retain(|key, _| desired.wireguard.peers.contains_key(key));
     }

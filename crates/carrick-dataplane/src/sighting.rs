@@ -49,7 +49,7 @@ pub fn sightings(device: Device, now: SystemTime) -> BTreeMap<PublicKey, Sightin
                 sent_bytes: peer.sent_bytes,
                 allowed_ips: peer.allowed_ips,
             };
-            (PublicKey::from_bytes(peer.public_key.0), sighting)
+            (peer.public_key, sighting)
         })
         .collect()
 }

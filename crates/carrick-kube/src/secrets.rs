@@ -1,12 +1,12 @@
 //! Preshared keys of peers, from Secrets in the agent's namespace.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use carrick_topology::model::SecretReference;
+use carrick_types::SecretKey;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Resource as _;
 use kube::api::GetParams;
@@ -20,24 +20,6 @@ use crate::client::ApiClient;
 
 /// The answer must come within this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
-
-/// A WireGuard preshared key. It is overwritten when dropped, and never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PresharedKey(Zeroizing<[u8; 32]>);
-
-impl PresharedKey {
-    /// The key's bytes.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for PresharedKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("PresharedKey(…)")
-    }
-}
 
 /// Why there is no preshared key. No variant holds anything of the value.
 #[derive(Debug, Error)]
@@ -74,7 +56,7 @@ pub enum SecretError {
 ///
 /// # Errors
 /// See [`SecretError`].
-pub async fn preshared_key(api: &ApiClient, reference: &SecretReference) -> Result<PresharedKey, SecretError> {
+pub async fn preshared_key(api: &ApiClient, reference: &SecretReference) -> Result<SecretKey, SecretError> {
     let namespace = api.namespace();
     let missing = || SecretError::Missing {
         namespace: namespace.to_owned(),
@@ -105,14 +87,14 @@ struct SecretData<'a> {
 }
 
 /// A Secret's value: the key as `wg genpsk` prints it, or its 32 bytes, encoded once more as Kubernetes does.
-fn key_in(value: &str) -> Option<PresharedKey> {
+fn key_in(value: &str) -> Option<SecretKey> {
     let outer = Zeroizing::new(STANDARD.decode(value).ok()?);
     if let Ok(bytes) = <[u8; 32]>::try_from(outer.as_slice()) {
-        return Some(PresharedKey(Zeroizing::new(bytes)));
+        return Some(SecretKey::new(bytes));
     }
     let inner = Zeroizing::new(STANDARD.decode(outer.trim_ascii()).ok()?);
     let mut bytes = <[u8; 32]>::try_from(inner.as_slice()).ok()?;
-    let key = PresharedKey(Zeroizing::new(bytes));
+    let key = SecretKey::new(bytes);
     bytes.zeroize();
     Some(key)
 }
@@ -126,16 +108,10 @@ mod tests {
         let bytes = [7; 32];
         let printed = STANDARD.encode(bytes);
         for value in [STANDARD.encode(bytes), STANDARD.encode(&printed), STANDARD.encode(format!("{printed}\n"))] {
-            assert_eq!(key_in(&value).unwrap().as_bytes(), &bytes);
+            assert_eq!(key_in(&value).unwrap().expose(), &bytes);
         }
         for value in ["", "?", &printed[..40], &STANDARD.encode("short")] {
             assert_eq!(key_in(value), None, "{value}");
         }
-    }
-
-    #[test]
-    fn a_key_is_not_printed() {
-        let key = PresharedKey(Zeroizing::new([7; 32]));
-        assert_eq!(format!("{key:?}"), "PresharedKey(…)");
     }
 }

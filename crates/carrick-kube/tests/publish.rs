@@ -176,7 +176,7 @@ async fn the_agent_reads_preshared_keys_from_its_own_namespace() {
         async move { preshared_key(&api, &reference).await }
     };
     let key = read("psk", "laptop").await.unwrap();
-    assert!(key.as_bytes().iter().copied().eq(0..32));
+    assert!(key.expose().iter().copied().eq(0..32));
     assert!(matches!(read("psk", "other").await, Err(SecretError::Missing { .. })));
     assert!(matches!(read("other", "laptop").await, Err(SecretError::Missing { .. })));
     assert!(read("../nodes", "laptop").await.is_err());

@@ -251,5 +251,5 @@ async fn a_preshared_key_is_read(api: &ApiClient) {
     let secrets: Api<Secret> = Api::namespaced(api.client(), NAMESPACE);
     secrets.create(&PostParams::default(), &object(&secret)).await.unwrap();
     let key = preshared_key(api, &SecretReference { name: "psk".into(), key: "laptop".into() }).await.unwrap();
-    assert!(key.as_bytes().iter().copied().eq(0..32));
+    assert!(key.expose().iter().copied().eq(0..32));
 }

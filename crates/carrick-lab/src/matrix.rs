@@ -107,7 +107,7 @@ fn tasks(endpoints: &[Endpoint]) -> Vec<Task<'_>> {
             tasks.extend(to.addresses.list().into_iter().map(|target| Task {
                 from,
                 to,
-                family: Family::of(target),
+                family: Family::from(target),
                 target,
             }));
         }

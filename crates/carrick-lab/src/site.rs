@@ -96,7 +96,7 @@ impl Site {
     /// # Errors
     /// The kernel refuses.
     pub fn publish(&self, inside: SocketAddr) -> Result<()> {
-        let family = Family::of(inside.ip());
+        let family = Family::from(inside.ip());
         let word = match family {
             Family::V4 => "ip",
             Family::V6 => "ip6",
@@ -194,7 +194,7 @@ fn addresses(interface: &str, lan: &Lan, of: Addresses) -> String {
     of.list()
         .into_iter()
         .filter_map(|address| {
-            let family = Family::of(address);
+            let family = Family::from(address);
             let length = lan.prefix_len(family)?;
             let nodad = if family == Family::V6 { " nodad" } else { "" };
             Some(format!("address add {address}/{length} dev {interface}{nodad}\n"))

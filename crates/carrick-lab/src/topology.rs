@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use carrick_topology::{Encapsulation, Granularity};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
@@ -78,56 +79,6 @@ impl Default for AgentSettings {
             active_gateways: 1,
             flags: Vec::new(),
             start: true,
-        }
-    }
-}
-
-/// The nodes that have tunnels: the agent's `--granularity`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Granularity {
-    /// Gateways.
-    #[default]
-    Location,
-    /// All nodes, to the nodes of other locations.
-    Cross,
-    /// All nodes, to all nodes.
-    Full,
-}
-
-impl Granularity {
-    /// The flag's value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Location => "location",
-            Self::Cross => "cross",
-            Self::Full => "full",
-        }
-    }
-}
-
-/// How pods' packets travel between nodes of a location: the agent's `--encapsulation`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encapsulation {
-    /// In VXLAN.
-    #[default]
-    Always,
-    /// Unencapsulated inside a subnet, in VXLAN between subnets.
-    CrossSubnet,
-    /// Unencapsulated.
-    Never,
-}
-
-impl Encapsulation {
-    /// The flag's value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::CrossSubnet => "cross-subnet",
-            Self::Never => "never",
         }
     }
 }

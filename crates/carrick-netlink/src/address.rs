@@ -7,10 +7,11 @@ use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressScope};
 
-use crate::family::Family;
+use crate::family::KernelFamily as _;
 use crate::frame::Frame;
 use crate::request::encode;
 use crate::{Error, Request, Socket};
+use carrick_types::Family;
 
 pub(crate) const RTM_NEWADDR: u16 = 20;
 pub(crate) const RTM_DELADDR: u16 = 21;

@@ -6,10 +6,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::family::Family;
+use crate::family::KernelFamily as _;
 use crate::frame::NETFILTER_HEADER_LENGTH;
 use crate::nftables::attribute::{Attributes, Received};
 use crate::{Error, Request, Socket};
+use carrick_types::Family;
 
 /// `NFNL_SUBSYS_CTNETLINK` in the upper byte, `IPCTNL_MSG_CT_GET`, `IPCTNL_MSG_CT_DELETE`.
 const GET: u16 = (1 << 8) | 1;

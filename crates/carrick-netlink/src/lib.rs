@@ -9,13 +9,12 @@ pub mod address;
 mod attribute;
 pub mod conntrack;
 pub mod error;
-pub mod family;
+mod family;
 pub mod frame;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod generic;
 pub mod link;
-pub mod mac;
 pub mod monitor;
 pub mod neighbour;
 pub mod nftables;
@@ -26,8 +25,7 @@ pub mod rule;
 pub mod socket;
 pub mod wireguard;
 
+pub use carrick_types::{Family, MacAddress};
 pub use error::{Cause, Error, Kind};
-pub use family::Family;
-pub use mac::MacAddress;
 pub use request::{Access, Request};
 pub use socket::{Protocol, Socket, process_writes};

@@ -13,11 +13,12 @@ use netlink_packet_route::link::{
 pub use change::{Change, change, delete};
 pub use create::{VethEnd, create_bridge, create_veth, create_vxlan, create_wireguard};
 
-use crate::family::Family;
+use carrick_types::Family;
+
 use crate::frame::Frame;
-use crate::mac::MacAddress;
 use crate::request::encode;
 use crate::{Cause, Error, Request, Socket};
+use carrick_types::MacAddress;
 
 pub(crate) const RTM_NEWLINK: u16 = 16;
 pub(crate) const RTM_DELLINK: u16 = 17;

@@ -9,11 +9,12 @@ use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 
-use crate::family::Family;
+use crate::family::KernelFamily as _;
 use crate::frame::Frame;
-use crate::mac::MacAddress;
 use crate::request::encode;
 use crate::{Error, Request, Socket};
+use carrick_types::Family;
+use carrick_types::MacAddress;
 
 pub(crate) const RTM_NEWNEIGH: u16 = 28;
 pub(crate) const RTM_DELNEIGH: u16 = 29;

@@ -23,8 +23,7 @@ pub use batch::{Batch, TableName};
 pub use compare::{Difference, ElementChange};
 pub use connection::{ListedChain, Nftables, is_outdated};
 pub use expression::{
-    ConntrackKey, ConntrackState, Direction, Expression, Header, IpVersion, Membership, MetaKey, Operator, Register,
-    Verdict,
+    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
 };
 pub use generation::Generation;
 pub use interval::Intervals;

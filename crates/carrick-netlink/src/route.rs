@@ -15,9 +15,10 @@ use nix::errno::Errno;
 pub(crate) use read::read;
 
 use crate::address::Scope;
-use crate::family::Family;
+use crate::family::KernelFamily as _;
 use crate::request::encode;
 use crate::{Cause, Error, Request, Socket};
+use carrick_types::Family;
 
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 pub(crate) const RTM_DELROUTE: u16 = 25;

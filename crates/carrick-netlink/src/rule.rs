@@ -6,10 +6,11 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::IpProtocol;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange};
 
-use crate::family::Family;
+use crate::family::KernelFamily as _;
 use crate::frame::Frame;
 use crate::request::encode;
 use crate::{Error, Request, Socket};
+use carrick_types::Family;
 
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;

@@ -2,14 +2,13 @@
 
 mod device;
 mod get;
-mod key;
 mod set;
 
+pub use carrick_types::{PublicKey, SecretKey};
 pub use device::{Device, Peer};
 use get::get;
 #[cfg(any(test, fuzzing))]
 pub(crate) use get::{merge, parse};
-pub use key::{PublicKey, SecretKey};
 pub use set::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb, Preshared, UnnamedPeers, set};
 
 use crate::{Error, Protocol, Request, Socket, generic};

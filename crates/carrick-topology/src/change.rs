@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Cluster, Node, NodeName, Peer, PeerName};
-use crate::warning::{ObjectName, Warning};
+use crate::model::{Cluster, Node, NodeName, ObjectName, Peer, PeerName, Warning};
 
 /// One node or peer that differs from before.
 #[derive(Clone, Debug, PartialEq, Eq)]

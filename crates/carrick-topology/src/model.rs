@@ -3,7 +3,7 @@
 mod address;
 mod cluster;
 mod endpoint;
-mod key;
+mod mac;
 mod name;
 mod node;
 mod peer;
@@ -11,10 +11,11 @@ mod settings;
 mod warning;
 
 pub(crate) use address::number_of;
-pub use address::{Family, host_net, is_public};
+pub use address::{host_net, is_public};
+pub use carrick_types::{Family, InvalidPublicKey, MacAddress, PublicKey};
 pub use cluster::Cluster;
 pub use endpoint::{DEFAULT_PORT, DnsName, Endpoint, Host, InvalidEndpoint};
-pub use key::{InvalidPublicKey, MacAddress, PublicKey};
+pub use mac::mac_of_node;
 pub use name::{DeviceName, InvalidName, LocationName, NodeName, PeerName};
 pub use node::{AgentVersion, CreationTime, InternalAddresses, Node, Preference};
 pub use peer::{Peer, SecretReference};

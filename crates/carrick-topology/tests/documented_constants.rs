@@ -11,7 +11,7 @@ const PAGE: &str = include_str!("../../../docs/architecture.md");
 const SOURCE: &str = include_str!("../src/constants.rs");
 const OPERATIONS: &str = include_str!("../../../docs/operations.md");
 const ANNOTATIONS: &str = include_str!("../../../docs/annotations.md");
-const WARNINGS: &str = include_str!("../src/warning.rs");
+const WARNINGS: &str = include_str!("../src/model/warning.rs");
 
 /// A constant's value, comparable with what the page says.
 #[derive(Debug, PartialEq, Eq)]

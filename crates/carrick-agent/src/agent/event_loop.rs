@@ -35,7 +35,7 @@ use super::status::Status;
 use super::warnings::Warnings;
 use super::{AgentError, http, kernel, kernel_events};
 use crate::cli::AgentOptions;
-use crate::key::SecretKey as OwnKey;
+use crate::key;
 use crate::state::StateDir;
 
 /// Orders, outcomes and events that may wait to be taken.
@@ -77,7 +77,7 @@ pub(super) struct EventLoop {
 /// What is opened before anything is changed.
 pub(super) struct Prepared {
     pub(super) state: StateDir,
-    pub(super) key: OwnKey,
+    pub(super) private_key: SecretKey,
     pub(super) client: ApiClient,
     pub(super) wireguard: Box<dyn WireGuard>,
 }
@@ -90,9 +90,8 @@ impl EventLoop {
         settings: Settings,
         prepared: Prepared,
     ) -> Result<Self, AgentError> {
-        let Prepared { state, key, client, wireguard } = prepared;
-        let public_key = key.public_key();
-        let private = SecretKey::new(*key.as_bytes());
+        let Prepared { state, private_key: private, client, wireguard } = prepared;
+        let public_key = key::public_key(&private);
 
         let (to_kernel, orders) = mpsc::channel(QUEUE);
         let (to_loop, outcomes) = mpsc::channel(QUEUE);

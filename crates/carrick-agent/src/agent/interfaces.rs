@@ -17,10 +17,7 @@ const MAIN_TABLE: u32 = 254;
 pub fn list() -> Result<Vec<Interface>, Error> {
     let mut socket = Socket::open(Protocol::Route)?;
     let addresses = address::dump(&mut socket, None)?;
-    let default_routes = [
-        default_route(&mut socket, Family::V4, carrick_netlink::Family::V4)?,
-        default_route(&mut socket, Family::V6, carrick_netlink::Family::V6)?,
-    ];
+    let default_routes = [default_route(&mut socket, Family::V4)?, default_route(&mut socket, Family::V6)?];
     let interfaces = link::dump(&mut socket)?
         .into_iter()
         .filter(|link| link.up)
@@ -43,12 +40,8 @@ pub fn list() -> Result<Vec<Interface>, Error> {
 }
 
 /// The device of the default route with the least metric in the main table.
-fn default_route(
-    socket: &mut Socket,
-    family: Family,
-    netlink_family: carrick_netlink::Family,
-) -> Result<Option<(Family, u32)>, Error> {
-    let filter = route::Filter { family: netlink_family, table: Some(MAIN_TABLE), protocol: None, device: None };
+fn default_route(socket: &mut Socket, family: Family) -> Result<Option<(Family, u32)>, Error> {
+    let filter = route::Filter { family, table: Some(MAIN_TABLE), protocol: None, device: None };
     let everything = |destination: &IpNet| destination.prefix_len() == 0;
     let best = route::dump(socket, &filter)?
         .into_iter()

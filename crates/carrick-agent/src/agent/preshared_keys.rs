@@ -55,7 +55,6 @@ async fn read(client: ApiClient, mut wishes: watch::Receiver<BTreeSet<SecretRefe
         for reference in &wanted {
             match preshared_key(&client, reference).await {
                 Ok(key) => {
-                    let key = SecretKey::new(*key.as_bytes());
                     found.send_if_modified(|known| known.insert(reference.clone(), key.clone()) != Some(key.clone()));
                 }
                 // What is known stays in force: an API that is away must not cut a peer off.

@@ -15,7 +15,7 @@ use carrick_topology::NodeName;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::key::SecretKey;
+use carrick_types::SecretKey;
 
 /// How files of the directory are replaced. They survive a power failure, and only root may read them.
 const FILE: Replacement = Replacement { mode: 0o600, durability: Durability::PowerFailure };

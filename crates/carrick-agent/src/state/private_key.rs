@@ -5,10 +5,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use carrick_types::SecretKey;
 use zeroize::Zeroizing;
 
 use super::{FILE, StateError, failed};
-use crate::key::SecretKey;
+use crate::key;
 
 /// Reads the key, or makes one if there is no file.
 pub fn load_or_generate(path: &Path) -> Result<SecretKey, StateError> {
@@ -29,12 +30,12 @@ pub fn load_or_generate(path: &Path) -> Result<SecretKey, StateError> {
 }
 
 fn generate(path: &Path) -> Result<SecretKey, StateError> {
-    let key = SecretKey::generate();
-    let mut text = key.to_base64();
+    let private_key = key::generate();
+    let mut text = private_key.to_base64();
     text.push('\n');
     FILE.write(path, text.as_bytes()).map_err(failed("write", path))?;
-    tracing::info!(event = "private_key_generated", path = %path.display(), public_key = %key.public_key());
-    Ok(key)
+    tracing::info!(event = "private_key_generated", path = %path.display(), public_key = %key::public_key(&private_key));
+    Ok(private_key)
 }
 
 fn close_to_others(path: &Path) -> Result<(), StateError> {
@@ -70,7 +71,7 @@ mod tests {
         let path = folder.path().join("private-key");
         fs::write(&path, "dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\n").unwrap();
         let key = load_or_generate(&path).unwrap();
-        assert_eq!(key.public_key().to_string(), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
+        assert_eq!(key::public_key(&key).to_string(), "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, FILE.mode, "it is closed to others");
     }
 }

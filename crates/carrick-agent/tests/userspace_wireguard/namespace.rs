@@ -214,8 +214,8 @@ pub struct KeyPair {
 
 impl KeyPair {
     pub fn new() -> Self {
-        let private = carrick_agent::key::SecretKey::generate();
-        Self { private: private.to_base64().to_string(), public: private.public_key().to_string() }
+        let private = carrick_agent::key::generate();
+        Self { private: private.to_base64().to_string(), public: carrick_agent::key::public_key(&private).to_string() }
     }
 }
 

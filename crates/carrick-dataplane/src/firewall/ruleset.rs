@@ -16,9 +16,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use carrick_netlink::Family;
 use carrick_netlink::nftables::{
-    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, IpVersion, Origin, Rule, Set, Table, TableFamily, TableName,
-    Verdict, priority,
+    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, Origin, Rule, Set, Table, TableFamily, TableName, Verdict,
+    priority,
 };
 use carrick_topology::DeviceName;
 use carrick_topology::model::AllowedLocationMasquerade;
@@ -32,7 +33,6 @@ const MESH_DEVICES: &str = "mesh_devices";
 const MESH_PORTS: &str = "mesh-ports";
 /// The devices by which packets of other locations come in.
 const TUNNEL_DEVICES: &str = "tunnel_devices";
-const VERSIONS: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
 
 /// The name of Carrick's table.
 #[must_use]
@@ -53,7 +53,7 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
         .with_chain("forward", forward(plan))
         .with_chain("leak-guard", leak_guard(plan))
         .with_chain("translate", translate(plan));
-    VERSIONS.into_iter().fold(table, |table, version| with_sets(table, plan, version))
+    Family::BOTH.into_iter().fold(table, |table, version| with_sets(table, plan, version))
 }
 
 /// The name of each set of networks, in one version.
@@ -72,7 +72,7 @@ struct SetNames {
 }
 
 impl SetNames {
-    fn of(version: IpVersion) -> Self {
+    fn of(version: Family) -> Self {
         let name = |stem| versioned(stem, version);
         Self {
             mesh_port_addresses: name("mesh_port_addresses"),
@@ -90,7 +90,7 @@ impl SetNames {
     }
 }
 
-fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
+fn with_sets(table: Table, plan: &FirewallPlan, version: Family) -> Table {
     let names = SetNames::of(version);
     let table = table
         .with_set(names.mesh_port_addresses, networks(version, &plan.mesh_ports.addresses))
@@ -108,7 +108,7 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: IpVersion) -> Table {
         let destinations = plan.carried_by.get(device).into_iter().flatten();
         table.with_set(carried_by(device, version), networks(version, destinations))
     });
-    if version == IpVersion::V4 {
+    if version == Family::V4 {
         return table;
     }
     let narrow = |(segment, destinations)| (narrow_set(segment), networks(version, destinations));
@@ -156,7 +156,7 @@ fn input(plan: &FirewallPlan) -> Chain {
         .counter()
         .drop()
         .comment("encapsulated packets outside the tunnels");
-    let rules = VERSIONS.into_iter().flat_map(|version| {
+    let rules = Family::BOTH.into_iter().flat_map(|version| {
         let names = SetNames::of(version);
         [
             of_unknown(version, plan.vxlan_port, &names.vxlan_sources, "VXLAN from outside the location"),
@@ -175,7 +175,7 @@ fn input(plan: &FirewallPlan) -> Chain {
 
 /// Before connection tracking, which then need not know what is dropped.
 fn decapsulate(plan: &FirewallPlan) -> Chain {
-    let rules = VERSIONS.map(|version| {
+    let rules = Family::BOTH.map(|version| {
         Rule::new()
             .version(version)
             .input_interface(InterfaceMatch::Is(plan.mesh_devices.handover.as_str()))
@@ -195,12 +195,12 @@ fn narrow_set(segment: u16) -> String {
 /// TCP over IPv6 through tunnels that take less than an IPv6 route can say.
 fn narrow(segment: u16) -> [Rule; 2] {
     let set = narrow_set(segment);
-    let rule = || Rule::new().version(IpVersion::V6);
+    let rule = || Rule::new().version(Family::V6);
     let limit = |rule: Rule| rule.opens_tcp().limit_segment_size(segment).comment("narrow tunnel");
     let mesh = InterfaceMatch::In(MESH_DEVICES);
     [
-        limit(rule().output_interface(mesh).destination(IpVersion::V6, AddressMatch::In(&set))),
-        limit(rule().input_interface(mesh).source(IpVersion::V6, AddressMatch::In(&set))),
+        limit(rule().output_interface(mesh).destination(Family::V6, AddressMatch::In(&set))),
+        limit(rule().input_interface(mesh).source(Family::V6, AddressMatch::In(&set))),
     ]
 }
 
@@ -227,10 +227,10 @@ fn leak_guard(plan: &FirewallPlan) -> Chain {
     ];
     Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT - 1)
         .with_rules(always)
-        .with_rules(VERSIONS.into_iter().flat_map(|version| guard_of(plan, version)))
+        .with_rules(Family::BOTH.into_iter().flat_map(|version| guard_of(plan, version)))
 }
 
-fn guard_of(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
+fn guard_of(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let names = SetNames::of(version);
     let to = |set| Rule::new().version(version).destination(version, AddressMatch::In(set));
     let stray_pods = plan.pod_device_prefix.iter().map(|prefix| {
@@ -255,7 +255,7 @@ fn guard_of(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
 }
 
 fn translate(plan: &FirewallPlan) -> Chain {
-    let rules = VERSIONS.into_iter().flat_map(|version| {
+    let rules = Family::BOTH.into_iter().flat_map(|version| {
         let mut rules = leaving_for_location(plan, version);
         rules.extend(leaving_pods(version));
         rules.extend(own_flows(plan, version));
@@ -265,7 +265,7 @@ fn translate(plan: &FirewallPlan) -> Chain {
 }
 
 /// What leaves the mesh here for networks or nodes of this location.
-fn leaving_for_location(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
+fn leaving_for_location(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let names = SetNames::of(version);
     let leaving = || Rule::new().version(version).output_interface(InterfaceMatch::NotIn(MESH_DEVICES));
     let to_network = |rule: Rule| {
@@ -291,7 +291,7 @@ fn leaving_for_location(plan: &FirewallPlan, version: IpVersion) -> Vec<Rule> {
 }
 
 /// Pods that leave for somewhere the mesh does not carry.
-fn leaving_pods(version: IpVersion) -> [Rule; 2] {
+fn leaving_pods(version: Family) -> [Rule; 2] {
     let names = SetNames::of(version);
     let pods = || {
         Rule::new()
@@ -306,9 +306,9 @@ fn leaving_pods(version: IpVersion) -> [Rule; 2] {
 }
 
 /// The host's own flows into the mesh.
-fn own_flows(plan: &FirewallPlan, version: IpVersion) -> Option<Rule> {
+fn own_flows(plan: &FirewallPlan, version: Family) -> Option<Rule> {
     let names = SetNames::of(version);
-    let address = plan.mesh_addresses.iter().find(|address| IpVersion::of(**address) == version)?;
+    let address = plan.mesh_addresses.iter().find(|address| Family::of(address) == version)?;
     Some(
         Rule::new()
             .version(version)
@@ -321,16 +321,16 @@ fn own_flows(plan: &FirewallPlan, version: IpVersion) -> Option<Rule> {
     )
 }
 
-fn versioned(stem: &str, version: IpVersion) -> String {
+fn versioned(stem: &str, version: Family) -> String {
     match version {
-        IpVersion::V4 => format!("{stem}4"),
-        IpVersion::V6 => format!("{stem}6"),
+        Family::V4 => format!("{stem}4"),
+        Family::V6 => format!("{stem}6"),
     }
 }
 
 /// The name of the set of what may leave by a device. Characters that `nft` could not read back are written as
 /// their number, and so is the one that marks them, so that no two devices share a name.
-fn carried_by(device: &DeviceName, version: IpVersion) -> String {
+fn carried_by(device: &DeviceName, version: Family) -> String {
     let mut stem = "carried_by_".to_owned();
     for character in device.as_str().chars() {
         match character {
@@ -348,28 +348,28 @@ fn carriers(plan: &FirewallPlan) -> BTreeSet<&DeviceName> {
     plan.mesh_devices.all().into_iter().chain(plan.carried_by.keys()).collect()
 }
 
-fn networks<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
+fn networks<'a>(version: Family, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
     let all = all.into_iter();
     match version {
-        IpVersion::V4 => Set::ipv4_networks(all.filter_map(|network| match network {
+        Family::V4 => Set::ipv4_networks(all.filter_map(|network| match network {
             IpNet::V4(network) => Some(*network),
             IpNet::V6(_) => None,
         })),
-        IpVersion::V6 => Set::ipv6_networks(all.filter_map(|network| match network {
+        Family::V6 => Set::ipv6_networks(all.filter_map(|network| match network {
             IpNet::V4(_) => None,
             IpNet::V6(network) => Some(*network),
         })),
     }
 }
 
-fn addresses<'a>(version: IpVersion, all: impl IntoIterator<Item = &'a IpAddr>) -> Set {
+fn addresses<'a>(version: Family, all: impl IntoIterator<Item = &'a IpAddr>) -> Set {
     let all = all.into_iter();
     match version {
-        IpVersion::V4 => Set::ipv4_networks(all.filter_map(|address| match address {
+        Family::V4 => Set::ipv4_networks(all.filter_map(|address| match address {
             IpAddr::V4(address) => Some(Ipv4Net::from(*address)),
             IpAddr::V6(_) => None,
         })),
-        IpVersion::V6 => Set::ipv6_networks(all.filter_map(|address| match address {
+        Family::V6 => Set::ipv6_networks(all.filter_map(|address| match address {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(Ipv6Net::from(*address)),
         })),

@@ -19,7 +19,7 @@ use carrick_topology::handover::{HandoverPlan, HandoverRoute};
 use carrick_topology::plan::{NextHop, NodePlan};
 use ipnet::IpNet;
 
-use crate::desired::{WantedVxlan, mac};
+use crate::desired::WantedVxlan;
 use crate::route::{Hop, RoutingTable, TableRoute, by_identity};
 
 /// What the kernel must hold.
@@ -95,16 +95,14 @@ fn outer_rule(handover: &HandoverPlan) -> Rule {
 }
 
 fn vxlan(plan: &HandoverPlan) -> WantedVxlan {
-    let neighbours = plan
-        .receivers
-        .values()
-        .flat_map(|receiver| receiver.next_hops.iter().map(|address| (*address, mac(receiver.mac))));
+    let neighbours =
+        plan.receivers.values().flat_map(|receiver| receiver.next_hops.iter().map(|address| (*address, receiver.mac)));
     let forwarding: BTreeMap<MacAddress, _> =
-        plan.receivers.values().map(|receiver| (mac(receiver.mac), receiver.address)).collect();
+        plan.receivers.values().map(|receiver| (receiver.mac, receiver.address)).collect();
     WantedVxlan {
         device: plan.device.clone(),
         settings: Vxlan { vni: plan.identifier, port: plan.port, learning: false, underlay: Family::V4, local: None },
-        mac: mac(plan.mac),
+        mac: plan.mac,
         mtu: plan.mtu,
         neighbours: neighbours.collect(),
         forwarding,

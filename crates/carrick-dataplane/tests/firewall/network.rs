@@ -18,7 +18,7 @@ use carrick_dataplane::firewall::{Applied, Firewall};
 use carrick_topology::constants::HANDOVER_PORT;
 use carrick_topology::handover::HandoverFilter;
 use carrick_topology::model::AllowedLocationMasquerade;
-use carrick_topology::plan::{AllowedLocation, FirewallPlan, MeshPorts};
+use carrick_topology::plan::{AllowedLocation, FirewallPlan, MeshDevices, MeshPorts};
 use ipnet::IpNet;
 
 use crate::namespace::Namespace;
@@ -120,6 +120,7 @@ pub fn plan() -> FirewallPlan {
     let near = nets(&["10.3.0.0/24", "fd03::/64"]);
     let mesh = nets(&["10.4.0.0/16", "fdca::/64"]);
     FirewallPlan {
+        mesh_devices: MeshDevices::default(),
         vxlan_port: 51822,
         vxlan_sources: addresses(&[NEIGHBOUR]),
         mesh_ports: MeshPorts {

@@ -19,7 +19,7 @@ mod wiring;
 
 use carrick_dataplane::HandoverDataplane;
 use carrick_topology::handover::HandoverPlan;
-use carrick_topology::model::MacAddress;
+use carrick_topology::model::mac_of_node;
 use carrick_topology::plan::{NextHop, NodePlan, Route};
 use namespace::{Namespace, is_silent, source_seen};
 use wiring::{Pair, connect, give, in_both};
@@ -165,7 +165,7 @@ fn encapsulates() -> NodePlan {
 
 fn decapsulates() -> NodePlan {
     let handover = HandoverPlan {
-        mac: MacAddress::of_node(&plans::name("far")),
+        mac: mac_of_node(&plans::name("far")),
         receivers: [].into(),
         senders: [(plans::name("me"), plans::sender(NEAR.0))].into(),
         routes: Vec::new(),

@@ -150,7 +150,7 @@ fn a_refused_peer_stops_neither_routes_nor_the_firewall() {
     on_node(|node| {
         let (mut dataplane, _) = open(node.folder.path());
         let plan = by_wireguard();
-        node.wireguard.state().refused = Some(carrick_netlink::wireguard::PublicKey(*plans::key(1).as_bytes()));
+        node.wireguard.state().refused = Some(plans::key(1));
         let applied = apply(&mut dataplane, node, &plan, Scope::Everything);
         assert!(
             matches!(applied.failures.as_slice(), [ApplyFailure::Operation(failure)] if failure.to_string().contains("peer")),

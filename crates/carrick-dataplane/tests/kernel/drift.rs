@@ -9,7 +9,7 @@ use crate::plans;
 
 #[test]
 fn every_loss_is_told_and_nothing_else() {
-    let mac = carrick_topology::model::MacAddress::of_node(&plans::name("node-10"));
+    let mac = carrick_topology::model::mac_of_node(&plans::name("node-10"));
     let losses = [
         ("ip link set carrick-vx down".to_owned(), "device"),
         ("ip link set carrick0 mtu 1300".to_owned(), "device"),

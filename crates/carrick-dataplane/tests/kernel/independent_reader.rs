@@ -153,7 +153,6 @@ fn the_firewall_reads_as_planned_by_nft() {
         let nets = |texts: &[&str]| texts.iter().map(|text| plans::net(text)).collect::<BTreeSet<_>>();
         let carried = nets(&["10.42.0.0/24", "10.42.1.0/24", "10.4.0.7/32", "fd42:1::/64"]);
         let plan = FirewallPlan {
-            mesh_devices: vec![WIREGUARD_DEVICE.parse().unwrap(), VXLAN_DEVICE.parse().unwrap()],
             vxlan_port: VXLAN_PORT,
             vxlan_sources: [plans::ip("10.0.0.2"), plans::ip("fd00::2")].into(),
             carried: carried.clone(),
@@ -165,7 +164,7 @@ fn the_firewall_reads_as_planned_by_nft() {
         let table = nftables::table("inet carrick").unwrap();
         let chains: Vec<&str> = table.chains.keys().map(String::as_str).collect();
         assert_eq!(chains, ["decapsulate", "forward", "input", "leak-guard", "mesh-ports", "translate"]);
-        assert_eq!(table.sets["mesh_devices"], [VXLAN_DEVICE, WIREGUARD_DEVICE]);
+        assert_eq!(table.sets["mesh_devices"], [HANDOVER_DEVICE, VXLAN_DEVICE, WIREGUARD_DEVICE]);
         assert_eq!(table.sets["vxlan_sources4"], ["10.0.0.2"]);
         assert_eq!(table.sets["vxlan_sources6"], ["fd00::2"]);
         // Neighbouring networks are one interval.

@@ -53,7 +53,7 @@ impl Far {
 
     /// Adds it to a plan.
     fn join(&self, plan: &mut NodePlan, endpoint: SocketAddr) {
-        let key = carrick_topology::model::PublicKey::from_bytes(self.key.0);
+        let key = self.key;
         let mut peer = plans::peer(77);
         peer.endpoint = Some(endpoint);
         peer.allowed_ips = [plans::net("10.200.0.0/24")].into();

@@ -10,7 +10,7 @@ use carrick_topology::constants::{
     WIREGUARD_DEVICE, WIREGUARD_PORT,
 };
 use carrick_topology::handover::{HandoverPlan, HandoverReceiver, HandoverRoute, HandoverSender};
-use carrick_topology::model::{Family, LocationName, MacAddress, NodeName, PublicKey};
+use carrick_topology::model::{Family, LocationName, NodeName, PublicKey, mac_of_node};
 use carrick_topology::plan::{
     FirewallPlan, LocationSummary, NextHop, NodePlan, PeerIdentity, ProbePlan, Role, Route, VxlanNeighbour, VxlanPlan,
     WireGuardPeer, WireGuardPlan,
@@ -46,7 +46,7 @@ pub fn alone() -> NodePlan {
             port: VXLAN_PORT,
             underlay: Family::V4,
             local: Some(ip("10.0.0.1")),
-            mac: MacAddress::of_node(&name("me")),
+            mac: mac_of_node(&name("me")),
             mtu: 1450,
             neighbours: BTreeMap::new(),
         },
@@ -79,7 +79,7 @@ pub fn mesh(nodes: u32, gateways: u32) -> NodePlan {
         }
         if number % 10 == 0 {
             let neighbour = VxlanNeighbour {
-                mac: MacAddress::of_node(&node),
+                mac: mac_of_node(&node),
                 internal_address: (Ipv4Addr::from(0x0a00_0000 + number + 2)).into(),
                 mesh_addresses: Family::BOTH.map(|family| mesh_address(number, family)).into(),
             };
@@ -98,7 +98,7 @@ pub fn mesh(nodes: u32, gateways: u32) -> NodePlan {
 pub fn handover() -> HandoverPlan {
     let route = |destination: &str, via: &str| HandoverRoute { destination: net(destination), via: ip(via), mtu: 1420 };
     let receiver = HandoverReceiver {
-        mac: MacAddress::of_node(&name("far")),
+        mac: mac_of_node(&name("far")),
         address: ip("10.4.0.2"),
         next_hops: [ip("10.4.0.2"), ip("fdca::2")].into(),
     };
@@ -106,7 +106,7 @@ pub fn handover() -> HandoverPlan {
         device: HANDOVER_DEVICE.parse().unwrap(),
         identifier: HANDOVER_IDENTIFIER,
         port: HANDOVER_PORT,
-        mac: MacAddress::of_node(&name("me")),
+        mac: mac_of_node(&name("me")),
         mtu: 1420,
         receivers: [(name("far"), receiver)].into(),
         senders: [(name("far"), sender("10.4.0.2"))].into(),

@@ -3,8 +3,7 @@
 use std::fs;
 
 use carrick_dataplane::Operation;
-use carrick_netlink::wireguard::PublicKey;
-use carrick_topology::model::{Family, MacAddress};
+use carrick_topology::model::{Family, mac_of_node};
 use carrick_topology::plan::{NextHop, Route, VxlanNeighbour};
 
 use crate::node::{dataplane, on_node, run};
@@ -49,7 +48,7 @@ fn plan_becomes_the_kernels_state_as_other_tools_see_it() {
             let rules = run(&format!("ip {family} rule show"));
             assert!(rules.contains("1107:\tnot from all fwmark 0x1000/0x1000 lookup 1107 proto 107"), "{rules}");
         }
-        let mac = MacAddress::of_node(&plans::name("node-10"));
+        let mac = mac_of_node(&plans::name("node-10"));
         assert!(run("bridge fdb show dev carrick-vx").contains(&format!("{mac} dst 10.0.0.12 self permanent")));
         assert!(run("ip neighbour show dev carrick-vx").contains(&format!("10.4.1.10 lladdr {mac} PERMANENT")));
 
@@ -144,7 +143,7 @@ fn preshared_keys_come_change_and_go() {
         let mut plan = plans::mesh(5, 2);
         plan.wireguard.peers.get_mut(&plans::key(1)).unwrap().preshared_key = Some(reference.clone());
 
-        let withheld = PublicKey(*plans::key(1).as_bytes());
+        let withheld = plans::key(1);
         assert_eq!(node.desired(&plan).withheld_peers(), &[withheld].into());
         node.reach(&plan);
         let holds = |node: &crate::node::Node| {
@@ -225,7 +224,7 @@ fn everything_that_is_lost_comes_back() {
     on_node(|node| {
         let plan = plans::mesh(20, 3);
         node.reach(&plan);
-        let mac = MacAddress::of_node(&plans::name("node-10")).to_string();
+        let mac = mac_of_node(&plans::name("node-10")).to_string();
         for loss in losses {
             run(&loss.replace("MAC", &mac));
             let report = node.reach(&plan);
@@ -285,7 +284,7 @@ fn silent_userspace_process_holds_up_only_its_peers() {
 #[test]
 fn one_refusal_stops_nothing_else_and_is_tried_again() {
     on_node(|node| {
-        let refused = PublicKey(*plans::key(1).as_bytes());
+        let refused = plans::key(1);
         node.wireguard.state().refused = Some(refused);
         let mut plan = plans::mesh(20, 3);
         let nowhere = NextHop::Direct { via: plans::ip("10.0.0.9"), device: "eth9".parse().unwrap() };
@@ -330,7 +329,7 @@ fn endpoint_wish_that_changed_while_nobody_looked_is_written() {
         node.dataplane = dataplane(node.folder.path());
         let report = node.reach(&plan);
         assert_eq!(report.operations.len(), 1);
-        let key = PublicKey(*plans::key(1).as_bytes());
+        let key = plans::key(1);
         for peer in &node.wireguard.state().device.peers {
             assert_eq!(peer.endpoint, Some(if peer.public_key == key { wish } else { roamed }));
         }

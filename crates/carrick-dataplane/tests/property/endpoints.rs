@@ -15,7 +15,7 @@ use crate::{desired, plans, reach};
 const HANDSHAKE: Duration = Duration::from_secs(10_000);
 
 fn peer_key() -> PublicKey {
-    PublicKey(*plans::key(1).as_bytes())
+    plans::key(1)
 }
 
 fn roamed() -> SocketAddr {

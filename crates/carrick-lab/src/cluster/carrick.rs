@@ -27,8 +27,8 @@ impl Rollout {
             image: images::CARRICK,
             settings: vec![
                 format!("CARRICK_API_SERVER=https://{PUBLIC_API}"),
-                format!("CARRICK_GRANULARITY={}", agent.granularity.as_str()),
-                format!("CARRICK_ENCAPSULATION={}", agent.encapsulation.as_str()),
+                format!("CARRICK_GRANULARITY={}", agent.granularity),
+                format!("CARRICK_ENCAPSULATION={}", agent.encapsulation),
                 format!("CARRICK_ACTIVE_GATEWAYS={}", agent.active_gateways),
                 "CARRICK_LOG_FORMAT=text".to_owned(),
             ],

@@ -11,7 +11,8 @@ use carrick_lab::cluster::services;
 use carrick_lab::daemon::{LabDaemon, Request};
 use carrick_lab::description::{Description, NodeDescription};
 use carrick_lab::matrix::{self, MatrixOptions, Pair};
-use carrick_lab::topology::{DEMO, Encapsulation, Granularity, Kubernetes};
+use carrick_lab::topology::{DEMO, Kubernetes};
+use carrick_topology::{Encapsulation, Granularity};
 use serde::Serialize;
 
 use super::prove::{self, Proof};
@@ -25,11 +26,11 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The options of the demo.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The nodes that have tunnels.
-    #[arg(long, value_enum, default_value_t)]
+    /// Which nodes have tunnels to each other: `location`, `cross` or `full`.
+    #[arg(long, default_value_t)]
     granularity: Granularity,
-    /// How pods' packets travel inside a location.
-    #[arg(long, value_enum, default_value_t)]
+    /// How pod packets travel inside a location: `always`, `cross-subnet` or `never` in VXLAN.
+    #[arg(long, default_value_t)]
     encapsulation: Encapsulation,
     /// Use a real etcd and kube-apiserver instead of the small API server.
     #[arg(long)]

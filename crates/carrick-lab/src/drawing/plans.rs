@@ -39,8 +39,8 @@ pub(super) fn plans(topology: &Topology) -> Result<BTreeMap<NodeName, NodePlan>>
 
 fn settings(agent: &AgentSettings) -> Result<Settings> {
     Ok(Settings {
-        granularity: agent.granularity.as_str().parse()?,
-        encapsulation: agent.encapsulation.as_str().parse()?,
+        granularity: agent.granularity,
+        encapsulation: agent.encapsulation,
         active_gateways: NonZeroUsize::new(agent.active_gateways.into()).unwrap_or(NonZeroUsize::MIN),
         ..Settings::default()
     })

@@ -1,7 +1,7 @@
 //! All endpoints reach each other, with each granularity, each encapsulation, in either family alone and in both.
 
 use carrick_lab::address::Families;
-use carrick_lab::topology::{Encapsulation, Granularity};
+use carrick_topology::{Encapsulation, Granularity};
 use serde_json::json;
 
 use crate::mesh::Mesh;

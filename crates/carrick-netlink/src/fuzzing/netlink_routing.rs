@@ -4,9 +4,9 @@ use super::answer::{check_holds, frames, holds, received};
 use crate::address::{self, Address};
 use crate::frame::Frame;
 use crate::link::{self, LinkKind, Vxlan};
-use crate::mac::MacAddress;
 use crate::queue::{self, TokenBucket};
 use crate::{neighbour, route, rule};
+use carrick_types::MacAddress;
 
 /// Reads `bytes` as a datagram of a routing socket.
 ///

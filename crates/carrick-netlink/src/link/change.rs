@@ -4,8 +4,8 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 
 use super::{RTM_DELLINK, RTM_NEWLINK};
 use crate::Request;
-use crate::mac::MacAddress;
 use crate::request::encode;
+use carrick_types::MacAddress;
 
 /// What to change on a device; `None` leaves a setting as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,9 +8,10 @@ use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAt
 
 use super::{RTM_NEWLINK, Vxlan};
 use crate::Request;
-use crate::family::Family;
-use crate::mac::MacAddress;
+use carrick_types::Family;
+
 use crate::request::encode;
+use carrick_types::MacAddress;
 
 /// The flow label of outer IPv6 packets, by which the family of a tunnel can be seen.
 const UNDERLAY_V6_LABEL: u32 = 1107;

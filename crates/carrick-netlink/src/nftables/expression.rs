@@ -6,7 +6,7 @@
 mod decode;
 mod encode;
 
-use std::net::IpAddr;
+use carrick_types::Family;
 
 pub(super) use decode::value as plain_value;
 pub(super) use encode::value as value_attributes;
@@ -14,15 +14,6 @@ pub(super) use encode::value as value_attributes;
 /// One of the sixteen 32-bit registers; longer values occupy the following ones too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Register(u8);
-
-/// An internet protocol version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum IpVersion {
-    /// IPv4.
-    V4,
-    /// IPv6.
-    V6,
-}
 
 /// One instruction of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +132,7 @@ pub enum Expression {
         /// Which of both.
         direction: Direction,
         /// The version of the address.
-        version: IpVersion,
+        version: Family,
         /// The new address.
         address: Option<Register>,
         /// The new port.
@@ -291,31 +282,28 @@ impl Register {
     const COUNT: u8 = 16;
 }
 
-impl IpVersion {
-    /// The version of an address.
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => IpVersion::V4,
-            IpAddr::V6(_) => IpVersion::V6,
-        }
-    }
-
+/// What nftables needs of an address family.
+pub(super) trait ProtocolFamily {
     /// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
-    pub(super) const fn number(self) -> u8 {
+    fn number(self) -> u8;
+    /// The offset of an address in the network header, and its length, in bytes.
+    fn address_field(self, direction: Direction) -> (u32, u32);
+}
+
+impl ProtocolFamily for Family {
+    fn number(self) -> u8 {
         match self {
-            IpVersion::V4 => 2,
-            IpVersion::V6 => 10,
+            Self::V4 => 2,
+            Self::V6 => 10,
         }
     }
 
-    /// Where an address stands in the network header, and its length, in bytes.
-    pub(super) const fn address_field(self, direction: Direction) -> (u32, u32) {
+    fn address_field(self, direction: Direction) -> (u32, u32) {
         match (self, direction) {
-            (IpVersion::V4, Direction::Source) => (12, 4),
-            (IpVersion::V4, Direction::Destination) => (16, 4),
-            (IpVersion::V6, Direction::Source) => (8, 16),
-            (IpVersion::V6, Direction::Destination) => (24, 16),
+            (Self::V4, Direction::Source) => (12, 4),
+            (Self::V4, Direction::Destination) => (16, 4),
+            (Self::V6, Direction::Source) => (8, 16),
+            (Self::V6, Direction::Destination) => (24, 16),
         }
     }
 }

@@ -4,9 +4,11 @@ mod message;
 
 use std::net::IpAddr;
 
+use carrick_types::Family;
+
+use super::expression::ProtocolFamily as _;
 use super::expression::{
-    ConntrackKey, ConntrackState, Direction, Expression, Header, IpVersion, Membership, MetaKey, Operator, Register,
-    Verdict,
+    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
 };
 use super::set::padded_interface_name;
 
@@ -92,7 +94,7 @@ impl Rule {
 
     /// Only packets of this version; needed before addresses are looked at in a table of both.
     #[must_use]
-    pub fn version(self, version: IpVersion) -> Self {
+    pub fn version(self, version: Family) -> Self {
         self.meta_is(MetaKey::Family, vec![version.number()])
     }
 
@@ -120,13 +122,13 @@ impl Rule {
 
     /// Only packets with such a source. The rule must be limited to this version already.
     #[must_use]
-    pub fn source(self, version: IpVersion, condition: AddressMatch<'_>) -> Self {
+    pub fn source(self, version: Family, condition: AddressMatch<'_>) -> Self {
         self.address(version, Direction::Source, condition)
     }
 
     /// Only packets with such a destination. The rule must be limited to this version already.
     #[must_use]
-    pub fn destination(self, version: IpVersion, condition: AddressMatch<'_>) -> Self {
+    pub fn destination(self, version: Family, condition: AddressMatch<'_>) -> Self {
         self.address(version, Direction::Destination, condition)
     }
 
@@ -227,7 +229,7 @@ impl Rule {
             Expression::Immediate { value: octets(address), destination: Register::FIRST },
             Expression::Nat {
                 direction: Direction::Source,
-                version: IpVersion::of(address),
+                version: Family::of(&address),
                 address: Some(Register::FIRST),
                 port: None,
             },
@@ -237,7 +239,7 @@ impl Rule {
     /// Only packets whose source and destination are, in this order, an element of this set. The rule must be
     /// limited to this version already.
     #[must_use]
-    pub fn address_pair_in(self, version: IpVersion, set: &str) -> Self {
+    pub fn address_pair_in(self, version: Family, set: &str) -> Self {
         let words = address_words(version);
         self.with([
             load_address(version, Direction::Source, Register::FIRST),
@@ -274,7 +276,7 @@ impl Rule {
     /// Gives the connection the address and port that a map holds for its destination address, protocol and
     /// destination port, where there is an entry; otherwise as [`Rule::destination_nat_by_port`].
     #[must_use]
-    pub fn destination_nat_by_address(self, version: IpVersion, map: &str) -> Self {
+    pub fn destination_nat_by_address(self, version: Family, map: &str) -> Self {
         let words = address_words(version);
         self.with([
             load_address(version, Direction::Destination, Register::FIRST),
@@ -287,7 +289,7 @@ impl Rule {
     /// Gives the connection the address and port that a map holds for its protocol and destination port,
     /// where there is an entry. The rule must be limited to this version and to protocols with ports already.
     #[must_use]
-    pub fn destination_nat_by_port(self, version: IpVersion, map: &str) -> Self {
+    pub fn destination_nat_by_port(self, version: Family, map: &str) -> Self {
         self.with([load_meta(MetaKey::TransportProtocol), load_destination_port(Register::FIRST.offset(1))])
             .destination_nat_from(version, map)
     }
@@ -311,7 +313,7 @@ impl Rule {
     }
 
     /// The key stands in the first register and those behind it; the value takes its place.
-    fn destination_nat_from(self, version: IpVersion, map: &str) -> Self {
+    fn destination_nat_from(self, version: Family, map: &str) -> Self {
         let address = Register::FIRST;
         self.with([
             Expression::MapLookup { map: map.to_owned(), source: Register::FIRST, destination: address },
@@ -341,7 +343,7 @@ impl Rule {
         self.with([load_meta(key), condition])
     }
 
-    fn address(self, version: IpVersion, direction: Direction, condition: AddressMatch<'_>) -> Self {
+    fn address(self, version: Family, direction: Direction, condition: AddressMatch<'_>) -> Self {
         let condition = match condition {
             AddressMatch::Is(address) => compare(Operator::Equal, octets(address)),
             AddressMatch::IsNot(address) => compare(Operator::NotEqual, octets(address)),
@@ -352,7 +354,7 @@ impl Rule {
     }
 }
 
-fn load_address(version: IpVersion, direction: Direction, destination: Register) -> Expression {
+fn load_address(version: Family, direction: Direction, destination: Register) -> Expression {
     let (offset, length) = version.address_field(direction);
     Expression::Payload { base: Header::Network, offset, length, destination }
 }
@@ -362,10 +364,10 @@ fn load_destination_port(destination: Register) -> Expression {
 }
 
 /// The registers that an address takes.
-const fn address_words(version: IpVersion) -> u8 {
+const fn address_words(version: Family) -> u8 {
     match version {
-        IpVersion::V4 => 1,
-        IpVersion::V6 => 4,
+        Family::V4 => 1,
+        Family::V6 => 4,
     }
 }
 

@@ -11,8 +11,9 @@ use netlink_packet_route::route::{RouteFlags, RouteHeader};
 use super::{Kind, MTU_LOCK, PathMtu, Route};
 use crate::address::Scope;
 use crate::attribute::{address, array};
-use crate::family::Family;
+use crate::family::KernelFamily as _;
 use crate::frame::Frame;
+use carrick_types::Family;
 
 const HEADER_LENGTH: usize = 12;
 const RTA_DST: u16 = 1;

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use carrick_types::{PublicKey, SecretKey};
 use ipnet::IpNet;
-
-use super::{PublicKey, SecretKey};
 
 /// What the kernel holds for one WireGuard device.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use carrick_netlink::nftables::{
-    AddressMatch, Batch, Chain, ChainKind, ElementChange, Elements, Field, Hook, InterfaceMatch, IpVersion, Key, Rule,
-    Set, Table, TableFamily, TableName, Target, Value, priority,
+    AddressMatch, Batch, Chain, ChainKind, ElementChange, Elements, Field, Hook, InterfaceMatch, Key, Rule, Set, Table,
+    TableFamily, TableName, Target, Value, priority,
 };
 use carrick_netlink::{Error, Family};
 use carrick_topology::constants::POD_DEVICE_PREFIX;
@@ -180,8 +180,8 @@ fn source_rules() -> Vec<Rule> {
     let of_pods = || Rule::new().input_interface(InterfaceMatch::StartsWith(POD_DEVICE_PREFIX));
     vec![
         of_pods()
-            .version(IpVersion::V4)
-            .destination(IpVersion::V4, AddressMatch::In(LOOPBACK))
+            .version(Family::V4)
+            .destination(Family::V4, AddressMatch::In(LOOPBACK))
             .drop()
             .comment("pods must not reach the host's loopback"),
         of_pods().reverse_path_missing().drop().comment("source address is not the pod's"),
@@ -190,23 +190,23 @@ fn source_rules() -> Vec<Rule> {
 
 fn translation_rules() -> Vec<Rule> {
     let to_host = |version| Rule::new().version(version).destination_is_local();
-    let of_version = |version, family| {
+    let of_family = |family| {
         [
-            to_host(version).destination_nat_by_address(version, &Kind::Bound.name(family)),
-            to_host(version).destination_nat_by_port(version, &Kind::Anywhere.name(family)),
+            to_host(family).destination_nat_by_address(family, &Kind::Bound.name(family)),
+            to_host(family).destination_nat_by_port(family, &Kind::Anywhere.name(family)),
         ]
     };
-    [of_version(IpVersion::V4, Family::V4), of_version(IpVersion::V6, Family::V6)].concat()
+    Family::BOTH.map(of_family).concat()
 }
 
 fn masquerade_rules() -> Vec<Rule> {
     let translated = |version| Rule::new().version(version).destination_was_translated();
     vec![
-        translated(IpVersion::V4).address_pair_in(IpVersion::V4, &Kind::Hairpin.name(Family::V4)).masquerade(),
-        translated(IpVersion::V6).address_pair_in(IpVersion::V6, &Kind::Hairpin.name(Family::V6)).masquerade(),
-        translated(IpVersion::V4)
+        translated(Family::V4).address_pair_in(Family::V4, &Kind::Hairpin.name(Family::V4)).masquerade(),
+        translated(Family::V6).address_pair_in(Family::V6, &Kind::Hairpin.name(Family::V6)).masquerade(),
+        translated(Family::V4)
             .output_interface(InterfaceMatch::StartsWith(POD_DEVICE_PREFIX))
-            .source(IpVersion::V4, AddressMatch::In(LOOPBACK))
+            .source(Family::V4, AddressMatch::In(LOOPBACK))
             .masquerade(),
     ]
 }

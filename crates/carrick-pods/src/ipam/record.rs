@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use carrick_netlink::MacAddress;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::attachment::{Attachment, PodName};
 use crate::host_port::HostPort;
@@ -24,7 +24,7 @@ pub struct Record {
     /// The pod's addresses, at most one of each family.
     pub addresses: Vec<IpAddr>,
     /// The MAC address that the runtime asked for. Without one, [`Attachment::pod_mac`] is used.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "mac")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<MacAddress>,
     /// The host ports of the pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,22 +57,5 @@ impl Record {
             Some(pod) => format!("{}/{}", pod.namespace, pod.name),
             None => self.attachment.key(),
         }
-    }
-}
-
-/// MAC addresses as text.
-mod mac {
-    use super::{Deserialize, Deserializer, MacAddress, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(mac: &Option<MacAddress>, serializer: S) -> Result<S::Ok, S::Error> {
-        match mac {
-            Some(mac) => serializer.collect_str(mac),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Option<MacAddress>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
     }
 }

@@ -34,24 +34,21 @@ impl HandoverInForce {
 mod tests {
     use super::*;
     use crate::handover::{HandoverReceiver, HandoverRoute, HandoverSender};
-    use crate::model::MacAddress;
+    use crate::model::mac_of_node;
 
     #[test]
     fn a_gateway_without_a_route_is_tried_and_nothing_is_encapsulated_to_it() {
         let name = |text: &str| text.parse::<NodeName>().unwrap();
         let receiver = |text: &str, address: &str| {
             let address = address.parse().unwrap();
-            (
-                name(text),
-                HandoverReceiver { mac: MacAddress::of_node(&name(text)), address, next_hops: [address].into() },
-            )
+            (name(text), HandoverReceiver { mac: mac_of_node(&name(text)), address, next_hops: [address].into() })
         };
         let sender = HandoverSender { address: "10.4.0.3".parse().unwrap(), sources: [].into() };
         let plan = HandoverPlan {
             device: "carrick-ho".parse().unwrap(),
             identifier: 1,
             port: 2,
-            mac: MacAddress::of_node(&name("me")),
+            mac: mac_of_node(&name("me")),
             mtu: 1420,
             receivers: [receiver("proven", "10.4.0.1"), receiver("offered", "10.4.0.2")].into(),
             senders: [(name("sender"), sender)].into(),

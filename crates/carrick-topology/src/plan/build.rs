@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::constants;
-use crate::model::{DeviceName, Family, Granularity, MacAddress};
+use crate::model::{DeviceName, Family, Granularity, mac_of_node};
 use crate::plan::{LocationSummary, NodePlan, Role, VxlanPlan};
 use crate::resolve::{Member, MemberIndex, Resolved};
 use crate::{Warning, WarningReason};
@@ -90,7 +90,7 @@ fn vxlan(resolved: &Resolved<'_>, me: &Member<'_>, mtu: u32) -> VxlanPlan {
         port: constants::VXLAN_PORT,
         underlay,
         local: me.internal_address(underlay).filter(is_held),
-        mac: MacAddress::of_node(&me.node.name),
+        mac: mac_of_node(&me.node.name),
         mtu,
         neighbours: inside::neighbours(resolved, me),
     }

@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
 use super::host::{Host, Hosts};
 use super::step::{Arrival, Entry, Verdict};
 use super::{DropReason, Origin, Outcome, Packet, Translation, Walk};

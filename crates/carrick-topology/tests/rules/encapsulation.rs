@@ -1,7 +1,7 @@
 //! Next hops, by encapsulation and granularity.
 
 use carrick_topology::WarningReason;
-use carrick_topology::model::{Encapsulation, Granularity, MacAddress};
+use carrick_topology::model::{Encapsulation, Granularity, mac_of_node};
 use carrick_topology::plan::NextHop;
 
 use crate::fixtures::*;
@@ -81,8 +81,8 @@ fn the_vxlan_device_knows_every_other_node_of_the_location() {
     let names: Vec<&str> = plan.vxlan.neighbours.keys().map(|name| name.as_str()).collect();
     assert_eq!(names, ["a1", "a2", "a4"]);
     let neighbour = &plan.vxlan.neighbours["a4"];
-    assert_eq!(neighbour.mac, MacAddress::of_node(&"a4".parse().unwrap()));
+    assert_eq!(neighbour.mac, mac_of_node(&"a4".parse().unwrap()));
     assert_eq!(neighbour.internal_address.to_string(), "192.168.101.4");
     assert_eq!(neighbour.mesh_addresses, world(Granularity::Location, Encapsulation::Always).plan("a4").mesh_addresses);
-    assert_eq!(plan.vxlan.mac, MacAddress::of_node(&"a3".parse().unwrap()));
+    assert_eq!(plan.vxlan.mac, mac_of_node(&"a3".parse().unwrap()));
 }

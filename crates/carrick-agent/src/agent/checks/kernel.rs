@@ -13,7 +13,7 @@ use carrick_netlink::{Error, Protocol, Socket};
 use carrick_pods::ipam::{Store, StoreError};
 use carrick_pods::pod_gateways;
 use carrick_status::{ChecksPage, PodGatewayFault, WireGuardDevice, WireGuardState};
-use carrick_topology::{Family, NodePlan, PublicKey};
+use carrick_topology::NodePlan;
 use thiserror::Error as ThisError;
 
 use super::PATIENCE;
@@ -32,7 +32,7 @@ pub(super) fn look(
     let desired = Desired::new(plan, keys, dataplane.maker());
     let now = SystemTime::now();
     let found = dataplane.inspect(&desired, now)?;
-    page.forwarding_off = found.forwarding_off.into_iter().map(family).collect();
+    page.forwarding_off = found.forwarding_off;
     page.strict_filters = found
         .strict_filters
         .into_iter()
@@ -120,16 +120,5 @@ fn wireguard(backend: WireGuardBackend) -> Result<Box<dyn WireGuard>, Error> {
 }
 
 fn state(device: Device, now: SystemTime) -> WireGuardDevice {
-    WireGuardDevice {
-        port: device.port,
-        public_key: device.public_key.as_ref().map(|key| PublicKey::from_bytes(key.0)),
-        peers: peer_states(&sightings(device, now)),
-    }
-}
-
-const fn family(family: carrick_netlink::Family) -> Family {
-    match family {
-        carrick_netlink::Family::V4 => Family::V4,
-        carrick_netlink::Family::V6 => Family::V6,
-    }
+    WireGuardDevice { port: device.port, public_key: device.public_key, peers: peer_states(&sightings(device, now)) }
 }

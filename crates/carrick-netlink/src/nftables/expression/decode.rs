@@ -1,7 +1,9 @@
 //! Instructions as the kernel tells them.
 
 use super::encode::{SEGMENT_SIZE_LENGTH, SEGMENT_SIZE_OFFSET, SEGMENT_SIZE_OPTION, fib_flag, nat_type};
-use super::{ConntrackKey, Direction, Expression, Header, IpVersion, Membership, MetaKey, Operator, Register, Verdict};
+use carrick_types::Family;
+
+use super::{ConntrackKey, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict};
 use crate::nftables::abi::data;
 use crate::nftables::abi::expression::{
     bitwise, byteorder, compare, conntrack, extension, exthdr, fib, immediate, lookup, masquerade, meta, nat, payload,
@@ -175,8 +177,8 @@ fn nat(attributes: Received<'_>) -> Option<Expression> {
             .into_iter()
             .find(|direction| nat_type(*direction) == kind)?,
         version: match attributes.u32(nat::FAMILY)? {
-            2 => IpVersion::V4,
-            10 => IpVersion::V6,
+            2 => Family::V4,
+            10 => Family::V6,
             _ => return None,
         },
         address: register(attributes, nat::ADDRESS),

@@ -1,6 +1,6 @@
 //! Instructions as the kernel reads them.
 
-use super::{Direction, Expression, Membership, Register, Verdict};
+use super::{Direction, Expression, Membership, ProtocolFamily as _, Register, Verdict};
 use crate::nftables::abi::data;
 use crate::nftables::abi::expression::{
     bitwise, byteorder, compare, conntrack, exthdr, fib, immediate, lookup, meta, nat, payload, route,

@@ -84,7 +84,9 @@ fn pad_interface_names(expressions: &mut [Expression]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nftables::{AddressMatch, InterfaceMatch, IpVersion, Origin, Verdict};
+    use carrick_types::Family;
+
+    use crate::nftables::{AddressMatch, InterfaceMatch, Origin, Verdict};
 
     #[test]
     fn comments_are_written_as_nft_does() {
@@ -98,10 +100,10 @@ mod tests {
     #[test]
     fn rules_survive_encoding_and_decoding() {
         let rule = Rule::new()
-            .version(IpVersion::V6)
+            .version(Family::V6)
             .origin(Origin::Local)
             .output_interface(InterfaceMatch::StartsNotWith("crk"))
-            .source(IpVersion::V6, AddressMatch::NotIn("own"))
+            .source(Family::V6, AddressMatch::NotIn("own"))
             .mark(0x1000, 0x1000)
             .counter()
             .verdict(Verdict::Jump("other".to_owned()))

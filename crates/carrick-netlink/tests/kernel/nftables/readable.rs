@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use carrick_netlink::Family;
 use carrick_netlink::nftables::{
     AddressMatch, Batch, Chain, ChainKind, ConntrackState, Direction, Elements, Expression, Field, Header, Hook,
-    InterfaceMatch, IpVersion, Key, Nftables, Operator, Origin, Register, Rule, Set, Table, TableFamily, Target, Value,
-    Verdict, priority,
+    InterfaceMatch, Key, Nftables, Operator, Origin, Register, Rule, Set, Table, TableFamily, Target, Value, Verdict,
+    priority,
 };
 
 use super::nft;
@@ -20,14 +21,14 @@ fn filter_rules() -> Vec<Rule> {
     vec![
         Rule::new().protocol(17).mark(0x1000, 0x1000).accept().comment("outer packets"),
         Rule::new()
-            .version(IpVersion::V4)
-            .destination(IpVersion::V4, AddressMatch::In("networks4"))
+            .version(Family::V4)
+            .destination(Family::V4, AddressMatch::In("networks4"))
             .output_interface(InterfaceMatch::NotIn("mesh_devices"))
             .counter()
             .drop(),
         Rule::new()
-            .version(IpVersion::V6)
-            .destination(IpVersion::V6, AddressMatch::NotIn("networks6"))
+            .version(Family::V6)
+            .destination(Family::V6, AddressMatch::NotIn("networks6"))
             .output_interface(InterfaceMatch::StartsNotWith("crk"))
             .drop(),
         Rule::new().origin(Origin::Local).output_interface(InterfaceMatch::Is("carrick0")).accept(),
@@ -35,8 +36,8 @@ fn filter_rules() -> Vec<Rule> {
         Rule::new()
             .protocol(17)
             .destination_port(51822)
-            .version(IpVersion::V4)
-            .source(IpVersion::V4, AddressMatch::IsNot(address("192.0.2.1")))
+            .version(Family::V4)
+            .source(Family::V4, AddressMatch::IsNot(address("192.0.2.1")))
             .drop(),
         Rule::new().opens_tcp().input_interface(InterfaceMatch::IsNot("carrick0")).clamp_segment_size(),
         Rule::new().set_mark(0x2000),
@@ -56,11 +57,11 @@ fn translation_rules() -> Vec<Rule> {
     vec![
         Rule::new().origin(Origin::Received).output_interface(InterfaceMatch::StartsWith("eth")).masquerade(),
         Rule::new()
-            .version(IpVersion::V4)
-            .source(IpVersion::V4, AddressMatch::Is(address("192.0.2.1")))
+            .version(Family::V4)
+            .source(Family::V4, AddressMatch::Is(address("192.0.2.1")))
             .source_nat(address("10.4.0.1")),
-        Rule::new().version(IpVersion::V6).address_pair_in(IpVersion::V6, "pairs").masquerade(),
-        Rule::new().version(IpVersion::V6).source_nat(address("fdca::1")),
+        Rule::new().version(Family::V6).address_pair_in(Family::V6, "pairs").masquerade(),
+        Rule::new().version(Family::V6).source_nat(address("fdca::1")),
     ]
 }
 
@@ -124,11 +125,11 @@ fn everything() -> Table {
             "ports",
             Chain::at(Hook::Prerouting, ChainKind::Nat, priority::DESTINATION_NAT).with_rules([
                 Rule::new()
-                    .version(IpVersion::V4)
+                    .version(Family::V4)
                     .destination_is_local()
-                    .destination_nat_by_address(IpVersion::V4, "bound_ports"),
-                Rule::new().version(IpVersion::V4).destination_nat_by_port(IpVersion::V4, "host_ports"),
-                Rule::new().version(IpVersion::V6).destination_nat_by_port(IpVersion::V6, "host_ports6"),
+                    .destination_nat_by_address(Family::V4, "bound_ports"),
+                Rule::new().version(Family::V4).destination_nat_by_port(Family::V4, "host_ports"),
+                Rule::new().version(Family::V6).destination_nat_by_port(Family::V6, "host_ports6"),
             ]),
         )
         .with_chain(

@@ -10,7 +10,7 @@ use super::hops::{Hop, hops};
 use super::mtu::Mtus;
 use super::tunnels;
 use crate::handover::{Decapsulation, HandoverPlan, HandoverReceiver, HandoverReport, HandoverSender};
-use crate::model::{DeviceName, MacAddress, NodeName, PublicKey};
+use crate::model::{DeviceName, NodeName, PublicKey, mac_of_node};
 use crate::plan::WireGuardPeer;
 use crate::resolve::{Member, MemberIndex, Resolved};
 use crate::{Liveness, constants};
@@ -57,7 +57,7 @@ impl Handovers {
             device: DeviceName::handover(),
             identifier: constants::HANDOVER_IDENTIFIER,
             port: constants::HANDOVER_PORT,
-            mac: MacAddress::of_node(&me.node.name),
+            mac: mac_of_node(&me.node.name),
             mtu: mtus.wireguard_device(),
             receivers,
             senders,
@@ -110,7 +110,7 @@ fn sender(resolved: &Resolved<'_>, change: &CarrierChange, carrier: MemberIndex)
 
 fn receiver(member: &Member<'_>) -> Option<(NodeName, HandoverReceiver)> {
     let receiver = HandoverReceiver {
-        mac: MacAddress::of_node(&member.node.name),
+        mac: mac_of_node(&member.node.name),
         address: member.mesh_address(UNDERLAY)?,
         next_hops: member.mesh_addresses.iter().copied().collect(),
     };

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::WarningReason;
-use crate::model::{DeviceName, Encapsulation, Family, MacAddress, NodeName};
+use crate::model::{DeviceName, Encapsulation, Family, NodeName, mac_of_node};
 use crate::plan::{NextHop, VxlanNeighbour};
 use crate::resolve::{Member, Resolved};
 
@@ -20,7 +20,7 @@ pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<N
         .filter(|other| other.index != me.index)
         .filter_map(|other| {
             let neighbour = VxlanNeighbour {
-                mac: MacAddress::of_node(&other.node.name),
+                mac: mac_of_node(&other.node.name),
                 internal_address: other.internal_address(location.underlay)?,
                 mesh_addresses: other.mesh_addresses.iter().copied().collect(),
             };

@@ -1,0 +1,15 @@
+//! Address families, Ethernet addresses and WireGuard keys.
+//!
+//! The model of the cluster and the messages to the kernel use the same types, so that a plan needs no conversion on its way into the
+//! kernel.
+#![forbid(unsafe_code)]
+
+mod family;
+mod mac;
+mod public_key;
+mod secret_key;
+
+pub use family::Family;
+pub use mac::{InvalidMacAddress, MacAddress};
+pub use public_key::{InvalidPublicKey, PublicKey};
+pub use secret_key::{InvalidSecretKey, SecretKey};
