@@ -125,7 +125,7 @@ fn to_mesh_ports() -> Rule {
 
 /// Drops what pods and outside peers send to the ports of the mesh, on whichever node: see [`carrick_topology::plan::MeshPorts`].
 fn mesh_ports(plan: &FirewallPlan) -> Chain {
-    let rules = VERSIONS.into_iter().flat_map(|version| {
+    let rules = Family::BOTH.into_iter().flat_map(|version| {
         plan.mesh_ports.ports.iter().flat_map(move |port| {
             let names = SetNames::of(version);
             let to_port = || {

@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use carrick_lab::address::Family;
 use carrick_lab::namespace::Namespaces;
 use carrick_lab::wait;
+use carrick_topology::Family;
 use carrick_topology::constants::{VXLAN_IDENTIFIER, VXLAN_PORT};
-use carrick_topology::model::MacAddress;
+use carrick_topology::model::mac_of_node;
 
 use crate::mesh::Mesh;
 
@@ -36,7 +36,7 @@ fn vxlan_packet(node: &str, target: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
 
     let mut packet = vec![8, 0, 0, 0];
     packet.extend((VXLAN_IDENTIFIER << 8).to_be_bytes());
-    packet.extend(MacAddress::of_node(&node.parse().unwrap()).octets());
+    packet.extend(mac_of_node(&node.parse().unwrap()).0);
     packet.extend([2, 0, 0, 0, 0, 1, 8, 0]);
     packet.extend(ip);
     packet.extend([PORT.to_be_bytes(), PORT.to_be_bytes(), udp_bytes.to_be_bytes(), [0, 0]].concat());
