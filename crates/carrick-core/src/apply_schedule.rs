@@ -57,7 +57,8 @@ impl ApplySchedule {
             has_applied: false,
             failures: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
             repairs: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
-            unrelated: Backoff::new(Duration::from_millis(50), Duration::from_secs(1)),
+            // A flush of Carrick's table looks like any other commit and must be repaired within 100 ms: 60 ms and a quarter of jitter.
+            unrelated: Backoff::new(Duration::from_millis(25), Duration::from_millis(60)),
             waiting_until: Now::ZERO,
             next_full_comparison: None,
             next_wireguard_poll: None,
@@ -75,7 +76,9 @@ impl ApplySchedule {
             None => Wanted { scope, cause },
             Some(before) => {
                 let (sooner, before_that) = (self.not_before(cause), self.not_before(before.cause));
-                let is_stronger = sooner < before_that || (sooner == before_that && scope > before.scope);
+                // Causes that are equally urgent now need not be when the apply in progress ends: then an unrelated cause may have to wait.
+                let is_freer = before.cause.is_often_unrelated() && !cause.is_often_unrelated();
+                let is_stronger = sooner < before_that || (sooner == before_that && (is_freer || scope > before.scope));
                 Wanted { scope: scope.max(before.scope), cause: if is_stronger { cause } else { before.cause } }
             }
         };

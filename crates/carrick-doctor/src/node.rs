@@ -3,24 +3,11 @@
 mod host;
 mod kernel;
 mod pods;
+mod subject;
 
-use carrick_status::{ChecksPage, StatusPage};
-use carrick_topology::NodePlan;
+pub(crate) use subject::Subject;
 
 use crate::Finding;
-
-/// The pages of a node.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
-    pub(crate) status: &'a StatusPage,
-    pub(crate) checks: &'a ChecksPage,
-}
-
-impl Subject<'_> {
-    fn plan(&self) -> Option<&NodePlan> {
-        self.status.plan.as_deref()
-    }
-}
 
 type NodeCheck = fn(&Subject<'_>) -> Vec<Finding>;
 

@@ -5,7 +5,7 @@ mod print;
 use std::path::PathBuf;
 
 use carrick_kube::objects::Objects;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::access::{self, Access, AccessOptions};
@@ -175,8 +175,8 @@ impl Cli {
     /// See [`Failure`].
     pub async fn run(&self, terminal: Terminal) -> Result<Rendered, Failure> {
         match &self.command {
-            Command::Completions { shell } => Ok(print::completions(*shell)),
-            Command::Man { directory } => print::manual(directory.as_deref()),
+            Command::Completions { shell } => Ok(print::completions(Cli::command(), *shell)),
+            Command::Man { directory } => print::manual(Cli::command(), directory.as_deref()),
             Command::Version => Ok(print::version()),
             Command::Status => self.render(&Status::of(&self.snapshot().await?), terminal),
             Command::Doctor(options) => self.render(&doctor::run(&self.access, options).await?, terminal),

@@ -3,6 +3,7 @@
 mod directory;
 mod kernel;
 mod listeners;
+mod patience;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,9 +21,7 @@ use tokio::sync::Mutex;
 
 use super::status::Status;
 use crate::cli::{AgentOptions, WireGuardBackend};
-
-/// Whoever asks waits for this: the API server and the data path get no longer.
-const PATIENCE: Duration = Duration::from_millis(1_200);
+use patience::PATIENCE;
 
 /// The namespace that the API server is asked for: every agent may read it, to tell clusters apart.
 const ASKED_FOR: &str = "kube-system";

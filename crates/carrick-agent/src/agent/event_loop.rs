@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use carrick_core::{Core, Event, Now, Waiting};
 use carrick_dataplane::Keys;
+use carrick_dataplane::WireGuardMaker;
 use carrick_dataplane::wireguard::WireGuard;
 use carrick_kube::client::ApiClient;
 use carrick_kube::own_node::OwnNode;
@@ -45,6 +46,7 @@ const QUEUE: usize = 64;
 pub(super) struct EventLoop {
     me: NodeName,
     options: AgentOptions,
+    wireguard_maker: WireGuardMaker,
     saver: Saver,
     uid: Option<ClusterUid>,
     core: Core,
@@ -95,6 +97,7 @@ impl EventLoop {
 
         let (to_kernel, orders) = mpsc::channel(QUEUE);
         let (to_loop, outcomes) = mpsc::channel(QUEUE);
+        let wireguard_maker = wireguard.maker();
         let own = kernel::start(wireguard, &options.interface, options.run_dir.clone(), orders, to_loop)?;
         let pod_routes = if options.cni { Some(PodRouteRestorer::start(&options.run_dir)?) } else { None };
         if options.cni {
@@ -131,6 +134,7 @@ impl EventLoop {
 
         let own_keys = (private.clone(), public_key);
         Ok(Self {
+            wireguard_maker,
             saver: Saver::start(&state, &me),
             checks: Checks::new(me.clone(), &options, status.clone(), client.clone(), own_keys),
             status,

@@ -61,19 +61,22 @@ async fn userspace(interface: &DeviceName, run_directory: &Path) -> Result<Box<d
     Ok(Box::<UserspaceWireGuard>::default())
 }
 
-/// Starts the userspace data path if none runs. Inside a container it would end with the container: there it is waited for.
+/// Starts the userspace data path if none runs, and returns whether it was started. In a container it would end with the container: there
+/// the agent waits for it.
 ///
 /// # Errors
 /// [`AgentError::WireGuard`].
-pub(super) async fn ensure_userspace(interface: &DeviceName, run_directory: &Path) -> Result<(), AgentError> {
-    if is_answering(interface) {
-        return Ok(());
+pub(super) async fn ensure_userspace(interface: &DeviceName, run_directory: &Path) -> Result<bool, AgentError> {
+    let asked = interface.clone();
+    // A process that hangs must not hang the event loop, which has one thread.
+    if tokio::task::spawn_blocking(move || is_answering(&asked)).await.unwrap_or(false) {
+        return Ok(false);
     }
     if is_container() {
-        return Ok(());
+        return Ok(false);
     }
     let program = Path::new(OWN_PROGRAM);
-    start_detached(Detached { program, interface, run_dir: run_directory }).await.map(drop).map_err(|error| {
+    start_detached(Detached { program, interface, run_dir: run_directory }).await.map(|_| true).map_err(|error| {
         let of_kind = if error.is_not_permitted() { AgentError::Permission } else { AgentError::WireGuard };
         of_kind(error.to_string())
     })

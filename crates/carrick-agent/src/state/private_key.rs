@@ -8,7 +8,7 @@ use std::path::Path;
 use carrick_types::SecretKey;
 use zeroize::Zeroizing;
 
-use super::{FILE, StateError, failed};
+use super::error::{FILE, StateError, failed};
 use crate::key;
 
 /// Reads the key, or makes one if there is no file.

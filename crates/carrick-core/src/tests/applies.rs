@@ -94,7 +94,7 @@ fn drift_is_repaired_at_once_but_repeated_repairs_become_rarer() {
 }
 
 #[test]
-fn commits_of_other_programs_to_nftables_cause_one_comparison_a_second() {
+fn commits_of_other_programs_to_nftables_cause_a_bounded_number_of_comparisons() {
     let mut fixture = Fixture::steady();
     let mut comparisons = 0;
     for _ in 0..6_000 {
@@ -105,7 +105,36 @@ fn commits_of_other_programs_to_nftables_cause_one_comparison_a_second() {
             fixture.event(Event::Applied(ApplyOutcome::Unchanged));
         }
     }
-    assert!((50..=100).contains(&comparisons), "{comparisons} comparisons in a minute of 6000 commits");
+    assert!((600..=1_400).contains(&comparisons), "{comparisons} comparisons in a minute of 6000 commits");
+}
+
+#[test]
+fn a_flush_amid_commits_of_other_programs_is_looked_at_within_100_ms() {
+    let mut fixture = Fixture::steady();
+    for _ in 0..20 {
+        fixture.event(Event::Drift(DriftKind::Nftables));
+        fixture.await_apply();
+        fixture.event(Event::Applied(ApplyOutcome::Unchanged));
+    }
+    fixture.event(Event::Drift(DriftKind::Nftables));
+    let begun = causes(&fixture.effects_within(Duration::from_millis(80)));
+    assert_eq!(begun, [Cause::Drift(DriftKind::Nftables)]);
+}
+
+#[test]
+fn a_repair_that_joins_a_commit_to_nftables_during_an_apply_does_not_wait_as_the_commit_does() {
+    let mut fixture = Fixture::steady();
+    for _ in 0..8 {
+        fixture.event(Event::Drift(DriftKind::Nftables));
+        fixture.await_apply();
+        fixture.event(Event::Applied(ApplyOutcome::Unchanged));
+    }
+    fixture.event(Event::Drift(DriftKind::Nftables));
+    fixture.await_apply();
+    fixture.event(Event::Drift(DriftKind::Nftables));
+    fixture.event(Event::Drift(DriftKind::Route));
+    fixture.event(Event::Applied(ApplyOutcome::Unchanged));
+    assert_eq!(causes(&fixture.effects()), [ROUTE]);
 }
 
 #[test]

@@ -132,14 +132,21 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
                 let to_port = Rule::new().version(version).protocol(UDP).destination_port(*port);
                 to_port.destination(version, AddressMatch::In(&names.mesh_port_addresses))
             };
+            // A reply may go to such a port: its source is translated behind this chain.
+            let dropped = |rule: Rule, comment| rule.is_no_reply().counter().drop().comment(comment);
             let from_pod = to_port().source(version, AddressMatch::In(&names.own_pods));
+            let by_pod_device = plan
+                .pod_device_prefix
+                .as_ref()
+                .map(|prefix| to_port().input_interface(InterfaceMatch::StartsWith(prefix)))
+                .map(|rule| dropped(rule, "mesh port from a pod"));
             let from_mesh = to_port()
                 .input_interface(InterfaceMatch::In(MESH_DEVICES))
                 .source(version, AddressMatch::NotIn(&names.mesh_port_senders));
-            [
-                from_pod.counter().drop().comment("mesh port from a pod"),
-                from_mesh.counter().drop().comment("mesh port from a pod or peer elsewhere"),
-            ]
+            by_pod_device.into_iter().chain([
+                dropped(from_pod, "mesh port from a pod"),
+                dropped(from_mesh, "mesh port from outside the nodes"),
+            ])
         })
     });
     Chain::regular().with_rules(rules)
@@ -158,7 +165,14 @@ fn input(plan: &FirewallPlan) -> Chain {
         .comment("encapsulated packets outside the tunnels");
     let rules = Family::BOTH.into_iter().flat_map(|version| {
         let names = SetNames::of(version);
+        let to_other_address = Rule::new()
+            .version(version)
+            .protocol(UDP)
+            .destination_port(plan.vxlan_port)
+            .destination(version, AddressMatch::NotIn(&names.mesh_port_addresses));
         [
+            // The kernel takes VXLAN at all addresses of the host, and a pod may send to those that no rule of its node protects.
+            to_other_address.counter().drop().comment("VXLAN to no internal address"),
             of_unknown(version, plan.vxlan_port, &names.vxlan_sources, "VXLAN from outside the location"),
             of_unknown(
                 version,

@@ -62,7 +62,7 @@ fn a_pod_or_peer_beyond_the_tunnel_reaches_no_port_of_the_mesh() {
             }
         }
     }
-    assert_eq!(network.counted("mesh port from a pod or peer elsewhere"), 2 * 4 * 3);
+    assert_eq!(network.counted("mesh port from outside the nodes"), 2 * 4 * 3);
 }
 
 #[test]
@@ -82,6 +82,35 @@ fn nodes_still_reach_each_other_and_a_relay_forwards_for_them() {
         }
         let receiver = network.node.socket_at(own, 51821);
         assert!(arrives(&sender, &receiver, own, 51821), "a probe of {far}");
+    }
+}
+
+#[test]
+fn a_pod_answers_a_client_whose_source_port_is_one_of_the_mesh() {
+    let network = network();
+    for (pod, neighbour) in in_both(POD, NEIGHBOUR) {
+        for port in PORTS {
+            let client = network.outside.socket_at(neighbour, port);
+            let server = network.pod.socket(pod);
+            client.send_to(b"question", server.local_addr().unwrap()).unwrap();
+            let (_, from) = server.recv_from(&mut [0; 16]).unwrap();
+            server.send_to(b"answer", from).unwrap();
+            assert!(!is_silent(&client), "{pod} answers {from}");
+        }
+    }
+}
+
+#[test]
+fn vxlan_is_taken_at_internal_addresses_only() {
+    let network = network();
+    // A second address of the host, such as a virtual address that moves between nodes.
+    give(&network.node, "eth0", &[Pair("192.0.2.77", "2001:db8::77")]);
+    for (other, neighbour) in in_both(Pair("192.0.2.77", "2001:db8::77"), NEIGHBOUR) {
+        let sender = network.outside.socket(neighbour);
+        let receiver = network.node.socket_at(other, 51822);
+        assert!(!arrives(&sender, &receiver, other, 51822), "{other}");
+        let receiver = network.node.socket_at(in_family(NODE, other), 51822);
+        assert!(arrives(&sender, &receiver, in_family(NODE, other), 51822));
     }
 }
 

@@ -3,7 +3,7 @@
 use carrick_status::{ApiAnswer, ApiConnection};
 use carrick_topology::Family;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::finding::listed;
 use crate::{Check, Finding};
 

@@ -2,7 +2,7 @@
 
 use carrick_status::WireGuardState;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::finding::listed;
 use crate::{Check, Finding};
 

@@ -1,6 +1,6 @@
 //! What pods need on their node.
 
-use super::Subject;
+use super::subject::Subject;
 use crate::finding::listed;
 use crate::{Check, Finding};
 

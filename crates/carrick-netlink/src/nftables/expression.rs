@@ -237,6 +237,8 @@ pub enum Verdict {
 pub enum ConntrackKey {
     /// A bit set of [`ConntrackState`].
     State = 0,
+    /// Whether the packet goes in the direction of the first packet of its connection (0) or back (1): one byte.
+    Direction = 1,
     /// `IPS_*` bits, such as `IPS_DST_NAT` 0x20.
     Status = 2,
     /// The connection's mark.

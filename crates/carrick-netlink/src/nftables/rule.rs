@@ -165,6 +165,15 @@ impl Rule {
         ])
     }
 
+    /// Only packets in the direction of the first packet of their connection: no replies (`ct direction original`).
+    #[must_use]
+    pub fn is_no_reply(self) -> Self {
+        self.with([
+            Expression::Conntrack { key: ConntrackKey::Direction, destination: Register::FIRST },
+            compare(Operator::Equal, vec![0]),
+        ])
+    }
+
     /// Only TCP segments that open a connection (`SYN` set, `RST` not).
     #[must_use]
     pub fn opens_tcp(self) -> Self {

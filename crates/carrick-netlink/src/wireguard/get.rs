@@ -12,12 +12,12 @@ use netlink_packet_wireguard::{WireguardAttribute, WireguardCmd, WireguardMessag
 use zeroize::Zeroize;
 
 use super::device::{Device, Peer};
-use super::{PublicKey, SecretKey};
 use crate::attribute::{address, array};
 use crate::frame::Frame;
 use crate::generic::HEADER_LENGTH;
 use crate::request::encode;
 use crate::{Error, Request, Socket};
+use carrick_types::{PublicKey, SecretKey};
 
 /// `WGDEVICE_A_*`.
 mod device {

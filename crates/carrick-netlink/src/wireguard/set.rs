@@ -12,9 +12,9 @@ use netlink_packet_wireguard::{
 };
 use zeroize::Zeroize;
 
-use super::{PublicKey, SecretKey};
 use crate::Request;
 use crate::request::encode;
+use carrick_types::{PublicKey, SecretKey};
 
 /// At most this many bytes of peers go into one message.
 const PEERS_LENGTH: usize = 32 * 1024;

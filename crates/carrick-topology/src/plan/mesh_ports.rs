@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// Protects the UDP ports of the mesh on all nodes: WireGuard, VXLAN, handover and probes.
 ///
-/// Only nodes send to these ports. A node sends through the mesh with its mesh address, and beside the mesh without being forwarded from a
-/// pod. So a packet to one of the ports at one of the addresses is dropped if it comes from a pod of this node, or out of the mesh with a
-/// source that is no mesh address: from a pod of another node, or from an outside peer.
+/// Only nodes open flows to these ports. A node sends through the mesh with its mesh address, and beside the mesh without being forwarded
+/// from a pod. So a packet to one of the ports at one of the addresses is dropped if it comes from a pod of this node, or out of the mesh
+/// with a source that is no mesh address: from a pod of another node, an outside peer, or a network of another location. Replies pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeshPorts {
     /// The ports.

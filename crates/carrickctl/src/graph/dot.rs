@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Graph;
+use super::model::Graph;
 
 pub(super) fn write(graph: &Graph) -> String {
     let mut text = "graph carrick {\n  graph [rankdir=LR];\n  node [shape=box, style=rounded];\n".to_owned();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::Graph;
+use super::model::Graph;
 
 pub(super) fn write(graph: &Graph) -> String {
     let mut text = "flowchart LR\n".to_owned();

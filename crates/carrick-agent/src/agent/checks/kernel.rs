@@ -16,7 +16,7 @@ use carrick_status::{ChecksPage, PodGatewayFault, WireGuardDevice, WireGuardStat
 use carrick_topology::NodePlan;
 use thiserror::Error as ThisError;
 
-use super::PATIENCE;
+use super::patience::PATIENCE;
 use crate::agent::sightings::peer_states;
 use crate::cli::WireGuardBackend;
 

@@ -1,6 +1,7 @@
 //! Carries out what the core decided. What may take long runs in the background and reports its outcome as an event.
 
-use carrick_core::{Effect, Event, WriteOutcome};
+use carrick_core::{DriftKind, Effect, Event, WriteOutcome};
+use carrick_dataplane::WireGuardMaker;
 use carrick_kube::publish::publish_annotations;
 use carrick_status::AgentEventKind;
 use carrick_topology::Published;
@@ -9,7 +10,6 @@ use crate::agent::event_loop::EventLoop;
 use crate::agent::kernel::Order;
 use crate::agent::peer_status::write_peer_status;
 use crate::agent::wireguard;
-use crate::cli::WireGuardBackend;
 use crate::userspace_wireguard::uapi::socket_path;
 
 impl EventLoop {
@@ -60,17 +60,24 @@ impl EventLoop {
         }
     }
 
-    /// Only a data path that was there is started again, and only where the agent was not told to use the kernel's.
+    /// Starts a data path again that was there, unless WireGuard is the kernel's.
     fn start_data_path(&self) {
         let (interface, run_directory) = (self.options.interface.clone(), self.options.run_dir.clone());
         let is_userspace =
-            self.options.wireguard != WireGuardBackend::Kernel && socket_path(&self.options.interface).exists();
+            self.wireguard_maker == WireGuardMaker::Process && socket_path(&self.options.interface).exists();
+        let finished = self.finished.0.clone();
         self.in_background(async move {
             if !is_userspace {
                 return Event::DataPathStarted(WriteOutcome::Complete);
             }
             Event::DataPathStarted(match wireguard::ensure_userspace(&interface, &run_directory).await {
-                Ok(()) => WriteOutcome::Complete,
+                Ok(is_started) => {
+                    if is_started {
+                        // The data path answers from now on, and no notification says so. Without a receiver, the agent is about to end.
+                        let _ = finished.send(Event::Drift(DriftKind::Device)).await;
+                    }
+                    WriteOutcome::Complete
+                }
                 Err(error) => {
                     tracing::warn!(event = "userspace_wireguard_not_started", %error);
                     WriteOutcome::Failed

@@ -131,6 +131,7 @@ fn conntrack(attributes: Received<'_>) -> Option<Expression> {
     Some(Expression::Conntrack {
         key: match attributes.u32(conntrack::KEY)? {
             0 => ConntrackKey::State,
+            1 => ConntrackKey::Direction,
             2 => ConntrackKey::Status,
             3 => ConntrackKey::Mark,
             _ => return None,

@@ -1,0 +1,17 @@
+//! What the checks of a node look at.
+
+use carrick_status::{ChecksPage, StatusPage};
+use carrick_topology::NodePlan;
+
+/// The pages of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) status: &'a StatusPage,
+    pub(crate) checks: &'a ChecksPage,
+}
+
+impl Subject<'_> {
+    pub(super) fn plan(&self) -> Option<&NodePlan> {
+        self.status.plan.as_deref()
+    }
+}
