@@ -34,7 +34,9 @@ impl FromStr for MacAddress {
 }
 
 fn byte(text: &str) -> Option<u8> {
-    (text.len() == 2).then(|| u8::from_str_radix(text, 16).ok()).flatten()
+    // The parser of numbers takes a sign.
+    let is_hexadecimal = text.len() == 2 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    is_hexadecimal.then(|| u8::from_str_radix(text, 16).ok()).flatten()
 }
 
 impl TryFrom<String> for MacAddress {
