@@ -58,8 +58,23 @@ fn device(name: &str, backend: Backend) -> Device {
         private_key: device.private_key.map(|key| key.0),
         port: device.listen_port,
         firewall_mark: device.fwmark.filter(|mark| *mark != 0),
-        peers: device.peers.into_iter().map(peer).collect(),
+        peers: joined(device.peers.into_iter().map(peer)),
     }
+}
+
+/// The kernel continues a peer with many allowed IPs in a further part, which has its key and allowed IPs alone
+/// (`include/uapi/linux/wireguard.h`, `WG_CMD_GET_DEVICE`). `wireguard-control` gives the parts as peers.
+fn joined(parts: impl Iterator<Item = ([u8; 32], Peer)>) -> BTreeMap<[u8; 32], Peer> {
+    let mut peers: BTreeMap<[u8; 32], Peer> = BTreeMap::new();
+    for (key, part) in parts {
+        let Some(peer) = peers.get_mut(&key) else {
+            peers.insert(key, part);
+            continue;
+        };
+        peer.allowed_ips.extend(part.allowed_ips);
+        peer.allowed_ips.sort();
+    }
+    peers
 }
 
 fn peer(peer: PeerInfo) -> ([u8; 32], Peer) {
