@@ -208,7 +208,8 @@ for tier in "${tiers[@]}"; do run_tier "$tier"; done
 say "== took: $(printf '%s, ' "${timings[@]}" | sed 's/, $//')"
 if [ -s "$times" ]; then
   say "== the slowest tests, in seconds:"
-  sort -rn "$times" | head -n 10 | awk -F '\t' '{ printf "%8.1f  %-8s %-32s %s\n", $1, $2, $3, $4 }' >&2
+  # All of the input is read: a program that ends before its input does fails the pipe.
+  sort -rn "$times" | awk -F '\t' 'NR <= 10 { printf "%8.1f  %-8s %-32s %s\n", $1, $2, $3, $4 }' >&2
 fi
 for line in ${skipped[@]+"${skipped[@]}"}; do say "SKIPPED $line"; done
 if [ ${#failed[@]} -gt 0 ]; then say "FAILED: ${failed[*]}"; exit 1; fi
