@@ -108,14 +108,19 @@ fn commits_of_other_programs_to_nftables_cause_a_bounded_number_of_comparisons()
     assert!((600..=1_400).contains(&comparisons), "{comparisons} comparisons in a minute of 6000 commits");
 }
 
-#[test]
-fn a_flush_amid_commits_of_other_programs_is_looked_at_within_100_ms() {
-    let mut fixture = Fixture::steady();
-    for _ in 0..20 {
+/// Lets so many commits of other programs to nftables each cause a comparison that finds nothing.
+fn compare_after_commits(fixture: &mut Fixture, commits: usize) {
+    for _ in 0..commits {
         fixture.event(Event::Drift(DriftKind::Nftables));
         fixture.await_apply();
         fixture.event(Event::Applied(ApplyOutcome::Unchanged));
     }
+}
+
+#[test]
+fn a_flush_amid_commits_of_other_programs_is_looked_at_within_100_ms() {
+    let mut fixture = Fixture::steady();
+    compare_after_commits(&mut fixture, 20);
     fixture.event(Event::Drift(DriftKind::Nftables));
     let begun = causes(&fixture.effects_within(Duration::from_millis(80)));
     assert_eq!(begun, [Cause::Drift(DriftKind::Nftables)]);
@@ -124,11 +129,7 @@ fn a_flush_amid_commits_of_other_programs_is_looked_at_within_100_ms() {
 #[test]
 fn a_repair_that_joins_a_commit_to_nftables_during_an_apply_does_not_wait_as_the_commit_does() {
     let mut fixture = Fixture::steady();
-    for _ in 0..8 {
-        fixture.event(Event::Drift(DriftKind::Nftables));
-        fixture.await_apply();
-        fixture.event(Event::Applied(ApplyOutcome::Unchanged));
-    }
+    compare_after_commits(&mut fixture, 8);
     fixture.event(Event::Drift(DriftKind::Nftables));
     fixture.await_apply();
     fixture.event(Event::Drift(DriftKind::Nftables));
@@ -155,11 +156,7 @@ fn a_rare_commit_to_nftables_is_looked_at_at_once() {
 #[test]
 fn commits_to_nftables_delay_no_other_repair() {
     let mut fixture = Fixture::steady();
-    for _ in 0..8 {
-        fixture.event(Event::Drift(DriftKind::Nftables));
-        fixture.await_apply();
-        fixture.event(Event::Applied(ApplyOutcome::Unchanged));
-    }
+    compare_after_commits(&mut fixture, 8);
     fixture.event(Event::Drift(DriftKind::Nftables));
     assert_eq!(causes(&fixture.effects()), []);
     fixture.event(Event::Drift(DriftKind::Route));
