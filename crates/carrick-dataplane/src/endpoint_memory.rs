@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_lines_are_left_out() {
+    fn damaged_lines_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("endpoints");
         let good = PublicKey([1; 32]);

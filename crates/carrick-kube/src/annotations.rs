@@ -1,6 +1,6 @@
 //! A node's metadata, read into [`Node`], and what its agent publishes, written as annotations.
 //!
-//! Reading never fails as a whole: a value or an element of a list that cannot be read is left out,
+//! Reading never fails as a whole: a value or an element of a list that cannot be read is ignored,
 //! and a [`Warning`] names the node, the annotation, the value and what would be right.
 
 mod published;
@@ -80,7 +80,7 @@ pub struct NodeMetadata {
     pub labels: BTreeMap<String, String>,
 }
 
-/// A node, and what had to be left out of it.
+/// A node, and the values that are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedNode {
     /// The node.

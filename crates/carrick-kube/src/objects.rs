@@ -104,7 +104,7 @@ impl Objects {
         Ok(())
     }
 
-    /// The cluster that they describe, with what had to be left out as warnings.
+    /// The cluster that the objects describe. Ignored values are its warnings.
     #[must_use]
     pub fn cluster(&self, topology_label: &str) -> Cluster {
         let mut cluster = Cluster::default();

@@ -137,7 +137,7 @@ impl Sources {
     }
 
     fn look_at_plan(&self, plan: &NodePlan, page: &mut ChecksPage) {
-        // Without the preshared keys, the peers that have one are left out of the comparison.
+        // Without the preshared keys, peers that have one are not compared.
         let keys = Keys { private: self.private_key.clone(), preshared: std::collections::BTreeMap::new() };
         let looked = kernel::look(plan, &keys, self.backend, &self.run_directory, page);
         noted(looked, "the kernel", &mut page.unreadable);

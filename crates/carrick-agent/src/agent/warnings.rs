@@ -1,4 +1,4 @@
-//! Telling of what was left out: a log line at once, a Kubernetes Event from one node, not too many.
+//! Reports warnings: a log line at once, and a limited number of Kubernetes Events, each from one node.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use carrick_topology::Warning;
 use carrick_topology::{Cluster, NodeName};
 use tokio::sync::watch;
 
-/// What this node has to tell, and as whom.
+/// What this node writes as Events, and the Node that it writes them for.
 #[derive(Clone, Debug, Default)]
 struct Report {
     own_node: Option<OwnNode>,
@@ -26,28 +26,28 @@ pub(super) struct Warnings {
 }
 
 impl Warnings {
-    /// Starts the task that writes Events; it ends with this.
+    /// Starts the task that writes Events. The task ends when the value is dropped.
     pub(super) fn start(client: ApiClient) -> Self {
         let (report, reports) = watch::channel(Report::default());
         tokio::spawn(tell(client, reports));
         Self { in_force: Arc::default(), report }
     }
 
-    /// The own Node, in whose name Events are written.
+    /// Sets the own Node, which the Events name as their reporter.
     pub(super) fn take_own_node(&self, own_node: &OwnNode) {
         self.report.send_modify(|report| report.own_node = Some(own_node.clone()));
     }
 
-    /// Logs what came and went, and hands over what this node is to tell. Returns what came and went, in words.
+    /// Logs which warnings are new and which are over, and passes on the warnings that this node reports as Events. Returns both as text.
     pub(super) fn update(&mut self, warnings: Arc<BTreeSet<Warning>>, cluster: &Cluster, me: &NodeName) -> Vec<String> {
         let mut told = Vec::new();
         for warning in warnings.difference(&self.in_force) {
-            tracing::warn!(event = "left_out", kind = warning.reason.kind(), "{warning}");
+            tracing::warn!(event = "warning_raised", kind = warning.reason.kind(), "{warning}");
             told.push(warning.to_string());
         }
         for warning in self.in_force.difference(&warnings) {
-            tracing::info!(event = "left_out_no_more", kind = warning.reason.kind(), "{warning}");
-            told.push(format!("no more: {warning}"));
+            tracing::info!(event = "warning_cleared", kind = warning.reason.kind(), "{warning}");
+            told.push(format!("no longer: {warning}"));
         }
         let own: BTreeSet<Warning> =
             warnings.iter().filter(|warning| is_reporter(cluster, me, warning)).cloned().collect();

@@ -31,7 +31,7 @@ fn is_reported_elsewhere(observations: &Observations, warning: &Warning) -> bool
 
 fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
     let (check, remedy) = match &warning.reason {
-        WarningReason::ClaimedBy(_) | WarningReason::OverlapsCluster(_) => (
+        WarningReason::AlreadyClaimed(_) | WarningReason::OverlapsCluster(_) => (
             Check::OverlappingCidrs,
             format!("change {} of {}, so that no two objects claim the same addresses", warning.field, warning.object),
         ),
@@ -71,7 +71,7 @@ mod tests {
         let owner = ObjectName::Node("a1".parse().unwrap());
         let found = diagnosed(|mesh| {
             for node in ["a1", "a2", "b1"] {
-                mesh.plan(node).warnings = [warning("pod-cidrs", WarningReason::ClaimedBy(owner.clone()))].into();
+                mesh.plan(node).warnings = [warning("pod-cidrs", WarningReason::AlreadyClaimed(owner.clone()))].into();
             }
         });
         assert_eq!(found.warnings(), ["overlapping-cidrs b1"]);

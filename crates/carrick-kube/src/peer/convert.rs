@@ -21,7 +21,7 @@ pub struct PeerMetadata {
     pub created: CreationTime,
 }
 
-/// A peer, and what had to be left out of it.
+/// A peer, and the values that are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedPeer {
     /// The peer; `None` where nothing of the object can be used, and a warning says why.
@@ -32,8 +32,8 @@ pub struct ParsedPeer {
 
 /// Reads a Peer's `spec`. The schema in the cluster may be an older one, so nothing is taken for granted.
 ///
-/// Without a public key, or without any allowed IP, there is no peer; another bad value is left out alone. So is a preshared key
-/// reference that is incomplete, and with it the peer: without its preshared key the device must not get in.
+/// Without a public key, or without any allowed IP, there is no peer; any other bad value is ignored alone. An incomplete
+/// reference to a preshared key rejects the peer: the device must not connect without its preshared key.
 #[must_use]
 pub fn parse_peer(metadata: PeerMetadata, spec: &Value) -> ParsedPeer {
     let object = ObjectName::Peer(metadata.name.clone());
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_element_or_option_is_left_out_alone() {
+    fn a_bad_element_or_option_is_ignored_alone() {
         let parsed = parse(&json!({
             "publicKey": KEY, "allowedIPs": ["192.168.7.0/24", "192.168.7.0/40"], "endpoint": "office.example:0",
             "persistentKeepalive": -1,

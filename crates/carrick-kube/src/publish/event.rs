@@ -13,14 +13,15 @@ use super::{FIELD_MANAGER, PublishError, answer};
 use crate::client::ApiClient;
 use crate::own_node::OwnNode;
 
-/// Where Events about objects without a namespace live.
+/// The namespace of Events about objects that have no namespace.
 const NAMESPACE: &str = "default";
 /// The longest note that the API server takes, in bytes (`events.k8s.io/v1`, field `note`).
 const LONGEST_NOTE: usize = 1024;
 
-/// Whether this node is the one that tells of a warning; every node sees it, and one Event is enough.
+/// Whether this node reports a warning. All nodes see the same warnings, and one Event is enough.
 ///
-/// A node tells of itself and of what is so on this node alone; of a peer or a location one node tells, picked by its name.
+/// A node reports the warnings about itself, and those that concern this node alone. For a peer or a location,
+/// rendezvous hashing of its name picks the node.
 #[must_use]
 pub fn is_reporter(cluster: &Cluster, me: &NodeName, warning: &Warning) -> bool {
     if matches!(warning.reason, WarningReason::OverlapsOwnSubnet(_)) {
@@ -37,7 +38,7 @@ pub fn is_reporter(cluster: &Cluster, me: &NodeName, warning: &Warning) -> bool 
     }
 }
 
-/// Writes a warning as an Event. One that exists already, because an earlier run of the agent wrote it, is left as it is.
+/// Writes a warning as an Event. An Event that an earlier run of the agent wrote stays as it is.
 ///
 /// # Errors
 /// See [`PublishError`].
@@ -74,7 +75,7 @@ fn event(own: &OwnNode, warning: &Warning, now: Timestamp) -> Event {
         event_time: Some(MicroTime(now)),
         type_: Some("Warning".to_owned()),
         reason: Some(warning.reason.kind().to_owned()),
-        action: Some("LeaveOut".to_owned()),
+        action: Some("Planning".to_owned()),
         note: Some(cut(warning.to_string(), LONGEST_NOTE)),
         regarding: Some(regarding),
         related,
@@ -97,7 +98,7 @@ fn reference(api_version: &str, kind: &str, name: &str) -> ObjectReference {
     }
 }
 
-/// At most so many bytes.
+/// Cuts a text to a number of bytes, at a character boundary.
 fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most));
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_node_tells() {
+    fn one_node_reports_each_warning() {
         let cluster = cluster(&["a", "b", "c", "d"]);
         let objects = ["a", "b", "c", "d"].map(|name| ObjectName::Node(name.parse().unwrap()));
         let peers = ["p", "q", "r"].map(|name| ObjectName::Peer(name.parse().unwrap()));

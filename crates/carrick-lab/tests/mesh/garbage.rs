@@ -39,7 +39,7 @@ fn annotate(mesh: &Mesh, values: &[(&str, String)]) {
     mesh.kubernetes().patch_node(VICTIM, json!({ "metadata": { "annotations": annotations } })).unwrap();
 }
 
-/// Waits until every other agent warns of each of the victim's values, and says so in its log.
+/// Waits until the agents of all other nodes warn of each of the values, and checks that their logs contain the warnings.
 fn await_warnings(mesh: &Mesh, values: &[(&str, String)]) {
     for node in mesh.nodes().filter(|node| node.name() != VICTIM) {
         for (key, value) in values {
@@ -55,7 +55,7 @@ fn await_warnings(mesh: &Mesh, values: &[(&str, String)]) {
                 Ok(mesh.warnings(node.name()).iter().any(names_it).then_some(()))
             })
             .unwrap();
-            let logged = mesh.logged(node.name(), "left_out");
+            let logged = mesh.logged(node.name(), "warning_raised");
             assert!(logged.iter().any(|line| line.contains("WARN") && names_it(line)), "{key}: {logged:#?}");
         }
     }
@@ -80,7 +80,7 @@ fn huge(keys: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn garbage_in_what_people_write_is_left_out_and_named() {
+fn garbage_in_what_people_write_is_ignored_and_reported() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     for values in [owned(&PEOPLES), huge(&PEOPLES)] {
@@ -93,7 +93,7 @@ fn garbage_in_what_people_write_is_left_out_and_named() {
 }
 
 #[test]
-fn garbage_in_what_an_agent_writes_is_left_out_and_named() {
+fn garbage_in_what_an_agent_writes_is_ignored_and_reported() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     // A running agent would correct the values at once.

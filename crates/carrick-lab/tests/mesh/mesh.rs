@@ -122,7 +122,7 @@ impl Mesh {
         serde_json::from_str(&page.body).unwrap()
     }
 
-    /// What the agent says it left out, in words.
+    /// The agent's warnings, as text.
     pub fn warnings(&self, node: &str) -> Vec<String> {
         serde_json::from_value(self.status(node)["warnings"].clone()).unwrap()
     }

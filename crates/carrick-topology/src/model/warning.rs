@@ -35,7 +35,7 @@ pub enum WarningReason {
     /// The value cannot be parsed; what is expected.
     Unreadable(String),
     /// An older object claims the same value, or one that overlaps it.
-    ClaimedBy(ObjectName),
+    AlreadyClaimed(ObjectName),
     /// The value overlaps something of the cluster; what that is.
     OverlapsCluster(String),
     /// A public address does not count as internal unless the operator sets it.
@@ -68,7 +68,7 @@ impl WarningReason {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "Unreadable",
-            Self::ClaimedBy(_) => "AlreadyClaimed",
+            Self::AlreadyClaimed(_) => "AlreadyClaimed",
             Self::OverlapsCluster(_) => "OverlapsCluster",
             Self::PublicInternalAddress => "PublicInternalAddress",
             Self::NoMeshAddress => "NoMeshAddress",
@@ -89,7 +89,7 @@ impl fmt::Display for WarningReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(expected) => write!(formatter, "cannot be parsed: {expected}"),
-            Self::ClaimedBy(owner) => write!(formatter, "is claimed by {owner}, which is older"),
+            Self::AlreadyClaimed(owner) => write!(formatter, "is claimed by {owner}, which is older"),
             Self::OverlapsCluster(what) => write!(formatter, "overlaps {what}"),
             Self::PublicInternalAddress => formatter.write_str(
                 "is public: it counts as internal only if the annotation `internal-addresses` names it or `--internal-cidr` contains it",

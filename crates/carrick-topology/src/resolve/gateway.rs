@@ -56,7 +56,7 @@ fn fill(
     location.down = would_be_gateways.copied().filter(|index| !is_live(index)).collect();
 }
 
-/// Preferred nodes first, then nodes with a public endpoint, then by creation time, then by name. Nodes with `never` are left out.
+/// Preferred nodes first, then nodes with a public endpoint, then by creation time, then by name. Nodes with `never` have no rank.
 fn rank(members: &[Member<'_>], candidates: &[MemberIndex], granularity: Granularity) -> Vec<MemberIndex> {
     let preference = |index: &MemberIndex| match granularity {
         Granularity::Location => members[index.0].node.gateway,

@@ -128,7 +128,7 @@ fn admit_node<'a>(
     let object = ObjectName::Node(node.name.clone());
     let key = node.public_key?;
     if let Some(owner) = claims.keys.get(&key) {
-        warnings.insert(Warning::new(object, "public-key", key, WarningReason::ClaimedBy(owner.clone())));
+        warnings.insert(Warning::new(object, "public-key", key, WarningReason::AlreadyClaimed(owner.clone())));
         return None;
     }
     claims.keys.insert(key, object);
@@ -155,7 +155,7 @@ fn admit_pod_cidrs(node: &Node, claims: &mut ClusterClaims, warnings: &mut BTree
         match claims.ranges.claim(cidr, RangeOwner::Pods(object.clone(), cidr)) {
             Ok(()) => admitted.push(cidr),
             Err(RangeOwner::Pods(owner, _)) => {
-                let reason = WarningReason::ClaimedBy(owner.clone());
+                let reason = WarningReason::AlreadyClaimed(owner.clone());
                 warnings.insert(Warning::new(object.clone(), "pod-cidrs", cidr, reason));
             }
             Err(owner @ (RangeOwner::Mesh(_) | RangeOwner::Service(_))) => {
@@ -183,7 +183,7 @@ fn admit_mesh_addresses(
             // Mesh addresses are in reserved ranges, so that they overlap neither internal addresses nor anything else here.
             match claims.addresses.claim(*address, &object) {
                 Ok(()) => None,
-                Err(owner) => Some(WarningReason::ClaimedBy(owner.clone())),
+                Err(owner) => Some(WarningReason::AlreadyClaimed(owner.clone())),
             }
         };
         match reason {
@@ -222,7 +222,7 @@ fn admit_internal_addresses(
             match claims.addresses.claim(address, &object) {
                 Ok(()) => None,
                 Err(owner) if *owner == object => continue,
-                Err(owner) => Some(WarningReason::ClaimedBy(owner.clone())),
+                Err(owner) => Some(WarningReason::AlreadyClaimed(owner.clone())),
             }
         };
         match reason {
@@ -313,7 +313,7 @@ fn settle_cidr(
     for (other, owner) in claims.location_networks.iter().filter(|(other, _)| overlaps(other)) {
         let owner = &members[owner.0];
         if owner.location != members[index.0].location {
-            return Err(WarningReason::ClaimedBy(owner.object()));
+            return Err(WarningReason::AlreadyClaimed(owner.object()));
         }
         if *other == cidr {
             claimed = Claimed::Again;

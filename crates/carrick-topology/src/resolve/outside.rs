@@ -35,7 +35,7 @@ pub(super) fn admit<'a>(
     for peer in by_age {
         let object = ObjectName::Peer(peer.name.clone());
         if let Some(owner) = claims.keys.get(&peer.public_key) {
-            let reason = WarningReason::ClaimedBy(owner.clone());
+            let reason = WarningReason::AlreadyClaimed(owner.clone());
             warnings.insert(Warning::new(object, "publicKey", peer.public_key, reason));
             continue;
         }
@@ -88,7 +88,7 @@ fn admit_allowed_ips(
             match claims.outside_networks.claim(net, object.clone()) {
                 Ok(()) => None,
                 Err(owner) if owner == object => continue,
-                Err(owner) => Some(WarningReason::ClaimedBy(owner.clone())),
+                Err(owner) => Some(WarningReason::AlreadyClaimed(owner.clone())),
             }
         };
         match reason {

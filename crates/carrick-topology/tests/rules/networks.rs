@@ -58,7 +58,7 @@ fn overlaps_across_locations_stay_with_the_older_node_and_inside_one_both_count(
         node_object("b1"),
         "allowed-location-cidrs",
         "172.20.5.0/24",
-        WarningReason::ClaimedBy(node_object("a1")),
+        WarningReason::AlreadyClaimed(node_object("a1")),
     );
     assert_eq!(plan.warnings, [expected].into());
     assert_eq!(next_hop(&plan, "172.21.0.0/24"), Some(&NextHop::WireGuard));
@@ -120,8 +120,8 @@ fn a_network_of_another_location_inside_the_own_subnet_is_not_routed() {
         warning(node_object("b2"), "internal-addresses", "192.168.2.2/32", reason()),
     ];
     assert_eq!(plan.warnings, expected.into());
-    for left_out in ["192.168.2.1/32", "192.168.2.2/32", "192.168.2.128/25"] {
-        assert!(routes(&plan, left_out).is_empty(), "{left_out}");
+    for ignored in ["192.168.2.1/32", "192.168.2.2/32", "192.168.2.128/25"] {
+        assert!(routes(&plan, ignored).is_empty(), "{ignored}");
     }
     for kept in ["172.20.0.0/24", "10.42.21.0/24", "10.4.0.21/32", "fd99:0:0:2::1/128", "192.168.3.1/32"] {
         assert_eq!(next_hop(&plan, kept), Some(&NextHop::WireGuard), "{kept}");

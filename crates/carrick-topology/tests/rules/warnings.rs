@@ -7,7 +7,7 @@ use carrick_topology::{Warning, WarningReason};
 use crate::fixtures::*;
 
 /// Every plan of `bad` equals that of `clean`, except for this warning.
-fn assert_only_this_is_left_out(clean: &Mesh, bad: &Mesh, expected: &Warning) {
+fn assert_only_this_is_ignored(clean: &Mesh, bad: &Mesh, expected: &Warning) {
     let without_warnings = |plan: &NodePlan| NodePlan { warnings: Default::default(), ..plan.clone() };
     let (clean, bad) = (clean.plans(), bad.plans());
     assert_eq!(clean.keys().collect::<Vec<_>>(), bad.keys().collect::<Vec<_>>(), "{expected}");
@@ -28,32 +28,32 @@ fn cluster(what: &str) -> WarningReason {
     WarningReason::OverlapsCluster(what.to_owned())
 }
 
-fn claimed_by(name: &str) -> WarningReason {
-    WarningReason::ClaimedBy(node_object(name))
+fn already_claimed(name: &str) -> WarningReason {
+    WarningReason::AlreadyClaimed(node_object(name))
 }
 
 #[test]
 fn a_public_key_that_an_older_node_has() {
     let clean = world().change("b2", |node| node.public_key = None);
     let bad = world().change("b2", |node| node.public_key = Some(key(11)));
-    let expected = warning(node_object("b2"), "public-key", &key(11).to_string(), claimed_by("a1"));
-    assert_only_this_is_left_out(&clean, &bad, &expected);
+    let expected = warning(node_object("b2"), "public-key", &key(11).to_string(), already_claimed("a1"));
+    assert_only_this_is_ignored(&clean, &bad, &expected);
 }
 
 #[test]
 fn pod_cidrs_that_overlap_others() {
     for (cidr, reason) in [
-        ("10.42.11.0/24", claimed_by("a1")),
-        ("10.42.11.128/25", claimed_by("a1")),
-        ("10.42.22.0/25", claimed_by("b2")),
-        ("fd42:0:0:12::/80", claimed_by("a2")),
+        ("10.42.11.0/24", already_claimed("a1")),
+        ("10.42.11.128/25", already_claimed("a1")),
+        ("10.42.22.0/25", already_claimed("b2")),
+        ("fd42:0:0:12::/80", already_claimed("a2")),
         ("10.4.7.0/24", cluster("the mesh CIDR 10.4.0.0/16")),
         ("10.100.0.0/24", cluster("the Service CIDR 10.96.0.0/12")),
     ] {
         let bad = world().change("b2", |node| assert!(node.pod_cidrs.insert(net(cidr))));
         let expected = warning(node_object("b2"), "pod-cidrs", cidr, reason);
         // Of overlapping networks of one node, the first one in the order counts; the bad one is later in the order.
-        assert_only_this_is_left_out(&world(), &bad, &expected);
+        assert_only_this_is_ignored(&world(), &bad, &expected);
     }
 }
 
@@ -63,7 +63,7 @@ fn mesh_addresses_that_are_ignored_are_reported() {
     for (address, reason) in [
         ("192.0.2.1", WarningReason::OutsideMeshCidr),
         ("10.4.0.99", one_per_family()),
-        ("10.4.0.11", claimed_by("a1")),
+        ("10.4.0.11", already_claimed("a1")),
     ] {
         let clean = world().change("b2", |node| {
             if address == "10.4.0.11" {
@@ -77,7 +77,7 @@ fn mesh_addresses_that_are_ignored_are_reported() {
             assert!(plan.warnings.contains(&expected), "{:?}", plan.warnings);
             assert_eq!(bad.plan("b2").mesh_addresses, clean.plan("b2").mesh_addresses);
         } else {
-            assert_only_this_is_left_out(&clean, &bad, &expected);
+            assert_only_this_is_ignored(&clean, &bad, &expected);
         }
     }
 }
@@ -86,7 +86,7 @@ fn mesh_addresses_that_are_ignored_are_reported() {
 fn internal_addresses_that_are_ignored_are_reported() {
     for (net, reason) in [
         ("198.51.7.7/24", WarningReason::PublicInternalAddress),
-        ("192.168.1.1/24", claimed_by("a1")),
+        ("192.168.1.1/24", already_claimed("a1")),
         ("10.42.11.7/24", cluster("the pod CIDR 10.42.11.0/24 of node `a1`")),
         ("10.4.9.9/24", cluster("the mesh CIDR 10.4.0.0/16")),
         ("10.97.0.9/24", cluster("the Service CIDR 10.96.0.0/12")),
@@ -96,7 +96,7 @@ fn internal_addresses_that_are_ignored_are_reported() {
             nets.insert(net.parse().unwrap());
         });
         let expected = warning(node_object("b2"), "advertised-internal-addresses", net, reason);
-        assert_only_this_is_left_out(&world(), &bad, &expected);
+        assert_only_this_is_ignored(&world(), &bad, &expected);
     }
 }
 
@@ -106,11 +106,7 @@ fn warnings_of_forced_internal_addresses_name_the_annotation() {
     let clean = world().change("b2", |node| node.internal_addresses = force(&["192.168.2.2/24"]));
     let bad = world().change("b2", |node| node.internal_addresses = force(&["192.168.2.2/24", "10.4.9.9/24"]));
     let reason = cluster("the mesh CIDR 10.4.0.0/16");
-    assert_only_this_is_left_out(
-        &clean,
-        &bad,
-        &warning(node_object("b2"), "internal-addresses", "10.4.9.9/24", reason),
-    );
+    assert_only_this_is_ignored(&clean, &bad, &warning(node_object("b2"), "internal-addresses", "10.4.9.9/24", reason));
 }
 
 #[test]
@@ -121,8 +117,8 @@ fn allowed_location_cidrs_that_overlap() {
             .change("b2", |node| node.allowed_location_cidrs = nets(list))
     };
     for (cidr, reason) in [
-        ("172.20.7.0/24", claimed_by("a2")),
-        ("172.16.0.0/12", claimed_by("a2")),
+        ("172.20.7.0/24", already_claimed("a2")),
+        ("172.16.0.0/12", already_claimed("a2")),
         ("10.42.11.0/25", cluster("the pod CIDR 10.42.11.0/24 of node `a1`")),
         ("10.96.5.0/24", cluster("the Service CIDR 10.96.0.0/12")),
         ("10.4.5.0/24", cluster("the mesh CIDR 10.4.0.0/16")),
@@ -130,7 +126,7 @@ fn allowed_location_cidrs_that_overlap() {
         ("192.168.2.3/32", cluster("an internal address of node `b3`")),
     ] {
         let expected = warning(node_object("b2"), "allowed-location-cidrs", cidr, reason);
-        assert_only_this_is_left_out(&declares(&["172.21.0.0/24"]), &declares(&["172.21.0.0/24", cidr]), &expected);
+        assert_only_this_is_ignored(&declares(&["172.21.0.0/24"]), &declares(&["172.21.0.0/24", cidr]), &expected);
     }
 }
 
@@ -154,9 +150,9 @@ fn a_default_route_is_no_network_of_a_location_or_peer() {
 fn a_peer_with_the_key_of_a_node_or_of_an_older_peer() {
     for (number, owner) in [(11, node_object("a1")), (200, peer_object("laptop"))] {
         let bad = outside("second", 201, &["172.30.9.0/24"]).with(|peer| peer.public_key = key(number));
-        let reason = WarningReason::ClaimedBy(owner);
+        let reason = WarningReason::AlreadyClaimed(owner);
         let expected = warning(peer_object("second"), "publicKey", &key(number).to_string(), reason);
-        assert_only_this_is_left_out(&world(), &world().peer(bad), &expected);
+        assert_only_this_is_ignored(&world(), &world().peer(bad), &expected);
     }
 }
 
@@ -169,13 +165,13 @@ fn allowed_ips_of_a_peer_that_overlap() {
         ("10.96.0.1/32", cluster("the Service CIDR 10.96.0.0/12")),
         ("192.168.2.2/32", cluster("an internal address of node `b2`")),
         ("192.168.1.0/24", cluster("an internal address of node `a2`")),
-        ("172.20.9.0/24", claimed_by("a2")),
-        ("172.30.0.0/24", WarningReason::ClaimedBy(peer_object("laptop"))),
+        ("172.20.9.0/24", already_claimed("a2")),
+        ("172.30.0.0/24", WarningReason::AlreadyClaimed(peer_object("laptop"))),
     ] {
         let good = outside("second", 201, &["172.31.0.0/24"]);
         let bad = outside("second", 201, &["172.31.0.0/24", cidr]);
         let expected = warning(peer_object("second"), "allowedIPs", cidr, reason);
-        assert_only_this_is_left_out(&declared().peer(good), &declared().peer(bad), &expected);
+        assert_only_this_is_ignored(&declared().peer(good), &declared().peer(bad), &expected);
     }
 }
 
@@ -207,11 +203,11 @@ fn warnings_of_the_parsed_objects_are_kept() {
     let expected = warning(node_object("b2"), "persistent-keepalive", "soon", reason);
     let mut bad = world();
     bad.cluster.warnings.insert(expected.clone());
-    assert_only_this_is_left_out(&world(), &bad, &expected);
+    assert_only_this_is_ignored(&world(), &bad, &expected);
 }
 
 #[test]
 fn every_warning_reads_as_one_sentence_that_names_object_field_and_value() {
-    let text = warning(node_object("b2"), "pod-cidrs", "10.42.11.0/24", claimed_by("a1")).to_string();
+    let text = warning(node_object("b2"), "pod-cidrs", "10.42.11.0/24", already_claimed("a1")).to_string();
     assert_eq!(text, "node `b2`: pod-cidrs `10.42.11.0/24` is claimed by node `a1`, which is older");
 }

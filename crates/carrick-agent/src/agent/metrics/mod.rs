@@ -120,7 +120,7 @@ impl Metrics {
         registry.register("peers", "Outside WireGuard devices known", self.peers.clone());
         registry.register("ready", "1 when the node is ready", self.ready.clone());
         registry.register("api_synced", "1 while changes arrive from the API server", self.api_synced.clone());
-        registry.register("warnings", "Items left out of the plan, by kind", self.warnings.clone());
+        registry.register("warnings", "Warnings in force, by kind", self.warnings.clone());
         registry.register(
             "gateway_changes",
             "Gateways that went down or came back, by location",
@@ -177,7 +177,7 @@ impl Metrics {
         set(&self.api_synced, usize::from(core.api_state() == ApiState::Synced));
     }
 
-    /// Takes over what was left out of the plan.
+    /// Sets the number of warnings of each kind.
     pub(super) fn warned(&self, kinds: impl Iterator<Item = &'static str>) {
         let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
         for kind in kinds {
