@@ -34,7 +34,7 @@ usage() { sed -n '2,21p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   scripts/tests.py check "${TIERS[@]}" && cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
-  scripts/crate-graph.py --quiet --level siblings && scripts/check-docs.py && monitoring && workflows || return 1
+  scripts/crate-graph.py --quiet --level files && scripts/check-docs.py && monitoring && workflows || return 1
   if command -v cargo-deny >/dev/null; then
     cargo deny check licenses bans sources
   elif [ -n "${CARRICK_REQUIRE_ALL:-}" ]; then

@@ -2,6 +2,7 @@
 
 mod end;
 mod live;
+mod live_path;
 mod obstacle;
 mod route;
 
@@ -23,7 +24,9 @@ use crate::snapshot::{Agent, Snapshot};
 use crate::status::role;
 
 pub use end::{End, NamedPods, look_up_pods};
-pub use live::{LivePath, LiveRow, send_probes};
+pub use live::send_probes;
+use live_path::PlannedRoute;
+pub use live_path::{LivePath, LiveRow};
 use route::{route_text, route_to};
 
 /// The paths of packets between two ends.
@@ -292,6 +295,10 @@ impl View for Trace {
 }
 
 impl TracedPath {
+    pub(crate) fn route(&self) -> PlannedRoute<'_> {
+        PlannedRoute { nodes: &self.nodes, to: &self.to, destination: self.destination }
+    }
+
     fn draw(&self, document: &mut Document) {
         let source = self.source.map(|source| format!(" ({source})")).unwrap_or_default();
         let back = if self.answer { "back: " } else { "" };

@@ -110,7 +110,7 @@ fn check_plans(snapshot: &Snapshot, traces: &[LiveTracePage]) {
         for to in &ends {
             let Ok(mut trace) = Trace::of(snapshot, &cluster_plan, from, to) else { continue };
             for (path, page) in trace.paths.iter_mut().zip(traces) {
-                path.live = Some(LivePath::of(&cluster_plan, from.name.clone(), path, page));
+                path.live = Some(LivePath::of(&cluster_plan, from.name.clone(), path.route(), page));
             }
             show(&trace);
         }
