@@ -1,6 +1,8 @@
 //! The firewall: table `inet carrick`, and the accept rules in forward chains of others that drop by policy.
 
+mod dropped;
 mod foreign;
+mod name;
 mod ruleset;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +11,10 @@ use carrick_netlink::Error;
 use carrick_netlink::nftables::{Batch, Difference, Generation, Hook, ListedChain, Nftables, Table, is_outdated};
 use carrick_topology::plan::FirewallPlan;
 
+pub use dropped::{DropCounters, DropReason};
 pub use foreign::{ForeignChain, ForeignChange, accept_rules};
-pub use ruleset::{ruleset, table_name};
+pub use name::table_name;
+pub use ruleset::ruleset;
 
 /// How often an apply starts again because another program changed nftables in the meantime.
 const ATTEMPTS: usize = 8;

@@ -10,6 +10,7 @@ pub(crate) mod attribute;
 mod batch;
 mod compare;
 mod connection;
+mod counter;
 mod expression;
 mod generation;
 mod interval;
@@ -22,6 +23,7 @@ mod table;
 pub use batch::{Batch, TableName};
 pub use compare::{Difference, ElementChange};
 pub use connection::{ListedChain, Nftables, is_outdated};
+pub use counter::RuleCounter;
 pub use expression::{
     ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
 };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use carrick_core::{Core, Event, Now, Waiting};
 use carrick_dataplane::Keys;
 use carrick_dataplane::WireGuardMaker;
+use carrick_dataplane::firewall::DropCounters;
 use carrick_dataplane::wireguard::WireGuard;
 use carrick_kube::client::ApiClient;
 use carrick_kube::own_node::OwnNode;
@@ -25,6 +26,7 @@ use tokio::time::Instant;
 use super::checks::Checks;
 use super::kernel::{Order, Outcome};
 use super::kernel_events::KernelEvent;
+use super::metrics::DropReader;
 use super::name_resolution::{NameHandle, Resolved, SystemResolver, resolver};
 use super::pod_firewall;
 use super::pod_routes::PodRouteRestorer;
@@ -127,6 +129,8 @@ impl EventLoop {
         let api = Arc::new(ApiStatus::default());
         let status = Status::new(me.clone());
         status.read_api_from(Arc::clone(&api));
+        let drop_counters = DropCounters::open().map_err(AgentError::from)?;
+        status.read_drops_from(DropReader::of_kernel(drop_counters));
         tokio::spawn(async move {
             let known = saved.map(|saved| saved.cluster).unwrap_or_default();
             watch(watched, config, &known, api, events).await;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use carrick_dataplane::Phases;
+use carrick_dataplane::firewall::DropReason;
 use carrick_kube::watch::ApiStatus;
 use carrick_pods::call_log::CallRecord;
 use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use super::kernel::Outcome;
-use super::metrics::Metrics;
+use super::metrics::{DropReader, Metrics};
 use carrick_core::{ApplyOutcome, Cause, DriftKind, WriteOutcome};
 
 const ALERTS: &str = include_str!("../../../../deploy/monitoring/alerts.yaml");
@@ -104,6 +105,8 @@ fn full_page() -> String {
     metrics.warned(["NoPath"].into_iter());
     let api = ApiStatus::default();
     api.heard(Instant::now());
+    let dropped = DropReader::new(|| [(DropReason::MeshPortFromPod, 1)].into());
+    metrics.mesh().with(|mesh| mesh.drop_reader = Some(dropped));
     metrics.mesh().with(|mesh| (mesh.plan, mesh.api) = (Some(Arc::new(plan())), Some(Arc::new(api))));
     metrics.encode().unwrap()
 }
@@ -130,6 +133,13 @@ fn the_causes_of_repairs_are_documented() {
     let row = METRICS.lines().find(|line| line.starts_with("| `carrick_drift_repairs_total`")).unwrap();
     let cells: Vec<_> = row.split('|').map(str::trim).collect();
     assert_eq!(cells[3], format!("`cause`: {}", labels.join(", ")));
+}
+
+#[test]
+fn the_reasons_of_dropped_packets_are_documented() {
+    let section = METRICS.split_once("## Dropped packets").unwrap().1;
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(reason, _)| reason);
+    assert_eq!(rows.collect::<BTreeSet<_>>(), DropReason::ALL.map(DropReason::as_str).into_iter().collect());
 }
 
 #[test]

@@ -13,7 +13,7 @@ use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settin
 
 use super::events::RecentEvents;
 use super::kernel::Outcome;
-use super::metrics::{Metrics, PathReader};
+use super::metrics::{DropReader, Metrics, PathReader};
 use super::sightings::{locations_of_peers, peer_states};
 use super::traffic::{Bytes, TrafficMeter};
 use carrick_core::{ApiState, Core, Waiting};
@@ -72,6 +72,11 @@ impl Status {
     /// Where paths are read from when somebody asks.
     pub(super) fn read_paths_from(&self, reader: PathReader) {
         self.metrics.mesh().with(|mesh| mesh.path_reader = Some(reader));
+    }
+
+    /// Where the packets that the firewall dropped are read from when a page is asked for.
+    pub(super) fn read_drops_from(&self, reader: DropReader) {
+        self.metrics.mesh().with(|mesh| mesh.drop_reader = Some(reader));
     }
 
     /// How it stands with the API server.

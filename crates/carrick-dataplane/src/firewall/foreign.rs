@@ -9,7 +9,7 @@ use carrick_netlink::nftables::{
 };
 use carrick_topology::plan::FirewallPlan;
 
-use super::ruleset::table_name;
+use super::name::table_name;
 
 /// The comment by which Carrick knows its rules in chains of others.
 const COMMENT: &str = "carrick";

@@ -18,13 +18,15 @@ use std::net::IpAddr;
 
 use carrick_netlink::Family;
 use carrick_netlink::nftables::{
-    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, Origin, Rule, Set, Table, TableFamily, TableName, Verdict,
-    priority,
+    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, Origin, Rule, Set, Table, Verdict, priority,
 };
 use carrick_topology::DeviceName;
 use carrick_topology::model::AllowedLocationMasquerade;
 use carrick_topology::plan::FirewallPlan;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::dropped::DropReason;
+use super::name::table_name;
 
 const UDP: u8 = 17;
 const LOOPBACK: &str = "lo";
@@ -33,12 +35,6 @@ const MESH_DEVICES: &str = "mesh_devices";
 const MESH_PORTS: &str = "mesh-ports";
 /// The devices by which packets of other locations come in.
 const TUNNEL_DEVICES: &str = "tunnel_devices";
-
-/// The name of Carrick's table.
-#[must_use]
-pub fn table_name() -> TableName {
-    TableName::new(TableFamily::Inet, "carrick")
-}
 
 /// The table that a plan asks for.
 #[must_use]
@@ -118,6 +114,11 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: Family) -> Table {
         .fold(table, |table, (name, set)| table.with_set(name, set))
 }
 
+/// Drops and counts the packets that a rule selects.
+fn dropped(rule: Rule, reason: DropReason) -> Rule {
+    rule.counter().drop().comment(reason.comment())
+}
+
 /// Sends every UDP packet through the chain that protects the ports of the mesh.
 fn to_mesh_ports() -> Rule {
     Rule::new().protocol(UDP).verdict(Verdict::Jump(MESH_PORTS.to_owned()))
@@ -133,19 +134,19 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
                 to_port.destination(version, AddressMatch::In(&names.mesh_port_addresses))
             };
             // A reply may go to such a port: its source is translated behind this chain.
-            let dropped = |rule: Rule, comment| rule.is_no_reply().counter().drop().comment(comment);
+            let dropped = |rule: Rule, reason| dropped(rule.is_no_reply(), reason);
             let from_pod = to_port().source(version, AddressMatch::In(&names.own_pods));
             let by_pod_device = plan
                 .pod_device_prefix
                 .as_ref()
                 .map(|prefix| to_port().input_interface(InterfaceMatch::StartsWith(prefix)))
-                .map(|rule| dropped(rule, "mesh port from a pod"));
+                .map(|rule| dropped(rule, DropReason::MeshPortFromPod));
             let from_mesh = to_port()
                 .input_interface(InterfaceMatch::In(MESH_DEVICES))
                 .source(version, AddressMatch::NotIn(&names.mesh_port_senders));
             by_pod_device.into_iter().chain([
-                dropped(from_pod, "mesh port from a pod"),
-                dropped(from_mesh, "mesh port from outside the nodes"),
+                dropped(from_pod, DropReason::MeshPortFromPod),
+                dropped(from_mesh, DropReason::MeshPortFromOutside),
             ])
         })
     });
@@ -153,16 +154,15 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
 }
 
 fn input(plan: &FirewallPlan) -> Chain {
-    let of_unknown = |version, port, set: &str, comment| {
+    let of_unknown = |version, port, set: &str, reason| {
         let to_port = Rule::new().version(version).protocol(UDP).destination_port(port);
-        to_port.source(version, AddressMatch::NotIn(set)).counter().drop().comment(comment)
+        dropped(to_port.source(version, AddressMatch::NotIn(set)), reason)
     };
     let encapsulated = Rule::new().protocol(UDP).destination_port(plan.handover.port);
-    let outside_tunnels = encapsulated
-        .input_interface(InterfaceMatch::IsNot(plan.mesh_devices.wireguard.as_str()))
-        .counter()
-        .drop()
-        .comment("encapsulated packets outside the tunnels");
+    let outside_tunnels = dropped(
+        encapsulated.input_interface(InterfaceMatch::IsNot(plan.mesh_devices.wireguard.as_str())),
+        DropReason::HandoverOutsideTunnels,
+    );
     let rules = Family::BOTH.into_iter().flat_map(|version| {
         let names = SetNames::of(version);
         let to_other_address = Rule::new()
@@ -172,14 +172,9 @@ fn input(plan: &FirewallPlan) -> Chain {
             .destination(version, AddressMatch::NotIn(&names.mesh_port_addresses));
         [
             // The kernel takes VXLAN at all addresses of the host, and a pod may send to those that no rule of its node protects.
-            to_other_address.counter().drop().comment("VXLAN to no internal address"),
-            of_unknown(version, plan.vxlan_port, &names.vxlan_sources, "VXLAN from outside the location"),
-            of_unknown(
-                version,
-                plan.handover.port,
-                &names.handover_senders,
-                "encapsulated packets of unknown gateways",
-            ),
+            dropped(to_other_address, DropReason::VxlanToOtherAddress),
+            of_unknown(version, plan.vxlan_port, &names.vxlan_sources, DropReason::VxlanFromOutsideLocation),
+            of_unknown(version, plan.handover.port, &names.handover_senders, DropReason::HandoverFromUnknownGateway),
         ]
     });
     Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER)
@@ -190,13 +185,11 @@ fn input(plan: &FirewallPlan) -> Chain {
 /// Before connection tracking, which then need not know what is dropped.
 fn decapsulate(plan: &FirewallPlan) -> Chain {
     let rules = Family::BOTH.map(|version| {
-        Rule::new()
+        let unexpected = Rule::new()
             .version(version)
             .input_interface(InterfaceMatch::Is(plan.mesh_devices.handover.as_str()))
-            .source(version, AddressMatch::NotIn(&SetNames::of(version).handover_sources))
-            .counter()
-            .drop()
-            .comment("encapsulated packets with an unexpected source")
+            .source(version, AddressMatch::NotIn(&SetNames::of(version).handover_sources));
+        dropped(unexpected, DropReason::HandoverUnexpectedSource)
     });
     Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
 }
@@ -248,11 +241,8 @@ fn guard_of(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let names = SetNames::of(version);
     let to = |set| Rule::new().version(version).destination(version, AddressMatch::In(set));
     let stray_pods = plan.pod_device_prefix.iter().map(|prefix| {
-        to(&names.own_pods)
-            .output_interface(InterfaceMatch::StartsNotWith(prefix))
-            .counter()
-            .drop()
-            .comment("own pods by another device")
+        let stray = to(&names.own_pods).output_interface(InterfaceMatch::StartsNotWith(prefix));
+        dropped(stray, DropReason::OwnPodByOtherDevice)
     });
     let permitted = carriers(plan).into_iter().map(|device| {
         Rule::new()
@@ -264,7 +254,7 @@ fn guard_of(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     stray_pods
         .chain([to(&names.own_pods).accept(), to(&names.direct).accept()])
         .chain(permitted)
-        .chain([to(&names.carried).counter().drop().comment("mesh destination in clear")])
+        .chain([dropped(to(&names.carried), DropReason::MeshDestinationInClear)])
         .collect()
 }
 

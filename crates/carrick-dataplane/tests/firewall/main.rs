@@ -1,6 +1,7 @@
 //! The firewall in network namespaces: every rule is tried with packets.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod dropped;
 mod foreign;
 mod handover;
 mod inbound;

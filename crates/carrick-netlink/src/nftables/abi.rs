@@ -153,6 +153,9 @@ pub mod expression {
         /// `saddr . iif oif exists`.
         pub const FLAGS_REVERSE_PATH: u32 = FLAG_SOURCE | FLAG_INPUT_INTERFACE | FLAG_PRESENT;
     }
+    pub mod counter {
+        pub const PACKETS: u16 = 2;
+    }
     pub mod masquerade {
         pub const FLAGS: u16 = 1;
     }

@@ -3,11 +3,12 @@
 use super::abi::{FAMILY_ANY, message, rule, set, table};
 use super::attribute::{Attributes, required};
 use super::batch::{Batch, TableName, generic_payload, payload};
+use super::counter::RuleCounter;
 use super::generation::Generation;
 use super::listed_rule::ListedRule;
 use super::read::{
-    LIST_CHAINS, LIST_ELEMENTS, LIST_RULES, LIST_SETS, attributes, elements_of, read_chain, read_elements, read_rule,
-    read_set,
+    LIST_CHAINS, LIST_ELEMENTS, LIST_RULES, LIST_SETS, attributes, elements_of, read_chain, read_counter,
+    read_elements, read_rule, read_set,
 };
 use super::set::{Elements, Set};
 use super::table::{BaseChain, Chain, Hook, Table, TableFamily};
@@ -150,6 +151,17 @@ impl Nftables {
         let filter = Attributes::new().with_text(rule::TABLE, &table.name).with_text(rule::CHAIN, chain);
         let rules = self.list_rules(table, &filter)?;
         Ok(rules.into_iter().map(|(_, listed)| listed).collect())
+    }
+
+    /// The rules of a table that have a counter, and what the counters say; none where there is no such table.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused.
+    pub fn counters(&mut self, table: &TableName) -> Result<Vec<RuleCounter>, Error> {
+        let filter = Attributes::new().with_text(rule::TABLE, &table.name);
+        let request = Request::dump(LIST_RULES, table.to_string(), message::GET_RULE, payload(table.family, &filter));
+        self.socket.query(&request, |frame| read_counter(frame.payload))
     }
 
     /// Carries a batch out as a whole or not at all. With a generation, only if nothing in nftables has changed

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::abi::expression::counter;
 use super::abi::{chain, data, rule, set};
 use super::attribute::{Received, required};
 use super::batch::greatest;
+use super::counter::RuleCounter;
 use super::expression::plain_value;
 use super::interval::{Bound, Intervals};
 use super::listed_rule::ListedRule;
@@ -33,6 +35,21 @@ pub(crate) fn read_rule(payload: &[u8]) -> Result<(String, ListedRule), Error> {
     let chain = required(attributes.text(rule::CHAIN), LIST_RULES)?;
     let handle = required(attributes.u64(rule::HANDLE), LIST_RULES)?;
     Ok((chain, ListedRule { handle, rule: Rule::decode(attributes) }))
+}
+
+/// What the counter of a rule says; `None` for a rule without a counter.
+pub(crate) fn read_counter(payload: &[u8]) -> Result<Option<RuleCounter>, Error> {
+    let attributes = attributes(payload);
+    let list = attributes.nested(rule::EXPRESSIONS);
+    let mut expressions = list.into_iter().flat_map(|list| list.all(data::LIST_ELEMENT)).map(Received::new);
+    let is_counter = |expression: &Received<'_>| expression.text(data::EXPRESSION_NAME).as_deref() == Some("counter");
+    let Some(counter) = expressions.find(is_counter) else { return Ok(None) };
+    let packets = counter.nested(data::EXPRESSION_DATA).and_then(|counter| counter.u64(counter::PACKETS));
+    Ok(Some(RuleCounter {
+        chain: required(attributes.text(rule::CHAIN), LIST_RULES)?,
+        comment: Rule::decode(attributes).comment,
+        packets: required(packets, LIST_RULES)?,
+    }))
 }
 
 /// The name of a set, and its form without elements.

@@ -14,6 +14,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet}
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
+use super::dropped::{self, DropReader};
 use crate::agent::traffic::{Bytes, TrafficMeter};
 
 /// What is known of the mesh at one moment. Shared between the status, which fills it in, and the registry.
@@ -28,6 +29,7 @@ pub(in crate::agent) struct Content {
     pub(in crate::agent) sightings: BTreeMap<PublicKey, Sighting>,
     pub(in crate::agent) traffic: TrafficMeter,
     pub(in crate::agent) path_reader: Option<PathReader>,
+    pub(in crate::agent) drop_reader: Option<DropReader>,
     pub(in crate::agent) api: Option<Arc<ApiStatus>>,
 }
 
@@ -101,6 +103,7 @@ struct Ways {
 impl Collector for MeshView {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let paths = self.with(|content| content.path_reader.clone()).map(|reader| reader.paths()).unwrap_or_default();
+        let dropped = self.with(|content| content.drop_reader.clone()).map(|reader| reader.dropped());
         self.with(|content| {
             let Some(plan) = content.plan.clone() else { return Ok(()) };
             let own = plan.location.name.to_string();
@@ -108,6 +111,7 @@ impl Collector for MeshView {
             encode_handshakes(&mut encoder, content)?;
             encode_traffic(&mut encoder, &own, &content.traffic)?;
             encode_paths(&mut encoder, &own, &paths)?;
+            dropped::encode(&mut encoder, &dropped.unwrap_or_default())?;
             encode_api(&mut encoder, content.api.as_deref())
         })
     }

@@ -1,5 +1,6 @@
 //! What is counted and measured, in the OpenMetrics text format.
 
+mod dropped;
 mod mesh;
 mod pods;
 
@@ -17,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+pub(super) use dropped::DropReader;
 pub(super) use mesh::{MeshView, PathReader};
 use pods::PodMetrics;
 

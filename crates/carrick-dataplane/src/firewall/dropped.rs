@@ -1,0 +1,109 @@
+//! Why the rules of the table `inet carrick` drop packets, and how many they have dropped.
+
+use std::collections::BTreeMap;
+
+use carrick_netlink::Error;
+use carrick_netlink::nftables::Nftables;
+
+use super::name::table_name;
+
+/// Why a rule drops packets. Each reason is the comment of its rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// A pod of this node sends to a port of the mesh on a node.
+    MeshPortFromPod,
+    /// A packet out of the mesh goes to a port of the mesh, and its sender is no node.
+    MeshPortFromOutside,
+    /// VXLAN comes to an address that is no internal address.
+    VxlanToOtherAddress,
+    /// VXLAN comes from an address that is no internal address of the location.
+    VxlanFromOutsideLocation,
+    /// Packets of a handover do not come out of a tunnel.
+    HandoverOutsideTunnels,
+    /// Packets of a handover come from a gateway that is in no handover.
+    HandoverFromUnknownGateway,
+    /// An encapsulated packet of a handover has a source that does not belong to the gateway's location.
+    HandoverUnexpectedSource,
+    /// A packet to a pod of this node leaves by a device that is no pod's.
+    OwnPodByOtherDevice,
+    /// A packet to a destination of the mesh leaves by a device that the routes do not name for the destination.
+    MeshDestinationInClear,
+}
+
+impl DropReason {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::MeshPortFromPod,
+        Self::MeshPortFromOutside,
+        Self::VxlanToOtherAddress,
+        Self::VxlanFromOutsideLocation,
+        Self::HandoverOutsideTunnels,
+        Self::HandoverFromUnknownGateway,
+        Self::HandoverUnexpectedSource,
+        Self::OwnPodByOtherDevice,
+        Self::MeshDestinationInClear,
+    ];
+
+    /// The comment of the rules that drop for this reason.
+    #[must_use]
+    pub const fn comment(self) -> &'static str {
+        match self {
+            Self::MeshPortFromPod => "mesh port from a pod",
+            Self::MeshPortFromOutside => "mesh port from outside the nodes",
+            Self::VxlanToOtherAddress => "VXLAN to no internal address",
+            Self::VxlanFromOutsideLocation => "VXLAN from outside the location",
+            Self::HandoverOutsideTunnels => "encapsulated packets outside the tunnels",
+            Self::HandoverFromUnknownGateway => "encapsulated packets of unknown gateways",
+            Self::HandoverUnexpectedSource => "encapsulated packets with an unexpected source",
+            Self::OwnPodByOtherDevice => "own pods by another device",
+            Self::MeshDestinationInClear => "mesh destination in clear",
+        }
+    }
+
+    /// The reason as one word, for metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MeshPortFromPod => "mesh-port-from-pod",
+            Self::MeshPortFromOutside => "mesh-port-from-outside",
+            Self::VxlanToOtherAddress => "vxlan-to-other-address",
+            Self::VxlanFromOutsideLocation => "vxlan-from-outside-location",
+            Self::HandoverOutsideTunnels => "handover-outside-tunnels",
+            Self::HandoverFromUnknownGateway => "handover-from-unknown-gateway",
+            Self::HandoverUnexpectedSource => "handover-unexpected-source",
+            Self::OwnPodByOtherDevice => "own-pod-by-other-device",
+            Self::MeshDestinationInClear => "mesh-destination-in-clear",
+        }
+    }
+}
+
+/// Reads how many packets the table `inet carrick` has dropped.
+#[derive(Debug)]
+pub struct DropCounters {
+    nftables: Nftables,
+}
+
+impl DropCounters {
+    /// Opens a connection to nftables in the calling thread's network namespace.
+    ///
+    /// # Errors
+    /// The kernel lacks nfnetlink, or the process has no file descriptor left.
+    pub fn open() -> Result<Self, Error> {
+        Ok(Self { nftables: Nftables::open()? })
+    }
+
+    /// The dropped packets by reason. The numbers start at zero when the table is put in place as a whole.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn read(&mut self) -> Result<BTreeMap<DropReason, u64>, Error> {
+        let mut dropped = BTreeMap::new();
+        for counter in self.nftables.counters(&table_name())? {
+            let is_reason = |reason: &DropReason| counter.comment.as_deref() == Some(reason.comment());
+            if let Some(reason) = DropReason::ALL.into_iter().find(is_reason) {
+                *dropped.entry(reason).or_default() += counter.packets;
+            }
+        }
+        Ok(dropped)
+    }
+}
