@@ -9,25 +9,28 @@ pub use agent::{AgentOptions, MetricsListen, WireGuardBackend};
 use crate::logging::LogFormat;
 use carrick_topology::DeviceName;
 
-/// Carrick joins the nodes of one Kubernetes cluster over clouds, data centres and homes with WireGuard.
+/// Carrick connects the nodes of one Kubernetes cluster across clouds, data centres and homes with WireGuard.
+///
+/// Exit status: 0 success; 1 a failure that may pass; 77 a permission or a kernel feature is missing; 78 a flag, an environment variable
+/// or a file is wrong; 2 the command line cannot be parsed.
 #[derive(Debug, Parser)]
 #[command(name = "carrick", version, propagate_version = true)]
 pub struct Cli {
     /// Log output, for all commands.
     #[command(flatten)]
     pub log: LogOptions,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// How and how much to log.
+/// The format and level of the log.
 #[derive(Debug, Args)]
 pub struct LogOptions {
-    /// How log lines on stderr are written.
+    /// The format of the log on standard error.
     #[arg(long, global = true, env = "CARRICK_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// The least severe level to log: error, warn, info, debug or trace; or a list such as
+    /// The least severe level of the log: error, warn, info, debug or trace; or a list such as
     /// `info,carrick_agent=debug`.
     #[arg(long, global = true, env = "CARRICK_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
@@ -36,17 +39,22 @@ pub struct LogOptions {
 /// A command of `carrick`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs the agent: keeps this node in the mesh.
+    /// Run the agent, which keeps this node in the mesh.
     Agent(Box<AgentOptions>),
-    /// Removes from the kernel all that Carrick made there, and nothing else.
+    /// Remove all that Carrick made in the kernel, and nothing else.
+    ///
+    /// The command also stops the userspace data path of the interface. It keeps the state directory and the CNI configuration.
     Cleanup(CleanupOptions),
-    /// Copies the CNI plugin to where container runtimes look for it, so that the agent needs no right to write there. The
-    /// agent brings in the configuration that makes runtimes use it, once the node is programmed.
+    /// Copy the CNI plugin to the directory in which container runtimes look for plugins.
+    ///
+    /// The agent then needs no permission to write to this directory. The agent writes the CNI configuration when the kernel holds the
+    /// plan; only then do container runtimes use the plugin.
     InstallCni(InstallCniOptions),
-    /// Carries a WireGuard interface in this process, for kernels without WireGuard; configured over
-    /// /run/wireguard/INTERFACE.sock (by the agent, or by `wg`).
+    /// Run a WireGuard interface in this process, for kernels without WireGuard.
+    ///
+    /// The agent, or `wg`, configures the interface through the socket /run/wireguard/INTERFACE.sock.
     UserspaceWireguard(UserspaceWireguardOptions),
-    /// Prints the version.
+    /// Print the version.
     Version,
 }
 
@@ -72,10 +80,10 @@ pub struct InstallCniOptions {
 /// Options of `carrick userspace-wireguard`.
 #[derive(Debug, Args)]
 pub struct UserspaceWireguardOptions {
-    /// The interface to carry; made as a persistent TUN device if it is not there.
+    /// The name of the interface. If there is no such interface, the command creates it as a persistent TUN device.
     #[arg(env = "CARRICK_INTERFACE", value_name = "INTERFACE")]
     pub interface: DeviceName,
-    /// Leave the session of whoever started this.
+    /// Start a new session, so that the end of the parent's session does not end this process.
     #[arg(long, hide = true)]
     pub new_session: bool,
 }

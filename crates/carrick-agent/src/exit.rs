@@ -2,22 +2,21 @@
 
 use std::process::ExitCode;
 
-/// How a command ended.
+/// The result of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// It did what it was asked to.
+    /// The command succeeded.
     Success,
-    /// It failed for a reason that may pass: start it again.
+    /// The command failed for a reason that may pass, so a restart may help.
     Failure,
-    /// The command line, the environment or a file on disk is wrong (`EX_CONFIG` of sysexits.h): starting it again
-    /// does not help.
+    /// A flag, an environment variable or a file is wrong, so a restart does not help (`EX_CONFIG` of sysexits.h).
     Configuration,
     /// A permission or a kernel feature is missing (`EX_NOPERM`).
     Permission,
 }
 
 impl Exit {
-    /// The number that the process returns.
+    /// The exit status of the process.
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,

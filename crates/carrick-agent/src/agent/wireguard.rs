@@ -1,4 +1,4 @@
-//! Which WireGuard carries the interface.
+//! The choice of the WireGuard that runs the interface.
 
 use std::path::Path;
 
@@ -10,25 +10,22 @@ use crate::cli::WireGuardBackend;
 use crate::userspace_wireguard::uapi::is_answering;
 use crate::userspace_wireguard::{Detached, start_detached};
 
-/// The own binary, to be started again as the data path.
+/// The path of the running program, which the agent starts again as the data path.
 const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// Finds the WireGuard to configure: the kernel's where it has one, else a userspace data path that runs, else, outside of
-/// containers, one that is started here and outlives the agent.
+/// Finds the WireGuard to configure: the kernel's WireGuard, otherwise a running userspace data path. If no data path runs, the agent
+/// starts one, which outlives the agent. In a container the agent waits for one instead.
 ///
 /// # Errors
-/// [`AgentError::Permission`] when the kernel refuses, [`AgentError::WireGuard`] when none can be had.
+/// [`AgentError::Kernel`] if the kernel refuses, [`AgentError::NoKernelWireGuard`] if a flag demands the kernel's WireGuard and there is
+/// none, [`AgentError::Permission`] or [`AgentError::WireGuard`] if the data path does not start.
 pub(super) async fn choose(
     backend: WireGuardBackend,
     interface: &DeviceName,
     run_directory: &Path,
 ) -> Result<Box<dyn WireGuard>, AgentError> {
     match backend {
-        WireGuardBackend::Kernel => kernel()?.ok_or_else(|| {
-            AgentError::WireGuard(
-                "this kernel has no WireGuard (modprobe wireguard fails too?); use --wireguard userspace".to_owned(),
-            )
-        }),
+        WireGuardBackend::Kernel => kernel()?.ok_or(AgentError::NoKernelWireGuard),
         WireGuardBackend::Userspace => userspace(interface, run_directory).await,
         WireGuardBackend::Auto => match kernel()? {
             Some(kernel) => Ok(kernel),

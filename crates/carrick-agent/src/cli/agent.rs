@@ -13,7 +13,7 @@ use carrick_topology::{DeviceName, Encapsulation, Granularity, constants};
 /// The largest MTU that leaves room for WireGuard over IPv6 in an IP packet, in bytes.
 const LARGEST_MTU: u32 = 65535 - constants::WIREGUARD_OVERHEAD_V6;
 
-/// Where runtime files stand.
+/// The default of `--run-dir`.
 pub const DEFAULT_RUN_DIR: &str = "/run/carrick";
 /// The default of `--cni-bin-dir`.
 pub const DEFAULT_CNI_BIN_DIR: &str = "/opt/cni/bin";
@@ -21,20 +21,21 @@ pub const DEFAULT_CNI_BIN_DIR: &str = "/opt/cni/bin";
 /// Options of `carrick agent`.
 #[derive(Debug, Clone, Args)]
 pub struct AgentOptions {
-    /// This node's name in Kubernetes [default: the host's name].
+    /// The name of this node's Node object [default: the host's name].
     #[arg(long, env = "CARRICK_NODE_NAME", value_name = "NAME")]
     pub node_name: Option<String>,
-    /// A kubeconfig file [default: in-cluster, then $KUBECONFIG].
+    /// The kubeconfig file [default: the service account in a pod, otherwise $KUBECONFIG].
     #[arg(long, env = "CARRICK_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The API server's URL, instead of the in-cluster address. It must be reachable without the mesh, or a new node
-    /// never gets in.
+    /// The URL of the API server [default: the in-cluster address, or that of the kubeconfig]. It must be reachable without the mesh,
+    /// or a new node cannot join.
     #[arg(long, env = "CARRICK_API_SERVER", value_name = "URL")]
     pub api_server: Option<String>,
-    /// What is meshed: gateways only, every node with every node of other locations, or every node with every node.
+    /// Which nodes have tunnels: gateways of different locations (`location`), all nodes of different locations (`cross`), or all nodes
+    /// (`full`).
     #[arg(long, env = "CARRICK_GRANULARITY", value_name = "GRANULARITY", default_value = "location")]
     pub granularity: Granularity,
-    /// The Node label that names a node's location when the annotation carrick.dev/location is absent.
+    /// The Node label that names the location if the annotation carrick.dev/location is absent.
     #[arg(long, env = "CARRICK_TOPOLOGY_LABEL", value_name = "LABEL", default_value = "topology.kubernetes.io/region")]
     pub topology_label: String,
     /// The name of the WireGuard interface, 15 bytes at most.
@@ -43,30 +44,30 @@ pub struct AgentOptions {
     /// The UDP port that WireGuard listens on.
     #[arg(long, env = "CARRICK_PORT", value_name = "PORT", default_value_t = constants::WIREGUARD_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
-    /// A CIDR that mesh addresses are taken from; repeat it for the other address family.
+    /// A CIDR of mesh addresses, one for each address family. May be repeated.
     #[arg(long = "mesh-cidr", env = "CARRICK_MESH_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append, default_values = ["10.4.0.0/16", "fdca:7272:6963:6b00::/64"])]
     pub mesh_cidrs: Vec<IpNet>,
-    /// Take internal addresses from this CIDR only; may be repeated [default: any private address].
+    /// Use only addresses in this CIDR as internal addresses. May be repeated [default: any private address].
     #[arg(long = "internal-cidr", env = "CARRICK_INTERNAL_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append)]
     pub internal_cidrs: Vec<IpNet>,
-    /// A CIDR of Kubernetes Services, which the mesh must not use; may be repeated.
+    /// A CIDR of Kubernetes Services, which the mesh does not use. May be repeated.
     #[arg(long = "service-cidr", env = "CARRICK_SERVICE_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append)]
     pub service_cidrs: Vec<IpNet>,
-    /// How many gateways of a location carry its traffic, in gateways.
+    /// The number of gateways of a location that carry its traffic.
     #[arg(long, env = "CARRICK_ACTIVE_GATEWAYS", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub active_gateways: u16,
-    /// How many more gateways of a location stand by with their tunnels up, in gateways.
+    /// The number of further gateways of a location that keep their tunnels up, to take over.
     #[arg(long, env = "CARRICK_STANDBY_GATEWAYS", value_name = "COUNT", default_value_t = 1)]
     pub standby_gateways: u16,
-    /// The time between two probes of a gateway, in milliseconds (50 to 60000); one that misses three is down, and its standby takes
-    /// over. Many nodes probe each other less often.
+    /// The time between two probes of a gateway, in milliseconds, 50 to 60000. A gateway that answers none of three probes is down, and
+    /// another gateway takes over. With many probe targets the time is longer.
     #[arg(long, env = "CARRICK_FAILOVER_INTERVAL", value_name = "MILLISECONDS", default_value_t = 250, value_parser = clap::value_parser!(u16).range(50..=60_000))]
     pub failover_interval: u16,
-    /// Whether pod packets between nodes of one location are put into VXLAN: always, only across subnets, or never.
+    /// When packets between nodes of one location travel in VXLAN: always, between subnets only, or never.
     #[arg(long, env = "CARRICK_ENCAPSULATION", value_name = "WHEN", default_value = "always")]
     pub encapsulation: Encapsulation,
-    /// The MTU of the WireGuard interface in bytes (1280 to 65455), or `auto`: from the MTU of the path to each
-    /// endpoint.
+    /// The MTU of the WireGuard interface in bytes, 1280 to 65455. `auto`: the MTU of the default route's device, less what WireGuard
+    /// adds to a packet.
     #[arg(
         long,
         env = "CARRICK_MTU",
@@ -75,11 +76,10 @@ pub struct AgentOptions {
         value_parser = parse_mtu
     )]
     pub mtu: MtuSetting,
-    /// Which WireGuard carries the interface: the kernel's, `carrick userspace-wireguard`, or the kernel's where it
-    /// has one.
+    /// Which WireGuard runs the interface: that of the kernel, that of `carrick userspace-wireguard`, or the first of both that there is.
     #[arg(long, env = "CARRICK_WIREGUARD", value_name = "BACKEND", default_value = "auto")]
     pub wireguard: WireGuardBackend,
-    /// Whether to install the CNI plugin and its configuration on this node.
+    /// Whether the agent installs the CNI plugin and its configuration on this node.
     #[arg(long, env = "CARRICK_CNI", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
     pub cni: bool,
     /// The directory of CNI configurations.
@@ -88,10 +88,10 @@ pub struct AgentOptions {
     /// The directory of CNI plugins.
     #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = DEFAULT_CNI_BIN_DIR)]
     pub cni_bin_dir: PathBuf,
-    /// Whether packets to allowed-location-cidrs leave with the address of the node where they leave the mesh.
+    /// Whether packets to allowed-location CIDRs take the address of the node where they leave the mesh.
     #[arg(long, env = "CARRICK_MASQUERADE_ALLOWED_LOCATION", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
     pub masquerade_allowed_location: bool,
-    /// The directory of what must outlive a reboot: the private key and the last good cluster state.
+    /// The directory of the state that survives a reboot: the private key and the last good state of the cluster.
     #[arg(long, env = "CARRICK_STATE_DIR", value_name = "DIRECTORY", default_value = "/var/lib/carrick")]
     pub state_dir: PathBuf,
     /// The directory of runtime files.
@@ -106,12 +106,12 @@ pub struct AgentOptions {
     pub metrics_listen: MetricsListen,
 }
 
-/// Which WireGuard carries the interface.
+/// Which WireGuard runs the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WireGuardBackend {
-    /// The kernel's where it has one, else the userspace one.
+    /// The kernel's WireGuard if there is one, otherwise `carrick userspace-wireguard`.
     Auto,
-    /// The kernel's.
+    /// The kernel's WireGuard.
     Kernel,
     /// `carrick userspace-wireguard`.
     Userspace,
