@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, the architecture page has a row for
-each crate, and decision record 0001 has a row for each dependency of Cargo.toml. Prints what is wrong, and fails then.
+each crate, decision record 0001 has a row for each dependency of Cargo.toml, and the operations page has a row for each event that
+the programs log at the levels WARN and ERROR. Prints what is wrong, and fails then.
 """
 
 import re
@@ -17,6 +18,11 @@ QUOTED = re.compile(r"`([^`\n]+)`")
 PATH = re.compile(r"(?:crates|cni-plugin|deploy|docs|scripts|\.ci|\.github)/[\w./-]*")
 ARCHITECTURE = ROOT / "docs/architecture.md"
 DEPENDENCIES = ROOT / "docs/decisions/0001-workspace-and-dependencies.md"
+OPERATIONS = ROOT / "docs/operations.md"
+# A log event: its level and its name.
+LOGGED = re.compile(r'tracing::(error|warn|info|debug|trace)!\(\s*event = "(\w+)"')
+# Crates of which no program runs on the nodes of a cluster.
+FOR_TESTS = {"carrick-lab", "carrick-bench", "carrick-test-apiserver", "carrick-kernel-reader"}
 
 
 def anchors(document):
@@ -64,6 +70,22 @@ def wrong_crates():
         yield f"has no row for the crate {name}" if name in crates else f"has a row for {name}, which is no crate"
 
 
+def wrong_events():
+    levels = {}
+    for source in [*ROOT.glob("crates/*/src/**/*.rs"), *ROOT.glob("cni-plugin/src/**/*.rs")]:
+        if FOR_TESTS.isdisjoint(source.parts):
+            for level, event in LOGGED.findall(source.read_text()):
+                levels.setdefault(event, set()).add(level)
+    section = OPERATIONS.read_text().partition("\n## Log events\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in QUOTED.findall(row)}
+    for event in sorted(levels):
+        if event not in documented and levels[event] & {"warn", "error"}:
+            yield f"has no row for the log event {event} in the section Log events"
+    for event in sorted(documented - set(levels)):
+        yield f"has a row for the log event {event}, which no program logs"
+
+
 def main():
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     wrong = []
@@ -73,6 +95,7 @@ def main():
         wrong += [f"{name} {fault}" for fault in (*wrong_links(document, text), *wrong_paths(text))]
     wrong += [f"{DEPENDENCIES.relative_to(ROOT)} {fault}" for fault in wrong_dependencies()]
     wrong += [f"{ARCHITECTURE.relative_to(ROOT)} {fault}" for fault in wrong_crates()]
+    wrong += [f"{OPERATIONS.relative_to(ROOT)} {fault}" for fault in wrong_events()]
     if wrong:
         sys.exit("\n".join(wrong))
 

@@ -125,7 +125,7 @@ impl HandoverDataplane {
         for (table, stage) in stages(wanted, &found) {
             if let Err(error) = self.carry_out(devices.handover, table, &stage) {
                 if let Err(error) = self.clear(devices) {
-                    tracing::warn!(event = "handover_remains", %error);
+                    tracing::warn!(event = "handover_not_removed", %error);
                 }
                 return Err(error);
             }

@@ -41,7 +41,7 @@ fn generate(path: &Path) -> Result<SecretKey, StateError> {
 fn close_to_others(path: &Path) -> Result<(), StateError> {
     let mode = fs::metadata(path).map_err(failed("look at", path))?.permissions().mode();
     if mode & 0o077 != 0 {
-        tracing::warn!(event = "private_key_was_open", path = %path.display(), mode = format!("{:o}", mode & 0o777));
+        tracing::warn!(event = "private_key_mode_corrected", path = %path.display(), mode = format!("{:o}", mode & 0o777));
         fs::set_permissions(path, fs::Permissions::from_mode(FILE.mode)).map_err(failed("restrict", path))?;
     }
     Ok(())

@@ -128,16 +128,16 @@ impl Tun {
             match open_device(&self.shared.interface) {
                 Ok(device) => break device,
                 Err(error) if told => {
-                    tracing::debug!(event = "tun_not_made_again", %error);
+                    tracing::debug!(event = "tun_not_recreated", %error);
                 }
                 Err(error) => {
                     told = true;
-                    tracing::warn!(event = "tun_not_made_again", %error);
+                    tracing::warn!(event = "tun_not_recreated", %error);
                 }
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
         };
-        tracing::info!(event = "tun_made_again", interface = %self.shared.interface);
+        tracing::info!(event = "tun_recreated", interface = %self.shared.interface);
         let mut current = self.shared.device.write().unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(device);
     }

@@ -38,7 +38,7 @@ impl KnownLiveness {
     pub(super) fn keep(&self, liveness: &Liveness) {
         let kept = serde_json::to_vec(liveness).map_err(io::Error::from).and_then(|json| FILE.write(&self.path, &json));
         if let Err(error) = kept {
-            tracing::warn!(event = "liveness_not_kept", file = %self.path.display(), %error);
+            tracing::warn!(event = "liveness_not_written", file = %self.path.display(), %error);
         }
     }
 }
