@@ -55,7 +55,11 @@ pub mod key {
     /// The agent's: `version=…,protocol=…,settings=…`.
     pub const AGENT: &str = "carrick.dev/agent";
 
-    /// The keys that the agent owns.
+    /// The keys that people set. Neither an agent nor a kubelet may write them.
+    pub const PEOPLES: [&str; 7] =
+        [LOCATION, ENDPOINT, INTERNAL_ADDRESSES, GATEWAY, RELAY, PERSISTENT_KEEPALIVE, ALLOWED_LOCATION_CIDRS];
+
+    /// The keys that the agent owns. No other client may set them.
     pub const AGENTS: [&str; 7] = [
         PUBLIC_KEY,
         POD_CIDRS,

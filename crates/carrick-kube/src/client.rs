@@ -131,12 +131,6 @@ impl ApiClient {
         self.client.clone()
     }
 
-    /// The agent's own namespace: that of the service account, or of the kubeconfig's context.
-    #[must_use]
-    pub fn namespace(&self) -> &str {
-        self.client.default_namespace()
-    }
-
     /// What the server last asked clients to wait.
     #[must_use]
     pub fn pace(&self) -> Arc<ServerPace> {

@@ -68,7 +68,7 @@ pub struct PeerSpec {
     #[schemars(range(min = 0, max = 65535))]
     pub persistent_keepalive: Option<i32>,
 
-    /// The preshared key, in a Secret of the agent's namespace.
+    /// The preshared key, in a Secret of the namespace `carrick-preshared-keys`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preshared_key_secret_ref: Option<SecretKeyReference>,
 

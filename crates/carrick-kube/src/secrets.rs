@@ -1,4 +1,4 @@
-//! Preshared keys of peers, from Secrets in the agent's namespace.
+//! Preshared keys of peers, from Secrets in a namespace of their own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,6 +18,9 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::client::ApiClient;
 
+/// The namespace of the Secrets with preshared keys. Agents may read every Secret there and no other ones.
+pub const NAMESPACE: &str = "carrick-preshared-keys";
+
 /// The answer must come within this time.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -25,10 +28,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The Secret or the key in it is not there; people have to make it.
-    #[error("there is no key `{key}` in the Secret `{name}` of the namespace `{namespace}`")]
+    #[error("there is no key `{key}` in the Secret `{name}` of the namespace `{NAMESPACE}`")]
     Missing {
-        /// The agent's namespace.
-        namespace: String,
         /// The Secret.
         name: String,
         /// The key in its data.
@@ -57,13 +58,8 @@ pub enum SecretError {
 /// # Errors
 /// See [`SecretError`].
 pub async fn preshared_key(api: &ApiClient, reference: &SecretReference) -> Result<SecretKey, SecretError> {
-    let namespace = api.namespace();
-    let missing = || SecretError::Missing {
-        namespace: namespace.to_owned(),
-        name: reference.name.clone(),
-        key: reference.key.clone(),
-    };
-    let request = Request::new(Secret::url_path(&(), Some(namespace)))
+    let missing = || SecretError::Missing { name: reference.name.clone(), key: reference.key.clone() };
+    let request = Request::new(Secret::url_path(&(), Some(NAMESPACE)))
         .get(&reference.name, &GetParams::default())
         .map_err(kube::Error::BuildRequest)?;
     // Not through `Api`: the client would log an answer that it cannot read.

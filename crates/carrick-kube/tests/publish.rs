@@ -164,12 +164,14 @@ async fn a_warning_makes_one_event_over_restarts_of_the_agent() {
 }
 
 #[tokio::test]
-async fn the_agent_reads_preshared_keys_from_its_own_namespace() {
+async fn the_agent_reads_preshared_keys_from_their_own_namespace() {
     let server = server(&["a"]);
     // The output of `wg genpsk`, which Kubernetes encodes once more.
     let data = json!({"laptop": "QUFFQ0F3UUZCZ2NJQ1FvTERBME9EeEFSRWhNVUZSWVhHQmthR3h3ZEhoOD0K", "bad": "c2VjcmV0LWdhcmJhZ2U="});
-    let secret = json!({"metadata": {"name": "psk", "namespace": "carrick-system"}, "data": data});
+    let secret = json!({"metadata": {"name": "psk", "namespace": "carrick-preshared-keys"}, "data": &data});
     server.create(Resource::Secret, secret).unwrap();
+    let elsewhere = json!({"metadata": {"name": "other", "namespace": "carrick-system"}, "data": data});
+    server.create(Resource::Secret, elsewhere).unwrap();
     let api = client(&server.url());
     let read = |name: &str, key: &str| {
         let (api, reference) = (api.clone(), SecretReference { name: name.into(), key: key.into() });

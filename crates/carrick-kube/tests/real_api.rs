@@ -3,11 +3,7 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::net::Ipv4Addr;
 
 use carrick_kube::annotations::Published;
 use carrick_kube::client::{ApiClient, ClientOptions};
@@ -15,9 +11,9 @@ use carrick_kube::peer::{ConditionStatus, Peer};
 use carrick_kube::publish::{
     FIELD_MANAGER, PeerReport, PublishError, needs_publishing, publish_annotations, publish_event, publish_peer_status,
 };
-use carrick_kube::secrets::preshared_key;
+use carrick_kube::secrets::{NAMESPACE, preshared_key};
 use carrick_kube::watch::{ApiState, ClusterEvent};
-use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, Error, Options};
+use carrick_test_apiserver::control_plane::{ADMIN, ExtraFlags};
 use carrick_topology::model::SecretReference;
 use carrick_topology::{Cluster, Warning};
 use carrick_topology::{ObjectName, WarningReason};
@@ -28,24 +24,17 @@ use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use support::{Consumer, KEY, enter_new_namespace, limits};
-
-const NAMESPACE: &str = "carrick-system";
+use support::{Consumer, KEY, control_plane, limits};
 
 #[tokio::test]
 async fn the_client_works_with_a_real_api_server() {
-    let Some(server) = real_server() else { return };
+    let state = control_plane::directory("kube-real-api");
+    let Some(server) = control_plane::start(state, Vec::new(), &["deploy/crd"], ExtraFlags::default()) else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("kubeconfig");
-    let kubeconfig = server.kubeconfig(&server.url(), ADMIN).unwrap();
-    std::fs::write(
-        &path,
-        kubeconfig.replace(r#""user": "lab""#, &format!(r#""user": "lab", "namespace": "{NAMESPACE}""#)),
-    )
-    .unwrap();
+    std::fs::write(&path, server.kubeconfig(&server.url(), ADMIN).unwrap()).unwrap();
     let options = ClientOptions { kubeconfig: Some(path), api_server: Some(server.url()) };
     let api = ApiClient::new(&options).await.unwrap();
-    assert_eq!(api.namespace(), NAMESPACE);
 
     let namespace = json!({"metadata": {"name": NAMESPACE}});
     Api::<Namespace>::all(api.client()).create(&PostParams::default(), &object(&namespace)).await.unwrap();
@@ -53,35 +42,6 @@ async fn the_client_works_with_a_real_api_server() {
     changes_are_received_and_publications_are_visible(&api).await;
     the_agent_owns_its_annotations_and_no_others(&api).await;
     a_preshared_key_is_read(&api).await;
-}
-
-/// The server, in a new network namespace that the calling thread enters. `None` if its programs cannot be built here.
-fn real_server() -> Option<ControlPlane> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
-    let assets = match Assets::locate(&root.join("tests/kubernetes/build.sh")) {
-        Ok(assets) => assets,
-        Err(error @ Error::Assets { .. }) => {
-            let is_required = std::env::var_os("CARRICK_REQUIRE_ALL").is_some_and(|all| all == "1");
-            assert!(!is_required, "{error}");
-            let line = format!("SKIPPED: the client on a real kube-apiserver: {error}\n");
-            // Standard error of the process: the test harness captures the output of a test that passes.
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
-            return None;
-        }
-        Err(error) => panic!("{error}"),
-    };
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kube-real-api");
-    drop(std::fs::remove_dir_all(&directory));
-    enter_new_namespace();
-    let options = Options {
-        assets,
-        namespace: Some(OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap())),
-        address: SocketAddr::from((Ipv4Addr::LOCALHOST, 6443)),
-        directory,
-        users: Vec::new(),
-        manifests: vec![root.join("deploy/crd")],
-    };
-    Some(ControlPlane::start(options).unwrap())
 }
 
 fn object<K: DeserializeOwned>(object: &Value) -> K {

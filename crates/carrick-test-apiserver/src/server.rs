@@ -23,7 +23,7 @@ use crate::{http, kubeconfig};
 /// The UID of the namespace `kube-system`, which identifies a cluster.
 pub const CLUSTER_UID: &str = "63617272-6963-4b00-8000-000000000001";
 /// The namespaces that a new server has.
-pub const NAMESPACES: [&str; 3] = ["default", "kube-system", "carrick-system"];
+pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "carrick-system", "carrick-preshared-keys"];
 
 /// A running server. Dropping it stops the server and closes its connections.
 pub struct ApiServer {

@@ -1,6 +1,8 @@
 //! The small API server, and a consumer of the watch.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod control_plane;
+
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
@@ -67,7 +69,6 @@ pub fn beat(server: &ApiServer, node: &str, time: &str) {
 pub fn client(url: &str) -> ApiClient {
     let mut config = Config::new(url.parse().unwrap());
     config.auth_info.token = Some("a".to_owned().into());
-    config.default_namespace = "carrick-system".into();
     ApiClient::from_config(config).unwrap()
 }
 

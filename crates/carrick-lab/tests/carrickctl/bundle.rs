@@ -23,7 +23,7 @@ fn a_bundle_has_everything_but_secrets() {
     let api = mesh.kubernetes().embedded().unwrap();
     api.create(
         Resource::Secret,
-        json!({"metadata": {"name": "psk", "namespace": "default"}, "data": {"laptop": base64_of(PRESHARED_KEY)}}),
+        json!({"metadata": {"name": "psk", "namespace": "carrick-preshared-keys"}, "data": {"laptop": base64_of(PRESHARED_KEY)}}),
     )
     .unwrap();
     api.create(

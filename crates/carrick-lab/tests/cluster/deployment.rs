@@ -40,9 +40,11 @@ pub fn the_agent_has_no_more_rights_than_it_needs(lab: &Lab) {
         lab.kubernetes().kubectl(&[&question, more].concat()).is_ok()
     };
     assert!(may("patch", "nodes", &[]));
-    assert!(may("get", "secrets", &["--namespace=carrick-system"]));
+    assert!(may("get", "secrets", &["--namespace=carrick-preshared-keys"]));
+    assert!(!may("get", "secrets", &["--namespace=carrick-system"]));
     assert!(!may("get", "secrets", &["--namespace=kube-system"]));
-    assert!(!may("list", "secrets", &["--namespace=carrick-system"]));
+    assert!(!may("list", "secrets", &["--namespace=carrick-preshared-keys"]));
+    assert!(!may("get", "nodes", &[]));
     assert!(!may("delete", "nodes", &[]));
     assert!(!may("get", "pods", &["--all-namespaces"]));
     let path = "--output=jsonpath={.spec.template.spec.containers[0].securityContext}";

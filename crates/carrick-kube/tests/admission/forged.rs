@@ -1,0 +1,319 @@
+//! Writes that the policies refuse, each with a part of the reason that the writer reads.
+
+use serde_json::{Value, json};
+
+use crate::callers::Caller::{self, *};
+use crate::write::Target::{Node, NodeStatus, PeerStatus};
+use crate::write::Write::{self, Apply, Create, Merge, Strategic, Update};
+use crate::{KEY, OTHER_KEY};
+
+/// A write that must be refused.
+pub struct Forged {
+    /// What it would reach.
+    pub name: &'static str,
+    pub caller: Caller,
+    pub write: Write,
+    /// Part of the reason.
+    pub reason: &'static str,
+}
+
+const OTHER_NODE: &str = "an agent writes only the Node that it runs on";
+const UNBOUND: &str = "not bound to a node";
+const OTHER_ANNOTATION: &str = "An agent writes only these annotations: carrick.dev/public-key";
+const LABELS: &str = "An agent changes no labels, finalizers or owners";
+const SPEC: &str = "An agent changes no taint and nothing else in the spec";
+const STATUS: &str = "belongs to the kubelet";
+const CREATION: &str = "An agent does not create Nodes";
+const NOT_ASSIGNED: &str = "is not within the pod CIDRs that the controller manager assigned to the Node a";
+const PEOPLES: &str = "with a credential that may update Nodes: kubectl annotate node";
+const KUBELET: &str = "The credential of a kubelet must not write";
+const CHOSEN_CIDR: &str = "A kubelet does not choose the pod CIDRs";
+const AGENTS: &str = "Only the agent of the node";
+const REPAIR: &str = "needs the verb repair on nodes.carrick.dev";
+const PEER: &str = "Only agents write the status of a Peer";
+const OTHERS_PEER: &str = "it writes statuses only in the name of its own node";
+
+pub fn annotation(key: &str, value: impl Into<Value>) -> Value {
+    json!({"metadata": {"annotations": {format!("carrick.dev/{key}"): value.into()}}})
+}
+
+fn applied(node: &str, key: &str, value: &str) -> Value {
+    let mut object = annotation(key, value);
+    object["apiVersion"] = "v1".into();
+    object["kind"] = "Node".into();
+    object["metadata"]["name"] = node.into();
+    object
+}
+
+fn new_node(name: &str, mut node: Value) -> Value {
+    node["metadata"]["name"] = name.into();
+    node
+}
+
+fn status(serving_node: Option<&str>) -> Value {
+    json!({"status": {"servingNode": serving_node, "conditions": []}})
+}
+
+pub fn forged() -> Vec<Forged> {
+    [by_agents(), by_kubelets(), by_others(), of_peers()].into_iter().flatten().collect()
+}
+
+fn by_agents() -> Vec<Forged> {
+    let cases = [
+        ("another node's key", Agent("b"), Merge(Node("a"), annotation("public-key", OTHER_KEY)), OTHER_NODE),
+        (
+            "another node's key by its status",
+            Agent("b"),
+            Merge(NodeStatus("a"), annotation("public-key", OTHER_KEY)),
+            OTHER_NODE,
+        ),
+        (
+            "another node's key, applied",
+            Agent("b"),
+            Apply(Node("a"), applied("a", "public-key", OTHER_KEY)),
+            OTHER_NODE,
+        ),
+        (
+            "another node out of the mesh",
+            Agent("b"),
+            Merge(Node("a"), annotation("public-key", Value::Null)),
+            OTHER_NODE,
+        ),
+        (
+            "another node's mesh address",
+            Agent("b"),
+            Merge(Node("a"), annotation("mesh-addresses", "10.4.9.9")),
+            OTHER_NODE,
+        ),
+        (
+            "another node's endpoint",
+            Agent("b"),
+            Merge(Node("a"), annotation("advertised-endpoints", "198.51.100.9:1")),
+            OTHER_NODE,
+        ),
+        ("a node by a token of no pod", UnboundAgent, Merge(Node("a"), annotation("public-key", OTHER_KEY)), UNBOUND),
+        ("its own location", Agent("a"), Merge(Node("a"), annotation("location", "elsewhere")), OTHER_ANNOTATION),
+        (
+            "its own forced endpoint",
+            Agent("a"),
+            Merge(Node("a"), annotation("endpoint", "198.51.100.9:51820")),
+            OTHER_ANNOTATION,
+        ),
+        ("its own rank as gateway", Agent("a"), Merge(Node("a"), annotation("gateway", "never")), OTHER_ANNOTATION),
+        ("its own rank as relay", Agent("a"), Merge(Node("a"), annotation("relay", "preferred")), OTHER_ANNOTATION),
+        (
+            "its own internal addresses",
+            Agent("a"),
+            Merge(Node("a"), annotation("internal-addresses", "10.0.0.9/8")),
+            OTHER_ANNOTATION,
+        ),
+        (
+            "a network outside of the mesh",
+            Agent("a"),
+            Merge(Node("a"), annotation("allowed-location-cidrs", "8.8.8.0/24")),
+            OTHER_ANNOTATION,
+        ),
+        ("its own keepalive", Agent("a"), Merge(Node("a"), annotation("persistent-keepalive", "1")), OTHER_ANNOTATION),
+        ("a key that does not exist yet", Agent("a"), Merge(Node("a"), annotation("future", "x")), OTHER_ANNOTATION),
+        ("no location", Agent("a"), Merge(Node("a"), annotation("location", Value::Null)), OTHER_ANNOTATION),
+        (
+            "an annotation of another program",
+            Agent("a"),
+            Merge(
+                Node("a"),
+                json!({"metadata": {"annotations": {"cluster-autoscaler.kubernetes.io/scale-down-disabled": "true"}}}),
+            ),
+            OTHER_ANNOTATION,
+        ),
+        (
+            "a location by its label",
+            Agent("a"),
+            Merge(Node("a"), json!({"metadata": {"labels": {"topology.kubernetes.io/region": "elsewhere"}}})),
+            LABELS,
+        ),
+        (
+            "a Node that cannot be deleted",
+            Agent("a"),
+            Merge(Node("a"), json!({"metadata": {"finalizers": ["carrick.dev/x"]}})),
+            LABELS,
+        ),
+        (
+            "no taints",
+            Agent("a"),
+            Merge(Node("a"), json!({"spec": {"taints": [{"key": "x", "effect": "NoExecute"}]}})),
+            SPEC,
+        ),
+        ("new pods on a cordoned node", Agent("a"), Merge(Node("a"), json!({"spec": {"unschedulable": false}})), SPEC),
+        ("another machine", Agent("b"), Merge(Node("b"), json!({"spec": {"providerID": "cloud://x"}})), SPEC),
+        (
+            "its own addresses",
+            Agent("a"),
+            Merge(
+                NodeStatus("a"),
+                json!({"status": {"addresses": [{"type": "ExternalIP", "address": "198.51.100.9"}]}}),
+            ),
+            STATUS,
+        ),
+        ("a Node of its name", Agent("d"), Create(new_node("d", annotation("public-key", OTHER_KEY))), CREATION),
+        ("a wider pod CIDR", Agent("a"), Merge(Node("a"), annotation("pod-cidrs", "10.244.0.0/16")), NOT_ASSIGNED),
+        (
+            "another node's pod CIDR",
+            Agent("a"),
+            Merge(Node("a"), annotation("pod-cidrs", "10.244.2.0/24")),
+            NOT_ASSIGNED,
+        ),
+        (
+            "all addresses",
+            Agent("a"),
+            Merge(Node("a"), annotation("pod-cidrs", "10.244.1.0/24, 0.0.0.0/0")),
+            NOT_ASSIGNED,
+        ),
+        (
+            "all IPv6 addresses",
+            Agent("a"),
+            Merge(Node("a"), annotation("pod-cidrs", "fd00:10:1::/64,::/0")),
+            NOT_ASSIGNED,
+        ),
+        (
+            "a pod CIDR in another spelling",
+            Agent("a"),
+            Merge(Node("a"), annotation("pod-cidrs", "::ffff:10.244.2.0/120")),
+            NOT_ASSIGNED,
+        ),
+        ("one pod of another node", Agent("a"), Merge(Node("a"), annotation("pod-cidrs", "10.244.2.7")), NOT_ASSIGNED),
+        (
+            "another node's pod CIDR, applied",
+            Agent("a"),
+            Apply(Node("a"), applied("a", "pod-cidrs", "10.244.2.0/24")),
+            NOT_ASSIGNED,
+        ),
+    ];
+    table(cases)
+}
+
+fn by_kubelets() -> Vec<Forged> {
+    let cases = [
+        ("its own location", Kubelet("a"), Merge(Node("a"), annotation("location", "elsewhere")), PEOPLES),
+        (
+            "its own location by its status",
+            Kubelet("a"),
+            Strategic(NodeStatus("a"), annotation("location", "elsewhere")),
+            PEOPLES,
+        ),
+        ("no location", Kubelet("a"), Merge(Node("a"), annotation("location", Value::Null)), PEOPLES),
+        (
+            "a network outside of the mesh",
+            Kubelet("a"),
+            Strategic(NodeStatus("a"), annotation("allowed-location-cidrs", "8.8.8.0/24")),
+            PEOPLES,
+        ),
+        (
+            "its own internal addresses",
+            Kubelet("a"),
+            Merge(Node("a"), annotation("internal-addresses", "10.0.0.9/8")),
+            PEOPLES,
+        ),
+        ("its own rank as gateway", Kubelet("a"), Apply(Node("a"), applied("a", "gateway", "never")), PEOPLES),
+        ("its own rank as relay", Kubelet("a"), Apply(Node("a"), applied("a", "relay", "preferred")), PEOPLES),
+        ("its own endpoint", Kubelet("a"), Update(Node("a"), annotation("endpoint", "198.51.100.9:51820")), PEOPLES),
+        (
+            "its own endpoint by its whole status",
+            Kubelet("a"),
+            Update(NodeStatus("a"), annotation("endpoint", "198.51.100.9:51820")),
+            PEOPLES,
+        ),
+        ("its own keepalive", Kubelet("a"), Merge(Node("a"), annotation("persistent-keepalive", "1")), PEOPLES),
+        (
+            "another key of its node",
+            Kubelet("a"),
+            Strategic(NodeStatus("a"), annotation("public-key", OTHER_KEY)),
+            AGENTS,
+        ),
+        (
+            "other pods to its node",
+            Kubelet("a"),
+            Merge(NodeStatus("a"), annotation("pod-cidrs", "10.244.2.0/24")),
+            AGENTS,
+        ),
+        ("its node out of the mesh", Kubelet("a"), Merge(Node("a"), annotation("public-key", Value::Null)), KUBELET),
+        ("a key that does not exist yet", Kubelet("a"), Merge(Node("a"), annotation("future", "x")), KUBELET),
+        (
+            "an endpoint when it registers",
+            Kubelet("d"),
+            Create(new_node("d", annotation("endpoint", "198.51.100.9:51820"))),
+            PEOPLES,
+        ),
+        ("a key when it registers", Kubelet("d"), Create(new_node("d", annotation("public-key", KEY))), AGENTS),
+        (
+            "a pod CIDR when it registers",
+            Kubelet("d"),
+            Create(new_node("d", json!({"spec": {"podCIDR": "8.8.8.0/24", "podCIDRs": ["8.8.8.0/24"]}}))),
+            CHOSEN_CIDR,
+        ),
+        (
+            "a pod CIDR before it is assigned",
+            Kubelet("b"),
+            Merge(Node("b"), json!({"spec": {"podCIDR": "8.8.8.0/24", "podCIDRs": ["8.8.8.0/24"]}})),
+            CHOSEN_CIDR,
+        ),
+    ];
+    table(cases)
+}
+
+fn by_others() -> Vec<Forged> {
+    let cases = [
+        ("a key by an administrator", Admin, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
+        ("a key by a backup", Admin, Create(new_node("d", annotation("public-key", KEY))), AGENTS),
+        (
+            "a mesh address by an administrator",
+            Admin,
+            Merge(Node("a"), annotation("mesh-addresses", "10.4.9.9")),
+            AGENTS,
+        ),
+        ("pod CIDRs by GitOps", Gitops, Apply(Node("a"), applied("a", "pod-cidrs", "10.244.1.0/25")), AGENTS),
+        (
+            "a protocol version by a cloud's controller",
+            CloudController,
+            Merge(NodeStatus("a"), annotation("agent", "version=9,protocol=9,settings=0")),
+            AGENTS,
+        ),
+        ("a key by another DaemonSet", Monitor, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
+        ("a key by somebody who may repair", Repairer, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
+        (
+            "a node out of the mesh by another DaemonSet",
+            Monitor,
+            Merge(Node("a"), annotation("public-key", Value::Null)),
+            REPAIR,
+        ),
+        ("a node out of the mesh by GitOps", Gitops, Merge(Node("a"), annotation("public-key", Value::Null)), REPAIR),
+        (
+            "a node out of the mesh by the autoscaler",
+            Autoscaler,
+            Update(Node("a"), annotation("mesh-addresses", Value::Null)),
+            REPAIR,
+        ),
+    ];
+    table(cases)
+}
+
+fn of_peers() -> Vec<Forged> {
+    let cases = [
+        (
+            "a Peer's status in another node's name",
+            Agent("b"),
+            Merge(PeerStatus("laptop"), status(Some("a"))),
+            OTHERS_PEER,
+        ),
+        ("a Peer's status in no name", Agent("a"), Merge(PeerStatus("laptop"), status(None)), OTHERS_PEER),
+        ("no status of a Peer", Agent("b"), Merge(PeerStatus("laptop"), json!({"status": null})), OTHERS_PEER),
+        ("a Peer's status by a token of no pod", UnboundAgent, Merge(PeerStatus("laptop"), status(Some("a"))), UNBOUND),
+        ("a Peer's status by another DaemonSet", Monitor, Merge(PeerStatus("laptop"), status(Some("b"))), PEER),
+        ("a Peer's status by GitOps", Gitops, Merge(PeerStatus("laptop"), status(Some("a"))), PEER),
+        ("a Peer's status by an administrator", Admin, Merge(PeerStatus("laptop"), status(Some("a"))), PEER),
+    ];
+    table(cases)
+}
+
+fn table<const N: usize>(cases: [(&'static str, Caller, Write, &'static str); N]) -> Vec<Forged> {
+    cases.into_iter().map(|(name, caller, write, reason)| Forged { name, caller, write, reason }).collect()
+}

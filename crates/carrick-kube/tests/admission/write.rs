@@ -1,0 +1,95 @@
+//! Writes to the API, as data.
+
+use carrick_kube::client::ApiClient;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request;
+use serde_json::Value;
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Node(&'static str),
+    NodeStatus(&'static str),
+    PeerStatus(&'static str),
+}
+
+/// How it is written.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// A JSON merge patch (RFC 7396), as `kubectl annotate` and `kubectl patch --type=merge` send it.
+    Merge(Target, Value),
+    /// A strategic merge patch, as kubelets send it.
+    Strategic(Target, Value),
+    /// Server-side apply.
+    Apply(Target, Value),
+    /// Reads the object, changes it by a merge patch, and sends all of it.
+    Update(Target, Value),
+    /// Creates a Node.
+    Create(Value),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Real,
+    /// All checks, and nothing is stored.
+    DryRun,
+}
+
+impl Target {
+    fn parts(self) -> (&'static str, &'static str, Option<&'static str>) {
+        match self {
+            Self::Node(name) => ("/api/v1/nodes", name, None),
+            Self::NodeStatus(name) => ("/api/v1/nodes", name, Some("status")),
+            Self::PeerStatus(name) => ("/apis/carrick.dev/v1alpha1/peers", name, Some("status")),
+        }
+    }
+}
+
+impl Write {
+    /// Sends it. `reader` reads the object that an update starts from.
+    pub async fn send(&self, client: &ApiClient, reader: &ApiClient, mode: Mode) -> Result<Value, kube::Error> {
+        let dry_run = mode == Mode::DryRun;
+        let patch = |target, patch: Patch<&Value>, parameters: PatchParams| {
+            let (path, name, subresource) = Target::parts(target);
+            let parameters = PatchParams { dry_run, ..parameters };
+            match subresource {
+                None => Request::new(path).patch(name, &parameters, &patch),
+                Some(subresource) => Request::new(path).patch_subresource(subresource, name, &parameters, &patch),
+            }
+        };
+        let parameters = PostParams { dry_run, field_manager: Some("test".to_owned()) };
+        let request = match self {
+            Self::Merge(target, change) => patch(*target, Patch::Merge(change), PatchParams::default()),
+            Self::Strategic(target, change) => patch(*target, Patch::Strategic(change), PatchParams::default()),
+            Self::Apply(target, object) => patch(*target, Patch::Apply(object), PatchParams::apply("test").force()),
+            Self::Update(target, change) => {
+                let (path, name, subresource) = target.parts();
+                let get = Request::new(path).get(name, &kube::api::GetParams::default()).unwrap();
+                let mut object: Value = reader.client().request(get).await?;
+                merge(&mut object, change);
+                let body = serde_json::to_vec(&object).unwrap();
+                match subresource {
+                    None => Request::new(path).replace(name, &parameters, body),
+                    Some(subresource) => Request::new(path).replace_subresource(subresource, name, &parameters, body),
+                }
+            }
+            Self::Create(node) => Request::new("/api/v1/nodes").create(&parameters, serde_json::to_vec(node).unwrap()),
+        };
+        client.client().request(request.unwrap()).await
+    }
+}
+
+/// Applies a merge patch (RFC 7396).
+fn merge(object: &mut Value, change: &Value) {
+    let (Value::Object(object), Value::Object(change)) = (&mut *object, change) else {
+        *object = change.clone();
+        return;
+    };
+    for (key, value) in change {
+        if value.is_null() {
+            object.remove(key);
+        } else {
+            merge(object.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
