@@ -34,6 +34,9 @@ enum Source {
 pub(crate) struct Inputs {
     me: NodeName,
     key: PublicKey,
+    /// The settings of the command line.
+    flags: Settings,
+    /// The settings in force: the command line, the object `Mesh`, and what the node knows of itself.
     settings: Arc<Settings>,
     cluster: Arc<Cluster>,
     source: Source,
@@ -52,7 +55,8 @@ impl Inputs {
         Self {
             me,
             key,
-            settings: Arc::new(settings),
+            settings: Arc::new(settings.clone()),
+            flags: settings,
             cluster: Arc::default(),
             source: Source::None,
             disk_counts_from: None,
@@ -104,6 +108,7 @@ impl Inputs {
     pub(crate) fn restore(&mut self, now: Now, cluster: Arc<Cluster>) {
         if self.source == Source::None {
             self.cluster = cluster;
+            self.follow_mesh();
             self.source = Source::Disk;
             self.disk_counts_from = Some(now + DISK_PATIENCE);
             self.trust_disk_if_idle(now);
@@ -115,6 +120,7 @@ impl Inputs {
         for change in changes {
             change.apply(cluster);
         }
+        self.follow_mesh();
     }
 
     /// The changes up to now were all that the API has.
@@ -180,6 +186,17 @@ impl Inputs {
             |interface: &Interface| interface.name == self.settings.interface && !interface.addresses.is_empty();
         if self.disk_counts_from.is_some() && !interfaces.iter().any(carries) {
             self.disk_counts_from = Some(now);
+        }
+    }
+
+    /// Puts the values of the object `Mesh` in force.
+    fn follow_mesh(&mut self) {
+        let shared = self.flags.clone().with_mesh(self.cluster.mesh.as_ref());
+        let settings = Settings { local: self.settings.local.clone(), ..shared };
+        if settings != *self.settings {
+            self.settings = Arc::new(settings);
+            // Which addresses of the node count depends on the settings.
+            self.find_facts();
         }
     }
 

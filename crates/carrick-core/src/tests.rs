@@ -5,4 +5,5 @@ mod background;
 mod fixture;
 mod invariants;
 mod publication;
+mod shared_settings;
 mod start;

@@ -3,6 +3,7 @@
 
 pub mod annotations;
 mod cluster;
+pub mod mesh;
 pub mod peer;
 
 #[cfg(test)]
@@ -16,6 +17,11 @@ mod tests {
     #[test]
     fn the_corpus_of_annotations_holds() {
         replay("annotations", super::annotations::check);
+    }
+
+    #[test]
+    fn the_corpus_of_mesh_holds() {
+        replay("mesh", super::mesh::check);
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Kubernetes' words: annotations, the Peer resource, watches, patches, events.
+//! Kubernetes' words: annotations, the resources Peer and Mesh, watches, patches, events.
 //!
 //! No other crate knows Kubernetes' API. This one turns objects into the model of [`carrick_topology`], and what the agent has to say
 //! into writes. The parts that decide anything are pure; the others only carry.
 //!
 //! ```text
-//!  Nodes (metadata), own Node (full), Peers
+//!  Nodes (metadata), own Node (full), Peers, Mesh
 //!          │ watch::watch
 //!          ▼
 //!  ClusterEvent::Changed(Vec<Change>) ──Change::apply──▶ Cluster
@@ -33,6 +33,7 @@ mod causes;
 pub mod client;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod mesh;
 pub mod objects;
 pub mod own_node;
 pub mod peer;

@@ -1,4 +1,4 @@
-//! Nodes and Peers as they are at one moment, for programs that look and go: of the API, or of files that somebody saved.
+//! Nodes, Peers and the Mesh as they are at one moment, for programs that look and go: of the API, or of files that somebody saved.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,22 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::annotations::{NodeMetadata, parse_node};
+use crate::mesh::parse_mesh;
 use crate::peer::{PeerMetadata, parse_peer};
-use crate::watch::{NodeObject, PeerObject};
+use crate::watch::{MeshObject, NodeObject, PeerObject};
 
 /// Objects per page of a list.
 const PAGE_SIZE: u32 = 500;
 
-/// Nodes and Peers, not parsed yet: how a node's location is read depends on the settings of the mesh.
+/// Nodes, Peers and the Mesh, not parsed yet: how a node's location is read depends on the settings of the mesh.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Objects {
     /// The Nodes.
     pub nodes: BTreeMap<NodeName, NodeMetadata>,
     /// The Peers.
     pub peers: BTreeMap<PeerName, SavedPeer>,
+    /// The `spec` of the Mesh, if there is one.
+    pub mesh: Option<Value>,
 }
 
 /// A Peer object.
@@ -47,10 +50,10 @@ pub enum ObjectsError {
         #[source]
         error: kube::Error,
     },
-    /// Something that is neither a Node, nor a Peer, nor a list of these.
-    #[error("an object of kind `{0}` is neither a Node nor a Peer nor a list of these")]
+    /// Something that is neither a Node, nor a Peer, nor a Mesh, nor a list of these.
+    #[error("an object of kind `{0}` is neither a Node nor a Peer nor a Mesh nor a list of these")]
     Kind(String),
-    /// A Node or a Peer that cannot be read.
+    /// A Node, a Peer or a Mesh that cannot be read.
     #[error("a {kind} cannot be read: {reason}")]
     Unreadable {
         /// Its kind.
@@ -61,7 +64,7 @@ pub enum ObjectsError {
 }
 
 impl Objects {
-    /// Reads all Nodes (their metadata) and Peers of the API. Where the resource Peer is not installed, there are none.
+    /// Reads all Nodes (their metadata), Peers and the Mesh of the API. Where a resource of Carrick is not installed, there is none.
     ///
     /// # Errors
     /// [`ObjectsError::Api`].
@@ -75,10 +78,15 @@ impl Objects {
             Err(ObjectsError::Api { error: kube::Error::Api(status), .. }) if status.code == 404 => {}
             Err(error) => return Err(error),
         }
+        match pages::<MeshObject>(client, "Meshes").await {
+            Ok(meshes) => meshes.into_iter().for_each(|mesh| objects.add_mesh(mesh)),
+            Err(ObjectsError::Api { error: kube::Error::Api(status), .. }) if status.code == 404 => {}
+            Err(error) => return Err(error),
+        }
         Ok(objects)
     }
 
-    /// Adds what a saved document holds: a Node, a Peer, or a `List` of these, as `kubectl get --output=json` writes them.
+    /// Adds what a saved document holds: a Node, a Peer, a Mesh, or a `List` of these, as `kubectl get --output=json` writes them.
     ///
     /// # Errors
     /// [`ObjectsError::Kind`] or [`ObjectsError::Unreadable`].
@@ -87,7 +95,8 @@ impl Objects {
         match kind.as_str() {
             "Node" => self.add_node(read("Node", document)?),
             "Peer" => self.add_peer(&read("Peer", document)?),
-            "List" | "NodeList" | "PeerList" => {
+            "Mesh" => self.add_mesh(read("Mesh", document)?),
+            "List" | "NodeList" | "PeerList" | "MeshList" => {
                 let Value::Object(mut list) = document else { return Err(ObjectsError::Kind(kind)) };
                 let item_kind = kind.strip_suffix("List").filter(|kind| !kind.is_empty());
                 let Some(Value::Array(items)) = list.remove("items") else { return Ok(()) };
@@ -120,7 +129,18 @@ impl Objects {
                 cluster.insert_peer(peer);
             }
         }
+        if let Some(spec) = &self.mesh {
+            let parsed = parse_mesh(spec);
+            cluster.warnings.extend(parsed.warnings);
+            cluster.mesh = Some(parsed.mesh);
+        }
         cluster
+    }
+
+    fn add_mesh(&mut self, mesh: MeshObject) {
+        if mesh.is_the_one() {
+            self.mesh = Some(mesh.spec);
+        }
     }
 
     fn add_node(&mut self, node: NodeObject) {

@@ -1,6 +1,6 @@
 //! What the cluster consists of, as a stream of changes.
 //!
-//! Three resources are followed: all Nodes as metadata only, the own Node in full, and the Peers. Each object is reduced to a fingerprint,
+//! Followed are all Nodes as metadata only, the own Node in full, the Peers, and the Mesh. Each object is reduced to a fingerprint,
 //! so that what others write into it (a kubelet's heartbeat) is no event, and one changed Node is parsed alone.
 //!
 //! The API server can be away, slow, wrong or another one: nothing of that removes a node. Only a Node's deletion does, be it seen as such
@@ -17,7 +17,7 @@ pub(crate) mod view;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,10 +28,11 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::client::ApiClient;
+use crate::mesh::MESH_NAME;
 pub use event::{ApiState, ClusterEvent, ClusterUid};
 pub use follow::Limits;
 use follow::{FollowError, Signal, follow};
-pub(crate) use object::{NodeObject, PeerObject};
+pub(crate) use object::{MeshObject, NodeObject, PeerObject};
 pub use status::{ApiSnapshot, ApiStatus};
 use view::View;
 
@@ -73,7 +74,7 @@ pub async fn watch(
         cluster,
         is_verified: false,
         failing: BTreeSet::new(),
-        peers: PeersState::Unknown,
+        optional: BTreeMap::new(),
     };
     while matches!(watch.session().await, Err(Ended::ForeignCluster)) {
         sleep(watch.config.limits.most_delay).await;
@@ -91,7 +92,7 @@ struct Watch {
     /// Whether the server that answers now is known to be of that cluster.
     is_verified: bool,
     failing: BTreeSet<Source>,
-    peers: PeersState,
+    optional: BTreeMap<Optional, Presence>,
 }
 
 /// A resource that is followed and cannot be done without.
@@ -101,10 +102,33 @@ enum Source {
     OwnNode,
 }
 
-/// Whether the cluster has peers to offer; said once in the log.
+/// A resource that is followed and that a cluster may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Optional {
+    Peers,
+    Meshes,
+}
+
+impl Optional {
+    const fn resource(self) -> &'static str {
+        match self {
+            Self::Peers => "peers.carrick.dev",
+            Self::Meshes => "meshes.carrick.dev",
+        }
+    }
+
+    /// What holds where the CRD is not installed.
+    const fn without(self) -> &'static str {
+        match self {
+            Self::Peers => "there are no peers",
+            Self::Meshes => "flags and defaults are the settings of the mesh",
+        }
+    }
+}
+
+/// Whether the API server offers an optional resource; said once in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PeersState {
-    Unknown,
+enum Presence {
     Followed,
     Refused(u16),
 }
@@ -130,11 +154,14 @@ impl Watch {
         let (to_nodes, mut nodes) = mpsc::channel(QUEUE);
         let (to_own, mut own_node) = mpsc::channel(QUEUE);
         let (to_peers, mut peers) = mpsc::channel(QUEUE);
+        let (to_meshes, mut meshes) = mpsc::channel(QUEUE);
+        let the_mesh = Some(format!("metadata.name={MESH_NAME}"));
         let pace = || self.api.pace();
-        let followers = futures::future::join3(
+        let followers = futures::future::join4(
             follow(Api::all(client.clone()), None, limits.clone(), pace(), to_nodes),
             follow(Api::all(client.clone()), own, limits.clone(), pace(), to_own),
-            follow(Api::all(client), None, limits, pace(), to_peers),
+            follow(Api::all(client.clone()), None, limits.clone(), pace(), to_peers),
+            follow(Api::all(client), the_mesh, limits, pace(), to_meshes),
         );
         let take = async {
             loop {
@@ -151,9 +178,15 @@ impl Watch {
                         }
                     }
                     Some(signal) = peers.recv() => {
-                        self.note_peers(&signal);
+                        self.note_optional(Optional::Peers, &signal);
                         self.check(None, &signal).await?;
                         let changes = self.view.take_peer(signal);
+                        self.tell(changes).await?;
+                    }
+                    Some(signal) = meshes.recv() => {
+                        self.note_optional(Optional::Meshes, &signal);
+                        self.check(None, &signal).await?;
+                        let changes = self.view.take_mesh(signal);
                         self.tell(changes).await?;
                     }
                     () = self.events.closed() => return Err(Ended::NobodyListens),
@@ -245,32 +278,44 @@ impl Watch {
         Ok(())
     }
 
-    /// Without the resource the mesh has no peers; what was known of them stays.
-    fn note_peers<K>(&mut self, signal: &Signal<K>) {
+    /// The agent does not wait for a resource that the API server does not offer; what was known of it stays.
+    fn note_optional<K>(&mut self, resource: Optional, signal: &Signal<K>) {
         let now = match signal {
-            Signal::ListEnds | Signal::Connected => PeersState::Followed,
+            Signal::ListEnds | Signal::Connected => Presence::Followed,
             Signal::Failed(error) => match error.code() {
                 Some(code) => {
-                    self.view.go_on_without_peers();
-                    PeersState::Refused(code)
+                    match resource {
+                        Optional::Peers => self.view.go_on_without_peers(),
+                        Optional::Meshes => self.view.go_on_without_mesh(),
+                    }
+                    Presence::Refused(code)
                 }
                 None => return,
             },
             Signal::ListBegins | Signal::Listed(_) | Signal::Alive | Signal::Applied(_) | Signal::Deleted(_) => return,
         };
-        if now != self.peers {
-            match now {
-                PeersState::Refused(404) => {
-                    tracing::info!(
-                        event = "peers_absent",
-                        "the CRD peers.carrick.dev is not installed: there are no peers"
-                    );
-                }
-                PeersState::Refused(code) => tracing::warn!(event = "peers_refused", code, "Peers cannot be read"),
-                PeersState::Followed | PeersState::Unknown => tracing::debug!(event = "peers_followed"),
-            }
+        if self.optional.insert(resource, now) == Some(now) {
+            return;
         }
-        self.peers = now;
+        let (name, without) = (resource.resource(), resource.without());
+        match now {
+            Presence::Refused(404) => {
+                tracing::info!(
+                    event = "resource_absent",
+                    resource = name,
+                    "the CRD {name} is not installed: {without}"
+                );
+            }
+            Presence::Refused(code) => {
+                tracing::warn!(
+                    event = "resource_refused",
+                    resource = name,
+                    code,
+                    "{name} cannot be read; what was known of it stays"
+                );
+            }
+            Presence::Followed => tracing::debug!(event = "resource_followed", resource = name),
+        }
     }
 
     async fn tell(&mut self, changes: Vec<Change>) -> Result<(), Ended> {

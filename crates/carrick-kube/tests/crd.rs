@@ -1,17 +1,20 @@
-//! The CRD that is shipped is the one that the code describes.
+//! The CRDs that are shipped are those that the code describes.
+#![expect(clippy::unwrap_used, reason = "all of this is tests")]
 
 use std::path::Path;
 
+use carrick_kube::mesh::Mesh;
 use carrick_kube::peer::Peer;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-const HEADER: &str =
-    "# Made from crates/carrick-kube/src/peer.rs by: UPDATE_CRD=1 cargo test -p carrick-kube --test crd\n";
-
-#[test]
-fn the_shipped_crd_is_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crd/peers.carrick.dev.yaml");
-    let made = format!("{HEADER}{}", serde_yaml_ng::to_string(&Peer::crd()).unwrap());
+fn check_shipped(crd: &CustomResourceDefinition, source: &str) {
+    let name = crd.metadata.name.as_deref().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crd").join(format!("{name}.yaml"));
+    let header = format!(
+        "# Made from crates/carrick-kube/src/{source} by: UPDATE_CRD=1 cargo test -p carrick-kube --test crd\n"
+    );
+    let made = format!("{header}{}", serde_yaml_ng::to_string(crd).unwrap());
     if std::env::var_os("UPDATE_CRD").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &made).unwrap();
@@ -21,7 +24,28 @@ fn the_shipped_crd_is_current() {
 }
 
 #[test]
-fn the_crd_says_what_is_valid() {
+fn the_shipped_crds_are_current() {
+    check_shipped(&Peer::crd(), "peer.rs");
+    check_shipped(&Mesh::crd(), "mesh.rs");
+}
+
+#[test]
+fn the_crd_of_the_mesh_says_what_is_valid() {
+    let crd = Mesh::crd();
+    assert_eq!(crd.metadata.name.as_deref(), Some("meshes.carrick.dev"));
+    assert_eq!(crd.spec.scope, "Cluster");
+    let schema = serde_json::to_value(crd.spec.versions[0].schema.as_ref().unwrap()).unwrap();
+    let schema = &schema["openAPIV3Schema"];
+    assert_eq!(schema["x-kubernetes-validations"][0]["rule"], "self.metadata.name == 'default'");
+    assert!(schema["properties"]["spec"]["required"].is_null(), "every field has a default");
+    for field in ["permittedLocationCIDRs", "clusterCIDRs"] {
+        let rules = schema["properties"]["spec"]["properties"][field]["x-kubernetes-validations"].as_array();
+        assert!(rules.is_some_and(|rules| rules[0]["message"].is_string()), "{field} has no rule with a message");
+    }
+}
+
+#[test]
+fn the_crd_of_peers_says_what_is_valid() {
     let crd = Peer::crd();
     assert_eq!(crd.metadata.name.as_deref(), Some("peers.carrick.dev"));
     assert_eq!(crd.spec.scope, "Cluster");

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use carrick_kube::annotations::Published;
 use carrick_kube::client::{ApiClient, ClientOptions};
+use carrick_kube::mesh::Mesh;
 use carrick_kube::peer::{ConditionStatus, Peer};
 use carrick_kube::publish::{
     FIELD_MANAGER, PeerReport, PublishError, needs_publishing, publish_annotations, publish_event, publish_peer_status,
@@ -39,6 +40,8 @@ async fn the_client_works_with_a_real_api_server() {
     let namespace = json!({"metadata": {"name": NAMESPACE}});
     Api::<Namespace>::all(api.client()).create(&PostParams::default(), &object(&namespace)).await.unwrap();
     the_crd_accepts_valid_peers_and_rejects_others(&api).await;
+    the_crd_accepts_valid_meshes_and_rejects_others(&api).await;
+    a_mesh_is_received_followed_and_forgotten(&api).await;
     changes_are_received_and_publications_are_visible(&api).await;
     the_agent_owns_its_annotations_and_no_others(&api).await;
     a_preshared_key_is_read(&api).await;
@@ -100,6 +103,61 @@ async fn the_crd_accepts_valid_peers_and_rejects_others(api: &ApiClient) {
         let error = peers.create(&dry_run, &object(&peer("invalid", &invalid))).await.unwrap_err().to_string();
         assert!(error.contains(word), "{invalid}: {error}");
     }
+}
+
+fn mesh(name: &str, spec: &Value) -> Value {
+    json!({"apiVersion": "carrick.dev/v1alpha1", "kind": "Mesh", "metadata": {"name": name}, "spec": spec})
+}
+
+fn meshes(api: &ApiClient) -> Api<kube::api::DynamicObject> {
+    Api::all_with(api.client(), &kube::core::ApiResource::erase::<Mesh>(&()))
+}
+
+async fn the_crd_accepts_valid_meshes_and_rejects_others(api: &ApiClient) {
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+    for valid in [
+        json!({}),
+        json!({"permittedLocationCIDRs": []}),
+        json!({"permittedLocationCIDRs": ["0.0.0.0/0", "::/0", "192.168.7.1/32", "2001:db8::1/128"]}),
+        json!({"clusterCIDRs": ["10.244.0.0/16", "fd00:10:244::/56"]}),
+    ] {
+        let outcome = meshes(api).create(&dry_run, &object(&mesh("default", &valid))).await;
+        assert!(outcome.is_ok(), "{valid}: {outcome:?}");
+    }
+    let other = meshes(api).create(&dry_run, &object(&mesh("other", &json!({})))).await.unwrap_err().to_string();
+    assert!(other.contains("must be named `default`"), "{other}");
+    let many: Vec<String> = (0..257).map(|number| format!("10.{}.{}.0/24", number / 256, number % 256)).collect();
+    for (invalid, word) in [
+        (json!({"permittedLocationCIDRs": ["10.9.0.0"]}), "must be CIDRs"),
+        (json!({"permittedLocationCIDRs": ["10.9.0.0/33"]}), "must be CIDRs"),
+        (json!({"permittedLocationCIDRs": ["10.9.0.256/32"]}), "must be CIDRs"),
+        (json!({"permittedLocationCIDRs": ["fd00::/129"]}), "must be CIDRs"),
+        (json!({"permittedLocationCIDRs": "10.9.0.0/16"}), "permittedLocationCIDRs"),
+        (json!({"permittedLocationCIDRs": [7]}), "permittedLocationCIDRs"),
+        (json!({"clusterCIDRs": ["printer/24"]}), "must be CIDRs"),
+        (json!({"clusterCIDRs": ["10.9.0.0/16", "10.9.0.0/16"]}), "Duplicate"),
+        (json!({"clusterCIDRs": many}), "clusterCIDRs"),
+    ] {
+        let error = meshes(api).create(&dry_run, &object(&mesh("default", &invalid))).await.unwrap_err().to_string();
+        assert!(error.contains(word), "{invalid}: {error}");
+    }
+}
+
+async fn a_mesh_is_received_followed_and_forgotten(api: &ApiClient) {
+    let nodes: Api<Node> = Api::all(api.client());
+    nodes.create(&PostParams::default(), &object(&json!({"metadata": {"name": "a"}}))).await.unwrap();
+    let spec = json!({"clusterCIDRs": ["10.244.0.0/16"]});
+    meshes(api).create(&PostParams::default(), &object(&mesh("default", &spec))).await.unwrap();
+    let mut consumer = Consumer::start(api.clone(), limits(), None, Cluster::default());
+    consumer.until(|consumer| consumer.api == ApiState::Synced).await;
+    let networks = |consumer: &Consumer| consumer.cluster.mesh.as_ref()?.cluster_cidrs.clone().map(|set| set.len());
+    assert_eq!(networks(&consumer), Some(1), "the object is known before the first plan");
+    let patch = Patch::Merge(json!({"spec": {"clusterCIDRs": ["10.244.0.0/16", "fd00:10:244::/56"]}}));
+    meshes(api).patch("default", &PatchParams::default(), &patch).await.unwrap();
+    consumer.until(|consumer| networks(consumer) == Some(2)).await;
+    meshes(api).delete("default", &DeleteParams::default()).await.unwrap();
+    consumer.until(|consumer| consumer.cluster.mesh.is_none()).await;
+    nodes.delete("a", &DeleteParams::default()).await.unwrap();
 }
 
 async fn changes_are_received_and_publications_are_visible(api: &ApiClient) {

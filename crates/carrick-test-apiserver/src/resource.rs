@@ -15,6 +15,8 @@ pub enum Resource {
     Event,
     /// `carrick.dev/v1alpha1` Peer.
     Peer,
+    /// `carrick.dev/v1alpha1` Mesh.
+    Mesh,
 }
 
 /// Whether objects of a resource have a namespace.
@@ -28,7 +30,7 @@ pub enum Scope {
 
 impl Resource {
     /// Every resource.
-    pub const ALL: [Self; 5] = [Self::Namespace, Self::Node, Self::Secret, Self::Event, Self::Peer];
+    pub const ALL: [Self; 6] = [Self::Namespace, Self::Node, Self::Secret, Self::Event, Self::Peer, Self::Mesh];
 
     /// The API group; empty for the core group.
     #[must_use]
@@ -36,7 +38,7 @@ impl Resource {
         match self {
             Self::Namespace | Self::Node | Self::Secret => "",
             Self::Event => "events.k8s.io",
-            Self::Peer => "carrick.dev",
+            Self::Peer | Self::Mesh => "carrick.dev",
         }
     }
 
@@ -44,7 +46,7 @@ impl Resource {
     #[must_use]
     pub const fn version(self) -> &'static str {
         match self {
-            Self::Peer => "v1alpha1",
+            Self::Peer | Self::Mesh => "v1alpha1",
             Self::Namespace | Self::Node | Self::Secret | Self::Event => "v1",
         }
     }
@@ -67,6 +69,7 @@ impl Resource {
             Self::Secret => "Secret",
             Self::Event => "Event",
             Self::Peer => "Peer",
+            Self::Mesh => "Mesh",
         }
     }
 
@@ -79,6 +82,7 @@ impl Resource {
             Self::Secret => "secrets",
             Self::Event => "events",
             Self::Peer => "peers",
+            Self::Mesh => "meshes",
         }
     }
 
@@ -86,7 +90,7 @@ impl Resource {
     #[must_use]
     pub const fn scope(self) -> Scope {
         match self {
-            Self::Namespace | Self::Node | Self::Peer => Scope::Cluster,
+            Self::Namespace | Self::Node | Self::Peer | Self::Mesh => Scope::Cluster,
             Self::Secret | Self::Event => Scope::Namespaced,
         }
     }
@@ -95,14 +99,14 @@ impl Resource {
     pub(crate) const fn has_status(self) -> bool {
         match self {
             Self::Namespace | Self::Node | Self::Peer => true,
-            Self::Secret | Self::Event => false,
+            Self::Secret | Self::Event | Self::Mesh => false,
         }
     }
 
     /// Whether the resource is defined by a CustomResourceDefinition.
     pub(crate) const fn is_custom(self) -> bool {
         match self {
-            Self::Peer => true,
+            Self::Peer | Self::Mesh => true,
             Self::Namespace | Self::Node | Self::Secret | Self::Event => false,
         }
     }
@@ -152,5 +156,11 @@ impl Key {
     /// A Peer.
     pub fn peer(name: impl Into<String>) -> Self {
         Self::cluster(Resource::Peer, name)
+    }
+
+    /// The Mesh that counts.
+    #[must_use]
+    pub fn mesh() -> Self {
+        Self::cluster(Resource::Mesh, "default")
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Cluster, Node, NodeName, ObjectName, Peer, PeerName, Warning};
+use crate::model::{Cluster, Mesh, Node, NodeName, ObjectName, Peer, PeerName, Warning};
 
-/// One node or peer that differs from before.
+/// One object that differs from before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A node.
@@ -22,6 +22,13 @@ pub enum Change {
         name: PeerName,
         /// What it is; `None` once it was deleted, and while the object cannot be used.
         peer: Option<Box<Peer>>,
+        /// All that could not be read of it.
+        warnings: BTreeSet<Warning>,
+    },
+    /// The settings that all nodes share.
+    Mesh {
+        /// What the object gives; `None` once it was deleted.
+        mesh: Option<Box<Mesh>>,
         /// All that could not be read of it.
         warnings: BTreeSet<Warning>,
     },
@@ -46,6 +53,10 @@ impl Change {
                     None => drop(cluster.peers.remove(&name)),
                 }
                 (object, warnings)
+            }
+            Self::Mesh { mesh, warnings } => {
+                cluster.mesh = mesh.map(|mesh| *mesh);
+                (ObjectName::Mesh, warnings)
             }
         };
         cluster.warnings.retain(|warning| warning.object != object);

@@ -73,3 +73,15 @@ pub fn default_mesh_cidrs() -> [IpNet; 2] {
         IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfdca, 0x7272, 0x6963, 0x6b00, 0, 0, 0, 0), 64)),
     ]
 }
+
+/// The default permitted location CIDRs: private (RFC 1918), shared (RFC 6598) and unique local (RFC 4193) addresses.
+#[must_use]
+pub fn default_permitted_location_cidrs() -> [IpNet; 5] {
+    [
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8)),
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10)),
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12)),
+        IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16)),
+        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
+    ]
+}

@@ -26,8 +26,8 @@ pub mod walk;
 pub use change::Change;
 pub use liveness::Liveness;
 pub use model::{
-    Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, LocationName, Node, NodeName, ObjectName,
-    Peer, PeerName, PublicKey, Settings, Warning, WarningReason,
+    Cluster, DeviceName, Encapsulation, Endpoint, Family, Granularity, Host, LocationName, Mesh, Node, NodeName,
+    ObjectName, Peer, PeerName, PublicKey, Settings, Warning, WarningReason,
 };
 pub use plan::{NodePlan, PlanError, plan};
 pub use published::Published;

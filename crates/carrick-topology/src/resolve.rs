@@ -47,7 +47,7 @@ impl<'a> Resolved<'a> {
         let mut locations = location::form(&mut members, &mut warnings);
         gateway::choose(&members, &mut locations, settings, liveness, &mut warnings);
         gateway::assign(&mut members, &locations, settings);
-        member::settle_allowed_location_cidrs(&mut members, &mut claims, &mut warnings);
+        member::settle_allowed_location_cidrs(&mut members, settings, &mut claims, &mut warnings);
         let relays = relay::candidates(&members, &locations, settings, liveness);
         let outside = outside::admit(cluster, &members, &locations, &mut claims, &mut warnings);
         let outside_networks = outside::networks_by_server(&outside);

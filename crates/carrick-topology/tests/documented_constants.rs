@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_topology::constants::{self, default_mesh_cidrs};
+use carrick_topology::constants::{self, default_mesh_cidrs, default_permitted_location_cidrs};
 
 const PAGE: &str = include_str!("../../../docs/architecture.md");
 const SOURCE: &str = include_str!("../src/constants.rs");
@@ -79,6 +79,8 @@ fn the_page_gives_every_constant_its_value() {
     let mut rows = documented();
     let cidrs = rows.remove("default_mesh_cidrs()").unwrap();
     assert_eq!(cidrs, default_mesh_cidrs().map(|cidr| cidr.to_string()));
+    let permitted = rows.remove("default_permitted_location_cidrs()").unwrap();
+    assert_eq!(permitted, default_permitted_location_cidrs().map(|cidr| cidr.to_string()));
     let documented: BTreeMap<&str, Value> =
         rows.into_iter().map(|(name, values)| (name, Value::documented(values[0]))).collect();
     assert_eq!(documented, values());

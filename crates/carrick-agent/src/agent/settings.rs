@@ -51,5 +51,6 @@ pub(super) fn settings(options: &AgentOptions) -> Result<Settings, AgentError> {
         },
         pod_network: if options.cni { PodNetwork::Carrick } else { PodNetwork::Foreign },
         local: LocalFacts::default(),
+        ..Settings::default()
     })
 }

@@ -42,7 +42,9 @@ impl Fixture {
             let peer = cluster.peers.get(&name).cloned().map(Box::new);
             Change::Peer { name, peer, warnings: BTreeSet::new() }
         });
-        let changes: Vec<Change> = nodes.chain(peers).collect();
+        let mesh = (known.mesh != cluster.mesh)
+            .then(|| Change::Mesh { mesh: cluster.mesh.clone().map(Box::new), warnings: BTreeSet::new() });
+        let changes: Vec<Change> = nodes.chain(peers).chain(mesh).collect();
         if !changes.is_empty() {
             self.event(Event::Changed(changes));
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::NodeName;
+use carrick_topology::model::MESH_NAME;
 use carrick_topology::{ObjectName, Warning, WarningReason};
 
 use crate::finding::listed;
@@ -39,6 +40,13 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
             Check::OverlappingCidrs,
             format!("renumber one of the two networks if {} must reach the other one", listed(&reporters)),
         ),
+        WarningReason::OutsidePermittedCidrs => (
+            Check::IgnoredValues,
+            format!(
+                "correct {} of {}, or add its network to spec.permittedLocationCIDRs of the Mesh {MESH_NAME}",
+                warning.field, warning.object
+            ),
+        ),
         WarningReason::SettingsDiffer(_) => (Check::SharedSettings, "give all agents the same flags".to_owned()),
         _ => (
             Check::IgnoredValues,
@@ -52,7 +60,7 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
             None => finding,
         },
         (ObjectName::Node(node), _) => finding.on(node),
-        (ObjectName::Peer(_) | ObjectName::Location(_), _) => finding,
+        (ObjectName::Peer(_) | ObjectName::Location(_) | ObjectName::Mesh, _) => finding,
     }
 }
 

@@ -105,6 +105,11 @@ impl<'a> Reader<'a> {
         kept.into_values().collect()
     }
 
+    /// Warns about a value as it was written.
+    pub(crate) fn warn_of(&mut self, field: &str, value: &str, expected: &str) {
+        self.warn(field, shown(value, MOST_SHOWN), expected);
+    }
+
     pub(crate) fn warn(&mut self, field: &str, value: String, expected: &str) {
         let reason = WarningReason::Unreadable(shown(expected, MOST_EXPLAINED));
         self.warnings.insert(Warning::new(self.object.clone(), field, value, reason));

@@ -1,6 +1,7 @@
 //! Warnings as Kubernetes Events (`events.k8s.io/v1`).
 
 use carrick_topology::hash::{rendezvous, stable_hash};
+use carrick_topology::model::MESH_NAME;
 use carrick_topology::{Cluster, NodeName, Warning};
 use carrick_topology::{ObjectName, WarningReason};
 use jiff::Timestamp;
@@ -35,6 +36,7 @@ pub fn is_reporter(cluster: &Cluster, me: &NodeName, warning: &Warning) -> bool 
         ObjectName::Node(name) => name == me,
         ObjectName::Peer(name) => picked(name.as_str()),
         ObjectName::Location(name) => picked(name),
+        ObjectName::Mesh => picked(MESH_NAME),
     }
 }
 
@@ -63,6 +65,7 @@ fn event(own: &OwnNode, warning: &Warning, now: Timestamp) -> Event {
         ObjectName::Node(name) if name.as_str() == me => (reporter, None),
         ObjectName::Node(name) => (reference("v1", "Node", name.as_str()), Some(reporter)),
         ObjectName::Peer(name) => (reference("carrick.dev/v1alpha1", "Peer", name.as_str()), Some(reporter)),
+        ObjectName::Mesh => (reference("carrick.dev/v1alpha1", "Mesh", MESH_NAME), Some(reporter)),
         ObjectName::Location(_) => (reporter, None),
     };
     let identity = stable_hash(&[me, &warning.to_string()]);
@@ -131,7 +134,7 @@ mod tests {
         let objects = ["a", "b", "c", "d"].map(|name| ObjectName::Node(name.parse().unwrap()));
         let peers = ["p", "q", "r"].map(|name| ObjectName::Peer(name.parse().unwrap()));
         let locations = ["x", "y"].map(|name| ObjectName::Location(name.to_owned()));
-        for object in objects.into_iter().chain(peers).chain(locations) {
+        for object in objects.into_iter().chain(peers).chain(locations).chain([ObjectName::Mesh]) {
             assert_eq!(reporters(&cluster, object.clone(), &WarningReason::NoGateway), 1, "{object}");
         }
         let object = ObjectName::Node("a".parse().unwrap());

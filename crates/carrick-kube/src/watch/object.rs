@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::annotations::{NodeMetadata, PREFIX};
+use crate::mesh::{MESH_NAME, Mesh};
 use crate::own_node::OwnNode;
 use crate::peer::{Peer, PeerMetadata};
 
@@ -41,6 +42,15 @@ pub(crate) struct OwnNodeObject {
 /// A Peer; its `spec` is read later, so that an object of another form than ours spoils nothing but itself.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct PeerObject {
+    #[serde(deserialize_with = "reduced_metadata")]
+    metadata: ObjectMeta,
+    #[serde(default)]
+    pub(crate) spec: serde_json::Value,
+}
+
+/// A Mesh; its `spec` is read later, field by field.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct MeshObject {
     #[serde(deserialize_with = "reduced_metadata")]
     metadata: ObjectMeta,
     #[serde(default)]
@@ -100,6 +110,13 @@ impl PeerObject {
     pub(crate) fn peer_metadata(&self) -> Option<PeerMetadata> {
         let name = self.metadata.name.as_deref()?.parse().ok()?;
         Some(PeerMetadata { name, created: created(&self.metadata) })
+    }
+}
+
+impl MeshObject {
+    /// Whether it is the object that counts.
+    pub(crate) fn is_the_one(&self) -> bool {
+        self.metadata.name.as_deref() == Some(MESH_NAME)
     }
 }
 
@@ -219,6 +236,7 @@ macro_rules! resource {
 resource!(NodeObject, KubeNode, metadata_only: true);
 resource!(OwnNodeObject, KubeNode, metadata_only: false);
 resource!(PeerObject, Peer, metadata_only: false);
+resource!(MeshObject, Mesh, metadata_only: false);
 
 #[cfg(test)]
 mod tests {
@@ -274,6 +292,7 @@ mod tests {
     fn requests_go_where_the_resources_are() {
         assert_eq!(NodeObject::url_path(&(), None), "/api/v1/nodes");
         assert_eq!(PeerObject::url_path(&(), None), "/apis/carrick.dev/v1alpha1/peers");
+        assert_eq!(MeshObject::url_path(&(), None), "/apis/carrick.dev/v1alpha1/meshes");
         assert!(NodeObject::metadata_api() && !OwnNodeObject::metadata_api());
     }
 }

@@ -1,6 +1,6 @@
 use super::view::View;
 use super::*;
-use crate::watch::object::{NodeObject, OwnNodeObject, PeerObject};
+use crate::watch::object::{MeshObject, NodeObject, OwnNodeObject, PeerObject};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -35,6 +35,7 @@ fn names(changes: &[Change]) -> Vec<String> {
         .map(|change| match change {
             Change::Node { name, node, .. } => signed(name.to_string(), node.is_some()),
             Change::Peer { name, peer, .. } => signed(name.to_string(), peer.is_some()),
+            Change::Mesh { mesh, .. } => signed("mesh".to_owned(), mesh.is_some()),
         })
         .collect()
 }
@@ -130,12 +131,14 @@ fn a_peer_that_cannot_be_used_is_gone_with_a_warning() {
 }
 
 #[test]
-fn it_is_synced_when_nodes_peers_and_the_own_node_are_known() {
+fn it_is_synced_when_nodes_peers_the_mesh_and_the_own_node_are_known() {
     let uid = ClusterUid("u".into());
     let mut view = view(&Cluster::default());
     let own = || object::<OwnNodeObject>("a", &json!({}), &json!({"podCIDRs": ["10.244.1.0/24"]}));
     list_nodes(&mut view, &[("b", "never")]);
     view.go_on_without_peers();
+    assert!(!view.is_synced(), "the Mesh is not known");
+    view.go_on_without_mesh();
     assert!(matches!(view.take_own(Signal::Applied(own())), Some(ClusterEvent::OwnNode(_))));
     assert_eq!(view.synced(&uid), None, "the list lacks the own node");
     list_nodes(&mut view, &[("a", "never"), ("b", "never")]);
@@ -161,4 +164,39 @@ fn the_own_node_is_told_when_it_differs() {
     assert!(view.take_own(Signal::Applied(own("10.244.2.0/24", 5))).is_some());
     view.take_own(Signal::ListBegins);
     assert_eq!(view.take_own(Signal::ListEnds), Some(ClusterEvent::OwnNodeMissing));
+}
+
+fn mesh(name: &str, cidr: &str) -> MeshObject {
+    object(name, &json!({}), &json!({"clusterCIDRs": [cidr]}))
+}
+
+fn list_meshes(view: &mut View, meshes: impl IntoIterator<Item = MeshObject>) -> Vec<Change> {
+    view.take_mesh(Signal::ListBegins);
+    for mesh in meshes {
+        assert_eq!(names(&view.take_mesh(Signal::Listed(mesh))), [""; 0]);
+    }
+    view.take_mesh(Signal::ListEnds)
+}
+
+#[test]
+fn only_the_mesh_of_the_name_default_counts() {
+    let mut view = view(&Cluster::default());
+    assert_eq!(names(&list_meshes(&mut view, [mesh("other", "10.0.0.0/8")])), [""; 0]);
+    assert_eq!(names(&view.take_mesh(Signal::Applied(mesh("other", "10.0.0.0/8")))), [""; 0]);
+    assert_eq!(names(&view.take_mesh(Signal::Applied(mesh("default", "10.0.0.0/8")))), ["mesh"]);
+    assert_eq!(names(&view.take_mesh(Signal::Applied(mesh("default", "10.0.0.0/8")))), [""; 0]);
+    assert_eq!(names(&view.take_mesh(Signal::Deleted(mesh("other", "10.0.0.0/8")))), [""; 0]);
+    assert_eq!(names(&view.take_mesh(Signal::Deleted(mesh("default", "10.0.0.0/8")))), ["-mesh"]);
+}
+
+#[test]
+fn a_mesh_that_is_known_from_the_disk_is_no_change_and_its_absence_is() {
+    let mut known = Cluster::default();
+    for change in list_meshes(&mut view(&known), [mesh("default", "10.0.0.0/8")]) {
+        change.apply(&mut known);
+    }
+    assert!(known.mesh.is_some());
+    assert_eq!(names(&list_meshes(&mut view(&known), [mesh("default", "10.0.0.0/8")])), [""; 0]);
+    assert_eq!(names(&list_meshes(&mut view(&known), [mesh("default", "11.0.0.0/8")])), ["mesh"]);
+    assert_eq!(names(&list_meshes(&mut view(&known), [])), ["-mesh"]);
 }

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::ObjectName;
-use carrick_topology::{Change, Cluster, Node, NodeName, Peer, PeerName, Warning};
+use carrick_topology::{Change, Cluster, Mesh, Node, NodeName, Peer, PeerName, Warning};
 use serde::Serialize;
 
 use super::event::{ClusterEvent, ClusterUid};
 use super::follow::Signal;
 use super::mirror::{Mirror, Unlisted, fingerprint};
-use super::object::{NodeObject, OwnNodeObject, PeerObject};
+use super::object::{MeshObject, NodeObject, OwnNodeObject, PeerObject};
 use crate::annotations::{NodeMetadata, parse_node};
+use crate::mesh::parse_mesh;
 use crate::own_node::OwnNode;
 use crate::peer::parse_peer;
 
@@ -21,6 +22,8 @@ pub(crate) struct View {
     topology_label: String,
     nodes: Mirror<NodeName, Change>,
     peers: Mirror<PeerName, Change>,
+    /// One object at most.
+    mesh: Mirror<(), Change>,
     own: Own,
     /// Whether the list of the own Node that is under way has named it.
     own_is_listed: bool,
@@ -40,6 +43,7 @@ enum Own {
 struct Progress {
     nodes: bool,
     peers: bool,
+    mesh: bool,
     told: bool,
 }
 
@@ -59,9 +63,11 @@ impl View {
             .peers
             .iter()
             .map(|(name, peer)| (name.clone(), outcome(Some(peer), of(ObjectName::Peer(name.clone())))));
+        let mesh = cluster.mesh.iter().map(|mesh| ((), outcome(Some(mesh), of(ObjectName::Mesh))));
         Self {
             nodes: Mirror::of(nodes),
             peers: Mirror::of(peers),
+            mesh: Mirror::of(mesh),
             own: Own::Unknown,
             own_is_listed: false,
             progress: Progress::default(),
@@ -132,6 +138,34 @@ impl View {
         Vec::new()
     }
 
+    /// Takes what the watch of the Mesh sends.
+    pub(crate) fn take_mesh(&mut self, signal: Signal<MeshObject>) -> Vec<Change> {
+        match signal {
+            Signal::ListBegins => self.mesh.begin(),
+            Signal::Listed(object) if object.is_the_one() => {
+                self.mesh.list((), mesh_source(&object), || mesh_change(&object));
+            }
+            Signal::ListEnds => {
+                self.progress.mesh = true;
+                return self.mesh.complete(Unlisted::Remove, |()| removed_mesh());
+            }
+            Signal::Applied(object) if object.is_the_one() => {
+                return self.mesh.apply((), mesh_source(&object), || mesh_change(&object)).into_iter().collect();
+            }
+            Signal::Deleted(object) if object.is_the_one() => {
+                return self.mesh.delete(&()).then(removed_mesh).into_iter().collect();
+            }
+            Signal::Listed(_) | Signal::Applied(_) | Signal::Deleted(_) => {}
+            Signal::Connected | Signal::Alive | Signal::Failed(_) => {}
+        }
+        Vec::new()
+    }
+
+    /// The API server has no Mesh to offer for now; the agent does not wait for it.
+    pub(crate) const fn go_on_without_mesh(&mut self) {
+        self.progress.mesh = true;
+    }
+
     /// The API server has no peers to offer for now; nobody should wait for them.
     pub(crate) fn go_on_without_peers(&mut self) {
         self.progress.peers = true;
@@ -161,9 +195,9 @@ impl View {
         }
     }
 
-    /// Everything that the API has is known: all nodes with this one among them, this one in full, and the peers.
+    /// Everything that the API has is known: all nodes with this one among them, this one in full, the peers, and the Mesh.
     pub(crate) fn is_synced(&self) -> bool {
-        self.progress.nodes && self.progress.peers && matches!(self.own, Own::Present(_))
+        self.progress.nodes && self.progress.peers && self.progress.mesh && matches!(self.own, Own::Present(_))
     }
 
     /// The event that says so, once.
@@ -202,6 +236,20 @@ fn read_peer(object: &PeerObject) -> Option<ReadPeer<'_, impl FnOnce() -> (u64, 
     Some((name, source, parse))
 }
 
+fn mesh_source(object: &MeshObject) -> u64 {
+    fingerprint(&object.spec.to_string())
+}
+
+fn mesh_change(object: &MeshObject) -> (u64, Change) {
+    let parsed = parse_mesh(&object.spec);
+    let outcome = outcome(Some(&parsed.mesh), parsed.warnings.iter().collect());
+    (outcome, Change::Mesh { mesh: Some(Box::new(parsed.mesh)), warnings: parsed.warnings })
+}
+
+const fn removed_mesh() -> Change {
+    Change::Mesh { mesh: None, warnings: BTreeSet::new() }
+}
+
 fn removed_node(name: NodeName) -> Change {
     Change::Node { name, node: None, warnings: BTreeSet::new() }
 }
@@ -219,3 +267,4 @@ fn outcome<T: Outcome>(parsed: Option<&T>, warnings: BTreeSet<&Warning>) -> u64 
 trait Outcome: Serialize {}
 impl Outcome for Node {}
 impl Outcome for Peer {}
+impl Outcome for Mesh {}

@@ -18,6 +18,14 @@ pub fn host_net(address: IpAddr) -> IpNet {
     IpNet::from(address)
 }
 
+/// Whether the address is link-local (RFC 3927, RFC 4291): no router forwards packets to it.
+pub(crate) fn is_link_local(address: &IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
 /// Whether packets to this address can cross the internet.
 ///
 /// Not public: private (RFC 1918), shared (RFC 6598, carrier-grade NAT), link-local, loopback,

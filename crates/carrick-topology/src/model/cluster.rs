@@ -4,15 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Node, NodeName, Peer, PeerName, Warning};
+use crate::model::{Mesh, Node, NodeName, Peer, PeerName, Warning};
 
-/// All nodes and peers.
+/// All nodes and peers, and the settings that nodes share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cluster {
     /// The nodes.
     pub nodes: BTreeMap<NodeName, Node>,
     /// The outside devices.
     pub peers: BTreeMap<PeerName, Peer>,
+    /// The object `Mesh`; `None` if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Mesh>,
     /// Values that were ignored when the objects were parsed.
     #[serde(default)]
     pub warnings: BTreeSet<Warning>,

@@ -32,7 +32,7 @@ pub enum Preference {
 pub enum InternalAddresses {
     /// Addresses that the node's agent found. A public one does not count unless `--internal-cidr` contains it.
     Advertised(BTreeSet<IpNet>),
-    /// Addresses that the operator set. All of them count.
+    /// Addresses that the operator set. A public one counts only in a permitted location CIDR or with `--internal-cidr`.
     Forced(BTreeSet<IpNet>),
     /// The operator set `none`: the node is alone in its location.
     None,

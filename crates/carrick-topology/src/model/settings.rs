@@ -155,6 +155,12 @@ pub struct Settings {
     pub internal_cidrs: BTreeSet<IpNet>,
     /// Networks of Service addresses: the mesh carries none of them.
     pub service_cidrs: BTreeSet<IpNet>,
+    /// Networks in which allowed-location CIDRs and public internal addresses count.
+    #[serde(default = "default_permitted_location_cidrs")]
+    pub permitted_location_cidrs: BTreeSet<IpNet>,
+    /// The networks of all pods of the cluster, now and later; empty if no setting gives them.
+    #[serde(default)]
+    pub cluster_cidrs: BTreeSet<IpNet>,
     /// Name of the WireGuard device.
     pub interface: DeviceName,
     /// UDP port on which WireGuard listens.
@@ -182,6 +188,8 @@ impl Settings {
             topology_label: "topology.kubernetes.io/region".to_owned(),
             internal_cidrs: BTreeSet::new(),
             service_cidrs: BTreeSet::new(),
+            permitted_location_cidrs: default_permitted_location_cidrs(),
+            cluster_cidrs: BTreeSet::new(),
             interface,
             port: constants::WIREGUARD_PORT,
             mtu: MtuSetting::default(),
@@ -207,6 +215,10 @@ impl Settings {
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         format!("{:016x}", stable_hash(&parts))
     }
+}
+
+fn default_permitted_location_cidrs() -> BTreeSet<IpNet> {
+    constants::default_permitted_location_cidrs().into_iter().collect()
 }
 
 impl Default for Settings {

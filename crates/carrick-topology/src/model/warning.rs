@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::mesh::MESH_NAME;
 use super::name::{NodeName, PeerName};
 
 /// The object that a warning is about.
@@ -16,6 +17,8 @@ pub enum ObjectName {
     Peer(PeerName),
     /// A location, by name.
     Location(String),
+    /// The settings that all nodes share: the object `Mesh`.
+    Mesh,
 }
 
 impl fmt::Display for ObjectName {
@@ -24,6 +27,7 @@ impl fmt::Display for ObjectName {
             Self::Node(name) => write!(formatter, "node `{name}`"),
             Self::Peer(name) => write!(formatter, "peer `{name}`"),
             Self::Location(name) => write!(formatter, "location `{name}`"),
+            Self::Mesh => write!(formatter, "mesh `{MESH_NAME}`"),
         }
     }
 }
@@ -40,6 +44,10 @@ pub enum WarningReason {
     OverlapsCluster(String),
     /// A public address does not count as internal unless the operator sets it.
     PublicInternalAddress,
+    /// The network, or the public internal address, is in none of the permitted location CIDRs.
+    OutsidePermittedCidrs,
+    /// A link-local address cannot be an internal address.
+    LinkLocalInternalAddress,
     /// The node has no mesh address of this family, so that nothing can be routed to it.
     NoMeshAddress,
     /// The address is outside the mesh CIDRs.
@@ -71,6 +79,8 @@ impl WarningReason {
             Self::AlreadyClaimed(_) => "AlreadyClaimed",
             Self::OverlapsCluster(_) => "OverlapsCluster",
             Self::PublicInternalAddress => "PublicInternalAddress",
+            Self::OutsidePermittedCidrs => "OutsidePermittedCidrs",
+            Self::LinkLocalInternalAddress => "LinkLocalInternalAddress",
             Self::NoMeshAddress => "NoMeshAddress",
             Self::OutsideMeshCidr => "OutsideMeshCidr",
             Self::ForeignUnderlayFamily => "ForeignUnderlayFamily",
@@ -92,8 +102,15 @@ impl fmt::Display for WarningReason {
             Self::AlreadyClaimed(owner) => write!(formatter, "is claimed by {owner}, which is older"),
             Self::OverlapsCluster(what) => write!(formatter, "overlaps {what}"),
             Self::PublicInternalAddress => formatter.write_str(
-                "is public: it counts as internal only if the annotation `internal-addresses` names it or `--internal-cidr` contains it",
+                "is public: it counts as internal only if `--internal-cidr` contains it, or if the annotation `internal-addresses` names it and `spec.permittedLocationCIDRs` of the Mesh `default` contains it",
             ),
+            Self::OutsidePermittedCidrs => write!(
+                formatter,
+                "is outside the permitted location CIDRs: if it belongs to the location, add its network to `spec.permittedLocationCIDRs` of the Mesh `{MESH_NAME}`"
+            ),
+            Self::LinkLocalInternalAddress => {
+                formatter.write_str("is link-local: write an address that the other nodes of the location can reach")
+            }
             Self::NoMeshAddress => formatter.write_str("has no mesh address of this family that packets could be routed to"),
             Self::OutsideMeshCidr => formatter.write_str("is outside the mesh CIDRs"),
             Self::ForeignUnderlayFamily => {

@@ -7,7 +7,9 @@ use ipnet::IpNet;
 
 use super::claims::{AddressClaims, Claims};
 use super::index::{LocationIndex, MemberIndex};
-use crate::model::{Cluster, Endpoint, Family, InternalAddresses, Node, PublicKey, Settings, host_net, is_public};
+use crate::model::{
+    Cluster, Endpoint, Family, InternalAddresses, Node, PublicKey, Settings, host_net, is_link_local, is_public,
+};
 use crate::{ObjectName, Warning, WarningReason};
 
 /// A node that is a member of the mesh.
@@ -208,14 +210,13 @@ fn admit_internal_addresses(
         InternalAddresses::Forced(addresses) => ("internal-addresses", addresses),
         InternalAddresses::Advertised(addresses) => ("advertised-internal-addresses", addresses),
     };
-    let forced = matches!(node.internal_addresses, InternalAddresses::Forced(_));
     let mut admitted = Vec::new();
     for net in addresses {
         let address = net.addr();
-        let counts_as_internal =
-            forced || !is_public(&address) || settings.internal_cidrs.iter().any(|cidr| cidr.contains(&address));
-        let reason = if !counts_as_internal {
-            Some(WarningReason::PublicInternalAddress)
+        let reason = if is_link_local(&address) {
+            Some(WarningReason::LinkLocalInternalAddress)
+        } else if let Some(reason) = refused_as_public(node, address, settings) {
+            Some(reason)
         } else if let Some(owner) = claims.ranges.overlap(&host_net(address)) {
             Some(owner.reason())
         } else {
@@ -233,6 +234,19 @@ fn admit_internal_addresses(
         }
     }
     admitted
+}
+
+/// Why a public address does not count as internal; `None` if it does, or is not public.
+fn refused_as_public(node: &Node, address: IpAddr, settings: &Settings) -> Option<WarningReason> {
+    let is_in = |cidrs: &BTreeSet<IpNet>| cidrs.iter().any(|cidr| cidr.contains(&address));
+    if !is_public(&address) || is_in(&settings.internal_cidrs) {
+        return None;
+    }
+    match node.internal_addresses {
+        InternalAddresses::Forced(_) if is_in(&settings.permitted_location_cidrs) => None,
+        InternalAddresses::Forced(_) => Some(WarningReason::OutsidePermittedCidrs),
+        InternalAddresses::Advertised(_) | InternalAddresses::None => Some(WarningReason::PublicInternalAddress),
+    }
 }
 
 fn usable_endpoints(node: &Node) -> Vec<&Endpoint> {
@@ -261,6 +275,7 @@ fn usable_endpoints(node: &Node) -> Vec<&Endpoint> {
 /// CIDR are further exits.
 pub(super) fn settle_allowed_location_cidrs(
     members: &mut [Member<'_>],
+    settings: &Settings,
     claims: &mut ClusterClaims,
     warnings: &mut BTreeSet<Warning>,
 ) {
@@ -269,7 +284,12 @@ pub(super) fn settle_allowed_location_cidrs(
     for index in by_age {
         let node = members[index.0].node;
         for cidr in node.allowed_location_cidrs.iter().map(IpNet::trunc) {
-            match settle_cidr(members, claims, index, cidr) {
+            let is_permitted = settings.permitted_location_cidrs.iter().any(|permitted| permitted.contains(&cidr));
+            let settled = match is_permitted {
+                true => settle_cidr(members, claims, index, cidr),
+                false => Err(WarningReason::OutsidePermittedCidrs),
+            };
+            match settled {
                 Ok(Claimed::First) => {
                     members[index.0].owned_cidrs.push(cidr);
                     members[index.0].exit_cidrs.push(cidr);

@@ -153,6 +153,7 @@ fn the_networks_of_an_outside_peer_move_with_its_server() {
 #[test]
 fn a_network_inside_an_encapsulated_one_with_another_hop_is_an_exception() {
     let wide = clouds()
+        .set(|settings| settings.permitted_location_cidrs.extend(nets(&["198.51.0.0/16"])))
         .change("b3", |node| node.allowed_location_cidrs = nets(&["172.16.0.0/12", "198.51.0.0/16"]))
         .change("b2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]));
     let plan = encapsulating(wide.clone());

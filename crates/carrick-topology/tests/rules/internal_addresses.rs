@@ -25,7 +25,39 @@ fn a_public_address_counts_as_internal_only_if_the_operator_sets_it() {
     );
     assert!(found.plan("a1").warnings.contains(&expected));
     assert!(!is_alone(&found.set(|settings| settings.internal_cidrs = nets(&["198.51.0.0/16"])), "a2"));
-    assert!(!is_alone(&public(InternalAddresses::Forced(nets(&["198.51.1.2/24"]))), "a2"));
+}
+
+#[test]
+fn a_public_address_of_the_annotation_counts_only_in_a_permitted_or_internal_cidr() {
+    let forced = public(InternalAddresses::Forced(nets(&["198.51.1.2/24"])));
+    assert!(is_alone(&forced, "a2"));
+    let reason = WarningReason::OutsidePermittedCidrs;
+    let expected = warning(node_object("a2"), "internal-addresses", "198.51.1.2/24", reason);
+    assert_eq!(forced.plan("a1").warnings, [expected].into());
+    let permitted = forced.clone().set(|settings| settings.permitted_location_cidrs = nets(&["198.51.0.0/16"]));
+    assert!(!is_alone(&permitted, "a2"));
+    assert!(!is_alone(&forced.set(|settings| settings.internal_cidrs = nets(&["198.51.0.0/16"])), "a2"));
+    let private = public(InternalAddresses::Forced(nets(&["192.168.1.2/24"])));
+    let private = private.set(|settings| settings.permitted_location_cidrs.clear());
+    assert!(!is_alone(&private, "a2"), "a private address needs no permission");
+}
+
+#[test]
+fn a_link_local_address_is_never_internal() {
+    for address in ["169.254.169.254/16", "fe80::2/64"] {
+        for (field, addresses) in [
+            ("internal-addresses", InternalAddresses::Forced(nets(&[address]))),
+            ("advertised-internal-addresses", internal(&[address])),
+        ] {
+            let mesh = public(addresses).set(|settings| {
+                settings.permitted_location_cidrs = nets(&["0.0.0.0/0", "::/0"]);
+                settings.internal_cidrs = nets(&["0.0.0.0/0", "::/0"]);
+            });
+            assert!(is_alone(&mesh, "a2"), "{address}");
+            let expected = warning(node_object("a2"), field, address, WarningReason::LinkLocalInternalAddress);
+            assert!(mesh.plan("a1").warnings.contains(&expected), "{field} {address}");
+        }
+    }
 }
 
 #[test]

@@ -50,6 +50,23 @@ fn masquerading_can_be_turned_off() {
 }
 
 #[test]
+fn a_network_outside_the_permitted_ones_is_ignored_alone() {
+    let mesh = declared(&["172.20.0.0/24", "198.51.7.0/24", "0.0.0.0/0", "fd77::/16", "2001:db8::/32"]);
+    let plan = mesh.plan("a1");
+    let outside = ["198.51.7.0/24", "0.0.0.0/0", "2001:db8::/32"];
+    let refused = outside.iter().flat_map(|cidr| {
+        ["b2", "b3"].map(|name| {
+            warning(node_object(name), "allowed-location-cidrs", cidr, WarningReason::OutsidePermittedCidrs)
+        })
+    });
+    assert_eq!(plan.warnings, refused.collect());
+    assert!(next_hop(&plan, "172.20.0.0/24").is_some() && next_hop(&plan, "fd77::/16").is_some());
+    assert!(outside.iter().all(|cidr| routes(&plan, cidr).is_empty()));
+    let wider = mesh.set(|settings| settings.permitted_location_cidrs = nets(&["198.51.0.0/16"])).plan("a1");
+    assert!(next_hop(&wider, "198.51.7.0/24").is_some() && routes(&wider, "172.20.0.0/24").is_empty());
+}
+
+#[test]
 fn overlaps_across_locations_stay_with_the_older_node_and_inside_one_both_count() {
     let declares = |name: &str, list: &[&str]| node(name).with(|n| n.allowed_location_cidrs = nets(list));
     let across = mesh([declares("a1", &["172.20.0.0/16"]), declares("b1", &["172.20.5.0/24", "172.21.0.0/24"])]);
@@ -74,7 +91,8 @@ fn overlaps_across_locations_stay_with_the_older_node_and_inside_one_both_count(
 fn a_wide_network_leaves_the_own_location_endpoints_and_the_api_server_outside_the_mesh() {
     let wide = node("b1").with(|n| n.allowed_location_cidrs = nets(&["192.168.0.0/16", "198.51.0.0/16"]));
     let mesh = mesh([node("a1"), node("a2"), node("a3"), wide])
-        .set(|settings| settings.local.api_servers = ["198.51.9.9".parse().unwrap()].into());
+        .set(|settings| settings.local.api_servers = ["198.51.9.9".parse().unwrap()].into())
+        .set(|settings| settings.permitted_location_cidrs.extend(nets(&["198.51.0.0/16"])));
     let plan = mesh.plan("a1");
     assert_eq!(next_hop(&plan, "192.168.0.0/16"), Some(&NextHop::WireGuard));
     let outside = ["192.168.1.0/24", "192.168.1.1/32", "192.168.1.2/32", "198.51.2.1/32", "198.51.9.9/32"];
