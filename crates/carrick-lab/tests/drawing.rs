@@ -15,7 +15,7 @@ fn count(text: &str, part: &str) -> usize {
     text.matches(part).count()
 }
 
-/// What stands below a node's name.
+/// The text below a node's name.
 fn role<'a>(picture: &'a str, node: &str) -> &'a str {
     let (_, below) = picture.split_once(&format!(">{node}</text>\n")).unwrap();
     below.split(['>', '<']).nth(2).unwrap()

@@ -1,4 +1,4 @@
-//! Routes to pods that are flushed on a node where an agent runs.
+//! Another program flushes the routes to pods on a node with a running agent.
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 
 use carrick_lab::address::Family;

@@ -1,4 +1,4 @@
-//! The program itself, as people run it.
+//! Runs the program `carrickctl`.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::mesh::Mesh;
 
-/// What it printed, and how it ended.
+/// The output and the exit status of the program.
 #[derive(Debug)]
 pub struct Said {
     pub code: i32,
@@ -16,13 +16,13 @@ pub struct Said {
 }
 
 impl Said {
-    /// The answer, asked for with `-o json`.
+    /// The output of a command with `-o json`.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
-/// Runs it with these arguments.
+/// Runs `carrickctl` with arguments.
 pub fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Said {
     let program = binaries::find("carrickctl").unwrap();
     let output = Command::new(program).args(arguments).env_remove("KUBECONFIG").output().unwrap();
@@ -33,7 +33,7 @@ pub fn run<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Said {
     }
 }
 
-/// Runs it with the sockets of all nodes of a mesh. A node that is off has none.
+/// Runs `carrickctl` with the agents' sockets of all nodes of a mesh. A node that is off has no socket.
 pub fn ask(mesh: &Mesh, arguments: &[&str]) -> Said {
     let sockets = mesh.nodes().map(|node| {
         let path =

@@ -1,4 +1,4 @@
-//! `carrickctl graph`: what its lines say.
+//! `carrickctl graph`: the labels of its lines.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ locations:
   - {name: c, nodes: [{name: c1}]}
 ";
 
-/// How late the way to one of them is, in milliseconds.
+/// The delay of the path to one cloud, in milliseconds.
 const FAR: f64 = 40.0;
 
-/// Between two pods, in bytes; rates are taken over a minute.
+/// The size of the transfer between two pods, in bytes. Rates are averages over a minute.
 const MOVED: usize = 120_000_000;
 
 /// A tunnel's round trip in milliseconds and its rate in bytes a second, as `-o json` has them.
@@ -36,7 +36,7 @@ fn tunnels(mesh: &Mesh) -> Vec<(String, f64, f64)> {
         .collect()
 }
 
-/// Waits until the lines of all pairs are so.
+/// Waits until the lines of all pairs satisfy a condition.
 fn await_lines(mesh: &Mesh, what: &str, is_so: impl Fn(&str, f64, f64) -> bool) {
     wait::until(what, || {
         let tunnels = tunnels(mesh);

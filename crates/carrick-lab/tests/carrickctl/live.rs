@@ -4,8 +4,8 @@ use carrick_lab::address::Family;
 use carrick_lab::wait;
 use serde_json::Value;
 
+use crate::changed_pages::ChangedPages;
 use crate::ctl::{Said, ask, run};
-use crate::disguise::Disguise;
 use crate::mesh::Mesh;
 use crate::saved;
 
@@ -29,7 +29,7 @@ fn answered(said: &Said) -> Vec<Vec<String>> {
     paths.iter().map(|path| path["live"]["hops"].as_array().unwrap().iter().map(by).collect()).collect()
 }
 
-/// Waits until all is well on the way: agents look at their devices every few seconds.
+/// Waits until `carrickctl trace` finds no fault on the path. Agents read their devices every few seconds.
 fn well(mesh: &Mesh, family: Family) -> Said {
     wait::until("a way on which all is well", || {
         let said = trace(mesh, family, &["-o", "json"]);
@@ -87,15 +87,15 @@ fn paths_that_cannot_be_probed_are_reported() {
     let said = run(["trace", "a2", "b2", "--live", "-f", objects.path().to_str().unwrap()]);
     assert!(said.code == 2 && said.err.contains("not saved objects"), "{said:?}");
 
-    // An agent that does not know the page; the other one probes the way back.
-    let disguise = Disguise::put_on(mesh.node("a2").unwrap(), |page| page.get("version").is_some().then_some(page));
+    // The agent of a2 does not know the page. The agent of b2 probes the path back.
+    let changed = ChangedPages::install(mesh.node("a2").unwrap(), |page| page.get("version").is_some().then_some(page));
     let said = ask(&mesh, &["trace", "a2", "b2", "--live"]);
     assert!(
         said.code == 1 && said.out.contains("the agent of a2, version 0.1.0, cannot send probes; upgrade it"),
         "{said:?}"
     );
     assert!(said.out.contains("live, from node b2"), "{said:?}");
-    drop(disguise);
+    drop(changed);
 
     let page = mesh.node("a2").unwrap().agent_page("/trace?to=192.0.2.1").unwrap();
     assert!(page.status == 403 && page.body.contains("192.0.2.1 is no address of the mesh"), "{page:?}");

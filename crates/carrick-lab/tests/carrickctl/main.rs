@@ -1,12 +1,12 @@
-//! `carrickctl` against real agents in clouds that stand in namespaces. It needs root and the built programs (`cargo build`), and
-//! fails where it has neither.
+//! `carrickctl` against real agents, in clouds in network namespaces. The tests fail without root and without the built programs
+//! (`cargo build`).
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
-#![expect(clippy::print_stderr, reason = "the agents' story when a test fails")]
+#![expect(clippy::print_stderr, reason = "the agents' state when a test fails")]
 
 mod bundle;
+#[path = "../doctor/changed_pages.rs"]
+mod changed_pages;
 mod ctl;
-#[path = "../doctor/disguise.rs"]
-mod disguise;
 mod graph;
 mod live;
 #[allow(dead_code, reason = "the tests of the mesh ask more of it")]

@@ -1,4 +1,4 @@
-//! `carrickctl plan`: what it foresees, and what happens.
+//! `carrickctl plan`: its forecast, compared with what happens.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,10 +18,10 @@ locations:
   - {name: b, nodes: [{name: b1}, {name: b2}]}
 ";
 
-/// How long the others may take to notice that a node is gone.
+/// How long the other nodes may take to detect that a node failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pairs of nodes that a dry run names under this word.
+/// The pairs of nodes that a dry run lists under a key.
 fn pairs(run: &Value, word: &str) -> BTreeSet<(String, String)> {
     let partners = run["reachability"][word].as_object().unwrap().iter();
     let of = |(name, others): (&String, &Value)| {

@@ -12,7 +12,7 @@ pub fn objects(mesh: &Mesh, peers: &[&str]) -> Value {
     json!({"apiVersion": "v1", "kind": "List", "items": nodes.chain(peers).collect::<Vec<_>>()})
 }
 
-/// A file that holds them.
+/// A file that contains these objects.
 pub fn file(objects: &Value) -> tempfile::NamedTempFile {
     let file = tempfile::Builder::new().suffix(".json").tempfile().unwrap();
     std::fs::write(file.path(), objects.to_string()).unwrap();

@@ -1,4 +1,4 @@
-//! `carrickctl trace`: what it says, and what captures see.
+//! `carrickctl trace`: its hops, compared with packet captures.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -21,10 +21,10 @@ locations:
   - {name: hotel, router: symmetric, nodes: [{name: h1, annotations: {carrick.dev/persistent-keepalive: '25'}}]}
 ";
 
-/// When an answer counts as lost.
+/// The time after which an answer counts as lost.
 const LATE: Duration = Duration::from_secs(5);
 
-/// The node that sends, and the device that it sends by.
+/// The sending node, and the outgoing device.
 type Sent = (String, String);
 
 #[test]
@@ -82,7 +82,7 @@ fn pairs(pods: &[Endpoint]) -> Vec<(&Endpoint, IpAddr, IpAddr)> {
     pairs
 }
 
-/// Where requests from one address to another left nodes by Carrick's devices.
+/// The nodes and Carrick's devices by which requests from one address to another left.
 fn captured(seen: &[(String, Vec<String>)], source: IpAddr, destination: IpAddr) -> BTreeSet<Sent> {
     let addresses = format!(" {source} > {destination}: ");
     let mut sent = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Nothing of a lab remains after its end, whichever process ends first; and the command line finds running labs.
+//! A lab leaves nothing behind, whichever of its processes ends first. The command line finds running labs.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -25,7 +25,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Every namespace that a lab's supervisors are in or have for their children, except the machine's own.
+/// The namespaces of a lab's supervisors and of their children, except the machine's own.
 fn namespaces(description: &Description) -> BTreeSet<String> {
     let supervisors = description.nodes.values().map(|node| node.supervisor).chain([description.supervisor]);
     let of = |pid: String| ["net", "mnt", "uts", "pid_for_children"].map(|kind| format!("/proc/{pid}/ns/{kind}"));
@@ -35,7 +35,7 @@ fn namespaces(description: &Description) -> BTreeSet<String> {
     all.difference(&machines).cloned().collect()
 }
 
-/// The processes of this machine that are in one of some namespaces.
+/// The processes of this machine that are in one of the namespaces.
 fn inside(namespaces: &BTreeSet<String>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -48,7 +48,7 @@ fn inside(namespaces: &BTreeSet<String>) -> BTreeSet<String> {
     found
 }
 
-/// What a lab could leave on the machine outside its namespaces.
+/// Objects outside a lab's namespaces that a lab may create on the machine.
 fn on_the_machine() -> [String; 3] {
     let print = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().unwrap();
@@ -106,7 +106,7 @@ fn ending_the_command_in_front_leaves_nothing() {
     nothing_is_left("end-front", &namespaces, &before);
 }
 
-/// Takes a lab down also when its test fails.
+/// Removes a lab when it is dropped, so also when its test fails.
 struct TakenDown<'a>(&'a str);
 
 impl Drop for TakenDown<'_> {

@@ -1,4 +1,4 @@
-//! What nodes have for themselves, and what survives a crash.
+//! The isolation of nodes from each other, and the state that survives a node's crash.
 
 use carrick_lab::Lab;
 
@@ -42,7 +42,7 @@ fn a_crash_ends_everything_but_the_disk() {
     a1.exec(&["ping", "-c1", "-W5", "203.0.113.10"]).unwrap();
 }
 
-/// Otherwise its neighbours would send to an address that is gone until they ask again, which takes them up to a minute.
+/// Otherwise the node's neighbours would send to an Ethernet address that no longer exists, for up to a minute.
 #[test]
 fn a_reboot_changes_no_hardware_address() {
     let mut lab = lab(TWO_NODES);

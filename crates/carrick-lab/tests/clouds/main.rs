@@ -1,5 +1,4 @@
-//! The clouds themselves, without any agent: what routers forward, hide and translate, what nodes share and
-//! what they do not, how pods are wired, and that nothing stays behind.
+//! The clouds themselves, without agents: forwarding and address translation of the routers, isolation of the nodes, pods, and removal.
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 
 use std::net::IpAddr;
@@ -17,7 +16,7 @@ mod nat;
 mod pods;
 mod routing;
 
-/// Brings a lab up that has no agents.
+/// Starts a lab without agents.
 fn lab(locations: &str) -> Lab {
     let topology = Topology::parse(&format!("agent: {{start: false}}\nlocations: {locations}")).unwrap();
     Lab::up(&topology).unwrap()
@@ -35,7 +34,7 @@ fn reaches(from: &Namespaces, to: IpAddr) -> bool {
     ping::until_answered(from, to, Duration::from_secs(5)).unwrap().is_some()
 }
 
-/// For pairs that must not reach each other: the network has no delay, so an answer would be there at once.
+/// The time to wait for an answer that must not come. The network has no delay, so an answer would arrive at once.
 fn is_cut_off(from: &Namespaces, to: IpAddr) -> bool {
     ping::until_answered(from, to, Duration::from_millis(500)).unwrap().is_none()
 }

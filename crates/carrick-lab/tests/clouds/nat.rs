@@ -1,4 +1,4 @@
-//! Whether the translating routers behave as their kinds are named (RFC 4787).
+//! The routers translate addresses as the name of their kind says (RFC 4787).
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -17,7 +17,7 @@ fn bind(inside: &Namespaces, address: IpAddr, port: u16) -> UdpSocket {
     socket
 }
 
-/// How a node's address looks to each of several servers in the internet.
+/// The addresses from which several servers in the internet see packets of a node.
 fn mappings(lab: &Lab, node: &str, port: u16, family: Family) -> Vec<SocketAddr> {
     let node = lab.node(node).unwrap();
     let own = bind(&node.namespaces().unwrap(), node.layout().internal.of(family).unwrap(), port);

@@ -1,4 +1,4 @@
-//! Pods through the plugins of their node, with a plugin of the test's own.
+//! Pods that a CNI plugin attaches. The plugin belongs to the test.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -98,7 +98,7 @@ fn a_failing_plugin_undoes_the_earlier_ones() {
     assert_eq!(lab.node("a1").unwrap().exec(&["ip", "netns"]).unwrap(), "");
 }
 
-/// Asks to be called again twice, then hands over.
+/// Fails twice with code 11 (try again later), then calls the plugin.
 const BUSY_PLUGIN: &str = r#"#!/bin/sh
 [ $CNI_COMMAND = ADD ] || exec /opt/cni/bin/standin
 echo x >> /run/plugin/busy
@@ -108,7 +108,7 @@ exit 1
 "#;
 
 #[test]
-fn a_plugin_that_asks_for_it_is_called_again() {
+fn a_plugin_that_answers_try_again_later_is_called_again() {
     let mut lab = lab("[{name: a, nodes: [{name: a1}]}]");
     install(&lab, &[("standin", PLUGIN)]);
     install(&lab, &[("busy", BUSY_PLUGIN)]);
@@ -117,7 +117,7 @@ fn a_plugin_that_asks_for_it_is_called_again() {
 }
 
 #[test]
-fn pods_are_wired_by_the_real_plugin() {
+fn the_real_plugin_attaches_pods() {
     let mut lab = lab("[{name: a, nodes: [{name: a1}]}]");
     install(&lab, &[("carrick-cni", "")]);
     let node = lab.node("a1").unwrap();

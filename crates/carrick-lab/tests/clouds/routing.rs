@@ -1,4 +1,4 @@
-//! What gets from one place to another.
+//! Which packets arrive between nodes, routers and the internet.
 
 use carrick_lab::address::Family;
 use carrick_lab::capture::Capture;

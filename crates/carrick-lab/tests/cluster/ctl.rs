@@ -1,4 +1,4 @@
-//! `carrickctl` on an admin's machine: nothing but a kubeconfig.
+//! `carrickctl` on an admin's machine, which has a kubeconfig only.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use carrick_lab::Lab;
 use carrick_lab::binaries;
 
-/// The program with an admin's kubeconfig, which ends with the folder.
+/// The program with an admin's kubeconfig in a temporary directory.
 struct Admin<'l> {
     lab: &'l Lab,
     folder: tempfile::TempDir,
@@ -35,7 +35,7 @@ impl<'l> Admin<'l> {
         self.lab.kubernetes().namespaces().output(&mut self.command(arguments)).unwrap()
     }
 
-    /// What it prints; it must find all well.
+    /// The output of a command. The command must find no fault.
     fn sees(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -80,7 +80,7 @@ fn dashboard(admin: &Admin<'_>, nodes: &[&str]) {
     data.unwrap();
 }
 
-/// The page names itself in `Host`: the dashboard answers no other name.
+/// The request's `Host` is the address of the page: the dashboard answers no other host.
 fn get(address: SocketAddr, page: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

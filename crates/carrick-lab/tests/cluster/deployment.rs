@@ -9,7 +9,7 @@ use carrick_lab::node::Node;
 
 use crate::{cluster, kubectl};
 
-/// A megabyte for each pair, and time for the first handshakes.
+/// The transfer of each pair: a megabyte, and time for the first handshakes.
 const MEASUREMENT: MatrixOptions = MatrixOptions { timeout: Duration::from_secs(60), tcp_bytes: 1_000_000 };
 
 pub fn all_endpoints_reach_each_other(lab: &Lab) {
@@ -33,7 +33,7 @@ pub fn services_answer_by_name_everywhere(lab: &Lab) {
     }
 }
 
-/// What the agent does in this lab, it does with these rights: it is running. Here is what it may not.
+/// The agents run in this lab with the privileges of their manifests, so these suffice. This step checks what agents may not do.
 pub fn the_agent_has_no_more_rights_than_it_needs(lab: &Lab) {
     let may = |verb: &str, resource: &str, more: &[&str]| {
         let question = ["auth", "can-i", verb, resource, "--as=system:serviceaccount:carrick-system:carrick"];
@@ -57,7 +57,7 @@ pub fn the_agent_has_no_more_rights_than_it_needs(lab: &Lab) {
     assert_eq!(kubectl(lab, &["get", "daemonset", "carrick", "--namespace=carrick-system", path]), "true");
 }
 
-/// Prints what each part of a node keeps in memory, on the node where it is most.
+/// Prints the resident memory of each component, on the node where it is largest.
 pub fn each_part_of_a_node_runs(lab: &Lab) {
     for part in ["carrick agent", "carrick userspace-wireguard", "kubelet", "kube-proxy", "containerd"] {
         let most = lab.nodes().map(|node| resident_kib(node, part)).max().unwrap();
@@ -66,7 +66,7 @@ pub fn each_part_of_a_node_runs(lab: &Lab) {
     }
 }
 
-/// The resident memory of a program on a node; 0 where it does not run.
+/// The resident memory of a program on a node; 0 if the program does not run.
 fn resident_kib(node: &Node, part: &str) -> u64 {
     let processes = node.exec(&["ps", "-eo", "rss=,args="]).unwrap();
     let of_part = processes.lines().filter_map(|line| {

@@ -1,4 +1,4 @@
-//! What the API server asks of kubelets, at addresses that mean nothing outside their locations.
+//! Connections of the API server to kubelets, at addresses that exist in the kubelets' locations only.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ pub fn a_control_plane_outside_reaches_no_kubelet(lab: &Lab) {
     }
 }
 
-/// Asks a pod's web server through `kubectl port-forward`.
+/// Sends a request to a pod's web server through `kubectl port-forward`.
 fn through_a_forwarded_port(lab: &Lab, pod: &ClusterPod) -> String {
     let forwarded = format!("0:{PORT}");
     let mut process = lab.kubernetes().start_kubectl(&["port-forward", &pod.name, &forwarded]).unwrap();

@@ -1,4 +1,4 @@
-//! What must not cut traffic: updates of Carrick, and an API server that is away.
+//! Updates of Carrick and outages of the API server interrupt no traffic.
 
 use carrick_lab::Lab;
 use carrick_lab::address::Family;
@@ -8,20 +8,20 @@ use carrick_test_apiserver::proxy::Mode;
 
 use crate::{INTERVAL, cluster, flow, kubectl};
 
-/// How long the API is away, in seconds: two minutes where nothing may be skipped.
+/// The duration of an API server's outage, in seconds: two minutes in full runs.
 fn outage_seconds() -> u64 {
     let given = std::env::var("CARRICK_API_OUTAGE_SECONDS").ok().map(|seconds| seconds.parse().unwrap());
     let all = std::env::var_os("CARRICK_REQUIRE_ALL").is_some();
     given.unwrap_or(if all { 120 } else { 20 })
 }
 
-/// A ping from one pod to another in a family.
+/// A ping from one pod to another, in one address family.
 pub type Watched = (&'static str, &'static str, Family);
 
 /// Between clouds, and from behind NAT.
 const BETWEEN_LOCATIONS: &[Watched] = &[("a1-pod1", "b1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
 
-/// Pings while something happens; nothing may be lost.
+/// Runs an action under pings. No ping may be lost.
 pub fn loses_nothing(lab: &Lab, event: &str, watched: &[Watched], happen: impl FnOnce()) {
     let start = |(from, to, family): &Watched| (format!("{from} to {to}"), flow(lab, from, to, *family));
     let flows: Vec<_> = watched.iter().map(start).collect();
@@ -59,7 +59,7 @@ pub fn an_outage_of_the_api_loses_nothing(lab: &Lab) {
     });
 }
 
-/// It is the one part whose replacement is felt: what goes through the node's tunnels is lost until the new process has them.
+/// An update of the userspace data path interrupts traffic: packets through the node's tunnels are lost until the new process is configured.
 pub fn a_replaced_data_path_comes_back(lab: &Lab) {
     let label = "--selector=app.kubernetes.io/name=carrick-userspace-wireguard";
     let namespace = "--namespace=carrick-system";

@@ -1,9 +1,9 @@
 //! Carrick on real Kubernetes: kubelets, containerd and kube-proxy on nodes in several clouds, Carrick from its manifests and
-//! its image, real pods and Services. It needs root and Go (or `KUBEBUILDER_ASSETS`), and fails where it has neither.
+//! its image, real pods and Services. The tests fail without root, and without Go or `KUBEBUILDER_ASSETS`.
 //!
-//! Two tests, for the two places of a control plane, because a cluster is large: their steps run in order on one lab each, and
-//! each says its name. Meant to run one after the other (`--test-threads=1`). With `CARRICK_CLUSTER_STEP` only steps run whose
-//! names contain one of its words, which commas separate.
+//! There are two tests, one with the control plane on a node and one with it outside, because a cluster is large. The steps of a test run
+//! in order on one lab, and print their names. Run one test at a time (`--test-threads=1`). `CARRICK_CLUSTER_STEP` selects the steps whose
+//! names contain one of its words, separated by commas.
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 #![expect(clippy::print_stderr, reason = "the steps' names, and numbers measured")]
 
@@ -29,7 +29,7 @@ use carrick_lab::{Lab, Topology};
 /// Time between two requests of a watched flow.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// What a step is called, and what it does with the lab.
+/// The name of a step, and the step.
 type Step = (&'static str, fn(&Lab));
 
 #[test]
@@ -58,8 +58,8 @@ fn carrick_carries_a_real_cluster() {
     );
 }
 
-/// The control plane stands on a node, at a private address: what pods and nodes ask it from other locations, and what it asks
-/// kubelets, goes through the mesh.
+/// The control plane is on a node, at a private address. Requests from pods and nodes of other locations, and requests to kubelets, go
+/// through the mesh.
 #[test]
 fn a_control_plane_on_a_node_reaches_all_nodes() {
     let lab = up(Some("a2"));
@@ -103,7 +103,7 @@ fn kubectl(lab: &Lab, arguments: &[&str]) -> String {
     lab.kubernetes().kubectl(arguments).unwrap()
 }
 
-/// A running ping from the pod of one node to that of another.
+/// A running ping from a pod of one node to a pod of another node.
 fn flow(lab: &Lab, from: &str, to: &str, family: Family) -> Flow {
     let endpoints = lab.endpoints().unwrap();
     let find = |name: &str| endpoints.iter().find(|endpoint| endpoint.name == name).unwrap();

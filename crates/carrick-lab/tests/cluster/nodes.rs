@@ -11,13 +11,13 @@ use serde_json::Value;
 use crate::lasting::{Watched, loses_nothing};
 use crate::{cluster, kubectl};
 
-/// Enough to see that a pair reaches.
+/// The bytes of a transfer that only checks whether two pods reach each other.
 const MEASUREMENT: MatrixOptions = MatrixOptions { timeout: Duration::from_secs(60), tcp_bytes: 1000 };
-/// Between locations that the node is not in.
+/// Pings between locations other than the node's.
 const ELSEWHERE: &[Watched] = &[("a1-pod1", "h1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
-/// To the node's own location and to the node.
+/// Pings to the node's location and to the node.
 const BESIDE: &[Watched] = &[("a1-pod1", "b1-pod1", Family::V4), ("h1-pod1", "b2-pod1", Family::V6)];
-/// Enough for some on every node.
+/// The number of pods, so that each node has some.
 const PODS: usize = 10;
 /// The node that leaves.
 const NODE: &str = "b2";
@@ -70,7 +70,7 @@ fn all_endpoints_reach_each_other(lab: &Lab) {
     }
 }
 
-/// How many pods on the node belong to no DaemonSet.
+/// The number of pods on the node that belong to no DaemonSet.
 fn evictable(lab: &Lab) -> usize {
     let on_node = format!("--field-selector=spec.nodeName={NODE}");
     let pods = kubectl(lab, &["get", "pods", "--all-namespaces", &on_node, "--output=json"]);

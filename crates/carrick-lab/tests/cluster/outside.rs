@@ -67,7 +67,7 @@ pub fn a_local_service_shows_its_clients(lab: &Lab) {
     kubectl(lab, &["delete", "service", name]);
 }
 
-/// Waits until a health check says that there is no backend.
+/// Waits until a health check reports no backend.
 fn await_refusal(lab: &Lab, health: SocketAddr) {
     wait::until("kube-proxy to refuse", || {
         let refusal = fetch(lab.internet().namespaces(), health, "/").err().map(|error| format!("{error:#}"));
@@ -81,7 +81,7 @@ fn public(lab: &Lab, node: &str) -> Vec<IpAddr> {
     lab.node(node).unwrap().layout().public.list()
 }
 
-/// Where the internet asks from when it asks an address.
+/// The source address of requests from the internet to an address.
 fn own_address(lab: &Lab, target: IpAddr) -> IpAddr {
     let source = || {
         let unspecified =
@@ -93,7 +93,7 @@ fn own_address(lab: &Lab, target: IpAddr) -> IpAddr {
     lab.internet().namespaces().enter(source).unwrap()
 }
 
-/// A megabyte from each public address of a node: at the NodePort, and at a load balancer's address, which is the node's own.
+/// Transfers a megabyte from each public address of a node: at the NodePort, and at a load balancer's address, which is the node's own.
 fn ask(lab: &Lab, node: &str, port: u16) {
     let internet = lab.internet().namespaces();
     for address in public(lab, node) {
@@ -111,7 +111,7 @@ fn ask(lab: &Lab, node: &str, port: u16) {
     }
 }
 
-/// Makes a Service, gives it the public addresses of its nodes as a cloud's controller would, and tells its NodePort.
+/// Creates a Service with the public addresses of its nodes, as a cloud's controller does. Returns its NodePort.
 fn expose(lab: &Lab, name: &str, policy: &str, location: &str) -> u16 {
     let file = lab.state().path().join(format!("{name}.yaml"));
     let manifest = SERVICE.replace("NAME", name).replace("POLICY", policy).replace("LOCATION", location);

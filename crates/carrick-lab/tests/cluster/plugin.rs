@@ -1,4 +1,4 @@
-//! What kubelet and containerd ask of the CNI plugin.
+//! Calls of kubelet and containerd to the CNI plugin.
 
 use std::net::SocketAddr;
 
@@ -65,7 +65,7 @@ pub fn a_pod_gets_its_host_port_and_its_bandwidth(lab: &Lab) {
     .unwrap();
 }
 
-/// Without its data the plugin cannot attach pods, and only STATUS says so before one comes.
+/// Without `node.json` the plugin cannot attach pods, and STATUS reports this before a pod starts.
 pub fn the_runtime_asks_for_the_plugins_status(lab: &Lab) {
     let node = lab.node(NODE).unwrap();
     node.exec(&["mv", "/run/carrick/node.json", "/run/carrick/node.json.away"]).unwrap();

@@ -1,5 +1,5 @@
-//! What a NetworkPolicy engine needs of the network: pods' packets pass the hooks of their nodes with the pods' own addresses.
-//! No engine can be built here (see the operations page), so rules such as engines write stand for one.
+//! The network's support for NetworkPolicy engines: pods' packets pass the hooks of their nodes with the pods' own addresses. The test
+//! uses firewall rules such as engines write.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use carrick_lab::address::Family;
 use carrick_lab::cluster::services::{PORT, fetch};
 use carrick_lab::matrix::Endpoint;
 
-/// Whose pod is protected; whose pod may ask it, and whose may not. All stand in different locations.
+/// The nodes of the protected pod, of the permitted client and of the refused client, each in another location.
 const PROTECTED: &str = "b1";
 const ALLOWED: &str = "h1-pod1";
 const DENIED: &str = "a1-pod1";

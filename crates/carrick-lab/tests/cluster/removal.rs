@@ -1,4 +1,4 @@
-//! The way out, as docs/operations.md describes it.
+//! The removal of Carrick, as docs/operations.md describes it.
 
 use carrick_lab::cluster::CARRICK;
 use carrick_lab::node::Node;
@@ -20,7 +20,7 @@ pub fn a_removal_leaves_nothing(lab: &Lab) {
     }
 }
 
-/// The plugin that attached them has to be there to detach them.
+/// Deletes the pods first: only the plugin that attached a pod can detach it.
 fn end_pods(lab: &Lab) {
     kubectl(lab, &["delete", "daemonset", "--all", "--namespace=default"]);
     kubectl(lab, &["delete", "deployment", "--all", "--namespace=kube-system"]);
@@ -46,7 +46,7 @@ fn clean_up(lab: &Lab, node: &Node) {
         .unwrap();
 }
 
-/// What Carrick has on a node.
+/// Carrick's objects on a node.
 fn traces(node: &Node) -> String {
     let look =
         "{ ip -br link; ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; nft list tables; } |

@@ -22,7 +22,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts the driver, and by it the browser.
+    /// Starts the driver, which starts the browser.
     pub fn start() -> Result<Self> {
         let mut driver = bound("unshare")
             // The browser's many processes end with the first one of their namespace.
@@ -61,7 +61,7 @@ impl Browser {
         self.of_session("url", &json!({ "url": address })).map(drop)
     }
 
-    /// Runs the body of a function in the page and gives its result.
+    /// Runs the body of a function in the page and returns its result.
     pub fn run(&self, script: &str) -> Result<Value> {
         self.of_session("execute/sync", &json!({"script": script, "args": []}))
     }
@@ -116,14 +116,14 @@ impl Drop for Browser {
     }
 }
 
-/// A command that is killed when the thread that starts it ends, however it ends.
+/// A command that the kernel kills when the thread that started it ends.
 pub fn bound(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(program);
     command
 }
 
-/// The port that the driver says it has taken.
+/// The port that the driver printed.
 fn announced_port(driver: &mut Child) -> Result<u16> {
     let output = driver.stdout.take().context("the driver has no output")?;
     for line in BufReader::new(output).lines() {
@@ -135,13 +135,13 @@ fn announced_port(driver: &mut Child) -> Result<u16> {
     anyhow::bail!("the driver ends without having started")
 }
 
-/// Sends a request to a port of this machine; gives the answer's status and body.
+/// Sends a request to a port of this machine. Returns the answer's status and body.
 pub fn exchange(port: u16, request: &str) -> Result<(u16, String)> {
     let (status, _, body) = exchange_whole(port, request)?;
     Ok((status, body))
 }
 
-/// As [`exchange`], and the answer's head.
+/// Like [`exchange`], with the answer's head.
 pub fn exchange_whole(port: u16, request: &str) -> Result<(u16, String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(request.as_bytes())?;

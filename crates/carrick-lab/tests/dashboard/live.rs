@@ -1,4 +1,4 @@
-//! What people see while links are cut and agents end.
+//! The page while a test cuts links and stops agents.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -12,23 +12,23 @@ use crate::browser::Browser;
 use crate::mesh::Mesh;
 use crate::server::Dashboard;
 
-/// What the page promises: within this time a cut link is red.
+/// The time within which the page shows a cut link in red.
 const PROMISE: Duration = Duration::from_secs(5);
 /// The Enter key in the WebDriver protocol.
 const ENTER: char = '\u{e007}';
-/// Names a file for the picture of the page; see `scripts/draw-dashboard.sh`.
+/// The environment variable with the file for a picture of the page; see `scripts/draw-dashboard.sh`.
 const PICTURE_VARIABLE: &str = "CARRICK_DASHBOARD_PICTURE";
 
 /// The page in a browser.
 struct Page(Browser);
 
 impl Page {
-    /// What a script gives: the body of a function.
+    /// The result of a script, which is the body of a function.
     fn get(&self, script: &str) -> Value {
         self.0.run(script).unwrap()
     }
 
-    /// Waits until a script gives this.
+    /// Waits until a script returns this value.
     fn awaits(&self, what: &str, script: &str, wanted: &Value) {
         wait::until(what, || Ok((self.0.run(script)? == *wanted).then_some(()))).unwrap();
     }
@@ -43,12 +43,12 @@ impl Page {
     const NODES: &str = "return Object.fromEntries([...document.querySelectorAll('[data-node]')].map((node) => [node.dataset.node, node.dataset.state]))";
 }
 
-/// The ways of the demo: inside clouds, and between all gateways of different locations.
+/// The paths of the demo: inside clouds, and between all gateways of different locations.
 fn all_links() -> [&'static str; 10] {
     ["a1 a2", "a1 b1", "a1 b2", "a1 h1", "a2 b1", "a2 b2", "a2 h1", "b1 b2", "b1 h1", "b2 h1"]
 }
 
-/// Lets nothing pass between a router and an address.
+/// Drops all packets between a router and an address.
 fn cut(mesh: &Mesh, site: &str, node: &str) {
     let public = mesh.node(node).unwrap().layout().public;
     let mut rules = "table inet cut {\n chain forward {\n  type filter hook forward priority -10\n".to_owned();
@@ -142,7 +142,7 @@ fn a_long_way_shows_for_exactly_the_lines_that_take_it() {
     assert_eq!(page.0.complaints().unwrap(), Vec::<String>::new());
 }
 
-/// The line and the cell of the matrix are red, and say so in words too.
+/// Checks that the line and the cell of the matrix are red, and show the state as text too.
 fn assert_is_red(page: &Page) {
     let colour = page.get("return getComputedStyle(document.querySelector('[data-link=\"a1 h1\"] .stroke')).stroke");
     let parts: Vec<u32> = colour
@@ -158,7 +158,7 @@ fn assert_is_red(page: &Page) {
     assert!(cell.as_str().unwrap().contains("down"), "{cell}");
 }
 
-/// What is chosen with the keyboard stays chosen and keeps the focus while the page is brought up to date.
+/// The element that the keyboard selected stays selected and keeps the focus while the page refreshes.
 fn look_by_keyboard(page: &Page) {
     page.get("document.querySelector('[data-link=\"a1 h1\"]').focus()");
     page.0.press(ENTER).unwrap();

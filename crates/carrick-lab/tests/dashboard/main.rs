@@ -1,7 +1,7 @@
-//! `carrickctl dashboard` in a real browser, on real agents in clouds that stand in namespaces. It needs root, the built programs
-//! (`cargo build`), chromium and its driver, and fails where it has not all of them.
+//! `carrickctl dashboard` in a real browser, with real agents in clouds in network namespaces. The tests fail without root, the built
+//! programs (`cargo build`), chromium and its driver.
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
-#![expect(clippy::print_stderr, reason = "measured times, and the agents' story when a test fails")]
+#![expect(clippy::print_stderr, reason = "measured times, and the agents' state when a test fails")]
 
 mod browser;
 mod live;

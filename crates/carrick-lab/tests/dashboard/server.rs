@@ -1,4 +1,4 @@
-//! The server of the dashboard, as a process, and whom it refuses.
+//! The server of the dashboard, and the requests that it refuses.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
@@ -15,7 +15,7 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// Starts it on a free port, with these sockets of agents.
+    /// Starts the dashboard on a free port, with the sockets of agents.
     pub fn start(sockets: impl IntoIterator<Item = String>) -> Self {
         let sockets = sockets.into_iter().flat_map(|socket| ["--socket".to_owned(), socket]);
         let mut program = bound(binaries::find("carrickctl").unwrap())
@@ -30,13 +30,13 @@ impl Dashboard {
         Self { program, address: address.trim().to_owned() }
     }
 
-    /// Starts it for all nodes of a mesh.
+    /// Starts the dashboard for all nodes of a mesh.
     pub fn of(mesh: &Mesh) -> Self {
         let socket = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
         Self::start(mesh.nodes().map(|node| socket(node.path("/run/carrick/agent.sock").unwrap())))
     }
 
-    /// Where its page is.
+    /// The address of the page.
     pub fn address(&self) -> &str {
         &self.address
     }

@@ -1,4 +1,4 @@
-//! Agents that are away, wait, or differ from the others.
+//! Findings about agents that do not answer, that wait, or that differ from the others.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use carrick_lab::agent::AgentOptions;
 use carrick_lab::topology::Location;
 use serde_json::{Value, json};
 
-use crate::disguise::Disguise;
+use crate::changed_pages::ChangedPages;
+use crate::diagnosed_mesh::DiagnosedMesh;
 use crate::mesh::Mesh;
-use crate::patient::Patient;
 
-/// How far the one clock is behind, in seconds.
+/// How far the clock of node `b1` is behind, in seconds.
 const BEHIND: i64 = 40;
 
 fn restart(mesh: &Mesh, options: AgentOptions) {
@@ -21,9 +21,9 @@ fn restart(mesh: &Mesh, options: AgentOptions) {
 }
 
 #[test]
-fn agents() {
-    let patient = Patient::in_good_health();
-    patient.suffers(
+fn an_agent_that_does_not_answer_or_has_other_flags_is_a_problem() {
+    let diagnosed = DiagnosedMesh::without_findings();
+    diagnosed.reports(
         "problem agent-reachable -",
         |mesh| mesh.node("b1").unwrap().kill_agent().unwrap(),
         |mesh| mesh.node("b1").unwrap().start_agent().unwrap(),
@@ -31,7 +31,7 @@ fn agents() {
 
     let other =
         AgentOptions { flags: vec!["--topology-label=kubernetes.io/hostname".to_owned()], ..AgentOptions::default() };
-    let text = patient.suffers(
+    let text = diagnosed.reports(
         "problem shared-settings b1",
         |mesh| restart(mesh, other),
         |mesh| restart(mesh, AgentOptions::default()),
@@ -40,16 +40,19 @@ fn agents() {
 }
 
 #[test]
-fn clocks() {
-    let patient = Patient::in_good_health();
+fn a_clock_that_is_behind_is_a_problem() {
+    let diagnosed = DiagnosedMesh::without_findings();
     let late = AgentOptions { environment: another_clock(-BEHIND), ..AgentOptions::default() };
-    let text =
-        patient.suffers("problem clock b1", |mesh| restart(mesh, late), |mesh| restart(mesh, AgentOptions::default()));
-    // Asking takes a while too.
+    let text = diagnosed.reports(
+        "problem clock b1",
+        |mesh| restart(mesh, late),
+        |mesh| restart(mesh, AgentOptions::default()),
+    );
+    // The request itself takes some time.
     assert!(text.contains("39 s behind") || text.contains("40 s behind"), "{text}");
 }
 
-/// A process with this in its environment has a clock of its own that is so many seconds ahead. What it measures durations with stays.
+/// Environment variables that set a process's wall clock this number of seconds ahead. The monotonic clock stays.
 fn another_clock(seconds: i64) -> Vec<(String, String)> {
     let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
     assert!(PathBuf::from(&library).exists(), "no {library}; get it with: apt-get install faketime");
@@ -59,13 +62,13 @@ fn another_clock(seconds: i64) -> Vec<(String, String)> {
 }
 
 #[test]
-fn versions() {
-    let patient = Patient::in_good_health();
+fn an_agent_of_an_older_version_is_a_warning() {
+    let diagnosed = DiagnosedMesh::without_findings();
     let with_pages = |change: fn(Value) -> Option<Value>| {
-        let disguise = Disguise::put_on(patient.0.node("b1").unwrap(), change);
-        let text = patient.is_told(&["warning agent-version b1"]);
-        drop(disguise);
-        patient.is_told(&[]);
+        let changed = ChangedPages::install(diagnosed.0.node("b1").unwrap(), change);
+        let text = diagnosed.await_findings(&["warning agent-version b1"]);
+        drop(changed);
+        diagnosed.await_findings(&[]);
         text
     };
     let text = with_pages(|mut page| {
@@ -81,17 +84,17 @@ fn versions() {
 }
 
 #[test]
-fn newcomers() {
-    let mut patient = Patient::in_good_health();
+fn a_new_node_without_a_pod_cidr_is_a_problem() {
+    let mut diagnosed = DiagnosedMesh::without_findings();
     let cloud: Location =
         serde_json::from_value(json!({ "name": "c", "nodes": [{ "name": "c1", "pods": 0 }] })).unwrap();
-    patient.0.add_location(&cloud).unwrap();
-    let granted = patient.0.kubernetes().node("c1").unwrap()["spec"].clone();
+    diagnosed.0.add_location(&cloud).unwrap();
+    let granted = diagnosed.0.kubernetes().node("c1").unwrap()["spec"].clone();
     let withheld = json!({ "podCIDR": null, "podCIDRs": null });
     let grant = |mesh: &Mesh, spec: &Value| {
         mesh.kubernetes().patch_node("c1", json!({ "spec": spec })).unwrap();
     };
-    let text = patient.suffers(
+    let text = diagnosed.reports(
         "problem agent-ready c1",
         |mesh| {
             grant(mesh, &withheld);

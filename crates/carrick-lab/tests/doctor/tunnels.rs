@@ -1,26 +1,27 @@
-//! What is between nodes.
+//! Findings about tunnels and probes between nodes.
 
 use carrick_lab::topology::Location;
 use carrick_lab::wait;
 use serde_json::{Value, json};
 
+use crate::changed_pages::ChangedPages;
 use crate::ctl::ask;
-use crate::disguise::Disguise;
+use crate::diagnosed_mesh::{DiagnosedMesh, data_path, run};
 use crate::mesh::Mesh;
-use crate::patient::{Patient, data_path, run};
 
-/// Lets rules loose on a node, and has it forget its sessions.
-fn harm(mesh: &Mesh, node: &str, rules: &str) {
+/// Adds firewall rules to a node, and ends its WireGuard sessions.
+fn block(mesh: &Mesh, node: &str, rules: &str) {
     run(mesh, node, &format!("nft -f - <<'END'\n{rules}\nEND"));
     let killed = data_path(mesh, node);
     run(mesh, node, &format!("kill -9 {killed}"));
 }
 
-fn cure(mesh: &Mesh, node: &str) {
-    run(mesh, node, "nft delete table inet harm");
+/// Removes the rules of [`block`].
+fn unblock(mesh: &Mesh, node: &str) {
+    run(mesh, node, "nft delete table inet blocked");
 }
 
-/// What agents have found of path MTUs they look at again from time to time; one that starts knows nothing, and searches.
+/// Restarts all agents, and waits until they have measured the path MTUs. A running agent measures only from time to time.
 fn search_again(mesh: &Mesh) {
     for node in mesh.nodes() {
         node.stop_agent().unwrap();
@@ -36,50 +37,50 @@ fn search_again(mesh: &Mesh) {
 }
 
 #[test]
-fn ways() {
-    let patient = Patient::in_good_health();
+fn blocked_udp_packets_are_a_problem_by_direction() {
+    let diagnosed = DiagnosedMesh::without_findings();
 
-    let text = patient.suffers(
+    let text = diagnosed.reports(
         "problem udp-reachability b1",
         |mesh| {
             let drop =
-                "table inet harm { chain input { type filter hook input priority -10; udp dport 51820 drop; }; }";
-            harm(mesh, "b1", drop);
+                "table inet blocked { chain input { type filter hook input priority -10; udp dport 51820 drop; }; }";
+            block(mesh, "b1", drop);
         },
-        |mesh| cure(mesh, "b1"),
+        |mesh| unblock(mesh, "b1"),
     );
     assert!(text.contains("no UDP packet arrives from a1"), "{text}");
 
-    let text = patient.suffers(
+    let text = diagnosed.reports(
         "problem udp-reachability b1",
         |mesh| {
             let drop =
-                "table inet harm { chain output { type filter hook output priority -10; udp sport 51820 drop; }; }";
-            harm(mesh, "b1", drop);
+                "table inet blocked { chain output { type filter hook output priority -10; udp sport 51820 drop; }; }";
+            block(mesh, "b1", drop);
         },
-        |mesh| cure(mesh, "b1"),
+        |mesh| unblock(mesh, "b1"),
     );
     assert!(text.contains("no UDP packet from this node arrives"), "{text}");
 }
 
 #[test]
-fn handshakes() {
-    let patient = Patient::in_good_health();
-    let key = patient.0.kubernetes().node("a1").unwrap()["metadata"]["annotations"]["carrick.dev/public-key"].clone();
+fn a_tunnel_in_use_without_a_recent_handshake_is_a_problem() {
+    let diagnosed = DiagnosedMesh::without_findings();
+    let key = diagnosed.0.kubernetes().node("a1").unwrap()["metadata"]["annotations"]["carrick.dev/public-key"].clone();
     let key = key.as_str().unwrap().to_owned();
-    // A way that carries something and no handshake does not last: the data path counts those that it answers, and sends on keys that
-    // the other end never got. So the age is changed on its way; what moves in the tunnel is real.
+    // A tunnel that carries packets without handshakes does not last long enough for a test. So the test changes the handshake's age in
+    // the agent's page. The counted bytes are real.
     let with_age = |age: Value| {
         let pointer = format!("/wireguard/present/peers/{}/seconds_since_handshake", key.replace('/', "~1"));
-        let disguise = Disguise::put_on(patient.0.node("b1").unwrap(), move |mut page| {
-            if let Some(told) = page.pointer_mut(&pointer) {
-                *told = age.clone();
+        let changed = ChangedPages::install(diagnosed.0.node("b1").unwrap(), move |mut page| {
+            if let Some(shown) = page.pointer_mut(&pointer) {
+                *shown = age.clone();
             }
             Some(page)
         });
-        let text = patient.is_told(&["problem handshakes a1"]);
-        drop(disguise);
-        patient.is_told(&[]);
+        let text = diagnosed.await_findings(&["problem handshakes a1"]);
+        drop(changed);
+        diagnosed.await_findings(&[]);
         text
     };
     let text = with_age(Value::Null);
@@ -92,31 +93,31 @@ fn handshakes() {
 }
 
 #[test]
-fn probes() {
-    let patient = Patient::in_good_health();
-    let text = patient.suffers(
+fn blocked_probes_and_narrow_paths_are_reported() {
+    let diagnosed = DiagnosedMesh::without_findings();
+    let text = diagnosed.reports(
         "problem probe-port b1",
         |mesh| {
             run(
                 mesh,
                 "b1",
-                "nft 'table inet harm { chain input { type filter hook input priority -10; udp dport 51821 drop; }; }'",
+                "nft 'table inet blocked { chain input { type filter hook input priority -10; udp dport 51821 drop; }; }'",
             );
         },
-        |mesh| cure(mesh, "b1"),
+        |mesh| unblock(mesh, "b1"),
     );
     assert!(text.contains("a1"), "{text}");
 
-    let text = patient.suffers(
+    let text = diagnosed.reports(
         "warning path-mtu b1",
         |mesh| {
             let rule =
-                "table inet harm { chain forward { type filter hook forward priority 0; udp length > 1380 drop; }; }";
+                "table inet blocked { chain forward { type filter hook forward priority 0; udp length > 1380 drop; }; }";
             mesh.site("b").unwrap().router().exec(&["nft", rule]).unwrap();
             search_again(mesh);
         },
         |mesh| {
-            mesh.site("b").unwrap().router().exec(&["nft", "delete table inet harm"]).unwrap();
+            mesh.site("b").unwrap().router().exec(&["nft", "delete table inet blocked"]).unwrap();
             search_again(mesh);
         },
     );
@@ -124,9 +125,9 @@ fn probes() {
 }
 
 #[test]
-fn translation() {
-    let mut patient = Patient::in_good_health();
-    let findings = ask(&patient.0, &["doctor", "-o", "json"]).json();
+fn the_kind_of_nat_is_reported() {
+    let mut diagnosed = DiagnosedMesh::without_findings();
+    let findings = ask(&diagnosed.0, &["doctor", "-o", "json"]).json();
     let of_home = |finding: &&Value| finding["check"] == "nat-kind" && finding["node"] == "h1";
     let home = findings["findings"].as_array().unwrap().iter().find(of_home).unwrap();
     assert!(home["severity"] == "ok" && home["text"].as_str().unwrap().contains("endpoint-independent"), "{home}");
@@ -137,11 +138,11 @@ fn translation() {
         "nodes": [{ "name": "c1", "annotations": { "carrick.dev/persistent-keepalive": "25" } }],
     });
     let cafe: Location = serde_json::from_value(cafe).unwrap();
-    patient.0.add_location(&cafe).unwrap();
-    patient.0.start("c1").unwrap();
-    patient.0.await_agents();
-    let text = patient.is_told(&["warning nat-kind c1"]);
+    diagnosed.0.add_location(&cafe).unwrap();
+    diagnosed.0.start("c1").unwrap();
+    diagnosed.0.await_agents();
+    let text = diagnosed.await_findings(&["warning nat-kind c1"]);
     assert!(text.contains("address-dependent"), "{text}");
-    patient.0.remove_node("c1").unwrap();
-    patient.is_told(&[]);
+    diagnosed.0.remove_node("c1").unwrap();
+    diagnosed.await_findings(&[]);
 }

@@ -1,4 +1,4 @@
-//! Devices of a location that know nothing of the mesh.
+//! Devices in a location's network that are not part of the mesh.
 
 use carrick_lab::address::Family;
 use carrick_lab::capture::Capture;
@@ -6,7 +6,7 @@ use carrick_lab::ping;
 
 use crate::mesh::{Mesh, reaches};
 
-/// The printers' subnet is declared by `a2`, which stands in it and is not the gateway.
+/// The node `a2` declares the printers' subnet. It is attached to the subnet, and it is not the gateway.
 const PRINTER: &str = "
 locations:
   - name: a

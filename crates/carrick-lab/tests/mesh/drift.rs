@@ -1,4 +1,4 @@
-//! What others delete comes back at once, and meanwhile nothing of the mesh leaves a node in clear.
+//! The agent restores at once what another program deletes. Meanwhile no packet of the mesh leaves a node in clear.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use crate::kernel::held;
 use crate::mesh::{CLOUDS, Mesh, is_cut_off, reaches};
 
-/// A capture on every node's uplink, on every router's, and in the internet.
+/// Captures on the uplinks of all nodes and routers, and in the internet.
 struct Uplinks(Vec<Capture>);
 
 impl Uplinks {
@@ -51,7 +51,7 @@ fn load(mesh: &Mesh) -> Vec<Flow> {
     ]
 }
 
-/// Does something to the gateway `a1` under load and waits until all is as before.
+/// Runs an action on the gateway `a1` under load, and waits until the kernel's state is as before.
 fn comes_back(mesh: &Mesh, what: &str, fault: impl FnOnce(&Namespaces)) {
     let node = mesh.node_namespaces("a1");
     let before = held(&node);
@@ -72,7 +72,7 @@ fn comes_back(mesh: &Mesh, what: &str, fault: impl FnOnce(&Namespaces)) {
     uplinks.saw_nothing();
 }
 
-/// Ends all at once: each waits for late answers.
+/// Ends all pings at the same time, because each waits for late answers.
 fn longest_silence(flows: Vec<Flow>) -> Duration {
     std::thread::scope(|scope| {
         let ended: Vec<_> = flows.into_iter().map(|flow| scope.spawn(|| flow.stop().unwrap())).collect();
@@ -137,7 +137,7 @@ fn a_killed_data_path_comes_back_and_nothing_leaks() {
     mesh.all_reach();
 }
 
-/// Waits until the agent of `node` knows where the peer dials in from.
+/// Waits until the agent of `node` knows the endpoint from which the peer dials in.
 fn await_sight(mesh: &Mesh, node: &str, peer: &str) {
     wait::until("the peer's endpoint in /status", || {
         let status = mesh.status(node);
@@ -207,7 +207,7 @@ locations:
   - {name: a, families: v4, nodes: [{name: a1}, {name: a2}]}
   - {name: b, families: v4, nodes: [{name: b1}]}
 ";
-/// Restoring ends with an error at what is there already, such as the connected subnet.
+/// `ip route restore` returns an error for a route that exists, such as that of the connected subnet.
 const FLAP: &str = "
 ip route save table main > /run/routes
 printf 'link set eth0 down\nroute show table all proto 107 dev eth0\nlink set eth0 up\n' | ip -4 -batch - > /run/over-uplink

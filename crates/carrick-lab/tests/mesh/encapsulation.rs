@@ -1,10 +1,10 @@
-//! What is seen on the cables: inside a location as the encapsulation says, between locations WireGuard alone.
+//! Packets on the wire: inside a location as the encapsulation says, between locations WireGuard only.
 
 use carrick_lab::capture::{Capture, filter};
 
 use crate::mesh::Mesh;
 
-/// `a1`, the gateway, and `a2`, which stands by, share a subnet; `a3` stands in a third one.
+/// The gateway `a1` and the standby gateway `a2` share a subnet. `a3` is in another subnet.
 fn clouds(encapsulation: &str, third: u8) -> Mesh {
     Mesh::up(&format!(
         "
@@ -16,11 +16,11 @@ locations:
     ))
 }
 
-/// Packets in the location `a` while all endpoints sent packets to each other.
+/// Packets in location `a` while all endpoints send packets to each other.
 struct Seen {
-    /// VXLAN between the nodes' internal addresses, each followed by what is in it.
+    /// VXLAN between the nodes' internal addresses, each with the inner packet.
     vxlan: Vec<String>,
-    /// What is neither that, nor WireGuard, nor the API, nor the hosts' own.
+    /// All other packets, except WireGuard, the API, and packets of the hosts themselves.
     plain: Vec<String>,
 }
 
@@ -47,7 +47,7 @@ fn seen_while_all_endpoints_send(mesh: &Mesh) -> Seen {
     Seen { vxlan: vxlan.stop().unwrap(), plain: plain.stop().unwrap() }
 }
 
-/// Whether packets between two pods were seen.
+/// Whether the capture contains packets between two pods.
 fn are_between(mesh: &Mesh, packets: &[String], one: &str, other: &str) -> bool {
     let address = |pod: &str| mesh.pod(pod).unwrap().addresses().v4.unwrap();
     let way = format!("{} > {}: ", address(one), address(other));

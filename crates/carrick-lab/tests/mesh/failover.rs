@@ -17,7 +17,7 @@ locations:
   - {name: b, nodes: [{name: b1}, {name: b2}]}
 ";
 
-/// What a node says of the gateways that are down.
+/// The gateways that are down according to a node.
 fn down(mesh: &Mesh, node: &str) -> Vec<String> {
     serde_json::from_value(mesh.status(node)["liveness"]["down"].clone()).unwrap()
 }

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use crate::mesh::{CLOUDS, Mesh, all_reach};
 
-/// The node whose annotations are spoilt.
+/// The node with invalid annotations.
 const VICTIM: &str = "b2";
 
-/// What people write, each with garbage.
+/// The annotations that people write, with invalid values.
 const PEOPLES: [(&str, &str); 7] = [
     ("location", "\u{7}"),
     ("endpoint", "somewhere:over:the:rainbow"),
@@ -19,7 +19,7 @@ const PEOPLES: [(&str, &str); 7] = [
     ("allowed-location-cidrs", "192.168.1.0/99"),
 ];
 
-/// What the agent writes, each with garbage.
+/// The annotations that the agent writes, with invalid values.
 const AGENTS: [(&str, &str); 7] = [
     ("public-key", "none of your business"),
     ("pod-cidrs", "10.42.4.0/240"),
@@ -70,7 +70,7 @@ fn owned(values: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
     values.iter().map(|(key, value)| (*key, (*value).to_owned())).collect()
 }
 
-/// Too long to be anything, and a list of as many elements as fit.
+/// Values of the largest size: a single long one, and a list of many elements.
 fn huge(keys: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
     let value = |number: usize| match number % 2 {
         0 => "x".repeat(HUGE_BYTES),

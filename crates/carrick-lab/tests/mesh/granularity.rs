@@ -1,4 +1,4 @@
-//! All endpoints reach each other, with each granularity, each encapsulation, in either family alone and in both.
+//! All endpoints reach each other with each granularity and each encapsulation, in each address family alone and in both.
 
 use carrick_lab::address::Families;
 use carrick_topology::{Encapsulation, Granularity};

@@ -1,8 +1,8 @@
-//! What a node's kernel holds of Carrick's, as other tools show it.
+//! Carrick's state in a node's kernel, as other tools show it.
 
 use carrick_lab::namespace::Namespaces;
 
-/// Everything that the plan asks for, without counters and without what WireGuard learns.
+/// All state that the plan demands, without counters and without endpoints that WireGuard learns.
 pub fn held(node: &Namespaces) -> String {
     let commands: [&[&str]; 7] = [
         &["ip", "-4", "route", "show", "table", "all", "proto", "107"],
@@ -21,7 +21,7 @@ pub fn held(node: &Namespaces) -> String {
     held
 }
 
-/// Without the devices' numbers: a device that was made again has another.
+/// The text without the devices' numbers: a new device of the same name has another number.
 fn addresses(text: &str) -> String {
     let without_number = |line: &str| line.split_once(':').map_or(line, |(_, address)| address).to_owned();
     let mut lines: Vec<_> = text.lines().map(without_number).collect();
@@ -29,7 +29,7 @@ fn addresses(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Tables keep no order among equals.
+/// The lines in order: the kernel lists equal entries in any order.
 fn sorted(text: &str) -> String {
     let mut lines: Vec<_> = text.lines().collect();
     if !text.contains('{') {

@@ -1,4 +1,4 @@
-//! Meshes on the kernel's WireGuard. Kernels without it cannot run these: they are for the virtual machine.
+//! Meshes with the kernel's WireGuard. These tests run in a virtual machine, whose kernel has WireGuard.
 
 use std::time::UNIX_EPOCH;
 
@@ -7,7 +7,7 @@ use carrick_lab::{Topology, wait};
 
 use crate::mesh::{Mesh, reaches};
 
-/// Two nodes that find each other at fixed endpoints; nothing tells their agents which WireGuard to use.
+/// Two nodes with fixed endpoints. Their agents choose the WireGuard (`--wireguard auto`).
 const PAIR: &str = "
 families: v4
 locations:
@@ -15,7 +15,7 @@ locations:
   - {name: b, families: v4, nodes: [{name: b1}]}
 ";
 
-/// Kernel and process in each cloud, so that every kind of tunnel is there in both directions, also from behind NAT.
+/// Kernel and userspace WireGuard in each cloud, so that each pair of them has tunnels in both directions, also from behind NAT.
 const MIXED: &str = "
 agent: {granularity: cross}
 locations:
@@ -33,21 +33,21 @@ locations:
       - {name: h1, agent_flags: [--wireguard=kernel], annotations: {carrick.dev/persistent-keepalive: '25'}}
 ";
 
-/// How many times the agent reads WireGuard's configuration while a test watches its sessions.
+/// The number of times that the agent reads WireGuard's configuration while a test watches the sessions.
 const POLLS: u64 = 3;
-/// After so many seconds a handshake without an answer is repeated.
+/// The seconds after which WireGuard repeats a handshake without an answer.
 const REKEY_TIMEOUT: u64 = 5;
 
-/// When the node's only peer completed its last handshake, in seconds since the epoch; 0 for never.
+/// The time of the last handshake of the node's only peer, in seconds since the epoch; 0 if there was none.
 fn last_handshake(mesh: &Mesh, node: &str) -> u64 {
     let shown = mesh.node(node).unwrap().exec(&["wg", "show", "carrick0", "latest-handshakes"]).unwrap();
     shown.split_whitespace().nth(1).and_then(|seconds| seconds.parse().ok()).unwrap_or_default()
 }
 
-/// The same, once no further one is under way: where both ends begin at the same time, one of them may begin again after 5 s
+/// Like [`last_handshake`], when no further handshake is in progress. If both ends start at the same time, one may start again after 5 s
 /// (`REKEY_TIMEOUT`, WireGuard paper §6.1).
 fn settled_handshake(mesh: &Mesh, node: &str) -> u64 {
-    wait::until("a handshake after which none is repeated", || {
+    wait::until("the last handshake", || {
         let latest = last_handshake(mesh, node);
         let age = UNIX_EPOCH.elapsed()?.as_secs().saturating_sub(latest);
         Ok((latest > 0 && age > 2 * REKEY_TIMEOUT).then_some(latest))
@@ -55,9 +55,9 @@ fn settled_handshake(mesh: &Mesh, node: &str) -> u64 {
     .unwrap()
 }
 
-/// Waits until the agent has looked so many times and found nothing to do.
+/// Waits until the agent has compared this number of times and found no difference.
 fn await_polls(mesh: &Mesh, node: &str, polls: u64) {
-    wait::until("the agent's looks at WireGuard", || {
+    wait::until("the agent's reads of WireGuard", || {
         let metrics = mesh.node(node)?.agent_page("/metrics")?.body;
         let line = metrics.lines().find_map(|line| line.strip_prefix("carrick_applies_total{result=\"Unchanged\"} "));
         let unchanged: u64 = line.map_or(Ok(0), str::parse)?;
@@ -66,7 +66,7 @@ fn await_polls(mesh: &Mesh, node: &str, polls: u64) {
     .unwrap();
 }
 
-/// What kind of device the node's WireGuard is, as `ip` shows it.
+/// The kind of the node's WireGuard device, as `ip` shows it.
 fn device(mesh: &Mesh, node: &str) -> String {
     mesh.node(node).unwrap().exec(&["ip", "-details", "link", "show", "carrick0"]).unwrap()
 }

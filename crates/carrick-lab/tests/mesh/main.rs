@@ -1,7 +1,7 @@
-//! The mesh end to end: real agents, pods wired by the real plugin, and real packets between clouds that stand in
-//! namespaces. It needs root and the built programs (`cargo build`), and fails where it has neither.
+//! The mesh end to end: real agents, pods that the real plugin attaches, and real packets between clouds in network namespaces. The tests
+//! fail without root and without the built programs (`cargo build`).
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
-#![expect(clippy::print_stderr, reason = "measured times, and the agents' story when a test fails")]
+#![expect(clippy::print_stderr, reason = "measured times, and the agents' state when a test fails")]
 
 mod allowed_location;
 mod drift;

@@ -1,4 +1,4 @@
-//! A lab whose agents run, and what is asked of it again and again.
+//! A lab with running agents, and helpers that many tests use.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -21,18 +21,18 @@ locations:
   - {name: home, router: nat, nodes: [{name: h1, annotations: {carrick.dev/persistent-keepalive: '25'}}]}
 ";
 
-/// How long the first handshakes may take on a busy machine.
+/// The time that the first handshakes may take on a busy machine.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
-/// When an answer counts as lost.
+/// The time after which an answer counts as lost.
 const LATE: Duration = Duration::from_secs(5);
-/// How long a pair that must not reach is tried.
+/// The time for which a test tries a pair that must not reach each other.
 const SHORT: Duration = Duration::from_secs(1);
-/// What each pair of pods moves over TCP.
+/// The bytes that each pair of pods transfers over TCP.
 const TRANSFER_BYTES: usize = 200_000;
-/// How much of an agent's log a failure shows.
+/// The number of lines of an agent's log that a failure shows.
 const LOG_TAIL_LINES: usize = 12;
 
-/// A running mesh. When a test fails, it prints what its agents have to say.
+/// A running mesh. If a test fails, it prints the state and the logs of its agents.
 pub struct Mesh(Lab);
 
 impl Deref for Mesh {
@@ -50,7 +50,7 @@ impl DerefMut for Mesh {
 }
 
 impl Mesh {
-    /// Brings clouds up and waits until every agent has programmed its node.
+    /// Starts clouds and waits until each agent has applied its plan.
     pub fn up(topology: &str) -> Self {
         let mesh = Self(Lab::up(&Topology::parse(topology).unwrap()).unwrap());
         mesh.await_agents();
@@ -63,7 +63,7 @@ impl Mesh {
         }
     }
 
-    /// Every pod and node, also to be asked; nodes at their internal addresses.
+    /// All pods and nodes, as clients and as servers; nodes at their internal addresses.
     pub fn all_endpoints(&self) -> Vec<Endpoint> {
         let asked = |endpoint| Endpoint { kind: Kind::Pod, ..endpoint };
         self.endpoints().unwrap().into_iter().map(asked).collect()
@@ -90,7 +90,7 @@ impl Mesh {
         all_reach(&self.all_endpoints());
     }
 
-    /// As [`Mesh::all_reach`], and pods move whole bytes.
+    /// Like [`Mesh::all_reach`], and each pair of pods transfers data over TCP.
     pub fn all_endpoints_reach_each_other(&self) {
         self.all_reach();
         let pairs =
@@ -99,18 +99,18 @@ impl Mesh {
         assert!(broken.is_empty(), "these move no bytes: {broken:#?}");
     }
 
-    /// A ping from pod to pod, a request every 10 ms.
+    /// A ping from pod to pod, with a request every 10 ms.
     pub fn flow(&self, from: &str, to: &str, family: Family) -> Flow {
         self.flow_each(Duration::from_millis(10), from, to, family)
     }
 
-    /// A ping from pod to pod, a request in each such time.
+    /// A ping from pod to pod, with a request in each interval.
     pub fn flow_each(&self, interval: Duration, from: &str, to: &str, family: Family) -> Flow {
         let from = self.pod(from).unwrap().namespaces();
         Flow::start(from, self.pod_address(to, family), interval).unwrap()
     }
 
-    /// A ping from pod to pod in each such time, with packets of this size.
+    /// A ping from pod to pod, with packets of this size in each interval.
     pub fn flow_of(&self, ip_bytes: usize, interval: Duration, from: &str, to: &str, family: Family) -> Flow {
         let from = self.pod(from).unwrap().namespaces();
         Flow::start_with_packets_of(ip_bytes, from, self.pod_address(to, family), interval).unwrap()
@@ -133,27 +133,27 @@ impl Mesh {
         log.lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
     }
 
-    /// What the agents say of themselves.
-    fn story(&self) -> String {
-        let mut story = String::new();
+    /// The state and the last log lines of all agents.
+    fn agents_state(&self) -> String {
+        let mut state = String::new();
         for node in self.nodes() {
             let status = node.agent_page("/status").map(|page| serde_json::from_str(&page.body).unwrap_or(Value::Null));
             let status = status.unwrap_or(Value::Null);
             let [waiting, failures, warnings] = ["waiting", "failures", "warnings"].map(|key| &status[key]);
-            let _ = writeln!(story, "--- {}: {waiting} {failures} {warnings}", node.name());
+            let _ = writeln!(state, "--- {}: {waiting} {failures} {warnings}", node.name());
             let log = std::fs::read_to_string(node.agent_log()).unwrap_or_default();
             let lines: Vec<_> = log.lines().collect();
-            story += &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
-            story.push('\n');
+            state += &lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
+            state.push('\n');
         }
-        story
+        state
     }
 }
 
 impl Drop for Mesh {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}", self.story());
+            eprintln!("{}", self.agents_state());
         }
     }
 }
@@ -188,12 +188,12 @@ fn lost_from(from: &Endpoint, endpoints: &[Endpoint]) -> Vec<String> {
     lost
 }
 
-/// Whether an address answers within the patience of a first handshake.
+/// Whether an address answers within the time of a first handshake.
 pub fn reaches(from: &Namespaces, target: IpAddr) -> bool {
     ping::until_answered(from, target, HANDSHAKE_PATIENCE).unwrap().is_some()
 }
 
-/// Whether an address stays silent; the network has no delay, so an answer would be there at once.
+/// Whether an address does not answer. The network has no delay, so an answer would arrive at once.
 pub fn is_cut_off(from: &Namespaces, target: IpAddr) -> bool {
     ping::until_answered(from, target, SHORT).unwrap().is_none()
 }

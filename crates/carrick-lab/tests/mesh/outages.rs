@@ -1,4 +1,4 @@
-//! Agents that end and an API that is away: what is programmed goes on, untouched.
+//! Agents that end and an API server that does not answer: programmed traffic continues, and the kernel's state stays.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use carrick_test_apiserver::proxy::Mode;
 use crate::kernel::held;
 use crate::mesh::{CLOUDS, Mesh};
 
-/// Requests a second, each way of watching.
+/// The requests per second of each ping.
 const REQUESTS_PER_SECOND: u64 = 100;
 
-/// How long the API is away, in seconds: two minutes where nothing may be skipped.
+/// The duration of an API server's outage, in seconds: two minutes in full runs.
 fn outage_seconds() -> u64 {
     let given = std::env::var("CARRICK_API_OUTAGE_SECONDS").ok().map(|seconds| seconds.parse().unwrap());
     let all = std::env::var_os("CARRICK_REQUIRE_ALL").is_some();
@@ -40,14 +40,14 @@ impl Watched {
         watched
     }
 
-    /// Lets the pings run on.
+    /// Waits while the pings run.
     fn for_seconds(&self, seconds: u64) {
         for (name, flow) in &self.flows {
             flow.await_answers(seconds * REQUESTS_PER_SECOND).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         }
     }
 
-    /// Nothing was lost, and the kernel holds what it held before.
+    /// Checks that no ping was lost and that the kernel's state is as before.
     fn are_untouched(self, mesh: &Mesh) {
         self.for_seconds(1);
         let now = all_held(mesh);

@@ -1,4 +1,4 @@
-//! A node whose own LAN has the same numbers as another location.
+//! A node whose own LAN has the same subnet as another location.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,7 +7,7 @@ use carrick_lab::wait;
 
 use crate::mesh::{Mesh, all_reach, reaches};
 
-/// The second device of the home has the address that the office gives its node.
+/// The second device of the home has the same address as the office's node.
 const SAME_NUMBERS: &str = "
 families: v4
 locations:

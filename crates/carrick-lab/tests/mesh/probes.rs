@@ -1,4 +1,4 @@
-//! What nodes measure of the ways between them.
+//! Measurements of the paths between nodes.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn path(mesh: &Mesh, from: &str, to: &str) -> Value {
     paths.into_iter().find(|path| path["to"] == to).unwrap_or(Value::Null)
 }
 
-/// Waits until the path has answered so many probes.
+/// Waits until this number of probes on the path has been answered.
 fn await_answers(mesh: &Mesh, from: &str, to: &str, answers: u64) {
     wait::until(&format!("{answers} answers from {to} to {from}"), || {
         Ok((path(mesh, from, to)["answered"].as_u64().unwrap_or(0) >= answers).then_some(()))
@@ -31,8 +31,7 @@ fn await_answers(mesh: &Mesh, from: &str, to: &str, answers: u64) {
     .unwrap();
 }
 
-/// Waits until the shortest round trip, in milliseconds, is one of these. A machine that has other things to do answers some probes late,
-/// but not hundreds.
+/// Waits until the shortest round trip, in milliseconds, is in a range. A busy machine answers some probes late, but not hundreds.
 fn await_least(mesh: &Mesh, from: &str, to: &str, expected: Range<f64>) {
     for answers in (20..=400).step_by(20) {
         await_answers(mesh, from, to, answers);
@@ -75,7 +74,7 @@ fn a_long_way_shows_for_exactly_the_pairs_that_take_it() {
     assert_eq!(mesh.status("a1")["liveness"]["down"], serde_json::json!([]));
 }
 
-/// The inner packet that fits into an outer one of 1,300 bytes over IPv4: WireGuard takes 60, and pads to 16.
+/// The largest inner packet in an outer packet of 1,300 bytes over IPv4: WireGuard adds 60 bytes, and pads to a multiple of 16.
 const FITS: std::ops::RangeInclusive<u64> = 1224..=1240;
 
 #[test]
@@ -119,7 +118,7 @@ fn a_router_that_drops_large_packets_silently_is_found_and_tcp_passes() {
     }
 }
 
-/// What the two locations' gateways count as sent to each other.
+/// The bytes that the gateways of the two locations count as sent to each other.
 fn sent(mesh: &Mesh) -> Vec<((&'static str, &'static str), f64)> {
     let pairs =
         [("a1", "a", "b"), ("a1", "a", "c"), ("b1", "b", "a"), ("b1", "b", "c"), ("c1", "c", "a"), ("c1", "c", "b")];
@@ -130,7 +129,7 @@ fn sent(mesh: &Mesh) -> Vec<((&'static str, &'static str), f64)> {
     pairs.into_iter().map(of).collect()
 }
 
-/// Agents read WireGuard's counters every 5 s: two of these are surely over when a further poll is counted twice.
+/// Waits for two reads of WireGuard's counters, which agents read every 5 s.
 fn await_polls(mesh: &Mesh) {
     for node in ["a1", "b1", "c1"] {
         let polls = |mesh: &Mesh| metric(mesh, node, r#"carrick_applies_total{result="Unchanged"}"#).unwrap_or(0.0);

@@ -1,4 +1,4 @@
-//! A node that is rebooted while the API is away: what its disk knows brings it back.
+//! A node that reboots while the API server does not answer: the saved state brings the node back.
 
 use anyhow::Context as _;
 use carrick_lab::wait;
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::mesh::{CLOUDS, Mesh};
 
-/// Waits until the agent's disk knows all nodes with their keys.
+/// Waits until the agent's saved state contains all nodes with their keys.
 fn await_saved(mesh: &Mesh, node: &str) {
     let path = mesh.node(node).unwrap().path("/var/lib/carrick/cluster.json").unwrap();
     wait::until("the saved cluster", || {

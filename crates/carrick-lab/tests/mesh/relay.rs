@@ -1,4 +1,4 @@
-//! Two locations behind NAT that cannot reach each other meet at a third one.
+//! Two locations behind NAT that cannot reach each other directly use a relay in a third location.
 
 use carrick_lab::address::Family;
 use carrick_lab::capture::{Capture, filter};

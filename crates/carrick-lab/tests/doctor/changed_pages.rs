@@ -1,4 +1,4 @@
-//! An agent whose pages are changed on their way.
+//! A proxy in front of an agent that changes the agent's pages.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -10,24 +10,24 @@ use std::thread::JoinHandle;
 use carrick_lab::node::Node;
 use serde_json::Value;
 
-/// What ends the head of a request and of an answer.
+/// The end of the head of an HTTP request or answer.
 const END_OF_HEAD: &str = "\r\n\r\n";
 
-/// A server at the path of an agent's socket that forwards requests to the agent and changes the answers, until this is dropped.
-pub struct Disguise {
-    place: PathBuf,
+/// A server at the path of an agent's socket. It forwards requests to the agent and changes the answers. Dropping it restores the socket.
+pub struct ChangedPages {
+    socket: PathBuf,
     agent: PathBuf,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Disguise {
-    /// Stands before a node's agent and changes the pages that it gives; a page that becomes none is not found.
-    pub fn put_on(node: &Node, change: impl Fn(Value) -> Option<Value> + Send + 'static) -> Self {
-        let place = node.path("/run/carrick/agent.sock").unwrap();
-        let agent = place.with_extension("real");
-        std::fs::rename(&place, &agent).unwrap();
-        let listener = UnixListener::bind(&place).unwrap();
+impl ChangedPages {
+    /// Starts the server for a node's agent. `change` returns the changed page, or `None` for HTTP status 404.
+    pub fn install(node: &Node, change: impl Fn(Value) -> Option<Value> + Send + 'static) -> Self {
+        let socket = node.path("/run/carrick/agent.sock").unwrap();
+        let agent = socket.with_extension("real");
+        std::fs::rename(&socket, &agent).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
         let ended = Arc::new(AtomicBool::new(false));
         let (behind, is_over) = (agent.clone(), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
@@ -38,20 +38,20 @@ impl Disguise {
                 answer(&mut client.unwrap(), &behind, &change);
             }
         });
-        Self { place, agent, ended, thread: Some(thread) }
+        Self { socket, agent, ended, thread: Some(thread) }
     }
 }
 
-impl Drop for Disguise {
+impl Drop for ChangedPages {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
-        // It wakes up for this.
-        drop(UnixStream::connect(&self.place));
+        // The thread waits for a connection.
+        drop(UnixStream::connect(&self.socket));
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
-        // A node that is gone has no socket either.
-        drop(std::fs::rename(&self.agent, &self.place));
+        // If the test removed the node, there is no socket to restore.
+        drop(std::fs::rename(&self.agent, &self.socket));
     }
 }
 

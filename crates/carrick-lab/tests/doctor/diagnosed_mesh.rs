@@ -1,4 +1,4 @@
-//! A mesh that is made ill and gets well again.
+//! A mesh in which a test causes faults, and the findings of `carrickctl doctor` about it.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,63 +18,63 @@ locations:
   - {name: home, router: nat, nodes: [{name: h1, annotations: {carrick.dev/persistent-keepalive: '25'}}]}
 ";
 
-/// What is not told within this time is never told: agents try again within half a minute what failed.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two visits.
+/// How long to wait for findings. Agents repeat a failed operation after half a minute at the latest.
+const TIMEOUT: Duration = Duration::from_secs(180);
+/// The time between two runs of `carrickctl doctor`.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A mesh of which the doctor says that all is well.
-pub struct Patient(pub Mesh);
+/// A mesh without findings at the start of a test.
+pub struct DiagnosedMesh(pub Mesh);
 
-impl Patient {
-    pub fn in_good_health() -> Self {
-        let patient = Self(Mesh::up(CLOUDS));
-        patient.0.all_reach();
-        patient.is_told(&[]);
-        patient
+impl DiagnosedMesh {
+    pub fn without_findings() -> Self {
+        let diagnosed = Self(Mesh::up(CLOUDS));
+        diagnosed.0.all_reach();
+        diagnosed.await_findings(&[]);
+        diagnosed
     }
 
-    /// Breaks something, sees the one verdict, mends it, and sees none.
-    pub fn suffers(&self, verdict: &str, harm: impl FnOnce(&Mesh), cure: impl FnOnce(&Mesh)) -> String {
-        harm(&self.0);
-        let text = self.is_told(&[verdict]);
-        cure(&self.0);
-        self.is_told(&[]);
+    /// Causes a fault, waits until it is the only finding, repairs it, and waits until there is none. Returns the finding's text.
+    pub fn reports(&self, finding: &str, cause: impl FnOnce(&Mesh), repair: impl FnOnce(&Mesh)) -> String {
+        cause(&self.0);
+        let text = self.await_findings(&[finding]);
+        repair(&self.0);
+        self.await_findings(&[]);
         text
     }
 
-    /// As [`Patient::suffers`], where the agent puts right what it finds, so that it is broken before each look.
-    pub fn suffers_again_and_again(&self, verdict: &str, harm: impl Fn(&Mesh)) -> String {
-        let text = self.visit_until(&[verdict], || harm(&self.0));
-        self.is_told(&[]);
+    /// As [`DiagnosedMesh::reports`], for a fault that the agent repairs: the test causes it again before each run.
+    pub fn reports_repeatedly(&self, finding: &str, cause: impl Fn(&Mesh)) -> String {
+        let text = self.diagnose_until(&[finding], || cause(&self.0));
+        self.await_findings(&[]);
         text
     }
 
-    /// Asks until exactly these are the verdicts; gives their texts.
-    pub fn is_told(&self, verdicts: &[&str]) -> String {
-        self.visit_until(verdicts, || ())
+    /// Waits until these are the only findings. Returns their texts.
+    pub fn await_findings(&self, findings: &[&str]) -> String {
+        self.diagnose_until(findings, || ())
     }
 
-    fn visit_until(&self, verdicts: &[&str], before: impl Fn()) -> String {
+    fn diagnose_until(&self, findings: &[&str], before: impl Fn()) -> String {
         let mut last = (Vec::new(), String::new());
         let began = Instant::now();
-        while began.elapsed() < PATIENCE {
+        while began.elapsed() < TIMEOUT {
             before();
-            let visit = self.visit();
-            if visit.0 != last.0 {
-                eprintln!("told {:?}: {}", visit.0, visit.1);
+            let diagnosis = self.diagnose();
+            if diagnosis.0 != last.0 {
+                eprintln!("found {:?}: {}", diagnosis.0, diagnosis.1);
             }
-            last = visit;
-            if last.0 == verdicts {
+            last = diagnosis;
+            if last.0 == findings {
                 return last.1;
             }
             std::thread::sleep(PAUSE);
         }
-        panic!("told {:#?} instead of {verdicts:?}:\n{}", last.0, last.1);
+        panic!("found {:#?} instead of {findings:?}:\n{}", last.0, last.1);
     }
 
-    /// Check, severity and node of everything that is not well, and the texts.
-    fn visit(&self) -> (Vec<String>, String) {
+    /// Severity, check and node of each warning and problem, and the texts.
+    fn diagnose(&self) -> (Vec<String>, String) {
         let said = ask(&self.0, &["doctor", "-o", "json"]);
         let findings = said.json()["findings"].as_array().unwrap().clone();
         let wrong: Vec<&Value> = findings.iter().filter(|finding| finding["severity"] != "ok").collect();
@@ -99,7 +99,7 @@ pub fn run(mesh: &Mesh, node: &str, command: &str) -> String {
     mesh.node(node).unwrap().exec(&["sh", "-ec", command]).unwrap()
 }
 
-/// An `nft` that has locked a table of its own, as firewalld does: no other process can change it, and the kernel removes it with its owner.
+/// An `nft` that owns a table, as firewalld does: no other process can change the table, and the kernel removes it when the owner ends.
 pub struct LockedTable(Child);
 
 impl LockedTable {
