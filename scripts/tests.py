@@ -3,7 +3,7 @@
 
   check TIER...         fails if a test target has no tier, or one that is not among the named tiers; if a pure crate does not
                         use the lints for pure crates; or if a property test has settings of its own
-  build                 builds all programs and tests of the workspace, with one set of features
+  build                 builds all programs, tests and examples of the workspace, with one set of features
   run TIER              builds, runs the tests of a tier, and adds their times to target/test-times.tsv
   program PACKAGE TEST  builds, and prints the path of an integration test's program
 
@@ -190,7 +190,7 @@ def build() -> dict[tuple[str, str, str], Path]:
     The whole workspace at once: cargo unites the features of what is built together, so a selection of packages would build
     their dependencies again. With the tests, the programs get the features of the tests.
     """
-    command = ["cargo", "build", "--workspace", "--lib", "--bins", "--tests", "--message-format=json-render-diagnostics"]
+    command = ["cargo", "build", "--workspace", "--lib", "--bins", "--tests", "--examples", "--message-format=json-render-diagnostics"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
         raise Fault("the tests do not build")

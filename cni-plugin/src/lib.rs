@@ -10,9 +10,11 @@ mod commands;
 pub mod fuzzing;
 mod namespace;
 mod orphan;
+mod panic;
 pub mod protocol;
 mod sysctl;
 pub mod view;
 mod wiring;
 
 pub use commands::{Answer, Outcome, run};
+pub use panic::answer_panics;

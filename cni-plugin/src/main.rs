@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use carrick_cni::protocol::Environment;
-use carrick_cni::{Answer, Outcome, run, view};
+use carrick_cni::{Answer, Outcome, answer_panics, run, view};
 
 /// In a process this short, the allocator of musl maps and unmaps pages for almost every request.
 #[cfg(target_env = "musl")]
@@ -14,6 +14,7 @@ use carrick_cni::{Answer, Outcome, run, view};
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
+    answer_panics();
     // Container runtimes pass no arguments.
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();

@@ -51,6 +51,8 @@ pub enum Code {
     DamagedState = 104,
     /// A requested address or host port belongs to another pod.
     Conflict = 105,
+    /// The plugin has a bug and panicked. The next DEL or GC removes what the call left.
+    Panicked = 106,
 }
 
 impl Error {

@@ -114,20 +114,17 @@ impl Requests {
         Ok(self)
     }
 
-    /// The host ports for a pod with addresses of these families, without duplicates.
+    /// The host ports for a pod with addresses of these families, without duplicates. An entry whose host address is of another family
+    /// is skipped, as the reference plugin `portmap` does: some runtimes pass `0.0.0.0` also for pods with IPv6 alone.
     ///
     /// # Errors
     ///
-    /// The pod has no address of a host address's family, or a host port maps to two ports of the pod.
+    /// A host port maps to two ports of the pod.
     pub fn host_ports(&self, families: &[Family]) -> Result<Vec<HostPort>, Error> {
         let mut ports: Vec<HostPort> = Vec::new();
         for requested in &self.ports {
             let hosts: Vec<IpAddr> = match requested.host {
-                Some(host) if families.contains(&Family::from(host)) => vec![host],
-                Some(host) => {
-                    let details = format!("hostIP {host}: the pod has no {} address", Family::from(host));
-                    return Err(invalid("portMappings", details));
-                }
+                Some(host) => families.iter().filter(|family| **family == Family::from(host)).map(|_| host).collect(),
                 None => families.iter().map(|family| HostPort::any_host(*family)).collect(),
             };
             for host in hosts {
@@ -256,8 +253,20 @@ mod tests {
         assert_eq!(requests.ingress, Some(Rate { rate: 8_000_000, burst: 80_000 }));
         let ports: Vec<String> = requests.host_ports(&Family::BOTH).unwrap().iter().map(HostPort::to_string).collect();
         assert_eq!(ports, ["tcp 0.0.0.0:8080", "tcp [::]:8080", "udp 192.0.2.1:53"]);
-        let error = requests.host_ports(&[Family::V6]).unwrap_err();
-        assert!(error.details.contains("hostIP 192.0.2.1: the pod has no IPv4 address"), "{error}");
+    }
+
+    #[test]
+    fn a_host_address_of_another_family_is_skipped() {
+        let port =
+            |host_ip: &str, host_port: u16| json!({"hostPort": host_port, "containerPort": 80, "hostIP": host_ip});
+        let entries = [port("0.0.0.0", 80), port("::", 80), port("192.0.2.1", 81), port("2001:db8::1", 82)];
+        let requests = read(json!({"portMappings": entries})).unwrap();
+        let ports = |families: &[Family]| {
+            requests.host_ports(families).unwrap().iter().map(HostPort::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(&[Family::V4]), ["tcp 0.0.0.0:80", "tcp 192.0.2.1:81"]);
+        assert_eq!(ports(&[Family::V6]), ["tcp [::]:80", "tcp [2001:db8::1]:82"]);
+        assert_eq!(ports(&Family::BOTH).len(), 4);
     }
 
     #[test]

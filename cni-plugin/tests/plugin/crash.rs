@@ -1,10 +1,12 @@
 //! Kills at every system call.
 
-use std::process::Child;
+use std::path::Path;
+use std::process::{Child, Command};
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use crate::call::{Call, detach_all};
 use crate::node::{DUAL_STACK, Pod, on_node};
@@ -99,6 +101,19 @@ fn del_removes_what_is_left_of(command: &'static str) {
         });
         assert!(left_record > left_device && left_device > 0, "{calls} {left_record} {left_device}");
     });
+}
+
+/// A panic cannot be provoked from outside, so that an example stands for the program. What a panicked call leaves is what a killed call
+/// leaves.
+#[test]
+fn a_panic_is_an_error_for_the_runtime() {
+    let example = Path::new(env!("CARGO_BIN_EXE_carrick-cni")).with_file_name("examples").join("panic");
+    let output = Command::new(example).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let error: Value = serde_json::from_slice(&output.stdout).expect("nothing but JSON on stdout");
+    assert_eq!((&error["code"], &error["cniVersion"]), (&json!(106), &json!("1.1.0")));
+    let details = error["details"].as_str().unwrap();
+    assert!(details.contains("examples/panic.rs:") && details.contains("index out of bounds"), "{details}");
 }
 
 #[test]

@@ -78,6 +78,21 @@ fn a_host_address_restricts_a_host_port() {
 }
 
 #[test]
+fn a_host_address_of_another_family_keeps_no_pod_from_starting() {
+    on_node(&DUAL_STACK[1..], |node| {
+        let pod = Pod::new();
+        let asked = mappings(&[(8080, 80, "tcp", "0.0.0.0"), (8081, 80, "tcp", "192.0.2.1"), (8082, 80, "tcp", "::")]);
+        Call::new("ADD", node, &pod, "pod").asking(asked).run().result();
+        serve_tcp(&pod, 80);
+        let outside = neighbour();
+        assert_eq!(outside.inside(|| ask_tcp("2001:db8::1", 8082, PATIENCE)).as_deref(), Some("2001:db8::9"));
+        assert_eq!(outside.inside(|| ask_tcp("2001:db8::1", 8080, REFUSAL)), None);
+        unplug();
+        detach_all(node, &[(&pod, "pod")]);
+    });
+}
+
+#[test]
 fn an_sctp_host_port_is_in_the_table() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
