@@ -11,8 +11,9 @@ use carrick_topology::model::{AgentVersion, InternalAddresses, LocalFacts, Node,
 use carrick_topology::{Cluster, NodeName, Published, Settings};
 use ipnet::IpNet;
 
-/// Version of what agents tell each other in annotations.
-const PROTOCOL: u32 = 1;
+/// Version of what agents tell each other, in annotations and on the probe port. Protocol 2: packets on the probe port have a message
+/// authentication code ([`carrick_topology::plan::ProbeFormat`]).
+const PROTOCOL: u32 = 2;
 
 /// The cluster as it will be once the API shows what this node publishes. The own plan need not wait for that.
 pub(crate) fn overlay(

@@ -87,30 +87,34 @@
 
 #![forbid(unsafe_code)]
 
+mod answer_limits;
 mod failure_detector;
 mod flap_count;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod handover;
 mod heard_peers;
+mod keys;
 mod packet;
 mod path_liveness;
 mod path_mtu;
+mod peers;
+mod probe_port;
 mod probed_path;
 mod prober;
 mod record;
-mod responder;
+mod session;
 mod target;
 
 /// A point of the monotonic clock, as the time since an origin that the caller chooses.
 pub type Now = std::time::Duration;
 
-pub use carrick_topology::plan::PathKind;
+pub use carrick_topology::plan::{PathKind, ProbeFormat, ProbePeer};
 pub use flap_count::FlapCount;
 pub use handover::HandoverFlags;
 pub use heard_peers::{HeardPeers, Reachability};
-pub use packet::{Announcement, Condition, NotAPacket, PACKET_BYTES, Packet, ProbeId};
+pub use packet::{Announcement, Condition, ProbeId};
+pub use probe_port::{Identity, Outgoing, ProbePort, Refusal};
 pub use probed_path::{PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
 pub use prober::{Position, Prober, ProberEvent, Transmit};
-pub use responder::Responder;
 pub use target::Shape;

@@ -3,38 +3,64 @@
 //! | bytes | content |
 //! |---|---|
 //! | 0..4 | `CRKP` |
-//! | 4 | version, 1 |
+//! | 4 | version, 2 |
 //! | 5 | 1: probe, 2: answer |
 //! | 6 | answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6) |
 //! | 7 | probe: the flap count of the probed node, as the probing node counts; answer: the highest count that the answering node was told |
 //! | 8..16 | the token of the probing node, which an answer repeats |
 //! | 16..24 | the sequence number of the probe, which an answer repeats |
 //! | 24..28 | answer: for how long the answering node has been well, in milliseconds |
+//! | 28..36 | probe: the session number that the probed node gave last, 0 if none; answer: the session number to repeat |
+//! | 36..52 | the message authentication code |
 //!
 //! Numbers are in network byte order. A probe may be followed by padding. An answer never is, so that no sender gets more bytes than it
 //! sent.
+//!
+//! The code is BLAKE2s with 16 bytes and a key (RFC 7693 §2.9) over these bytes: the address that sends, the address that receives (IPv4
+//! addresses as IPv6 addresses, RFC 4291 §2.5.5.2), the length of the datagram in 4 bytes, bytes 0..36. So the code covers the length of
+//! the padding, not its bytes: a padded probe says only that a packet of its size arrived. A node needs the same time to check a packet of
+//! any size.
+//!
+//! Version 1 ends after 28 bytes and has no code. Only agents of protocol 1 send it and are sent it.
+
+use std::net::IpAddr;
 
 use thiserror::Error;
 
 use crate::flap_count::FlapCount;
 use crate::handover::HandoverFlags;
 use crate::heard_peers::HeardPeers;
+use crate::keys::{PairKeys, TAG_BYTES};
 
 /// Bytes of an answer, and of a probe without padding.
-pub const PACKET_BYTES: usize = 28;
+pub(crate) const PACKET_BYTES: usize = SIGNED_BYTES + TAG_BYTES;
+/// Bytes of an answer of version 1, and of a probe of version 1 without padding.
+pub(crate) const PACKET_BYTES_V1: usize = 28;
 
+/// The bytes that the code covers.
+const SIGNED_BYTES: usize = PACKET_BYTES_V1 + 8;
 const MAGIC: [u8; 4] = *b"CRKP";
-const VERSION: u8 = 1;
+const V1: u8 = 1;
+const V2: u8 = 2;
 const PROBE: u8 = 1;
 const ANSWER: u8 = 2;
 
 /// The identity of a probe, which its answer repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeId {
-    /// A random number of the probing node, so that only a node that received the probe can answer it.
+    /// A random number of the probing node, a new one at each start of its agent. Only a node that received the probe can answer it.
     pub token: u64,
-    /// The number of the probe.
+    /// The number of the probe, greater than those of all earlier ones: the microseconds from an origin of the prober's to its sending.
     pub sequence: u64,
+}
+
+/// The number of a session, which the probed node chooses and the probing node repeats.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SessionNumber(pub(crate) u64);
+
+impl SessionNumber {
+    /// No number was given yet.
+    pub(crate) const NONE: Self = Self(0);
 }
 
 /// What a node says of itself when it is probed.
@@ -59,7 +85,7 @@ pub struct Announcement {
     pub handover: HandoverFlags,
 }
 
-/// A datagram on the probe port.
+/// What a datagram on the probe port says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
     /// "Are you there?"
@@ -68,117 +94,170 @@ pub enum Packet {
     Answer(ProbeId, Condition),
 }
 
-/// A datagram that is neither a probe nor an answer of this version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the datagram is neither a probe nor an answer of version 1")]
-pub struct NotAPacket;
+/// A datagram that was parsed. Its code is not checked yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Datagram<'b> {
+    /// Of version 1, without a code.
+    V1(Packet),
+    /// Of version 2.
+    V2(SignedPacket<'b>),
+}
 
-impl Packet {
-    /// Parses a datagram. Padding after a probe is ignored.
+/// A packet of version 2 that was parsed. Its code is not checked yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SignedPacket<'b> {
+    /// What it says.
+    pub(crate) packet: Packet,
+    /// The number of the session.
+    pub(crate) session: SessionNumber,
+    signed: &'b [u8; SIGNED_BYTES],
+    tag: &'b [u8; TAG_BYTES],
+    /// The length of the datagram, padding included.
+    length: usize,
+}
+
+/// The addresses between which a packet travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    /// The address that sends.
+    pub(crate) from: IpAddr,
+    /// The address that receives.
+    pub(crate) to: IpAddr,
+}
+
+/// A datagram that is neither a probe nor an answer of a version that this agent knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the datagram is neither a probe nor an answer of version 1 or 2")]
+pub(crate) struct NotAPacket;
+
+impl<'b> Datagram<'b> {
+    /// Parses a datagram. Padding after a probe is skipped.
     ///
     /// # Errors
     /// The datagram is too short, of another kind, or of another version.
-    pub fn parse(bytes: &[u8]) -> Result<Self, NotAPacket> {
-        let (head, padding) = bytes.split_first_chunk::<PACKET_BYTES>().ok_or(NotAPacket)?;
-        let [m0, m1, m2, m3, version, kind, bits, flap_count, rest @ ..] = *head;
-        if [m0, m1, m2, m3] != MAGIC || version != VERSION {
+    pub(crate) fn parse(bytes: &'b [u8]) -> Result<Self, NotAPacket> {
+        let (head, _) = bytes.split_first_chunk::<PACKET_BYTES_V1>().ok_or(NotAPacket)?;
+        let [m0, m1, m2, m3, version, kind, rest @ ..] = *head;
+        if [m0, m1, m2, m3] != MAGIC {
             return Err(NotAPacket);
         }
+        let packet = Packet::from_fields(kind, &rest)?;
+        let (datagram, length) = match version {
+            V1 => (Self::V1(packet), PACKET_BYTES_V1),
+            V2 => (Self::V2(SignedPacket::parse(bytes, packet).ok_or(NotAPacket)?), PACKET_BYTES),
+            _ => return Err(NotAPacket),
+        };
+        match packet {
+            Packet::Answer(..) if bytes.len() != length => Err(NotAPacket),
+            Packet::Answer(..) | Packet::Probe(..) => Ok(datagram),
+        }
+    }
+
+    /// What it says.
+    #[must_use]
+    pub(crate) const fn packet(&self) -> Packet {
+        match self {
+            Self::V1(packet) => *packet,
+            Self::V2(signed) => signed.packet,
+        }
+    }
+}
+
+impl<'b> SignedPacket<'b> {
+    fn parse(bytes: &'b [u8], packet: Packet) -> Option<Self> {
+        let (signed, rest) = bytes.split_first_chunk::<SIGNED_BYTES>()?;
+        let (tag, _) = rest.split_first_chunk::<TAG_BYTES>()?;
+        let session = SessionNumber(number(&signed[PACKET_BYTES_V1..]));
+        Some(Self { packet, session, signed, tag, length: bytes.len() })
+    }
+
+    /// Whether the holder of these keys sent the packet between these addresses.
+    pub(crate) fn is_signed_by(&self, keys: &PairKeys, addresses: Addresses) -> bool {
+        keys.verify([&addresses.with_length(self.length), self.signed], self.tag)
+    }
+}
+
+impl Packet {
+    fn from_fields(kind: u8, fields: &[u8; PACKET_BYTES_V1 - 6]) -> Result<Self, NotAPacket> {
+        let [bits, flap_count, rest @ ..] = *fields;
         let (token, rest) = rest.split_at(8);
         let (sequence, well_ms) = rest.split_at(8);
-        let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
         let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
         let id = ProbeId { token: number(token), sequence: number(sequence) };
         match kind {
             PROBE => Ok(Self::Probe(id, Announcement { flap_count, handover })),
-            ANSWER if padding.is_empty() => {
+            ANSWER => {
                 let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
-                Ok(Self::Answer(
-                    id,
-                    Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count },
-                ))
+                let heard_peers = HeardPeers::from_bits(bits);
+                Ok(Self::Answer(id, Condition { heard_peers, well_ms, handover, flap_count }))
             }
             _ => Err(NotAPacket),
         }
     }
 
-    /// The datagram, without padding.
+    /// The datagram of version 1, without padding.
     #[must_use]
-    pub fn to_bytes(self) -> [u8; PACKET_BYTES] {
+    pub(crate) fn to_v1(self) -> [u8; PACKET_BYTES_V1] {
+        let mut bytes = [0; PACKET_BYTES_V1];
+        bytes.copy_from_slice(&self.fields(V1)[..PACKET_BYTES_V1]);
+        bytes
+    }
+
+    /// The datagram of version 2, with padding up to `length` bytes if that is more than the packet has.
+    pub(crate) fn to_v2(self, session: SessionNumber, keys: &PairKeys, addresses: Addresses, length: usize) -> Vec<u8> {
+        let mut signed = self.fields(V2);
+        signed[PACKET_BYTES_V1..].copy_from_slice(&session.0.to_be_bytes());
+        let length = length.max(PACKET_BYTES);
+        let tag = keys.tag([&addresses.with_length(length), &signed]);
+        let mut bytes = Vec::with_capacity(length);
+        bytes.extend(signed);
+        bytes.extend(tag);
+        bytes.resize(length, 0);
+        bytes
+    }
+
+    fn fields(self, version: u8) -> [u8; SIGNED_BYTES] {
         let (kind, id, condition) = match self {
             Self::Probe(id, Announcement { flap_count, handover }) => {
                 (PROBE, id, Condition { flap_count, handover, ..Condition::default() })
             }
             Self::Answer(id, condition) => (ANSWER, id, condition),
         };
-        let mut bytes = [0; PACKET_BYTES];
+        let mut bytes = [0; SIGNED_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
         let bits = condition.heard_peers.to_bits() | condition.handover.to_bits();
-        bytes[4..8].copy_from_slice(&[VERSION, kind, bits, condition.flap_count.to_byte()]);
+        bytes[4..8].copy_from_slice(&[version, kind, bits, condition.flap_count.to_byte()]);
         bytes[8..16].copy_from_slice(&id.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&id.sequence.to_be_bytes());
-        bytes[24..].copy_from_slice(&condition.well_ms.to_be_bytes());
+        bytes[24..28].copy_from_slice(&condition.well_ms.to_be_bytes());
         bytes
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::heard_peers::Reachability;
-
-    #[test]
-    fn the_bytes_on_the_wire_are_as_documented() {
-        let id = ProbeId { token: 0x0102_0304_0506_0708, sequence: 9 };
-        let heard_peers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::NoPeer };
-        let (flap_count, handover) = (FlapCount::from_byte(3), HandoverFlags::ENCAPSULATES);
-        let answer = Packet::Answer(id, Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count }).to_bytes();
-        assert_eq!(answer[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");
-        assert_eq!(answer[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
-        let announcement = Announcement { flap_count, handover: HandoverFlags::DECAPSULATES };
-        let probe = Packet::Probe(id, announcement).to_bytes();
-        assert_eq!(probe[..16], *b"CRKP\x01\x01\x40\x03\x01\x02\x03\x04\x05\x06\x07\x08");
-        assert_eq!(probe[16..], *b"\0\0\0\0\0\0\0\x09\0\0\0\0");
+impl Addresses {
+    /// The same way back.
+    #[must_use]
+    pub(crate) const fn reversed(self) -> Self {
+        Self { from: self.to, to: self.from }
     }
 
-    #[test]
-    fn reserved_bits_are_ignored() {
-        let id = ProbeId { token: 1, sequence: 2 };
-        for packet in [
-            Packet::Probe(id, Announcement { handover: HandoverFlags::ENCAPSULATES, ..Announcement::default() }),
-            Packet::Answer(id, Condition::default()),
-        ] {
-            let mut bytes = packet.to_bytes();
-            bytes[6] |= 1 << 4 | 1 << 7;
-            assert_eq!(Packet::parse(&bytes), Ok(packet));
-        }
-    }
-
-    #[test]
-    fn padding_is_accepted_after_a_probe_and_refused_after_an_answer() {
-        let id = ProbeId { token: 1, sequence: 2 };
-        let probe = Packet::Probe(id, Announcement::default());
-        let padded = |packet: Packet| [packet.to_bytes().as_slice(), &[0; 100]].concat();
-        assert_eq!(Packet::parse(&padded(probe)), Ok(probe));
-        assert_eq!(Packet::parse(&padded(Packet::Answer(id, Condition::default()))), Err(NotAPacket));
-    }
-
-    proptest! {
-        #[test]
-        fn a_packet_that_is_written_is_parsed_to_the_same(token: u64, sequence: u64, bits: u8, well_ms: u32, flap_count: u8) {
-            let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
-            let condition = Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count };
-            let id = ProbeId { token, sequence };
-            for packet in [Packet::Probe(id, Announcement { flap_count, handover }), Packet::Answer(id, condition)] {
-                prop_assert_eq!(Packet::parse(&packet.to_bytes()), Ok(packet));
-            }
-        }
-
-        #[test]
-        fn any_bytes_are_parsed_without_a_panic(bytes: Vec<u8>) {
-            let _ = Packet::parse(&bytes);
-        }
+    /// What the code covers besides the packet itself.
+    fn with_length(self, length: usize) -> [u8; 36] {
+        let octets = |address: IpAddr| match address {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        };
+        let mut bytes = [0; 36];
+        bytes[..16].copy_from_slice(&octets(self.from));
+        bytes[16..32].copy_from_slice(&octets(self.to));
+        bytes[32..].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
+        bytes
     }
 }
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ const SILENT_INTERVALS: u32 = 3;
 /// If the prober runs later than this after its deadline, the node itself was delayed, and missing answers say nothing about other nodes.
 const DELAYED_AFTER: Duration = Duration::from_millis(100);
 
-/// A datagram to send.
+/// A probe to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
     /// The address that sends.
@@ -197,16 +197,14 @@ impl Prober {
         }
     }
 
-    /// The node with this address answered.
+    /// The node with this address answered. Does nothing unless [`Prober::awaits`] the answer.
     pub fn take_answer(&mut self, now: Now, from: IpAddr, id: ProbeId, condition: Condition) {
-        if id.token != self.token {
+        if !self.awaits(from, id) {
             return;
         }
         let Some((name, target)) = self.target_at(from) else { return };
         let (before, mtu_before) = (target.observation(), target.narrow_mtu());
-        if !target.take_answer(now, id.sequence, condition) {
-            return;
-        }
+        target.take_answer(now, id.sequence, condition);
         let (kind, mtu, location) = (target.planned().kind, target.narrow_mtu(), target.planned().location.clone());
         self.last_heard.note(now, kind);
         self.take_observation(now, name, before);
@@ -218,8 +216,32 @@ impl Prober {
         }
     }
 
-    /// The kernel of the node with this address says that no agent listens on the probe port.
-    pub fn take_refusal(&mut self, now: Now, from: IpAddr) {
+    /// Whether an answer of the node with this address to this probe would be taken: the probe was sent there, it is not lost, and it was
+    /// not answered yet.
+    #[must_use]
+    pub fn awaits(&self, from: IpAddr, id: ProbeId) -> bool {
+        id.token == self.token && self.known_at(from).is_some_and(|target| target.awaits(id.sequence))
+    }
+
+    /// Whether the node with this address has answered all probes that it should have answered by now.
+    #[must_use]
+    pub fn is_answered_by(&self, to: IpAddr) -> bool {
+        self.known_at(to).is_some_and(Target::is_answered)
+    }
+
+    /// Probes the node with this address without the wait for the interval.
+    pub fn probe_now(&mut self, now: Now, to: IpAddr) {
+        if let Some((_, target)) = self.target_at(to) {
+            target.probe_now(now);
+        }
+    }
+
+    /// The kernel of the node with this address says that no agent listens on the probe port, and quotes this probe. Does nothing unless
+    /// [`Prober::awaits`] an answer to the probe: a host that does not see the probes cannot say this of a node.
+    pub fn take_refusal(&mut self, now: Now, from: IpAddr, id: ProbeId) {
+        if !self.awaits(from, id) {
+            return;
+        }
         let Some((name, target)) = self.target_at(from) else { return };
         let before = target.observation();
         target.take_refusal(now);
@@ -241,8 +263,7 @@ impl Prober {
     pub fn condition(&self, now: Now, prober: IpAddr) -> Condition {
         let well = self.well_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         let well_ms = u32::try_from(well.as_millis()).unwrap_or(u32::MAX);
-        let target = self.by_address.get(&prober).and_then(|name| self.targets.get(name));
-        let handover = target.map_or(HandoverFlags::NONE, |target| target.handover().to_tell());
+        let handover = self.known_at(prober).map_or(HandoverFlags::NONE, |target| target.handover().to_tell());
         Condition { heard_peers: self.heard_peers(now), well_ms, handover, flap_count: self.own_flaps.highest(now) }
     }
 
@@ -337,7 +358,8 @@ impl Prober {
             PathKind::Tunnel => interval,
             PathKind::Inside => interval.max(inside),
         };
-        self.sequence += 1;
+        let microseconds = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        self.sequence = microseconds.max(self.sequence.saturating_add(1));
         let id = ProbeId { token: self.token, sequence: self.sequence };
         let shape = target.send(now, self.sequence, self.interval, interval);
         let (from, to) = (target.planned().from, target.planned().to);
@@ -353,6 +375,10 @@ impl Prober {
 
     fn interval_inside(&self) -> Duration {
         self.interval.max(GAP_PER_NODE * u32::try_from(self.location_size).unwrap_or(u32::MAX))
+    }
+
+    fn known_at(&self, address: IpAddr) -> Option<&Target> {
+        self.targets.get(self.by_address.get(&address)?)
     }
 
     fn target_at(&mut self, address: IpAddr) -> Option<(NodeName, &mut Target)> {

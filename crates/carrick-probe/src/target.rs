@@ -250,10 +250,20 @@ impl Target {
         }
     }
 
-    /// Takes an answer; returns whether it belongs to an outstanding probe.
-    pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, condition: Condition) -> bool {
-        let Some(position) = self.outstanding.iter().position(|probe| probe.sequence == sequence) else { return false };
-        let Some(probe) = self.outstanding.remove(position) else { return false };
+    /// Whether the probe with this number is outstanding.
+    pub(crate) fn awaits(&self, sequence: u64) -> bool {
+        self.outstanding.iter().any(|probe| probe.sequence == sequence)
+    }
+
+    /// Whether the agent of the node answers, and no probe is missed.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.path_liveness.state() == PathState::Up && !self.is_suspected()
+    }
+
+    /// Takes an answer to an outstanding probe.
+    pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, condition: Condition) {
+        let Some(position) = self.outstanding.iter().position(|probe| probe.sequence == sequence) else { return };
+        let Some(probe) = self.outstanding.remove(position) else { return };
         match probe.shape {
             Shape::Padded { ip_bytes } => self.mtu.passed(ip_bytes),
             Shape::Encapsulated { .. } => self.handover.note_trial_passed(),
@@ -262,7 +272,6 @@ impl Target {
         self.path_liveness.answered(now, probe.sent_at, condition);
         self.handover.hear(condition.handover);
         self.clear_deadlines(probe.sent_at);
-        true
     }
 
     /// The node probed this one, and said this. Only an answer shows that the path to it is open.

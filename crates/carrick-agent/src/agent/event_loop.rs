@@ -108,7 +108,8 @@ impl EventLoop {
         let (to_loop, kernel_events) = mpsc::channel(QUEUE);
         kernel_events::start(own, &to_loop)?;
 
-        let probes = Probes::start(Duration::from_millis(options.failover_interval.into()), &options.run_dir)?;
+        let interval = Duration::from_millis(options.failover_interval.into());
+        let probes = Probes::start(interval, private.clone(), &options.run_dir)?;
 
         let topology_label = settings.topology_label.clone();
         let mut core = Core::new(me.clone(), public_key, settings, rand::random());

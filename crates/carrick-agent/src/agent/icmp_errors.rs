@@ -40,16 +40,20 @@ pub(super) enum Said {
 
 /// The next that waits at a socket which asked for them. It never blocks.
 pub(super) fn next_icmp_error(socket: &UdpSocket) -> Option<IcmpError> {
+    next_icmp_error_with_quote(socket, &mut [0; 64]).map(|(error, _)| error)
+}
+
+/// The same, with what it quotes of the datagram's own bytes, as far as they fit: the number of bytes that are in `quote`.
+pub(super) fn next_icmp_error_with_quote(socket: &UdpSocket, quote: &mut [u8]) -> Option<(IcmpError, usize)> {
     loop {
-        let mut scrap = [0_u8; 64];
-        let mut iov = [IoSliceMut::new(&mut scrap)];
+        let mut iov = [IoSliceMut::new(&mut *quote)];
         let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
         let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
         let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut iov, Some(&mut space), flags).ok()?;
         let to = message.address.as_ref().and_then(address_of);
         let said = message.cmsgs().ok().and_then(|mut messages| messages.find_map(|message| said(&message)));
         if let (Some(to), Some((by, said))) = (to, said) {
-            return Some(IcmpError { to, by, said });
+            return Some((IcmpError { to, by, said }, message.bytes));
         }
     }
 }

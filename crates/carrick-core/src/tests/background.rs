@@ -66,7 +66,7 @@ fn a_node_that_waits_for_its_data_path_answers_probes() {
     fixture.event(Event::Applied(ApplyOutcome::Waiting));
     let told = probings(&fixture.effects());
     assert_eq!(told.len(), 1);
-    assert!(!told[0].answered.is_empty() && !told[0].listen.is_empty(), "{told:?}");
+    assert!(!told[0].peers.is_empty() && !told[0].listen.is_empty(), "{told:?}");
 }
 
 #[test]

@@ -6,11 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{Now, Packet, PathKind, Position, Prober, ProberEvent, Shape};
+use carrick_probe::{
+    Identity, Now, Outgoing, PathKind, Position, ProbeFormat, ProbePeer, ProbePort, ProberEvent, Refusal, Shape,
+};
 use carrick_topology::Liveness;
-use carrick_topology::NodeName;
 use carrick_topology::handover::{Decapsulation, HandoverInForce};
 use carrick_topology::plan::{ProbePlan, ProbeTarget};
+use carrick_topology::{NodeName, PublicKey};
+use carrick_types::SecretKey;
 
 use crate::world::seconds;
 
@@ -60,7 +63,7 @@ enum Behaviour {
 }
 
 struct Node {
-    prober: Prober,
+    port: ProbePort,
     takes: Duration,
     /// What the prober reported and the kernel does not hold yet.
     pending: VecDeque<(Now, Liveness)>,
@@ -134,10 +137,16 @@ fn whose(address_of_node: IpAddr) -> (&'static str, PathKind) {
     all.into_iter().find(|(name, kind)| address(name, *kind) == address_of_node).unwrap()
 }
 
+fn private_key(node: &str) -> [u8; 32] {
+    let position = NODES.iter().position(|(name, _)| *name == node).unwrap();
+    [u8::try_from(position + 1).unwrap(); 32]
+}
+
 fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
     let position = NODES.iter().position(|(name, _)| *name == node).unwrap();
     let token = u64::try_from(now.as_millis() * 100).unwrap() + u64::try_from(position).unwrap();
-    let mut prober = Prober::new(Duration::from_millis(250), token, Liveness::default());
+    let identity = Identity { private_key: SecretKey::new(private_key(node)), token, first_session: token };
+    let mut port = ProbePort::new(Duration::from_millis(250), identity, Liveness::default());
     let target = |to: &str| ProbeTarget {
         location: to[..1].parse().unwrap(),
         kind: kind(node, to),
@@ -152,8 +161,19 @@ fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
     let targets = NODES.iter().map(|(to, _)| *to).filter(is_probed).map(|to| (name(to), target(to)));
     let location_size = sender.nodes().filter(|(other, _)| kind(node, other) == PathKind::Inside).count();
     let position = Position { location: node[..1].parse().unwrap(), is_gateway: node != INNER };
-    prober.set_plan(now, position, &ProbePlan { targets: targets.collect(), location_size });
-    Node { prober, takes, pending: VecDeque::new(), held: Liveness::default() }
+    let peers = NODES.iter().flat_map(|(other, _)| [(*other, PathKind::Tunnel), (*other, PathKind::Inside)]);
+    let peer = |(other, kind)| {
+        let public_key = x25519_dalek::x25519(private_key(other), x25519_dalek::X25519_BASEPOINT_BYTES);
+        let public_key = PublicKey::from_bytes(public_key);
+        (address(other, kind), ProbePeer { kind, public_key, format: ProbeFormat::V2 })
+    };
+    port.set_plan(
+        now,
+        position,
+        &ProbePlan { targets: targets.collect(), location_size },
+        peers.filter(|(other, _)| *other != node).map(peer).collect(),
+    );
+    Node { port, takes, pending: VecDeque::new(), held: Liveness::default() }
 }
 
 impl Network {
@@ -224,15 +244,23 @@ impl Network {
     }
 
     fn take_datagram(&mut self, from: IpAddr, to: IpAddr, bytes: &[u8]) {
-        let (name, kind) = whose(to);
+        let Some(node) = self.nodes.get_mut(whose(to).0) else { return };
+        // Answers to the probes of a node from before its start come too late.
+        if let Err(refusal) = node.port.take_datagram(self.now, from, to, bytes) {
+            assert_eq!(refusal, Refusal::NotAwaited);
+        }
+        self.send_all(whose(to).0);
+    }
+
+    fn send_all(&mut self, name: &str) {
         let Some(node) = self.nodes.get_mut(name) else { return };
-        match Packet::parse(bytes).unwrap() {
-            Packet::Probe(id, announcement) => {
-                node.prober.note_probe(self.now, from, kind, announcement);
-                let answer = Packet::Answer(id, node.prober.condition(self.now, from)).to_bytes();
-                self.send(to, from, Form::Plain, answer.to_vec());
-            }
-            Packet::Answer(id, condition) => node.prober.take_answer(self.now, from, id, condition),
+        let outgoing: Vec<_> = std::iter::from_fn(|| node.port.next_outgoing()).collect();
+        for Outgoing { from, to, bytes, shape } in outgoing {
+            let form = match shape {
+                Shape::Plain | Shape::Padded { .. } => Form::Plain,
+                Shape::Encapsulated { .. } => Form::Encapsulated,
+            };
+            self.send(from, to, form, bytes);
         }
     }
 
@@ -259,23 +287,15 @@ impl Network {
                 decapsulates_from: held.handover.returning.iter().filter(is_far).cloned().collect(),
             };
             node.held = held;
-            node.prober.set_handover(now, handover);
+            node.port.set_handover(now, handover);
         }
-        node.prober.handle_timeout(now);
-        while let Some(events) = node.prober.next_event() {
+        node.port.handle_timeout(now);
+        while let Some(events) = node.port.next_event() {
             if let ProberEvent::Liveness(liveness) = events {
                 node.pending.push_back((now + node.takes, liveness));
             }
         }
-        let transmits: Vec<_> = std::iter::from_fn(|| node.prober.next_transmit()).collect();
-        for transmit in transmits {
-            let probe = Packet::Probe(transmit.id, transmit.announcement);
-            let form = match transmit.shape {
-                Shape::Plain | Shape::Padded { .. } => Form::Plain,
-                Shape::Encapsulated { .. } => Form::Encapsulated,
-            };
-            self.send(transmit.from, transmit.to, form, probe.to_bytes().to_vec());
-        }
+        self.send_all(name);
     }
 
     /// `b1` dies, and starts again some seconds later.

@@ -136,7 +136,7 @@ impl World {
                     *at = now;
                     if *left >= seconds(1) {
                         *left -= seconds(1);
-                        self.prober.take_refusal(now, transmit.to);
+                        self.prober.take_refusal(now, transmit.to, transmit.id);
                     }
                 }
             }

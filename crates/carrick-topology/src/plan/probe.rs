@@ -1,11 +1,11 @@
-//! Which nodes a node probes.
+//! Which nodes a node probes, and how it recognises their packets.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{LocationName, NodeName};
+use crate::model::{AgentVersion, LocationName, NodeName, PublicKey};
 
 /// The kind of a path between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,4 +50,50 @@ pub struct ProbeTarget {
     pub to: IpAddr,
     /// The largest packet to it that the devices of this node permit, in bytes.
     pub device_mtu: u32,
+}
+
+/// A node with which this one exchanges probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbePeer {
+    /// The kind of path by which its probes come.
+    pub kind: PathKind,
+    /// Its WireGuard key, from which the code of each packet follows.
+    pub public_key: PublicKey,
+    /// The newest packets that its agent understands, as its node publishes.
+    pub format: ProbeFormat,
+}
+
+/// A version of the packets on the probe port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProbeFormat {
+    /// Without a message authentication code: agents of protocol 1.
+    V1,
+    /// With a message authentication code: agents of protocol 2 and later ones.
+    V2,
+}
+
+impl ProbeFormat {
+    /// The newest version that a node's agent understands. An agent publishes its protocol together with its key, so that a node without a
+    /// protocol has a value that its agent is about to repair.
+    #[must_use]
+    pub fn of(agent: Option<&AgentVersion>) -> Self {
+        match agent.map(|agent| agent.protocol) {
+            Some(..2) => Self::V1,
+            Some(2..) | None => Self::V2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_of_protocol_1_get_packets_without_a_code() {
+        let of = |protocol| {
+            ProbeFormat::of(Some(&AgentVersion { version: "0.1.0".to_owned(), protocol, settings: String::new() }))
+        };
+        assert_eq!([0, 1, 2, 3].map(of), [ProbeFormat::V1, ProbeFormat::V1, ProbeFormat::V2, ProbeFormat::V2]);
+        assert_eq!(ProbeFormat::of(None), ProbeFormat::V2);
+    }
 }

@@ -13,6 +13,7 @@ use carrick_probe::{PathState, ProberEvent};
 use carrick_status::AgentEventKind;
 use carrick_topology::Liveness;
 use carrick_topology::handover::HandoverInForce;
+use carrick_types::SecretKey;
 use tokio::sync::mpsc;
 
 use super::AgentError;
@@ -38,11 +39,15 @@ impl Probes {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub(super) fn start(interval: Duration, run_directory: &FilePath) -> Result<Self, AgentError> {
+    pub(super) fn start(
+        interval: Duration,
+        private_key: SecretKey,
+        run_directory: &FilePath,
+    ) -> Result<Self, AgentError> {
         let known = KnownLiveness::in_directory(run_directory);
         let liveness = known.load();
         let (told, events) = mpsc::unbounded_channel();
-        let thread = ProbeThread::start(interval, liveness.clone(), told)?;
+        let thread = ProbeThread::start(interval, private_key, liveness.clone(), told)?;
         Ok(Self { thread, events, known, liveness, followed: None, in_force: HandoverInForce::default() })
     }
 

@@ -13,14 +13,9 @@ use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg, setsockopt};
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
 
-use crate::agent::icmp_errors::{Said, next_icmp_error};
+use crate::agent::icmp_errors::{Said, next_icmp_error_with_quote};
 
-/// Headers of IPv4 and UDP, in bytes.
-const HEADERS_V4: usize = 20 + 8;
-/// Headers of IPv6 and UDP, in bytes.
-const HEADERS_V6: usize = 40 + 8;
-
-/// The largest datagram that is sent or received, in bytes.
+/// The largest datagram that is received, in bytes.
 pub(super) const LARGEST_DATAGRAM: usize = 65_535;
 
 /// The socket. Its calls never block.
@@ -54,13 +49,12 @@ impl ProbeSocket {
         self.address
     }
 
-    /// Sends a datagram in this shape: padded with zeros until the IP packet has its size, and encapsulated by the handover device.
+    /// Sends a datagram in this shape. It is padded already; the handover device encapsulates it.
     pub(super) fn send(&self, to: IpAddr, datagram: &[u8], shape: Shape) -> io::Result<()> {
         let to = SocketAddr::new(to, PROBE_PORT);
         match shape {
-            Shape::Plain => self.socket.send_to(datagram, to).map(drop),
-            Shape::Padded { ip_bytes } => self.socket.send_to(&padded(datagram, to.ip(), ip_bytes), to).map(drop),
-            Shape::Encapsulated { ip_bytes } => self.send_encapsulated(to, &padded(datagram, to.ip(), ip_bytes)),
+            Shape::Plain | Shape::Padded { .. } => self.socket.send_to(datagram, to).map(drop),
+            Shape::Encapsulated { .. } => self.send_encapsulated(to, datagram),
         }
     }
 
@@ -99,12 +93,13 @@ impl ProbeSocket {
         }
     }
 
-    /// The next node whose kernel says that no agent listens on the port: the kernel is alive, and the path is open in both directions.
-    pub(super) fn next_refusal(&self) -> Option<IpAddr> {
+    /// The next node whose kernel says that no agent listens on the port, and the beginning of the datagram that it quotes: the kernel is
+    /// alive, and the path is open in both directions.
+    pub(super) fn next_refusal<'b>(&self, buffer: &'b mut [u8]) -> Option<(IpAddr, &'b [u8])> {
         loop {
-            let error = next_icmp_error(&self.socket)?;
+            let (error, length) = next_icmp_error_with_quote(&self.socket, buffer)?;
             if error.said == Said::PortClosed && error.to.ip() == error.by {
-                return Some(error.by);
+                return Some((error.by, &buffer[..length]));
             }
         }
     }
@@ -114,14 +109,6 @@ impl AsFd for ProbeSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-fn padded(datagram: &[u8], to: IpAddr, ip_bytes: u32) -> Vec<u8> {
-    let headers = if to.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-    let wanted = usize::try_from(ip_bytes).unwrap_or(usize::MAX).saturating_sub(headers);
-    let mut padded = datagram.to_vec();
-    padded.resize(wanted.clamp(datagram.len(), LARGEST_DATAGRAM), 0);
-    padded
 }
 
 fn is_unreachable(error: &io::Error) -> bool {
@@ -149,21 +136,26 @@ mod tests {
         }
     }
 
+    fn next_quote(socket: &ProbeSocket) -> Option<(IpAddr, Vec<u8>)> {
+        socket.next_refusal(&mut [0; 64]).map(|(by, quoted)| (by, quoted.to_vec()))
+    }
+
     #[test]
-    fn a_datagram_arrives_padded_and_a_closed_port_is_reported() {
+    fn a_datagram_arrives_and_a_closed_port_is_reported_with_what_was_sent() {
         // Loopback addresses of this test's own.
         let addresses = [Ipv4Addr::new(127, 17, 7, 1), Ipv4Addr::new(127, 17, 7, 2)].map(IpAddr::V4);
         let [one, two] = addresses.map(|address| ProbeSocket::bind(address).unwrap());
-        one.send(addresses[1], b"probe", Shape::Padded { ip_bytes: 1300 }).unwrap();
+        let padded = [7; 1272];
+        one.send(addresses[1], &padded, Shape::Padded { ip_bytes: 1300 }).unwrap();
         let mut buffer = vec![0; LARGEST_DATAGRAM];
-        let (from, length) =
-            eventually(|| two.receive(&mut buffer).map(|(from, datagram)| (from, datagram.len() + HEADERS_V4)));
-        assert_eq!((from, length), (addresses[0], 1300));
-        assert_eq!(one.next_refusal(), None);
+        let (from, datagram) =
+            eventually(|| two.receive(&mut buffer).map(|(from, datagram)| (from, datagram.to_vec())));
+        assert_eq!((from, datagram), (addresses[0], padded.to_vec()));
+        assert_eq!(one.next_refusal(&mut buffer), None);
 
         drop(two);
         one.send(addresses[1], b"probe", Shape::Plain).unwrap();
-        assert_eq!(eventually(|| one.next_refusal()), addresses[1]);
+        assert_eq!(eventually(|| next_quote(&one)), (addresses[1], b"probe".to_vec()));
         assert_eq!(one.receive(&mut buffer), None);
     }
 
@@ -175,6 +167,6 @@ mod tests {
         setsockopt(&socket, Ipv6RecvErr, &true).unwrap();
         let socket = ProbeSocket { socket, address: loopback };
         socket.send(loopback, b"probe", Shape::Plain).unwrap();
-        assert_eq!(eventually(|| socket.next_refusal()), loopback);
+        assert_eq!(eventually(|| next_quote(&socket)), (loopback, b"probe".to_vec()));
     }
 }

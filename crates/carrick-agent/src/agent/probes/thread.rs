@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use carrick_core::Probing;
-use carrick_probe::{Packet, Position, ProbedPath, Prober, ProberEvent, Responder, Shape};
+use carrick_probe::{Identity, Position, ProbePort, ProbedPath, ProberEvent};
 use carrick_topology::Liveness;
 use carrick_topology::handover::HandoverInForce;
+use carrick_types::SecretKey;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc;
@@ -40,8 +41,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    prober: Prober,
-    responder: Responder,
+    port: ProbePort,
     /// The own addresses on which it listens.
     listen: BTreeSet<IpAddr>,
 }
@@ -53,14 +53,15 @@ impl ProbeThread {
     /// The thread cannot be started.
     pub(super) fn start(
         interval: Duration,
+        private_key: SecretKey,
         known: Liveness,
         events: mpsc::UnboundedSender<ProberEvent>,
     ) -> Result<Self, AgentError> {
         let failed = |what: String| AgentError::Start(format!("probing: {what}"));
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
             .map_err(|error| failed(error.to_string()))?;
-        let prober = Prober::new(interval, rand::random(), known);
-        let state = State { prober, responder: Responder::default(), listen: BTreeSet::new() };
+        let identity = Identity { private_key, token: rand::random(), first_session: rand::random() };
+        let state = State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new() };
         let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake });
         let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, events };
         std::thread::Builder::new()
@@ -75,8 +76,7 @@ impl ProbeThread {
         let position = Position { location: probing.location.clone(), is_gateway: probing.is_gateway };
         let now = self.shared.origin.elapsed();
         let mut state = self.shared.lock();
-        state.prober.set_plan(now, position, &probing.targets);
-        state.responder.set_known(probing.answered.clone());
+        state.port.set_plan(now, position, &probing.targets, probing.peers.clone());
         state.listen.clone_from(&probing.listen);
         drop(state);
         self.shared.wake();
@@ -85,14 +85,14 @@ impl ProbeThread {
     /// What the kernel holds of handovers by now. The gateways that it concerns are told at once.
     pub(super) fn set_handover(&self, in_force: HandoverInForce) {
         let mut state = self.shared.lock();
-        state.prober.set_handover(self.shared.origin.elapsed(), in_force);
+        state.port.set_handover(self.shared.origin.elapsed(), in_force);
         drop(state);
         self.shared.wake();
     }
 
     /// What is known of each path.
     pub(super) fn paths(&self) -> Vec<ProbedPath> {
-        self.shared.lock().prober.paths()
+        self.shared.lock().port.paths()
     }
 }
 
@@ -123,18 +123,14 @@ impl Thread {
             let ready = self.wait(&shared);
             let mut state = shared.lock();
             for socket in ready.iter().filter_map(|address| self.sockets.get(address)) {
-                take_datagrams(&shared, &mut state, socket, &mut buffer);
+                take_datagrams(&shared, &mut state.port, socket, &mut buffer);
+                // Answers leave before the next socket is read.
+                send_datagrams(&mut state.port, &self.sockets);
             }
             self.bind(&state.listen);
-            state.prober.handle_timeout(shared.origin.elapsed());
-            while let Some(transmit) = state.prober.next_transmit() {
-                let Some(socket) = self.sockets.get(&transmit.from) else { continue };
-                let datagram = Packet::Probe(transmit.id, transmit.announcement).to_bytes();
-                if let Err(error) = socket.send(transmit.to, &datagram, transmit.shape) {
-                    tracing::trace!(event = "probe_not_sent", to = %transmit.to, %error);
-                }
-            }
-            while let Some(event) = state.prober.next_event() {
+            state.port.handle_timeout(shared.origin.elapsed());
+            send_datagrams(&mut state.port, &self.sockets);
+            while let Some(event) = state.port.next_event() {
                 // The receiver is closed when the agent ends.
                 let _ = self.events.send(event);
             }
@@ -143,7 +139,7 @@ impl Thread {
 
     /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses whose sockets have something to read.
     fn wait(&self, shared: &Shared) -> Vec<IpAddr> {
-        let deadline = shared.lock().prober.next_deadline();
+        let deadline = shared.lock().port.next_deadline();
         let until = deadline.map_or(IDLE, |deadline| deadline.saturating_sub(shared.origin.elapsed()).min(IDLE));
         let until = self.bind_again.map_or(until, |again| until.min(again.saturating_duration_since(Instant::now())));
         // Rounded up: a poll that ends too early finds nothing to do.
@@ -188,23 +184,24 @@ impl Thread {
     }
 }
 
-fn take_datagrams(shared: &Shared, state: &mut State, socket: &ProbeSocket, buffer: &mut [u8]) {
+fn take_datagrams(shared: &Shared, port: &mut ProbePort, socket: &ProbeSocket, buffer: &mut [u8]) {
     while let Some((from, datagram)) = socket.receive(buffer) {
-        let now = shared.origin.elapsed();
-        match Packet::parse(datagram) {
-            Ok(Packet::Probe(id, announcement)) => {
-                let Some(kind) = state.responder.permits(now, from) else { continue };
-                state.prober.note_probe(now, from, kind, announcement);
-                let answer = Packet::Answer(id, state.prober.condition(now, from)).to_bytes();
-                if let Err(error) = socket.send(from, &answer, Shape::Plain) {
-                    tracing::trace!(event = "probe_not_answered", %from, %error);
-                }
-            }
-            Ok(Packet::Answer(id, condition)) => state.prober.take_answer(now, from, id, condition),
-            Err(error) => tracing::trace!(event = "no_probe", %from, at = %socket.address(), %error),
+        if let Err(reason) = port.take_datagram(shared.origin.elapsed(), from, socket.address(), datagram) {
+            tracing::trace!(event = "packet_refused", %from, at = %socket.address(), %reason);
         }
     }
-    while let Some(refused) = socket.next_refusal() {
-        state.prober.take_refusal(shared.origin.elapsed(), refused);
+    while let Some((by, quoted)) = socket.next_refusal(buffer) {
+        if let Err(reason) = port.take_port_unreachable(shared.origin.elapsed(), by, quoted) {
+            tracing::trace!(event = "icmp_error_refused", %by, at = %socket.address(), %reason);
+        }
+    }
+}
+
+fn send_datagrams(port: &mut ProbePort, sockets: &BTreeMap<IpAddr, ProbeSocket>) {
+    while let Some(outgoing) = port.next_outgoing() {
+        let Some(socket) = sockets.get(&outgoing.from) else { continue };
+        if let Err(error) = socket.send(outgoing.to, &outgoing.bytes, outgoing.shape) {
+            tracing::trace!(event = "packet_not_sent", to = %outgoing.to, %error);
+        }
     }
 }
