@@ -1,10 +1,12 @@
 //! The command line of `carrick`.
 
 mod agent;
+mod listen;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use agent::{AgentOptions, MetricsListen, WireGuardBackend};
+pub use agent::{AgentOptions, WireGuardBackend};
+pub use listen::{InvalidListen, Listen, PAGES_PORT};
 
 use crate::logging::LogFormat;
 use carrick_topology::DeviceName;
@@ -122,8 +124,8 @@ mod tests {
         assert_eq!(options.interface.as_str(), "carrick0");
         assert_eq!(options.port, 51820);
         assert_eq!(options.mesh_cidrs.len(), 2);
-        assert_eq!(options.listen, "127.0.0.1:1107".parse().unwrap());
-        assert_eq!(options.metrics_listen, MetricsListen::Node);
+        assert_eq!(options.listen, [Listen::Loopback]);
+        assert_eq!(Listen::LOOPBACK_ADDRESS.to_string(), "127.0.0.1:1107");
         assert_eq!(options.state_dir.to_str(), Some("/var/lib/carrick"));
     }
 
@@ -134,7 +136,8 @@ mod tests {
             ("--port", "0", "1.."),
             ("--granularity", "everything", "location, cross, full"),
             ("--encapsulation", "sometimes", "always, cross-subnet, never"),
-            ("--metrics-listen", "here", "`node`"),
+            ("--listen", "here", "`internal`"),
+            ("--listen", "loopback,0.0.0.0:1107", "spell out each address"),
             ("--interface", "a-name-of-sixteen", "15 bytes"),
         ] {
             let error = Cli::try_parse_from(["carrick", "agent", flag, value]).unwrap_err().to_string();

@@ -37,7 +37,7 @@ use super::saved_state::{self, Saver};
 use super::status::Status;
 use super::warnings::Warnings;
 use super::{AgentError, http, kernel, kernel_events};
-use crate::cli::AgentOptions;
+use crate::cli::{AgentOptions, Listen};
 use crate::key;
 use crate::state::StateDir;
 
@@ -56,7 +56,7 @@ pub(super) struct EventLoop {
     origin: Instant,
     status: Status,
     checks: Checks,
-    serves_on_node: bool,
+    internal_pages: InternalPages,
     client: ApiClient,
     cluster_events: mpsc::Receiver<ClusterEvent>,
     api_servers: tokio::sync::watch::Receiver<BTreeSet<IpAddr>>,
@@ -76,6 +76,17 @@ pub(super) struct EventLoop {
     /// `None` where another plugin wires pods.
     pod_routes: Option<PodRouteRestorer>,
     probes: Probes,
+}
+
+/// What is known of the pages on the node's internal address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InternalPages {
+    /// The Node had no address yet, or `--listen` does not ask for these pages.
+    Unknown,
+    /// All internal addresses are public, and the log says so.
+    OnlyPublicAddresses,
+    /// A task serves them, or tries to.
+    Served,
 }
 
 /// What is opened before anything is changed.
@@ -148,7 +159,7 @@ impl EventLoop {
             core,
             keys: Keys { private, preshared: BTreeMap::new() },
             origin,
-            serves_on_node: false,
+            internal_pages: InternalPages::Unknown,
             api_servers: client.server_addresses(),
             cluster_events,
             kernel_events,
@@ -230,12 +241,24 @@ impl EventLoop {
         self.core.handle_event(now, event);
     }
 
-    /// Serves the pages for others as soon as this node's address is known.
-    fn serve_on_node(&mut self, own_node: &OwnNode) {
-        let address = own_node.internal_ips.first().and_then(|address| self.options.metrics_listen.on_node(*address));
-        if let Some(address) = address.filter(|_| !self.serves_on_node) {
-            self.serves_on_node = true;
-            tokio::spawn(http::serve_on_node(address, self.status.clone()));
+    /// Serves pages on the node's internal address as soon as it is known, if `--listen` says so.
+    fn serve_on_internal_address(&mut self, own_node: &OwnNode) {
+        if self.internal_pages == InternalPages::Served || !self.options.listen.contains(&Listen::Internal) {
+            return;
+        }
+        match Listen::internal_address(&own_node.internal_ips) {
+            Some(address) => {
+                self.internal_pages = InternalPages::Served;
+                tokio::spawn(http::serve_on_internal_address(address, self.status.clone()));
+            }
+            None if self.internal_pages == InternalPages::Unknown && !own_node.internal_ips.is_empty() => {
+                self.internal_pages = InternalPages::OnlyPublicAddresses;
+                tracing::warn!(
+                    event = "pages_not_served",
+                    "all internal addresses of the Node are public: to serve pages there, spell the address out in --listen"
+                );
+            }
+            None => {}
         }
     }
 

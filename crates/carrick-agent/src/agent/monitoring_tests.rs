@@ -12,7 +12,7 @@ use carrick_pods::call_log::CallRecord;
 use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use super::kernel::Outcome;
-use super::metrics::{DropReader, Metrics};
+use super::metrics::{DropReader, HttpClosed, HttpListener, Metrics};
 use carrick_core::{ApplyOutcome, Cause, DriftKind, WriteOutcome};
 
 const ALERTS: &str = include_str!("../../../../deploy/monitoring/alerts.yaml");
@@ -103,6 +103,7 @@ fn full_page() -> String {
     metrics.gateway_changed(&"home".parse().unwrap());
     metrics.pod_call(&CallRecord { command: "ADD".to_owned(), code: 0, took: Duration::ZERO });
     metrics.warned(["NoPath"].into_iter());
+    metrics.http().closed(HttpListener::Internal, HttpClosed::Full);
     let api = ApiStatus::default();
     api.heard(Instant::now());
     let dropped = DropReader::new(|| [(DropReason::MeshPortFromPod, 1)].into());

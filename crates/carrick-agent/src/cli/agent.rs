@@ -1,14 +1,14 @@
 //! The flags of `carrick agent`. Each has an environment variable of the same name with the prefix `CARRICK_`.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{ArgAction, Args, ValueEnum};
 use ipnet::IpNet;
 
 use carrick_topology::model::MtuSetting;
 use carrick_topology::{DeviceName, Encapsulation, Granularity, constants};
+
+use super::Listen;
 
 /// The largest MTU that leaves room for WireGuard over IPv6 in an IP packet, in bytes.
 const LARGEST_MTU: u32 = 65535 - constants::WIREGUARD_OVERHEAD_V6;
@@ -97,13 +97,10 @@ pub struct AgentOptions {
     /// The directory of runtime files.
     #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = DEFAULT_RUN_DIR)]
     pub run_dir: PathBuf,
-    /// Where to serve /healthz, /readyz, /metrics and /status over HTTP.
-    #[arg(long, env = "CARRICK_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:1107")]
-    pub listen: SocketAddr,
-    /// Where else to serve /healthz, /readyz and /metrics over HTTP: `node` (this node's address, port 1107), an
-    /// address with port, or `none`.
-    #[arg(long, env = "CARRICK_METRICS_LISTEN", value_name = "node|ADDRESS:PORT|none", default_value = "node")]
-    pub metrics_listen: MetricsListen,
+    /// Where to serve /healthz, /readyz and /metrics over TCP: `loopback` (127.0.0.1, port 1107), `internal` (this node's internal
+    /// address, port 1107, if it is not public), or an address with a port; may be repeated.
+    #[arg(long, env = "CARRICK_LISTEN", value_name = "loopback|internal|ADDRESS:PORT", value_delimiter = ',', action = ArgAction::Append, default_value = "loopback")]
+    pub listen: Vec<Listen>,
 }
 
 /// Which WireGuard runs the interface.
@@ -121,48 +118,6 @@ pub enum WireGuardBackend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected `auto` or a number of bytes from 1280 (the least that IPv6 accepts) to 65455")]
 pub struct NotAnMtu;
-
-/// Where the endpoints that others may see are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsListen {
-    /// On this node's address.
-    Node,
-    /// On this address.
-    Address(SocketAddr),
-    /// Nowhere.
-    Nowhere,
-}
-
-/// A text that is not a place to listen at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected `node`, `none`, or an address and a port such as 192.0.2.1:1107 or [2001:db8::1]:1107")]
-pub struct NotAListenAddress;
-
-impl MetricsListen {
-    /// The port on this node's address.
-    pub const PORT: u16 = 1107;
-
-    /// The place on a node with this address, if that is what was chosen.
-    #[must_use]
-    pub fn on_node(self, address: IpAddr) -> Option<SocketAddr> {
-        match self {
-            Self::Node => Some(SocketAddr::new(address, Self::PORT)),
-            Self::Address(_) | Self::Nowhere => None,
-        }
-    }
-}
-
-impl FromStr for MetricsListen {
-    type Err = NotAListenAddress;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "node" => Ok(Self::Node),
-            "none" => Ok(Self::Nowhere),
-            _ => text.parse().map(Self::Address).map_err(|_| NotAListenAddress),
-        }
-    }
-}
 
 fn cidr(text: &str) -> Result<IpNet, String> {
     text.parse().map_err(|_| "it is not a CIDR such as 10.4.0.0/16 or fd00::/64".to_owned())

@@ -46,7 +46,7 @@ impl EventLoop {
             }
             ClusterEvent::OwnNode(own_node) => {
                 self.warnings.take_own_node(&own_node);
-                self.serve_on_node(&own_node);
+                self.serve_on_internal_address(&own_node);
                 let parsed = own_node.parsed(&self.core.settings().topology_label);
                 self.own_node = Some(*own_node);
                 self.event(Event::OwnNode(Box::new(parsed)));

@@ -1,6 +1,7 @@
 //! What is counted and measured, in the OpenMetrics text format.
 
 mod dropped;
+mod http;
 mod mesh;
 mod pods;
 
@@ -19,6 +20,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 pub(super) use dropped::DropReader;
+pub(super) use http::{HttpClosed, HttpListener, HttpMetrics};
 pub(super) use mesh::{MeshView, PathReader};
 use pods::PodMetrics;
 
@@ -44,6 +46,7 @@ pub struct Metrics {
     warnings: Family<KindLabel, Gauge>,
     gateway_changes: Family<ToLabel, Counter>,
     pods: PodMetrics,
+    http: HttpMetrics,
     mesh: MeshView,
 }
 
@@ -84,6 +87,7 @@ impl Metrics {
     fn new() -> Self {
         let mut registry = Registry::with_prefix("carrick");
         let pods = PodMetrics::register(&mut registry);
+        let http = HttpMetrics::register(&mut registry);
         let mesh = MeshView::default();
         registry.register_collector(Box::new(mesh.clone()));
         let mut metrics = Self {
@@ -100,6 +104,7 @@ impl Metrics {
             warnings: Family::default(),
             gateway_changes: Family::default(),
             pods,
+            http,
             mesh,
         };
         metrics.register();
@@ -164,6 +169,11 @@ impl Metrics {
     /// The CNI plugin was called.
     pub(super) fn pod_call(&self, record: &CallRecord) {
         self.pods.called(record);
+    }
+
+    /// The counts of connections to the pages.
+    pub(super) const fn http(&self) -> &HttpMetrics {
+        &self.http
     }
 
     /// What is gathered when somebody asks.
