@@ -3,6 +3,7 @@
 //! Reading never fails as a whole: a value or an element of a list that cannot be read is ignored,
 //! and a [`Warning`] names the node, the annotation, the value and what would be right.
 
+mod ineffective;
 mod published;
 pub(crate) mod reader;
 pub(crate) mod value;
@@ -17,6 +18,7 @@ use carrick_topology::model::{CreationTime, InternalAddresses, LocationName, Nod
 use carrick_topology::{Endpoint, PublicKey, Warning};
 
 pub use carrick_topology::Published;
+use ineffective::warn_of_ineffective_keys;
 pub use published::published_annotations;
 use reader::Reader;
 
@@ -114,6 +116,7 @@ pub fn parse_node(metadata: &NodeMetadata, topology_label: &str) -> ParsedNode {
         allowed_location_cidrs: reader.list(key::ALLOWED_LOCATION_CIDRS, value::network),
         agent: reader.one(key::AGENT, value::agent_version),
     };
+    warn_of_ineffective_keys(&mut reader, metadata, topology_label);
     ParsedNode { node, warnings: reader.into_warnings() }
 }
 

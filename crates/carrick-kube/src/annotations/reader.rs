@@ -8,7 +8,7 @@ use carrick_topology::model::Family;
 use carrick_topology::{ObjectName, WarningReason};
 
 /// Bad elements of one list that get a warning each; the rest share one.
-const MOST_WARNINGS_PER_LIST: usize = 8;
+pub(crate) const MOST_WARNINGS_PER_LIST: usize = 8;
 /// Characters of a bad value that a warning shows.
 const MOST_SHOWN: usize = 100;
 /// Characters of the explanation.
@@ -108,6 +108,16 @@ impl<'a> Reader<'a> {
     /// Warns about a value as it was written.
     pub(crate) fn warn_of(&mut self, field: &str, value: &str, expected: &str) {
         self.warn(field, shown(value, MOST_SHOWN), expected);
+    }
+
+    /// Warns about a value as it was written, for a reason other than its form.
+    pub(crate) fn warn_because(&mut self, field: &str, value: &str, reason: WarningReason) {
+        self.warnings.insert(Warning::new(
+            self.object.clone(),
+            &shown(field, MOST_SHOWN),
+            shown(value, MOST_SHOWN),
+            reason,
+        ));
     }
 
     pub(crate) fn warn(&mut self, field: &str, value: String, expected: &str) {

@@ -88,6 +88,36 @@ fn everything_the_agent_publishes_is_read() {
 }
 
 #[test]
+fn a_key_without_an_effect_is_named_with_what_was_meant() {
+    assert_eq!(
+        warning("gatway", "never"),
+        "node `a`: carrick.dev/gatway `never` has no effect: this version knows no such annotation. The nearest that it knows is `carrick.dev/gateway`"
+    );
+    assert!(warning("Relay", "never").ends_with("`carrick.dev/relay`"));
+    let mut labelled = metadata(&[]);
+    labelled.labels.insert(key::GATEWAY.to_owned(), "never".to_owned());
+    labelled.labels.insert(format!("{PREFIX}team"), "blue".to_owned());
+    let warnings = strings(parse_node(&labelled, LABEL).warnings);
+    assert_eq!(
+        warnings,
+        [
+            "node `a`: carrick.dev/gateway `never` has no effect: it is a label. Set an annotation of this name (`kubectl annotate node`)"
+        ]
+    );
+    // A label that names the location has an effect.
+    labelled.labels = BTreeMap::from([(key::LOCATION.to_owned(), "bern".to_owned())]);
+    let parsed = parse_node(&labelled, key::LOCATION);
+    assert_eq!((parsed.node.location.unwrap().as_str(), parsed.warnings.len()), ("bern", 0));
+}
+
+#[test]
+fn of_many_keys_without_an_effect_the_first_few_are_named() {
+    let keys: Vec<String> = (0..1000).map(|number| format!("unknown-{number}")).collect();
+    let many: Vec<(&str, &str)> = keys.iter().map(|key| (key.as_str(), "x")).collect();
+    assert_eq!(parse(&many).warnings.len(), reader::MOST_WARNINGS_PER_LIST);
+}
+
+#[test]
 fn an_empty_value_is_an_absent_key() {
     let empty = ["location", "endpoint", "internal-addresses", "gateway", "persistent-keepalive", "agent", "pod-cidrs"]
         .map(|key| (key, " "));

@@ -10,7 +10,7 @@ use super::event::{ClusterEvent, ClusterUid};
 use super::follow::Signal;
 use super::mirror::{Mirror, Unlisted, fingerprint};
 use super::object::{MeshObject, NodeObject, OwnNodeObject, PeerObject};
-use crate::annotations::{NodeMetadata, parse_node};
+use crate::annotations::{NodeMetadata, PREFIX, parse_node};
 use crate::mesh::parse_mesh;
 use crate::own_node::OwnNode;
 use crate::peer::parse_peer;
@@ -209,8 +209,9 @@ impl View {
 
     /// The fingerprint of all that [`parse_node`] looks at.
     fn source(&self, metadata: &NodeMetadata) -> u64 {
-        let label = metadata.labels.get(&self.topology_label);
-        fingerprint(&(metadata.created, &metadata.annotations, label))
+        let is_read = |label: &String| *label == self.topology_label || label.starts_with(PREFIX);
+        let labels: Vec<_> = metadata.labels.iter().filter(|(label, _)| is_read(label)).collect();
+        fingerprint(&(metadata.created, &metadata.annotations, labels))
     }
 }
 

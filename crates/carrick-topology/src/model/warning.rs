@@ -38,6 +38,10 @@ impl fmt::Display for ObjectName {
 pub enum WarningReason {
     /// The value cannot be parsed; what is expected.
     Unreadable(String),
+    /// The annotation is none that this version knows; the known key that is most like it.
+    UnknownKey(String),
+    /// The key is set as a label, and has an effect as an annotation only.
+    LabelNotAnnotation,
     /// An older object claims the same value, or one that overlaps it.
     AlreadyClaimed(ObjectName),
     /// The value overlaps something of the cluster; what that is.
@@ -76,6 +80,8 @@ impl WarningReason {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Unreadable(_) => "Unreadable",
+            Self::UnknownKey(_) => "UnknownKey",
+            Self::LabelNotAnnotation => "LabelNotAnnotation",
             Self::AlreadyClaimed(_) => "AlreadyClaimed",
             Self::OverlapsCluster(_) => "OverlapsCluster",
             Self::PublicInternalAddress => "PublicInternalAddress",
@@ -99,6 +105,12 @@ impl fmt::Display for WarningReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(expected) => write!(formatter, "cannot be parsed: {expected}"),
+            Self::UnknownKey(nearest) => {
+                write!(formatter, "has no effect: this version knows no such annotation. The nearest that it knows is `{nearest}`")
+            }
+            Self::LabelNotAnnotation => {
+                formatter.write_str("has no effect: it is a label. Set an annotation of this name (`kubectl annotate node`)")
+            }
             Self::AlreadyClaimed(owner) => write!(formatter, "is claimed by {owner}, which is older"),
             Self::OverlapsCluster(what) => write!(formatter, "overlaps {what}"),
             Self::PublicInternalAddress => formatter.write_str(
