@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, the architecture page has a row for
 each crate, decision record 0001 has a row for each dependency of Cargo.toml, and the operations page has a row for each event that
-the programs log at the levels WARN and ERROR. Prints what is wrong, and fails then.
+the programs log at the levels WARN and ERROR. Documents and sources contain no word of `words.py`. Prints what is wrong, and fails then.
 """
 
 import re
@@ -9,6 +9,8 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from words import wrong_words
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
@@ -96,6 +98,7 @@ def main():
     wrong += [f"{DEPENDENCIES.relative_to(ROOT)} {fault}" for fault in wrong_dependencies()]
     wrong += [f"{ARCHITECTURE.relative_to(ROOT)} {fault}" for fault in wrong_crates()]
     wrong += [f"{OPERATIONS.relative_to(ROOT)} {fault}" for fault in wrong_events()]
+    wrong += wrong_words(ROOT)
     if wrong:
         sys.exit("\n".join(wrong))
 

@@ -85,7 +85,7 @@ fn install_cni(options: &InstallCniOptions) -> Exit {
 
 fn carry(options: UserspaceWireguardOptions) -> Exit {
     if options.new_session {
-        // It fails only for the leader of a process group, who is in nobody's way.
+        // It fails only for the leader of a process group, which has left its parent's group already.
         let _ = nix::unistd::setsid();
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -1,4 +1,4 @@
-//! Routes to pods that somebody flushed, with the real plugin in network namespaces made for each test.
+//! Routes to pods that another program flushed, with the real plugin, in network namespaces of each test.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
 
 use std::fs::File;
@@ -183,7 +183,7 @@ fn what_no_record_names_is_left_alone() {
         ip("route add 10.42.0.77 dev other proto 108");
         flush();
         ip("route add 10.42.0.77 dev other proto 108");
-        // Somebody else's in the place of the pod's: it stays, and the agent says so.
+        // Another program's route in the place of the pod's route: it stays, and the agent reports it.
         ip("route add 10.42.0.2 dev other proto static");
         let restored = checked.restore().unwrap();
         assert_eq!((restored.routes, restored.failures.len()), (1, 1), "{restored:?}");

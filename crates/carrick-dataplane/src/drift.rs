@@ -67,7 +67,7 @@ pub struct DriftWatch {
 }
 
 impl DriftWatch {
-    /// Starts to watch. Open it before the first observation, so that nothing falls between.
+    /// Starts to watch. Open it before the first observation, so that no change is missed.
     ///
     /// # Errors
     ///

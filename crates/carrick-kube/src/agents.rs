@@ -30,7 +30,7 @@ pub struct AgentPod {
     pub image: String,
 }
 
-/// A pod that somebody named.
+/// A pod, by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedPod {
     /// The node that it runs on, once it is scheduled.

@@ -1,4 +1,4 @@
-//! Nodes, Peers and the Mesh as they are at one moment, for programs that look and go: of the API, or of files that somebody saved.
+//! Nodes, Peers and the Mesh at one moment, read from the API or from files, for programs that do not watch them.
 
 use std::collections::BTreeMap;
 

@@ -135,13 +135,13 @@ enum Presence {
 
 /// Why a session ends.
 enum Ended {
-    NobodyListens,
+    NoReceiver,
     ForeignCluster,
 }
 
 impl<T> From<mpsc::error::SendError<T>> for Ended {
     fn from(_: mpsc::error::SendError<T>) -> Self {
-        Self::NobodyListens
+        Self::NoReceiver
     }
 }
 
@@ -189,7 +189,7 @@ impl Watch {
                         let changes = self.view.take_mesh(signal);
                         self.tell(changes).await?;
                     }
-                    () = self.events.closed() => return Err(Ended::NobodyListens),
+                    () = self.events.closed() => return Err(Ended::NoReceiver),
                 }
                 self.tell_if_synced().await?;
             }
@@ -261,7 +261,7 @@ impl Watch {
             let delay = delay.max(self.api.pace().remaining(Instant::now()));
             tokio::select! {
                 () = sleep(delay) => {}
-                () = self.events.closed() => return Err(Ended::NobodyListens),
+                () = self.events.closed() => return Err(Ended::NoReceiver),
             }
         };
         let expected = self.cluster.get_or_insert_with(|| found.clone()).clone();

@@ -138,7 +138,7 @@ impl Monitor {
         Self::open(Protocol::Netfilter, [NFTABLES_GROUP])
     }
 
-    /// Leaves out what the socket with this port ([`crate::Socket::port`]) does from now on.
+    /// Ignores the changes that the socket with this port ([`crate::Socket::port`]) makes from now on.
     pub fn ignore(&mut self, port: u32) {
         self.ignored.push(port);
     }

@@ -45,7 +45,7 @@ struct Sources {
     backend: WireGuardBackend,
     run_directory: PathBuf,
     cni_directory: Option<PathBuf>,
-    /// One look at a time: nobody can make the agent work by asking often.
+    /// Only one examination runs at a time, so that many requests do not make the agent work more.
     turn: Mutex<()>,
 }
 

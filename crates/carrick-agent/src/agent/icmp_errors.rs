@@ -16,7 +16,7 @@ const V6_UNREACHABLE: u8 = 1;
 const V6_PORT: u8 = 4;
 const V6_TIME_EXCEEDED: u8 = 3;
 
-/// What somebody said of a datagram.
+/// What an ICMP error says about a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IcmpError {
     /// Where the datagram was sent.
@@ -32,7 +32,7 @@ pub(super) struct IcmpError {
 pub(super) enum Said {
     /// The datagram had no hop left.
     HopLimitReached,
-    /// It is there, and nobody listens on its port.
+    /// The destination exists, and no process listens on its port.
     PortClosed,
     /// It gets no further.
     Unreachable,

@@ -21,7 +21,7 @@ pub(super) enum KernelEvent {
     Own(DriftKind),
     /// The host's interfaces, addresses or default routes.
     Interfaces,
-    /// One of the host's devices is up again. The kernel dropped the IPv4 routes over it when it went down, and told nobody.
+    /// One of the host's devices is up again. When it went down, the kernel removed the IPv4 routes over it without a notification.
     UplinkUp,
     /// A route to one of the node's own pods is gone.
     PodRouteRemoved,
@@ -127,7 +127,7 @@ impl Host {
     }
 }
 
-/// Pods come and go, and so does the device for handovers; these are nobody's uplink.
+/// Whether a device can be an uplink. The devices of pods and of handovers come and go, and cannot.
 fn is_uplink(link: &Link) -> bool {
     let is_pods = link.kind == LinkKind::Veth && !link.name.starts_with("eth");
     !is_pods && link.name != HANDOVER_DEVICE

@@ -1,4 +1,4 @@
-//! The page `/trace`: probes along a way, sent by the node itself when somebody asks.
+//! The page `/trace`: the node sends probes along a path for each request.
 //!
 //! A datagram for each hop limit from 1 on; the kernels on the way answer with ICMP errors, which takes no capability to read. Only
 //! addresses of the mesh are probed, with few and small packets, one way at a time.

@@ -112,7 +112,7 @@ fn full_page() -> String {
     metrics.encode().unwrap()
 }
 
-/// The plan of a node that knows nobody but itself.
+/// The plan of a node that knows no other node.
 fn plan() -> NodePlan {
     let me: NodeName = "me".parse().unwrap();
     let node = Node { public_key: Some(PublicKey::from_bytes([1; 32])), ..Node::new(me.clone(), 0) };

@@ -1,7 +1,7 @@
 //! Endpoints that are domain names, resolved in the background.
 //!
-//! Every name is looked up when it appears, then each minute, and when somebody asks because a handshake went stale. A name that fails
-//! keeps its last addresses; one that is slow delays no other.
+//! Each name is resolved when it appears, then each minute, and when a handshake is overdue. A name that does not resolve keeps its last
+//! addresses. A slow name delays no other name.
 
 mod schedule;
 
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn names_are_kept_up_to_date_and_hurt_nobody_else() {
+    async fn names_are_kept_up_to_date_and_delay_no_other_name() {
         let table = Table::default();
         table.set("good.example", Ok(&["192.0.2.1", "127.0.1.1"]));
         table.set("bad.example", Err(()));

@@ -1,4 +1,4 @@
-//! Puts back routes to the node's own pods that somebody flushed (`ip route flush proto 108`).
+//! Restores the routes to the node's own pods after another program flushed them (`ip route flush proto 108`).
 //!
 //! The CNI plugin makes them and does not run again until the next pod comes. What they are follows from the plugin's records; nothing
 //! that no record names is touched, and nothing that is there is written.

@@ -69,7 +69,7 @@ impl Status {
         self.metrics.turn(core, self.readiness().is_ok());
     }
 
-    /// Where paths are read from when somebody asks.
+    /// Sets the source of the paths, which each request reads.
     pub(super) fn read_paths_from(&self, reader: PathReader) {
         self.metrics.mesh().with(|mesh| mesh.path_reader = Some(reader));
     }

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_loaded_and_nobody_else_may_read_it() {
+    fn saved_state_is_loaded_and_only_its_owner_may_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cluster.json");
         let (me, uid) = names();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_somebody_else_is_refused() {
+    fn the_file_of_another_node_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("cluster.json");
         let (me, uid) = names();

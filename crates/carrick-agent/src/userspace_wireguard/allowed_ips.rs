@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_a_list_by_itself_changes_nobody() {
+    fn replacing_a_list_by_itself_changes_no_peer() {
         let mut allowed_ips = AllowedIps::default();
         allowed_ips.apply(&adds(A, &["10.0.0.0/24", "10.0.1.0/24"]));
         let list = ["10.0.1.0/24", "10.0.0.0/24"].map(network).to_vec();

@@ -1,4 +1,4 @@
-//! Starting the data path so that it outlives whoever starts it, and stopping it again.
+//! Starts the data path as a process that outlives its parent, and stops it.
 
 use std::fs;
 use std::io;
@@ -96,7 +96,7 @@ pub async fn start_detached(start: Detached<'_>) -> Result<Pid, DetachError> {
         .map_err(|source| DetachError::Io { action: format!("start {}", start.program.display()), source })?;
     let answered = async {
         loop {
-            // The exit is looked at first: somebody else's answering socket is no success.
+            // The exit is checked first: if another process answers at the socket, this start failed.
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(DetachError::Ended {
                     interface: interface.clone(),

@@ -47,7 +47,7 @@ struct Book {
 /// Whose private key the device uses.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Identity {
-    /// A random one that nobody knows: gotatun cannot hold ports or peers without a key.
+    /// A random key, which no peer knows: gotatun cannot hold ports or peers without a key.
     #[default]
     Stand,
     /// The configured one.
@@ -74,8 +74,8 @@ impl GotatunEngine {
             let peers = self.device.peers().await;
             book.record_handshakes(&peers, SystemTime::now());
             drop(book);
-            // gotatun gives a handshake up after 90 s and, unlike the kernel, a persistent keepalive does not start
-            // another one. Behind NAT that would be the end: nobody can dial in.
+            // gotatun stops a handshake after 90 s and, unlike in the kernel, a persistent keepalive does not start
+            // another one. A node behind NAT would stay cut off, because no peer can dial it.
             let silent = peers.iter().filter(|peer| is_silent(peer));
             join_all(silent.map(|peer| self.dial(&peer.peer.public_key))).await;
         }
@@ -261,7 +261,7 @@ impl Book {
     }
 }
 
-/// Whether nobody has dialled a peer that wants a standing connection.
+/// Whether a peer with an endpoint and persistent keepalive has had no handshake.
 fn is_silent(peer: &PeerStats) -> bool {
     let wants_connection = peer.peer.keepalive.unwrap_or(0) > 0 && peer.peer.endpoint.is_some();
     wants_connection && peer.stats.last_handshake.is_none()

@@ -84,8 +84,8 @@ pub async fn run(interface: DeviceName) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A panic in one of the engine's tasks would leave a device that answers and forwards nothing. Ending the process
-/// instead lets whoever watches it start it again.
+/// A panic in one of the engine's tasks would leave a device that answers and forwards nothing. If the process ends
+/// instead, its supervisor starts it again.
 fn abort_on_panic() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |information| {

@@ -1,7 +1,7 @@
 //! The TUN device that stands for the WireGuard interface.
 //!
 //! It is persistent: when this process ends, the interface stays with its addresses and routes, without carrier, and
-//! the next process takes it up again. When somebody deletes it, it is made anew and the sessions go on.
+//! the next process takes it up again. If another program deletes it, the process creates it again and the sessions continue.
 
 use std::io;
 use std::iter;

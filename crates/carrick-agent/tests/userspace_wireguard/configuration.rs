@@ -47,7 +47,7 @@ fn an_allowed_ip_moves_between_peers_and_stays_there() {
     first.configure(&[(&second, "192.0.2.2:51820"), (&third, "192.0.2.130:51820")]);
     second.configure(&[(&first, "")]);
     third.configure(&[(&first, "")]);
-    // Both ends have the moving address; whoever owns it on the first end's device answers.
+    // Both ends have the moving address. The end that owns it on the first end's device answers.
     for end in [&second, &third] {
         end.namespace.run("ip address add 10.2.0.1/32 dev wg0");
     }
@@ -72,7 +72,7 @@ fn an_allowed_ip_moves_between_peers_and_stays_there() {
     first.namespace.ping("10.2.0.1");
     assert!(third.received_from(&first) > received);
 
-    // Nobody's any more: not sent to anybody.
+    // No peer has the address any more, so that the device sends the packet to no peer.
     let key = hexadecimal(third_key);
     let answer =
         first.namespace.uapi("wg0", &format!("set=1\npublic_key={key}\nupdate_only=true\nallowed_ip=-10.2.0.1/32\n\n"));

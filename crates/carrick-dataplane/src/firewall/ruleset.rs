@@ -234,10 +234,10 @@ fn leak_guard(plan: &FirewallPlan) -> Chain {
     ];
     Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT - 1)
         .with_rules(always)
-        .with_rules(Family::BOTH.into_iter().flat_map(|version| guard_of(plan, version)))
+        .with_rules(Family::BOTH.into_iter().flat_map(|version| leak_guard_rules(plan, version)))
 }
 
-fn guard_of(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
+fn leak_guard_rules(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let names = SetNames::of(version);
     let to = |set| Rule::new().version(version).destination(version, AddressMatch::In(set));
     let stray_pods = plan.pod_device_prefix.iter().map(|prefix| {

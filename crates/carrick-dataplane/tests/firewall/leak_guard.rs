@@ -10,7 +10,7 @@ use crate::network::{INTERNET, NODE, Network, POD, Pair, REMOTE_POD, address, at
 const CLEAR: &str = "mesh destination in clear";
 const STRAY: &str = "own pods by another device";
 
-/// The destination's address at the wrong place, where nobody but the test should ever see the packet.
+/// Sockets with the destination's address on a wrong device. Only the test's own packets may arrive there.
 fn eavesdropper(namespace: &Namespace, pair: Pair) -> [UdpSocket; 2] {
     give(namespace, "lo", &[pair]);
     pair.both().map(|address| namespace.socket(address))
@@ -64,7 +64,7 @@ fn wireguards_own_packets_pass() {
         assert_eq!(source_seen(&sender, ear), address(node));
         setsockopt(&sender, sockopt::Mark, &0x2000).unwrap();
         sender.send_to(b"x", ear.local_addr().unwrap()).unwrap_err();
-        assert!(is_silent(ear), "another mark does not open the guard");
+        assert!(is_silent(ear), "another mark does not pass the leak guard");
     }
 }
 

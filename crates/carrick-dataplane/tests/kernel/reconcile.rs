@@ -308,7 +308,7 @@ fn one_refusal_stops_nothing_else_and_is_tried_again() {
 }
 
 #[test]
-fn endpoint_wish_that_changed_while_nobody_looked_is_written() {
+fn an_endpoint_that_changed_while_no_agent_ran_is_written() {
     on_node(|node| {
         let mut plan = plans::mesh(20, 3);
         node.reach(&plan);

@@ -131,7 +131,7 @@ fn internal_addresses_can_be_taken_away() {
 }
 
 #[test]
-fn one_bad_element_leaves_out_that_element_only() {
+fn a_bad_element_is_ignored_alone() {
     let parsed = parse(&[("pod-cidrs", "10.244.3.0/24,10.244.3.0/33,fd10::/64")]);
     assert_eq!(strings(parsed.node.pod_cidrs), ["10.244.3.0/24", "fd10::/64"]);
     assert_eq!(

@@ -40,7 +40,7 @@ pub async fn publish_annotations(api: &ApiClient, own: &OwnNode, published: &Pub
     let node = answer("Node", nodes.patch(name, &apply, &Patch::Apply(&patch))).await?;
     tracing::info!(event = "annotations_published", node = name, keys = ?wanted.keys());
 
-    // Keys that somebody else wrote survive an apply that does not name them.
+    // Keys that another field manager wrote survive an apply that does not name them.
     let left = shown(&node.metadata.annotations.unwrap_or_default());
     let foreign: BTreeMap<_, _> =
         left.into_keys().filter(|key| !wanted.contains_key(key)).map(|key| (key, None::<String>)).collect();

@@ -1,4 +1,4 @@
-//! Lists a resource and follows its changes, for as long as somebody listens.
+//! Lists a resource and follows its changes, until its receiver is dropped.
 //!
 //! `kube::runtime::watcher` does the same, but tells neither that a watch stands again after a failure nor that a bookmark came; on a
 //! quiet resource nothing else says that the connection lives. Here both are signals, every request has a limit, and silence ends a watch.
@@ -126,7 +126,7 @@ pub(crate) async fn follow<K>(
     loop {
         let error = match follower.go_on(&mut version).await {
             Ok(()) => continue,
-            Err(Ended::NobodyListens) => return,
+            Err(Ended::NoReceiver) => return,
             Err(Ended::Failed(error)) => error,
         };
         backoff.settle(began.elapsed(), follower.limits.most_delay * 2);
@@ -153,7 +153,7 @@ struct Follower<K> {
 }
 
 enum Ended {
-    NobodyListens,
+    NoReceiver,
     Failed(FollowError),
 }
 
@@ -237,6 +237,6 @@ impl<K: Resource + Clone + Debug + DeserializeOwned + Send + 'static> Follower<K
     }
 
     async fn send(&self, signal: Signal<K>) -> Result<(), Ended> {
-        self.signals.send(signal).await.map_err(|_| Ended::NobodyListens)
+        self.signals.send(signal).await.map_err(|_| Ended::NoReceiver)
     }
 }

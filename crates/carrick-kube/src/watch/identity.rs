@@ -9,7 +9,7 @@ use super::event::ClusterUid;
 use super::follow::Limits;
 use crate::client::ApiClient;
 
-/// Why nobody knows which cluster it is.
+/// Why the cluster cannot be identified.
 #[derive(Debug, Error)]
 pub(super) enum IdentityError {
     #[error("cannot read the namespace `kube-system`, by whose UID a cluster is known: {0}")]

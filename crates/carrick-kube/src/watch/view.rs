@@ -166,7 +166,7 @@ impl View {
         self.progress.mesh = true;
     }
 
-    /// The API server has no peers to offer for now; nobody should wait for them.
+    /// The API server serves no Peers for now. The view counts as complete without them.
     pub(crate) fn go_on_without_peers(&mut self) {
         self.progress.peers = true;
     }

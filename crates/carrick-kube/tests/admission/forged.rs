@@ -278,7 +278,7 @@ fn by_others() -> Vec<Forged> {
             AGENTS,
         ),
         ("a key by another DaemonSet", Monitor, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
-        ("a key by somebody who may repair", Repairer, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
+        ("a key by a user who may repair", Repairer, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
         (
             "a node out of the mesh by another DaemonSet",
             Monitor,

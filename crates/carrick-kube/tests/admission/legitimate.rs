@@ -143,7 +143,7 @@ pub fn legitimate() -> Vec<(&'static str, Caller, Write)> {
         ),
         ("an agent restores it", Agent("a"), Merge(Node("a"), annotation("mesh-addresses", "10.4.0.9"))),
         (
-            "somebody who may repair removes an agent's annotation",
+            "a user who may repair removes an agent's annotation",
             Repairer,
             Merge(Node("b"), annotation("public-key", Value::Null)),
         ),

@@ -8,7 +8,7 @@ impl Generation {
     /// The generation behind one more change.
     #[must_use]
     pub fn next(self) -> Self {
-        // The kernel leaves 0 out.
+        // The kernel skips 0.
         Self(self.0.checked_add(1).unwrap_or(1))
     }
 }

@@ -32,7 +32,7 @@ impl Families {
 
 /// How a node is attached to the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Attachment {
     /// A public endpoint and an internal address.
     Public,
     /// Behind NAT, with keepalive.
@@ -45,7 +45,7 @@ pub enum Standing {
 #[derive(Clone, Debug)]
 pub struct NodeSeed {
     pub location: usize,
-    pub standing: Standing,
+    pub attachment: Attachment,
     pub subnet: u8,
     pub gateway: Preference,
     pub relay: Preference,
@@ -66,11 +66,12 @@ fn preference() -> impl Strategy<Value = Preference> {
 }
 
 fn node_seed(locations: usize) -> impl Strategy<Value = NodeSeed> {
-    let standing = prop_oneof![5 => Just(Standing::Public), 3 => Just(Standing::Nat), 1 => Just(Standing::Alone)];
-    (0..locations, standing, 0..2_u8, preference(), preference(), 0..1000_i64, prop::bool::weighted(0.1)).prop_map(
-        |(location, standing, subnet, gateway, relay, created, allows_network)| NodeSeed {
+    let attachment =
+        prop_oneof![5 => Just(Attachment::Public), 3 => Just(Attachment::Nat), 1 => Just(Attachment::Alone)];
+    (0..locations, attachment, 0..2_u8, preference(), preference(), 0..1000_i64, prop::bool::weighted(0.1)).prop_map(
+        |(location, attachment, subnet, gateway, relay, created, allows_network)| NodeSeed {
             location,
-            standing,
+            attachment,
             subnet,
             gateway,
             relay,
@@ -160,11 +161,11 @@ fn node(number: usize, seed: &NodeSeed, families: Families) -> Node {
         Ipv6Net::new(Ipv6Addr::new(0xfd99, 0, u16::from(place), u16::from(seed.subnet), 0, 0, 0, host), 64).unwrap();
     let v4_public = IpAddr::V4(Ipv4Addr::new(198, 51, 100, low + 1));
     let v6_public = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host));
-    if seed.standing != Standing::Alone {
+    if seed.attachment != Attachment::Alone {
         let internal = of_families(families, IpNet::V4(v4_internal), IpNet::V6(v6_internal));
         node.internal_addresses = InternalAddresses::Advertised(internal.into_iter().collect());
     }
-    if seed.standing == Standing::Nat {
+    if seed.attachment == Attachment::Nat {
         node.persistent_keepalive = Some(25);
     } else {
         let addresses = of_families(families, v4_public, v6_public);

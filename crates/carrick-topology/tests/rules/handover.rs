@@ -65,9 +65,9 @@ fn far_gateways_accept_encapsulated_packets_from_the_new_carrier() {
             assert!(!sender.sources.contains(&net("10.42.12.0/24")), "a2 goes on carrying for itself");
             assert_eq!((plan.routes.len(), plan.receivers.len()), (0, 0));
         }
-        let guard = mesh.plan("b1").firewall.handover;
-        assert_eq!(guard.senders, [address("10.4.0.11")].into());
-        assert_eq!(guard.sources, far["b1"].senders["a1"].sources);
+        let firewall = mesh.plan("b1").firewall.handover;
+        assert_eq!(firewall.senders, [address("10.4.0.11")].into());
+        assert_eq!(firewall.sources, far["b1"].senders["a1"].sources);
     }
 }
 

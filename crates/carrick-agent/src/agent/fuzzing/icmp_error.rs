@@ -18,7 +18,7 @@ use crate::agent::icmp_errors::{Said, said};
 pub fn check(bytes: &[u8]) {
     let Some((message, error, offender)) = control_message(bytes) else { return };
     let Some((by, said)) = said(&message) else { return };
-    assert_eq!(Some(by), offender, "an address that nobody has");
+    assert_eq!(Some(by), offender, "an address that is not the offender's");
     assert!(matches!(error.ee_origin, SO_EE_ORIGIN_ICMP | SO_EE_ORIGIN_ICMP6), "no router and no host said this");
     let is_v6 = error.ee_origin == SO_EE_ORIGIN_ICMP6;
     // RFC 792 and RFC 4443: destination unreachable with its code for ports, and time exceeded.
@@ -55,7 +55,7 @@ fn control_message(bytes: &[u8]) -> Option<(ControlMessageOwned, sock_extended_e
     Some((message, error, offender))
 }
 
-/// `struct sockaddr_in`; the kernel leaves the family out where nobody is known.
+/// `struct sockaddr_in`. The kernel sets no family if it does not know the sender.
 fn v4(bytes: &[u8]) -> Option<(IpAddr, sockaddr_in)> {
     let [low, high, _, _, a, b, c, d] = *bytes.first_chunk::<8>()?;
     let raw = sockaddr_in {

@@ -13,11 +13,11 @@ use rustix::net::sockopt::{set_ip_ttl, set_ipv6_unicast_hops};
 
 use crate::agent::icmp_errors::{IcmpError, Said, next_icmp_error};
 
-/// Where nobody listens: what `traceroute` uses. Each attempt has a port of its own, by which its answers are known.
+/// The first of the ports that `traceroute` uses, on which usually no process listens. Each attempt has its own port, which identifies its answers.
 const FIRST_PORT: u16 = 33_434;
 /// How often a hop that is silent is asked.
 const ATTEMPTS: u16 = 3;
-/// How long an attempt waits for answers; answers to earlier ones still count. Whoever asks waits for all of them together.
+/// How long an attempt waits for answers. Answers to earlier attempts still count. A request waits for all attempts.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// What is sent.
 const PAYLOAD: [u8; 16] = *b"carrick trace \0\0";
@@ -139,7 +139,7 @@ impl Probe {
             self.take(now, to.port(), by, kind);
         }
         let mut scrap = [0_u8; 64];
-        // Somebody may listen there after all.
+        // A process may listen on the port.
         while let Ok((_, from)) = self.socket.recv_from(&mut scrap) {
             if from.ip() == self.to {
                 self.take(now, from.port(), from.ip(), ReplyKind::Arrived);

@@ -1,4 +1,4 @@
-//! Paths, tunnels and gateways, gathered when somebody asks for them. Their number grows with the pairs of locations, not of nodes.
+//! Paths, tunnels and gateways, collected at each scrape. Their number grows with the pairs of locations, not of nodes.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -176,7 +176,7 @@ impl Metrics {
         &self.http
     }
 
-    /// What is gathered when somebody asks.
+    /// The metrics that are collected at each scrape.
     pub(super) const fn mesh(&self) -> &MeshView {
         &self.mesh
     }

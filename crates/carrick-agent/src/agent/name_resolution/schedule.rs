@@ -9,9 +9,9 @@ use carrick_topology::model::DnsName;
 /// What the names resolve to, for [`carrick_topology::model::LocalFacts::resolved`]. A name that never resolved is not in it.
 pub(in crate::agent) type Resolved = BTreeMap<DnsName, BTreeSet<IpAddr>>;
 
-/// From one look-up to the next.
+/// The time between two resolutions of a name.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// The same where somebody asks for it.
+/// The least time between two resolutions, when the core requests them.
 const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The wanted names.
@@ -30,7 +30,7 @@ struct Entry {
 /// What a look-up came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// Nobody wants the name any more.
+    /// No endpoint has this name any more.
     NotWanted,
     /// The addresses as before.
     Same,

@@ -71,7 +71,7 @@ pub fn server_process(interface: &DeviceName) -> Option<Pid> {
 }
 
 impl UapiSocket {
-    /// Makes sure that nobody serves the interface yet.
+    /// Checks that no process serves the interface yet.
     ///
     /// # Errors
     /// [`SocketError::AlreadyServed`] or [`SocketError::NotASocket`].
@@ -84,7 +84,7 @@ impl UapiSocket {
         }
     }
 
-    /// Listens at the interface's socket file, mode 0600, in the place of one that nobody serves any more.
+    /// Listens at the interface's socket file, mode 0600. Replaces a file that no process serves any more.
     ///
     /// Only the holder of the interface's TUN device may call this: that is what makes the replacement safe.
     ///
@@ -104,7 +104,7 @@ impl UapiSocket {
             Err(error) => return Err(failed("remove", &path)(error)),
         }
         let listener = UnixListener::bind(&path).map_err(failed("listen at", &path))?;
-        // The directory is closed to others, so nobody slipped in between.
+        // Only root may enter the directory, so no other user could connect before.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed("restrict", &path))?;
         Ok(Self { path, listener })
     }
