@@ -16,7 +16,7 @@ use crate::plan::{FirewallPlan, ProbePlan, Route, VxlanPlan, WireGuardPlan};
 pub struct NodePlan {
     /// The node that the plan is for.
     pub node: NodeName,
-    /// The node's place in the mesh, for status pages.
+    /// The node's location and role in the mesh, for status pages.
     pub location: LocationSummary,
     /// The node's mesh addresses. Both devices have them, as /32 and /128.
     pub mesh_addresses: BTreeSet<IpAddr>,
@@ -56,7 +56,7 @@ pub enum Role {
     Inner,
 }
 
-/// A node's place in the mesh.
+/// A node's location and role in the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocationSummary {
     /// The location's name.

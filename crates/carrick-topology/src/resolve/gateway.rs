@@ -31,7 +31,7 @@ pub(super) fn choose(
     }
 }
 
-/// The first-ranked nodes have the active places. If one of them is down, the next live node takes its place.
+/// The first-ranked nodes hold the slots. If one of them is down, the next live node takes its slot.
 fn fill(
     location: &mut Location,
     ranked: &[MemberIndex],
@@ -44,15 +44,15 @@ fn fill(
     let none_is_live = !ranked.iter().any(is_live);
     let is_live = |index: &MemberIndex| none_is_live || is_live(index);
 
-    let places = ranked.len().min(settings.active_gateways.get());
-    let (first, rest) = ranked.split_at(places);
+    let slots = ranked.len().min(settings.active_gateways.get());
+    let (first, rest) = ranked.split_at(slots);
     let mut substitutes = rest.iter().copied().filter(|index| is_live(index));
-    for place in first.iter().copied() {
-        let holder = if is_live(&place) { Some(place) } else { substitutes.next() };
-        location.active.extend(holder.map(|holder| ActiveGateway { place, holder }));
+    for slot in first.iter().copied() {
+        let holder = if is_live(&slot) { Some(slot) } else { substitutes.next() };
+        location.active.extend(holder.map(|holder| ActiveGateway { slot, holder }));
     }
     location.standby = substitutes.take(settings.standby_gateways).collect();
-    let would_be_gateways = ranked.iter().take(places + settings.standby_gateways);
+    let would_be_gateways = ranked.iter().take(slots + settings.standby_gateways);
     location.down = would_be_gateways.copied().filter(|index| !is_live(index)).collect();
 }
 
@@ -103,8 +103,8 @@ fn carrier(
         Granularity::Cross | Granularity::Full => Some(member.index),
         Granularity::Location if location.is_gateway(member.index) => Some(member.index),
         Granularity::Location => {
-            let place_name = |gateway: &&ActiveGateway| members[gateway.place.0].node.name.as_str();
-            rendezvous(member.node.name.as_str(), &location.active, place_name).map(|gateway| gateway.holder)
+            let slot_name = |gateway: &&ActiveGateway| members[gateway.slot.0].node.name.as_str();
+            rendezvous(member.node.name.as_str(), &location.active, slot_name).map(|gateway| gateway.holder)
         }
     }
 }

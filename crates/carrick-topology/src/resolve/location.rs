@@ -15,7 +15,7 @@ pub(crate) struct Location {
     /// The family in which the members reach each other: all of them have an internal address of it.
     pub(crate) underlay: Family,
     pub(crate) members: Vec<MemberIndex>,
-    /// Gateways that carry traffic, each in the place of a first-ranked node.
+    /// Gateways that carry traffic, each in the slot of a first-ranked node.
     pub(crate) active: Vec<ActiveGateway>,
     pub(crate) standby: Vec<MemberIndex>,
     /// Nodes that would be active or standby gateways if they were not down. They keep their own tunnels, so that other nodes can probe
@@ -23,11 +23,11 @@ pub(crate) struct Location {
     pub(crate) down: Vec<MemberIndex>,
 }
 
-/// One of the places over which the location's traffic is spread.
+/// One of the slots into which the location's traffic is divided.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActiveGateway {
-    /// The first-ranked node that has the place. The nodes are spread by its name, so that another holder carries exactly its share.
-    pub(crate) place: MemberIndex,
+    /// The first-ranked node that names the slot. The nodes are spread by this name, so that another holder carries exactly its share.
+    pub(crate) slot: MemberIndex,
     /// The live node that carries its share: the node itself, or another one while the node is down.
     pub(crate) holder: MemberIndex,
 }
@@ -46,9 +46,9 @@ impl Location {
         self.is_active(member) || self.standby.contains(&member) || self.down.contains(&member)
     }
 
-    /// Active gateways in their own place, then active gateways in the place of another node, then standby gateways.
+    /// Active gateways in their own slot, then active gateways in the slot of another node, then standby gateways.
     pub(crate) fn gateways_by_rank(&self) -> impl Iterator<Item = MemberIndex> {
-        let is_substitute = |gateway: &&ActiveGateway| gateway.holder != gateway.place;
+        let is_substitute = |gateway: &&ActiveGateway| gateway.holder != gateway.slot;
         let own = self.active.iter().filter(move |gateway| !is_substitute(gateway));
         let stand_ins = self.active.iter().filter(is_substitute);
         own.chain(stand_ins).map(|gateway| gateway.holder).chain(self.standby.iter().copied())
