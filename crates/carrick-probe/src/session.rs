@@ -1,6 +1,6 @@
 //! Which probes of one other node are new.
 //!
-//! Whoever reads a probe on its way can send it again. The code of the copy is good, so that each node finds out by itself which probes are
+//! An attacker who reads a probe on its way can send it again. The MAC of the copy is valid, so that each node finds out by itself which probes are
 //! new. Nodes share no clock and keep nothing on disk, so that the probed node chooses a number, the *session number*:
 //!
 //! 1. A probe without a valid session number is answered, and changes nothing else. The answer offers a number that this node never gave
@@ -12,7 +12,7 @@
 //! is offered a number, so that a session begins one round trip after a start.
 //!
 //! Sequence numbers are times: microseconds since a moment that the prober's node chose. So a node also sees that a probe of the session was
-//! held back: it is later than the quickest one by more than [`LONGEST_DELAY`]. Such a probe begins no session and changes nothing.
+//! delayed: it is later than the quickest one by more than [`LONGEST_DELAY`]. Such a probe begins no session and changes nothing.
 
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) struct Inbound {
 pub(crate) enum Freshness {
     /// It was sent lately, and it is here for the first time. The session has this number.
     New(SessionNumber),
-    /// It belongs to no session: it is from before a start of an agent, it was held back, or the other agent has just started.
+    /// It belongs to no session: it is from before a start of an agent, it was delayed, or the other agent has just started.
     OutOfSession,
     /// It was here before.
     Repeated,
@@ -235,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_was_held_back_begins_a_new_session_with_the_next_one() {
+    fn a_probe_that_was_delayed_begins_a_new_session_with_the_next_one() {
         let (mut fixture, number) = Fixture::in_session();
-        let held_back = sent_at(fixture.now + ms(250));
+        let delayed = sent_at(fixture.now + ms(250));
         fixture.now += ms(250) + LONGEST_DELAY + ms(50);
-        assert_eq!(fixture.take(held_back, number), Freshness::OutOfSession);
+        assert_eq!(fixture.take(delayed, number), Freshness::OutOfSession);
         let offered = fixture.offer();
         assert_eq!(fixture.take(sent_at(fixture.now), offered), Freshness::New(offered));
-        assert_eq!(fixture.take(held_back, number), Freshness::Repeated);
+        assert_eq!(fixture.take(delayed, number), Freshness::Repeated);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::agent::status::Status;
 /// The media type of the OpenMetrics text format 1.0.0.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The pages that only root on the node may read, and whoever may execute commands in the agent's container.
+/// The pages for root on the node, and for users who may execute commands in the agent's container.
 const PRIVATE: [&str; 3] = ["/status", "/checks", "/trace"];
 
 /// The answer to a request for one of [`PRIVATE`] over TCP.
