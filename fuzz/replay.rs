@@ -1,4 +1,4 @@
-//! A fuzz target's corpus, without a fuzzer. The tests of each crate that has targets include this file.
+//! Runs the checks of fuzz targets over their corpora, without a fuzzer. Each crate that has targets includes this file as a module.
 
 use std::path::Path;
 
@@ -19,3 +19,19 @@ pub(crate) fn replay(target: &str, check: fn(&[u8])) {
         check(&std::fs::read(&input).unwrap());
     }
 }
+
+/// Makes a test for each fuzz target of a crate, which runs the target's check over its corpus. The module that calls this macro contains
+/// this file as the module `replay`, and each target as a module with the function `check`.
+macro_rules! corpora {
+    ($($target:ident),+) => {
+        mod the_corpus_holds_for {
+            $(
+                #[test]
+                fn $target() {
+                    super::replay::replay(stringify!($target), super::$target::check);
+                }
+            )+
+        }
+    };
+}
+pub(crate) use corpora;

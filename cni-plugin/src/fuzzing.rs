@@ -8,7 +8,4 @@ pub mod cni_call;
 mod replay;
 
 #[cfg(test)]
-#[test]
-fn cni_call_accepts_its_corpus() {
-    replay::replay("cni_call", cni_call::check);
-}
+replay::corpora!(cni_call);

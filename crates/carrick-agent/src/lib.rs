@@ -5,6 +5,7 @@ pub mod agent;
 pub mod cleanup;
 pub mod cli;
 pub mod exit;
+pub mod file_error;
 pub mod key;
 pub mod logging;
 pub mod state;

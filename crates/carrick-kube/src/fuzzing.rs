@@ -1,4 +1,4 @@
-//! What must hold of every object that the API server sends, for the fuzz targets and for the tests, which replay their corpora.
+//! The checks of the fuzz targets for the objects of the API server. Tests run the checks over the corpora.
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 pub mod annotations;
@@ -11,21 +11,4 @@ pub mod peer;
 mod replay;
 
 #[cfg(test)]
-mod tests {
-    use super::replay::replay;
-
-    #[test]
-    fn the_corpus_of_annotations_holds() {
-        replay("annotations", super::annotations::check);
-    }
-
-    #[test]
-    fn the_corpus_of_mesh_holds() {
-        replay("mesh", super::mesh::check);
-    }
-
-    #[test]
-    fn the_corpus_of_peer_holds() {
-        replay("peer", super::peer::check);
-    }
-}
+replay::corpora!(annotations, mesh, peer);

@@ -1,4 +1,4 @@
-//! What must hold of every datagram, for the fuzz target and for the test, which replays its corpus.
+//! The checks of the fuzz targets for probe packets. Tests run the checks over the corpora.
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 pub mod probe_packet;
@@ -8,9 +8,4 @@ pub mod probe_packet;
 mod replay;
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn the_corpus_of_probe_packet_holds() {
-        super::replay::replay("probe_packet", super::probe_packet::check);
-    }
-}
+replay::corpora!(probe_packet);

@@ -1,4 +1,4 @@
-//! What must hold of every text of the protocol, for the fuzz target and for the test, which replays its corpus.
+//! The checks of the fuzz targets for texts of the protocol. Tests run the checks over the corpora.
 
 pub mod uapi;
 
@@ -7,9 +7,4 @@ pub mod uapi;
 mod replay;
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn the_corpus_of_uapi_holds() {
-        super::replay::replay("uapi", super::uapi::check);
-    }
-}
+replay::corpora!(uapi);

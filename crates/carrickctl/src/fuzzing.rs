@@ -1,4 +1,4 @@
-//! What must hold of every page that agents give, for the fuzz target and for the test, which replays its corpus.
+//! The checks of the fuzz targets for the pages of agents. Tests run the checks over the corpora.
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 pub mod pages;
@@ -8,9 +8,4 @@ pub mod pages;
 mod replay;
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn the_corpus_of_pages_holds() {
-        super::replay::replay("pages", super::pages::check);
-    }
-}
+replay::corpora!(pages);

@@ -1,4 +1,4 @@
-//! What must hold of everything that the network tells the agent, for the fuzz target and for the test, which replays its corpus.
+//! The checks of the fuzz targets for messages of the network. Tests run the checks over the corpora.
 
 pub mod icmp_error;
 
@@ -7,9 +7,4 @@ pub mod icmp_error;
 mod replay;
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn the_corpus_of_icmp_error_holds() {
-        super::replay::replay("icmp_error", super::icmp_error::check);
-    }
-}
+replay::corpora!(icmp_error);

@@ -1,10 +1,11 @@
-//! How files of the state directory are written, and why the state cannot be used.
+//! How the agent writes the files of the state directory, and why it cannot use the state.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use carrick_files::{Durability, Replacement};
 use carrick_topology::NodeName;
+
+use crate::file_error::FileError;
 
 /// How files of the directory are replaced. They survive a power failure, and only root may read them.
 pub(super) const FILE: Replacement = Replacement { mode: 0o600, durability: Durability::PowerFailure };
@@ -12,13 +13,13 @@ pub(super) const FILE: Replacement = Replacement { mode: 0o600, durability: Dura
 /// Why the state cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// Another agent uses it; it may go.
+    /// Another agent uses the directory. That agent may end.
     #[error("another agent uses the state directory {}", path.display())]
     InUse {
         /// The directory.
         path: PathBuf,
     },
-    /// It belongs to another node: its key and its cluster are not this node's.
+    /// The directory belongs to another node: its key and its cluster are not those of this node.
     #[error(
         "the state in {} was written for node `{found}`, and this is node `{expected}`: \
          if the machine got a new name, empty the directory (the node gets a new key); if --node-name is wrong, correct it",
@@ -27,13 +28,13 @@ pub enum StateError {
     ForeignNode {
         /// The directory.
         path: PathBuf,
-        /// The node that it belongs to.
+        /// The node that the directory belongs to.
         found: String,
-        /// The node that wants to use it.
+        /// The node of this agent.
         expected: NodeName,
     },
-    /// A private key is there and cannot be read as one. It is never replaced, because other nodes and outside peers
-    /// may know its public key.
+    /// The file of the private key contains no private key. The agent never replaces the file, because other nodes and
+    /// outside peers may know the public key.
     #[error(
         "{} is not a private key (44 characters of base64): restore it, or delete it to give the node a new key",
         path.display()
@@ -43,18 +44,6 @@ pub enum StateError {
         path: PathBuf,
     },
     /// The file system refuses.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StateError {
-    let path = path.to_owned();
-    move |source| StateError::Io { action, path, source }
+    #[error(transparent)]
+    File(#[from] FileError),
 }

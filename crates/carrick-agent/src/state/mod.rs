@@ -17,8 +17,10 @@ use nix::fcntl::{Flock, FlockArg};
 
 use carrick_types::SecretKey;
 
+use crate::file_error::failed;
+
+use error::FILE;
 pub use error::StateError;
-use error::{FILE, failed};
 
 /// The file that names the node which the directory belongs to.
 const NODE_NAME: &str = "node-name";
@@ -37,13 +39,13 @@ impl StateDir {
     /// Takes the directory for this node; makes it, mode 0700, if it is not there.
     ///
     /// # Errors
-    /// [`StateError::InUse`], [`StateError::ForeignNode`] or [`StateError::Io`].
+    /// [`StateError::InUse`], [`StateError::ForeignNode`] or [`StateError::File`].
     pub fn open(path: &Path, node: &NodeName) -> Result<Self, StateError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create", path))?;
         let directory = File::open(path).map_err(failed("open", path))?;
         let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
             Errno::EWOULDBLOCK => StateError::InUse { path: path.to_owned() },
-            errno => failed("lock", path)(errno.into()),
+            errno => failed("lock", path)(errno.into()).into(),
         })?;
         let state = Self { path: path.to_owned(), _lock: lock };
         state.claim(node)?;
@@ -53,7 +55,7 @@ impl StateDir {
     /// The node's private key. The first call ever makes one.
     ///
     /// # Errors
-    /// [`StateError::CorruptKey`] or [`StateError::Io`].
+    /// [`StateError::CorruptKey`] or [`StateError::File`].
     pub fn private_key(&self) -> Result<SecretKey, StateError> {
         private_key::load_or_generate(&self.file(PRIVATE_KEY))
     }
@@ -74,9 +76,9 @@ impl StateDir {
                 expected: node.clone(),
             }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                FILE.write(&file, format!("{node}\n").as_bytes()).map_err(failed("write", &file))
+                Ok(FILE.write(&file, format!("{node}\n").as_bytes()).map_err(failed("write", &file))?)
             }
-            Err(error) => Err(failed("read", &file)(error)),
+            Err(error) => Err(failed("read", &file)(error).into()),
         }
     }
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 use carrick_types::SecretKey;
 use zeroize::Zeroizing;
 
-use super::error::{FILE, StateError, failed};
+use super::error::{FILE, StateError};
+use crate::file_error::failed;
 use crate::key;
 
 /// Reads the key, or makes one if there is no file.
@@ -25,7 +26,7 @@ pub fn load_or_generate(path: &Path) -> Result<SecretKey, StateError> {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             Err(StateError::CorruptKey { path: path.to_owned() })
         }
-        Err(error) => Err(failed("read", path)(error)),
+        Err(error) => Err(failed("read", path)(error).into()),
     }
 }
 

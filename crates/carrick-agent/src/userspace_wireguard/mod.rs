@@ -51,7 +51,7 @@ impl StartError {
             Self::Tun(TunError::NoDriver | TunError::NoPermission { .. }) => Exit::Permission,
             Self::Tun(TunError::NameTaken { .. }) | Self::Socket(SocketError::NotASocket { .. }) => Exit::Configuration,
             Self::Tun(TunError::Busy { .. } | TunError::Io { .. })
-            | Self::Socket(SocketError::AlreadyServed { .. } | SocketError::Io { .. })
+            | Self::Socket(SocketError::AlreadyServed { .. } | SocketError::File(_))
             | Self::Engine(_)
             | Self::Signal(_) => Exit::Failure,
         }

@@ -1,4 +1,4 @@
-//! What must hold of each datagram, whatever its messages are about.
+//! The properties of each datagram, of every kind of message.
 
 use std::net::IpAddr;
 

@@ -12,6 +12,8 @@ use tokio::net::{UnixListener, unix};
 
 use carrick_topology::DeviceName;
 
+use crate::file_error::{FileError, failed};
+
 /// Where `wg` looks for the sockets of userspace devices.
 pub const SOCKET_DIRECTORY: &str = "/run/wireguard";
 
@@ -34,15 +36,8 @@ pub enum SocketError {
         path: PathBuf,
     },
     /// The file system refuses.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// A listening socket; its file goes with it.
@@ -101,7 +96,7 @@ impl UapiSocket {
         match fs::remove_file(&path) {
             Ok(()) => tracing::info!(event = "stale_socket_removed", path = %path.display()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("remove", &path)(error)),
+            Err(error) => return Err(failed("remove", &path)(error).into()),
         }
         let listener = UnixListener::bind(&path).map_err(failed("listen at", &path))?;
         // Only root may enter the directory, so no other user could connect before.
@@ -124,9 +119,4 @@ impl Drop for UapiSocket {
         // Nothing is left to do about a file that cannot be removed: the next process replaces it.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
-    let path = path.to_owned();
-    move |source| SocketError::Io { action, path, source }
 }
