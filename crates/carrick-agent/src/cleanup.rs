@@ -11,12 +11,12 @@ use crate::cli::CleanupOptions;
 use crate::exit::Exit;
 use crate::userspace_wireguard;
 
-/// How the cleanup went.
+/// The result of the cleanup.
 #[derive(Debug, Default)]
 pub struct Cleanup {
-    /// What was removed, as people know it.
+    /// The removed objects, as text.
     pub removed: Vec<String>,
-    /// What could not be removed, and why.
+    /// The failures, as text.
     pub failures: Vec<String>,
     is_not_permitted: bool,
 }
@@ -31,7 +31,7 @@ pub async fn run(options: &CleanupOptions) -> Cleanup {
 }
 
 impl Cleanup {
-    /// How the process ends on it.
+    /// The exit status of the process.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match (self.failures.is_empty(), self.is_not_permitted) {

@@ -9,7 +9,7 @@ use tracing_subscriber::filter::ParseError;
 /// The engine logs single packets at ERROR, the client each failed request; what matters of both is an event of ours.
 const MUTED: &str = "gotatun=off,kube_client::client::builder=off";
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people: one line of text per event.

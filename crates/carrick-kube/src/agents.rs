@@ -14,7 +14,7 @@ use tokio::io::DuplexStream;
 pub const NAMESPACE: &str = "carrick-system";
 /// The label of the agents' pods.
 pub const SELECTOR: &str = "app.kubernetes.io/name=carrick";
-/// Where an agent serves its pages, on its node's loopback address.
+/// The port of an agent's pages on its node's loopback address.
 pub const PORT: u16 = 1107;
 
 /// The pod of an agent.

@@ -22,7 +22,7 @@ use ineffective::warn_of_ineffective_keys;
 pub use published::published_annotations;
 use reader::Reader;
 
-/// What every key of Carrick's begins with.
+/// The prefix of Carrick's keys.
 pub const PREFIX: &str = "carrick.dev/";
 
 /// The keys: [`PREFIX`] and a word.

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// An error's own text says what failed; why is in its sources. Texts that repeat their source's are not repeated again.
+/// The text of an error and of its sources. A text that contains the text of its source is shown once.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -16,16 +16,16 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tower::util::MapResponseLayer;
 
-/// How long a connection may take to come about.
+/// The timeout for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the server may leave what is sent to it unread.
+/// How long sent data may stay unacknowledged.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// No server makes us wait longer than this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// An address that was last used so much earlier than the latest one is not in use: watches last half of this.
 const IN_USE: Duration = Duration::from_secs(600);
 
-/// Where to find the API server.
+/// The address and credentials of the API server.
 #[derive(Clone, Debug, Default)]
 pub struct ClientOptions {
     /// A kubeconfig file; without one the service account that Kubernetes gives to a pod, then `$KUBECONFIG`.
@@ -37,7 +37,7 @@ pub struct ClientOptions {
 /// Why there is no client.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// Nothing says where the API server is.
+    /// No configuration names an API server.
     #[error("no API server is known: this is no pod, and neither --kubeconfig nor $KUBECONFIG is set")]
     NoConfiguration,
     /// The service account of the pod cannot be used.
@@ -63,7 +63,7 @@ pub struct ApiClient {
 }
 
 impl ApiClient {
-    /// Makes a client; nothing is sent yet.
+    /// Makes a client. Sends no request.
     ///
     /// Tokens are read from their file again each minute, so that a bound token that Kubernetes rotates never expires in use.
     ///
@@ -119,7 +119,7 @@ impl ApiClient {
         Ok(Self { client: builder.with_layer(&layer).build(), pace, servers })
     }
 
-    /// Uses a client that the caller made; it tells nothing of the connection.
+    /// Uses a client of the caller. The state of its connection is not known.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
         Self { client, pace: Arc::default(), servers: Arc::new(Servers::new(None)) }
@@ -131,7 +131,7 @@ impl ApiClient {
         self.client.clone()
     }
 
-    /// What the server last asked clients to wait.
+    /// The pause that the server last requested.
     #[must_use]
     pub fn pace(&self) -> Arc<ServerPace> {
         self.pace.clone()
@@ -167,14 +167,14 @@ fn literal_address(url: &Uri) -> Option<IpAddr> {
     url.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-/// When the server wants to be asked again (`Retry-After`, RFC 9110 §10.2.3), for all requests together.
+/// The time before which the server wants no request (`Retry-After`, RFC 9110 §10.2.3). It holds for all requests.
 #[derive(Debug, Default)]
 pub struct ServerPace {
     not_before: Mutex<Option<Instant>>,
 }
 
 impl ServerPace {
-    /// What is left to wait.
+    /// The remaining pause.
     #[must_use]
     pub fn remaining(&self, now: Instant) -> Duration {
         let not_before = *lock(&self.not_before);

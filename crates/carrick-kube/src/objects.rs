@@ -44,9 +44,9 @@ pub enum ObjectsError {
     /// The API server refused, or did not answer.
     #[error("the API server gives no {what}: {error}")]
     Api {
-        /// What was asked for.
+        /// The requested objects.
         what: &'static str,
-        /// What it said.
+        /// The API server's answer.
         #[source]
         error: kube::Error,
     },

@@ -14,7 +14,7 @@ pub use convert::{ParsedPeer, PeerMetadata, parse_peer};
 /// The condition that says whether the peer is connected.
 pub const CONNECTED: &str = "Connected";
 
-/// What people write of an outside WireGuard device: a laptop, an office router, another cluster.
+/// An outside WireGuard device: a laptop, an office router, another cluster.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "carrick.dev",
@@ -52,7 +52,7 @@ pub struct PeerSpec {
     )]
     pub allowed_ips: Vec<String>,
 
-    /// Where the device listens: `host:port`, `[v6]:port` or `dns.name:port`. Without one, the device has to dial in.
+    /// The address and port on which the device listens: `host:port`, `[v6]:port` or `dns.name:port`. Without one, the device has to dial in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 261))]
     #[x_kube(
@@ -90,14 +90,14 @@ pub struct SecretKeyReference {
     pub key: String,
 }
 
-/// What the serving node says of a peer; written when it connects or disconnects.
+/// The state of the peer. The serving node writes it when the peer connects or disconnects.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerStatus {
     /// The node that serves the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving_node: Option<String>,
-    /// What holds of the peer.
+    /// The conditions of the peer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<PeerCondition>,
@@ -107,7 +107,7 @@ pub struct PeerStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerCondition {
-    /// What it is about: `Connected`.
+    /// The type of the condition: `Connected`.
     #[serde(rename = "type")]
     #[schemars(length(min = 1, max = 316))]
     pub type_: String,
@@ -117,7 +117,7 @@ pub struct PeerCondition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
-    /// When the status last changed, RFC 3339.
+    /// The time of the last change of `status`, RFC 3339.
     pub last_transition_time: String,
     /// Why, as one word.
     #[schemars(length(min = 1, max = 1024))]
@@ -130,9 +130,9 @@ pub struct PeerCondition {
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ConditionStatus {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not.
+    /// The condition does not hold.
     False,
     /// It is not known.
     Unknown,

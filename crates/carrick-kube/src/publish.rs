@@ -1,4 +1,4 @@
-//! What the agent writes to the API: its own annotations, the status of peers that it serves, Events.
+//! Writes to the API: the agent's own annotations, the status of peers that it serves, Events.
 //!
 //! Nothing is written that the API shows already: in a steady cluster the agent writes nothing at all.
 
@@ -28,7 +28,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// Why something was not written. Every kind may be tried again, after a pause.
 #[derive(Debug, Error)]
 pub enum PublishError {
-    /// The object is gone, or another one has its name: what to write must be decided anew.
+    /// The object was deleted, or another object has its name. The caller must decide again what to write.
     #[error("the {0} was deleted or made anew in the meantime")]
     Replaced(&'static str),
     /// The server refused, or could not be reached.

@@ -1,4 +1,4 @@
-//! What the cluster consists of, as a stream of changes.
+//! The objects of the cluster, as a stream of changes.
 //!
 //! Followed are all Nodes as metadata only, the own Node in full, the Peers, and the Mesh. Each object is reduced to a fingerprint,
 //! so that what others write into it (a kubelet's heartbeat) is no event, and one changed Node is parsed alone.
@@ -39,7 +39,7 @@ use view::View;
 /// Signals that may wait to be taken, of each resource.
 const QUEUE: usize = 16;
 
-/// What to watch for.
+/// The configuration of the watch.
 #[derive(Clone, Debug)]
 pub struct WatchConfig {
     /// The own node.
@@ -52,7 +52,7 @@ pub struct WatchConfig {
     pub limits: Limits,
 }
 
-/// Watches until the receiver of `events` is gone.
+/// Watches until the receiver of `events` is dropped.
 ///
 /// `known` is what the consumer knows already, from the disk or [`Cluster::default`]: only what differs from it becomes a
 /// [`ClusterEvent::Changed`]. A consumer that applies each [`Change`] to its copy has what the API has.
@@ -117,7 +117,7 @@ impl Optional {
         }
     }
 
-    /// What holds where the CRD is not installed.
+    /// What a missing CRD means, as text.
     const fn without(self) -> &'static str {
         match self {
             Self::Peers => "there are no peers",
@@ -240,7 +240,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Waits until the server says which cluster it is of.
+    /// Waits until the server's cluster is known.
     async fn verify(&mut self) -> Result<(), Ended> {
         let limits = &self.config.limits;
         let (mut backoff, began) = (Backoff::new(limits.least_delay, limits.most_delay), Instant::now());

@@ -26,13 +26,13 @@ use patience::PATIENCE;
 /// The namespace that the API server is asked for: every agent may read it, to tell clusters apart.
 const ASKED_FOR: &str = "kube-system";
 
-/// How often a difference is looked at again: the agent itself may be in the middle of a change.
+/// The largest number of comparisons. A difference may come from a change of the agent that is in progress.
 const LOOKS: usize = 3;
 
 /// The time between two looks.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
-/// What looks at the node.
+/// Examines the node.
 #[derive(Clone)]
 pub(super) struct Checks(Arc<Sources>);
 
@@ -70,7 +70,7 @@ impl Checks {
         }))
     }
 
-    /// Looks at everything now.
+    /// Runs all checks.
     pub(super) async fn page(&self) -> ChecksPage {
         let _turn = self.0.turn.lock().await;
         let (mut page, api) = tokio::join!(self.look(), self.ask_api());
@@ -94,7 +94,7 @@ impl Checks {
         }
     }
 
-    /// Looks until nothing differs, a few times.
+    /// Compares until nothing differs, at most a few times.
     async fn look(&self) -> ChecksPage {
         let mut page = ChecksPage::default();
         for look in 0..LOOKS {
@@ -148,8 +148,7 @@ impl Sources {
     }
 }
 
-/// An error of the client says what failed; why is in its sources, and the last one knows best.
-/// Writes down what could not be looked at.
+/// The value of a result. An error is added to the list of what could not be examined.
 fn noted<T, E: std::fmt::Display>(looked: Result<T, E>, what: &str, unreadable: &mut Vec<String>) -> Option<T> {
     looked.map_err(|error| unreadable.push(format!("{what}: {error}"))).ok()
 }

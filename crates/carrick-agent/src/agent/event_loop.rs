@@ -41,7 +41,7 @@ use crate::cli::{AgentOptions, Listen};
 use crate::key;
 use crate::state::StateDir;
 
-/// Orders, outcomes and events that may wait to be taken.
+/// The capacity of the channels of orders, outcomes and events.
 const QUEUE: usize = 64;
 
 /// The loop with all that it listens to.
@@ -63,7 +63,7 @@ pub(super) struct EventLoop {
     kernel_events: mpsc::Receiver<KernelEvent>,
     orders: mpsc::Sender<Order>,
     outcomes: mpsc::Receiver<Outcome>,
-    /// What ended in the background.
+    /// The results of background tasks.
     finished: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     own_node: Option<OwnNode>,
     warnings: Warnings,

@@ -1,4 +1,4 @@
-//! What routers and hosts say of datagrams that they do not pass on: the error queue of a UDP socket (ip(7), `IP_RECVERR`).
+//! ICMP errors about sent datagrams, from the error queue of a UDP socket (ip(7), `IP_RECVERR`).
 
 use std::io::IoSliceMut;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -19,22 +19,22 @@ const V6_TIME_EXCEEDED: u8 = 3;
 /// What an ICMP error says about a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct IcmpError {
-    /// Where the datagram was sent.
+    /// The destination of the datagram.
     pub(super) to: SocketAddr,
-    /// Who says it.
+    /// The router or host that sent the error.
     pub(super) by: IpAddr,
-    /// What.
+    /// The kind of the error.
     pub(super) said: Said,
 }
 
-/// What routers and hosts say.
+/// The kind of an ICMP error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     /// The datagram had no hop left.
     HopLimitReached,
     /// The destination exists, and no process listens on its port.
     PortClosed,
-    /// It gets no further.
+    /// The datagram cannot be forwarded.
     Unreachable,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn next_icmp_error_with_quote(socket: &UdpSocket, quote: &mut [u8]) -
     }
 }
 
-/// Who said what; nothing where this host's own kernel did, or what is said ends no way.
+/// The sender and the kind of an error. `None` if this host's kernel reported it, or if it does not end a path.
 pub(super) fn said(message: &ControlMessageOwned) -> Option<(IpAddr, Said)> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other kinds of messages are many, and not asked for")]
     let (by, error) = match message {

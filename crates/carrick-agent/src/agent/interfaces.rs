@@ -1,4 +1,4 @@
-//! The host's network interfaces, as the discovery of its own addresses needs them.
+//! The host's network interfaces, for the discovery of the node's own addresses.
 
 use std::collections::BTreeSet;
 

@@ -16,20 +16,20 @@ use tokio::sync::mpsc;
 use super::AgentError;
 use carrick_core::{ApplyOutcome, Cause};
 
-/// One plan to be applied.
+/// An order to apply a plan.
 #[derive(Debug)]
 pub(super) struct Order {
-    /// What the kernel must hold.
+    /// The plan.
     pub(super) plan: Arc<NodePlan>,
     /// The keys that the plan refers to.
     pub(super) keys: Keys,
-    /// How much of it to compare.
+    /// The part of the plan to compare.
     pub(super) scope: Scope,
     /// Why now.
     pub(super) cause: Cause,
 }
 
-/// What an order came to.
+/// The result of an order.
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pub(super) cause: Cause,
@@ -37,9 +37,9 @@ pub(super) struct Outcome {
     /// Operations carried out, the firewall's included.
     pub(super) operations: usize,
     pub(super) took: Duration,
-    /// How long each phase took.
+    /// The duration of each phase.
     pub(super) phases: Phases,
-    /// What went wrong, for the status and the log.
+    /// The failures, for the status page and the log.
     pub(super) failures: Vec<String>,
     /// The WireGuard peers as they were seen.
     pub(super) sightings: BTreeMap<PublicKey, Sighting>,

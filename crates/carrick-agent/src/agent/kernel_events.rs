@@ -14,23 +14,23 @@ use tokio::sync::mpsc;
 
 use super::AgentError;
 
-/// What a notification is about.
+/// The subject of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum KernelEvent {
     /// Something that Carrick owns.
     Own(DriftKind),
     /// The host's interfaces, addresses or default routes.
     Interfaces,
-    /// One of the host's devices is up again. When it went down, the kernel removed the IPv4 routes over it without a notification.
+    /// A device of the host is up again. When it went down, the kernel removed the IPv4 routes over it without a notification.
     UplinkUp,
-    /// A route to one of the node's own pods is gone.
+    /// A route to one of the node's own pods was removed.
     PodRouteRemoved,
 }
 
 /// Groups that tell of the host's own interfaces.
 const INTERFACE_GROUPS: [Group; 5] = [Group::Link, Group::AddressV4, Group::AddressV6, Group::RouteV4, Group::RouteV6];
 
-/// Starts the threads that listen, in the caller's network namespace. They end when the receiver of `to_loop` is gone.
+/// Starts the threads that receive notifications, in the caller's network namespace. They end when the receiver of `to_loop` is dropped.
 ///
 /// # Errors
 /// The kernel gives no socket.
@@ -93,7 +93,7 @@ const fn kind(drift: &Drift) -> DriftKind {
     }
 }
 
-/// What the host's own devices, addresses and routes do.
+/// Changes of the host's own devices, addresses and routes.
 struct Host {
     monitor: Monitor,
     /// The uplinks that went down, by number.

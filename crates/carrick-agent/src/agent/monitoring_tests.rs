@@ -1,4 +1,4 @@
-//! What `deploy/monitoring/` and the documents say of metrics and alerts, against what there is.
+//! Compares the metrics and alerts in `deploy/monitoring/` and in the documents with the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 

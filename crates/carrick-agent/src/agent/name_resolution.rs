@@ -19,10 +19,10 @@ use tokio::time::{sleep_until, timeout};
 pub(super) use schedule::Resolved;
 use schedule::{Outcome, Schedule};
 
-/// An answer must come within this time.
+/// The timeout of a resolution.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Looks names up.
+/// Resolves names.
 pub(super) trait Resolver: Send + Sync {
     /// All addresses of a name, IPv4 and IPv6.
     fn resolve(&self, name: &DnsName) -> impl Future<Output = io::Result<BTreeSet<IpAddr>>> + Send;
@@ -48,7 +48,7 @@ pub(super) struct NameHandle {
 }
 
 impl NameHandle {
-    /// From now on these names are wanted.
+    /// Sets the names to resolve.
     pub(super) fn want(&self, names: BTreeSet<DnsName>) {
         self.names.send_if_modified(|before| {
             let differs = *before != names;
@@ -57,13 +57,13 @@ impl NameHandle {
         });
     }
 
-    /// Asks for a look-up now, because a handshake went stale. Asking again and again costs nothing.
+    /// Requests a resolution now, because a handshake is overdue. Repeated requests cost nothing.
     pub(super) fn refresh(&self, name: &DnsName) {
         // A full queue holds requests enough.
         drop(self.requests.try_send(name.clone()));
     }
 
-    /// What the names resolve to; changes are told.
+    /// The addresses of the names. The receiver is notified of changes.
     #[must_use]
     pub(super) fn resolved(&self) -> watch::Receiver<Resolved> {
         self.resolved.clone()

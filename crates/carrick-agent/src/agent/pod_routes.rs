@@ -22,14 +22,14 @@ pub struct PodRoutes {
     store: Store,
 }
 
-/// What came of one comparison.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Restored {
     /// Routes that were missing and are back.
     pub routes: usize,
     /// Neighbours that were missing or different and are right again.
     pub neighbours: usize,
-    /// What could not be put back, or not even be told.
+    /// What could not be restored or compared.
     pub failures: Vec<RestoreError>,
 }
 
@@ -138,14 +138,14 @@ impl PodRouteRestorer {
         Ok(Self(ask))
     }
 
-    /// Has the routes compared soon, and at least once from now on.
+    /// Requests a comparison of the routes, which starts after this call.
     pub(super) fn restore_soon(&self) {
         // A request that waits already will see what this one would see.
         let _ = self.0.try_send(());
     }
 }
 
-/// What fails again as it did before is not said again.
+/// Logs the result. A failure that repeats is logged once.
 fn report(result: Result<Restored, RestoreError>, trouble: &mut Vec<String>) {
     let restored = result.unwrap_or_else(|error| Restored { failures: vec![error], ..Restored::default() });
     let Restored { routes, neighbours, failures } = restored;

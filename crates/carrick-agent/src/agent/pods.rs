@@ -1,4 +1,4 @@
-//! What the CNI plugin and the container runtime find on the node's disk.
+//! The files of the CNI plugin on the node's disk, for the plugin and the container runtime.
 
 use std::path::PathBuf;
 

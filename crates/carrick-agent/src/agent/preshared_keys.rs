@@ -1,4 +1,4 @@
-//! Preshared keys: read from the Secrets that the plan refers to, and read again so that a changed one comes into force.
+//! Preshared keys from the Secrets that the plan names. The agent reads them again from time to time, to take changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl PresharedKeys {
         Self { wanted, known }
     }
 
-    /// From now on these keys are wanted.
+    /// Sets the keys to read.
     pub(super) fn want(&self, references: BTreeSet<SecretReference>) {
         self.wanted.send_replace(references);
     }
@@ -43,7 +43,7 @@ impl PresharedKeys {
         }
     }
 
-    /// What is known by now.
+    /// The keys that were read.
     pub(super) fn known(&self) -> Keys {
         self.known.borrow().clone()
     }

@@ -14,7 +14,7 @@ use crate::state::saved_cluster::{self, SavedState};
 /// The last good state of the cluster, in the state directory.
 const FILE: &str = "cluster.json";
 
-/// What is to be written.
+/// The content to write.
 type Content = Option<(ClusterUid, Arc<Cluster>)>;
 
 /// Writes the state of the cluster, one after the other; of those that wait, the newest alone.

@@ -1,4 +1,4 @@
-//! From the command line to the settings of the mesh.
+//! Converts the command line to the settings of the mesh.
 
 use std::num::NonZeroUsize;
 

@@ -1,4 +1,4 @@
-//! What WireGuard shows of its peers, for the core, the page `/status` and the metrics.
+//! The state of WireGuard's peers, for the core, the page `/status` and the metrics.
 
 use std::collections::BTreeMap;
 

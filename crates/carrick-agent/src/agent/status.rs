@@ -1,4 +1,4 @@
-//! What the agent tells of itself.
+//! The state of the agent, for its pages.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +53,7 @@ impl Status {
         Self { node, started_at: Instant::now(), content: Arc::default(), metrics: Arc::default() }
     }
 
-    /// Takes over what the core knows; called at each turn of the loop.
+    /// Copies the core's state. The event loop calls this after each event.
     pub(super) fn turn(&self, core: &Core) {
         let mut content = self.lock();
         content.turned_at = Some(Instant::now());
@@ -79,7 +79,7 @@ impl Status {
         self.metrics.mesh().with(|mesh| mesh.drop_reader = Some(reader));
     }
 
-    /// How it stands with the API server.
+    /// Sets the source of the state of the connection to the API server.
     pub(super) fn read_api_from(&self, api: Arc<ApiStatus>) {
         self.metrics.mesh().with(|mesh| mesh.api = Some(api));
     }
@@ -89,7 +89,7 @@ impl Status {
         self.lock().events.add(kind, text);
     }
 
-    /// Takes what was seen of the peers.
+    /// Sets the state of the peers.
     pub(super) fn sighted(&self, core: &Core, sightings: &BTreeMap<PublicKey, Sighting>) {
         let Some(plan) = core.plan() else { return };
         let now = self.started_at.elapsed();
@@ -126,7 +126,7 @@ impl Status {
         self.lock().own_node.clone()
     }
 
-    /// What is counted and measured.
+    /// The metrics.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.metrics
     }

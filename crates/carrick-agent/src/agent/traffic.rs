@@ -1,4 +1,4 @@
-//! How much this node sends and receives through its tunnels, by location.
+//! The bytes that this node sends and receives through its tunnels, by location.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) struct Bytes {
     pub(super) received: u64,
 }
 
-/// Adds up what the counters of single peers say: those begin anew with each peer, and with each device.
+/// Sums the counters of peers. WireGuard's counters restart with each peer and each device; these sums do not.
 #[derive(Debug, Default)]
 pub(super) struct TrafficMeter {
     counters: Option<BTreeMap<PublicKey, Bytes>>,
@@ -76,7 +76,7 @@ impl TrafficMeter {
     }
 }
 
-/// A counter that has fallen began anew.
+/// The increase of a counter. A counter that is smaller than before has restarted.
 const fn since(last: u64, counter: u64) -> u64 {
     if counter < last { counter } else { counter - last }
 }

@@ -1,6 +1,6 @@
 //! The state directory: what must outlive a reboot.
 //!
-//! It belongs to one node and is used by one agent at a time.
+//! The directory belongs to one node. One agent at a time uses it.
 
 mod error;
 mod private_key;

@@ -16,7 +16,7 @@ use thiserror::Error;
 const VERSION: u32 = 1;
 const FILE: Replacement = Replacement { mode: 0o600, durability: Durability::PowerFailure };
 
-/// What is kept.
+/// The saved state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavedState {
     /// The cluster that the node belongs to.
@@ -25,23 +25,23 @@ pub struct SavedState {
     pub cluster: Cluster,
 }
 
-/// Why a file is of no use. The agent says so and goes on without it.
+/// Why a file cannot be used. The agent logs this and continues without the file.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// It cannot be read from the disk.
+    /// The file cannot be read from the disk.
     #[error("cannot read {}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What failed.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// It is not what was written.
+    /// The file's content is damaged.
     #[error("{} is damaged: {source}", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// Where and how.
+        /// The position and kind of the damage.
         source: serde_json::Error,
     },
     /// Another version of the agent wrote it.
@@ -52,7 +52,7 @@ pub enum LoadError {
         /// Its version.
         found: u32,
     },
-    /// It was written for another node: the disk was cloned, or the node renamed.
+    /// The file was written for another node: the disk was cloned, or the node was renamed.
     #[error("{} was written for node `{found}`, and this is node `{me}`: empty the state directory if the node was renamed or its disk copied", path.display())]
     OtherNode {
         /// The file.
@@ -62,7 +62,7 @@ pub enum LoadError {
         /// This node.
         me: NodeName,
     },
-    /// It was written in another cluster.
+    /// The file was written in another cluster.
     #[error("{} was written in cluster {found}, and this is cluster {expected}: empty the state directory if the node was moved on purpose", path.display())]
     OtherCluster {
         /// The file.
@@ -74,7 +74,7 @@ pub enum LoadError {
     },
 }
 
-/// The file's form. The cluster comes last, so that its owner is known even when it is of another version.
+/// The format of the file. The cluster comes last, so that the node's name can be read even if the cluster has another format.
 #[derive(Serialize)]
 struct Written<'a> {
     version: u32,

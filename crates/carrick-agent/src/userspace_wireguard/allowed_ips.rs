@@ -1,4 +1,4 @@
-//! Who owns which allowed IP: each belongs to one peer at most.
+//! The peer of each allowed IP. An allowed IP belongs to at most one peer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ impl AllowedIps {
         changed
     }
 
-    /// Forgets a peer and all that it owned.
+    /// Removes a peer and its allowed IPs.
     pub fn remove_peer(&mut self, peer: &PublicKey) {
         for network in self.lists.remove(peer).unwrap_or_default() {
             self.owners.remove(&network);
@@ -53,7 +53,7 @@ impl AllowedIps {
         self.lists.get(peer).cloned().unwrap_or_default()
     }
 
-    /// Gives the network to a peer and returns who lost it.
+    /// Assigns the network to a peer. Returns the peer that had it before.
     fn add(&mut self, peer: PublicKey, network: IpNet) -> Option<PublicKey> {
         self.lists.entry(peer).or_default().insert(network);
         let loser = self.owners.insert(network, peer).filter(|owner| *owner != peer)?;

@@ -16,20 +16,20 @@ use super::uapi;
 use crate::exit::Exit;
 use carrick_topology::DeviceName;
 
-/// How often the socket is tried while waiting.
+/// The time between two attempts to connect to the socket.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long a new process may take to answer, or an old one to go.
+/// How long a new process may take to answer, or an old process to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A data path to be started as a process of its own.
+/// A data path to start as a separate process.
 #[derive(Debug, Clone)]
 pub struct Detached<'a> {
     /// The `carrick` binary; `/proc/self/exe` for the one that runs.
     pub program: &'a Path,
     /// The interface to carry.
     pub interface: &'a DeviceName,
-    /// Where its log file goes: `userspace-wireguard-INTERFACE.log`.
+    /// The directory of the log file `userspace-wireguard-INTERFACE.log`.
     pub run_dir: &'a Path,
 }
 
@@ -39,9 +39,9 @@ pub enum DetachError {
     /// The log file or the process cannot be made.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: String,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The process ended at once.
@@ -49,7 +49,7 @@ pub enum DetachError {
     Ended {
         /// The interface to carry.
         interface: DeviceName,
-        /// How it ended.
+        /// The exit status of the process.
         status: ExitStatus,
         /// Its log file.
         log: PathBuf,
@@ -61,7 +61,7 @@ pub enum DetachError {
     Late {
         /// The interface.
         interface: DeviceName,
-        /// What was waited for.
+        /// The expected event.
         what: &'static str,
     },
     /// The process cannot be found: it runs in another PID namespace.
@@ -80,7 +80,7 @@ impl DetachError {
     }
 }
 
-/// Starts the data path in a session of its own and waits until its userspace API answers.
+/// Starts the data path in a new session and waits until its userspace API answers.
 ///
 /// It returns the process id. The process is not stopped with its parent; a supervisor that kills by control group
 /// (systemd's default) has to be told so (`KillMode=process`).

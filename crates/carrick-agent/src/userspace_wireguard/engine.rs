@@ -1,4 +1,4 @@
-//! What Carrick asks of a userspace WireGuard implementation.
+//! The interface of a userspace WireGuard implementation.
 
 use std::future::Future;
 use std::io;
@@ -16,7 +16,7 @@ pub trait Engine: Send + Sync + 'static {
     /// [`ConfigureError`]; the device is then as it was.
     fn configure(&self, change: DeviceChange) -> impl Future<Output = Result<(), ConfigureError>> + Send;
 
-    /// What the device holds now.
+    /// The present state of the device.
     fn status(&self) -> impl Future<Output = Device> + Send;
 }
 
@@ -28,13 +28,13 @@ pub enum ConfigureError {
     Port {
         /// The port that was asked for.
         port: u16,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
     /// The engine failed in a way that it should not.
     #[error("the WireGuard engine failed: {reason}")]
     Engine {
-        /// What it said.
+        /// The error of the implementation.
         reason: String,
     },
 }

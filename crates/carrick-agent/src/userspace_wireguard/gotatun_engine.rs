@@ -1,4 +1,4 @@
-//! The engine on gotatun's device (`docs/decisions/0004-userspace-wireguard-engine.md` says why, and what is mended here).
+//! The engine on gotatun's device (`docs/decisions/0004-userspace-wireguard-engine.md` says why, and which of its faults this module corrects).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,10 +19,10 @@ use super::engine::{ConfigureError, Engine};
 use super::steady_udp::SteadyUdp;
 use super::tun::Tun;
 
-/// How often peers are looked after: handshake times recorded, silent peers dialled.
+/// The time between two passes over the peers, which record handshake times and dial silent peers.
 const CARE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long sending one handshake initiation may take.
+/// The timeout for sending a handshake initiation.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Two readings of one handshake's time differ by the time between the clock reads, never by this much.
@@ -36,7 +36,7 @@ pub struct GotatunEngine {
     book: Mutex<Book>,
 }
 
-/// What gotatun does not keep for us.
+/// State that gotatun does not keep.
 #[derive(Default)]
 struct Book {
     identity: Identity,
@@ -44,7 +44,7 @@ struct Book {
     handshakes: BTreeMap<PublicKey, SystemTime>,
 }
 
-/// Whose private key the device uses.
+/// The private key of the device.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 enum Identity {
     /// A random key, which no peer knows: gotatun cannot hold ports or peers without a key.
@@ -66,7 +66,7 @@ impl GotatunEngine {
         Ok(Self { device, book: Mutex::default() })
     }
 
-    /// Looks after the peers, for ever.
+    /// Records handshake times and dials silent peers, until the process ends.
     pub async fn look_after_peers(&self) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(CARE_INTERVAL).await;
@@ -188,7 +188,7 @@ impl Book {
         self.handshakes.remove(peer);
     }
 
-    /// Brings one peer, and those that lose allowed IPs to it, to what the update says.
+    /// Applies an update to a peer, and to the peers that lose allowed IPs to it.
     async fn update_peer(&mut self, device: &mut DeviceWrite<'_, Transports>, update: &PeerChange, is_new: bool) {
         let changed = self.allowed_ips.apply(update);
         // gotatun lists one allowed IP at two peers and routes it to the one that was touched last. So the losers are
@@ -232,7 +232,7 @@ impl Book {
         self.allowed_ips.of(peer).into_iter().filter_map(foreign_network).collect()
     }
 
-    /// gotatun forgets a handshake with its session, after 180 s, and gives its age instead of its time.
+    /// gotatun forgets a handshake when its session ends after 180 s, and returns the handshake's age instead of its time.
     fn record_handshakes(&mut self, peers: &[PeerStats], now: SystemTime) {
         for peer in peers {
             let Some(time) = peer.stats.last_handshake.and_then(|age| now.checked_sub(age)) else {

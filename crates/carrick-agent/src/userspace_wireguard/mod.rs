@@ -1,4 +1,4 @@
-//! The WireGuard data path for kernels without WireGuard: a process of its own, so that restarts of the agent do not
+//! The WireGuard data path for kernels without WireGuard: a separate process, so that restarts of the agent do not
 //! cut it.
 //!
 //! It makes a persistent TUN device, listens at `/run/wireguard/INTERFACE.sock`, and gets everything else (keys, port,
@@ -45,7 +45,7 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// How the process ends on it.
+    /// The exit status of the process.
     pub fn exit(&self) -> Exit {
         match self {
             Self::Tun(TunError::NoDriver | TunError::NoPermission { .. }) => Exit::Permission,

@@ -17,7 +17,7 @@ const BUFFER_SIZE: usize = 4 << 20;
 /// How long to wait after a receive error.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Makes sockets, and gives the present one again when the port is the present one.
+/// Creates sockets. Returns the present socket again if the port does not change.
 pub struct SteadyUdp {
     factory: UdpSocketFactory,
     bound: Option<Bound>,

@@ -1,6 +1,6 @@
-//! The TUN device that stands for the WireGuard interface.
+//! The TUN device of the WireGuard interface.
 //!
-//! It is persistent: when this process ends, the interface stays with its addresses and routes, without carrier, and
+//! The device is persistent: when this process ends, the interface stays with its addresses and routes, without carrier, and
 //! the next process takes it up again. If another program deletes it, the process creates it again and the sessions continue.
 
 use std::io;
@@ -23,10 +23,10 @@ const DEVICE_NODE: &str = "/dev/net/tun";
 /// The MTU of a new interface in bytes: what the kernel's WireGuard begins with. The agent sets the real one.
 const INITIAL_MTU: u16 = 1420;
 
-/// How often the interface's MTU is read. It only bounds the padding, so being late does no harm.
+/// The time between two reads of the interface's MTU. The MTU only limits the padding, so a delay does no harm.
 const MTU_INTERVAL: Duration = Duration::from_secs(3);
 
-/// How long to wait after the interface could not be read or made again.
+/// How long to wait after a failure to read or recreate the interface.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why the TUN device cannot be had, and what to do about it.
@@ -61,11 +61,11 @@ pub enum TunError {
     /// Anything else.
     #[error("cannot {action} TUN interface {interface}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// The interface that was asked for.
         interface: DeviceName,
-        /// What the system said.
+        /// The error of the system call.
         source: io::Error,
     },
 }
@@ -83,7 +83,7 @@ struct Shared {
 }
 
 impl Tun {
-    /// Makes the interface, or takes up the one that an earlier process left.
+    /// Creates the interface, or opens the one that an earlier process left.
     ///
     /// # Errors
     /// [`TunError`].
@@ -95,7 +95,7 @@ impl Tun {
         })
     }
 
-    /// Follows the interface's MTU, for ever.
+    /// Reads the interface's MTU again and again, until the process ends.
     pub async fn follow_mtu(&self) -> std::convert::Infallible {
         loop {
             tokio::time::sleep(MTU_INTERVAL).await;
@@ -115,7 +115,7 @@ impl Tun {
         Arc::clone(&device.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Makes the interface anew if it was deleted, and waits a moment after any other error.
+    /// Recreates the interface if it was deleted. Waits for a short time after any other error.
     async fn recover(&self, error: &io::Error) {
         if !is_deleted(error) {
             tracing::warn!(event = "tun_read_failed", interface = %self.shared.interface, %error);
@@ -212,7 +212,7 @@ fn explain(source: io::Error, interface: &DeviceName, exists: bool) -> TunError 
     }
 }
 
-/// What the TUN driver answers on a descriptor whose interface is gone.
+/// Whether the TUN driver reports that the descriptor's interface was deleted.
 fn is_deleted(error: &io::Error) -> bool {
     matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EBADFD | Errno::ENODEV))
 }

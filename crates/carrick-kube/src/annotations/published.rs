@@ -1,4 +1,4 @@
-//! What an agent publishes of its node, as annotations.
+//! The annotations that an agent publishes about its node.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! The forms that single values take. An error says what would be right.
+//! The formats of values. An error says what is expected.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};

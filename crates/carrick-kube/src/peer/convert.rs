@@ -1,4 +1,4 @@
-//! From `Peer` objects to the model.
+//! Converts `Peer` objects to the model.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ pub struct PeerMetadata {
 /// A peer, and the values that are ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParsedPeer {
-    /// The peer; `None` where nothing of the object can be used, and a warning says why.
+    /// The peer. `None` if the object cannot be used; a warning says why.
     pub peer: Option<Peer>,
     /// One for each value that could not be read; all are about this peer.
     pub warnings: BTreeSet<Warning>,

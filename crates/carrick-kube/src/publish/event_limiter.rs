@@ -7,28 +7,28 @@ use carrick_topology::Warning;
 
 /// Events that may be sent at once.
 const BURST: u32 = 10;
-/// One more for each of these.
+/// The time after which one more Event may be written.
 const REFILL: Duration = Duration::from_secs(60);
 /// A warning that comes back earlier than this after it went is the same one.
 const FORGET: Duration = Duration::from_secs(600);
 
-/// Tells each warning once while it lasts, and not too many at a time. The clock is passed in.
+/// Selects the warnings to report: each once while it lasts, and a limited number in a time. The caller passes the time.
 #[derive(Debug)]
 pub struct EventLimiter {
-    /// What was told, and when it was last seen.
+    /// The reported warnings, and when each was last in force.
     told: BTreeMap<Warning, Instant>,
     tokens: u32,
     refilled: Instant,
 }
 
 impl EventLimiter {
-    /// Nothing was told yet.
+    /// A limiter that has reported no warning.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self { told: BTreeMap::new(), tokens: BURST, refilled: now }
     }
 
-    /// Of the warnings in force, those to tell now.
+    /// The warnings in force that are to be reported now.
     pub fn admit(&mut self, current: &BTreeSet<Warning>, now: Instant) -> Vec<Warning> {
         self.refill(now);
         for warning in current {
@@ -48,12 +48,12 @@ impl EventLimiter {
         new
     }
 
-    /// A warning that was admitted could not be told: it will be admitted again.
+    /// Takes back a warning that could not be reported, so that it is selected again.
     pub fn take_back(&mut self, warning: &Warning) {
         self.told.remove(warning);
     }
 
-    /// When to ask again though nothing changed: `None` if all of `current` was told.
+    /// The time to call again if nothing changes. `None` if all warnings are reported.
     #[must_use]
     pub fn next_deadline(&self, current: &BTreeSet<Warning>) -> Option<Instant> {
         let waits = current.iter().any(|warning| !self.told.contains_key(warning));

@@ -9,7 +9,7 @@ use super::{FIELD_MANAGER, PublishError, answer};
 use crate::client::ApiClient;
 use crate::peer::{CONNECTED, ConditionStatus, Peer, PeerCondition, PeerStatus};
 
-/// What the serving node says of a peer.
+/// The state of a peer, from its serving node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerReport {
     /// The node that serves it.
@@ -24,7 +24,7 @@ pub struct PeerReport {
 
 /// Writes a peer's status, if it differs from what the API shows. `now` becomes the time of the transition.
 ///
-/// To be called when the peer connects or disconnects, or when another node comes to serve it; not at every handshake.
+/// Call this when the peer connects or disconnects, or when the serving node changes, and not at every handshake.
 ///
 /// # Errors
 /// See [`PublishError`].
@@ -50,7 +50,7 @@ pub async fn publish_peer_status(
     Ok(())
 }
 
-/// The status to write; `None` where the API shows the same. The time stands still while the condition does.
+/// The status to write. `None` if the API shows the same. The time changes only with the condition.
 fn next_status(
     shown: Option<&PeerStatus>,
     generation: Option<i64>,

@@ -1,4 +1,4 @@
-//! What the watch tells its consumer.
+//! The events of the watch.
 
 use std::fmt;
 use std::time::Instant;
@@ -33,21 +33,21 @@ pub enum ClusterEvent {
     Api(ApiState),
 }
 
-/// How it stands with the API server.
+/// The state of the connection to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiState {
-    /// It has not answered yet, or the first lists are under way.
+    /// The server has not answered yet, or the first lists are not complete.
     Syncing,
     /// Everything that it has is known, and changes arrive.
     Synced,
-    /// It does not answer, or refuses; what is known stays in force.
+    /// The server does not answer, or refuses. The known objects stay in use.
     Lost {
-        /// Since when.
+        /// The time of the first failure.
         since: Instant,
         /// The first failure.
         error: String,
     },
-    /// It is the API server of another cluster; nothing that it says counts.
+    /// The server belongs to another cluster. Its answers are ignored.
     ForeignCluster {
         /// The cluster that this node belongs to.
         expected: ClusterUid,

@@ -19,24 +19,24 @@ use tokio::time::{sleep, timeout};
 use crate::causes::with_causes;
 use crate::client::ServerPace;
 
-/// What following a resource gives.
+/// A signal about a followed resource.
 #[derive(Debug)]
 pub(crate) enum Signal<K> {
     /// The first page of a list came; what an earlier list named counts no more.
     ListBegins,
     /// An object of the list.
     Listed(K),
-    /// All objects were named.
+    /// The list is complete.
     ListEnds,
     /// The server has accepted a watch.
     Connected,
-    /// Nothing changed, and the connection lives.
+    /// Nothing changed, and the connection is alive.
     Alive,
     /// An object was added or changed.
     Applied(K),
     /// An object was deleted.
     Deleted(K),
-    /// It goes on after a pause.
+    /// A request failed. The next one follows after a pause.
     Failed(FollowError),
 }
 
@@ -110,7 +110,7 @@ impl FollowError {
     }
 }
 
-/// Lists and watches the objects that `fields` selects, and sends what comes to `signals` until its receiver is gone.
+/// Lists and watches the objects that `fields` selects. Sends signals until their receiver is dropped.
 pub(crate) async fn follow<K>(
     api: Api<K>,
     fields: Option<String>,

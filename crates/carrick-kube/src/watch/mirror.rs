@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What an object was when it was last looked at.
+/// The last known state of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fingerprint {
     /// Of what was read; `None` where only the outcome is known, from the disk.
@@ -25,7 +25,7 @@ struct Listing<N, C> {
     changes: Vec<C>,
 }
 
-/// What becomes of objects that a complete list does not name.
+/// How to treat objects that a complete list does not contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unlisted {
     /// They were deleted.

@@ -39,7 +39,7 @@ pub(crate) struct OwnNodeObject {
     status: OwnNodeStatus,
 }
 
-/// A Peer; its `spec` is read later, so that an object of another form than ours spoils nothing but itself.
+/// A Peer. Its `spec` is parsed later, so that an object of another format harms only itself.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct PeerObject {
     #[serde(deserialize_with = "reduced_metadata")]
@@ -195,7 +195,7 @@ impl<'de> Deserialize<'de> for OwnAnnotations {
     }
 }
 
-/// Lets the client ask for `$object` as it asks for `$resource`.
+/// Implements `kube::Resource` for `$object`, like that of `$resource`.
 macro_rules! resource {
     ($object:ty, $resource:ty, metadata_only: $metadata_only:literal) => {
         impl Resource for $object {

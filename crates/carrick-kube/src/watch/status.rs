@@ -1,4 +1,4 @@
-//! How it stands with the API server, for those who ask: readiness and metrics.
+//! The state of the connection to the API server, for readiness and metrics.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -9,14 +9,14 @@ use super::event::ApiState;
 #[derive(Debug)]
 pub struct ApiStatus(Mutex<ApiSnapshot>);
 
-/// How it stands at one moment.
+/// The state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiSnapshot {
     /// The state.
     pub state: ApiState,
-    /// When the API server last sent anything: a change, a heartbeat of others, a bookmark.
+    /// The time at which the API server last sent anything: a change, a heartbeat of another node, a bookmark.
     pub last_heard: Option<Instant>,
-    /// How often a watch failed and was begun anew.
+    /// The number of watches that failed and were restarted.
     pub restarts: u64,
 }
 
@@ -27,7 +27,7 @@ impl Default for ApiStatus {
 }
 
 impl ApiStatus {
-    /// How it stands now.
+    /// The present state.
     #[must_use]
     pub fn snapshot(&self) -> ApiSnapshot {
         self.lock().clone()

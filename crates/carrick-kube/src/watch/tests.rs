@@ -27,7 +27,7 @@ fn view(known: &Cluster) -> View {
     View::new("a".parse().unwrap(), "region".into(), known)
 }
 
-/// The names of what changed, with `-` before those that are gone.
+/// The names of the changed objects, with `-` before deleted ones.
 fn names(changes: &[Change]) -> Vec<String> {
     let signed = |name: String, is_there: bool| if is_there { name } else { format!("-{name}") };
     changes

@@ -1,4 +1,4 @@
-//! From what the API sends to what changed: no I/O, no clock.
+//! Converts the API's signals to changes: no I/O, no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub(crate) struct View {
     progress: Progress,
 }
 
-/// What the own Node is known to be.
+/// The known state of the own Node.
 #[derive(Debug)]
 enum Own {
     Unknown,
@@ -76,7 +76,7 @@ impl View {
         }
     }
 
-    /// Takes what the watch of all nodes sends.
+    /// Handles a signal of the watch of all Nodes.
     pub(crate) fn take_node(&mut self, signal: Signal<NodeObject>) -> Vec<Change> {
         match signal {
             Signal::ListBegins => self.nodes.begin(),
@@ -110,7 +110,7 @@ impl View {
         Vec::new()
     }
 
-    /// Takes what the watch of the peers sends.
+    /// Handles a signal of the watch of Peers.
     pub(crate) fn take_peer(&mut self, signal: Signal<PeerObject>) -> Vec<Change> {
         match signal {
             Signal::ListBegins => self.peers.begin(),
@@ -138,7 +138,7 @@ impl View {
         Vec::new()
     }
 
-    /// Takes what the watch of the Mesh sends.
+    /// Handles a signal of the watch of the Mesh.
     pub(crate) fn take_mesh(&mut self, signal: Signal<MeshObject>) -> Vec<Change> {
         match signal {
             Signal::ListBegins => self.mesh.begin(),
@@ -171,7 +171,7 @@ impl View {
         self.progress.peers = true;
     }
 
-    /// Takes what the watch of the own Node sends.
+    /// Handles a signal of the watch of the own Node.
     pub(crate) fn take_own(&mut self, signal: Signal<OwnNodeObject>) -> Option<ClusterEvent> {
         match signal {
             Signal::ListBegins => {

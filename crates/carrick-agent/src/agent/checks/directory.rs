@@ -7,7 +7,7 @@ use std::path::Path;
 use carrick_pods::installation::CONFIGURATION_FILE;
 use carrick_status::CniDirectory;
 
-/// What runtimes read (libcni, `ConfFiles`).
+/// The extensions of the files that container runtimes read (libcni, `ConfFiles`).
 const EXTENSIONS: [&str; 3] = ["conf", "conflist", "json"];
 
 /// Lists the configurations that a runtime would read; one that is not there is an empty one.

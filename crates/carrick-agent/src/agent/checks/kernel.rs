@@ -1,4 +1,4 @@
-//! What the kernel holds, beside what it is to hold.
+//! Compares the kernel's state with the plan.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -105,7 +105,7 @@ pub(super) fn pod_gateways(run_directory: &Path) -> Result<Vec<PodGatewayFault>,
     Ok(told.collect())
 }
 
-/// As the agent chooses it, without starting anything.
+/// The WireGuard that the agent chose. Starts no process.
 fn wireguard(backend: WireGuardBackend) -> Result<Box<dyn WireGuard>, Error> {
     let userspace = || UserspaceWireGuard::default().answering_within(PATIENCE);
     match backend {

@@ -1,4 +1,4 @@
-//! Who has a UDP port.
+//! The process or device that uses a UDP port.
 
 use std::collections::BTreeSet;
 use std::io;

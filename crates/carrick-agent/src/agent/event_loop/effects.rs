@@ -1,4 +1,4 @@
-//! Carries out what the core decided. What may take long runs in the background and reports its outcome as an event.
+//! Carries out the effects of the core. An effect that may take long runs in the background and reports its outcome as an event.
 
 use carrick_core::{DriftKind, Effect, Event, WriteOutcome};
 use carrick_dataplane::WireGuardMaker;

@@ -1,4 +1,4 @@
-//! Turns what comes in into events of the core: outcomes of the kernel thread, changes of the cluster, notifications of the kernel.
+//! Converts inputs to events of the core: outcomes of the kernel thread, changes of the cluster, notifications of the kernel.
 
 use std::collections::BTreeSet;
 
@@ -72,7 +72,7 @@ impl EventLoop {
         self.event(Event::Api(state));
     }
 
-    /// Takes all that have come by now together.
+    /// Handles all events that are in the channel together.
     pub(super) fn take_kernel_events(&mut self, first: KernelEvent) {
         let mut events = BTreeSet::from([first]);
         while let Ok(event) = self.kernel_events.try_recv() {

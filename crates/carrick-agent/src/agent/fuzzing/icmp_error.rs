@@ -1,4 +1,4 @@
-//! What the kernel tells of an ICMP error: the control message of a socket's error queue (ip(7), `IP_RECVERR`).
+//! ICMP errors as the kernel reports them: control messages of a socket's error queue (ip(7), `IP_RECVERR`).
 
 use std::net::IpAddr;
 

@@ -17,14 +17,14 @@ use prometheus_client::registry::Unit;
 use super::dropped::{self, DropReader};
 use crate::agent::traffic::{Bytes, TrafficMeter};
 
-/// What is known of the mesh at one moment. Shared between the status, which fills it in, and the registry.
+/// The state of the mesh at one moment. The status writes it, and the registry reads it.
 #[derive(Clone, Debug, Default)]
 pub(in crate::agent) struct MeshView(Arc<Mutex<Content>>);
 
 #[derive(Debug, Default)]
 pub(in crate::agent) struct Content {
     pub(in crate::agent) plan: Option<Arc<NodePlan>>,
-    /// Of the peers that are nodes.
+    /// The locations of the peers that are nodes.
     pub(in crate::agent) locations: BTreeMap<PublicKey, LocationName>,
     pub(in crate::agent) sightings: BTreeMap<PublicKey, Sighting>,
     pub(in crate::agent) traffic: TrafficMeter,
@@ -39,7 +39,7 @@ impl MeshView {
     }
 }
 
-/// Reads what is known of each probed path.
+/// Reads the state of each probed path.
 #[derive(Clone)]
 pub(in crate::agent) struct PathReader(Arc<dyn Fn() -> Vec<ProbedPath> + Send + Sync>);
 

@@ -1,4 +1,4 @@
-//! What is counted and measured, in the OpenMetrics text format.
+//! The agent's metrics, in the OpenMetrics text format.
 
 mod dropped;
 mod http;
@@ -27,7 +27,7 @@ use pods::PodMetrics;
 use super::kernel::Outcome;
 use carrick_core::{ApiState, ApplyOutcome, Core, WriteOutcome};
 
-/// From a look at a small node to a thousand routes from nothing, in seconds.
+/// Buckets for the duration of an apply, in seconds: from a comparison on a small node to a thousand new routes.
 const APPLY_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// The agent's metrics.
@@ -181,7 +181,7 @@ impl Metrics {
         &self.mesh
     }
 
-    /// Takes over what the core knows.
+    /// Sets the metrics of the core's state.
     pub(super) fn turn(&self, core: &Core, is_ready: bool) {
         set(&self.nodes, core.cluster().nodes.len());
         set(&self.peers, core.cluster().peers.len());
@@ -201,7 +201,7 @@ impl Metrics {
         }
     }
 
-    /// All of them as text.
+    /// All metrics as text.
     ///
     /// # Errors
     /// None in practice: writing into a string does not fail.

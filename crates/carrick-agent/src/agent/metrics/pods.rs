@@ -1,4 +1,4 @@
-//! What the CNI plugin's calls came to.
+//! Results of the CNI plugin's calls.
 
 use carrick_pods::call_log::CallRecord;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-/// From the bare netlink calls to a machine that is very busy, in seconds.
+/// Buckets for the duration of a call, in seconds: from netlink calls alone to a very busy machine.
 const BUCKETS: [f64; 12] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 5.0];
 
 /// Counts of calls.

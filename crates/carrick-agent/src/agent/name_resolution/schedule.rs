@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use carrick_topology::model::DnsName;
 
-/// What the names resolve to, for [`carrick_topology::model::LocalFacts::resolved`]. A name that never resolved is not in it.
+/// The addresses of the names, for [`carrick_topology::model::LocalFacts::resolved`]. A name that never resolved is absent.
 pub(in crate::agent) type Resolved = BTreeMap<DnsName, BTreeSet<IpAddr>>;
 
 /// The time between two resolutions of a name.
@@ -27,7 +27,7 @@ struct Entry {
     due: Option<Instant>,
 }
 
-/// What a look-up came to.
+/// The result of a resolution.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// No endpoint has this name any more.
@@ -79,7 +79,7 @@ impl Schedule {
         .collect()
     }
 
-    /// When the next name is due.
+    /// The time at which the next name is due.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.0.values().filter_map(|entry| entry.due).min()
     }
@@ -109,7 +109,7 @@ impl Schedule {
         }
     }
 
-    /// What the names resolve to.
+    /// The addresses of the names.
     pub(super) fn resolved(&self) -> Resolved {
         let known = self.0.iter().filter(|(_, entry)| !entry.addresses.is_empty());
         known.map(|(name, entry)| (name.clone(), entry.addresses.clone())).collect()

@@ -25,7 +25,7 @@ impl<E: Engine> Server<E> {
         Self { engine }
     }
 
-    /// Serves all clients of the socket, for ever.
+    /// Serves all clients of the socket, until the process ends.
     pub async fn serve(&self, socket: &UapiSocket) -> std::convert::Infallible {
         loop {
             match socket.accept().await {
@@ -49,7 +49,7 @@ impl<E: Engine> Server<E> {
     /// Answers the requests of one client until it hangs up.
     ///
     /// # Errors
-    /// What reading or writing returns, and a request of more than 64 MiB.
+    /// Reading or writing failed, or a request has more than 64 MiB.
     pub async fn converse(
         &self,
         mut reader: impl AsyncBufRead + Unpin,

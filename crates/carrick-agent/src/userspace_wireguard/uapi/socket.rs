@@ -1,4 +1,4 @@
-//! The socket file: where it is, who answers there, and how to take its place.
+//! The socket file of the userspace API: its path, the process that serves it, and its replacement.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use carrick_topology::DeviceName;
 
 use crate::file_error::{FileError, failed};
 
-/// Where `wg` looks for the sockets of userspace devices.
+/// The directory in which `wg` looks for the sockets of userspace devices.
 pub const SOCKET_DIRECTORY: &str = "/run/wireguard";
 
-/// Why the socket cannot be had.
+/// Why the process cannot listen on the socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Another process serves the interface.
@@ -29,8 +29,8 @@ pub enum SocketError {
         /// The socket file.
         path: PathBuf,
     },
-    /// Something that is not a socket stands at the socket's place.
-    #[error("{} is not a socket: move it away", path.display())]
+    /// A file that is not a socket has the socket's path.
+    #[error("{} is not a socket: remove it", path.display())]
     NotASocket {
         /// The file.
         path: PathBuf,
@@ -40,7 +40,7 @@ pub enum SocketError {
     File(#[from] FileError),
 }
 
-/// A listening socket; its file goes with it.
+/// A listening socket. Dropping it removes its file.
 #[derive(Debug)]
 pub struct UapiSocket {
     path: PathBuf,
@@ -107,7 +107,7 @@ impl UapiSocket {
     /// Waits for a client.
     ///
     /// # Errors
-    /// What `accept(2)` returns.
+    /// See `accept(2)`.
     pub async fn accept(&self) -> io::Result<(unix::OwnedReadHalf, unix::OwnedWriteHalf)> {
         let (stream, _) = self.listener.accept().await?;
         Ok(stream.into_split())
