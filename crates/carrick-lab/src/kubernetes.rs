@@ -160,6 +160,19 @@ impl Kubernetes {
         Ok(self.real()?.assets().directory().to_owned())
     }
 
+    /// The requests of agents that a cluster's API server has logged, one after the other
+    /// (<https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/>).
+    ///
+    /// # Errors
+    /// The lab has no cluster, or the log cannot be read.
+    pub fn agents_requests(&self) -> Result<Vec<Value>> {
+        let path = self.directory.join(place::AUDIT_LOG);
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        // The server may be writing the last line.
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        complete.lines().map(|line| serde_json::from_str(line).context("parse the audit log")).collect()
+    }
+
     fn real(&self) -> Result<&ControlPlane> {
         match &self.server {
             Server::Real(server) => Ok(server),

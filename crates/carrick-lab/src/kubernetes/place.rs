@@ -81,6 +81,20 @@ impl ClusterControlPlane {
     }
 }
 
+/// The file of the audit log in the control plane's directory.
+pub(super) const AUDIT_LOG: &str = "audit.log";
+
+/// Logs the requests of agents and nothing else.
+const AUDIT_POLICY: &str = "\
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  users: [\"system:serviceaccount:carrick-system:carrick\"]
+- level: None
+";
+
 /// Starts a control plane for kubelets and controllers.
 pub(super) fn start(
     place: Place,
@@ -102,7 +116,12 @@ pub(super) fn start(
         users,
         manifests: Vec::new(),
     };
+    let audit_policy = directory.join("audit-policy.yaml");
+    fs::create_dir_all(directory).context("make a directory for the control plane")?;
+    fs::write(&audit_policy, AUDIT_POLICY).context("write the audit policy")?;
     let mut apiserver = vec![
+        format!("--audit-policy-file={}", audit_policy.display()),
+        format!("--audit-log-path={}", directory.join(AUDIT_LOG).display()),
         format!("--service-cluster-ip-range={SERVICE_CIDRS}"),
         "--allow-privileged".to_owned(),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),

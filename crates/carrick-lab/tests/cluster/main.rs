@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 #![expect(clippy::print_stderr, reason = "the steps' names, and numbers measured")]
 
+mod audit;
 mod churn;
 mod ctl;
 mod deployment;
@@ -54,6 +55,7 @@ fn carrick_carries_a_real_cluster() {
             ("a_drained_node_stays_in_the_mesh", nodes::a_drained_node_stays_in_the_mesh),
             ("a_node_joins_again_with_a_new_key", nodes::a_node_joins_again_with_a_new_key),
             ("pods_come_and_go_without_a_trace", churn::pods_come_and_go_without_a_trace),
+            ("agents_use_all_their_rights_and_no_others", audit::agents_use_all_their_rights_and_no_others),
         ],
     );
 }
