@@ -9,6 +9,7 @@
 //! One task runs the loop and owns the core. Threads listen to the kernel and another thread writes to it, so that a slow kernel does not
 //! delay the answer to a health check. SIGTERM ends the loop; nothing is taken down.
 
+mod admission;
 mod checks;
 mod error;
 mod event_loop;
@@ -31,6 +32,7 @@ pub mod pod_routes;
 mod pods;
 mod preshared_keys;
 mod probes;
+mod refusals;
 mod saved_state;
 mod settings;
 mod sightings;

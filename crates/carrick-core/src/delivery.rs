@@ -76,7 +76,7 @@ impl<T: Clone + PartialEq> Delivery<T> {
                     self.delivered = Some(value);
                 }
             }
-            WriteOutcome::Failed => drop(self.backoff.delay(now, chance)),
+            WriteOutcome::Failed | WriteOutcome::Refused => drop(self.backoff.delay(now, chance)),
         }
     }
 }

@@ -81,6 +81,8 @@ pub enum WriteOutcome {
     Complete,
     /// It is not: it is tried again.
     Failed,
+    /// The API server forbids it, until people change permissions or policies: it is tried again, but seldom.
+    Refused,
 }
 
 /// Whether changes arrive from the API.

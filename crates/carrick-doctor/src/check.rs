@@ -18,6 +18,8 @@ pub enum Check {
     SharedSettings,
     /// The API server answers every agent in time.
     ApiServer,
+    /// The admission policies are in force.
+    AdmissionPolicy,
     /// The clocks of all nodes agree.
     Clock,
     /// Kernels forward packets.
@@ -60,12 +62,13 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AgentReachable,
         Self::AgentReady,
         Self::AgentVersion,
         Self::SharedSettings,
         Self::ApiServer,
+        Self::AdmissionPolicy,
         Self::Clock,
         Self::IpForwarding,
         Self::ReversePathFilter,
@@ -96,6 +99,7 @@ impl Check {
             Self::AgentVersion => "agent-version",
             Self::SharedSettings => "shared-settings",
             Self::ApiServer => "api-server",
+            Self::AdmissionPolicy => "admission-policy",
             Self::Clock => "clock",
             Self::IpForwarding => "ip-forwarding",
             Self::ReversePathFilter => "reverse-path-filter",

@@ -1,5 +1,6 @@
 //! Checks that combine the pages of several agents.
 
+mod admission;
 mod agents;
 mod clock;
 mod common_end;
@@ -18,11 +19,12 @@ use crate::{Finding, Observations};
 
 type MeshCheck = fn(&Observations) -> Vec<Finding>;
 
-const CHECKS: [MeshCheck; 12] = [
+const CHECKS: [MeshCheck; 13] = [
     agents::reachable,
     agents::ready,
     agents::version,
     agents::shared_settings,
+    admission::policies,
     clock::clock,
     endpoints::endpoints,
     warnings::warnings,

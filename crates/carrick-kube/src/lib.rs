@@ -26,6 +26,7 @@
 //! Nothing here retries a write: the caller decides when. The watch retries for ever.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 #[cfg(feature = "agents")]
 pub mod agents;
 pub mod annotations;

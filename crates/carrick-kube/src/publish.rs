@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 pub use annotations::{needs_publishing, publish_annotations};
-pub use event::{is_reporter, publish_event};
+pub use event::{is_reporter, publish_event, publish_refusal};
 pub use event_limiter::EventLimiter;
 pub use peer_status::{PeerReport, publish_peer_status};
 
@@ -31,7 +31,10 @@ pub enum PublishError {
     /// The object was deleted, or another object has its name. The caller must decide again what to write.
     #[error("the {0} was deleted or made anew in the meantime")]
     Replaced(&'static str),
-    /// The server refused, or could not be reached.
+    /// The server forbids the write, by RBAC or by an admission policy. What to do about it is in the reason.
+    #[error("the API server refuses the write: {0}")]
+    Refused(String),
+    /// The server failed, or could not be reached.
     #[error(transparent)]
     Client(#[from] kube::Error),
     /// The server did not answer.
@@ -44,6 +47,7 @@ async fn answer<T>(object: &'static str, request: impl Future<Output = kube::Res
     match timeout(ANSWER_LIMIT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) if says_replaced(&status) => Err(PublishError::Replaced(object)),
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(PublishError::Refused(status.message.clone())),
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(PublishError::NoAnswer(ANSWER_LIMIT)),
     }

@@ -50,6 +50,10 @@ pub struct StatusPage {
     pub failures: Vec<String>,
     /// The values that the plan ignores, and why, for people.
     pub warnings: BTreeSet<String>,
+    /// What is wrong with the admission policies that protect the annotations, for people. Empty if they are in force, and until the agent
+    /// knows.
+    #[serde(default)]
+    pub policy_faults: BTreeSet<String>,
     /// The settings that the plan was computed with.
     #[serde(default)]
     pub settings: Option<Arc<Settings>>,

@@ -17,6 +17,10 @@ pub enum Resource {
     Peer,
     /// `carrick.dev/v1alpha1` Mesh.
     Mesh,
+    /// `admissionregistration.k8s.io/v1` ValidatingAdmissionPolicy. The server stores policies and does not evaluate them.
+    AdmissionPolicy,
+    /// `admissionregistration.k8s.io/v1` ValidatingAdmissionPolicyBinding.
+    AdmissionPolicyBinding,
 }
 
 /// Whether objects of a resource have a namespace.
@@ -30,7 +34,16 @@ pub enum Scope {
 
 impl Resource {
     /// Every resource.
-    pub const ALL: [Self; 6] = [Self::Namespace, Self::Node, Self::Secret, Self::Event, Self::Peer, Self::Mesh];
+    pub const ALL: [Self; 8] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Secret,
+        Self::Event,
+        Self::Peer,
+        Self::Mesh,
+        Self::AdmissionPolicy,
+        Self::AdmissionPolicyBinding,
+    ];
 
     /// The API group; empty for the core group.
     #[must_use]
@@ -39,6 +52,7 @@ impl Resource {
             Self::Namespace | Self::Node | Self::Secret => "",
             Self::Event => "events.k8s.io",
             Self::Peer | Self::Mesh => "carrick.dev",
+            Self::AdmissionPolicy | Self::AdmissionPolicyBinding => "admissionregistration.k8s.io",
         }
     }
 
@@ -48,6 +62,7 @@ impl Resource {
         match self {
             Self::Peer | Self::Mesh => "v1alpha1",
             Self::Namespace | Self::Node | Self::Secret | Self::Event => "v1",
+            Self::AdmissionPolicy | Self::AdmissionPolicyBinding => "v1",
         }
     }
 
@@ -70,6 +85,8 @@ impl Resource {
             Self::Event => "Event",
             Self::Peer => "Peer",
             Self::Mesh => "Mesh",
+            Self::AdmissionPolicy => "ValidatingAdmissionPolicy",
+            Self::AdmissionPolicyBinding => "ValidatingAdmissionPolicyBinding",
         }
     }
 
@@ -83,6 +100,8 @@ impl Resource {
             Self::Event => "events",
             Self::Peer => "peers",
             Self::Mesh => "meshes",
+            Self::AdmissionPolicy => "validatingadmissionpolicies",
+            Self::AdmissionPolicyBinding => "validatingadmissionpolicybindings",
         }
     }
 
@@ -91,6 +110,7 @@ impl Resource {
     pub const fn scope(self) -> Scope {
         match self {
             Self::Namespace | Self::Node | Self::Peer | Self::Mesh => Scope::Cluster,
+            Self::AdmissionPolicy | Self::AdmissionPolicyBinding => Scope::Cluster,
             Self::Secret | Self::Event => Scope::Namespaced,
         }
     }
@@ -100,6 +120,7 @@ impl Resource {
         match self {
             Self::Namespace | Self::Node | Self::Peer => true,
             Self::Secret | Self::Event | Self::Mesh => false,
+            Self::AdmissionPolicy | Self::AdmissionPolicyBinding => false,
         }
     }
 
@@ -108,6 +129,7 @@ impl Resource {
         match self {
             Self::Peer | Self::Mesh => true,
             Self::Namespace | Self::Node | Self::Secret | Self::Event => false,
+            Self::AdmissionPolicy | Self::AdmissionPolicyBinding => false,
         }
     }
 

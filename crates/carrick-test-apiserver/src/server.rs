@@ -24,6 +24,9 @@ use crate::{http, kubeconfig};
 pub const CLUSTER_UID: &str = "63617272-6963-4b00-8000-000000000001";
 /// The namespaces that a new server has.
 pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "carrick-system", "carrick-preshared-keys"];
+/// The admission policies that a new server has, each with a binding of the same name, so that agents find them. The server does not
+/// evaluate them.
+pub const POLICIES: [&str; 2] = ["carrick-nodes", "carrick-peers"];
 
 /// A running server. Dropping it stops the server and closes its connections.
 pub struct ApiServer {
@@ -66,6 +69,7 @@ impl ApiServer {
         })?;
         let server = Self { shared, address, stop: Some(stop), thread: Some(thread) };
         server.create_namespaces().map_err(io::Error::other)?;
+        server.create_policies().map_err(io::Error::other)?;
         Ok(server)
     }
 
@@ -183,6 +187,16 @@ impl ApiServer {
                 namespace["metadata"]["uid"] = json!(CLUSTER_UID);
             }
             self.create(Resource::Namespace, namespace)?;
+        }
+        Ok(())
+    }
+
+    fn create_policies(&self) -> Result<(), ApiError> {
+        for name in POLICIES {
+            let policy = json!({ "metadata": { "name": name }, "spec": { "failurePolicy": "Fail" } });
+            self.create(Resource::AdmissionPolicy, policy)?;
+            let spec = json!({ "policyName": name, "validationActions": ["Deny"] });
+            self.create(Resource::AdmissionPolicyBinding, json!({ "metadata": { "name": name }, "spec": spec }))?;
         }
         Ok(())
     }

@@ -33,10 +33,11 @@ use super::pod_routes::PodRouteRestorer;
 use super::pods::PodNetworkFiles;
 use super::preshared_keys::PresharedKeys;
 use super::probes::Probes;
+use super::refusals::Refusals;
 use super::saved_state::{self, Saver};
 use super::status::Status;
 use super::warnings::Warnings;
-use super::{AgentError, http, kernel, kernel_events};
+use super::{AgentError, admission, http, kernel, kernel_events};
 use crate::cli::{AgentOptions, Listen};
 use crate::key;
 use crate::state::StateDir;
@@ -67,6 +68,7 @@ pub(super) struct EventLoop {
     finished: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     own_node: Option<OwnNode>,
     warnings: Warnings,
+    refusals: Refusals,
     preshared_keys: PresharedKeys,
     names: NameHandle,
     resolved: tokio::sync::watch::Receiver<Resolved>,
@@ -148,6 +150,9 @@ impl EventLoop {
             watch(watched, config, &known, api, events).await;
         });
 
+        let refusals = Refusals::new(status.clone());
+        tokio::spawn(admission::look(client.clone(), status.clone()));
+
         let own_keys = (private.clone(), public_key);
         Ok(Self {
             wireguard_maker,
@@ -168,6 +173,7 @@ impl EventLoop {
             finished: mpsc::channel(QUEUE),
             own_node: None,
             warnings: Warnings::start(client.clone()),
+            refusals,
             preshared_keys: PresharedKeys::start(client.clone()),
             resolved: names.resolved(),
             names,

@@ -1,6 +1,6 @@
 //! The state of the agent, for its pages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
@@ -41,6 +41,7 @@ struct Content {
     own_node: Option<Node>,
     applies: u64,
     failures: Vec<String>,
+    policy_faults: BTreeSet<String>,
     drift_repairs: u64,
     liveness: Liveness,
     events: RecentEvents,
@@ -82,6 +83,16 @@ impl Status {
     /// Sets the source of the state of the connection to the API server.
     pub(super) fn read_api_from(&self, api: Arc<ApiStatus>) {
         self.metrics.mesh().with(|mesh| mesh.api = Some(api));
+    }
+
+    /// Takes over what is wrong with the admission policies.
+    pub(super) fn take_policy_faults(&self, faults: BTreeSet<String>) {
+        self.metrics.policy_faults(faults.len());
+        let mut content = self.lock();
+        for fault in faults.difference(&content.policy_faults).cloned().collect::<Vec<_>>() {
+            content.events.add(AgentEventKind::Warning, fault);
+        }
+        content.policy_faults = faults;
     }
 
     /// Records an event for the page `/status`.
@@ -176,6 +187,7 @@ impl Status {
             drift_repairs: content.drift_repairs,
             failures: content.failures.clone(),
             warnings: warnings.unwrap_or_default(),
+            policy_faults: content.policy_faults.clone(),
             settings: content.settings.clone(),
             plan: content.plan.clone(),
             peers,

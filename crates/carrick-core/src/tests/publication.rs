@@ -44,6 +44,25 @@ fn a_failed_publication_is_tried_again_and_a_shown_one_is_not() {
 }
 
 #[test]
+fn a_refused_publication_is_tried_again_seldom() {
+    let mut fixture = Fixture::new();
+    fixture.report_surroundings();
+    fixture.show_first(&cluster(&["a", "b"]));
+    fixture.event(Event::Api(ApiState::Synced));
+    assert_eq!(publications(&fixture.effects()), 1);
+    fixture.event(Event::Published(WriteOutcome::Refused));
+    assert_eq!(publications(&fixture.effects_within(Duration::from_secs(3))), 0);
+    let mut attempts = 0;
+    for _ in 0..3600 {
+        if publications(&fixture.effects_within(Duration::from_secs(1))) > 0 {
+            attempts += 1;
+            fixture.event(Event::Published(WriteOutcome::Refused));
+        }
+    }
+    assert!((25..=45).contains(&attempts), "{attempts} attempts in an hour");
+}
+
+#[test]
 fn the_state_is_persisted_at_most_every_5_s() {
     let mut fixture = Fixture::steady();
     let mut written = 0;

@@ -50,9 +50,23 @@ pub async fn publish_event(
     warning: &Warning,
     now: Timestamp,
 ) -> Result<(), PublishError> {
+    create(api, &event(own, warning, now)).await
+}
+
+/// Writes an Event about the own Node: the API server refuses the node's annotations. One that exists already is left as it is.
+///
+/// # Errors
+/// See [`PublishError`].
+pub async fn publish_refusal(api: &ApiClient, own: &OwnNode, reason: &str, now: Timestamp) -> Result<(), PublishError> {
+    let note = format!("other nodes do not learn what has changed on this node: {reason}");
+    let description = Description { reason: "WriteRefused", action: "Publish", note };
+    create(api, &new_event(own, description, own_node_reference(own), None, now)).await
+}
+
+async fn create(api: &ApiClient, event: &Event) -> Result<(), PublishError> {
     let events: Api<Event> = Api::namespaced(api.client(), NAMESPACE);
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match answer("Event", events.create(&parameters, &event(own, warning, now))).await {
+    match answer("Event", events.create(&parameters, event)).await {
         Ok(_) | Err(PublishError::Replaced(_)) => Ok(()),
         Err(error) => Err(error),
     }
@@ -68,7 +82,27 @@ fn event(own: &OwnNode, warning: &Warning, now: Timestamp) -> Event {
         ObjectName::Mesh => (reference("carrick.dev/v1alpha1", "Mesh", MESH_NAME), Some(reporter)),
         ObjectName::Location(_) => (reporter, None),
     };
-    let identity = stable_hash(&[me, &warning.to_string()]);
+    let description = Description { reason: warning.reason.kind(), action: "Planning", note: warning.to_string() };
+    new_event(own, description, regarding, related, now)
+}
+
+/// What an Event says.
+struct Description {
+    reason: &'static str,
+    action: &'static str,
+    note: String,
+}
+
+fn new_event(
+    own: &OwnNode,
+    description: Description,
+    regarding: ObjectReference,
+    related: Option<ObjectReference>,
+    now: Timestamp,
+) -> Event {
+    let me = own.metadata.name.as_str();
+    let Description { reason, action, note } = description;
+    let identity = stable_hash(&[me, &note]);
     Event {
         metadata: ObjectMeta {
             name: Some(format!("carrick.{me}.{identity:016x}")),
@@ -77,9 +111,9 @@ fn event(own: &OwnNode, warning: &Warning, now: Timestamp) -> Event {
         },
         event_time: Some(MicroTime(now)),
         type_: Some("Warning".to_owned()),
-        reason: Some(warning.reason.kind().to_owned()),
-        action: Some("Planning".to_owned()),
-        note: Some(cut(warning.to_string(), LONGEST_NOTE)),
+        reason: Some(reason.to_owned()),
+        action: Some(action.to_owned()),
+        note: Some(cut(note, LONGEST_NOTE)),
         regarding: Some(regarding),
         related,
         reporting_controller: Some("carrick.dev/agent".to_owned()),

@@ -9,18 +9,24 @@ mod legitimate;
 mod support;
 mod write;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use callers::{Caller, Clients};
+use carrick_kube::admission::{POLICIES, policy_faults};
+use carrick_kube::annotations::{NodeMetadata, Published};
 use carrick_kube::client::ApiClient;
+use carrick_kube::own_node::OwnNode;
 use carrick_kube::peer::{ConditionStatus, Peer};
-use carrick_kube::publish::{PeerReport, publish_peer_status};
+use carrick_kube::publish::{PeerReport, PublishError, publish_annotations, publish_peer_status, publish_refusal};
 use carrick_test_apiserver::control_plane::{ControlPlane, ExtraFlags};
 use forged::{Forged, forged};
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use legitimate::legitimate;
 use serde_json::{Value, json};
 use support::{KEY, control_plane};
@@ -30,7 +36,6 @@ use write::Mode;
 const OTHER_KEY: &str = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// How long the API server may take until a changed policy is in force; it looks once a second.
 const POLICY_LIMIT: Duration = Duration::from_secs(30);
-const POLICIES: [&str; 2] = ["carrick-nodes", "carrick-peers"];
 
 #[tokio::test]
 async fn the_policies_refuse_forged_writes_and_accept_legitimate_ones() {
@@ -50,6 +55,7 @@ async fn the_policies_refuse_forged_writes_and_accept_legitimate_ones() {
     legitimate_writes_are_accepted(&clients).await;
     agents_report_the_peers_that_they_serve(&clients).await;
     forged_writes_are_refused(&clients).await;
+    an_agent_learns_why_its_write_is_refused(&clients).await;
     each_rule_is_needed(&clients).await;
     without_the_bindings_forged_writes_pass(&server, &clients).await;
 }
@@ -92,6 +98,32 @@ async fn forged_writes_are_refused(clients: &Clients) {
     }
 }
 
+async fn an_agent_learns_why_its_write_is_refused(clients: &Clients) {
+    let node = Api::<Node>::all(admin(clients).client()).get("a").await.unwrap();
+    let own = OwnNode {
+        metadata: NodeMetadata {
+            name: "a".parse().unwrap(),
+            created: 0,
+            annotations: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        },
+        uid: node.metadata.uid.unwrap(),
+        pod_cidrs: BTreeSet::new(),
+        internal_ips: Vec::new(),
+        external_ips: Vec::new(),
+    };
+    let published = Published { public_key: Some(OTHER_KEY.parse().unwrap()), ..Published::default() };
+    let error = publish_annotations(&clients[&Caller::Agent("b")], &own, &published).await.unwrap_err();
+    let PublishError::Refused(reason) = &error else { panic!("{error:?}") };
+    assert!(reason.contains("The agent of the node b must not write the Node a"), "{reason}");
+    assert!(!error.to_string().contains("Status {"), "{error}");
+    publish_refusal(&clients[&Caller::Agent("b")], &own, reason, Timestamp::UNIX_EPOCH).await.unwrap();
+    let events =
+        Api::<Event>::namespaced(admin(clients).client(), "default").list(&ListParams::default()).await.unwrap();
+    let note = events.items[0].note.clone().unwrap();
+    assert!(note.contains("must not write the Node a"), "{note}");
+}
+
 /// Without a rule, at least one forged write passes.
 async fn each_rule_is_needed(clients: &Clients) {
     let writes = forged();
@@ -118,7 +150,11 @@ async fn set_rules(policies: &Api<ValidatingAdmissionPolicy>, name: &str, rules:
 
 /// Neither RBAC nor the admission of nodes (NodeRestriction) stops one of these writes.
 async fn without_the_bindings_forged_writes_pass(server: &ControlPlane, clients: &Clients) {
+    let agent = &clients[&Caller::Agent("a")];
+    assert_eq!(policy_faults(agent).await.unwrap(), BTreeSet::new());
     server.kubectl(&["delete", "validatingadmissionpolicybinding", "carrick-nodes", "carrick-peers"]).unwrap();
+    let faults = policy_faults(agent).await.unwrap();
+    assert_eq!(faults.len(), 2, "{faults:?}");
     let writes = forged();
     until_passing("all forged writes pass", clients, &writes, |count| count == writes.len()).await;
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use carrick_lab::agent::AgentOptions;
 use carrick_lab::topology::Location;
+use carrick_test_apiserver::{Key, Resource};
 use serde_json::{Value, json};
 
 use crate::changed_pages::ChangedPages;
@@ -37,6 +38,29 @@ fn an_agent_that_does_not_answer_or_has_other_flags_is_a_problem() {
         |mesh| restart(mesh, AgentOptions::default()),
     );
     assert!(text.contains("--topology-label kubernetes.io/hostname instead of"), "{text}");
+}
+
+#[test]
+fn a_missing_admission_policy_is_a_warning() {
+    let diagnosed = DiagnosedMesh::without_findings();
+    let binding = Key::cluster(Resource::AdmissionPolicyBinding, "carrick-nodes");
+    let spec = json!({"policyName": "carrick-nodes", "validationActions": ["Deny"]});
+    let text = diagnosed.reports(
+        "warning admission-policy -",
+        |mesh| {
+            mesh.kubernetes().embedded().unwrap().delete(&binding).unwrap();
+            restart(mesh, AgentOptions::default());
+        },
+        |mesh| {
+            let object = json!({"metadata": {"name": "carrick-nodes"}, "spec": spec});
+            mesh.kubernetes().embedded().unwrap().create(Resource::AdmissionPolicyBinding, object).unwrap();
+            restart(mesh, AgentOptions::default());
+        },
+    );
+    assert!(
+        text.contains("the ValidatingAdmissionPolicyBinding carrick-nodes is not installed, according to b1"),
+        "{text}"
+    );
 }
 
 #[test]

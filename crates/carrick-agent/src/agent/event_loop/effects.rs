@@ -2,13 +2,14 @@
 
 use carrick_core::{DriftKind, Effect, Event, WriteOutcome};
 use carrick_dataplane::WireGuardMaker;
-use carrick_kube::publish::publish_annotations;
+use carrick_kube::publish::{PublishError, publish_annotations};
+use carrick_kube::with_causes;
 use carrick_status::AgentEventKind;
 use carrick_topology::Published;
 
 use crate::agent::event_loop::EventLoop;
 use crate::agent::kernel::Order;
-use crate::agent::peer_status::write_peer_status;
+use crate::agent::peer_status::{outcome_of, write_peer_status};
 use crate::agent::wireguard;
 use crate::userspace_wireguard::uapi::socket_path;
 
@@ -87,14 +88,18 @@ impl EventLoop {
     }
 
     fn publish(&self, published: Published) {
-        let (client, own_node) = (self.client.clone(), self.own_node.clone());
+        let (client, own_node, refusals) = (self.client.clone(), self.own_node.clone(), self.refusals.clone());
         self.in_background(async move {
             let Some(own_node) = own_node else { return Event::Published(WriteOutcome::Failed) };
             Event::Published(match publish_annotations(&client, &own_node, &published).await {
                 Ok(()) => WriteOutcome::Complete,
                 Err(error) => {
-                    tracing::warn!(event = "publish_failed", %error);
-                    WriteOutcome::Failed
+                    let text = with_causes(&error);
+                    tracing::warn!(event = "publish_failed", error = text);
+                    if let PublishError::Refused(_) = error {
+                        refusals.tell(&client, &own_node, &text).await;
+                    }
+                    outcome_of(&error)
                 }
             })
         });

@@ -44,6 +44,7 @@ pub struct Metrics {
     ready: Gauge,
     api_synced: Gauge,
     warnings: Family<KindLabel, Gauge>,
+    policy_faults: Gauge,
     gateway_changes: Family<ToLabel, Counter>,
     pods: PodMetrics,
     http: HttpMetrics,
@@ -56,6 +57,7 @@ enum Ending {
     Changed,
     Waiting,
     Failed,
+    Refused,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -102,6 +104,7 @@ impl Metrics {
             ready: Gauge::default(),
             api_synced: Gauge::default(),
             warnings: Family::default(),
+            policy_faults: Gauge::default(),
             gateway_changes: Family::default(),
             pods,
             http,
@@ -128,6 +131,11 @@ impl Metrics {
         registry.register("ready", "1 when the node is ready", self.ready.clone());
         registry.register("api_synced", "1 while changes arrive from the API server", self.api_synced.clone());
         registry.register("warnings", "Warnings in force, by kind", self.warnings.clone());
+        registry.register(
+            "admission_policy_faults",
+            "Faults of the admission policies that protect the annotations",
+            self.policy_faults.clone(),
+        );
         registry.register(
             "gateway_changes",
             "Gateways that went down or came back, by location",
@@ -157,6 +165,7 @@ impl Metrics {
         let result = match outcome {
             WriteOutcome::Complete => Ending::Changed,
             WriteOutcome::Failed => Ending::Failed,
+            WriteOutcome::Refused => Ending::Refused,
         };
         self.publications.get_or_create(&ResultLabel { result }).inc();
     }
@@ -199,6 +208,11 @@ impl Metrics {
         for (kind, count) in counts {
             set(&self.warnings.get_or_create(&KindLabel { kind }), count);
         }
+    }
+
+    /// Takes over how many faults the admission policies have.
+    pub(super) fn policy_faults(&self, faults: usize) {
+        set(&self.policy_faults, faults);
     }
 
     /// All metrics as text.

@@ -1,0 +1,47 @@
+//! The admission policies, as the agents found them when they started.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use carrick_topology::NodeName;
+
+use crate::finding::listed;
+use crate::{Check, Finding, Observations};
+
+/// The policies are in force. Each fault is one finding, whichever agents report it.
+pub(super) fn policies(observations: &Observations) -> Vec<Finding> {
+    let mut seen: BTreeMap<&str, BTreeSet<&NodeName>> = BTreeMap::new();
+    for (node, pages) in observations.answered() {
+        for fault in &pages.status.policy_faults {
+            seen.entry(fault).or_default().insert(node);
+        }
+    }
+    let finding = |(fault, reporters): (&str, BTreeSet<&NodeName>)| {
+        Finding::warning(
+            Check::AdmissionPolicy,
+            format!(
+                "{fault}, according to {}: a node can write annotations that speak for other nodes",
+                listed(&reporters)
+            ),
+            "apply deploy/policy.yaml and deploy/rbac.yaml; agents look again within 10 min",
+        )
+    };
+    seen.into_iter().map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixtures::diagnosed;
+
+    #[test]
+    fn a_missing_policy_is_one_finding() {
+        let fault = "the ValidatingAdmissionPolicy carrick-nodes is not installed";
+        let found = diagnosed(|mesh| {
+            for node in ["a1", "b1"] {
+                mesh.status(node).policy_faults = [fault.to_owned()].into();
+            }
+        });
+        assert_eq!(found.warnings(), ["admission-policy -"]);
+        assert!(found.texts().contains(&format!("{fault}, according to a1, b1")), "{}", found.texts());
+        assert!(found.remedies().contains("deploy/policy.yaml"));
+    }
+}
