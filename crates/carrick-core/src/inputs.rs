@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrick_backoff::Now;
-use carrick_topology::discovery::{Interface, OwnFacts, OwnNode, own_facts};
+use carrick_topology::discovery::{Interface, OwnFacts, OwnNode, host_networks, own_facts};
 use carrick_topology::model::DnsName;
 use carrick_topology::{
     Change, Cluster, Liveness, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
@@ -203,6 +203,8 @@ impl Inputs {
     fn find_facts(&mut self) -> bool {
         let Some(interfaces) = &self.interfaces else { return false };
         let before = self.settings.local.clone();
+        let networks = host_networks(interfaces, &self.settings);
+        Arc::make_mut(&mut self.settings).local.networks = networks;
         match &self.own_node {
             Some(own_node) => {
                 let facts = own_facts(own_node, interfaces, &self.settings);

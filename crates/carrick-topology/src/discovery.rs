@@ -11,5 +11,5 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{OwnFacts, own_facts};
+pub use facts::{OwnFacts, host_networks, own_facts};
 pub use surroundings::{Interface, OwnNode};

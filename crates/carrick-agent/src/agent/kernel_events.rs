@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc;
 
 use super::AgentError;
+use super::interfaces::is_on_link;
 
 /// The subject of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,7 +138,7 @@ fn of_interfaces(event: &Event) -> Option<KernelEvent> {
     let concerns = match event {
         Event::Link(_, link) => is_uplink(link),
         Event::Address(..) | Event::Lost => true,
-        Event::Route(_, route) => route.destination.prefix_len() == 0,
+        Event::Route(_, route) => route.destination.prefix_len() == 0 || is_on_link(route),
         Event::Rule(..) | Event::Neighbour { .. } | Event::Nftables { .. } => false,
     };
     concerns.then_some(KernelEvent::Interfaces)

@@ -223,6 +223,7 @@ pub(super) fn interfaces() -> Vec<Interface> {
         name: "eth0".parse().unwrap(),
         mtu: 1500,
         addresses: BTreeSet::from(["198.51.100.1/24".parse().unwrap()]),
+        on_link: BTreeSet::new(),
         default_route: BTreeSet::from([Family::V4]),
     }]
 }

@@ -36,7 +36,11 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
             Check::OverlappingCidrs,
             format!("change {} of {}, so that no two objects claim the same addresses", warning.field, warning.object),
         ),
-        WarningReason::OverlapsOwnSubnet(_) => (
+        WarningReason::OverlapsOwnSubnet(_) | WarningReason::PartOfOwnSubnet(_) if warning.field == "mesh-cidr" => (
+            Check::OverlappingCidrs,
+            "choose a mesh CIDR (`--mesh-cidr`) that overlaps no network of a node, on all nodes".to_owned(),
+        ),
+        WarningReason::OverlapsOwnSubnet(_) | WarningReason::PartOfOwnSubnet(_) => (
             Check::OverlappingCidrs,
             format!("renumber one of the two networks if {} must reach the other one", listed(&reporters)),
         ),
@@ -55,7 +59,7 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
     };
     let finding = Finding::warning(check, warning.to_string(), remedy);
     match (&warning.object, &warning.reason) {
-        (_, WarningReason::OverlapsOwnSubnet(_)) => match reporters.first() {
+        (_, WarningReason::OverlapsOwnSubnet(_) | WarningReason::PartOfOwnSubnet(_)) => match reporters.first() {
             Some(node) => finding.on(node).towards(reporters.iter().copied().skip(1)),
             None => finding,
         },

@@ -25,7 +25,7 @@ const LONGEST_NOTE: usize = 1024;
 /// rendezvous hashing of its name picks the node.
 #[must_use]
 pub fn is_reporter(cluster: &Cluster, me: &NodeName, warning: &Warning) -> bool {
-    if matches!(warning.reason, WarningReason::OverlapsOwnSubnet(_)) {
+    if matches!(warning.reason, WarningReason::OverlapsOwnSubnet(_) | WarningReason::PartOfOwnSubnet(_)) {
         return true;
     }
     let picked = |key: &str| {

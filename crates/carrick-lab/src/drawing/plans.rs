@@ -82,7 +82,7 @@ fn interface(layout: &NodeLayout, mtu: u32) -> Result<Interface> {
         inside.map(|(address, length)| IpNet::new(address, length)).collect::<Result<_, _>>()?;
     addresses.extend(layout.public.list().into_iter().map(IpNet::from));
     let default_route = addresses.iter().map(Family::of_net).collect();
-    Ok(Interface { name: "eth0".parse()?, mtu, addresses, default_route })
+    Ok(Interface { name: "eth0".parse()?, mtu, addresses, on_link: BTreeSet::new(), default_route })
 }
 
 /// A public key that differs from those of other nodes. No private key belongs to it.

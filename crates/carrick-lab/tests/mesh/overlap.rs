@@ -59,8 +59,66 @@ fn the_own_lan_stays_reachable_and_everything_else_works() {
 
     let warnings = mesh.warnings("h1");
     let named = warnings.iter().any(|warning| {
-        ["node `o1`", SHARED, "subnet 10.77.0.0/24 of this node"].iter().all(|part| warning.contains(part))
+        ["node `o1`", SHARED, "overlaps the network 10.77.0.0/24"].iter().all(|part| warning.contains(part))
     });
     assert!(named, "{warnings:#?}");
     assert!(mesh.warnings("c1").is_empty(), "{:#?}", mesh.warnings("c1"));
+}
+
+/// The device by which a node sends to an address; `unreachable` if it does not send.
+fn device_to(mesh: &Mesh, node: &str, address: &str) -> String {
+    let Ok(route) = mesh.node_namespaces(node).exec(&["ip", "-json", "route", "get", address]) else {
+        return "unreachable".to_owned();
+    };
+    let route: serde_json::Value = serde_json::from_str(&route).unwrap();
+    route[0]["dev"].as_str().unwrap().to_owned()
+}
+
+fn await_device(mesh: &Mesh, node: &str, address: &str, device: &str) {
+    let what = format!("{node} sends to {address} by {device}");
+    wait::until(&what, || Ok((device_to(mesh, node, address) == device).then_some(()))).unwrap();
+}
+
+#[test]
+fn a_vpn_that_comes_up_keeps_its_networks_until_it_is_gone() {
+    let mesh = Mesh::up(
+        "
+agent: {flags: ['--standby-gateways=0']}
+locations:
+  - {name: a, families: v4, nodes: [{name: a1}]}
+  - {name: b, families: v4, nodes: [{name: b1}]}
+",
+    );
+    mesh.all_reach();
+    let far = mesh.internal_address("b1", carrick_topology::Family::V4);
+    let [far, in_mesh_cidr, routed] = [far.to_string(), "10.4.255.200".to_owned(), "10.4.254.200".to_owned()];
+    assert_eq!(device_to(&mesh, "a1", &far), "carrick0");
+    assert_eq!(device_to(&mesh, "a1", &in_mesh_cidr), "unreachable");
+
+    let network = format!("{}/24", far.rsplit_once('.').unwrap().0.to_owned() + ".0");
+    let node = mesh.node_namespaces("a1");
+    node.exec(&["ip", "link", "add", "vpn0", "type", "veth", "peer", "name", "vpn1"]).unwrap();
+    node.exec(&["ip", "address", "add", "10.4.255.1/24", "dev", "vpn0"]).unwrap();
+    node.exec(&["ip", "link", "set", "vpn0", "up"]).unwrap();
+    node.exec(&["ip", "link", "set", "vpn1", "up"]).unwrap();
+    await_device(&mesh, "a1", &in_mesh_cidr, "vpn0");
+    assert_eq!(device_to(&mesh, "a1", &far), "carrick0", "no network of the VPN");
+    node.exec(&["ip", "route", "add", &network, "dev", "vpn0"]).unwrap();
+    node.exec(&["ip", "route", "add", "10.4.254.0/24", "dev", "vpn0"]).unwrap();
+    await_device(&mesh, "a1", &far, "vpn0");
+    await_device(&mesh, "a1", &routed, "vpn0");
+    wait::until("the warnings", || {
+        let warnings = mesh.warnings("a1");
+        let is_told = |text: &str| warnings.iter().any(|warning| warning.contains(text));
+        let all = [format!("`{far}/32` overlaps the network"), "10.4.255.0/24 on vpn0".into(), "10.4.254.0/24".into()];
+        Ok(all.iter().all(|text| is_told(text)).then_some(()))
+    })
+    .unwrap();
+    all_reach(&mesh.pods_only());
+    assert!(mesh.warnings("b1").is_empty(), "b1 is not concerned: {:?}", mesh.warnings("b1"));
+
+    node.exec(&["ip", "link", "delete", "vpn0"]).unwrap();
+    await_device(&mesh, "a1", &far, "carrick0");
+    wait::until("no warning", || Ok(mesh.warnings("a1").is_empty().then_some(()))).unwrap();
+    mesh.all_reach();
 }

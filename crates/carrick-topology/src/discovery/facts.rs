@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::discovery::surroundings::{Interface, OwnNode, Surroundings};
-use crate::discovery::{endpoint, internal_address};
+use crate::discovery::{endpoint, internal_address, surroundings};
 use crate::model::{DeviceName, Endpoint, InternalAddresses, Settings};
 
 /// What the agent found.
@@ -24,6 +24,12 @@ pub struct OwnFacts {
     pub uplink_mtu: u32,
     /// Internal addresses that people wrote and that no interface carries.
     pub absent_internal_addresses: BTreeSet<IpAddr>,
+}
+
+/// For [`crate::model::LocalFacts::networks`]: the networks that the host is attached to, each with its device, without those of Carrick's own devices and of pods.
+#[must_use]
+pub fn host_networks(interfaces: &[Interface], settings: &Settings) -> BTreeMap<IpNet, DeviceName> {
+    surroundings::networks(interfaces, settings)
 }
 
 /// Decides what the agent advertises of its node.

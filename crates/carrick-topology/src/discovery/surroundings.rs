@@ -38,6 +38,8 @@ pub struct Interface {
     pub mtu: u32,
     /// Its lasting addresses with the length of their subnet: neither temporary (RFC 8981), nor deprecated, tentative or duplicate ones.
     pub addresses: BTreeSet<IpNet>,
+    /// The networks that routes of the main table reach by it without a gateway, beside the subnets of its addresses.
+    pub on_link: BTreeSet<IpNet>,
     /// The families whose default route in the main table, if there are several the one of least metric, leaves by it.
     pub default_route: BTreeSet<Family>,
 }
@@ -48,6 +50,9 @@ pub(super) struct Surroundings<'a> {
     pub(super) settings: &'a Settings,
     interfaces: Vec<&'a Interface>,
 }
+
+/// The loopback device.
+const LOOPBACK: &str = "lo";
 
 /// Devices whose names begin so belong to containers, to other CNI plugins or to kube-proxy; their addresses are not the node's own.
 const FOREIGN_DEVICES: [&str; 17] = [
@@ -72,12 +77,7 @@ const FOREIGN_DEVICES: [&str; 17] = [
 
 impl<'a> Surroundings<'a> {
     pub(super) fn new(own: &'a OwnNode, interfaces: &'a [Interface], settings: &'a Settings) -> Self {
-        let is_carricks = |name: &str| {
-            [settings.interface.as_str(), VXLAN_DEVICE, HANDOVER_DEVICE].contains(&name)
-                || name.starts_with(POD_DEVICE_PREFIX)
-        };
-        let interfaces = interfaces.iter().filter(|interface| !is_carricks(interface.name.as_str())).collect();
-        Self { own, settings, interfaces }
+        Self { own, settings, interfaces: interfaces_of_host(interfaces, settings).collect() }
     }
 
     /// The interface that has this very address.
@@ -121,4 +121,34 @@ impl<'a> Surroundings<'a> {
             .or_else(|| least(&|interface| internal_devices.values().any(|name| *name == interface.name)))
             .unwrap_or(DEFAULT_UPLINK_MTU)
     }
+}
+
+/// The networks that the host is attached to, with their devices. Loopback and link-local networks are none, and neither are single
+/// addresses.
+pub(super) fn networks(interfaces: &[Interface], settings: &Settings) -> BTreeMap<IpNet, DeviceName> {
+    let mut networks = BTreeMap::new();
+    for interface in interfaces_of_host(interfaces, settings).filter(|interface| interface.name.as_str() != LOOPBACK) {
+        let all = interface.addresses.iter().chain(&interface.on_link).map(IpNet::trunc);
+        for network in all.filter(is_network) {
+            networks.entry(network).or_insert_with(|| interface.name.clone());
+        }
+    }
+    networks
+}
+
+/// The interfaces that are neither Carrick's nor pods'.
+fn interfaces_of_host<'a>(interfaces: &'a [Interface], settings: &Settings) -> impl Iterator<Item = &'a Interface> {
+    let is_carricks = |name: &str| {
+        [settings.interface.as_str(), VXLAN_DEVICE, HANDOVER_DEVICE].contains(&name)
+            || name.starts_with(POD_DEVICE_PREFIX)
+    };
+    interfaces.iter().filter(move |interface| !is_carricks(interface.name.as_str()))
+}
+
+fn is_network(network: &IpNet) -> bool {
+    let link_local = match network {
+        IpNet::V4(network) => network.addr().is_link_local(),
+        IpNet::V6(network) => network.addr().is_unicast_link_local(),
+    };
+    !link_local && network.prefix_len() < network.max_prefix_len()
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::constants::DEFAULT_UPLINK_MTU;
-use crate::discovery::{Interface, OwnNode, own_facts};
+use crate::discovery::{Interface, OwnNode, host_networks, own_facts};
 use crate::model::{Family, InternalAddresses, Node, Settings};
 
 /// A node of which nothing is written by people.
@@ -26,6 +26,7 @@ fn interface(name: &str, addresses: &[&str], default_route: &[Family]) -> Interf
         name: name.parse().unwrap(),
         mtu: 1500,
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        on_link: BTreeSet::new(),
         default_route: default_route.iter().copied().collect(),
     }
 }
@@ -162,4 +163,23 @@ fn the_uplinks_mtu_is_the_default_routes() {
     ppp0.mtu = 1492;
     assert_eq!(own_facts(&node, &[eth0, ppp0], &settings(&[])).uplink_mtu, 1492);
     assert_eq!(own_facts(&node, &[], &settings(&[])).uplink_mtu, DEFAULT_UPLINK_MTU);
+}
+
+#[test]
+fn the_networks_of_the_host_are_those_of_all_interfaces_but_carricks_and_pods() {
+    let mut tun0 = interface("tun0", &["10.8.0.2/32"], &[]);
+    tun0.on_link = ["10.8.0.0/24".parse().unwrap()].into();
+    let interfaces = [
+        interface("lo", &["127.0.0.1/8", "::1/128"], &[]),
+        interface("eth0", &["10.0.0.7/24", "fd00::7/64", "fe80::7/64", "198.51.100.7/32"], V4),
+        interface("docker0", &["172.17.0.1/16"], &[]),
+        tun0,
+        interface("mesh7", &["10.4.0.7/16"], &[]),
+        interface("carrick-vx", &["10.5.0.7/16"], &[]),
+        interface("crk0123", &["10.244.1.1/24"], &[]),
+    ];
+    let settings = Settings { interface: "mesh7".parse().unwrap(), ..settings(&[]) };
+    let networks = host_networks(&interfaces, &settings);
+    let found: Vec<_> = networks.iter().map(|(network, device)| format!("{network} {device}")).collect();
+    assert_eq!(found, ["10.0.0.0/24 eth0", "10.8.0.0/24 tun0", "172.17.0.0/16 docker0", "fd00::/64 eth0"]);
 }

@@ -115,6 +115,9 @@ pub struct LocalFacts {
     pub api_servers: BTreeSet<IpAddr>,
     /// The device of each internal address of the node.
     pub internal_devices: BTreeMap<IpAddr, DeviceName>,
+    /// The networks that the host is attached to, each with its device. The mesh takes none of them away.
+    #[serde(default)]
+    pub networks: BTreeMap<IpNet, DeviceName>,
     /// MTU of the path towards other nodes, in bytes.
     pub uplink_mtu: u32,
     /// The addresses of the domain names of endpoints.
@@ -129,6 +132,7 @@ impl Default for LocalFacts {
         Self {
             api_servers: BTreeSet::new(),
             internal_devices: BTreeMap::new(),
+            networks: BTreeMap::new(),
             uplink_mtu: constants::DEFAULT_UPLINK_MTU,
             resolved: BTreeMap::new(),
             path_mtus: BTreeMap::new(),

@@ -64,8 +64,10 @@ pub enum WarningReason {
     NoPath(NodeName),
     /// No node there can serve the peer.
     NoServingNode,
-    /// The network is inside a subnet of this node, so that it is not routed on this node.
+    /// The network overlaps a network that this node's host is attached to: packets to the host's network stay outside the mesh.
     OverlapsOwnSubnet(String),
+    /// The network is a part of a wider network that this node's host is attached to. The mesh has this part.
+    PartOfOwnSubnet(String),
     /// Packets without encapsulation need a subnet that both nodes are attached to.
     NoSharedSubnet(NodeName),
     /// The domain name is not resolved.
@@ -94,6 +96,7 @@ impl WarningReason {
             Self::NoPath(_) => "NoPath",
             Self::NoServingNode => "NoServingNode",
             Self::OverlapsOwnSubnet(_) => "OverlapsOwnSubnet",
+            Self::PartOfOwnSubnet(_) => "PartOfOwnSubnet",
             Self::NoSharedSubnet(_) => "NoSharedSubnet",
             Self::Unresolved => "Unresolved",
             Self::SettingsDiffer(_) => "SettingsDiffer",
@@ -134,8 +137,11 @@ impl fmt::Display for WarningReason {
                 "cannot reach node `{other}`: neither has an endpoint that the other can dial, and no gateway of a third location may relay"
             ),
             Self::NoServingNode => formatter.write_str("is served by no node: no gateway of its location has a public endpoint"),
-            Self::OverlapsOwnSubnet(subnet) => {
-                write!(formatter, "is inside the subnet {subnet} of this node: it is not routed on this node")
+            Self::OverlapsOwnSubnet(network) => {
+                write!(formatter, "overlaps the network {network} of this node: on this node, packets to that network stay outside the mesh")
+            }
+            Self::PartOfOwnSubnet(network) => {
+                write!(formatter, "is a part of the network {network} of this node: this node does not reach other hosts with such addresses")
             }
             Self::NoSharedSubnet(other) => {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")

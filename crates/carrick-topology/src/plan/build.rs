@@ -4,6 +4,7 @@ mod destinations;
 mod firewall;
 mod handover;
 mod hops;
+mod host_networks;
 mod inside;
 mod mtu;
 mod probes;
@@ -44,7 +45,7 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
         firewall: firewall::build(resolved, me, &destinations, &routes, handover.as_ref(), &mtus),
         handover,
         rules: BTreeSet::from(Family::BOTH),
-        probes: probes::build(resolved, me, &hops, &mtus),
+        probes: probes::build(resolved, me, &hops, &destinations, &mtus),
         routes,
         warnings,
     }

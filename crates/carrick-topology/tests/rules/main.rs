@@ -7,6 +7,7 @@ mod firewall;
 mod fixtures;
 mod gateways;
 mod handover;
+mod host_networks;
 mod internal_addresses;
 mod locations;
 mod mesh_addresses;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::hops::Hop;
+use super::host_networks::{HostNetwork, HostNetworks};
 use crate::model::{Endpoint, Family, Host, Settings, host_net, number_of};
 use crate::resolve::{Member, Resolved};
 use crate::{ObjectName, Warning, WarningReason};
@@ -36,16 +37,44 @@ impl Destinations {
         warnings: &mut BTreeSet<Warning>,
     ) -> Self {
         let exceptions = Exceptions::new(resolved, me);
+        let mesh_cidrs = &resolved.settings.mesh_cidrs;
+        for cidr in mesh_cidrs {
+            let cidr = cidr.trunc();
+            warnings.extend(exceptions.host.inside(&cidr).map(|host| refused(cidr, host, me.object(), "mesh-cidr")));
+            warnings.extend(exceptions.host.around(&cidr).map(|host| {
+                Warning::new(me.object(), "mesh-cidr", cidr, WarningReason::PartOfOwnSubnet(host.in_words()))
+            }));
+        }
         let mut carried = Vec::with_capacity(resolved.members.len() * 6);
         // Networks that operators set, which can be wide enough to contain an exception.
         let mut wide: Vec<IpNet> = Vec::new();
+        // Networks that the cluster itself has, which can contain a network of the host.
+        let mut ranges: Vec<IpNet> = mesh_cidrs.iter().map(IpNet::trunc).collect();
 
         for (other, hop) in resolved.members.iter().zip(hops) {
             let is_remote = other.location != me.location;
             let mut carry = |net| carried.push(Destination { net, hop: *hop, is_remote });
             if other.index != me.index {
-                other.pod_cidrs.iter().copied().for_each(&mut carry);
-                other.mesh_addresses.iter().copied().map(host_net).for_each(&mut carry);
+                for cidr in &other.pod_cidrs {
+                    if let Some(host) = exceptions.host.containing_pods(cidr) {
+                        warnings.insert(refused(*cidr, host, other.object(), "pod-cidrs"));
+                        continue;
+                    }
+                    warnings.extend(
+                        exceptions.host.inside(cidr).map(|host| refused(*cidr, host, other.object(), "pod-cidrs")),
+                    );
+                    carry(*cidr);
+                    ranges.push(*cidr);
+                }
+                for address in &other.mesh_addresses {
+                    match exceptions.host.containing_mesh_address(address, mesh_cidrs.iter()) {
+                        Some(host) => {
+                            let net = host_net(*address);
+                            warnings.insert(refused(net, host, other.object(), "mesh-addresses"));
+                        }
+                        None => carry(host_net(*address)),
+                    }
+                }
                 for cidr in other.owned_cidrs.iter().filter(|cidr| !me.exit_cidrs.contains(cidr)) {
                     if exceptions.permit_named(*cidr, || other.object(), "allowed-location-cidrs", warnings) {
                         carry(*cidr);
@@ -73,9 +102,18 @@ impl Destinations {
             }
         }
         carried.sort_unstable_by_key(|destination| order(&destination.net));
-        let direct = exceptions.inside(&wide);
+        let direct = exceptions.inside(&wide, &ranges);
         Self { carried, direct }
     }
+
+    /// Whether the mesh carries this very network.
+    pub(super) fn carries(&self, net: &IpNet) -> bool {
+        self.carried.binary_search_by_key(&order(net), |destination| order(&destination.net)).is_ok()
+    }
+}
+
+fn refused(net: IpNet, host: HostNetwork<'_>, owner: ObjectName, field: &str) -> Warning {
+    Warning::new(owner, field, net, host.reason())
 }
 
 /// A key that sorts networks as their type does, in numbers.
@@ -84,9 +122,9 @@ fn order(net: &IpNet) -> (Family, u128, u8) {
 }
 
 /// Networks and addresses that the mesh never carries.
-struct Exceptions {
-    /// The subnets of the node's own internal addresses.
-    own_subnets: Vec<IpNet>,
+struct Exceptions<'r> {
+    /// The networks that the host is attached to.
+    host: HostNetworks<'r>,
     /// Networks of the location that leave the mesh at this node.
     exits: Vec<IpNet>,
     /// Internal addresses of the own location.
@@ -95,19 +133,23 @@ struct Exceptions {
     addresses: BTreeSet<IpAddr>,
 }
 
-impl Exceptions {
-    fn new(resolved: &Resolved<'_>, me: &Member<'_>) -> Self {
-        let own_subnets = me.internal_addresses.iter().map(IpNet::trunc).collect();
+impl<'r> Exceptions<'r> {
+    fn new(resolved: &'r Resolved<'_>, me: &'r Member<'_>) -> Self {
         let location = resolved.location_of(me);
         let location = location
             .members
             .iter()
             .flat_map(|index| resolved.at(*index).internal_addresses.iter().map(IpNet::addr))
             .collect();
-        Self { own_subnets, exits: me.exit_cidrs.clone(), location, addresses: dialled_addresses(resolved) }
+        Self {
+            host: HostNetworks::new(resolved, me),
+            exits: me.exit_cidrs.clone(),
+            location,
+            addresses: dialled_addresses(resolved),
+        }
     }
 
-    /// Whether a network may be routed on this node: not if a subnet of the node contains it.
+    /// Whether a network may be routed on this node: not if a network of the host contains it.
     fn permit(
         &self,
         net: IpNet,
@@ -115,11 +157,10 @@ impl Exceptions {
         field: &str,
         warnings: &mut BTreeSet<Warning>,
     ) -> bool {
-        let Some(subnet) = self.own_subnets.iter().find(|subnet| subnet.contains(&net)) else {
+        let Some(host) = self.host.containing(&net) else {
             return true;
         };
-        let reason = WarningReason::OverlapsOwnSubnet(subnet.to_string());
-        warnings.insert(Warning::new(owner(), field, net, reason));
+        warnings.insert(refused(net, host, owner(), field));
         false
     }
 
@@ -139,14 +180,13 @@ impl Exceptions {
         self.permit(net, owner, field, warnings)
     }
 
-    /// The exceptions inside these networks.
-    fn inside(&self, nets: &[IpNet]) -> BTreeSet<IpNet> {
-        if nets.is_empty() {
-            return BTreeSet::new();
-        }
-        let hosts = self.addresses.iter().chain(&self.location).copied().map(host_net);
-        let own = self.own_subnets.iter().chain(&self.exits);
-        own.copied().chain(hosts).filter(|exception| nets.iter().any(|net| net.contains(exception))).collect()
+    /// The exceptions inside these networks, and the networks of the host inside these ranges of the cluster.
+    fn inside(&self, nets: &[IpNet], ranges: &[IpNet]) -> BTreeSet<IpNet> {
+        let is_inside = |exception: &IpNet, all: &[IpNet]| all.iter().any(|net| net.contains(exception));
+        let host = self.host.all().filter(|network| is_inside(network, nets) || is_inside(network, ranges));
+        let addresses = self.addresses.iter().chain(&self.location).copied().map(host_net);
+        let others = addresses.chain(self.exits.iter().copied()).filter(|exception| is_inside(exception, nets));
+        host.chain(others).collect()
     }
 }
 

@@ -3,33 +3,52 @@
 //! In `location`, a gateway probes the gateways of other locations, and every node probes the gateways of its own location. In `cross` and
 //! `full` every node is a gateway, and probes all others.
 
+use super::destinations::Destinations;
 use super::hops::Hop;
 use super::mtu::Mtus;
-use crate::model::Family;
+use crate::model::{Family, host_net};
 use crate::plan::{PathKind, ProbePlan, ProbeTarget};
 use crate::resolve::{Member, Resolved};
 
-pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, hops: &[Hop], mtus: &Mtus) -> ProbePlan {
+pub(super) fn build(
+    resolved: &Resolved<'_>,
+    me: &Member<'_>,
+    hops: &[Hop],
+    destinations: &Destinations,
+    mtus: &Mtus,
+) -> ProbePlan {
     let others = resolved.members.iter().zip(hops);
     let gateways = others.filter(|(other, _)| other.carrier == Some(other.index));
-    let targets =
-        gateways.filter_map(|(other, hop)| Some((other.node.name.clone(), target(resolved, me, other, *hop, mtus)?)));
+    let target = |other: &Member<'_>, hop: Hop| match hop {
+        Hop::Tunnel(_) => through_tunnel(resolved, me, other, destinations, mtus),
+        Hop::Inside(via) if via == other.index => inside(resolved, me, other),
+        Hop::Inside(_) | Hop::Nowhere => None,
+    };
+    let targets = gateways.filter_map(|(other, hop)| Some((other.node.name.clone(), target(other, *hop)?)));
     ProbePlan { targets: targets.collect(), location_size: resolved.location_of(me).members.len() }
 }
 
-fn target(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>, hop: Hop, mtus: &Mtus) -> Option<ProbeTarget> {
-    let location = resolved.location_of(other);
-    let (kind, (from, to), device_mtu) = match hop {
-        Hop::Tunnel(_) => {
-            let addresses = |family| Some((me.mesh_address(family)?, other.mesh_address(family)?));
-            (PathKind::Tunnel, Family::BOTH.into_iter().find_map(addresses)?, mtus.wireguard_device())
-        }
-        Hop::Inside(via) if via == other.index => {
-            let family = location.underlay;
-            let addresses = (me.internal_address(family)?, other.internal_address(family)?);
-            (PathKind::Inside, addresses, resolved.settings.local.uplink_mtu)
-        }
-        Hop::Inside(_) | Hop::Nowhere => return None,
+/// Without a route to the mesh address, the probes would leave beside the tunnel.
+fn through_tunnel(
+    resolved: &Resolved<'_>,
+    me: &Member<'_>,
+    other: &Member<'_>,
+    destinations: &Destinations,
+    mtus: &Mtus,
+) -> Option<ProbeTarget> {
+    let addresses = |family| {
+        let to = other.mesh_address(family).filter(|address| destinations.carries(&host_net(*address)))?;
+        Some((me.mesh_address(family)?, to))
     };
-    Some(ProbeTarget { location: location.name.clone(), kind, from, to, device_mtu })
+    let (from, to) = Family::BOTH.into_iter().find_map(addresses)?;
+    let location = resolved.location_of(other).name.clone();
+    Some(ProbeTarget { location, kind: PathKind::Tunnel, from, to, device_mtu: mtus.wireguard_device() })
+}
+
+fn inside(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>) -> Option<ProbeTarget> {
+    let location = resolved.location_of(other);
+    let family = location.underlay;
+    let (from, to) = (me.internal_address(family)?, other.internal_address(family)?);
+    let device_mtu = resolved.settings.local.uplink_mtu;
+    Some(ProbeTarget { location: location.name.clone(), kind: PathKind::Inside, from, to, device_mtu })
 }

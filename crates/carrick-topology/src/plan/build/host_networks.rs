@@ -1,0 +1,90 @@
+//! The networks that the host is attached to. They keep working: where one of them overlaps a destination of the mesh, packets to the
+//! network stay outside the mesh on this node.
+//!
+//! One exception: the part of a wider host network that an operator gives to the cluster is the cluster's. That is a mesh CIDR inside the
+//! host network, and the pod CIDRs inside it if this node's own pod CIDR is inside it too.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::WarningReason;
+use crate::model::DeviceName;
+use crate::resolve::{Member, Resolved};
+
+/// The networks of one host.
+pub(super) struct HostNetworks<'r> {
+    /// The networks, with their devices where these are known.
+    networks: BTreeMap<IpNet, Option<&'r DeviceName>>,
+    own_pods: &'r [IpNet],
+}
+
+/// A network of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HostNetwork<'r> {
+    net: IpNet,
+    device: Option<&'r DeviceName>,
+}
+
+impl HostNetwork<'_> {
+    /// Why a destination that overlaps the network is not routed.
+    pub(super) fn reason(&self) -> WarningReason {
+        WarningReason::OverlapsOwnSubnet(self.in_words())
+    }
+
+    /// The network with its device.
+    pub(super) fn in_words(&self) -> String {
+        self.device.map_or_else(|| self.net.to_string(), |device| format!("{} on {device}", self.net))
+    }
+}
+
+impl<'r> HostNetworks<'r> {
+    pub(super) fn new(resolved: &'r Resolved<'_>, me: &'r Member<'_>) -> Self {
+        let subnets = me.internal_addresses.iter().map(|net| (net.trunc(), None));
+        let attached = resolved.settings.local.networks.iter().map(|(net, device)| (net.trunc(), Some(device)));
+        Self { networks: subnets.chain(attached).collect(), own_pods: &me.pod_cidrs }
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = IpNet> {
+        self.networks.keys().copied()
+    }
+
+    /// The host network that contains a destination which an object of the cluster names.
+    pub(super) fn containing(&self, net: &IpNet) -> Option<HostNetwork<'r>> {
+        self.list().find(|host| host.net.contains(net))
+    }
+
+    /// The host network that takes precedence over the whole of a pod CIDR.
+    pub(super) fn containing_pods(&self, pods: &IpNet) -> Option<HostNetwork<'r>> {
+        let has_own_pods = |host: &HostNetwork<'_>| self.own_pods.iter().any(|own| host.net.contains(own));
+        self.list().find(|host| host.net.contains(pods) && !has_own_pods(host))
+    }
+
+    /// The host network that takes precedence over a mesh address out of one of these mesh CIDRs.
+    pub(super) fn containing_mesh_address<'c>(
+        &self,
+        address: &IpAddr,
+        mut mesh_cidrs: impl Iterator<Item = &'c IpNet>,
+    ) -> Option<HostNetwork<'r>> {
+        let cidr = mesh_cidrs.find(|cidr| cidr.contains(address))?;
+        self.list().find(|host| host.net.contains(address) && cidr.contains(&host.net))
+    }
+
+    /// The host networks inside a destination; the rest of the destination is routed into the mesh.
+    pub(super) fn inside(&self, destination: &IpNet) -> impl Iterator<Item = HostNetwork<'r>> {
+        let destination = *destination;
+        self.list().filter(move |host| destination.contains(&host.net))
+    }
+
+    /// The host networks of which a destination is a part only.
+    pub(super) fn around(&self, destination: &IpNet) -> impl Iterator<Item = HostNetwork<'r>> {
+        let destination = *destination;
+        self.list().filter(move |host| host.net != destination && host.net.contains(&destination))
+    }
+
+    fn list(&self) -> impl Iterator<Item = HostNetwork<'r>> {
+        self.networks.iter().map(|(net, device)| HostNetwork { net: *net, device: *device })
+    }
+}

@@ -1,0 +1,90 @@
+//! The networks that the host is attached to.
+
+use carrick_topology::model::{Granularity, Settings};
+use carrick_topology::plan::NextHop;
+use carrick_topology::{Warning, WarningReason};
+
+use crate::fixtures::*;
+
+/// The host of this node is attached to these networks too.
+fn attached(networks: &[&str]) -> impl FnOnce(&mut Settings) {
+    let networks = networks.iter().map(|text| (net(text), "tun0".parse().unwrap())).collect();
+    move |settings| settings.local.networks = networks
+}
+
+fn overlap(name: &str, field: &str, value: &str, network: &str) -> Warning {
+    let reason = WarningReason::OverlapsOwnSubnet(format!("{network} on tun0"));
+    warning(node_object(name), field, value, reason)
+}
+
+#[test]
+fn a_network_of_any_interface_is_not_routed_for_another_node() {
+    let plain = mesh([node("a1"), node("b1").with(|n| n.allowed_location_cidrs = nets(&["172.20.0.0/24"]))]);
+    let before = plain.plan("a1");
+    let plan = plain.set(attached(&["192.168.2.0/24", "fd99::/16", "172.20.0.0/16", "10.42.21.0/24"])).plan("a1");
+    let expected = [
+        overlap("b1", "internal-addresses", "192.168.2.1/32", "192.168.2.0/24"),
+        overlap("b1", "internal-addresses", "fd99:0:0:2::1/128", "fd99::/16"),
+        overlap("b1", "allowed-location-cidrs", "172.20.0.0/24", "172.20.0.0/16"),
+        overlap("b1", "pod-cidrs", "10.42.21.0/24", "10.42.21.0/24"),
+    ];
+    assert_eq!(plan.warnings, expected.into());
+    for taken in ["192.168.2.1/32", "fd99:0:0:2::1/128", "172.20.0.0/24", "10.42.21.0/24"] {
+        assert_eq!(next_hop(&before, taken), Some(&NextHop::WireGuard), "{taken} without the network");
+        assert!(routes(&plan, taken).is_empty(), "{taken}");
+        assert!(!plan.firewall.carried.contains(&net(taken)), "{taken}");
+    }
+    for kept in ["10.4.0.21/32", "fd42:0:0:21::/64"] {
+        assert_eq!(next_hop(&plan, kept), Some(&NextHop::WireGuard), "{kept}");
+    }
+}
+
+#[test]
+fn a_host_network_inside_a_mesh_cidr_stays_outside_the_mesh() {
+    for granularity in [Granularity::Location, Granularity::Cross, Granularity::Full] {
+        let mesh = mesh([node("a1"), node("a2"), node("b1")]).granularity(granularity);
+        let plan = mesh.set(attached(&["10.4.0.16/28"])).plan("a1");
+        assert_eq!(next_hop(&plan, "10.4.0.16/28"), Some(&NextHop::Throw));
+        assert!(plan.firewall.direct.contains(&net("10.4.0.16/28")));
+        assert_eq!(next_hop(&plan, "10.4.0.0/16"), Some(&NextHop::Unreachable), "the rest of it");
+        assert!(routes(&plan, "10.4.0.21/32").is_empty(), "b1 has an address of the host's network");
+        assert!(next_hop(&plan, "10.4.0.12/32").is_some(), "a2 has none");
+        let expected = [
+            overlap("a1", "mesh-cidr", "10.4.0.0/16", "10.4.0.16/28"),
+            overlap("b1", "mesh-addresses", "10.4.0.21/32", "10.4.0.16/28"),
+        ];
+        assert_eq!(plan.warnings, expected.into(), "{granularity}");
+        let probed = &plan.probes.targets["b1"];
+        assert!(probed.to.is_ipv6(), "probes go where the mesh has a route, not to {}", probed.to);
+    }
+}
+
+#[test]
+fn a_host_network_inside_a_pod_cidr_of_another_node_stays_outside_the_mesh() {
+    let plan = mesh([node("a1"), node("b1")]).set(attached(&["10.42.21.64/26"])).plan("a1");
+    assert_eq!(next_hop(&plan, "10.42.21.64/26"), Some(&NextHop::Throw));
+    assert_eq!(next_hop(&plan, "10.42.21.0/24"), Some(&NextHop::WireGuard));
+    assert_eq!(plan.warnings, [overlap("b1", "pod-cidrs", "10.42.21.0/24", "10.42.21.64/26")].into());
+}
+
+#[test]
+fn a_wide_host_network_leaves_to_the_cluster_the_part_that_the_operator_gave_it() {
+    let plan = mesh([node("a1"), node("b1")]).set(attached(&["10.0.0.0/8"])).plan("a1");
+    for kept in ["10.42.21.0/24", "10.4.0.21/32"] {
+        assert_eq!(next_hop(&plan, kept), Some(&NextHop::WireGuard), "{kept}");
+    }
+    let reason = WarningReason::PartOfOwnSubnet("10.0.0.0/8 on tun0".to_owned());
+    assert_eq!(plan.warnings, [warning(node_object("a1"), "mesh-cidr", "10.4.0.0/16", reason)].into());
+
+    let elsewhere = node("a1").with(|node| node.pod_cidrs = nets(&["172.22.1.0/24"]));
+    let plan = mesh([elsewhere, node("b1")]).set(attached(&["10.0.0.0/8"])).plan("a1");
+    assert!(routes(&plan, "10.42.21.0/24").is_empty(), "no pod CIDR of this node is in the host's network");
+    assert!(plan.warnings.contains(&overlap("b1", "pod-cidrs", "10.42.21.0/24", "10.0.0.0/8")));
+}
+
+#[test]
+fn what_overlaps_no_host_network_is_as_before() {
+    let mesh = mesh([node("a1"), node("a2"), node("b1")]);
+    let before = mesh.plan("a1");
+    assert_eq!(mesh.set(attached(&["172.17.0.0/16", "192.168.1.0/24"])).plan("a1"), before);
+}
