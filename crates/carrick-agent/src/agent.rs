@@ -37,6 +37,7 @@ mod saved_state;
 mod settings;
 mod sightings;
 mod status;
+mod stray_neighbours;
 mod traffic;
 mod warnings;
 mod wireguard;

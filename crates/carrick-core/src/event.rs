@@ -7,7 +7,9 @@ use std::sync::Arc;
 use carrick_topology::discovery::{Interface, OwnNode};
 use carrick_topology::model::{DnsName, SecretReference};
 use carrick_topology::plan::Scope;
-use carrick_topology::{Change, Cluster, Liveness, NodeName, NodePlan, PeerName, PublicKey, Published, Warning};
+use carrick_topology::{
+    Change, Cluster, DeviceName, Liveness, NodeName, NodePlan, PeerName, PublicKey, Published, Warning,
+};
 use ipnet::IpNet;
 
 use crate::cause::{Cause, DriftKind};
@@ -29,6 +31,9 @@ pub enum Event {
     OwnNode(Box<OwnNode>),
     /// The host's network interfaces.
     Interfaces(Vec<Interface>),
+    /// The internal addresses of other nodes of the location to which packets leave by a device that carries no internal address of this
+    /// node, with this device.
+    StrayNeighbours(BTreeMap<IpAddr, DeviceName>),
     /// Addresses at which the API server is reached.
     ApiServers(BTreeSet<IpAddr>),
     /// What the domain names of endpoints resolve to.

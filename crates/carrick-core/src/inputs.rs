@@ -9,7 +9,7 @@ use carrick_backoff::Now;
 use carrick_topology::discovery::{Interface, OwnFacts, OwnNode, host_networks, own_facts};
 use carrick_topology::model::DnsName;
 use carrick_topology::{
-    Change, Cluster, Liveness, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
+    Change, Cluster, DeviceName, Liveness, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
 };
 
 use crate::own;
@@ -131,6 +131,15 @@ impl Inputs {
 
     pub(crate) fn set_liveness(&mut self, liveness: Liveness) {
         self.liveness = liveness;
+    }
+
+    /// Returns whether another plan may follow from it.
+    pub(crate) fn set_stray_neighbours(&mut self, strays: BTreeMap<IpAddr, DeviceName>) -> bool {
+        if self.settings.local.stray_neighbours == strays {
+            return false;
+        }
+        Arc::make_mut(&mut self.settings).local.stray_neighbours = strays;
+        true
     }
 
     pub(crate) fn set_api_servers(&mut self, addresses: BTreeSet<IpAddr>) {

@@ -102,6 +102,11 @@ impl Core {
                     self.replan_soon(now);
                 }
             }
+            Event::StrayNeighbours(strays) => {
+                if self.inputs.set_stray_neighbours(strays) {
+                    self.replan_soon(now);
+                }
+            }
             Event::ApiServers(addresses) => {
                 self.inputs.set_api_servers(addresses);
                 self.replan_soon(now);

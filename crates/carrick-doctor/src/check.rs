@@ -44,6 +44,8 @@ pub enum Check {
     EndpointInPodCidr,
     /// No two objects claim the same addresses.
     OverlappingCidrs,
+    /// Packets inside a location leave by devices of the location's network.
+    LocationNetwork,
     /// The plans ignore no other value.
     IgnoredValues,
     /// Nodes use the keys that other nodes know.
@@ -62,7 +64,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AgentReachable,
         Self::AgentReady,
         Self::AgentVersion,
@@ -81,6 +83,7 @@ impl Check {
         Self::PrivateEndpoint,
         Self::EndpointInPodCidr,
         Self::OverlappingCidrs,
+        Self::LocationNetwork,
         Self::IgnoredValues,
         Self::Keys,
         Self::UdpReachability,
@@ -112,6 +115,7 @@ impl Check {
             Self::PrivateEndpoint => "private-endpoint",
             Self::EndpointInPodCidr => "endpoint-in-pod-cidr",
             Self::OverlappingCidrs => "overlapping-cidrs",
+            Self::LocationNetwork => "location-network",
             Self::IgnoredValues => "ignored-values",
             Self::Keys => "keys",
             Self::UdpReachability => "udp-reachability",

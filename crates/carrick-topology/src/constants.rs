@@ -8,6 +8,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 pub const WIREGUARD_DEVICE: &str = "carrick0";
 /// Name of the VXLAN device.
 pub const VXLAN_DEVICE: &str = "carrick-vx";
+/// The name of the loopback device in Linux.
+pub const LOOPBACK_DEVICE: &str = "lo";
 /// Host-side names of the pods' veth devices begin with this.
 pub const POD_DEVICE_PREFIX: &str = "crk";
 /// UDP port on which WireGuard listens.

@@ -18,6 +18,12 @@ pub enum DropReason {
     VxlanToOtherAddress,
     /// VXLAN comes from an address that is no internal address of the location.
     VxlanFromOutsideLocation,
+    /// VXLAN comes in by a device that carries no internal address of this node.
+    VxlanByOtherDevice,
+    /// VXLAN of this node would leave by a device that carries no internal address of this node.
+    VxlanOutByOtherDevice,
+    /// This node would forward VXLAN into the location from elsewhere.
+    VxlanForwarded,
     /// Packets of a handover do not come out of a tunnel.
     HandoverOutsideTunnels,
     /// Packets of a handover come from a gateway that is in no handover.
@@ -32,11 +38,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::MeshPortFromPod,
         Self::MeshPortFromOutside,
         Self::VxlanToOtherAddress,
         Self::VxlanFromOutsideLocation,
+        Self::VxlanByOtherDevice,
+        Self::VxlanOutByOtherDevice,
+        Self::VxlanForwarded,
         Self::HandoverOutsideTunnels,
         Self::HandoverFromUnknownGateway,
         Self::HandoverUnexpectedSource,
@@ -52,6 +61,9 @@ impl DropReason {
             Self::MeshPortFromOutside => "mesh port from outside the nodes",
             Self::VxlanToOtherAddress => "VXLAN to no internal address",
             Self::VxlanFromOutsideLocation => "VXLAN from outside the location",
+            Self::VxlanByOtherDevice => "VXLAN by another device",
+            Self::VxlanOutByOtherDevice => "VXLAN out by another device",
+            Self::VxlanForwarded => "VXLAN forwarded into the location",
             Self::HandoverOutsideTunnels => "encapsulated packets outside the tunnels",
             Self::HandoverFromUnknownGateway => "encapsulated packets of unknown gateways",
             Self::HandoverUnexpectedSource => "encapsulated packets with an unexpected source",
@@ -68,6 +80,9 @@ impl DropReason {
             Self::MeshPortFromOutside => "mesh-port-from-outside",
             Self::VxlanToOtherAddress => "vxlan-to-other-address",
             Self::VxlanFromOutsideLocation => "vxlan-from-outside-location",
+            Self::VxlanByOtherDevice => "vxlan-by-other-device",
+            Self::VxlanOutByOtherDevice => "out-vxlan-by-other-device",
+            Self::VxlanForwarded => "vxlan-forwarded",
             Self::HandoverOutsideTunnels => "handover-outside-tunnels",
             Self::HandoverFromUnknownGateway => "handover-from-unknown-gateway",
             Self::HandoverUnexpectedSource => "handover-unexpected-source",

@@ -4,9 +4,11 @@
 //! prerouting   decapsulate: an encapsulated packet of another gateway has an expected source
 //! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! input        VXLAN is accepted from the own location only, and through tunnels from the gateways that encapsulate
+//! forward      VXLAN to a node of the location is forwarded only if it came in from the location
 //! forward      what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! forward      TCP segments through the mesh fit the route's MTU
 //! postrouting  leak-guard: nothing that the mesh carries leaves in clear
+//! postrouting  leak-guard: this node's VXLAN leaves only by devices that lead into the location
 //! postrouting  translate: which packets take this node's address
 //! ```
 //!
@@ -33,6 +35,8 @@ const LOOPBACK: &str = "lo";
 const MESH_DEVICES: &str = "mesh_devices";
 /// The chain that protects the ports of the mesh.
 const MESH_PORTS: &str = "mesh-ports";
+/// The devices that carry internal addresses of this node.
+const INTERNAL_DEVICES: &str = "internal_devices";
 /// The devices by which packets of other locations come in.
 const TUNNEL_DEVICES: &str = "tunnel_devices";
 
@@ -43,6 +47,7 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
     let table = Table::new(name.family, name.name)
         .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.all().map(DeviceName::as_str)))
         .with_set(TUNNEL_DEVICES, Set::interface_names(plan.mesh_devices.tunnels().map(DeviceName::as_str)))
+        .with_set(INTERNAL_DEVICES, Set::interface_names(plan.vxlan_devices.iter().flatten().map(DeviceName::as_str)))
         .with_chain("decapsulate", decapsulate(plan))
         .with_chain(MESH_PORTS, mesh_ports(plan))
         .with_chain("input", input(plan))
@@ -153,6 +158,34 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
     Chain::regular().with_rules(rules)
 }
 
+/// VXLAN out of the location's network: it comes in by a device that leads into the location.
+fn vxlan_by_other_device(plan: &FirewallPlan) -> Option<Rule> {
+    plan.vxlan_devices.as_ref()?;
+    let vxlan = Rule::new().protocol(UDP).destination_port(plan.vxlan_port);
+    let by_other_device = vxlan.input_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES));
+    Some(dropped(by_other_device, DropReason::VxlanByOtherDevice))
+}
+
+/// A packet that this node forwards to another node's VXLAN port could have any source.
+fn vxlan_forwarded(plan: &FirewallPlan) -> Vec<Rule> {
+    let rule = |version: Family| {
+        let to_port = Rule::new().version(version).protocol(UDP).destination_port(plan.vxlan_port);
+        let to_node = to_port.destination(version, AddressMatch::In(&SetNames::of(version).location_addresses));
+        let from_elsewhere = to_node.input_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES));
+        dropped(from_elsewhere.is_no_reply(), DropReason::VxlanForwarded)
+    };
+    plan.vxlan_devices.iter().flat_map(|_| Family::BOTH.map(rule)).collect()
+}
+
+/// This node's own VXLAN, known by its network identifier (RFC 7348 §5), stays in the location's network, wherever the host's routes lead.
+fn vxlan_out_by_other_device(plan: &FirewallPlan) -> Option<Rule> {
+    plan.vxlan_devices.as_ref()?;
+    let [_, identifier @ ..] = plan.vxlan_identifier.to_be_bytes();
+    let vxlan = Rule::new().protocol(UDP).destination_port(plan.vxlan_port).udp_payload(4, &identifier);
+    let out_by_other_device = vxlan.output_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES));
+    Some(dropped(out_by_other_device, DropReason::VxlanOutByOtherDevice))
+}
+
 fn input(plan: &FirewallPlan) -> Chain {
     let of_unknown = |version, port, set: &str, reason| {
         let to_port = Rule::new().version(version).protocol(UDP).destination_port(port);
@@ -179,6 +212,7 @@ fn input(plan: &FirewallPlan) -> Chain {
     });
     Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER)
         .with_rules([to_mesh_ports(), outside_tunnels])
+        .with_rules(vxlan_by_other_device(plan))
         .with_rules(rules)
 }
 
@@ -216,6 +250,7 @@ fn forward(plan: &FirewallPlan) -> Chain {
     let clamp = |rule: Rule| rule.opens_tcp().clamp_segment_size();
     Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE)
         .with_rules([to_mesh_ports()])
+        .with_rules(vxlan_forwarded(plan))
         .with_rules([
             clamp(Rule::new().output_interface(mesh)).comment("into the mesh"),
             clamp(Rule::new().input_interface(mesh)).comment("out of the mesh"),
@@ -234,6 +269,7 @@ fn leak_guard(plan: &FirewallPlan) -> Chain {
     ];
     Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT - 1)
         .with_rules(always)
+        .with_rules(vxlan_out_by_other_device(plan))
         .with_rules(Family::BOTH.into_iter().flat_map(|version| leak_guard_rules(plan, version)))
 }
 

@@ -12,4 +12,5 @@ mod network;
 mod repair;
 mod segment_size;
 mod source;
+mod vxlan;
 mod wiring;

@@ -123,6 +123,8 @@ pub fn plan() -> FirewallPlan {
         mesh_devices: MeshDevices::default(),
         vxlan_port: 51822,
         vxlan_sources: addresses(&[NEIGHBOUR]),
+        vxlan_identifier: 1107,
+        vxlan_devices: Some(["eth0".parse().unwrap()].into()),
         mesh_ports: MeshPorts {
             ports: [51820, 51821, 51822, 51823].into(),
             addresses: [&mesh[..], &hosts(&[NODE, NEIGHBOUR, REMOTE_HOST])].concat().into_iter().collect(),

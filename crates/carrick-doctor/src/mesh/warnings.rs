@@ -51,6 +51,15 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 warning.field, warning.object
             ),
         ),
+        WarningReason::RoutedElsewhere(_) => (
+            Check::LocationNetwork,
+            format!(
+                "if {} and {} share no network, give them different locations, by the label of --topology-label or by the annotation carrick.dev/location; otherwise correct the route on {}",
+                listed(&reporters),
+                warning.object,
+                listed(&reporters)
+            ),
+        ),
         WarningReason::SettingsDiffer(_) => (Check::SharedSettings, "give all agents the same flags".to_owned()),
         _ => (
             Check::IgnoredValues,
@@ -58,13 +67,15 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
         ),
     };
     let finding = Finding::warning(check, warning.to_string(), remedy);
-    match (&warning.object, &warning.reason) {
-        (_, WarningReason::OverlapsOwnSubnet(_) | WarningReason::PartOfOwnSubnet(_)) => match reporters.first() {
+    if warning.reason.concerns_single_nodes() {
+        return match reporters.first() {
             Some(node) => finding.on(node).towards(reporters.iter().copied().skip(1)),
             None => finding,
-        },
-        (ObjectName::Node(node), _) => finding.on(node),
-        (ObjectName::Peer(_) | ObjectName::Location(_) | ObjectName::Mesh, _) => finding,
+        };
+    }
+    match &warning.object {
+        ObjectName::Node(node) => finding.on(node),
+        ObjectName::Peer(_) | ObjectName::Location(_) | ObjectName::Mesh => finding,
     }
 }
 

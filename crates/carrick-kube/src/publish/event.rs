@@ -1,9 +1,9 @@
 //! Warnings as Kubernetes Events (`events.k8s.io/v1`).
 
+use carrick_topology::ObjectName;
 use carrick_topology::hash::{rendezvous, stable_hash};
 use carrick_topology::model::MESH_NAME;
 use carrick_topology::{Cluster, NodeName, Warning};
-use carrick_topology::{ObjectName, WarningReason};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -25,7 +25,7 @@ const LONGEST_NOTE: usize = 1024;
 /// rendezvous hashing of its name picks the node.
 #[must_use]
 pub fn is_reporter(cluster: &Cluster, me: &NodeName, warning: &Warning) -> bool {
-    if matches!(warning.reason, WarningReason::OverlapsOwnSubnet(_) | WarningReason::PartOfOwnSubnet(_)) {
+    if warning.reason.concerns_single_nodes() {
         return true;
     }
     let picked = |key: &str| {
@@ -146,7 +146,7 @@ fn cut(mut text: String, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carrick_topology::{Node, PublicKey};
+    use carrick_topology::{Node, PublicKey, WarningReason};
 
     fn cluster(names: &[&str]) -> Cluster {
         let mut cluster = Cluster::default();

@@ -50,7 +50,7 @@ fn send(from: &Namespaces, packet: &[u8], to: SocketAddr) {
 }
 
 /// How many packets the rule with this comment has dropped on a node.
-fn dropped(mesh: &Mesh, node: &str, comment: &str) -> u64 {
+pub fn dropped(mesh: &Mesh, node: &str, comment: &str) -> u64 {
     let table = mesh.node_namespaces(node).exec(&["nft", "list", "table", "inet", "carrick"]).unwrap();
     let rules = table.lines().filter(|line| line.contains(&format!("comment \"{comment}\"")));
     let packets = |line: &str| line.split_once("packets ")?.1.split_once(' ')?.0.parse::<u64>().ok();

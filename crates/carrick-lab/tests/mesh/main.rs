@@ -13,6 +13,7 @@ mod granularity;
 mod injection;
 mod kernel;
 mod kernel_wireguard;
+mod location_network;
 mod mesh;
 mod newcomer;
 mod outages;

@@ -18,6 +18,8 @@ const TCP_FLAGS_OFFSET: u32 = 13;
 const TCP_SYN: u8 = 0x02;
 const TCP_RST: u8 = 0x04;
 const DESTINATION_PORT_OFFSET: u32 = 2;
+/// Bytes of a UDP header.
+const UDP_HEADER_LENGTH: u32 = 8;
 /// `RTN_LOCAL`.
 const ROUTE_TYPE_LOCAL: u32 = 2;
 /// `IPS_DST_NAT`.
@@ -142,6 +144,19 @@ impl Rule {
     #[must_use]
     pub fn destination_port(self, port: u16) -> Self {
         self.with([load_destination_port(Register::FIRST), compare(Operator::Equal, port.to_be_bytes().to_vec())])
+    }
+
+    /// Only UDP packets that have these bytes, up to 16, at this offset behind the UDP header. The rule must be limited to UDP already.
+    #[must_use]
+    pub fn udp_payload(self, offset: u32, bytes: &[u8]) -> Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let load = Expression::Payload {
+            base: Header::Transport,
+            offset: UDP_HEADER_LENGTH + offset,
+            length,
+            destination: Register::FIRST,
+        };
+        self.with([load, compare(Operator::Equal, bytes.to_vec())])
     }
 
     /// Only packets whose firewall mark has these bits under this mask.

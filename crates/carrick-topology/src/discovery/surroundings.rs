@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::constants::{DEFAULT_UPLINK_MTU, HANDOVER_DEVICE, POD_DEVICE_PREFIX, VXLAN_DEVICE};
+use crate::constants::{DEFAULT_UPLINK_MTU, HANDOVER_DEVICE, LOOPBACK_DEVICE, POD_DEVICE_PREFIX, VXLAN_DEVICE};
 use crate::model::{DeviceName, Family, Node, Settings};
 
 /// The own Node object, reduced to what its agent needs.
@@ -50,9 +50,6 @@ pub(super) struct Surroundings<'a> {
     pub(super) settings: &'a Settings,
     interfaces: Vec<&'a Interface>,
 }
-
-/// The loopback device.
-const LOOPBACK: &str = "lo";
 
 /// Devices whose names begin so belong to containers, to other CNI plugins or to kube-proxy; their addresses are not the node's own.
 const FOREIGN_DEVICES: [&str; 17] = [
@@ -127,7 +124,9 @@ impl<'a> Surroundings<'a> {
 /// addresses.
 pub(super) fn networks(interfaces: &[Interface], settings: &Settings) -> BTreeMap<IpNet, DeviceName> {
     let mut networks = BTreeMap::new();
-    for interface in interfaces_of_host(interfaces, settings).filter(|interface| interface.name.as_str() != LOOPBACK) {
+    for interface in
+        interfaces_of_host(interfaces, settings).filter(|interface| interface.name.as_str() != LOOPBACK_DEVICE)
+    {
         let all = interface.addresses.iter().chain(&interface.on_link).map(IpNet::trunc);
         for network in all.filter(is_network) {
             networks.entry(network).or_insert_with(|| interface.name.clone());

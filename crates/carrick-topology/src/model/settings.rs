@@ -118,6 +118,10 @@ pub struct LocalFacts {
     /// The networks that the host is attached to, each with its device. The mesh takes none of them away.
     #[serde(default)]
     pub networks: BTreeMap<IpNet, DeviceName>,
+    /// The internal addresses of other nodes of the location to which packets leave by a device that carries no internal address of this
+    /// node, with this device.
+    #[serde(default)]
+    pub stray_neighbours: BTreeMap<IpAddr, DeviceName>,
     /// MTU of the path towards other nodes, in bytes.
     pub uplink_mtu: u32,
     /// The addresses of the domain names of endpoints.
@@ -133,6 +137,7 @@ impl Default for LocalFacts {
             api_servers: BTreeSet::new(),
             internal_devices: BTreeMap::new(),
             networks: BTreeMap::new(),
+            stray_neighbours: BTreeMap::new(),
             uplink_mtu: constants::DEFAULT_UPLINK_MTU,
             resolved: BTreeMap::new(),
             path_mtus: BTreeMap::new(),

@@ -68,6 +68,8 @@ pub enum WarningReason {
     OverlapsOwnSubnet(String),
     /// The network is a part of a wider network that this node's host is attached to. The mesh has this part.
     PartOfOwnSubnet(String),
+    /// Packets to the internal address leave by this device, which carries no internal address of this node: VXLAN to it is dropped.
+    RoutedElsewhere(String),
     /// Packets without encapsulation need a subnet that both nodes are attached to.
     NoSharedSubnet(NodeName),
     /// The domain name is not resolved.
@@ -97,10 +99,20 @@ impl WarningReason {
             Self::NoServingNode => "NoServingNode",
             Self::OverlapsOwnSubnet(_) => "OverlapsOwnSubnet",
             Self::PartOfOwnSubnet(_) => "PartOfOwnSubnet",
+            Self::RoutedElsewhere(_) => "RoutedElsewhere",
             Self::NoSharedSubnet(_) => "NoSharedSubnet",
             Self::Unresolved => "Unresolved",
             Self::SettingsDiffer(_) => "SettingsDiffer",
         }
+    }
+}
+
+impl WarningReason {
+    /// Whether the warning is about the node whose plan has it, and not about the object that holds the value: plans of other nodes do not
+    /// have it.
+    #[must_use]
+    pub const fn concerns_single_nodes(&self) -> bool {
+        matches!(self, Self::OverlapsOwnSubnet(_) | Self::PartOfOwnSubnet(_) | Self::RoutedElsewhere(_))
     }
 }
 
@@ -143,6 +155,10 @@ impl fmt::Display for WarningReason {
             Self::PartOfOwnSubnet(network) => {
                 write!(formatter, "is a part of the network {network} of this node: this node does not reach other hosts with such addresses")
             }
+            Self::RoutedElsewhere(device) => write!(
+                formatter,
+                "is reached by {device}, which carries no internal address of this node: packets to it inside the location are dropped. If the nodes share no network, give them different locations, by the label of `--topology-label` or by the annotation `carrick.dev/location`"
+            ),
             Self::NoSharedSubnet(other) => {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")
             }

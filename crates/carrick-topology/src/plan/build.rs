@@ -27,6 +27,7 @@ use hops::hops;
 pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<'_>) -> NodePlan {
     let mut warnings = resolved.warnings.clone();
     warn_of_other_settings(resolved, me, &mut warnings);
+    inside::warn_of_stray_neighbours(resolved, me, &mut warnings);
     let hops = hops(resolved, me, &mut warnings);
     let destinations = Destinations::new(resolved, me, &hops, &mut warnings);
     let tunnels = tunnels::build(resolved, me, &hops, &mut warnings);

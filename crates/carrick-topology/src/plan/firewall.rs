@@ -21,6 +21,13 @@ pub struct FirewallPlan {
     pub vxlan_port: u16,
     /// The addresses from which VXLAN is accepted: internal addresses of the other nodes of the location.
     pub vxlan_sources: BTreeSet<IpAddr>,
+    /// The VXLAN network identifier of the VXLAN device.
+    #[serde(default)]
+    pub vxlan_identifier: u32,
+    /// The devices that carry internal addresses of this node: VXLAN leaves and comes in by no other. `None` if these devices do not show
+    /// by which device packets inside the location go: an internal address is on no interface, or on the loopback device.
+    #[serde(default)]
+    pub vxlan_devices: Option<BTreeSet<DeviceName>>,
     /// Who may send to the ports of the mesh on nodes.
     #[serde(default)]
     pub mesh_ports: MeshPorts,

@@ -1,6 +1,6 @@
 //! The networks that the host is attached to.
 
-use carrick_topology::model::{Granularity, Settings};
+use carrick_topology::model::{Encapsulation, Granularity, Settings};
 use carrick_topology::plan::NextHop;
 use carrick_topology::{Warning, WarningReason};
 
@@ -87,4 +87,39 @@ fn what_overlaps_no_host_network_is_as_before() {
     let mesh = mesh([node("a1"), node("a2"), node("b1")]);
     let before = mesh.plan("a1");
     assert_eq!(mesh.set(attached(&["172.17.0.0/16", "192.168.1.0/24"])).plan("a1"), before);
+}
+
+#[test]
+fn vxlan_is_limited_to_the_devices_of_the_internal_addresses() {
+    let devices = |mesh: &Mesh| mesh.plan("a1").firewall.vxlan_devices;
+    let plain = mesh([node("a1"), node("a2")]);
+    assert_eq!(devices(&plain), Some(["eth0".parse().unwrap()].into()));
+    let first = |device: &str| {
+        let device = device.parse().unwrap();
+        plain
+            .clone()
+            .set(|settings| drop(settings.local.internal_devices.insert("192.168.1.1".parse().unwrap(), device)))
+    };
+    assert_eq!(devices(&first("eth7")), Some(["eth0".parse().unwrap(), "eth7".parse().unwrap()].into()));
+    assert_eq!(devices(&first("lo")), None, "the loopback device shows no way into the location");
+    assert_eq!(devices(&plain.set(|settings| settings.local.internal_devices.clear())), None);
+    let alone = mesh([node("a1").with(|node| node.internal_addresses = internal(&[])), node("a2")]);
+    assert_eq!(devices(&alone), Some([].into()), "a node that is alone sends no VXLAN");
+}
+
+#[test]
+fn a_neighbour_behind_another_device_is_reported_where_vxlan_would_go_there() {
+    let stray = |settings: &mut Settings| {
+        settings.local.stray_neighbours = [("192.168.1.2".parse().unwrap(), "pub0".parse().unwrap())].into();
+    };
+    let mesh = mesh([node("a1"), node("a2"), node("a3"), node("b1")]).set(stray);
+    let reason = WarningReason::RoutedElsewhere("pub0".to_owned());
+    let expected = warning(node_object("a2"), "internal-addresses", "192.168.1.2", reason);
+    assert!(expected.to_string().contains("--topology-label"), "it names what to set");
+    assert_eq!(mesh.plan("a1").warnings, [expected].into());
+    let full = mesh.clone().granularity(Granularity::Full);
+    let never = mesh.set(|settings| settings.encapsulation = Encapsulation::Never);
+    for silent in [full, never] {
+        assert!(silent.plan("a1").warnings.is_empty(), "{:?}", silent.plan("a1").warnings);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use carrick_core::{ApiState, Event};
+use carrick_core::{ApiState, Cause, Event};
 use carrick_kube::watch::{ApiState as WatchState, ClusterEvent};
 use carrick_status::AgentEventKind;
 
@@ -11,6 +11,7 @@ use crate::agent::interfaces;
 use crate::agent::kernel::Outcome;
 use crate::agent::kernel_events::KernelEvent;
 use crate::agent::sightings::observations;
+use crate::agent::stray_neighbours;
 
 impl EventLoop {
     pub(super) fn take_outcome(&mut self, outcome: &Outcome) {
@@ -19,6 +20,9 @@ impl EventLoop {
         self.event(Event::Applied(outcome.outcome));
         self.status.sighted(&self.core, &outcome.sightings);
         self.event(Event::Peers(observations(&outcome.sightings)));
+        if outcome.cause != Cause::WireGuardPoll {
+            self.find_stray_neighbours();
+        }
         self.count_pod_calls();
     }
 
@@ -92,6 +96,15 @@ impl EventLoop {
         match interfaces::list() {
             Ok(interfaces) => self.event(Event::Interfaces(interfaces)),
             Err(error) => tracing::warn!(event = "interfaces_unreadable", %error),
+        }
+        self.find_stray_neighbours();
+    }
+
+    fn find_stray_neighbours(&mut self) {
+        let Some(plan) = self.core.plan() else { return };
+        match stray_neighbours::find(plan) {
+            Ok(strays) => self.event(Event::StrayNeighbours(strays)),
+            Err(error) => tracing::warn!(event = "routes_unreadable", %error),
         }
     }
 }

@@ -28,6 +28,8 @@ pub(super) fn build(
     FirewallPlan {
         vxlan_port: constants::VXLAN_PORT,
         vxlan_sources: others.clone(),
+        vxlan_identifier: constants::VXLAN_IDENTIFIER,
+        vxlan_devices: vxlan_devices(settings, me),
         mesh_ports: mesh_ports(resolved),
         mesh_addresses: me.mesh_addresses.iter().copied().collect(),
         own_pods: me.pod_cidrs.iter().copied().collect(),
@@ -48,6 +50,12 @@ pub(super) fn build(
         handover: HandoverFilter::of(handover),
         firewall_mark: constants::FIREWALL_MARK,
     }
+}
+
+fn vxlan_devices(settings: &Settings, me: &Member<'_>) -> Option<BTreeSet<DeviceName>> {
+    let device = |net: &IpNet| settings.local.internal_devices.get(&net.addr());
+    let is_real = |device: &&DeviceName| device.as_str() != constants::LOOPBACK_DEVICE;
+    me.internal_addresses.iter().map(|net| device(net).filter(is_real).cloned()).collect()
 }
 
 fn mesh_ports(resolved: &Resolved<'_>) -> MeshPorts {

@@ -1,14 +1,14 @@
 //! How nodes of one location reach each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::WarningReason;
-use crate::model::{DeviceName, Encapsulation, Family, NodeName, mac_of_node};
+use crate::model::{DeviceName, Encapsulation, Family, Granularity, NodeName, mac_of_node};
 use crate::plan::{NextHop, VxlanNeighbour};
 use crate::resolve::{Member, Resolved};
+use crate::{ObjectName, Warning, WarningReason};
 
 /// All other nodes of the location.
 pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<NodeName, VxlanNeighbour> {
@@ -27,6 +27,22 @@ pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<N
             Some((other.node.name.clone(), neighbour))
         })
         .collect()
+}
+
+/// Warns of the nodes of the location to which VXLAN would leave by a device that does not lead into the location.
+pub(super) fn warn_of_stray_neighbours(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) {
+    let settings = resolved.settings;
+    let sends_vxlan = settings.granularity != Granularity::Full && settings.encapsulation != Encapsulation::Never;
+    if !sends_vxlan {
+        return;
+    }
+    for (name, neighbour) in neighbours(resolved, me) {
+        let address = neighbour.internal_address;
+        if let Some(device) = settings.local.stray_neighbours.get(&address) {
+            let reason = WarningReason::RoutedElsewhere(device.to_string());
+            warnings.insert(Warning::new(ObjectName::Node(name), "internal-addresses", address, reason));
+        }
+    }
 }
 
 /// The next hop from `me` to another node of the location, for destinations of this family.
