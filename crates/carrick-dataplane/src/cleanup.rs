@@ -28,7 +28,7 @@ pub enum CleanupFailure {
     #[error(transparent)]
     Netlink(#[from] Error),
     /// A file could not be removed.
-    #[error("remove the memory of endpoints: {0}")]
+    #[error("remove the file of the wanted endpoints: {0}")]
     File(#[from] io::Error),
 }
 

@@ -70,7 +70,7 @@ pub enum ApplyFailure {
     #[error(transparent)]
     WireGuard(WireGuardError),
     /// The wanted endpoints could not be written to the run folder.
-    #[error("remember endpoints: {0}")]
+    #[error("write the file of the wanted endpoints: {0}")]
     EndpointMemory(#[source] io::Error),
     /// The handover could not be applied.
     #[error(transparent)]

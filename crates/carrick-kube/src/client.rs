@@ -38,7 +38,9 @@ pub struct ClientOptions {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// No configuration names an API server.
-    #[error("no API server is known: this is no pod, and neither --kubeconfig nor $KUBECONFIG is set")]
+    #[error(
+        "no API server is known: this process does not run in a pod, and neither --kubeconfig nor $KUBECONFIG is set"
+    )]
     NoConfiguration,
     /// The service account of the pod cannot be used.
     #[error("cannot use the pod's service account; is automountServiceAccountToken off? {0}")]
@@ -46,8 +48,8 @@ pub enum ClientError {
     /// A kubeconfig cannot be used.
     #[error("cannot use the kubeconfig: {0}")]
     Kubeconfig(#[source] kube::config::KubeconfigError),
-    /// `--api-server` is no URL.
-    #[error("`{0}` is no URL of an API server; write `https://HOST:PORT`")]
+    /// `--api-server` is not a URL.
+    #[error("`{0}` is not the URL of an API server; write `https://HOST:PORT`")]
     Url(String),
     /// The credentials cannot be used.
     #[error("cannot make a client of the API server's configuration: {0}")]

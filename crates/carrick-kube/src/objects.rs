@@ -42,7 +42,7 @@ pub struct SavedPeer {
 #[derive(Debug, Error)]
 pub enum ObjectsError {
     /// The API server refused, or did not answer.
-    #[error("the API server gives no {what}: {error}")]
+    #[error("the API server does not list {what}: {error}")]
     Api {
         /// The requested objects.
         what: &'static str,

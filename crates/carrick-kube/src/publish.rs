@@ -29,7 +29,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Error)]
 pub enum PublishError {
     /// The object was deleted, or another object has its name. The caller must decide again what to write.
-    #[error("the {0} was deleted or made anew in the meantime")]
+    #[error("the {0} was deleted or created again in the meantime")]
     Replaced(&'static str),
     /// The server forbids the write, by RBAC or by an admission policy. What to do about it is in the reason.
     #[error("the API server refuses the write: {0}")]

@@ -1,7 +1,7 @@
 //! The page `/trace`: the node sends probes along a path for each request.
 //!
-//! A datagram for each hop limit from 1 on; the kernels on the way answer with ICMP errors, which takes no capability to read. Only
-//! addresses of the mesh are probed, with few and small packets, one way at a time.
+//! The agent sends a datagram for each hop limit from 1 on. The kernels on the path answer with ICMP errors, which a process can read
+//! without a capability. The agent probes only addresses of the mesh, with few and small packets, one path at a time.
 
 mod hop;
 
@@ -16,37 +16,37 @@ use tokio::sync::Mutex;
 
 use super::status::Status;
 
-/// More hops than this are not tried.
+/// The largest number of hops.
 const MOST_HOPS: u8 = 16;
 
-/// The next way is probed this long after the last at the earliest: at most [`MOST_HOPS`] packets in this time.
+/// The least time between the probes of two paths.
 const BETWEEN_TRACES: Duration = Duration::from_millis(400);
 
-/// What is asked.
+/// The parameters of a request.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Question {
-    /// Where the way leads.
+    /// The destination.
     to: IpAddr,
-    /// How many hops are tried.
+    /// The number of hops to probe.
     hops: Option<u8>,
 }
 
-/// Why nothing is probed.
+/// Why the agent sends no probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoTrace {
-    /// There is no plan.
+    /// The agent has no plan.
     #[error("the agent has no plan yet: nothing is known of the mesh")]
     NoPlan,
-    /// It leads elsewhere.
-    #[error("{0} is no address of the mesh: only nodes and pods are probed")]
+    /// The destination is outside the mesh.
+    #[error("{0} is not an address of the mesh: the agent probes only nodes and pods")]
     Elsewhere(IpAddr),
 }
 
-/// What sends the probes.
+/// Sends the probes.
 #[derive(Clone)]
 pub(super) struct Tracer {
     status: Status,
-    /// When the last way was probed.
+    /// The time of the last probes.
     turn: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -55,7 +55,7 @@ impl Tracer {
         Self { status, turn: Arc::default() }
     }
 
-    /// Probes now, or as soon as it is allowed again.
+    /// Sends probes as soon as the least time since the last ones is over.
     pub(super) async fn page(&self, question: Question) -> Result<LiveTracePage, NoTrace> {
         let plan = self.status.plan().ok_or(NoTrace::NoPlan)?;
         if !is_of_mesh(&plan, question.to) {
@@ -79,7 +79,7 @@ impl Tracer {
     }
 }
 
-/// Whether an address belongs to a pod, a node or whatever else the mesh carries.
+/// Whether an address belongs to a pod, a node or another destination of the mesh.
 fn is_of_mesh(plan: &NodePlan, address: IpAddr) -> bool {
     let carried = plan.firewall.carried.iter().chain(&plan.pod_cidrs).any(|net| net.contains(&address));
     let own = plan.mesh_addresses.contains(&address) || plan.vxlan.local == Some(address);

@@ -12,9 +12,9 @@ use crate::client::ApiClient;
 /// Why the cluster cannot be identified.
 #[derive(Debug, Error)]
 pub(super) enum IdentityError {
-    #[error("cannot read the namespace `kube-system`, by whose UID a cluster is known: {0}")]
+    #[error("cannot read the namespace `kube-system`, whose UID identifies the cluster: {0}")]
     Client(#[from] kube::Error),
-    #[error("cannot read the namespace `kube-system`, by whose UID a cluster is known: no answer within {} s", .0.as_secs())]
+    #[error("cannot read the namespace `kube-system`, whose UID identifies the cluster: no answer within {} s", .0.as_secs())]
     NoAnswer(std::time::Duration),
     #[error("the namespace `kube-system` has no UID")]
     NoUid,

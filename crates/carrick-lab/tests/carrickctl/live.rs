@@ -98,5 +98,5 @@ fn paths_that_cannot_be_probed_are_reported() {
     drop(changed);
 
     let page = mesh.node("a2").unwrap().agent_page("/trace?to=192.0.2.1").unwrap();
-    assert!(page.status == 403 && page.body.contains("192.0.2.1 is no address of the mesh"), "{page:?}");
+    assert!(page.status == 403 && page.body.contains("192.0.2.1 is not an address of the mesh"), "{page:?}");
 }

@@ -60,7 +60,7 @@ async fn healthz(State(status): State<Status>) -> (StatusCode, &'static str) {
     if status.is_healthy() {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the loop is stuck\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "the event loop is blocked\n")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Probes with all hop limits at once, and who answers them.
+//! Probes with all hop limits at the same time, and the nodes that answer them.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -15,17 +15,17 @@ use crate::agent::icmp_errors::{IcmpError, Said, next_icmp_error};
 
 /// The first of the ports that `traceroute` uses, on which usually no process listens. Each attempt has its own port, which identifies its answers.
 const FIRST_PORT: u16 = 33_434;
-/// How often a hop that is silent is asked.
+/// The number of attempts for a hop that does not answer.
 const ATTEMPTS: u16 = 3;
 /// How long an attempt waits for answers. Answers to earlier attempts still count. A request waits for all attempts.
 const PATIENCE: Duration = Duration::from_millis(400);
-/// What is sent.
+/// The payload of a probe.
 const PAYLOAD: [u8; 16] = *b"carrick trace \0\0";
 
-/// Sends probes that may take one hop, two, and so on, and waits for who answers.
+/// Sends probes with the hop limits 1, 2 and so on, and waits for their answers.
 ///
 /// # Errors
-/// There is no socket to be had, or the kernel does not take a single probe.
+/// The kernel creates no socket, or sends no probe.
 pub(super) fn probe(to: IpAddr, hops: u8) -> io::Result<LiveTracePage> {
     let mut probes = (1..=hops).map(|limit| Probe::new(to, limit)).collect::<io::Result<Vec<_>>>()?;
     for attempt in 0..ATTEMPTS {
@@ -53,13 +53,13 @@ fn all_failed(sent: Vec<io::Result<()>>) -> Option<io::Error> {
     last
 }
 
-/// Whether everything is answered up to the end of the way.
+/// Whether all hops up to the end of the path have answered.
 fn is_complete(probes: &[Probe]) -> bool {
     let end = probes.iter().position(Probe::ends).unwrap_or(probes.len());
     probes.iter().take(end).all(|probe| probe.answer.is_some())
 }
 
-/// Takes answers until everything is answered or the time is over.
+/// Receives answers until all hops have answered or the time is over.
 fn wait(probes: &mut [Probe], deadline: Instant) {
     while !is_complete(probes) {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -76,7 +76,7 @@ fn wait(probes: &mut [Probe], deadline: Instant) {
     }
 }
 
-/// The address that the node's routes choose.
+/// The source address that the node's routes choose.
 fn source(to: IpAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind(SocketAddr::new(unspecified(to), 0))?;
     socket.connect(SocketAddr::new(to, FIRST_PORT))?;
@@ -90,13 +90,13 @@ const fn unspecified(like: IpAddr) -> IpAddr {
     }
 }
 
-/// The probes with one hop limit. They have a socket of their own: what it hears is of them.
+/// The probes with one hop limit. They have their own socket, so that its errors concern only these probes.
 #[derive(Debug)]
 struct Probe {
     to: IpAddr,
     hop_limit: u8,
     socket: UdpSocket,
-    /// When each attempt was sent.
+    /// The time at which each attempt was sent.
     sent_at: Vec<Instant>,
     answer: Option<LiveReply>,
 }
@@ -123,7 +123,7 @@ impl Probe {
         self.socket.send_to(&PAYLOAD, SocketAddr::new(self.to, FIRST_PORT + attempt)).map(drop)
     }
 
-    /// Whether no probe gets further than this one did.
+    /// Whether the path ends at this hop.
     fn ends(&self) -> bool {
         self.answer.is_some_and(|answer| answer.kind != ReplyKind::TimeExceeded)
     }

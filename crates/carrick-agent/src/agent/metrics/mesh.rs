@@ -205,7 +205,7 @@ fn encode_paths(encoder: &mut DescriptorEncoder<'_>, own: &str, paths: &[ProbedP
 
 fn encode_api(encoder: &mut DescriptorEncoder<'_>, api: Option<&ApiStatus>) -> fmt::Result {
     let Some(api) = api.map(ApiStatus::snapshot) else { return Ok(()) };
-    let help = "Watches on the API server that failed and were begun anew";
+    let help = "Watches on the API server that failed and were restarted";
     let mut counter = encoder.encode_descriptor("api_watch_restarts", help, None, MetricType::Counter)?;
     counter.encode_counter::<NoLabelSet, u64, u64>(&api.restarts, None)?;
     if let Some(heard) = api.last_heard {

@@ -1,5 +1,5 @@
-//! Which nodes were down, in a file that survives the agent but not the machine: an agent that starts must not send traffic to a gateway
-//! that it had found down before.
+//! The nodes that are down, in a file that survives a restart of the agent but not a reboot. An agent that starts must not send traffic to
+//! a gateway that it found down before.
 
 use std::fs;
 use std::io;
