@@ -23,7 +23,8 @@ pub use wireguard::{PeerIdentity, WireGuardPeer, WireGuardPlan};
 
 use crate::Liveness;
 use crate::model::{Cluster, NodeName, Settings};
-use crate::resolve::Resolved;
+use crate::resolve::{PUBLIC_KEY_FIELD, Resolved};
+use crate::{ObjectName, WarningReason};
 use build::Handovers;
 
 /// Why there is no plan for a node.
@@ -32,9 +33,19 @@ pub enum PlanError {
     /// The cluster has no such node.
     #[error("there is no node `{0}` in the cluster")]
     UnknownNode(NodeName),
-    /// The node has published no public key, or an older node has the same one.
-    #[error("node `{0}` is not a member of the mesh: it has no public key, or an older node has the same one")]
+    /// The node has published no public key.
+    #[error("node `{0}` is not a member of the mesh: its agent has not published a public key")]
     NoPublicKey(NodeName),
+    /// An older object has the same public key.
+    #[error(
+        "node `{node}` is not a member of the mesh: its public key is claimed by {owner}, which is older. If the machine was cloned with its state directory, empty the directory on one of the two"
+    )]
+    PublicKeyClaimed {
+        /// The node.
+        node: NodeName,
+        /// The object that keeps the key.
+        owner: ObjectName,
+    },
 }
 
 /// Computes what the kernel of node `me` must hold.
@@ -94,6 +105,22 @@ fn plan_resolved(resolved: &Resolved<'_>, handovers: &Handovers, me: &NodeName) 
     if !resolved.cluster.nodes.contains_key(me) {
         return Err(PlanError::UnknownNode(me.clone()));
     }
-    let me = resolved.member(me).ok_or_else(|| PlanError::NoPublicKey(me.clone()))?;
+    let me = resolved.member(me).ok_or_else(|| no_member(resolved, me))?;
     Ok(build::build(resolved, handovers, me))
+}
+
+/// Why a node of the cluster is not a member of the mesh.
+fn no_member(resolved: &Resolved<'_>, node: &NodeName) -> PlanError {
+    let owner = resolved.warnings.iter().find_map(|warning| match (&warning.object, &warning.reason) {
+        (ObjectName::Node(name), WarningReason::AlreadyClaimed(owner))
+            if name == node && warning.field == PUBLIC_KEY_FIELD =>
+        {
+            Some(owner.clone())
+        }
+        _ => None,
+    });
+    match owner {
+        Some(owner) => PlanError::PublicKeyClaimed { node: node.clone(), owner },
+        None => PlanError::NoPublicKey(node.clone()),
+    }
 }

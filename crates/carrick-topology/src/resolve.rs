@@ -17,7 +17,7 @@ use ipnet::IpNet;
 pub(crate) use assignment::Assignment;
 pub(crate) use index::MemberIndex;
 pub(crate) use location::Location;
-pub(crate) use member::Member;
+pub(crate) use member::{Member, PUBLIC_KEY_FIELD};
 pub(crate) use outside::OutsidePeer;
 pub(crate) use tunnel::{Tunnel, dialled_endpoint};
 

@@ -138,15 +138,18 @@ impl ClusterPlan {
     /// # Errors
     /// The node does not exist, or is not in the mesh.
     pub fn plan_of(&self, node: &str) -> Result<&NodePlan, Failure> {
-        let plan = self.plans.iter().find(|(name, _)| name.as_str() == node).map(|(_, plan)| plan);
-        plan.ok_or_else(|| {
-            let is_known = self.cluster.nodes.keys().any(|name| name.as_str() == node);
-            Failure::Usage(if is_known {
-                format!("node `{node}` is not in the mesh: its agent has not published a public key")
-            } else {
-                let names: Vec<_> = self.cluster.nodes.keys().map(NodeName::as_str).take(10).collect();
-                format!("there is no node `{node}`; the nodes are: {}", names.join(", "))
-            })
+        let known_plan = self.plans.iter().find(|(name, _)| name.as_str() == node).map(|(_, plan)| plan);
+        known_plan.ok_or_else(|| {
+            let names = || self.cluster.nodes.keys();
+            let known = names().find(|name| name.as_str() == node);
+            let why = known.and_then(|name| plan(&self.cluster, &self.shared, &self.liveness, name).err());
+            Failure::Usage(why.map_or_else(
+                || {
+                    let names: Vec<_> = names().map(NodeName::as_str).take(10).collect();
+                    format!("there is no node `{node}`; the nodes are: {}", names.join(", "))
+                },
+                |why| why.to_string(),
+            ))
         })
     }
 }

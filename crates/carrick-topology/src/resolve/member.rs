@@ -121,6 +121,9 @@ fn reserved(settings: &Settings) -> ClusterClaims {
     claims
 }
 
+/// The field of a warning about a node's public key.
+pub(crate) const PUBLIC_KEY_FIELD: &str = "public-key";
+
 fn admit_node<'a>(
     node: &'a Node,
     settings: &Settings,
@@ -130,7 +133,7 @@ fn admit_node<'a>(
     let object = ObjectName::Node(node.name.clone());
     let key = node.public_key?;
     if let Some(owner) = claims.keys.get(&key) {
-        warnings.insert(Warning::new(object, "public-key", key, WarningReason::AlreadyClaimed(owner.clone())));
+        warnings.insert(Warning::new(object, PUBLIC_KEY_FIELD, key, WarningReason::AlreadyClaimed(owner.clone())));
         return None;
     }
     claims.keys.insert(key, object);

@@ -77,3 +77,12 @@ fn a_node_without_a_key_is_no_member() {
     assert_eq!(error, carrick_topology::PlanError::NoPublicKey("a2".parse().unwrap()));
     assert!(routes(&mesh.plan("a1"), "10.42.12.0/24").is_empty());
 }
+
+#[test]
+fn a_node_with_the_key_of_an_older_node_is_no_member_and_is_told_so() {
+    let key = node("a1").public_key;
+    let mesh = mesh([node("a1"), node("a2").with(|n| n.public_key = key)]);
+    let error =
+        carrick_topology::plan(&mesh.cluster, &mesh.settings, &mesh.liveness, &"a2".parse().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("its public key is claimed by node `a1`, which is older"), "{error}");
+}
