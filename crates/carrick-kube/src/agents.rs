@@ -1,4 +1,4 @@
-//! The agents' pods, and ways to their pages through the API server.
+//! The agents' pods, and connections to their pages through the API server.
 
 use std::net::IpAddr;
 

@@ -12,7 +12,7 @@ use crate::cli::AgentOptions;
 /// Checks what the command line cannot check flag by flag.
 ///
 /// # Errors
-/// [`AgentError::Configuration`] names the flag and the way out.
+/// [`AgentError::Configuration`] names the flag and the remedy.
 pub(super) fn settings(options: &AgentOptions) -> Result<Settings, AgentError> {
     for family in Family::BOTH {
         let count = options.mesh_cidrs.iter().filter(|cidr| Family::of_net(cidr) == family).count();

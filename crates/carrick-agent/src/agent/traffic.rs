@@ -11,7 +11,7 @@ use carrick_core::Now;
 /// Rates are taken over this time.
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
-/// Bytes both ways, as WireGuard counts them.
+/// Bytes in both directions, as WireGuard counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bytes {
     pub(super) sent: u64,

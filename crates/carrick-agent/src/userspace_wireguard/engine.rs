@@ -31,7 +31,7 @@ pub enum ConfigureError {
         /// The error of the system call.
         source: io::Error,
     },
-    /// The engine failed in a way that it should not.
+    /// The engine has an unexpected failure.
     #[error("the WireGuard engine failed: {reason}")]
     Engine {
         /// The error of the implementation.

@@ -11,11 +11,11 @@ use super::print;
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// How often the gateway fails in each way.
+    /// The number of failures of each kind.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     runs: u16,
-    /// The ways in which the gateway fails; all by default.
-    #[arg(long = "failure", value_name = "WAY", value_enum)]
+    /// The kinds of failure; all by default.
+    #[arg(long = "failure", value_name = "KIND", value_enum)]
     failures: Vec<Failure>,
     /// Print one JSON object and nothing else on standard output.
     #[arg(long)]

@@ -65,7 +65,7 @@ fn a_network_of_the_location_sees_the_node() {
 }
 
 #[test]
-fn a_network_of_the_location_sees_the_node_whichever_way_the_sender_came() {
+fn a_network_of_the_location_sees_the_node_on_every_path_of_the_sender() {
     let network = Network::guarded();
     let unknown = "198.51.100.8";
     network.remote.ip(&format!("address add {unknown}/32 dev node"));

@@ -49,12 +49,12 @@ impl<N: Ord + Clone, C> Mirror<N, C> {
         Self { known, listing: None }
     }
 
-    /// A list begins; one that was under way is forgotten.
+    /// A list begins. A list that was in progress is forgotten.
     pub(crate) fn begin(&mut self) {
         self.listing = Some(Listing { seen: BTreeMap::new(), changes: Vec::new() });
     }
 
-    /// The list under way names an object.
+    /// The list in progress contains an object.
     pub(crate) fn list(&mut self, name: N, source: u64, parse: impl FnOnce() -> (u64, C)) {
         let (now, change) = compare(self.known.get(&name), source, parse);
         let Some(listing) = &mut self.listing else { return };
@@ -62,7 +62,7 @@ impl<N: Ord + Clone, C> Mirror<N, C> {
         listing.changes.extend(change);
     }
 
-    /// Whether the list under way has named an object.
+    /// Whether the list in progress contained an object so far.
     pub(crate) fn has_listed(&self, name: &N) -> bool {
         self.listing.as_ref().is_some_and(|listing| listing.seen.contains_key(name))
     }

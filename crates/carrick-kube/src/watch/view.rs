@@ -25,7 +25,7 @@ pub(crate) struct View {
     /// One object at most.
     mesh: Mirror<(), Change>,
     own: Own,
-    /// Whether the list of the own Node that is under way has named it.
+    /// Whether the list in progress contained the own Node so far.
     own_is_listed: bool,
     progress: Progress,
 }

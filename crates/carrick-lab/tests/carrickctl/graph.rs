@@ -54,7 +54,7 @@ fn labels<'a>(picture: &'a str, within: &str, unit: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_long_way_and_a_rate_show_on_exactly_the_lines_that_have_them() {
+fn a_long_path_and_a_rate_show_on_exactly_the_lines_that_have_them() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     let _delay = Delay::start(mesh.site("b").unwrap().router(), Duration::from_secs_f64(FAR / 1000.0)).unwrap();

@@ -31,7 +31,7 @@ fn answered(said: &Said) -> Vec<Vec<String>> {
 
 /// Waits until `carrickctl trace` finds no fault on the path. Agents read their devices every few seconds.
 fn well(mesh: &Mesh, family: Family) -> Said {
-    wait::until("a way on which all is well", || {
+    wait::until("a path without faults", || {
         let said = trace(mesh, family, &["-o", "json"]);
         Ok((said.code == 0).then_some(said))
     })
@@ -49,9 +49,9 @@ fn probes_show_each_hop_and_where_the_path_ends() {
             [["a1", "b1", "b2", "pod on b2"], ["b1", "a1", "a2", "pod on a2"]],
             "{family:?}: {said:?}"
         );
-        for way in said.json()["paths"].as_array().unwrap() {
-            assert_eq!((&way["arrives"], &way["live"]["arrives"]), (&true.into(), &true.into()), "{way}");
-            assert!(way["live"]["hops"].as_array().unwrap().iter().all(|row| row["round_trip_us"].is_u64()), "{way}");
+        for path in said.json()["paths"].as_array().unwrap() {
+            assert_eq!((&path["arrives"], &path["live"]["arrives"]), (&true.into(), &true.into()), "{path}");
+            assert!(path["live"]["hops"].as_array().unwrap().iter().all(|row| row["round_trip_us"].is_u64()), "{path}");
         }
     }
     let said = trace(&mesh, Family::V4, &[]);

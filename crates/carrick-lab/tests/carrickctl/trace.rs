@@ -28,7 +28,7 @@ const LATE: Duration = Duration::from_secs(5);
 type Sent = (String, String);
 
 #[test]
-fn every_pair_of_pods_takes_the_way_that_trace_says() {
+fn every_pair_of_pods_takes_the_path_that_trace_shows() {
     let mesh = Mesh::up(RELAYED);
     mesh.all_reach();
     let pods = mesh.pods_only();
@@ -49,9 +49,9 @@ fn every_pair_of_pods_takes_the_way_that_trace_says() {
     let mut relayed = 0;
     for (from, source, destination) in &pairs {
         let said = ask(&mesh, &["trace", &source.to_string(), &destination.to_string(), "-o", "json"]).json();
-        let way = &said["paths"][0];
-        assert_eq!(way["arrives"], true, "{} to {destination}: {said}", from.name);
-        let hops = way["hops"].as_array().unwrap();
+        let path = &said["paths"][0];
+        assert_eq!(path["arrives"], true, "{} to {destination}: {said}", from.name);
+        let hops = path["hops"].as_array().unwrap();
         let told: BTreeSet<Sent> = hops.iter().map(|hop| (text(&hop["from"]), text(&hop["device"]))).collect();
         assert_eq!(told, captured(&seen, *source, *destination), "{source} to {destination}");
         relayed += usize::from(hops.iter().filter(|hop| hop["link"] == "wireguard").count() == 2);

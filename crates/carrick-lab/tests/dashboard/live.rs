@@ -80,7 +80,7 @@ fn the_page_shows_the_mesh_and_a_cut_link_turns_red() {
     let picture = std::env::var_os(PICTURE_VARIABLE);
     if picture.is_some() {
         // The picture shows a mesh without loss, and a loss counts for a hundred probes.
-        page.awaits("ways without loss", "return document.querySelectorAll('.link:not(.near)').length", &json!(0));
+        page.awaits("paths without loss", "return document.querySelectorAll('.link:not(.near)').length", &json!(0));
     }
     cut(&mesh, "home", "a1");
     let cut_at = Instant::now();
@@ -121,7 +121,7 @@ const LONG_LINES: &str = "
     return lines.filter((line) => ms(line) >= 40).map((line) => line.dataset.link).sort()";
 
 #[test]
-fn a_long_way_shows_for_exactly_the_lines_that_take_it() {
+fn a_long_path_shows_for_exactly_the_lines_that_take_it() {
     let mesh = Mesh::up(include_str!("../../topologies/demo.yaml"));
     mesh.all_reach();
     let dashboard = Dashboard::of(&mesh);

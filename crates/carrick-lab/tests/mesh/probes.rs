@@ -52,7 +52,7 @@ fn metric(mesh: &Mesh, node: &str, name_and_labels: &str) -> Option<f64> {
 }
 
 #[test]
-fn a_long_way_shows_for_exactly_the_pairs_that_take_it() {
+fn a_long_path_shows_for_exactly_the_pairs_that_take_it() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     let _delay = Delay::start(mesh.site("b").unwrap().router(), Duration::from_millis(40)).unwrap();
@@ -81,7 +81,7 @@ const FITS: std::ops::RangeInclusive<u64> = 1224..=1240;
 fn a_router_that_drops_large_packets_silently_is_found_and_tcp_passes() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
-    // Tunnels alone: the way to the API server is not theirs to measure.
+    // Only tunnels: probes do not measure the path to the API server.
     let drop_large = "table inet narrow { chain forward { type filter hook forward priority -10; \
         meta l4proto udp meta length > 1300 drop; }; }";
     network::nft(mesh.site("b").unwrap().router(), drop_large).unwrap();
@@ -107,7 +107,7 @@ fn a_router_that_drops_large_packets_silently_is_found_and_tcp_passes() {
     let wide = path(&mesh, "a1", "c1")["mtu"].as_u64().unwrap();
     assert!(wide > 1300, "{wide}");
 
-    // From a gateway's own pod and from a pod behind it, both ways.
+    // From a gateway's own pod and from a pod behind it, in both directions.
     for (from, to) in [("a1-pod1", "b1-pod1"), ("a3-pod1", "b1-pod1"), ("b1-pod1", "a3-pod1")] {
         for family in [Family::V4, Family::V6] {
             let target = mesh.pod_address(to, family);

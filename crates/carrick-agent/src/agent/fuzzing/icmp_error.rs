@@ -26,7 +26,7 @@ pub fn check(bytes: &[u8]) {
         (false, 3, 3) | (true, 1, 4) => Said::PortClosed,
         (false, 3, _) | (true, 1, _) => Said::Unreachable,
         (false, 11, _) | (true, 3, _) => Said::HopLimitReached,
-        (_, kind, code) => panic!("type {kind}, code {code} ends no way"),
+        (_, kind, code) => panic!("type {kind}, code {code} ends no path"),
     };
     assert_eq!(said, expected);
 }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_way_is_complete_when_everything_before_its_end_is_answered() {
+    fn a_path_is_complete_when_all_hops_up_to_its_end_have_answered() {
         let answer = |kind| Some(LiveReply { from: Ipv4Addr::LOCALHOST.into(), kind, round_trip_us: 1 });
         let of = |answers: [Option<LiveReply>; 3]| -> Vec<Probe> {
             let probe = |answer| Probe { answer, ..Probe::new(Ipv4Addr::LOCALHOST.into(), 1).unwrap() };

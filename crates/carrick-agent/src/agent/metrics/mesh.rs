@@ -59,7 +59,7 @@ impl fmt::Debug for PathReader {
     }
 }
 
-/// Labels of what concerns the ways between two locations.
+/// Labels of the metrics about the paths between two locations.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
 struct Pair {
     from: String,
@@ -93,7 +93,7 @@ struct ToLabel {
 
 /// All paths of one kind between two locations.
 #[derive(Debug, Default)]
-struct Ways {
+struct PathSummary {
     histogram: RoundTripCounts,
     worst_loss: Option<f64>,
     least_mtu: Option<u32>,
@@ -169,33 +169,38 @@ fn encode_bytes(
 }
 
 fn encode_paths(encoder: &mut DescriptorEncoder<'_>, own: &str, paths: &[ProbedPath]) -> fmt::Result {
-    let mut pairs: BTreeMap<PathPair, Ways> = BTreeMap::new();
+    let mut pairs: BTreeMap<PathPair, PathSummary> = BTreeMap::new();
     for path in paths {
         let pair = PathPair { from: own.to_owned(), to: path.location.to_string(), kind: kind_name(path.kind) };
         pairs.entry(pair).or_default().add(path);
     }
     let help = "Round trips of probes";
     let mut family = encoder.encode_descriptor("path_round_trip", help, Some(&Unit::Seconds), MetricType::Histogram)?;
-    for (pair, ways) in &pairs {
-        let counts = ways.histogram.counts;
+    for (pair, summary) in &pairs {
+        let counts = summary.histogram.counts;
         let bounds = ROUND_TRIP_BOUNDS.into_iter().chain([f64::MAX]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let all = counts.iter().sum();
-        family.encode_family(pair)?.encode_histogram::<NoLabelSet>(ways.histogram.sum_seconds, all, &buckets, None)?;
+        family.encode_family(pair)?.encode_histogram::<NoLabelSet>(
+            summary.histogram.sum_seconds,
+            all,
+            &buckets,
+            None,
+        )?;
     }
     let help = "The share of recent probes without an answer, of the worst path, from 0 to 1";
     let mut family = encoder.encode_descriptor("path_loss_ratio", help, None, MetricType::Gauge)?;
-    for (pair, loss) in pairs.iter().filter_map(|(pair, ways)| Some((pair, ways.worst_loss?))) {
+    for (pair, loss) in pairs.iter().filter_map(|(pair, summary)| Some((pair, summary.worst_loss?))) {
         family.encode_family(pair)?.encode_gauge(&loss)?;
     }
     let help = "The largest IP packet that passes, of the narrowest path";
     let mut family = encoder.encode_descriptor("path_mtu", help, Some(&Unit::Bytes), MetricType::Gauge)?;
-    for (pair, mtu) in pairs.iter().filter_map(|(pair, ways)| Some((pair, ways.least_mtu?))) {
+    for (pair, mtu) in pairs.iter().filter_map(|(pair, summary)| Some((pair, summary.least_mtu?))) {
         family.encode_family(pair)?.encode_gauge(&i64::from(mtu))?;
     }
     let mut family = encoder.encode_descriptor("paths", "Probed paths by state", None, MetricType::Gauge)?;
-    for (PathPair { from, to, kind }, ways) in &pairs {
-        for (state, paths) in &ways.states {
+    for (PathPair { from, to, kind }, summary) in &pairs {
+        for (state, paths) in &summary.states {
             let labels = PathPairState { from: from.clone(), to: to.clone(), kind, state };
             family.encode_family(&labels)?.encode_gauge(paths)?;
         }
@@ -217,7 +222,7 @@ fn encode_api(encoder: &mut DescriptorEncoder<'_>, api: Option<&ApiStatus>) -> f
     Ok(())
 }
 
-impl Ways {
+impl PathSummary {
     fn add(&mut self, path: &ProbedPath) {
         for (sum, count) in self.histogram.counts.iter_mut().zip(path.histogram.counts) {
             *sum += count;

@@ -23,7 +23,7 @@ struct Entry {
     addresses: BTreeSet<IpAddr>,
     has_failed: bool,
     last_started: Option<Instant>,
-    /// `None` while a look-up is under way.
+    /// `None` while a resolution is in progress.
     due: Option<Instant>,
 }
 
@@ -68,7 +68,7 @@ impl Schedule {
         }
     }
 
-    /// The names that are due; their look-ups are under way from now on.
+    /// The names that are due. Their resolutions count as in progress from now on.
     pub(super) fn take_due(&mut self, now: Instant) -> Vec<DnsName> {
         let due = self.0.iter_mut().filter(|(_, entry)| entry.due.is_some_and(|due| due <= now));
         due.map(|(name, entry)| {
