@@ -20,8 +20,6 @@ pub(crate) use gateway_history::{Return, ReturnPhase};
 const ISOLATION_TIME: Duration = Duration::from_millis(500);
 /// The time for which a node has been well arrives with the delay of the path. Smaller differences mean nothing.
 const WELL_TOLERANCE: Duration = Duration::from_millis(500);
-/// A gateway loses its flap count after it has been live for this long.
-const FLAP_DECAY: Duration = Duration::from_secs(900);
 
 /// What is known of one gateway at the time of an evaluation.
 #[derive(Clone, Debug)]
@@ -85,9 +83,10 @@ impl FailureDetector {
         Self { histories: down.into_iter().map(history).collect(), ..Self::default() }
     }
 
-    /// How often a gateway flapped, as this node counts.
-    pub(crate) fn flap_count(&self, node: &NodeName) -> FlapCount {
-        self.histories.get(node).map_or_else(FlapCount::default, |history| history.flap_count)
+    /// How often a gateway flapped lately, as this node counts.
+    pub(crate) fn flap_count(&self, now: Now, node: &NodeName) -> FlapCount {
+        let history = self.histories.get(node).filter(|history| !history.has_decayed(now));
+        history.map_or_else(FlapCount::default, |history| history.flap_count)
     }
 
     /// The gateways that count as down.
@@ -116,10 +115,7 @@ impl FailureDetector {
         self.evaluated_at = now;
         self.far_delay = observer.far_delay;
         let known: BTreeSet<&NodeName> = reports.iter().map(|report| report.node).collect();
-        self.histories.retain(|name, history| {
-            let has_decayed = matches!(history.state, State::Live { since } if now.saturating_sub(since) > FLAP_DECAY);
-            known.contains(name) && !has_decayed
-        });
+        self.histories.retain(|name, history| known.contains(name) && !history.has_decayed(now));
         let mut locations: BTreeMap<&LocationName, Vec<&Report<'_>>> = BTreeMap::new();
         for report in reports {
             locations.entry(report.location).or_default().push(report);

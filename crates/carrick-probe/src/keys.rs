@@ -37,7 +37,7 @@ impl OwnKeys {
         Self { private, public: PublicKey::from_bytes(public.to_bytes()) }
     }
 
-    /// The keys that this node shares with the holder of another public key. `None` if the secret would be known to everybody: the key is
+    /// The keys that this node shares with the holder of another public key. `None` if the secret would be known to others: the key is
     /// a point of small order (RFC 7748 §6.1), or it is this node's own key.
     pub(crate) fn agree(&self, other: &PublicKey) -> Option<PairKeys> {
         let secret = StaticSecret::from(*self.private.expose());

@@ -363,7 +363,7 @@ impl Prober {
         let id = ProbeId { token: self.token, sequence: self.sequence };
         let shape = target.send(now, self.sequence, self.interval, interval);
         let (from, to) = (target.planned().from, target.planned().to);
-        let flap_count = self.failure_detector.flap_count(name);
+        let flap_count = self.failure_detector.flap_count(now, name);
         let announcement = Announcement { flap_count, handover: target.handover().to_tell() };
         self.transmits.push_back(Transmit { from, to, id, announcement, shape });
         self.not_before = now + LEAST_GAP;

@@ -7,6 +7,9 @@ use carrick_topology::plan::PathKind;
 use crate::Now;
 use crate::flap_count::FlapCount;
 
+/// A gateway loses its flap count after it has been live for this long.
+const FLAP_DECAY: Duration = Duration::from_secs(900);
+
 /// What is kept of a gateway that is or was down.
 #[derive(Debug)]
 pub(super) struct GatewayHistory {
@@ -49,6 +52,11 @@ pub(crate) enum ReturnPhase {
 impl GatewayHistory {
     pub(super) const fn new(state: State, flap_count: FlapCount) -> Self {
         Self { state, flap_count, kind: PathKind::Tunnel }
+    }
+
+    /// Whether the gateway has been live for so long that its flaps do not count any more.
+    pub(super) fn has_decayed(&self, now: Now) -> bool {
+        matches!(self.state, State::Live { since } if now.saturating_sub(since) > FLAP_DECAY)
     }
 
     /// The moment at which a gateway that is well since then counts as live, if it stays well.

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod attacks;
 mod encapsulation;
 mod gateways;
+mod versions;
+mod wire;
 mod world;
 
 use std::collections::BTreeSet;

@@ -219,6 +219,6 @@ pub fn nodes(names: &[&str]) -> BTreeSet<NodeName> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
-pub fn seconds(seconds: u64) -> Duration {
+pub const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
