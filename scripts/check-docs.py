@@ -23,6 +23,8 @@ DEPENDENCIES = ROOT / "docs/decisions/0001-workspace-and-dependencies.md"
 OPERATIONS = ROOT / "docs/operations.md"
 # A log event: its level and its name.
 LOGGED = re.compile(r'tracing::(error|warn|info|debug|trace)!\(\s*event = "(\w+)"')
+# A log line that needs attention, without an event.
+WITHOUT_EVENT = re.compile(r'\b(?:error|warn)!\((?!\s*event = ")')
 # Crates of which no program runs on the nodes of a cluster.
 FOR_TESTS = {"carrick-lab", "carrick-bench", "carrick-test-apiserver", "carrick-kernel-reader"}
 
@@ -76,8 +78,11 @@ def wrong_events():
     levels = {}
     for source in [*ROOT.glob("crates/*/src/**/*.rs"), *ROOT.glob("cni-plugin/src/**/*.rs")]:
         if FOR_TESTS.isdisjoint(source.parts):
-            for level, event in LOGGED.findall(source.read_text()):
+            text = source.read_text()
+            for level, event in LOGGED.findall(text):
                 levels.setdefault(event, set()).add(level)
+            if WITHOUT_EVENT.search(text):
+                yield f"cannot explain a line that {source.relative_to(ROOT)} logs at WARN or ERROR without an event"
     section = OPERATIONS.read_text().partition("\n## Log events\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     documented = {name for row in rows for name in QUOTED.findall(row)}
