@@ -46,6 +46,7 @@ use carrick_kube::client::{ApiClient, ClientOptions};
 use carrick_topology::NodeName;
 
 pub use error::AgentError;
+pub use http::SOCKET;
 pub use status::Status;
 
 use crate::cli::AgentOptions;

@@ -9,6 +9,7 @@ pub use agent::{AgentOptions, WireGuardBackend};
 pub use listen::{InvalidListen, Listen, PAGES_PORT};
 
 use crate::logging::LogFormat;
+use crate::page::PagePath;
 use carrick_topology::DeviceName;
 
 /// Carrick connects the nodes of one Kubernetes cluster across clouds, data centres and homes with WireGuard.
@@ -52,6 +53,10 @@ pub enum Command {
     /// The agent then needs no permission to write to this directory. The agent writes the CNI configuration when the kernel holds the
     /// plan; only then do container runtimes use the plugin.
     InstallCni(InstallCniOptions),
+    /// Print a page of the agent on this node, such as /status.
+    ///
+    /// The command asks the agent through its Unix socket, which only root may use. `carrickctl` executes it in the agents' containers.
+    Page(PageOptions),
     /// Run a WireGuard interface in this process, for kernels without WireGuard.
     ///
     /// The agent, or `wg`, configures the interface through the socket /run/wireguard/INTERFACE.sock.
@@ -77,6 +82,20 @@ pub struct InstallCniOptions {
     /// The directory of CNI plugins.
     #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_CNI_BIN_DIR)]
     pub cni_bin_dir: std::path::PathBuf,
+}
+
+/// Options of `carrick page`.
+#[derive(Debug, Args)]
+pub struct PageOptions {
+    /// The page: /healthz, /readyz, /metrics, /status, /checks, or /trace?to=ADDRESS&hops=NUMBER.
+    #[arg(value_name = "PAGE")]
+    pub page: PagePath,
+    /// Print the answer with its status line and headers, and exit with status 0 whatever the status code is.
+    #[arg(long)]
+    pub include: bool,
+    /// The directory of runtime files.
+    #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_RUN_DIR)]
+    pub run_dir: std::path::PathBuf,
 }
 
 /// Options of `carrick userspace-wireguard`.

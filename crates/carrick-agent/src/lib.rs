@@ -8,5 +8,6 @@ pub mod exit;
 pub mod file_error;
 pub mod key;
 pub mod logging;
+pub mod page;
 pub mod state;
 pub mod userspace_wireguard;

@@ -1,10 +1,14 @@
 //! The binary `carrick`: the agent, its clean-up, and the userspace WireGuard data path.
 #![forbid(unsafe_code)]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use carrick_agent::cli::{AgentOptions, CleanupOptions, Cli, Command, InstallCniOptions, UserspaceWireguardOptions};
+use carrick_agent::cli::{
+    AgentOptions, CleanupOptions, Cli, Command, InstallCniOptions, PageOptions, UserspaceWireguardOptions,
+};
 use carrick_agent::exit::Exit;
+use carrick_agent::page::{self, PageError};
 use carrick_agent::{agent, cleanup, logging, userspace_wireguard};
 use carrick_pods::installation::{install_binary, own_binary};
 use clap::Parser as _;
@@ -21,6 +25,7 @@ fn main() -> ExitCode {
         Command::Agent(options) => run_agent(*options),
         Command::Cleanup(options) => clean_up(&options),
         Command::InstallCni(options) => install_cni(&options),
+        Command::Page(options) => print_page(&options),
         Command::UserspaceWireguard(options) => carry(options),
         Command::Version => version(),
     };
@@ -81,6 +86,26 @@ fn install_cni(options: &InstallCniOptions) -> Exit {
             Exit::Failure
         }
     }
+}
+
+fn print_page(options: &PageOptions) -> Exit {
+    let fetch = || {
+        let answer = page::fetch(&options.run_dir.join(agent::SOCKET), &options.page)?;
+        if options.include { Ok(answer) } else { page::body(answer) }
+    };
+    match fetch() {
+        Ok(text) => match std::io::stdout().write_all(&text) {
+            Ok(()) => Exit::Success,
+            Err(_) => Exit::Failure,
+        },
+        Err(error) => page_failed(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the text is for the caller, not for the log")]
+fn page_failed(error: &PageError) -> Exit {
+    eprintln!("{error}");
+    error.exit()
 }
 
 fn carry(options: UserspaceWireguardOptions) -> Exit {

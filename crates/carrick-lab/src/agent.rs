@@ -1,7 +1,8 @@
 //! The agent on a node: a process `carrick agent`.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -16,10 +17,13 @@ use crate::paths::lab_file;
 use crate::process::Process;
 use crate::topology::AgentSettings;
 
-/// The address of the agent's HTTP server on its node.
-pub const HTTP_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1107);
+/// The address at which the kubelet asks an agent for its health and readiness.
+pub const PROBE_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1107);
 /// The agent's Unix socket on its node.
 pub const SOCKET: &str = "/run/carrick/agent.sock";
+
+/// How long an agent may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Options of one agent, besides the lab's settings.
 #[derive(Debug, Clone, Default)]
@@ -104,19 +108,34 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Gets a page of the agent on a node (`/status`, `/metrics`, `/readyz`).
+/// Gets a page of the agent on a node (`/status`, `/metrics`, `/readyz`) through its Unix socket.
 ///
 /// # Errors
 /// No agent answers, or the answer is not HTTP.
 pub fn get(node: &Namespaces, path: &str) -> Result<Answer> {
-    let text = node.enter(|| {
-        let mut stream = TcpStream::connect(HTTP_ADDRESS).context("connect to the agent")?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).context("read the agent's answer")?;
-        Ok(text)
-    })?;
+    node.enter(|| {
+        let stream = UnixStream::connect(SOCKET).context("connect to the agent")?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        ask(stream, path)
+    })
+}
+
+/// Gets a page of an agent over TCP, from a node or a pod.
+///
+/// # Errors
+/// No agent answers, or the answer is not HTTP.
+pub fn get_over_tcp(from: &Namespaces, address: SocketAddr, path: &str) -> Result<Answer> {
+    from.enter(|| {
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).context("connect to the agent")?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        ask(stream, path)
+    })
+}
+
+fn ask(mut stream: impl Read + Write, path: &str) -> Result<Answer> {
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).context("read the agent's answer")?;
     let (head, body) = text.split_once("\r\n\r\n").context("the agent's answer has no end of its head")?;
     let status = head.split_whitespace().nth(1).context("the agent's answer has no status")?;
     Ok(Answer { status: status.parse().context("the agent's status code")?, body: body.to_owned() })

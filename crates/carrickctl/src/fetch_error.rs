@@ -28,20 +28,34 @@ pub enum FetchError {
         /// The phase of the pod.
         phase: String,
     },
-    /// The API server or the kubelet opens no port-forward to the pod.
-    #[error("cannot forward a port to its pod {pod}: {reason}")]
-    PortForward {
+    /// The caller lacks a permission.
+    #[error("{reason}: `carrickctl` needs the verbs `get` and `create` on `pods/exec` in the namespace {namespace}")]
+    Forbidden {
+        /// The namespace of the agents' pods.
+        namespace: String,
+        /// The text of the API server, which names the verb and the resource that are missing.
+        reason: String,
+    },
+    /// The API server, the kubelet or the container runtime executes no command in the pod.
+    #[error("cannot execute `carrick page` in its pod {pod}: {reason}")]
+    Exec {
         /// The name of the pod.
         pod: String,
         /// The error with its causes.
         reason: String,
     },
-    /// The port-forward is open, but nothing in the pod accepts the connection.
-    #[error("its pod {pod} refuses the connection: {reason}")]
-    PodRefused {
+    /// The program in the pod does not know the command that fetches pages.
+    #[error("the agent in its pod {pod} is too old: it has no command `carrick page`; upgrade the agent")]
+    AgentTooOld {
         /// The name of the pod.
         pod: String,
-        /// What the kubelet reports.
+    },
+    /// The command in the pod reaches no agent.
+    #[error("`carrick page` in its pod {pod} fails: {reason}")]
+    PageCommand {
+        /// The name of the pod.
+        pod: String,
+        /// The text of the command.
         reason: String,
     },
     /// The socket does not exist.

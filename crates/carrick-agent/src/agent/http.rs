@@ -18,6 +18,8 @@ use super::status::Status;
 use crate::cli::{AgentOptions, Listen};
 use limits::Limits;
 
+pub use socket::SOCKET;
+
 /// The time between two attempts to listen on the node's internal address.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -33,10 +35,7 @@ pub(super) async fn start(options: &AgentOptions, status: Status, checks: Checks
             Listen::Internal => continue,
         };
         let listener = bind(address).await?;
-        let pages = match listen {
-            Listen::Loopback => pages::all_pages(status.clone(), checks.clone()),
-            Listen::Address(_) | Listen::Internal => pages::public_pages(status.clone()),
-        };
+        let pages = pages::public_pages(status.clone());
         let metrics = status.metrics().http().clone();
         tokio::spawn(server::serve(listener, pages, Limits::TCP, name, metrics));
     }

@@ -18,6 +18,7 @@ mod mesh;
 mod newcomer;
 mod outages;
 mod overlap;
+mod pages;
 mod probes;
 mod reboot;
 mod relay;

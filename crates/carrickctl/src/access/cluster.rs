@@ -1,9 +1,9 @@
-//! Access to agents through the API server, by port-forwards to the loopback addresses of their pods.
+//! Access to agents through the API server: it executes `carrick page` in their containers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use carrick_kube::agents::{self, AgentPod, Forward};
+use carrick_kube::agents::{self, AgentPod, ExecEnd, ExecError, Executed};
 use carrick_kube::annotations::key;
 use carrick_kube::client::ApiClient;
 use carrick_kube::objects::{Objects, ObjectsError};
@@ -18,6 +18,9 @@ use crate::fetch_error::FetchError;
 
 /// How long the API server may take to list Nodes, Peers and pods.
 const LIST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The exit status of `carrick` when it does not know a command or a flag.
+const UNKNOWN_COMMAND: i32 = 2;
 
 /// Access through the API server.
 pub(super) struct ClusterAccess {
@@ -64,20 +67,20 @@ impl ClusterAccess {
     }
 
     pub(super) async fn get(&self, pod: &AgentPod, page: &str) -> Result<Vec<u8>, FetchError> {
-        let connection = agents::connect(&self.client.client(), &self.namespace, &pod.name, agents::PORT).await;
-        let Forward { stream, refusal } = connection
-            .map_err(|error| FetchError::PortForward { pod: pod.name.clone(), reason: with_causes(&error) })?;
-        // If the pod accepts the connection, the error channel of the port-forward ends before the answer or together with it.
-        let refused = async {
-            match refusal.await {
-                Some(reason) => reason,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            answer = http::get(stream, page) => answer,
-            reason = refused => {
-                Err(FetchError::PodRefused { pod: pod.name.clone(), reason: reason.trim().to_owned() })
+        let command = ["carrick", "page", "--include", page];
+        let executed = agents::execute(&self.client.client(), &self.namespace, &pod.name, &command).await;
+        let pod = pod.name.clone();
+        let Executed { stdout, stderr, end } = executed.map_err(|error| match error {
+            ExecError::Forbidden(reason) => FetchError::Forbidden { namespace: self.namespace.clone(), reason },
+            ExecError::Api(error) => FetchError::Exec { pod: pod.clone(), reason: with_causes(&error) },
+        })?;
+        match end {
+            ExecEnd::Success => http::body(stdout),
+            ExecEnd::ExitStatus(UNKNOWN_COMMAND) => Err(FetchError::AgentTooOld { pod }),
+            ExecEnd::ExitStatus(_) => Err(FetchError::PageCommand { pod, reason: stderr }),
+            ExecEnd::NotExecuted(reason) => Err(FetchError::Exec { pod, reason }),
+            ExecEnd::ConnectionLost => {
+                Err(FetchError::Interrupted("the command in the pod did not report its end".to_owned()))
             }
         }
     }

@@ -20,8 +20,8 @@ struct Head {
     length: Option<usize>,
 }
 
-/// Fetches a page with HTTP/1.0 and without `keep-alive`, so that the answer is not chunked. A port-forward may report the end of the
-/// connection late. Therefore the function returns as soon as it has a body of the length that the head contains.
+/// Fetches a page with HTTP/1.0 and without `keep-alive`, so that the answer is not chunked. It returns as soon as it has a
+/// body of the length that the head contains.
 ///
 /// # Errors
 /// The connection breaks, or the answer has another status code than 200.

@@ -1,4 +1,4 @@
-//! An API server that lists Nodes and pods, and forwards one port as kubelets do (`v5.channel.k8s.io`).
+//! An API server that lists Nodes and pods, and executes a command as kubelets do (`v5.channel.k8s.io`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use crate::page::{self, Load};
 
 /// Nodes whose agents do not answer, each for another reason.
-pub const FAULTY: [&str; 6] = ["x-gone", "x-mute", "x-pending", "x-refused", "x-no-agent", "x-unreachable"];
+pub const FAULTY: [&str; 9] =
+    ["x-forbidden", "x-gone", "x-lost", "x-mute", "x-no-agent", "x-old", "x-pending", "x-refused", "x-unreachable"];
 
-/// The port of the agents' pages, in the form of the frames that open the channels.
-const PORT: [u8; 2] = 1107_u16.to_le_bytes();
-/// The channels for data and for errors.
-const DATA: u8 = 0;
-const ERROR: u8 = 1;
+/// The channels of a command (`k8s.io/apimachinery/pkg/util/remotecommand`).
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const STATUS: u8 = 3;
 
 pub struct FakeApi {
     pub address: SocketAddr,
@@ -45,18 +45,19 @@ impl FakeApi {
 }
 
 async fn serve(stream: TcpStream, names: Arc<Vec<String>>, delay: Duration, load: Arc<Load>) {
-    let mut start = [0; 200];
+    let mut start = [0; 400];
     let length = stream.peek(&mut start).await.unwrap_or_default();
     let line = String::from_utf8_lossy(&start[..length]).lines().next().unwrap_or_default().to_owned();
-    if line.contains("/portforward") {
+    if line.contains("/exec?") {
         let pod = line.split('/').skip_while(|part| *part != "pods").nth(1).unwrap();
-        forward(stream, pod, delay, &load).await;
+        let query = line.split(['?', ' ']).nth(2).unwrap();
+        execute(stream, query, pod.trim_start_matches("carrick-"), delay, &load).await;
     } else {
         list(stream, &names).await;
     }
 }
 
-/// Answers a request for a list and closes the connection, so that the client opens another one for forwarding.
+/// Answers a request for a list and closes the connection, so that the client opens another one for a command.
 async fn list(mut stream: TcpStream, names: &[String]) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -104,9 +105,26 @@ fn pods(names: &[String]) -> Value {
     json!({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
 }
 
-async fn forward(mut stream: TcpStream, pod: &str, delay: Duration, load: &Load) {
-    if pod.ends_with("x-unreachable") {
-        let _gone = stream.write_all(b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n").await;
+/// Executes `carrick page --include PAGE` in a pod, as far as this is possible.
+async fn execute(mut stream: TcpStream, query: &str, pod: &str, delay: Duration, load: &Load) {
+    let refusal = match pod {
+        "x-unreachable" => Some((
+            "502 Bad Gateway",
+            json!({"kind": "Status", "status": "Failure", "code": 502,
+            "message": "dial tcp 10.0.0.1:10250: i/o timeout"}),
+        )),
+        "x-forbidden" => Some((
+            "403 Forbidden",
+            json!({"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden",
+            "message": "pods \"carrick-x-forbidden\" is forbidden: User \"eve\" cannot get resource \"pods/exec\""}),
+        )),
+        _ => None,
+    };
+    if let Some((status, body)) = refusal {
+        let body = body.to_string();
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let _gone = stream.write_all((head + &body).as_bytes()).await;
         return;
     }
     #[allow(clippy::result_large_err, reason = "the library's own type")]
@@ -116,42 +134,36 @@ async fn forward(mut stream: TcpStream, pod: &str, delay: Duration, load: &Load)
         Ok(response)
     };
     let (mut to, mut from) = accept_hdr_async(stream, choose).await.unwrap().split();
-    for channel in [DATA, ERROR] {
-        to.send(Message::binary(vec![channel, PORT[0], PORT[1]])).await.unwrap();
+    for channel in [STDOUT, STDERR, STATUS] {
+        to.send(Message::binary(vec![channel])).await.unwrap();
     }
-    match pod.trim_start_matches("carrick-") {
+    let end = match pod {
         name if name.starts_with("x-mute") => std::future::pending().await,
+        "x-lost" => return,
+        "x-old" => exit_status(2),
         "x-refused" => {
-            let error = b"failed to connect to localhost:1107 inside namespace: connection refused";
-            to.send(Message::binary([&[ERROR], error.as_slice()].concat())).await.unwrap();
-            std::future::pending::<()>().await;
+            let error = b"/run/carrick/agent.sock: Connection refused (no agent runs on this node)\n";
+            to.send(Message::binary([&[STDERR], error.as_slice()].concat())).await.unwrap();
+            exit_status(1)
         }
         node => {
-            let (near, far) = tokio::io::duplex(1 << 16);
-            let (mut received, mut sent) = tokio::io::split(far);
-            let in_out = async {
-                tokio::join!(
-                    page::answer(near, node, delay, load),
-                    async {
-                        while let Some(Ok(Message::Binary(frame))) = from.next().await {
-                            if frame.first() == Some(&DATA) && sent.write_all(&frame[1..]).await.is_err() {
-                                return;
-                            }
-                        }
-                    },
-                    async {
-                        let mut buffer = vec![0; 1 << 14];
-                        while let Ok(length @ 1..) = received.read(&mut buffer).await {
-                            let frame = [&[DATA], &buffer[..length]].concat();
-                            if to.send(Message::binary(frame)).await.is_err() {
-                                return;
-                            }
-                        }
-                        let _closed = to.send(Message::Close(None)).await;
-                    }
-                )
-            };
-            in_out.await;
+            let words: Vec<&str> = query.split('&').filter_map(|word| word.strip_prefix("command=")).collect();
+            assert_eq!(words[..3], ["carrick", "page", "--include"], "{query}");
+            let path = words[3].replace("%2F", "/");
+            for part in page::response(&path, node, delay, load).await.as_bytes().chunks(1 << 14) {
+                to.send(Message::binary([&[STDOUT], part].concat())).await.unwrap();
+            }
+            json!({"metadata": {}, "status": "Success"})
         }
-    }
+    };
+    to.send(Message::binary([&[STATUS], end.to_string().as_bytes()].concat())).await.unwrap();
+    let _closed = to.send(Message::Close(None)).await;
+    while let Some(Ok(_)) = from.next().await {}
+}
+
+/// The last message about a command with another exit status than 0, as kubelets send it.
+fn exit_status(code: i32) -> Value {
+    json!({"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode",
+        "message": format!("command terminated with non-zero exit code: exit status {code}"),
+        "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]}})
 }

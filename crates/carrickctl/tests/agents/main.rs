@@ -1,4 +1,4 @@
-//! Access to many agents at the same time: through an API server that forwards ports, and through sockets.
+//! Access to many agents at the same time: through an API server that executes commands in pods, and through sockets.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a failed expectation ends the test")]
 
@@ -67,13 +67,20 @@ async fn two_hundred_agents_answer_through_the_api_server() {
     let agent = |name: &str| snapshot.agent(name).unwrap();
     assert_eq!(error(agent("x-mute")), "no answer within 10 s");
     assert!(error(agent("x-pending")).contains("is Pending"), "{:?}", agent("x-pending"));
-    assert!(error(agent("x-refused")).contains("connection refused"), "{:?}", agent("x-refused"));
+    assert!(error(agent("x-refused")).contains("no agent runs on this node"), "{:?}", agent("x-refused"));
+    assert!(error(agent("x-old")).contains("is too old: it has no command `carrick page`"), "{:?}", agent("x-old"));
+    assert!(error(agent("x-lost")).contains("the connection broke"), "{:?}", agent("x-lost"));
+    let forbidden = error(agent("x-forbidden"));
+    assert!(forbidden.contains("User \"eve\" cannot get resource \"pods/exec\""), "{forbidden}");
+    assert!(forbidden.contains("`get` and `create` on `pods/exec` in the namespace carrick-system"), "{forbidden}");
     assert!(
         error(agent("x-gone")).contains("no agent pod runs on the node in the namespace carrick-system"),
         "{:?}",
         agent("x-gone")
     );
-    assert!(error(agent("x-unreachable")).contains("cannot forward a port to its pod"), "{:?}", agent("x-unreachable"));
+    let unreachable = error(agent("x-unreachable"));
+    assert!(unreachable.contains("cannot execute `carrick page` in its pod"), "{unreachable}");
+    assert!(unreachable.contains("i/o timeout"), "{unreachable}");
     assert!(matches!(agent("x-no-agent").answer, Answer::NoAgent));
     let metrics = access.fetch(agent("n000"), "/metrics").await.unwrap();
     assert_eq!(metrics, b"# EOF\n");

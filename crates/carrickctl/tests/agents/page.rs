@@ -54,12 +54,18 @@ pub async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, node: &str,
             Err(_) => return,
         }
     }
-    load.carry(delay).await;
-    let body = if request.starts_with(b"GET /status ") { page(node) } else { "# EOF\n".to_owned() };
-    let answer = format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let path = String::from_utf8_lossy(&request).split(' ').nth(1).unwrap().to_owned();
+    let answer = response(&path, node, delay, load).await;
     // The client may close the connection as soon as it has read the body.
     let _closed = stream.write_all(answer.as_bytes()).await;
     let _closed = stream.shutdown().await;
+}
+
+/// The answer to a request for a page, with its head.
+pub async fn response(path: &str, node: &str, delay: Duration, load: &Load) -> String {
+    load.carry(delay).await;
+    let body = if path == "/status" { page(node) } else { "# EOF\n".to_owned() };
+    format!("HTTP/1.0 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 /// A page of the size that a node of a mesh of some hundred nodes has.

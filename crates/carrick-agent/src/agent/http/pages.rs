@@ -1,4 +1,4 @@
-//! The pages, and which of them are for whom.
+//! The pages, and who may read which of them.
 
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};

@@ -8,7 +8,7 @@ use std::path::Path;
 use tokio::net::UnixListener;
 
 /// The name of the socket in the directory of runtime files.
-pub(super) const SOCKET: &str = "agent.sock";
+pub const SOCKET: &str = "agent.sock";
 
 /// Listens on the socket in this directory. It replaces a socket that is there: the agent holds the lock of the state directory, so the socket is
 /// that of an agent that has ended.
