@@ -99,7 +99,7 @@ fn silent_connections_from_a_pod_take_nothing_from_the_agent() {
 }
 
 #[test]
-fn a_client_that_sends_or_reads_slowly_is_disconnected() {
+fn a_client_that_sends_its_request_slowly_is_disconnected() {
     let mesh = Mesh::up(CLOUDS);
     let address = pages_address(&mesh, "a1");
     await_pages(&mesh, "b1-pod1", address);
