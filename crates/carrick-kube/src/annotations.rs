@@ -4,6 +4,7 @@
 //! and a [`Warning`] names the node, the annotation, the value and what would be right.
 
 mod ineffective;
+pub mod key;
 mod published;
 pub(crate) mod reader;
 pub(crate) mod value;
@@ -19,59 +20,9 @@ use carrick_topology::{Endpoint, PublicKey, Warning};
 
 pub use carrick_topology::Published;
 use ineffective::warn_of_ineffective_keys;
+pub use key::PREFIX;
 pub use published::published_annotations;
 use reader::Reader;
-
-/// The prefix of Carrick's keys.
-pub const PREFIX: &str = "carrick.dev/";
-
-/// The keys: [`PREFIX`] and a word.
-pub mod key {
-    /// People's: the location's name.
-    pub const LOCATION: &str = "carrick.dev/location";
-    /// People's: the endpoint, `host:port`.
-    pub const ENDPOINT: &str = "carrick.dev/endpoint";
-    /// People's: CIDRs, or `none`.
-    pub const INTERNAL_ADDRESSES: &str = "carrick.dev/internal-addresses";
-    /// People's: `preferred` or `never`.
-    pub const GATEWAY: &str = "carrick.dev/gateway";
-    /// People's: `preferred` or `never`.
-    pub const RELAY: &str = "carrick.dev/relay";
-    /// People's: seconds, as `25` or `25s`; 0 turns it off.
-    pub const PERSISTENT_KEEPALIVE: &str = "carrick.dev/persistent-keepalive";
-    /// People's: CIDRs inside the node's location.
-    pub const ALLOWED_LOCATION_CIDRS: &str = "carrick.dev/allowed-location-cidrs";
-
-    /// The agent's: its WireGuard public key.
-    pub const PUBLIC_KEY: &str = "carrick.dev/public-key";
-    /// The agent's: the node's pod CIDRs.
-    pub const POD_CIDRS: &str = "carrick.dev/pod-cidrs";
-    /// The agent's: the node's addresses on the mesh.
-    pub const MESH_ADDRESSES: &str = "carrick.dev/mesh-addresses";
-    /// The agent's: the endpoints that it found.
-    pub const ADVERTISED_ENDPOINTS: &str = "carrick.dev/advertised-endpoints";
-    /// The agent's: the internal addresses that it found, with the length of their subnet.
-    pub const ADVERTISED_INTERNAL_ADDRESSES: &str = "carrick.dev/advertised-internal-addresses";
-    /// The agent's: where it sees NATed nodes come from, as `node=address:port`.
-    pub const OBSERVED_ENDPOINTS: &str = "carrick.dev/observed-endpoints";
-    /// The agent's: `version=…,protocol=…,settings=…`.
-    pub const AGENT: &str = "carrick.dev/agent";
-
-    /// The keys that people set. Neither an agent nor a kubelet may write them.
-    pub const PEOPLES: [&str; 7] =
-        [LOCATION, ENDPOINT, INTERNAL_ADDRESSES, GATEWAY, RELAY, PERSISTENT_KEEPALIVE, ALLOWED_LOCATION_CIDRS];
-
-    /// The keys that the agent owns. No other client may set them.
-    pub const AGENTS: [&str; 7] = [
-        PUBLIC_KEY,
-        POD_CIDRS,
-        MESH_ADDRESSES,
-        ADVERTISED_ENDPOINTS,
-        ADVERTISED_INTERNAL_ADDRESSES,
-        OBSERVED_ENDPOINTS,
-        AGENT,
-    ];
-}
 
 /// The part of a Node object's metadata that the mesh needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +67,7 @@ pub fn parse_node(metadata: &NodeMetadata, topology_label: &str) -> ParsedNode {
         allowed_location_cidrs: reader.list(key::ALLOWED_LOCATION_CIDRS, value::network),
         agent: reader.one(key::AGENT, value::agent_version),
     };
-    warn_of_ineffective_keys(&mut reader, metadata, topology_label);
+    warn_of_ineffective_keys(&mut reader, &metadata.annotations, &metadata.labels, topology_label);
     ParsedNode { node, warnings: reader.into_warnings() }
 }
 

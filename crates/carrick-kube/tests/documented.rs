@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use carrick_kube::annotations::{PREFIX, key};
 
 const PAGE: &str = include_str!("../../../docs/annotations.md");
-const SOURCE: &str = include_str!("../src/annotations.rs");
+const SOURCE: &str = include_str!("../src/annotations/key.rs");
 
 /// The keys in the first cells of the first table below a heading.
 fn documented(heading: &str) -> BTreeSet<String> {

@@ -1,21 +1,28 @@
 //! Keys of Carrick that have no effect: misspelt annotations, and annotations that were set as labels.
 
+use std::collections::BTreeMap;
+
 use carrick_topology::WarningReason;
 
+use super::key::{self, PREFIX};
 use super::reader::{MOST_WARNINGS_PER_LIST, Reader};
-use super::{NodeMetadata, PREFIX, key};
 
 /// Warns about each key below [`PREFIX`] that has no effect. `topology_label` is a label that has one.
-pub(super) fn warn_of_ineffective_keys(reader: &mut Reader<'_>, metadata: &NodeMetadata, topology_label: &str) {
-    let annotations = metadata.annotations.iter().filter_map(|(key, value)| {
+pub(super) fn warn_of_ineffective_keys(
+    reader: &mut Reader<'_>,
+    annotations: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+    topology_label: &str,
+) {
+    let unknown = annotations.iter().filter_map(|(key, value)| {
         let is_unknown = key.starts_with(PREFIX) && known_keys().all(|known| known != key);
         is_unknown.then(|| (key, value, WarningReason::UnknownKey(nearest(key).to_owned())))
     });
-    let labels = metadata.labels.iter().filter_map(|(key, value)| {
+    let misplaced = labels.iter().filter_map(|(key, value)| {
         let is_misplaced = key::PEOPLES.contains(&key.as_str()) && key != topology_label;
         is_misplaced.then_some((key, value, WarningReason::LabelNotAnnotation))
     });
-    for (key, value, reason) in annotations.take(MOST_WARNINGS_PER_LIST).chain(labels) {
+    for (key, value, reason) in unknown.take(MOST_WARNINGS_PER_LIST).chain(misplaced) {
         reader.warn_because(key, value, reason);
     }
 }
