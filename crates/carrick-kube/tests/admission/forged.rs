@@ -20,6 +20,7 @@ pub struct Forged {
 const OTHER_NODE: &str = "an agent writes only the Node that it runs on";
 const UNBOUND: &str = "not bound to a node";
 const OTHER_ANNOTATION: &str = "An agent writes only these annotations: carrick.dev/public-key";
+const TOO_MANY: &str = "has more than 1000 annotations";
 const LABELS: &str = "An agent changes no labels, finalizers or owners";
 const SPEC: &str = "An agent changes no taint and nothing else in the spec";
 const STATUS: &str = "belongs to the kubelet";
@@ -115,6 +116,7 @@ fn by_agents() -> Vec<Forged> {
         ),
         ("its own keepalive", Agent("a"), Merge(Node("a"), annotation("persistent-keepalive", "1")), OTHER_ANNOTATION),
         ("a key that does not exist yet", Agent("a"), Merge(Node("a"), annotation("future", "x")), OTHER_ANNOTATION),
+        ("a node with very many annotations", Agent("e"), Merge(Node("e"), annotation("public-key", KEY)), TOO_MANY),
         ("no location", Agent("a"), Merge(Node("a"), annotation("location", Value::Null)), OTHER_ANNOTATION),
         (
             "an annotation of another program",
@@ -236,7 +238,6 @@ fn by_kubelets() -> Vec<Forged> {
             AGENTS,
         ),
         ("its node out of the mesh", Kubelet("a"), Merge(Node("a"), annotation("public-key", Value::Null)), KUBELET),
-        ("a key that does not exist yet", Kubelet("a"), Merge(Node("a"), annotation("future", "x")), KUBELET),
         (
             "an endpoint when it registers",
             Kubelet("d"),
@@ -249,6 +250,12 @@ fn by_kubelets() -> Vec<Forged> {
             Kubelet("d"),
             Create(new_node("d", json!({"spec": {"podCIDR": "8.8.8.0/24", "podCIDRs": ["8.8.8.0/24"]}}))),
             CHOSEN_CIDR,
+        ),
+        (
+            "an endpoint of a node with very many annotations",
+            Kubelet("e"),
+            Merge(NodeStatus("e"), annotation("endpoint", "198.51.100.9:51820")),
+            PEOPLES,
         ),
         (
             "a pod CIDR before it is assigned",

@@ -7,20 +7,28 @@ use serde_json::Value;
 
 use crate::support::control_plane::root;
 
-/// The list that a variable of the policy consists of.
-fn policy_list(variable: &str) -> BTreeSet<String> {
+/// The policy for Nodes.
+fn policy() -> Value {
     let text = std::fs::read_to_string(root().join("deploy/policy.yaml")).unwrap();
     let documents = serde_yaml_ng::Deserializer::from_str(&text);
-    let documents = documents.map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
-    let policy =
-        documents.into_iter().find(|document| document["spec"]["variables"][0]["name"] == "agentKeys").unwrap();
+    let mut documents = documents.map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
+    documents.find(|document| document["metadata"]["name"] == "carrick-nodes").unwrap()
+}
+
+/// The list in an expression.
+fn listed(expression: &Value) -> BTreeSet<String> {
+    let (_, rest) = expression.as_str().unwrap().split_once("['").unwrap();
+    let (list, _) = rest.split_once("']").unwrap();
+    let keys: Vec<_> = list.split("', '").collect();
+    assert_eq!(owned(&keys).len(), keys.len(), "{list}");
+    owned(&keys)
+}
+
+/// The list that a variable of the policy consists of.
+fn policy_list(variable: &str) -> BTreeSet<String> {
+    let policy = policy();
     let variables = policy["spec"]["variables"].as_array().unwrap();
-    let expression = variables.iter().find(|one| one["name"] == variable).unwrap()["expression"].as_str().unwrap();
-    // A list of CEL with its strings in single quotes is a list of JSON.
-    let list: Vec<String> = serde_json::from_str(&expression.replace('\'', "\"")).unwrap();
-    let set: BTreeSet<_> = list.iter().cloned().collect();
-    assert_eq!(set.len(), list.len(), "{variable}");
-    set
+    listed(&variables.iter().find(|one| one["name"] == variable).unwrap()["expression"])
 }
 
 /// The keys in a section of docs/annotations.md.
@@ -39,6 +47,8 @@ fn owned(keys: &[&str]) -> BTreeSet<String> {
 fn the_policy_names_the_keys_of_the_code_and_of_the_documents() {
     assert_eq!(policy_list("agentKeys"), owned(&key::AGENTS));
     assert_eq!(policy_list("peopleKeys"), owned(&key::PEOPLES));
+    let compared = listed(&policy()["spec"]["matchConditions"][0]["expression"]);
+    assert_eq!(compared, owned(&[key::AGENTS.as_slice(), key::PEOPLES.as_slice()].concat()));
     assert_eq!(documented("Annotations that the agent writes"), owned(&key::AGENTS));
     assert_eq!(documented("Annotations that people set"), owned(&key::PEOPLES));
     assert!(owned(&key::AGENTS).is_disjoint(&owned(&key::PEOPLES)));

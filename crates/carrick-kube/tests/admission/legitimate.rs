@@ -1,6 +1,6 @@
 //! Writes of a healthy cluster, in this order. The policies accept each.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::callers::Caller::{self, *};
 use crate::forged::annotation;
@@ -23,6 +23,12 @@ fn registered(name: &str) -> Value {
     })
 }
 
+/// As many annotations as the API server takes: 256 KiB.
+fn with_many_annotations(name: &str) -> Value {
+    let annotations: Map<String, Value> = (0..40_000).map(|number| (format!("x{number}"), "".into())).collect();
+    json!({"metadata": {"name": name, "annotations": annotations}})
+}
+
 /// What the agents say when they come up, and what comes before it.
 pub fn legitimate() -> Vec<(&'static str, Caller, Write)> {
     let of_people = json!({
@@ -41,6 +47,8 @@ pub fn legitimate() -> Vec<(&'static str, Caller, Write)> {
     let two = ["10.244.1.0/24", "FD00:10:1::/64"];
     vec![
         ("a kubelet registers", Kubelet("a"), Create(registered("a"))),
+        ("a kubelet registers with very many annotations", Kubelet("e"), Create(with_many_annotations("e"))),
+        ("an administrator cordons it", Admin, Merge(Node("e"), json!({"spec": {"unschedulable": true}}))),
         ("another kubelet registers", Kubelet("b"), Create(registered("b"))),
         (
             "an agent publishes before a pod CIDR is assigned",
