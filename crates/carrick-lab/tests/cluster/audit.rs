@@ -57,10 +57,9 @@ fn provoke_all_requests(lab: &Lab) {
     kubectl(lab, &["delete", "peer", "audited"]);
 }
 
-/// RBAC, the policies or validation refused it. That an object is not there, or there already, is no refusal.
+/// The credentials, RBAC, the policies or validation refused it.
 fn is_denied(request: &Value) -> bool {
-    let code = request["responseStatus"]["code"].as_u64().unwrap_or(0);
-    (400..500).contains(&code) && !matches!(code, 404 | 409 | 410)
+    matches!(request["responseStatus"]["code"].as_u64(), Some(400 | 401 | 403 | 422))
 }
 
 fn uses(request: &Value, right: &Right) -> bool {
