@@ -99,6 +99,18 @@ fn copies_of_packets_from_an_hour_ago_change_nothing() {
 }
 
 #[test]
+fn copies_of_probes_from_before_a_start_use_up_no_answers() {
+    let mut wire = Wire::up();
+    let copies: Vec<Frame> = wire.recorded_since(Duration::ZERO, "a3", Some("a1"));
+    let copies: Vec<Frame> = copies.into_iter().filter(|frame| is_kind(frame, PROBE)).collect();
+    wire.start("a3");
+    wire.run(seconds(5));
+    let taken = wire.attack(seconds(10), &copies);
+    assert!(taken[&Ok(())] > 4_000, "each copy is answered: {taken:?}");
+    wire.is_well();
+}
+
+#[test]
 fn copies_of_probes_do_not_hide_that_a_gateway_is_cut_off_from_its_location() {
     for age in [Duration::ZERO, HOUR] {
         let mut wire = Wire::up();
@@ -176,6 +188,23 @@ fn an_agent_that_starts_during_an_attack_is_heard_after_one_round_trip() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn a_session_begins_one_round_trip_after_a_start() {
+    let mut wire = Wire::up();
+    let since = wire.now;
+    wire.start("a1");
+    wire.run(seconds(1));
+    for to in ["a2", "b1"] {
+        let sent = wire.recorded.iter().filter(|(at, frame)| {
+            *at >= since && (owner(frame.from), owner(frame.to)) == ("a1", to) && is_kind(frame, PROBE)
+        });
+        let in_session = |frame: &Frame| frame.bytes[28..36] != [0; 8];
+        let sent: Vec<_> = sent.map(|(at, frame)| (*at - since, in_session(frame))).collect();
+        let (second, is_in_session) = sent[1];
+        assert!(!sent[0].1 && is_in_session && second < Duration::from_millis(120), "to {to}: {sent:?}");
     }
 }
 

@@ -171,3 +171,16 @@ fn answers_to_the_probes_of_other_nodes_are_ignored() {
     world.prober.take_answer(world.now, transmit.to, transmit.id, LONG_WELL);
     assert_ne!(world.path("b1").state, PathState::Up);
 }
+
+#[test]
+fn a_refusal_of_a_probe_that_was_never_sent_is_ignored() {
+    let mut world = World::with(&[("b1", Answering::Silent)]);
+    world.run(seconds(1));
+    let (_, mut transmit) = *world.sent.last().unwrap();
+    transmit.id.token += 1;
+    world.prober.take_refusal(world.now, transmit.to, transmit.id);
+    assert_ne!(world.path("b1").state, PathState::AgentAway);
+    transmit.id.token -= 1;
+    world.prober.take_refusal(world.now, transmit.to, transmit.id);
+    assert_eq!(world.path("b1").state, PathState::AgentAway);
+}
