@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use carrick_agent::cli::Cli;
+use carrick_topology::Settings;
 use clap::{Arg, ArgAction, CommandFactory as _};
 
 const FLAGS: &str = include_str!("../../../docs/flags.md");
@@ -28,6 +29,17 @@ fn default(argument: &Arg) -> Vec<String> {
     argument.get_default_values().iter().map(|value| value.to_string_lossy().into_owned()).collect()
 }
 
+/// The default of a flag whose setting the object Mesh may give too. The help tells it in words, so that a flag that is not set is known.
+fn shared_default(argument: &Arg) -> Option<Vec<String>> {
+    let flag = format!("--{}", argument.get_long()?);
+    let (_, value) = Settings::default().shared().by_flag().into_iter().find(|(name, _)| *name == flag)?;
+    let value = value.filter(|value| !value.is_empty());
+    let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+    let told = value.as_ref().is_none_or(|value| help.contains(&format!("[default: {value}]")));
+    assert!(told, "{flag} {value:?}: {help}");
+    Some(value.iter().flat_map(|value| value.split(',')).map(str::to_owned).collect())
+}
+
 #[test]
 fn the_page_lists_every_flag_with_its_default() {
     let mut cli = Cli::command();
@@ -37,7 +49,10 @@ fn the_page_lists_every_flag_with_its_default() {
     let program: BTreeMap<String, Vec<String>> = agent
         .get_arguments()
         .filter(is_setting)
-        .map(|argument| (format!("--{}", argument.get_long().unwrap()), default(argument)))
+        .map(|argument| {
+            let values = shared_default(argument).unwrap_or_else(|| default(argument));
+            (format!("--{}", argument.get_long().unwrap()), values)
+        })
         .collect();
     let page: BTreeMap<String, Vec<String>> = rows(FLAGS, "SettingsDiffer")
         .into_iter()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carrick_topology::discovery::{Interface, OwnNode};
 use carrick_topology::model::{DnsName, SecretReference};
@@ -119,6 +120,8 @@ pub enum Effect {
     ReadPresharedKeys(BTreeSet<SecretReference>),
     /// Probe and answer according to this.
     Probe(Arc<Probing>),
+    /// Probe each target this often, if there are not too many.
+    ProbeInterval(Duration),
     /// Keep which nodes are down where it outlives the agent, and not the machine.
     SaveLiveness(Liveness),
     /// Tell the CNI plugin and the container runtime of the pod network, then report [`Event::PodFilesWritten`].

@@ -9,7 +9,7 @@ use carrick_backoff::Now;
 use carrick_topology::discovery::{Interface, OwnFacts, OwnNode, host_networks, own_facts};
 use carrick_topology::model::DnsName;
 use carrick_topology::{
-    Change, Cluster, DeviceName, Liveness, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
+    Change, Cluster, DeviceName, Liveness, Mesh, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
 };
 
 use crate::own;
@@ -34,8 +34,6 @@ enum Source {
 pub(crate) struct Inputs {
     me: NodeName,
     key: PublicKey,
-    /// The settings of the command line.
-    flags: Settings,
     /// The settings in force: the command line, the object `Mesh`, and what the node knows of itself.
     settings: Arc<Settings>,
     cluster: Arc<Cluster>,
@@ -55,8 +53,7 @@ impl Inputs {
         Self {
             me,
             key,
-            settings: Arc::new(settings.clone()),
-            flags: settings,
+            settings: Arc::new(settings),
             cluster: Arc::default(),
             source: Source::None,
             disk_counts_from: None,
@@ -107,8 +104,8 @@ impl Inputs {
     /// Takes over the state on disk, unless the API has told of everything before.
     pub(crate) fn restore(&mut self, now: Now, cluster: Arc<Cluster>) {
         if self.source == Source::None {
-            self.cluster = cluster;
-            self.follow_mesh();
+            let before = std::mem::replace(&mut self.cluster, cluster);
+            self.follow_mesh(before.mesh.as_ref());
             self.source = Source::Disk;
             self.disk_counts_from = Some(now + DISK_PATIENCE);
             self.trust_disk_if_idle(now);
@@ -116,11 +113,12 @@ impl Inputs {
     }
 
     pub(crate) fn change(&mut self, changes: Vec<Change>) {
+        let before = self.cluster.mesh.clone();
         let cluster = Arc::make_mut(&mut self.cluster);
         for change in changes {
             change.apply(cluster);
         }
-        self.follow_mesh();
+        self.follow_mesh(before.as_ref());
     }
 
     /// The changes up to now were all that the API has.
@@ -199,11 +197,10 @@ impl Inputs {
     }
 
     /// Puts the values of the object `Mesh` in force.
-    fn follow_mesh(&mut self) {
-        let shared = self.flags.clone().with_mesh(self.cluster.mesh.as_ref());
-        let settings = Settings { local: self.settings.local.clone(), ..shared };
-        if settings != *self.settings {
-            self.settings = Arc::new(settings);
+    fn follow_mesh(&mut self, before: Option<&Mesh>) {
+        let mesh = self.cluster.mesh.as_ref();
+        if mesh != before {
+            self.settings = Arc::new(Settings::clone(&self.settings).with_mesh(mesh));
             // Which addresses of the node count depends on the settings.
             self.find_facts();
         }

@@ -40,6 +40,8 @@ pub struct Core {
 
     /// The plan that the probes follow, and what they were told.
     probing: Option<(Arc<NodePlan>, Arc<Probing>)>,
+    /// What the prober was told, in milliseconds.
+    probe_interval_ms: u16,
     names: BTreeSet<DnsName>,
     preshared_keys: BTreeSet<SecretReference>,
     peer_statuses: PeerStatuses,
@@ -54,6 +56,7 @@ impl Core {
     pub fn new(me: NodeName, key: PublicKey, settings: Settings, seed: u64) -> Self {
         let retries = || Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
         Self {
+            probe_interval_ms: settings.failover_interval_ms,
             inputs: Inputs::new(me, key, settings),
             api: ApiState::Lost,
             jitter: Jitter::new(seed),
@@ -78,11 +81,13 @@ impl Core {
         match event {
             Event::Restored(cluster) => {
                 self.inputs.restore(now, cluster);
+                self.tell_probe_interval();
                 self.resolve_names();
             }
             Event::LivenessRestored(liveness) => self.inputs.set_liveness(liveness),
             Event::Changed(changes) => {
                 self.inputs.change(changes);
+                self.tell_probe_interval();
                 self.resolve_names();
                 self.persist_soon(now);
                 self.replan_soon(now);
@@ -267,6 +272,15 @@ impl Core {
             self.data_path.want_again(());
         }
         self.applies.want_repair(now, cause);
+    }
+
+    /// The prober starts with the interval of the flags.
+    fn tell_probe_interval(&mut self) {
+        let interval_ms = self.inputs.settings().failover_interval_ms;
+        if interval_ms != self.probe_interval_ms {
+            self.probe_interval_ms = interval_ms;
+            self.effects.push_back(Effect::ProbeInterval(Duration::from_millis(interval_ms.into())));
+        }
     }
 
     fn resolve_names(&mut self) {

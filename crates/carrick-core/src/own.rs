@@ -89,7 +89,7 @@ pub(crate) fn published(
         agent: Some(AgentVersion {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
-            settings: settings.shared_hash(),
+            settings: settings.published_hash(cluster.mesh.as_ref()),
         }),
     }
 }

@@ -21,11 +21,83 @@ pub use convert::{ParsedMesh, parse_mesh};
     derive = "PartialEq",
     doc = "The settings that all nodes of the cluster share. One object counts: the one named `default`. Without it, defaults hold.",
     validation = Rule::new("self.metadata.name == 'default'").message("the Mesh must be named `default`: the cluster has one"),
+    printcolumn = r#"{"name":"Granularity","type":"string","jsonPath":".spec.granularity"}"#,
+    printcolumn = r#"{"name":"Encapsulation","type":"string","jsonPath":".spec.encapsulation"}"#,
     printcolumn = r#"{"name":"Cluster-CIDRs","type":"string","jsonPath":".spec.clusterCIDRs"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "!has(self.meshCIDRs) || !has(self.serviceCIDRs) || !self.meshCIDRs.exists(mesh, isCIDR(mesh) && self.serviceCIDRs.exists(service, isCIDR(service) && (cidr(mesh).containsCIDR(service) || cidr(service).containsCIDR(mesh))))"
+    )
+    .message("meshCIDRs must not overlap serviceCIDRs")
+)]
 pub struct MeshSpec {
+    /// Which nodes have tunnels: gateways of different locations (`location`, the default), all nodes of different locations (`cross`), or
+    /// all nodes (`full`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["location", "cross", "full"]))]
+    pub granularity: Option<String>,
+
+    /// When packets between nodes of one location travel in VXLAN: `always` (the default), between subnets only (`cross-subnet`), or
+    /// `never`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = ["always", "cross-subnet", "never"]))]
+    pub encapsulation: Option<String>,
+
+    /// The number of gateways of a location that carry its traffic. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub active_gateways: Option<i32>,
+
+    /// The number of further gateways of a location that keep their tunnels up, to take over. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 65535))]
+    pub standby_gateways: Option<i32>,
+
+    /// The CIDRs of the nodes' mesh addresses, one for each address family. A change renumbers all nodes: packets are lost until every
+    /// node has published its new address. Default: 10.4.0.0/16 and fdca:7272:6963:6b00::/64.
+    #[serde(default, rename = "meshCIDRs", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2), inner(length(min = 4, max = 49)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(one, isCIDR(one))").message("must be CIDRs, such as 10.4.0.0/16 or fd00:4::/64"),
+        validation = Rule::new("!self.all(one, isCIDR(one)) || size(self) < 2 || cidr(self[0]).ip().family() != cidr(self[1]).ip().family()")
+            .message("must be one CIDR for each address family")
+    )]
+    pub mesh_cidrs: Option<Vec<String>>,
+
+    /// The CIDRs of Kubernetes Services, which the mesh does not use.
+    #[serde(default, rename = "serviceCIDRs", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), inner(length(min = 4, max = 49)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(one, isCIDR(one))").message("must be CIDRs, such as 10.96.0.0/12 or fd00:96::/108")
+    )]
+    pub service_cidrs: Option<Vec<String>>,
+
+    /// The Node label that names the location if the annotation carrick.dev/location is absent. Default: topology.kubernetes.io/region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 317))]
+    #[x_kube(
+        validation = Rule::new(
+            "self.matches('^([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$')"
+        )
+        .message("must be the key of a label, such as topology.kubernetes.io/region")
+    )]
+    pub topology_label: Option<String>,
+
+    /// The time between two probes of a gateway. A gateway that answers none of three probes is down, and another gateway takes over.
+    /// Default: 250.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 50, max = 60000))]
+    pub failover_interval_milliseconds: Option<i32>,
+
+    /// Whether packets to allowed-location CIDRs take the address of the node where they leave the mesh. Default: true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masquerade_allowed_location: Option<bool>,
+
     /// The networks in which `allowed-location-cidrs` and public `internal-addresses` of Nodes count. The list replaces the default:
     /// private, shared and unique local addresses (10.0.0.0/8, 100.64.0.0/10, 172.16.0.0/12, 192.168.0.0/16, fc00::/7).
     #[serde(default, rename = "permittedLocationCIDRs", skip_serializing_if = "Option::is_none")]

@@ -113,10 +113,18 @@ impl Objects {
         Ok(())
     }
 
-    /// The cluster that the objects describe. Ignored values are its warnings.
+    /// The cluster that the objects describe. Ignored values are its warnings. `flag_label` is the label that names a node's location if
+    /// the Mesh names none.
     #[must_use]
-    pub fn cluster(&self, topology_label: &str) -> Cluster {
+    pub fn cluster(&self, flag_label: &str) -> Cluster {
         let mut cluster = Cluster::default();
+        if let Some(spec) = &self.mesh {
+            let parsed = parse_mesh(spec);
+            cluster.warnings.extend(parsed.warnings);
+            cluster.mesh = Some(parsed.mesh);
+        }
+        let label = cluster.mesh.as_ref().and_then(|mesh| mesh.shared.topology_label.clone());
+        let topology_label = label.as_deref().unwrap_or(flag_label);
         for metadata in self.nodes.values() {
             let parsed = parse_node(metadata, topology_label);
             cluster.warnings.extend(parsed.warnings);
@@ -128,11 +136,6 @@ impl Objects {
             if let Some(peer) = parsed.peer {
                 cluster.insert_peer(peer);
             }
-        }
-        if let Some(spec) = &self.mesh {
-            let parsed = parse_mesh(spec);
-            cluster.warnings.extend(parsed.warnings);
-            cluster.mesh = Some(parsed.mesh);
         }
         cluster
     }

@@ -44,7 +44,7 @@ const QUEUE: usize = 16;
 pub struct WatchConfig {
     /// The own node.
     pub me: NodeName,
-    /// The label that names a node's location where no annotation does.
+    /// The label that names a node's location where no annotation does, unless the Mesh gives another one.
     pub topology_label: String,
     /// The cluster that this node belongs to, from the disk; `None` takes the first that answers.
     pub cluster: Option<ClusterUid>,
@@ -76,8 +76,12 @@ pub async fn watch(
         failing: BTreeSet::new(),
         optional: BTreeMap::new(),
     };
-    while matches!(watch.session().await, Err(Ended::ForeignCluster)) {
-        sleep(watch.config.limits.most_delay).await;
+    loop {
+        match watch.session().await {
+            Err(Ended::ForeignCluster) => sleep(watch.config.limits.most_delay).await,
+            Err(Ended::Relabelled) => {}
+            Err(Ended::NoReceiver) | Ok(()) => return,
+        }
     }
 }
 
@@ -137,6 +141,8 @@ enum Presence {
 enum Ended {
     NoReceiver,
     ForeignCluster,
+    /// Another label names the nodes' locations: all nodes have to be read again.
+    Relabelled,
 }
 
 impl<T> From<mpsc::error::SendError<T>> for Ended {
@@ -187,7 +193,11 @@ impl Watch {
                         self.note_optional(Optional::Meshes, &signal);
                         self.check(None, &signal).await?;
                         let changes = self.view.take_mesh(signal);
+                        let is_relabelled = self.view.relabel(&changes);
                         self.tell(changes).await?;
+                        if is_relabelled {
+                            return Err(Ended::Relabelled);
+                        }
                     }
                     () = self.events.closed() => return Err(Ended::NoReceiver),
                 }

@@ -120,6 +120,11 @@ async fn the_crd_accepts_valid_meshes_and_rejects_others(api: &ApiClient) {
         json!({"permittedLocationCIDRs": []}),
         json!({"permittedLocationCIDRs": ["0.0.0.0/0", "::/0", "192.168.7.1/32", "2001:db8::1/128"]}),
         json!({"clusterCIDRs": ["10.244.0.0/16", "fd00:10:244::/56"]}),
+        json!({"granularity": "full", "encapsulation": "cross-subnet", "activeGateways": 2, "standbyGateways": 0}),
+        json!({"meshCIDRs": ["10.9.0.0/16", "fd09::/64"], "serviceCIDRs": ["10.96.0.0/12", "fd00:96::/108"]}),
+        json!({"meshCIDRs": ["fd09::/64"], "topologyLabel": "zone"}),
+        json!({"topologyLabel": "topology.kubernetes.io/region", "failoverIntervalMilliseconds": 50}),
+        json!({"failoverIntervalMilliseconds": 60000, "masqueradeAllowedLocation": false}),
     ] {
         let outcome = meshes(api).create(&dry_run, &object(&mesh("default", &valid))).await;
         assert!(outcome.is_ok(), "{valid}: {outcome:?}");
@@ -137,6 +142,22 @@ async fn the_crd_accepts_valid_meshes_and_rejects_others(api: &ApiClient) {
         (json!({"clusterCIDRs": ["printer/24"]}), "must be CIDRs"),
         (json!({"clusterCIDRs": ["10.9.0.0/16", "10.9.0.0/16"]}), "Duplicate"),
         (json!({"clusterCIDRs": many}), "clusterCIDRs"),
+        (json!({"granularity": "everything"}), "granularity"),
+        (json!({"encapsulation": "sometimes"}), "encapsulation"),
+        (json!({"activeGateways": 0}), "activeGateways"),
+        (json!({"standbyGateways": 65536}), "standbyGateways"),
+        (json!({"standbyGateways": "1"}), "standbyGateways"),
+        (json!({"meshCIDRs": []}), "meshCIDRs"),
+        (json!({"meshCIDRs": ["10.9.0.0"]}), "must be CIDRs"),
+        (json!({"meshCIDRs": ["10.9.0.0/16", "10.8.0.0/16"]}), "one CIDR for each address family"),
+        (json!({"meshCIDRs": ["10.96.7.0/24"], "serviceCIDRs": ["10.96.0.0/12"]}), "must not overlap serviceCIDRs"),
+        (json!({"meshCIDRs": ["10.0.0.0/8"], "serviceCIDRs": ["10.96.0.0/12"]}), "must not overlap serviceCIDRs"),
+        (json!({"serviceCIDRs": ["10.96.0.0/33"]}), "must be CIDRs"),
+        (json!({"topologyLabel": "a b"}), "must be the key of a label"),
+        (json!({"topologyLabel": "a/b/c"}), "must be the key of a label"),
+        (json!({"failoverIntervalMilliseconds": 49}), "failoverIntervalMilliseconds"),
+        (json!({"failoverIntervalMilliseconds": 60001}), "failoverIntervalMilliseconds"),
+        (json!({"masqueradeAllowedLocation": "yes"}), "masqueradeAllowedLocation"),
     ] {
         let error = meshes(api).create(&dry_run, &object(&mesh("default", &invalid))).await.unwrap_err().to_string();
         assert!(error.contains(word), "{invalid}: {error}");

@@ -118,6 +118,11 @@ impl ProbePort {
         self.prober.set_plan(now, position, plan);
     }
 
+    /// See [`Prober::set_interval`].
+    pub const fn set_interval(&mut self, interval: Duration) {
+        self.prober.set_interval(interval);
+    }
+
     /// What the kernel holds of handovers by now. The gateways that it concerns are told at once.
     pub fn set_handover(&mut self, now: Now, in_force: HandoverInForce) {
         self.prober.set_handover(now, in_force);

@@ -173,6 +173,11 @@ impl Prober {
         }
     }
 
+    /// Probes each target every `interval` from its next probe on, or less often if there are many.
+    pub const fn set_interval(&mut self, interval: Duration) {
+        self.interval = interval;
+    }
+
     /// Probes the targets of this plan from now on, and keeps what is known of those that stay.
     pub fn set_plan(&mut self, now: Now, position: Position, plan: &ProbePlan) {
         if self.position.is_none() {

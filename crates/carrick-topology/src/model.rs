@@ -1,6 +1,7 @@
 //! The objects of the cluster as parsed types.
 
 mod address;
+mod choice;
 mod cluster;
 mod endpoint;
 mod mac;
@@ -8,12 +9,15 @@ mod mesh;
 mod name;
 mod node;
 mod peer;
+mod precedence;
 mod settings;
+mod shared_settings;
 mod warning;
 
 pub use address::{host_net, is_public};
 pub(crate) use address::{is_link_local, number_of};
 pub use carrick_types::{Family, InvalidPublicKey, MacAddress, PublicKey};
+pub use choice::{AllowedLocationMasquerade, Encapsulation, Granularity, MtuSetting, PodNetwork, UnknownChoice};
 pub use cluster::Cluster;
 pub use endpoint::{DEFAULT_PORT, DnsName, Endpoint, Host, InvalidEndpoint};
 pub use mac::mac_of_node;
@@ -21,7 +25,6 @@ pub use mesh::{MESH_NAME, Mesh};
 pub use name::{DeviceName, InvalidName, LocationName, NodeName, PeerName};
 pub use node::{AgentVersion, CreationTime, InternalAddresses, Node, Preference};
 pub use peer::{Peer, SecretReference};
-pub use settings::{
-    AllowedLocationMasquerade, Encapsulation, Granularity, LocalFacts, MtuSetting, PodNetwork, Settings, UnknownChoice,
-};
+pub use settings::{LocalFacts, Settings};
+pub use shared_settings::SharedSettings;
 pub use warning::{ObjectName, Warning, WarningReason};

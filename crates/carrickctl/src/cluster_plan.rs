@@ -89,10 +89,16 @@ impl ClusterPlan {
         plans
     }
 
-    /// The same settings and liveness with another cluster. All plans are computed.
+    /// The same flags and liveness with another cluster, whose Mesh is in force. All plans are computed.
     #[must_use]
     pub fn with_cluster(&self, cluster: Cluster) -> Self {
-        self.recompute(Self { cluster, ..self.clone() })
+        let mut changed = self.clone();
+        if cluster.mesh != self.cluster.mesh {
+            let follow = |settings: &Settings| settings.clone().with_mesh(cluster.mesh.as_ref());
+            changed.shared = follow(&changed.shared);
+            changed.own.values_mut().for_each(|settings| *settings = Arc::new(follow(settings)));
+        }
+        self.recompute(Self { cluster, ..changed })
     }
 
     /// The same cluster with a node that is down. All plans are computed.
@@ -127,10 +133,13 @@ impl ClusterPlan {
         self.cluster.nodes.values().find(has).map(|node| &node.name)
     }
 
-    /// The label that contains nodes' locations.
+    /// The label that contains nodes' locations if no Mesh gives another one.
     #[must_use]
-    pub fn topology_label(&self) -> &str {
-        &self.shared.topology_label
+    pub fn flag_label(&self) -> String {
+        match self.cluster.mesh.as_ref().and_then(|mesh| mesh.shared.topology_label.as_ref()) {
+            Some(_) => self.shared.clone().with_mesh(None).topology_label,
+            None => self.shared.topology_label.clone(),
+        }
     }
 
     /// The plan of a node.

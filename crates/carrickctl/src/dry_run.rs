@@ -140,6 +140,7 @@ fn changed(snapshot: &Snapshot, planned: &ClusterPlan, change: &Change) -> Resul
     let mut objects = objects.clone();
     objects.nodes.extend(change.applied.nodes.clone());
     objects.peers.extend(change.applied.peers.clone());
+    objects.mesh = change.applied.mesh.clone().or(objects.mesh);
     for annotation in &change.annotations {
         let node = objects.nodes.iter_mut().find(|(name, _)| name.as_str() == annotation.node);
         let Some((_, metadata)) = node else {
@@ -150,7 +151,7 @@ fn changed(snapshot: &Snapshot, planned: &ClusterPlan, change: &Change) -> Resul
             None => metadata.annotations.remove(&annotation.key),
         };
     }
-    Ok(planned.with_cluster(objects.cluster(planned.topology_label())))
+    Ok(planned.with_cluster(objects.cluster(&planned.flag_label())))
 }
 
 impl View for DryRun {

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_probe::PathState;
 use carrick_status::{ApiConnection, StatusPage};
+use carrick_topology::model::MESH_NAME;
 use carrick_topology::plan::Role;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::health::{self, TunnelState};
@@ -23,6 +25,8 @@ pub struct Status {
     pub warnings: BTreeMap<String, usize>,
     /// The versions of agents, each with its number of agents.
     pub versions: BTreeMap<String, usize>,
+    /// The fields of the Mesh as it is in the API; `None` if there is no Mesh or the objects are not known.
+    pub mesh: Option<BTreeMap<String, Value>>,
     /// Whether all agents answer and none has a fault.
     pub healthy: bool,
     #[serde(skip)]
@@ -92,8 +96,14 @@ impl Status {
             *versions.entry(page.version.clone()).or_default() += 1;
         }
         let exit = exit(snapshot, &nodes);
-        Self { locations: locations(snapshot), nodes, warnings, versions, healthy: exit == Exit::Healthy, exit }
+        let mesh = mesh(snapshot);
+        Self { locations: locations(snapshot), nodes, warnings, versions, mesh, healthy: exit == Exit::Healthy, exit }
     }
+}
+
+fn mesh(snapshot: &Snapshot) -> Option<BTreeMap<String, Value>> {
+    let spec = snapshot.objects.as_ref()?.mesh.as_ref()?;
+    Some(spec.as_object().into_iter().flatten().map(|(field, value)| (field.clone(), value.clone())).collect())
 }
 
 fn exit(snapshot: &Snapshot, nodes: &[NodeStatus]) -> Exit {
@@ -185,6 +195,11 @@ impl View for Status {
             for (warning, nodes) in &self.warnings {
                 document.styled(format_args!("  {warning} (reported by {})", count(*nodes, "node")), Style::Warn);
             }
+        }
+        if let Some(mesh) = &self.mesh {
+            document.gap();
+            let fields: Vec<_> = mesh.iter().map(|(field, value)| format!("{field} {}", in_words(value))).collect();
+            document.line(format_args!("Mesh {MESH_NAME}: {}", fields.join("; ")));
         }
         if self.versions.len() > 1 {
             document.gap();
@@ -283,6 +298,14 @@ pub const fn role(role: Role) -> &'static str {
         Role::Active => "active",
         Role::Standby => "standby",
         Role::Inner => "inner",
+    }
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(in_words).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
     }
 }
 

@@ -121,7 +121,7 @@ impl EventLoop {
         let (to_loop, kernel_events) = mpsc::channel(QUEUE);
         kernel_events::start(own, &to_loop)?;
 
-        let interval = Duration::from_millis(options.failover_interval.into());
+        let interval = Duration::from_millis(settings.failover_interval_ms.into());
         let probes = Probes::start(interval, private.clone(), &options.run_dir)?;
 
         let topology_label = settings.topology_label.clone();

@@ -1,9 +1,10 @@
 //! Converts the command line to the settings of the mesh.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use carrick_topology::Settings;
-use carrick_topology::model::{AllowedLocationMasquerade, Family, LocalFacts, PodNetwork};
+use carrick_topology::model::{AllowedLocationMasquerade, Family, PodNetwork, SharedSettings};
 use ipnet::IpNet;
 
 use super::AgentError;
@@ -22,35 +23,39 @@ pub(super) fn settings(options: &AgentOptions) -> Result<Settings, AgentError> {
             )));
         }
     }
-    for mesh in &options.mesh_cidrs {
+    let flags = SharedSettings {
+        granularity: options.granularity,
+        encapsulation: options.encapsulation,
+        active_gateways: options.active_gateways.and_then(|count| NonZeroUsize::new(count.into())),
+        standby_gateways: options.standby_gateways.map(usize::from),
+        mesh_cidrs: given(&options.mesh_cidrs),
+        service_cidrs: given(&options.service_cidrs),
+        topology_label: options.topology_label.clone(),
+        failover_interval_ms: options.failover_interval,
+        allowed_location_masquerade: options
+            .masquerade_allowed_location
+            .map(|masquerade| if masquerade { AllowedLocationMasquerade::On } else { AllowedLocationMasquerade::Off }),
+    };
+    let settings = Settings {
+        internal_cidrs: options.internal_cidrs.iter().copied().collect(),
+        port: options.port,
+        mtu: options.mtu,
+        pod_network: if options.cni { PodNetwork::Carrick } else { PodNetwork::Foreign },
+        ..Settings::for_interface(options.interface.clone())
+    };
+    let settings = settings.with_flags(flags);
+    for mesh in &settings.mesh_cidrs {
         let overlaps = |other: &&IpNet| other.contains(mesh) || mesh.contains(*other);
-        if let Some(service) = options.service_cidrs.iter().find(overlaps) {
+        if let Some(service) = settings.service_cidrs.iter().find(overlaps) {
             return Err(AgentError::Configuration(format!(
                 "--mesh-cidr {mesh} overlaps --service-cidr {service}: choose another mesh CIDR, on all nodes"
             )));
         }
     }
-    let active_gateways = NonZeroUsize::new(usize::from(options.active_gateways))
-        .ok_or_else(|| AgentError::Configuration("--active-gateways must be 1 or more".to_owned()))?;
-    Ok(Settings {
-        granularity: options.granularity,
-        encapsulation: options.encapsulation,
-        active_gateways,
-        standby_gateways: usize::from(options.standby_gateways),
-        mesh_cidrs: options.mesh_cidrs.iter().map(IpNet::trunc).collect(),
-        topology_label: options.topology_label.clone(),
-        internal_cidrs: options.internal_cidrs.iter().copied().collect(),
-        service_cidrs: options.service_cidrs.iter().copied().collect(),
-        interface: options.interface.clone(),
-        port: options.port,
-        mtu: options.mtu,
-        allowed_location_masquerade: if options.masquerade_allowed_location {
-            AllowedLocationMasquerade::On
-        } else {
-            AllowedLocationMasquerade::Off
-        },
-        pod_network: if options.cni { PodNetwork::Carrick } else { PodNetwork::Foreign },
-        local: LocalFacts::default(),
-        ..Settings::default()
-    })
+    Ok(settings)
+}
+
+/// The networks of a flag that may be repeated; `None` where it is not given.
+fn given(cidrs: &[IpNet]) -> Option<BTreeSet<IpNet>> {
+    (!cidrs.is_empty()).then(|| cidrs.iter().map(IpNet::trunc).collect())
 }

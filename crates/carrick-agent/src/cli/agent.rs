@@ -32,20 +32,22 @@ pub struct AgentOptions {
     #[arg(long, env = "CARRICK_API_SERVER", value_name = "URL")]
     pub api_server: Option<String>,
     /// Which nodes have tunnels: gateways of different locations (`location`), all nodes of different locations (`cross`), or all nodes
-    /// (`full`).
-    #[arg(long, env = "CARRICK_GRANULARITY", value_name = "GRANULARITY", default_value = "location")]
-    pub granularity: Granularity,
-    /// The Node label that names the location if the annotation carrick.dev/location is absent.
-    #[arg(long, env = "CARRICK_TOPOLOGY_LABEL", value_name = "LABEL", default_value = "topology.kubernetes.io/region")]
-    pub topology_label: String,
+    /// (`full`) [default: location].
+    #[arg(long, env = "CARRICK_GRANULARITY", value_name = "GRANULARITY")]
+    pub granularity: Option<Granularity>,
+    /// The Node label that names the location if the annotation carrick.dev/location is absent
+    /// [default: topology.kubernetes.io/region].
+    #[arg(long, env = "CARRICK_TOPOLOGY_LABEL", value_name = "LABEL")]
+    pub topology_label: Option<String>,
     /// The name of the WireGuard interface, 15 bytes at most.
     #[arg(long, env = "CARRICK_INTERFACE", value_name = "NAME", default_value = constants::WIREGUARD_DEVICE)]
     pub interface: DeviceName,
     /// The UDP port that WireGuard listens on.
     #[arg(long, env = "CARRICK_PORT", value_name = "PORT", default_value_t = constants::WIREGUARD_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
-    /// A CIDR of mesh addresses, one for each address family. May be repeated.
-    #[arg(long = "mesh-cidr", env = "CARRICK_MESH_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append, default_values = ["10.4.0.0/16", "fdca:7272:6963:6b00::/64"])]
+    /// A CIDR of mesh addresses, one for each address family. May be repeated
+    /// [default: 10.4.0.0/16,fdca:7272:6963:6b00::/64].
+    #[arg(long = "mesh-cidr", env = "CARRICK_MESH_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append)]
     pub mesh_cidrs: Vec<IpNet>,
     /// Use only addresses in this CIDR as internal addresses. May be repeated [default: any private address].
     #[arg(long = "internal-cidr", env = "CARRICK_INTERNAL_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append)]
@@ -53,19 +55,20 @@ pub struct AgentOptions {
     /// A CIDR of Kubernetes Services, which the mesh does not use. May be repeated.
     #[arg(long = "service-cidr", env = "CARRICK_SERVICE_CIDR", value_name = "CIDR", value_parser = cidr, value_delimiter = ',', action = ArgAction::Append)]
     pub service_cidrs: Vec<IpNet>,
-    /// The number of gateways of a location that carry its traffic.
-    #[arg(long, env = "CARRICK_ACTIVE_GATEWAYS", value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub active_gateways: u16,
-    /// The number of further gateways of a location that keep their tunnels up, to take over.
-    #[arg(long, env = "CARRICK_STANDBY_GATEWAYS", value_name = "COUNT", default_value_t = 1)]
-    pub standby_gateways: u16,
+    /// The number of gateways of a location that carry its traffic [default: 1].
+    #[arg(long, env = "CARRICK_ACTIVE_GATEWAYS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub active_gateways: Option<u16>,
+    /// The number of further gateways of a location that keep their tunnels up, to take over [default: 1].
+    #[arg(long, env = "CARRICK_STANDBY_GATEWAYS", value_name = "COUNT")]
+    pub standby_gateways: Option<u16>,
     /// The time between two probes of a gateway, in milliseconds, 50 to 60000. A gateway that answers none of three probes is down, and
-    /// another gateway takes over. With many probe targets the time is longer.
-    #[arg(long, env = "CARRICK_FAILOVER_INTERVAL", value_name = "MILLISECONDS", default_value_t = 250, value_parser = clap::value_parser!(u16).range(50..=60_000))]
-    pub failover_interval: u16,
-    /// When packets between nodes of one location travel in VXLAN: always, between subnets only, or never.
-    #[arg(long, env = "CARRICK_ENCAPSULATION", value_name = "WHEN", default_value = "always")]
-    pub encapsulation: Encapsulation,
+    /// another gateway takes over. With many probe targets the time is longer [default: 250].
+    #[arg(long, env = "CARRICK_FAILOVER_INTERVAL", value_name = "MILLISECONDS", value_parser = clap::value_parser!(u16).range(50..=60_000))]
+    pub failover_interval: Option<u16>,
+    /// When packets between nodes of one location travel in VXLAN: always, between subnets only, or never
+    /// [default: always].
+    #[arg(long, env = "CARRICK_ENCAPSULATION", value_name = "WHEN")]
+    pub encapsulation: Option<Encapsulation>,
     /// The MTU of the WireGuard interface in bytes, 1280 to 65455. `auto`: the MTU of the default route's device, less what WireGuard
     /// adds to a packet.
     #[arg(
@@ -88,9 +91,10 @@ pub struct AgentOptions {
     /// The directory of CNI plugins.
     #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = DEFAULT_CNI_BIN_DIR)]
     pub cni_bin_dir: PathBuf,
-    /// Whether packets to allowed-location CIDRs take the address of the node where they leave the mesh.
-    #[arg(long, env = "CARRICK_MASQUERADE_ALLOWED_LOCATION", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
-    pub masquerade_allowed_location: bool,
+    /// Whether packets to allowed-location CIDRs take the address of the node where they leave the mesh
+    /// [default: true].
+    #[arg(long, env = "CARRICK_MASQUERADE_ALLOWED_LOCATION", value_name = "true|false", action = ArgAction::Set)]
+    pub masquerade_allowed_location: Option<bool>,
     /// The directory of the state that survives a reboot: the private key and the last good state of the cluster.
     #[arg(long, env = "CARRICK_STATE_DIR", value_name = "DIRECTORY", default_value = "/var/lib/carrick")]
     pub state_dir: PathBuf,

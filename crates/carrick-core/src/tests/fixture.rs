@@ -126,6 +126,7 @@ impl Fixture {
             Effect::RestorePodRoutes
             | Effect::ReadPresharedKeys(_)
             | Effect::Probe(_)
+            | Effect::ProbeInterval(_)
             | Effect::SaveLiveness(_)
             | Effect::ResolveNames(_)
             | Effect::RefreshNames(_)

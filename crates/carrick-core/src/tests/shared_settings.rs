@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_topology::model::{Mesh, Settings};
-use carrick_topology::{Change, Cluster};
+use carrick_topology::model::{Granularity, Mesh, Settings, SharedSettings};
+use carrick_topology::{Change, Cluster, WarningReason};
 use proptest::prelude::*;
 
 use super::fixture::{Fixture, causes, name, published_cluster};
@@ -20,6 +20,7 @@ fn declared(is_permitted: bool) -> Cluster {
     cluster.mesh = is_permitted.then(|| Mesh {
         permitted_location_cidrs: Some(["198.51.0.0/16".parse().unwrap()].into()),
         cluster_cidrs: Some(["10.42.0.0/16".parse().unwrap()].into()),
+        ..Mesh::default()
     });
     cluster
 }
@@ -61,6 +62,53 @@ fn the_object_is_saved_and_counts_from_the_disk() {
     fixture.event(Event::Restored(Arc::new(declared(true))));
     fixture.wait(DISK_PATIENCE + Duration::from_millis(50));
     assert!(has_route(&fixture));
+}
+
+#[test]
+fn the_object_wins_over_a_flag_which_is_reported_and_the_published_hash_stays() {
+    let flags = SharedSettings { granularity: Some(Granularity::Cross), ..SharedSettings::default() };
+    let mut fixture = Fixture::with(Settings::default().with_flags(flags));
+    let mut shown = published_cluster(&["a", "b"]);
+    fixture.show_first(&shown);
+    fixture.report_surroundings();
+    fixture.wait(Duration::from_millis(50));
+    assert_eq!(fixture.core.settings().granularity, Granularity::Cross);
+
+    let shared = SharedSettings { granularity: Some(Granularity::Full), ..SharedSettings::default() };
+    shown.mesh = Some(Mesh { shared, ..Mesh::default() });
+    fixture.show(&shown);
+    let effects = fixture.effects_within(Duration::from_millis(50));
+    assert_eq!(fixture.core.settings().granularity, Granularity::Full);
+    let overridden = WarningReason::OverriddenByMesh("full".to_owned());
+    let is_told = |effect: &Effect| matches!(effect, Effect::Warn(warnings) if warnings.iter().any(|warning| warning.reason == overridden));
+    assert!(effects.iter().any(is_told), "{effects:?}");
+    let plan = fixture.core.plan().unwrap();
+    let differs = plan.warnings.iter().find(|warning| matches!(warning.reason, WarningReason::SettingsDiffer(_)));
+    assert_eq!(differs, None, "b runs with the default flags: the Mesh gives the same setting to both");
+
+    fixture.show(&Cluster { mesh: None, ..shown });
+    fixture.wait(Duration::from_millis(50));
+    assert_eq!(fixture.core.settings().granularity, Granularity::Cross);
+}
+
+#[test]
+fn the_prober_is_told_of_another_interval_once() {
+    let mut fixture = Fixture::steady();
+    let intervals = |effects: Vec<Effect>| {
+        let told = effects.into_iter().filter_map(|effect| match effect {
+            Effect::ProbeInterval(interval) => Some(interval.as_millis()),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let shared = SharedSettings { failover_interval_ms: Some(1000), ..SharedSettings::default() };
+    let mut shown = published_cluster(&["a", "b"]);
+    shown.mesh = Some(Mesh { shared, ..Mesh::default() });
+    fixture.show(&shown);
+    fixture.show(&Cluster { nodes: published_cluster(&["a", "b", "c"]).nodes, ..shown.clone() });
+    assert_eq!(intervals(fixture.effects_within(Duration::from_millis(50))), [1000]);
+    fixture.show(&Cluster { mesh: None, ..shown });
+    assert_eq!(intervals(fixture.effects_within(Duration::from_millis(50))), [250]);
 }
 
 proptest! {

@@ -115,7 +115,7 @@ pub(super) fn shared_settings(observations: &Observations) -> Vec<Finding> {
         Finding::problem(
             Check::SharedSettings,
             format!("the settings differ from those of most agents (such as {example}): {}", listed(differences)),
-            "give all agents the same flags",
+            "set them in the Mesh, or give all agents the same flags",
         )
         .on(node)
     });
@@ -124,21 +124,12 @@ pub(super) fn shared_settings(observations: &Observations) -> Vec<Finding> {
 
 /// The flags that differ, each with both values.
 fn differences(one: &Settings, usual: &Settings) -> Vec<String> {
-    let flags = |settings: &Settings| {
-        let cidrs: Vec<String> = settings.mesh_cidrs.iter().map(ToString::to_string).collect();
-        [
-            ("--granularity", settings.granularity.to_string()),
-            ("--encapsulation", settings.encapsulation.to_string()),
-            ("--active-gateways", settings.active_gateways.to_string()),
-            ("--standby-gateways", settings.standby_gateways.to_string()),
-            ("--mesh-cidr", cidrs.join(",")),
-            ("--topology-label", settings.topology_label.clone()),
-        ]
-    };
-    let pairs = flags(one).into_iter().zip(flags(usual));
+    let pairs = one.shared().by_flag().into_iter().zip(usual.shared().by_flag());
     pairs
         .filter(|((_, one), (_, usual))| one != usual)
-        .map(|((flag, one), (_, usual))| format!("{flag} {one} instead of {usual}"))
+        .map(|((flag, one), (_, usual))| {
+            format!("{flag} {} instead of {}", one.unwrap_or_default(), usual.unwrap_or_default())
+        })
         .collect()
 }
 

@@ -60,7 +60,12 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 listed(&reporters)
             ),
         ),
-        WarningReason::SettingsDiffer(_) => (Check::SharedSettings, "give all agents the same flags".to_owned()),
+        WarningReason::OverriddenByMesh(_) => {
+            (Check::SharedSettings, format!("remove the flag from the agent, or change the Mesh {MESH_NAME}"))
+        }
+        WarningReason::SettingsDiffer(_) => {
+            (Check::SharedSettings, "set them in the Mesh, or give all agents the same flags".to_owned())
+        }
         _ => (
             Check::IgnoredValues,
             format!("correct {} of {}; docs/annotations.md describes the valid values", warning.field, warning.object),

@@ -87,6 +87,24 @@ pub(crate) fn agent_version(text: &str) -> Result<AgentVersion, String> {
     Ok(AgentVersion { version, protocol, settings })
 }
 
+/// The key of a label: a name of up to 63 characters, after an optional prefix and a slash (Kubernetes, "Labels and Selectors").
+pub(crate) fn label_key(text: &str) -> Result<String, String> {
+    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    let is_name = |part: &str, most: usize, inside: &[char]| {
+        let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        part.len() <= most
+            && is_end(part.chars().next())
+            && is_end(part.chars().last())
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || inside.contains(&c))
+    };
+    let is_key = is_name(name, 63, &['-', '_', '.']) && prefix.is_none_or(|prefix| is_name(prefix, 253, &['-', '.']));
+    if is_key {
+        Ok(text.to_owned())
+    } else {
+        Err("write the key of a label, such as `topology.kubernetes.io/region`".to_owned())
+    }
+}
+
 fn address_with_length(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse().ok().map(host_net))
 }

@@ -1,6 +1,10 @@
 //! Mesh objects: from the bytes that the API server sends to the change that an agent gets.
 
+use std::collections::BTreeSet;
+
+use carrick_topology::model::AllowedLocationMasquerade;
 use carrick_topology::{Cluster, Mesh};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::cluster::{check_warnings, saved, view};
@@ -39,6 +43,15 @@ fn check_each_field_alone(spec: &Value, mesh: &Mesh) {
         match field.as_str() {
             "permittedLocationCIDRs" => expected.permitted_location_cidrs = None,
             "clusterCIDRs" => expected.cluster_cidrs = None,
+            "granularity" => expected.shared.granularity = None,
+            "encapsulation" => expected.shared.encapsulation = None,
+            "activeGateways" => expected.shared.active_gateways = None,
+            "standbyGateways" => expected.shared.standby_gateways = None,
+            "meshCIDRs" => expected.shared.mesh_cidrs = None,
+            "serviceCIDRs" => expected.shared.service_cidrs = None,
+            "topologyLabel" => expected.shared.topology_label = None,
+            "failoverIntervalMilliseconds" => expected.shared.failover_interval_ms = None,
+            "masqueradeAllowedLocation" => expected.shared.allowed_location_masquerade = None,
             _ => {}
         }
         assert_eq!(parse_mesh(&without).mesh, expected, "without {field}");
@@ -47,10 +60,22 @@ fn check_each_field_alone(spec: &Value, mesh: &Mesh) {
 
 /// Written as a Mesh object again, the settings are read as the same.
 fn check_written(mesh: &Mesh) {
-    let texts = |networks: &Option<std::collections::BTreeSet<ipnet::IpNet>>| {
+    let texts = |networks: &Option<BTreeSet<IpNet>>| {
         networks.as_ref().map(|networks| networks.iter().map(ToString::to_string).collect())
     };
+    let shared = &mesh.shared;
     let spec = MeshSpec {
+        granularity: shared.granularity.map(|value| value.to_string()),
+        encapsulation: shared.encapsulation.map(|value| value.to_string()),
+        active_gateways: shared.active_gateways.map(|count| count.get().try_into().unwrap()),
+        standby_gateways: shared.standby_gateways.map(|count| count.try_into().unwrap()),
+        mesh_cidrs: texts(&shared.mesh_cidrs),
+        service_cidrs: texts(&shared.service_cidrs),
+        topology_label: shared.topology_label.clone(),
+        failover_interval_milliseconds: shared.failover_interval_ms.map(i32::from),
+        masquerade_allowed_location: shared
+            .allowed_location_masquerade
+            .map(|masquerade| masquerade == AllowedLocationMasquerade::On),
         permitted_location_cidrs: texts(&mesh.permitted_location_cidrs),
         cluster_cidrs: texts(&mesh.cluster_cidrs),
     };

@@ -200,3 +200,32 @@ fn a_mesh_that_is_known_from_the_disk_is_no_change_and_its_absence_is() {
     assert_eq!(names(&list_meshes(&mut view(&known), [mesh("default", "11.0.0.0/8")])), ["mesh"]);
     assert_eq!(names(&list_meshes(&mut view(&known), [])), ["-mesh"]);
 }
+
+#[test]
+fn another_topology_label_of_the_mesh_asks_for_all_nodes_again() {
+    let located = || -> NodeObject {
+        let labels = json!({"region": "basel", "zone": "cellar"});
+        serde_json::from_value(json!({"metadata": {"name": "a", "labels": labels}})).unwrap()
+    };
+    let labelled = |label: &str| object::<MeshObject>("default", &json!({}), &json!({"topologyLabel": label}));
+    let location = |changes: &[Change]| match changes {
+        [Change::Node { node: Some(node), .. }] => node.location.as_ref().unwrap().to_string(),
+        _ => panic!("{changes:?}"),
+    };
+    let list = |view: &mut View| {
+        view.take_node(Signal::ListBegins);
+        view.take_node(Signal::Listed(located()));
+        view.take_node(Signal::ListEnds)
+    };
+    let mut known = Cluster::default();
+    let mut of_region = view(&known);
+    assert_eq!(location(&list(&mut of_region)), "basel");
+    let changes = of_region.take_mesh(Signal::Applied(labelled("zone")));
+    assert!(of_region.relabel(&changes) && !of_region.relabel(&changes));
+    changes.into_iter().for_each(|change| change.apply(&mut known));
+    assert_eq!(location(&list(&mut of_region)), "cellar");
+    let same = of_region.take_mesh(Signal::Applied(mesh("default", "10.0.0.0/8")));
+    assert!(of_region.relabel(&same), "the label of the flags holds again");
+    assert_eq!(location(&list(&mut of_region)), "basel");
+    assert_eq!(location(&list(&mut view(&known))), "cellar", "the label of the saved Mesh");
+}

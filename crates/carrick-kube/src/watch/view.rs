@@ -19,6 +19,9 @@ use crate::peer::parse_peer;
 #[derive(Debug)]
 pub(crate) struct View {
     me: NodeName,
+    /// The label of the flags, for when the Mesh gives none.
+    flag_label: String,
+    /// The label in force.
     topology_label: String,
     nodes: Mirror<NodeName, Change>,
     peers: Mirror<PeerName, Change>,
@@ -49,7 +52,9 @@ struct Progress {
 
 impl View {
     /// Knows what is in `cluster`, from the disk: only what differs from it will be a change.
-    pub(crate) fn new(me: NodeName, topology_label: String, cluster: &Cluster) -> Self {
+    ///
+    /// `flag_label` is the label that names a node's location if the Mesh names none.
+    pub(crate) fn new(me: NodeName, flag_label: String, cluster: &Cluster) -> Self {
         let mut warnings: BTreeMap<&ObjectName, BTreeSet<&Warning>> = BTreeMap::new();
         for warning in &cluster.warnings {
             warnings.entry(&warning.object).or_default().insert(warning);
@@ -72,7 +77,8 @@ impl View {
             own_is_listed: false,
             progress: Progress::default(),
             me,
-            topology_label,
+            topology_label: label_of(cluster.mesh.as_ref(), &flag_label),
+            flag_label,
         }
     }
 
@@ -161,6 +167,18 @@ impl View {
         Vec::new()
     }
 
+    /// Follows a change of the label that names the nodes' locations. Returns whether all nodes have to be read again.
+    pub(crate) fn relabel(&mut self, changes: &[Change]) -> bool {
+        let changed = changes.iter().rev().find_map(|change| match change {
+            Change::Mesh { mesh, .. } => Some(label_of(mesh.as_deref(), &self.flag_label)),
+            Change::Node { .. } | Change::Peer { .. } => None,
+        });
+        let Some(label) = changed.filter(|label| *label != self.topology_label) else { return false };
+        self.topology_label = label;
+        self.progress.nodes = false;
+        true
+    }
+
     /// The API server has no Mesh to offer for now; the agent does not wait for it.
     pub(crate) const fn go_on_without_mesh(&mut self) {
         self.progress.mesh = true;
@@ -235,6 +253,10 @@ fn read_peer(object: &PeerObject) -> Option<ReadPeer<'_, impl FnOnce() -> (u64, 
         (outcome, Change::Peer { name, peer: parsed.peer.map(Box::new), warnings: parsed.warnings })
     };
     Some((name, source, parse))
+}
+
+fn label_of(mesh: Option<&Mesh>, flag_label: &str) -> String {
+    mesh.and_then(|mesh| mesh.shared.topology_label.as_deref()).unwrap_or(flag_label).to_owned()
 }
 
 fn mesh_source(object: &MeshObject) -> u64 {

@@ -23,3 +23,4 @@ mod pages;
 mod probes;
 mod reboot;
 mod relay;
+mod shared_settings;

@@ -1,112 +1,18 @@
 //! Settings of the mesh, and facts about one node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use crate::constants;
 use crate::hash::stable_hash;
-use crate::model::{DeviceName, DnsName, NodeName};
-
-/// A word that is not one of the choices.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("`{word}` is not one of {choices}")]
-pub struct UnknownChoice {
-    word: String,
-    choices: &'static str,
-}
-
-macro_rules! choice {
-    ($name:ident, $choices:literal, $($variant:ident = $word:literal),+) => {
-        impl FromStr for $name {
-            type Err = UnknownChoice;
-
-            fn from_str(word: &str) -> Result<Self, UnknownChoice> {
-                match word {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(UnknownChoice { word: word.to_owned(), choices: $choices }),
-                }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(match self {
-                    $(Self::$variant => $word,)+
-                })
-            }
-        }
-    };
-}
-
-/// Which nodes have tunnels to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Granularity {
-    /// The gateways of the locations.
-    #[default]
-    Location,
-    /// Every node with every node of other locations.
-    Cross,
-    /// Every node with every node.
-    Full,
-}
-
-choice!(Granularity, "location, cross, full", Location = "location", Cross = "cross", Full = "full");
-
-/// How pod packets travel between nodes of one location.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Encapsulation {
-    /// In VXLAN always.
-    #[default]
-    Always,
-    /// Without encapsulation if the internal addresses share a subnet, else in VXLAN.
-    CrossSubnet,
-    /// Without encapsulation always.
-    Never,
-}
-
-choice!(Encapsulation, "always, cross-subnet, never", Always = "always", CrossSubnet = "cross-subnet", Never = "never");
-
-/// Where the MTU of the WireGuard device comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MtuSetting {
-    /// From the MTU of the path to the endpoints.
-    #[default]
-    Auto,
-    /// This many bytes.
-    Bytes(u32),
-}
-
-/// Whether traffic to allowed-location CIDRs takes the address of the node where it leaves the mesh.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AllowedLocationMasquerade {
-    /// It does: the hosts there need no route to the mesh.
-    #[default]
-    On,
-    /// It keeps its source address.
-    Off,
-}
-
-/// Which CNI plugin connects the pods of the node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PodNetwork {
-    /// `carrick-cni`: the devices of pods have names that begin with [`constants::POD_DEVICE_PREFIX`].
-    #[default]
-    Carrick,
-    /// Another plugin, whose devices are not known.
-    Foreign,
-}
+use crate::model::{
+    AllowedLocationMasquerade, DeviceName, DnsName, Encapsulation, Granularity, MtuSetting, NodeName, PodNetwork,
+    SharedSettings,
+};
 
 /// Facts about one node and the networks that it is attached to. They differ between nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,6 +76,9 @@ pub struct Settings {
     /// The networks of all pods of the cluster, now and later; empty if no setting gives them.
     #[serde(default)]
     pub cluster_cidrs: BTreeSet<IpNet>,
+    /// The time between two probes of a gateway, in milliseconds.
+    #[serde(default = "default_failover_interval_ms")]
+    pub failover_interval_ms: u16,
     /// Name of the WireGuard device.
     pub interface: DeviceName,
     /// UDP port on which WireGuard listens.
@@ -180,6 +89,9 @@ pub struct Settings {
     pub allowed_location_masquerade: AllowedLocationMasquerade,
     /// Which CNI plugin connects the pods.
     pub pod_network: PodNetwork,
+    /// What the flags of the agent give of the settings that all nodes share.
+    #[serde(default)]
+    pub flags: SharedSettings,
     /// Facts about this node.
     pub local: LocalFacts,
 }
@@ -199,11 +111,13 @@ impl Settings {
             service_cidrs: BTreeSet::new(),
             permitted_location_cidrs: default_permitted_location_cidrs(),
             cluster_cidrs: BTreeSet::new(),
+            failover_interval_ms: default_failover_interval_ms(),
             interface,
             port: constants::WIREGUARD_PORT,
             mtu: MtuSetting::default(),
             allowed_location_masquerade: AllowedLocationMasquerade::default(),
             pod_network: PodNetwork::default(),
+            flags: SharedSettings::default(),
             local: LocalFacts::default(),
         }
     }
@@ -228,6 +142,10 @@ impl Settings {
 
 fn default_permitted_location_cidrs() -> BTreeSet<IpNet> {
     constants::default_permitted_location_cidrs().into_iter().collect()
+}
+
+const fn default_failover_interval_ms() -> u16 {
+    250
 }
 
 impl Default for Settings {

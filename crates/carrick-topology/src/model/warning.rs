@@ -74,6 +74,8 @@ pub enum WarningReason {
     NoSharedSubnet(NodeName),
     /// The domain name is not resolved.
     Unresolved,
+    /// A flag of the agent has another value than the Mesh; the value that holds.
+    OverriddenByMesh(String),
     /// The agent of the node has other settings than the agent of this one.
     SettingsDiffer(NodeName),
 }
@@ -102,6 +104,7 @@ impl WarningReason {
             Self::RoutedElsewhere(_) => "RoutedElsewhere",
             Self::NoSharedSubnet(_) => "NoSharedSubnet",
             Self::Unresolved => "Unresolved",
+            Self::OverriddenByMesh(_) => "OverriddenByMesh",
             Self::SettingsDiffer(_) => "SettingsDiffer",
         }
     }
@@ -163,8 +166,11 @@ impl fmt::Display for WarningReason {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")
             }
             Self::Unresolved => formatter.write_str("is not resolved to an address"),
+            Self::OverriddenByMesh(value) => {
+                write!(formatter, "is overridden by the Mesh `{MESH_NAME}`, where the value is `{value}`: remove the flag from the agent")
+            }
             Self::SettingsDiffer(other) => {
-                write!(formatter, "has other mesh settings than node `{other}`: all agents need the same flags")
+                write!(formatter, "has other mesh settings than node `{other}`: set them in the Mesh `{MESH_NAME}`, or give all agents the same flags")
             }
         }
     }

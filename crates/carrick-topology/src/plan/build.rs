@@ -27,6 +27,7 @@ use hops::hops;
 pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<'_>) -> NodePlan {
     let mut warnings = resolved.warnings.clone();
     warn_of_other_settings(resolved, me, &mut warnings);
+    warn_of_overridden_flags(resolved, me, &mut warnings);
     inside::warn_of_stray_neighbours(resolved, me, &mut warnings);
     let hops = hops(resolved, me, &mut warnings);
     let destinations = Destinations::new(resolved, me, &hops, &mut warnings);
@@ -49,6 +50,12 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
         probes: probes::build(resolved, me, &hops, &destinations, &mtus),
         routes,
         warnings,
+    }
+}
+
+fn warn_of_overridden_flags(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) {
+    if let Some(mesh) = &resolved.cluster.mesh {
+        warnings.extend(resolved.settings.flags.overridden_by(&mesh.shared, &me.node.name));
     }
 }
 

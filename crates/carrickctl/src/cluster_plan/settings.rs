@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
-use carrick_topology::model::LocalFacts;
+use carrick_topology::model::{LocalFacts, SharedSettings};
 use carrick_topology::{Encapsulation, Granularity, Settings};
 
 use crate::snapshot::Snapshot;
@@ -35,19 +35,30 @@ fn of_hashes(snapshot: &Snapshot, notes: &mut Vec<String>) -> Settings {
     let hashes: BTreeSet<&str> =
         cluster.nodes.values().filter_map(|node| Some(node.agent.as_ref()?.settings.as_str())).collect();
     let Some(hash) = hashes.first() else {
-        notes.push("the agents' settings are not known; the defaults are used".to_owned());
-        return default;
+        notes.push("the agents' settings are not known; the defaults and the Mesh are used".to_owned());
+        return default.with_mesh(cluster.mesh.as_ref());
     };
     if hashes.len() > 1 {
         notes.push("the agents run with different settings; the settings of one agent are used for all".to_owned());
     }
-    let found = candidates(&default).find(|settings| settings.shared_hash() == **hash);
-    found.unwrap_or_else(|| {
+    let mesh = cluster.mesh.as_ref();
+    let found = candidates(&default).find(|settings| settings.published_hash(mesh) == **hash);
+    let flags = found.unwrap_or_else(|| {
         notes.push(
             "the agents' mesh CIDRs, topology label or gateway counts are not known; the defaults are used".to_owned(),
         );
         default
-    })
+    });
+    let given = SharedSettings {
+        granularity: Some(flags.granularity),
+        encapsulation: Some(flags.encapsulation),
+        active_gateways: Some(flags.active_gateways),
+        standby_gateways: Some(flags.standby_gateways),
+        ..SharedSettings::default()
+    };
+    // Which flags are set and which are left to their defaults is not known, so that no flag counts as overridden.
+    let settings = flags.with_flags(given).with_mesh(mesh);
+    Settings { flags: SharedSettings::default(), ..settings }
 }
 
 fn candidates(default: &Settings) -> impl Iterator<Item = Settings> + '_ {

@@ -31,6 +31,7 @@ impl EventLoop {
                 }
                 Effect::ReadPresharedKeys(references) => self.preshared_keys.want(references),
                 Effect::Probe(probing) => self.probes.follow(probing),
+                Effect::ProbeInterval(interval) => self.probes.set_interval(interval),
                 Effect::SaveLiveness(liveness) => self.probes.save_liveness(&liveness),
                 Effect::WritePodFiles(addressing) => {
                     let files = self.pod_files.clone();

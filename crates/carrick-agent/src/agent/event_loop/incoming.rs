@@ -43,7 +43,13 @@ impl EventLoop {
 
     pub(super) fn take_cluster_event(&mut self, event: ClusterEvent) {
         match event {
-            ClusterEvent::Changed(changes) => self.event(Event::Changed(changes)),
+            ClusterEvent::Changed(changes) => {
+                let label = self.core.settings().topology_label.clone();
+                self.event(Event::Changed(changes));
+                if label != self.core.settings().topology_label {
+                    self.tell_own_node();
+                }
+            }
             ClusterEvent::Synced(uid) => {
                 self.uid = Some(uid);
                 self.event(Event::Synced);
@@ -51,9 +57,8 @@ impl EventLoop {
             ClusterEvent::OwnNode(own_node) => {
                 self.warnings.take_own_node(&own_node);
                 self.serve_on_internal_address(&own_node);
-                let parsed = own_node.parsed(&self.core.settings().topology_label);
                 self.own_node = Some(*own_node);
-                self.event(Event::OwnNode(Box::new(parsed)));
+                self.tell_own_node();
             }
             ClusterEvent::OwnNodeMissing => {
                 tracing::warn!(event = "own_node_missing", node = %self.me, "there is no such Node; what is programmed stays");
@@ -62,6 +67,14 @@ impl EventLoop {
             ClusterEvent::Api(WatchState::Syncing | WatchState::Lost { .. } | WatchState::ForeignCluster { .. }) => {
                 self.take_api_state(ApiState::Lost);
             }
+        }
+    }
+
+    /// The topology label decides how the own Node is read.
+    fn tell_own_node(&mut self) {
+        if let Some(own_node) = &self.own_node {
+            let parsed = own_node.parsed(&self.core.settings().topology_label);
+            self.event(Event::OwnNode(Box::new(parsed)));
         }
     }
 

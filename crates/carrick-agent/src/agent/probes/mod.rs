@@ -67,6 +67,11 @@ impl Probes {
         self.followed = Some(probing);
     }
 
+    /// Probes each target this often from now on.
+    pub(super) fn set_interval(&self, interval: Duration) {
+        self.thread.set_interval(interval);
+    }
+
     /// Keeps which nodes are down for the next agent on this machine.
     pub(super) fn save_liveness(&self, liveness: &Liveness) {
         self.known.keep(liveness);

@@ -82,6 +82,12 @@ impl ProbeThread {
         self.shared.wake();
     }
 
+    /// Probes each target this often from its next probe on.
+    pub(super) fn set_interval(&self, interval: Duration) {
+        self.shared.lock().port.set_interval(interval);
+        self.shared.wake();
+    }
+
     /// What the kernel holds of handovers by now. The gateways that it concerns are told at once.
     pub(super) fn set_handover(&self, in_force: HandoverInForce) {
         let mut state = self.shared.lock();
