@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_topology::model::{DnsName, PodNetwork, SecretReference};
+use carrick_topology::model::{AgentVersion, DnsName, PodNetwork, SecretReference};
+use carrick_topology::plan::ProbeFormat;
 use carrick_topology::{Cluster, Endpoint, Host, Liveness, Peer, PeerName, PublicKey, Settings};
 
 use super::fixture::{Fixture, causes, key, name, published_cluster};
@@ -81,6 +82,21 @@ fn probes_follow_the_plan_that_was_applied_and_not_a_newer_one() {
     assert!(told[0].targets.targets.contains_key("c") && !told[0].targets.targets.contains_key("d"), "{told:?}");
     fixture.event(Event::Applied(ApplyOutcome::Changed));
     assert!(probings(&fixture.effects())[0].targets.targets.contains_key("d"));
+}
+
+#[test]
+fn probes_follow_the_protocol_of_another_agent_although_no_plan_changes() {
+    let mut fixture = Fixture::steady();
+    let mut cluster = Cluster::clone(fixture.core.cluster());
+    let other = cluster.nodes.get_mut("b").unwrap();
+    other.agent =
+        Some(AgentVersion { version: "0.0.1".to_owned(), protocol: 1, settings: Settings::default().shared_hash() });
+    let address = *other.mesh_addresses.first().unwrap();
+    fixture.show(&cluster);
+    let effects = fixture.effects_within(SHORTLY);
+    assert_eq!(count(&effects, |effect| matches!(effect, Effect::Apply { .. })), 0);
+    let told = probings(&effects);
+    assert_eq!((told.len(), told[0].peers[&address].format), (1, ProbeFormat::V1));
 }
 
 #[test]
