@@ -7,7 +7,6 @@ mod allowed_location;
 mod drift;
 mod encapsulation;
 mod failover;
-mod forged_probes;
 mod garbage;
 mod gateways;
 mod granularity;
