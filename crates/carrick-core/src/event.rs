@@ -161,6 +161,8 @@ pub enum Waiting {
     ForCluster,
     /// The cluster has no Node of this name.
     ForNode,
+    /// The API has not accepted yet what other nodes need to reach this one.
+    ForPublication,
     /// The Node has no pod CIDR: the mesh works, pods do not.
     ForPodCidr,
     /// Nothing.

@@ -12,6 +12,7 @@ use carrick_topology::{
     Change, Cluster, DeviceName, Liveness, Mesh, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
 };
 
+use crate::former_pods::FormerPodCidrs;
 use crate::own;
 
 /// How long to wait for the API before planning from the state on disk. The kernel already carries traffic, and a plan from stale state
@@ -37,6 +38,7 @@ pub(crate) struct Inputs {
     /// The settings in force: the command line, the object `Mesh`, and what the node knows of itself.
     settings: Arc<Settings>,
     cluster: Arc<Cluster>,
+    former_pod_cidrs: FormerPodCidrs,
     source: Source,
     /// The state on disk alone is no base for a plan before this.
     disk_counts_from: Option<Now>,
@@ -55,6 +57,7 @@ impl Inputs {
             key,
             settings: Arc::new(settings),
             cluster: Arc::default(),
+            former_pod_cidrs: FormerPodCidrs::default(),
             source: Source::None,
             disk_counts_from: None,
             liveness: Liveness::default(),
@@ -104,6 +107,7 @@ impl Inputs {
     /// Takes over the state on disk, unless the API has told of everything before.
     pub(crate) fn restore(&mut self, now: Now, cluster: Arc<Cluster>) {
         if self.source == Source::None {
+            self.former_pod_cidrs.restore(now, &cluster);
             let before = std::mem::replace(&mut self.cluster, cluster);
             self.follow_mesh(before.mesh.as_ref());
             self.source = Source::Disk;
@@ -112,13 +116,37 @@ impl Inputs {
         }
     }
 
-    pub(crate) fn change(&mut self, changes: Vec<Change>) {
+    pub(crate) fn change(&mut self, now: Now, changes: Vec<Change>) {
         let before = self.cluster.mesh.clone();
         let cluster = Arc::make_mut(&mut self.cluster);
         for change in changes {
-            change.apply(cluster);
+            self.former_pod_cidrs.apply(now, change, &self.me, cluster);
         }
         self.follow_mesh(before.as_ref());
+    }
+
+    /// When [`Inputs::forget_former_pod_cidrs`] has something to do.
+    pub(crate) fn former_pod_cidrs_due(&self) -> Option<Now> {
+        self.former_pod_cidrs.due()
+    }
+
+    /// Forgets the pod CIDRs of nodes that have been gone for long. Returns whether there were any.
+    pub(crate) fn forget_former_pod_cidrs(&mut self, now: Now) -> bool {
+        let forgotten = self.former_pod_cidrs.take_due(now);
+        if forgotten.is_empty() {
+            return false;
+        }
+        Arc::make_mut(&mut self.cluster).former_pod_cidrs.retain(|cidr| !forgotten.contains(cidr));
+        true
+    }
+
+    /// Whether the API shows, or has shown when the state was saved, all that other nodes need to reach this one.
+    pub(crate) fn is_published(&self) -> bool {
+        let Some(shown) = self.cluster.nodes.get(&self.me) else { return false };
+        let Some(facts) = &self.facts else { return shown.public_key == Some(self.key) };
+        let observed = self.observed_endpoints.as_ref();
+        let wanted = own::published(&self.cluster, &self.me, self.key, facts, observed, &self.settings);
+        own::is_reachable_as(shown, &wanted)
     }
 
     /// The changes up to now were all that the API has.

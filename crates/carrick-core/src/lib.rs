@@ -56,6 +56,7 @@ mod cause;
 mod debounce;
 mod delivery;
 mod event;
+mod former_pods;
 mod inputs;
 mod jitter;
 mod machine;
@@ -74,6 +75,7 @@ pub use apply_schedule::{FULL_COMPARISON_INTERVAL, WAITING_INTERVAL, WIREGUARD_P
 pub use carrick_backoff::Now;
 pub use cause::{Cause, DriftKind};
 pub use event::{ApiState, ApplyOutcome, Effect, Event, PodAddressing, Waiting, WriteOutcome};
+pub use former_pods::FORMER_POD_CIDR_LIFETIME;
 pub use inputs::DISK_PATIENCE;
 pub use machine::Core;
 pub use peers::{PeerConnection, PeerObservation, Session};

@@ -13,7 +13,7 @@ use crate::apply_schedule::ApplySchedule;
 use crate::cause::Cause;
 use crate::debounce::Debounce;
 use crate::delivery::Delivery;
-use crate::event::{ApiState, ApplyOutcome, Effect, Event, PodAddressing, Waiting};
+use crate::event::{ApiState, ApplyOutcome, Effect, Event, PodAddressing, Waiting, WriteOutcome};
 use crate::inputs::Inputs;
 use crate::jitter::Jitter;
 use crate::names::{names_of, names_to_refresh};
@@ -36,6 +36,8 @@ pub struct Core {
     plan_error: Option<PlanError>,
     applies: ApplySchedule,
     publication: Publication,
+    /// Whether the API has accepted what other nodes need to reach this one.
+    is_accepted: bool,
     persistence: Persistence,
 
     /// The plan that the probes follow, and what they were told.
@@ -45,6 +47,8 @@ pub struct Core {
     names: BTreeSet<DnsName>,
     preshared_keys: BTreeSet<SecretReference>,
     peer_statuses: PeerStatuses,
+    /// The pod network that the kernel holds, until the API has accepted what this node publishes.
+    pods_to_tell: Option<PodAddressing>,
     pod_files: Delivery<PodAddressing>,
     data_path: Delivery<()>,
 }
@@ -66,11 +70,13 @@ impl Core {
             plan_error: None,
             applies: ApplySchedule::new(),
             publication: Publication::new(),
+            is_accepted: false,
             persistence: Persistence::default(),
             probing: None,
             names: BTreeSet::new(),
             preshared_keys: BTreeSet::new(),
             peer_statuses: PeerStatuses::default(),
+            pods_to_tell: None,
             pod_files: Delivery::new(retries()),
             data_path: Delivery::new(retries()),
         }
@@ -86,7 +92,7 @@ impl Core {
             }
             Event::LivenessRestored(liveness) => self.inputs.set_liveness(liveness),
             Event::Changed(changes) => {
-                self.inputs.change(changes);
+                self.inputs.change(now, changes);
                 self.tell_probe_interval();
                 self.resolve_names();
                 self.persist_soon(now);
@@ -138,7 +144,10 @@ impl Core {
             Event::PodRouteRemoved => self.restore_pod_routes(),
             Event::PresharedKeys => self.applies.want(Scope::Change, Cause::PresharedKey),
             Event::Applied(outcome) => self.take_apply_outcome(now, outcome),
-            Event::Published(outcome) => self.publication.finish(now, outcome, self.jitter.next()),
+            Event::Published(outcome) => {
+                self.is_accepted |= outcome == WriteOutcome::Complete;
+                self.publication.finish(now, outcome, self.jitter.next());
+            }
             Event::PeerStatusWritten(peer, outcome) => {
                 self.peer_statuses.finish(now, &peer, outcome, self.jitter.next());
             }
@@ -154,6 +163,10 @@ impl Core {
         if self.inputs.take_disk_due(now) {
             self.replan_soon(now);
         }
+        if self.inputs.forget_former_pod_cidrs(now) {
+            self.persist_soon(now);
+            self.replan_soon(now);
+        }
         if self.debounce.take_due(now) {
             self.replan();
         }
@@ -163,6 +176,7 @@ impl Core {
         }
         self.apply_if_due(now);
         self.publish_if_due(now);
+        self.take_acceptance();
         if self.api == ApiState::Synced {
             let statuses = self.peer_statuses.begin(now).into_iter();
             self.effects.extend(statuses.map(|(peer, connection)| Effect::WritePeerStatus { peer, connection }));
@@ -180,6 +194,7 @@ impl Core {
         let statuses = self.peer_statuses.due().filter(|_| self.api == ApiState::Synced);
         [
             self.inputs.disk_counts_from(),
+            self.inputs.former_pod_cidrs_due(),
             self.debounce.due(),
             self.applies.next_deadline(self.plan.is_some()),
             publication,
@@ -240,6 +255,7 @@ impl Core {
         match (&self.plan_error, &self.plan) {
             (Some(_), _) => Waiting::ForNode,
             (None, Some(plan)) if plan.pod_cidrs.is_empty() => Waiting::ForPodCidr,
+            (None, Some(_)) if !self.is_accepted => Waiting::ForPublication,
             (None, Some(_)) => Waiting::ForNothing,
             (None, None) => Waiting::ForCluster,
         }
@@ -376,7 +392,17 @@ impl Core {
     /// kernel holds, and not without a pod CIDR.
     fn tell_of_pod_network(&mut self, plan: &NodePlan) {
         if self.inputs.settings().pod_network == PodNetwork::Carrick && !plan.pod_cidrs.is_empty() {
-            self.pod_files.want(PodAddressing { pod_cidrs: plan.pod_cidrs.clone(), mtu: plan.pod_mtu });
+            self.pods_to_tell = Some(PodAddressing { pod_cidrs: plan.pod_cidrs.clone(), mtu: plan.pod_mtu });
+        }
+    }
+
+    /// Before the API has accepted what this node publishes, other nodes send to its pods in clear or not at all.
+    fn take_acceptance(&mut self) {
+        if !self.is_accepted {
+            self.is_accepted = self.plan.is_some() && self.inputs.is_published();
+        }
+        if let Some(addressing) = self.pods_to_tell.take_if(|_| self.is_accepted) {
+            self.pod_files.want(addressing);
         }
     }
 

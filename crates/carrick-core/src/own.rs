@@ -94,8 +94,15 @@ pub(crate) fn published(
     }
 }
 
-/// Whether the Node shows this already. Internal addresses that people force hide those that the agent found, which are not compared then.
+/// Whether the Node shows this already.
 pub(crate) fn shows(shown: &Node, wanted: &Published) -> bool {
+    is_reachable_as(shown, wanted)
+        && shown.observed_endpoints == wanted.observed_endpoints
+        && shown.agent == wanted.agent
+}
+
+/// Whether the Node shows all of this that other nodes need to reach it. Internal addresses that people force hide those that the agent found, which are not compared then.
+pub(crate) fn is_reachable_as(shown: &Node, wanted: &Published) -> bool {
     let internal = match &shown.internal_addresses {
         InternalAddresses::Advertised(addresses) => *addresses == wanted.advertised_internal_addresses,
         InternalAddresses::Forced(_) | InternalAddresses::None => true,
@@ -105,6 +112,4 @@ pub(crate) fn shows(shown: &Node, wanted: &Published) -> bool {
         && shown.pod_cidrs == wanted.pod_cidrs
         && shown.mesh_addresses == wanted.mesh_addresses
         && shown.advertised_endpoints == wanted.advertised_endpoints
-        && shown.observed_endpoints == wanted.observed_endpoints
-        && shown.agent == wanted.agent
 }

@@ -3,6 +3,7 @@
 mod applies;
 mod background;
 mod fixture;
+mod former_pods;
 mod invariants;
 mod publication;
 mod shared_settings;

@@ -273,7 +273,7 @@ impl EventLoop {
         if waiting != self.waiting {
             match &waiting {
                 Waiting::ForNothing => tracing::info!(event = "nothing_missing"),
-                Waiting::ForCluster | Waiting::ForNode | Waiting::ForPodCidr => {
+                Waiting::ForCluster | Waiting::ForNode | Waiting::ForPublication | Waiting::ForPodCidr => {
                     tracing::info!(event = "waiting", "for" = ?waiting);
                 }
             }

@@ -156,6 +156,7 @@ impl Status {
         let content = self.lock();
         match (&content.waiting, content.has_applied, content.failures.first()) {
             (None, _, _) => Err("starting".to_owned()),
+            (Some(waiting @ Waiting::ForPublication), true, None) => Err(in_words(waiting).to_owned()),
             (Some(_), true, None) => Ok(()),
             (Some(_), _, Some(failure)) => Err(failure.clone()),
             (Some(waiting), false, None) => Err(in_words(waiting).to_owned()),
@@ -218,6 +219,7 @@ const fn in_words(waiting: &Waiting) -> &'static str {
     match waiting {
         Waiting::ForCluster => "waiting for the API server: nothing is known of the cluster yet",
         Waiting::ForNode => "waiting for the Node object of this node (is --node-name right?)",
+        Waiting::ForPublication => "waiting for the API server to accept the annotations of this node's Node object",
         Waiting::ForPodCidr => {
             "waiting for a pod CIDR (spec.podCIDRs of the Node; does the controller manager allocate them?)"
         }

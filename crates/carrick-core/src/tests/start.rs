@@ -7,7 +7,7 @@ use carrick_topology::Cluster;
 use carrick_topology::discovery::Interface;
 
 use super::fixture::{Fixture, applies, causes, cluster, interfaces, key, own_node, published_cluster};
-use crate::{ApiState, ApplyOutcome, DISK_PATIENCE, Effect, Event, Waiting};
+use crate::{ApiState, ApplyOutcome, DISK_PATIENCE, Effect, Event, Waiting, WriteOutcome};
 
 #[test]
 fn the_agent_waits_for_the_cluster_then_plans_publishes_and_persists() {
@@ -24,10 +24,12 @@ fn the_agent_waits_for_the_cluster_then_plans_publishes_and_persists() {
         |effect: &Effect| matches!(effect, Effect::Publish(wanted) if wanted.public_key == Some(key(1)));
     assert!(effects.iter().any(is_publication));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Persist(_))));
-    assert_eq!(fixture.core.waiting(), Waiting::ForNothing);
+    assert_eq!(fixture.core.waiting(), Waiting::ForPublication);
     assert!(!fixture.core.has_applied());
     fixture.event(Event::Applied(ApplyOutcome::Changed));
     assert!(fixture.core.has_applied());
+    fixture.event(Event::Published(WriteOutcome::Complete));
+    assert_eq!(fixture.core.waiting(), Waiting::ForNothing);
 }
 
 #[test]

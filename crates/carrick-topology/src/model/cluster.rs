@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Mesh, Node, NodeName, Peer, PeerName, Warning};
@@ -16,6 +17,9 @@ pub struct Cluster {
     /// The object `Mesh`; `None` if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mesh: Option<Mesh>,
+    /// Pod CIDRs that a node of the cluster had until recently: no packet to them leaves in clear.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub former_pod_cidrs: BTreeSet<IpNet>,
     /// Values that were ignored when the objects were parsed.
     #[serde(default)]
     pub warnings: BTreeSet<Warning>,

@@ -1,5 +1,6 @@
 //! From a resolved cluster to one node's plan.
 
+mod cluster_networks;
 mod destinations;
 mod firewall;
 mod handover;

@@ -75,7 +75,7 @@ fn a_node_without_a_key_is_no_member() {
     let error =
         carrick_topology::plan(&mesh.cluster, &mesh.settings, &mesh.liveness, &"a2".parse().unwrap()).unwrap_err();
     assert_eq!(error, carrick_topology::PlanError::NoPublicKey("a2".parse().unwrap()));
-    assert!(routes(&mesh.plan("a1"), "10.42.12.0/24").is_empty());
+    assert_eq!(next_hop(&mesh.plan("a1"), "10.42.12.0/24"), Some(&NextHop::Unreachable));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
+mod closed_networks;
 mod encapsulation;
 mod firewall;
 mod fixtures;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::cluster_networks::closed_networks;
 use super::hops::Hop;
 use super::host_networks::{HostNetwork, HostNetworks};
 use crate::model::{Endpoint, Family, Host, Settings, host_net, number_of};
@@ -25,7 +26,9 @@ pub(super) struct Destination {
 pub(super) struct Destinations {
     /// Sorted; no network twice.
     pub(super) carried: Vec<Destination>,
-    /// Networks inside carried ones that are reached outside the mesh.
+    /// Networks of pods of which no node is known: packets to them go nowhere.
+    pub(super) closed: BTreeSet<IpNet>,
+    /// Networks inside carried or closed ones that are reached outside the mesh.
     pub(super) direct: BTreeSet<IpNet>,
 }
 
@@ -50,6 +53,19 @@ impl Destinations {
         let mut wide: Vec<IpNet> = Vec::new();
         // Networks that the cluster itself has, which can contain a network of the host.
         let mut ranges: Vec<IpNet> = mesh_cidrs.iter().map(IpNet::trunc).collect();
+
+        let mut closed = BTreeSet::new();
+        for cidr in closed_networks(resolved, me) {
+            match exceptions.host.containing_pods(&cidr) {
+                Some(host) => drop(warnings.insert(refused(cidr, host, me.object(), "cluster-cidr"))),
+                None => {
+                    // A bridge of this node's own pods is no other network.
+                    let inside = exceptions.host.inside(&cidr).filter(|host| !host.is_inside(&me.pod_cidrs));
+                    warnings.extend(inside.map(|host| refused(cidr, host, me.object(), "cluster-cidr")));
+                    closed.insert(cidr);
+                }
+            }
+        }
 
         for (other, hop) in resolved.members.iter().zip(hops) {
             let is_remote = other.location != me.location;
@@ -102,8 +118,9 @@ impl Destinations {
             }
         }
         carried.sort_unstable_by_key(|destination| order(&destination.net));
-        let direct = exceptions.inside(&wide, &ranges);
-        Self { carried, direct }
+        let mut direct = exceptions.inside(&wide, &ranges);
+        direct.extend(exceptions.inside_closed(&closed));
+        Self { carried, closed, direct }
     }
 
     /// Whether the mesh carries this very network.
@@ -125,6 +142,10 @@ fn order(net: &IpNet) -> (Family, u128, u8) {
 struct Exceptions<'r> {
     /// The networks that the host is attached to.
     host: HostNetworks<'r>,
+    /// This node's pod CIDRs.
+    own_pods: Vec<IpNet>,
+    /// Networks of Service addresses, which the host translates.
+    services: Vec<IpNet>,
     /// Networks of the location that leave the mesh at this node.
     exits: Vec<IpNet>,
     /// Internal addresses of the own location.
@@ -143,6 +164,8 @@ impl<'r> Exceptions<'r> {
             .collect();
         Self {
             host: HostNetworks::new(resolved, me),
+            own_pods: me.pod_cidrs.clone(),
+            services: resolved.settings.service_cidrs.iter().map(IpNet::trunc).collect(),
             exits: me.exit_cidrs.clone(),
             location,
             addresses: dialled_addresses(resolved),
@@ -178,6 +201,14 @@ impl<'r> Exceptions<'r> {
             return false;
         }
         self.permit(net, owner, field, warnings)
+    }
+
+    /// The exceptions inside the closed networks: the networks of the host, its own pods, Service CIDRs, and the rest.
+    fn inside_closed(&self, closed: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+        let nets: Vec<IpNet> = closed.iter().copied().collect();
+        let own = self.own_pods.iter().chain(&self.services).copied();
+        let own = own.filter(|exception| nets.iter().any(|net| net.contains(exception)));
+        own.chain(self.inside(&nets, &[])).collect()
     }
 
     /// The exceptions inside these networks, and the networks of the host inside these ranges of the cluster.

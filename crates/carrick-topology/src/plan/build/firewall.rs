@@ -89,7 +89,8 @@ fn others_of_location<'r>(resolved: &'r Resolved<'r>, me: &Member<'_>) -> impl I
 
 fn carried(settings: &Settings, destinations: &Destinations) -> BTreeSet<IpNet> {
     let mesh = settings.mesh_cidrs.iter().map(IpNet::trunc);
-    destinations.carried.iter().map(|destination| destination.net).chain(mesh).collect()
+    let closed = destinations.closed.iter().copied();
+    destinations.carried.iter().map(|destination| destination.net).chain(mesh).chain(closed).collect()
 }
 
 fn carried_by(

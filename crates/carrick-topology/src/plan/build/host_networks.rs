@@ -28,6 +28,11 @@ pub(super) struct HostNetwork<'r> {
 }
 
 impl HostNetwork<'_> {
+    /// Whether it is inside one of these networks.
+    pub(super) fn is_inside(&self, nets: &[IpNet]) -> bool {
+        nets.iter().any(|net| net.contains(&self.net))
+    }
+
     /// Why a destination that overlaps the network is not routed.
     pub(super) fn reason(&self) -> WarningReason {
         WarningReason::OverlapsOwnSubnet(self.in_words())

@@ -42,6 +42,8 @@ pub(super) fn build(
         }
     }
     routes.extend(resolved.settings.mesh_cidrs.iter().map(|cidr| without_source(cidr.trunc(), NextHop::Unreachable)));
+    let is_closed = |net: &&IpNet| !destinations.carries(net) && !covered_by_mesh_cidr(resolved, net);
+    routes.extend(destinations.closed.iter().filter(is_closed).map(|net| without_source(*net, NextHop::Unreachable)));
     routes.extend(destinations.direct.iter().map(|net| without_source(*net, NextHop::Throw)));
     // One long sorted run, and a few routes after it: the stable sort merges the two.
     routes.sort();
