@@ -13,6 +13,7 @@ use super::expression::{
 use super::set::padded_interface_name;
 
 const TCP: u8 = 6;
+const ICMPV6: u8 = 58;
 /// Byte of the TCP header that holds the flags, and two of them.
 const TCP_FLAGS_OFFSET: u32 = 13;
 const TCP_SYN: u8 = 0x02;
@@ -157,6 +158,13 @@ impl Rule {
             destination: Register::FIRST,
         };
         self.with([load, compare(Operator::Equal, bytes.to_vec())])
+    }
+
+    /// Only ICMPv6 messages of this type (RFC 4443 §2.1). The rule must be limited to IPv6 already.
+    #[must_use]
+    pub fn icmpv6_type(self, number: u8) -> Self {
+        let load = Expression::Payload { base: Header::Transport, offset: 0, length: 1, destination: Register::FIRST };
+        self.protocol(ICMPV6).with([load, compare(Operator::Equal, vec![number])])
     }
 
     /// Only packets whose firewall mark has these bits under this mask.

@@ -1,7 +1,7 @@
 //! The content of the table.
 //!
 //! ```text
-//! prerouting, raw           drops a pod's packets with a source that is not the pod's, or to the host's loopback
+//! prerouting, raw           drops a pod's packets with a source that is not the pod's, or to the host's loopback, and what routers send
 //! prerouting, dstnat + 10   after kube-proxy: translates host ports to pods
 //! output, dstnat + 10       the same for packets of the host
 //! postrouting, srcnat       masquerades packets of a pod to its own host port, and packets from the host's loopback
@@ -23,6 +23,9 @@ use crate::host_port::HostPort;
 use crate::ipam::Record;
 
 const LOOPBACK: &str = "loopback";
+/// ICMPv6 types of RFC 4861 §4.2 and §4.5. The kernel makes a neighbour of the sender of a router advertisement even where `accept_ra` is 0.
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const REDIRECT: u8 = 137;
 /// kube-proxy's chains have the priority `dstnat`.
 const AFTER_KUBE_PROXY: i32 = priority::DESTINATION_NAT + 10;
 
@@ -184,6 +187,8 @@ fn source_rules() -> Vec<Rule> {
             .destination(Family::V4, AddressMatch::In(LOOPBACK))
             .drop()
             .comment("pods must not reach the host's loopback"),
+        of_pods().version(Family::V6).icmpv6_type(ROUTER_ADVERTISEMENT).drop().comment("pods are no routers"),
+        of_pods().version(Family::V6).icmpv6_type(REDIRECT).drop().comment("pods are no routers"),
         of_pods().reverse_path_missing().drop().comment("source address is not the pod's"),
     ]
 }
