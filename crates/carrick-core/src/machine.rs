@@ -381,7 +381,7 @@ impl Core {
         if self.probing.as_ref().is_some_and(|(followed, _)| Arc::ptr_eq(followed, plan)) {
             return;
         }
-        let probing = Arc::new(Probing::new(plan, self.inputs.cluster()));
+        let probing = Arc::new(Probing::new(plan));
         if self.probing.as_ref().is_none_or(|(_, before)| *before != probing) {
             self.effects.push_back(Effect::Probe(Arc::clone(&probing)));
         }

@@ -1,12 +1,10 @@
 //! What a node probes, and whom it answers.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use carrick_topology::model::Node;
-use carrick_topology::plan::{PathKind, ProbeFormat, ProbePeer, ProbePlan, Role};
-use carrick_topology::{Cluster, LocationName, NodePlan};
+use carrick_topology::plan::{PathKind, ProbeMember, ProbePeer, ProbePlan, Role};
+use carrick_topology::{LocationName, NodePlan};
 
 /// What the prober does until it is told otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,45 +23,28 @@ pub struct Probing {
 
 impl Probing {
     /// What a plan says.
-    pub(crate) fn new(plan: &NodePlan, cluster: &Cluster) -> Self {
+    pub(crate) fn new(plan: &NodePlan) -> Self {
         Self {
             location: plan.location.name.clone(),
             is_gateway: plan.location.role != Role::Inner,
             targets: plan.probes.clone(),
-            peers: peers(plan, cluster),
+            peers: peers(plan),
             listen: plan.mesh_addresses.iter().copied().chain(plan.vxlan.local).collect(),
         }
     }
 }
 
 /// The mesh addresses of all members, and what else the nodes of the own location have.
-fn peers(plan: &NodePlan, cluster: &Cluster) -> BTreeMap<IpAddr, ProbePeer> {
-    let mut owners: BTreeMap<IpAddr, &Node> = BTreeMap::new();
-    for node in cluster.nodes.values().filter(|node| node.name != plan.node) {
-        for address in &node.mesh_addresses {
-            match owners.entry(*address) {
-                Entry::Vacant(free) => {
-                    free.insert(node);
-                }
-                // Of two claims of the same address, the one of the older node counts.
-                Entry::Occupied(mut held) if node.age() < held.get().age() => {
-                    held.insert(node);
-                }
-                Entry::Occupied(_) => {}
-            }
-        }
-    }
-    let mut peers: BTreeMap<IpAddr, ProbePeer> =
-        owners.into_iter().filter_map(|(address, node)| Some((address, peer(node, PathKind::Tunnel)?))).collect();
-    for (name, neighbour) in &plan.vxlan.neighbours {
-        let Some(peer) = cluster.nodes.get(name).and_then(|node| peer(node, PathKind::Inside)) else { continue };
-        peers.extend(
-            neighbour.mesh_addresses.iter().chain([&neighbour.internal_address]).map(|address| (*address, peer)),
-        );
-    }
-    peers
-}
-
-fn peer(node: &Node, kind: PathKind) -> Option<ProbePeer> {
-    Some(ProbePeer { kind, public_key: node.public_key?, format: ProbeFormat::of(node.agent.as_ref()) })
+fn peers(plan: &NodePlan) -> BTreeMap<IpAddr, ProbePeer> {
+    let members = &plan.probes.members;
+    let of = |member: &ProbeMember, kind| ProbePeer { kind, public_key: member.public_key, format: member.format };
+    let through_tunnels = members
+        .values()
+        .flat_map(|member| member.mesh_addresses.iter().map(move |address| (*address, of(member, PathKind::Tunnel))));
+    let inside = plan.vxlan.neighbours.iter().filter_map(|(name, neighbour)| Some((members.get(name)?, neighbour)));
+    let inside = inside.flat_map(|(member, neighbour)| {
+        let addresses = member.mesh_addresses.iter().chain([&neighbour.internal_address]);
+        addresses.map(move |address| (*address, of(member, PathKind::Inside)))
+    });
+    through_tunnels.chain(inside).collect()
 }

@@ -82,7 +82,7 @@ pub enum ProberEvent {
 /// let location: LocationName = "b".parse()?;
 /// let target =
 ///     |to| ProbeTarget { location: location.clone(), kind: PathKind::Tunnel, from: here, to, device_mtu: 1420 };
-/// let plan = ProbePlan { targets: [("b1".parse()?, target(b1)), ("b2".parse()?, target(b2))].into(), location_size: 1 };
+/// let plan = ProbePlan { targets: [("b1".parse()?, target(b1)), ("b2".parse()?, target(b2))].into(), location_size: 1, ..ProbePlan::default() };
 ///
 /// let mut prober = Prober::new(Duration::from_millis(250), 7, Liveness::default());
 /// let mut now = Duration::ZERO;

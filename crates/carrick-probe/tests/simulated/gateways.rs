@@ -170,7 +170,7 @@ fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
     port.set_plan(
         now,
         position,
-        &ProbePlan { targets: targets.collect(), location_size },
+        &ProbePlan { targets: targets.collect(), location_size, ..ProbePlan::default() },
         peers.filter(|(other, _)| *other != node).map(peer).collect(),
     );
     Node { port, takes, pending: VecDeque::new(), held: Liveness::default() }

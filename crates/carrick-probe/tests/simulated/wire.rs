@@ -101,7 +101,7 @@ pub fn set_plan(port: &mut ProbePort, now: Now, node: &str, describe: impl Fn(&s
     let addresses = others.flat_map(|other| [(other, PathKind::Tunnel), (other, kind(node, other))]);
     let peers = addresses.map(|(other, kind)| (address(other, kind), describe(other, kind))).collect();
     let position = Position { location: node[..1].parse().unwrap(), is_gateway: is_gateway(node) };
-    port.set_plan(now, position, &ProbePlan { targets, location_size }, peers);
+    port.set_plan(now, position, &ProbePlan { targets, location_size, ..ProbePlan::default() }, peers);
 }
 
 impl Wire {

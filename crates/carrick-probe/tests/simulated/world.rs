@@ -61,7 +61,7 @@ impl World {
     /// A node and the gateways that it probes.
     pub fn at(position: Position, gateways: &[(&str, Answering)]) -> Self {
         let mut nodes = BTreeMap::new();
-        let mut plan = ProbePlan { targets: BTreeMap::new(), location_size: 1 };
+        let mut plan = ProbePlan { targets: BTreeMap::new(), location_size: 1, ..ProbePlan::default() };
         for (number, (name, answering)) in (1_u16..).zip(gateways) {
             let [high, low] = number.to_be_bytes();
             let to = IpAddr::from([10, 4, high, low]);

@@ -1,6 +1,6 @@
 //! Which nodes a node probes, and how it recognises their packets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,20 @@ pub struct ProbePlan {
     pub targets: BTreeMap<NodeName, ProbeTarget>,
     /// The number of nodes in the location, this one included: all of them probe its gateways.
     pub location_size: usize,
+    /// All other members of the mesh: each may send probes.
+    #[serde(default)]
+    pub members: BTreeMap<NodeName, ProbeMember>,
+}
+
+/// How the packets of another member of the mesh are recognised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeMember {
+    /// Its WireGuard key, from which the code of each packet follows.
+    pub public_key: PublicKey,
+    /// The newest packets that its agent understands, as its node publishes.
+    pub format: ProbeFormat,
+    /// The mesh addresses that it has. An address that another member claims too is none of them.
+    pub mesh_addresses: BTreeSet<IpAddr>,
 }
 
 /// A node that is probed.
@@ -64,7 +78,8 @@ pub struct ProbePeer {
 }
 
 /// A version of the packets on the probe port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ProbeFormat {
     /// Without a message authentication code: agents of protocol 1.
     V1,

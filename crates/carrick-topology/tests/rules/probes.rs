@@ -1,5 +1,7 @@
 //! Which nodes probe which.
 
+use std::net::IpAddr;
+
 use carrick_topology::NodePlan;
 use carrick_topology::model::Granularity;
 use carrick_topology::plan::PathKind;
@@ -47,4 +49,31 @@ fn in_cross_and_full_every_node_probes_all_others() {
     assert_eq!(targets(&cross).len(), 6);
     let full = clouds().granularity(Granularity::Full).plan("a4");
     assert_eq!(targets(&full).iter().filter(|(_, kind, _)| *kind == PathKind::Tunnel).count(), 6);
+}
+
+/// The keys by which a node recognises probes are those of the members that keep an address, as in the routes.
+#[test]
+fn a_claimed_mesh_address_has_the_key_of_the_node_that_keeps_it() {
+    let mut thief = node("a1");
+    let victim = node("b1");
+    thief.mesh_addresses.extend(victim.mesh_addresses.iter().copied());
+    let mut clone = node("a3");
+    clone.public_key = node("a2").public_key;
+    clone.mesh_addresses.clone_from(&node("b2").mesh_addresses);
+    let mesh = mesh([thief, node("a2"), clone, victim, node("b2"), node("c1")]);
+    let members = mesh.plan("c1").probes.members;
+    let owners = |address: IpAddr| {
+        members
+            .iter()
+            .filter(move |(_, member)| member.mesh_addresses.contains(&address))
+            .map(|(name, _)| name.as_str())
+    };
+    for name in ["b1", "b2"] {
+        let node = node(name);
+        for address in &node.mesh_addresses {
+            assert_eq!(owners(*address).collect::<Vec<_>>(), [name], "{address}");
+        }
+        assert_eq!(members[name].public_key, node.public_key.unwrap());
+    }
+    assert!(!members.contains_key("a3"), "its key is that of an older node");
 }

@@ -3,11 +3,13 @@
 //! In `location`, a gateway probes the gateways of other locations, and every node probes the gateways of its own location. In `cross` and
 //! `full` every node is a gateway, and probes all others.
 
+use std::collections::BTreeMap;
+
 use super::destinations::Destinations;
 use super::hops::Hop;
 use super::mtu::Mtus;
-use crate::model::{Family, host_net};
-use crate::plan::{PathKind, ProbePlan, ProbeTarget};
+use crate::model::{Family, NodeName, host_net};
+use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget};
 use crate::resolve::{Member, Resolved};
 
 pub(super) fn build(
@@ -25,7 +27,21 @@ pub(super) fn build(
         Hop::Inside(_) | Hop::Nowhere => None,
     };
     let targets = gateways.filter_map(|(other, hop)| Some((other.node.name.clone(), target(other, *hop)?)));
-    ProbePlan { targets: targets.collect(), location_size: resolved.location_of(me).members.len() }
+    ProbePlan {
+        targets: targets.collect(),
+        location_size: resolved.location_of(me).members.len(),
+        members: members(resolved, me),
+    }
+}
+
+fn members(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<NodeName, ProbeMember> {
+    let others = resolved.members.iter().filter(|other| other.index != me.index);
+    let member = |other: &Member<'_>| ProbeMember {
+        public_key: other.key,
+        format: ProbeFormat::of(other.node.agent.as_ref()),
+        mesh_addresses: Family::BOTH.into_iter().filter_map(|family| other.mesh_address(family)).collect(),
+    };
+    others.map(|other| (other.node.name.clone(), member(other))).collect()
 }
 
 /// Without a route to the mesh address, the probes would leave beside the tunnel.
