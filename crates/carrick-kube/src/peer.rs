@@ -96,9 +96,11 @@ pub struct SecretKeyReference {
 pub struct PeerStatus {
     /// The node that serves the peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub serving_node: Option<String>,
     /// The conditions of the peer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<PeerCondition>,
 }
@@ -118,12 +120,13 @@ pub struct PeerCondition {
     #[schemars(range(min = 0))]
     pub observed_generation: Option<i64>,
     /// The time of the last change of `status`, RFC 3339.
+    #[schemars(length(max = 64))]
     pub last_transition_time: String,
     /// Why, as one word.
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
     /// Why, for people.
-    #[schemars(length(max = 32768))]
+    #[schemars(length(max = 1024))]
     pub message: String,
 }
 

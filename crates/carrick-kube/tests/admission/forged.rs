@@ -21,6 +21,8 @@ const OTHER_NODE: &str = "an agent writes only the Node that it runs on";
 const UNBOUND: &str = "not bound to a node";
 const OTHER_ANNOTATION: &str = "An agent writes only these annotations: carrick.dev/public-key";
 const TOO_MANY: &str = "has more than 1000 annotations";
+const TOO_LONG: &str = "An agent publishes at most one endpoint, one internal address and one mesh address";
+const BY_STATUS: &str = "cannot be written by the status of the Node a";
 const LABELS: &str = "An agent changes no labels, finalizers or owners";
 const SPEC: &str = "An agent changes no taint and nothing else in the spec";
 const STATUS: &str = "belongs to the kubelet";
@@ -117,6 +119,18 @@ fn by_agents() -> Vec<Forged> {
         ("its own keepalive", Agent("a"), Merge(Node("a"), annotation("persistent-keepalive", "1")), OTHER_ANNOTATION),
         ("a key that does not exist yet", Agent("a"), Merge(Node("a"), annotation("future", "x")), OTHER_ANNOTATION),
         ("a node with very many annotations", Agent("e"), Merge(Node("e"), annotation("public-key", KEY)), TOO_MANY),
+        (
+            "a resolver and a database of other networks",
+            Agent("a"),
+            Merge(Node("a"), annotation("advertised-internal-addresses", "10.0.0.7/24,10.10.0.53/32,192.168.1.53/32")),
+            TOO_LONG,
+        ),
+        (
+            "many networks within its own",
+            Agent("a"),
+            Merge(Node("a"), annotation("pod-cidrs", vec!["10.244.1.0/25"; 100].join(","))),
+            TOO_LONG,
+        ),
         ("no location", Agent("a"), Merge(Node("a"), annotation("location", Value::Null)), OTHER_ANNOTATION),
         (
             "an annotation of another program",
@@ -285,6 +299,12 @@ fn by_others() -> Vec<Forged> {
             AGENTS,
         ),
         ("a key by another DaemonSet", Monitor, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
+        (
+            "another location by a DaemonSet that may write statuses",
+            Monitor,
+            Merge(NodeStatus("a"), annotation("location", "elsewhere")),
+            BY_STATUS,
+        ),
         ("a key by a user who may repair", Repairer, Merge(Node("a"), annotation("public-key", OTHER_KEY)), AGENTS),
         (
             "a node out of the mesh by another DaemonSet",
