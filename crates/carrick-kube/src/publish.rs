@@ -47,7 +47,9 @@ async fn answer<T>(object: &'static str, request: impl Future<Output = kube::Res
     match timeout(ANSWER_LIMIT, request).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) if says_replaced(&status) => Err(PublishError::Replaced(object)),
-        Ok(Err(kube::Error::Api(status))) if says_refused(&status) => Err(PublishError::Refused(status.message.clone())),
+        Ok(Err(kube::Error::Api(status))) if says_refused(&status) => {
+            Err(PublishError::Refused(status.message.clone()))
+        }
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(PublishError::NoAnswer(ANSWER_LIMIT)),
     }

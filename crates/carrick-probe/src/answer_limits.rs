@@ -10,10 +10,6 @@ use crate::Now;
 const ANSWERS_EACH: u32 = 60;
 /// Answers to all addresses in a second, at most.
 const ANSWERS_IN_ALL: u32 = 2_000;
-/// Offers of a session to all addresses in a second, at most. A host that sends old probes again makes this node send offers; the limit for
-/// one address would then be used up when the node with that address starts again.
-const OFFERS_IN_ALL: u32 = 2_000;
-
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// Counts answers. Only packets of known nodes are counted.
@@ -22,7 +18,6 @@ pub(crate) struct AnswerLimits {
     window_began: Now,
     answers: BTreeMap<IpAddr, u32>,
     answers_in_all: u32,
-    offers_in_all: u32,
 }
 
 impl AnswerLimits {
@@ -33,14 +28,6 @@ impl AnswerLimits {
         let permits = *answers < ANSWERS_EACH && self.answers_in_all < ANSWERS_IN_ALL;
         *answers += u32::from(permits);
         self.answers_in_all += u32::from(permits);
-        permits
-    }
-
-    /// Whether an answer may be sent now that only offers a session. Counts the answer.
-    pub(crate) fn permits_offer(&mut self, now: Now) -> bool {
-        self.begin_window(now);
-        let permits = self.offers_in_all < OFFERS_IN_ALL;
-        self.offers_in_all += u32::from(permits);
         permits
     }
 
@@ -63,13 +50,5 @@ mod tests {
         assert_eq!(answers(&mut limits, Now::ZERO), 60);
         assert!(limits.permits_answer(Now::ZERO, other));
         assert_eq!(answers(&mut limits, WINDOW), 60);
-    }
-
-    #[test]
-    fn offers_use_up_no_answers() {
-        let mut limits = AnswerLimits::default();
-        assert_eq!((0..5000).filter(|_| limits.permits_offer(Now::ZERO)).count(), 2_000);
-        assert!(limits.permits_answer(Now::ZERO, "10.4.0.1".parse().unwrap()));
-        assert!(limits.permits_offer(WINDOW));
     }
 }

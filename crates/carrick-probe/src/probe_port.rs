@@ -93,6 +93,8 @@ pub struct ProbePort {
     prober: Prober,
     peers: Peers,
     limits: AnswerLimits,
+    /// For probes of version 1, which any host can forge: they use up no answers to others.
+    limits_v1: AnswerLimits,
     last_session: u64,
     outgoing: VecDeque<Outgoing>,
 }
@@ -107,6 +109,7 @@ impl ProbePort {
             prober: Prober::new(interval, token, known),
             peers: Peers::new(OwnKeys::new(private_key)),
             limits: AnswerLimits::default(),
+            limits_v1: AnswerLimits::default(),
             last_session: first_session,
             outgoing: VecDeque::new(),
         }
@@ -196,7 +199,7 @@ impl ProbePort {
         match packet {
             Packet::Answer(..) if self.peers.format(peer) != ProbeFormat::V1 => return Err(Refusal::OldVersion),
             Packet::Probe(id, announcement) => {
-                self.answer_limit(now, addresses.from)?;
+                limited(&mut self.limits_v1, now, addresses.from)?;
                 self.prober.note_probe(now, addresses.from, peer.kind, announcement);
                 let answer = Packet::Answer(id, self.prober.condition(now, addresses.from));
                 self.send(addresses.reversed(), answer.to_v1().to_vec(), Shape::Plain);
@@ -224,11 +227,11 @@ impl ProbePort {
         }
         let session = match known.inbound.take(now, id, signed.session) {
             Freshness::New(session) => {
-                self.answer_limit(now, addresses.from)?;
+                limited(&mut self.limits, now, addresses.from)?;
                 self.prober.note_probe(now, addresses.from, peer.kind, announcement);
                 session
             }
-            Freshness::OutOfSession if !self.limits.permits_offer(now) => return Err(Refusal::TooMany),
+            // Not limited: a host that sends old probes again would use up a limit, and the nodes that start meanwhile would not be heard.
             Freshness::OutOfSession => known.inbound.offer(now, || next_session(&mut self.last_session)),
             Freshness::Repeated => return Err(Refusal::Repeated),
         };
@@ -265,10 +268,6 @@ impl ProbePort {
         Ok(())
     }
 
-    fn answer_limit(&mut self, now: Now, to: IpAddr) -> Result<(), Refusal> {
-        if self.limits.permits_answer(now, to) { Ok(()) } else { Err(Refusal::TooMany) }
-    }
-
     /// Writes a probe. A node that publishes an old protocol may have another agent by now, and this node may hear of that late: whenever the
     /// node does not answer, it is probed in both versions.
     fn seal(&mut self, transmit: &Transmit) {
@@ -296,6 +295,10 @@ impl ProbePort {
     fn send(&mut self, addresses: Addresses, bytes: Vec<u8>, shape: Shape) {
         self.outgoing.push_back(Outgoing { from: addresses.from, to: addresses.to, bytes, shape });
     }
+}
+
+fn limited(limits: &mut AnswerLimits, now: Now, to: IpAddr) -> Result<(), Refusal> {
+    if limits.permits_answer(now, to) { Ok(()) } else { Err(Refusal::TooMany) }
 }
 
 fn next_session(last: &mut u64) -> SessionNumber {

@@ -18,6 +18,9 @@ use crate::agent::icmp_errors::{Said, next_icmp_error_with_quote};
 /// The largest datagram that is received, in bytes.
 pub(super) const LARGEST_DATAGRAM: usize = 65_535;
 
+/// How often a datagram is sent again that an ICMP error kept from being sent, at most.
+const MOST_SEND_AGAIN: usize = 3;
+
 /// The socket. Its calls never block.
 #[derive(Debug)]
 pub(super) struct ProbeSocket {
@@ -52,10 +55,19 @@ impl ProbeSocket {
     /// Sends a datagram in this shape. It is padded already; the handover device encapsulates it.
     pub(super) fn send(&self, to: IpAddr, datagram: &[u8], shape: Shape) -> io::Result<()> {
         let to = SocketAddr::new(to, PROBE_PORT);
-        match shape {
+        let send = || match shape {
             Shape::Plain | Shape::Padded { .. } => self.socket.send_to(datagram, to).map(drop),
             Shape::Encapsulated { .. } => self.send_encapsulated(to, datagram),
+        };
+        // A call fails once for each ICMP error that came before, whatever it was about, and sends nothing (ip(7), `IP_RECVERR`).
+        let mut sent = send();
+        for _ in 0..MOST_SEND_AGAIN {
+            if !sent.as_ref().is_err_and(is_of_an_icmp_error) {
+                break;
+            }
+            sent = send();
         }
+        sent
     }
 
     /// The packet names the device, because no route leads the host's own packets there.
@@ -87,7 +99,7 @@ impl ProbeSocket {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 // An ICMP error is read from the error queue; here the call only fails once.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused || is_unreachable(&error) => {}
+                Err(error) if is_of_an_icmp_error(&error) => {}
                 Err(_) => return None,
             }
         }
@@ -111,10 +123,22 @@ impl AsFd for ProbeSocket {
     }
 }
 
-fn is_unreachable(error: &io::Error) -> bool {
+/// Whether a call may have failed for an ICMP error about an earlier datagram (icmp(7), "Errors").
+fn is_of_an_icmp_error(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EMSGSIZE | Errno::EACCES | Errno::EPROTO)
+        Some(
+            Errno::ECONNREFUSED
+                | Errno::EHOSTUNREACH
+                | Errno::EHOSTDOWN
+                | Errno::ENETUNREACH
+                | Errno::ENOPROTOOPT
+                | Errno::EMSGSIZE
+                | Errno::EACCES
+                | Errno::EPROTO
+                | Errno::EOPNOTSUPP
+                | Errno::ENONET
+        )
     )
 }
 
@@ -157,6 +181,20 @@ mod tests {
         one.send(addresses[1], b"probe", Shape::Plain).unwrap();
         assert_eq!(eventually(|| next_quote(&one)), (addresses[1], b"probe".to_vec()));
         assert_eq!(one.receive(&mut buffer), None);
+    }
+
+    #[test]
+    fn an_icmp_error_keeps_no_datagram_from_being_sent() {
+        let addresses = [Ipv4Addr::new(127, 17, 8, 1), Ipv4Addr::new(127, 17, 8, 2), Ipv4Addr::new(127, 17, 8, 3)];
+        let [one, two, nowhere] = addresses.map(IpAddr::V4);
+        let [one, two] = [one, two].map(|address| ProbeSocket::bind(address).unwrap());
+        let mut buffer = vec![0; LARGEST_DATAGRAM];
+        for round in 0..100_u8 {
+            one.send(nowhere, b"probe", Shape::Plain).unwrap();
+            one.send(two.address(), &[round], Shape::Plain).unwrap();
+            let received = eventually(|| two.receive(&mut buffer).map(|(_, datagram)| datagram.to_vec()));
+            assert_eq!(received, [round]);
+        }
     }
 
     #[test]

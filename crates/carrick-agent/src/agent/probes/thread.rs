@@ -190,13 +190,19 @@ impl Thread {
     }
 }
 
+/// Datagrams and ICMP errors that are taken from a socket before the prober's deadlines are looked at again, at most: a flood delays them by
+/// less than a millisecond.
+const TAKEN_AT_ONCE: usize = 64;
+
 fn take_datagrams(shared: &Shared, port: &mut ProbePort, socket: &ProbeSocket, buffer: &mut [u8]) {
-    while let Some((from, datagram)) = socket.receive(buffer) {
+    for _ in 0..TAKEN_AT_ONCE {
+        let Some((from, datagram)) = socket.receive(buffer) else { break };
         if let Err(reason) = port.take_datagram(shared.origin.elapsed(), from, socket.address(), datagram) {
             tracing::trace!(event = "packet_refused", %from, at = %socket.address(), %reason);
         }
     }
-    while let Some((by, quoted)) = socket.next_refusal(buffer) {
+    for _ in 0..TAKEN_AT_ONCE {
+        let Some((by, quoted)) = socket.next_refusal(buffer) else { break };
         if let Err(reason) = port.take_port_unreachable(shared.origin.elapsed(), by, quoted) {
             tracing::trace!(event = "icmp_error_refused", %by, at = %socket.address(), %reason);
         }
