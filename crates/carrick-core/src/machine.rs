@@ -340,17 +340,10 @@ impl Core {
             self.preshared_keys.clone_from(&preshared_keys);
             self.effects.push_back(Effect::ReadPresharedKeys(preshared_keys));
         }
-        let new = Arc::new(new);
-        self.plan = Some(Arc::clone(&new));
-        match old {
-            // The keys and agents of other nodes are not all in a plan, and probes need them at once.
-            Some(old) if old == new => {
-                if self.probing.as_ref().is_some_and(|(followed, _)| Arc::ptr_eq(followed, &old)) {
-                    self.probe(&new);
-                }
-            }
-            Some(_) | None => self.applies.want(Scope::Change, Cause::Plan),
+        if old.is_none_or(|old| *old != new) {
+            self.applies.want(Scope::Change, Cause::Plan);
         }
+        self.plan = Some(Arc::new(new));
     }
 
     fn apply_if_due(&mut self, now: Now) {
