@@ -8,11 +8,13 @@ use super::tunnel::{Delivery, End, Tunnel, tunnels};
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
-/// Finds directions in which packets do not arrive, and tunnels without a session although packets arrive.
+/// Finds directions in which packets do not arrive, and tunnels without a session although packets arrive. Not those of a tunnel whose endpoint
+/// is in a pod CIDR: the check of endpoints gives the cause.
 pub(super) fn reachability(observations: &Observations) -> Vec<Finding> {
     let is_suspect =
         |tunnel: &Tunnel<'_>| tunnel.has_unanswered_probes() || (!tunnel.has_session() && tunnel.is_in_use());
-    let suspects: Vec<Tunnel<'_>> = tunnels(observations).into_iter().filter(is_suspect).collect();
+    let suspects: Vec<Tunnel<'_>> =
+        tunnels(observations).into_iter().filter(is_suspect).filter(|tunnel| !tunnel.dials_pods()).collect();
     let blocked: Vec<Loss<'_>> = suspects.iter().flat_map(Tunnel::losses).map(|(from, to)| Loss { from, to }).collect();
     let unexplained = suspects.iter().filter(|tunnel| !tunnel.has_session() && tunnel.losses().next().is_none());
     let mut findings = explained(blocked);
@@ -148,6 +150,18 @@ mod tests {
             "{}",
             found.texts()
         );
+    }
+
+    #[test]
+    fn an_endpoint_in_a_pod_cidr_is_the_only_finding_although_packets_are_lost_for_it() {
+        let found = diagnosed(|mesh| {
+            mesh.dial("a1", "b1", "10.42.2.1:51820".parse().unwrap());
+            mesh.forget_sessions("a1", "b1");
+            mesh.second_sample();
+            mesh.moved("a1", "b1", 296, 0);
+            mesh.moved("b1", "a1", 184, 296);
+        });
+        assert_eq!(found.problems(), ["endpoint-in-pod-cidr b1"]);
     }
 
     #[test]

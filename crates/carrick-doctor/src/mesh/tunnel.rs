@@ -100,6 +100,12 @@ impl<'a> Tunnel<'a> {
         keepalive || sends || one.path(other.node).is_some() || other.path(one.node).is_some()
     }
 
+    /// Whether an end dials the other one inside the other one's own pod CIDRs, where no packet arrives.
+    pub(super) fn dials_pods(&self) -> bool {
+        let [one, other] = &self.ends;
+        one.dials_pods_of(other) || other.dials_pods_of(one)
+    }
+
     /// The directions in which packets were sent and none arrived.
     pub(super) fn losses(&self) -> impl Iterator<Item = (End<'a>, End<'a>)> {
         self.directions()
@@ -112,6 +118,16 @@ impl<'a> Tunnel<'a> {
     pub(super) fn directions(&self) -> [(End<'a>, End<'a>, Delivery); 2] {
         let [one, other] = self.ends;
         [(one, other, delivery(&one, &other)), (other, one, delivery(&other, &one))]
+    }
+}
+
+impl End<'_> {
+    fn dials_pods_of(&self, other: &Self) -> bool {
+        let pod_cidrs = other.pages.plan().map(|plan| &plan.pod_cidrs);
+        self.planned
+            .endpoint
+            .zip(pod_cidrs)
+            .is_some_and(|(endpoint, pod_cidrs)| pod_cidrs.iter().any(|pod_cidr| pod_cidr.contains(&endpoint.ip())))
     }
 }
 
