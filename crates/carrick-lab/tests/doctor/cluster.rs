@@ -17,7 +17,13 @@ fn annotated(diagnosed: &DiagnosedMesh, finding: &str, key: &str, value: &str) -
 fn wrong_annotations_of_a_node_are_reported() {
     let diagnosed = DiagnosedMesh::without_findings();
     let internal = diagnosed.0.internal_address("b1", carrick_lab::address::Family::V4);
-    let text = annotated(&diagnosed, "warning private-endpoint b1", "endpoint", &format!("{internal}:51820"));
+    let endpoint = format!("{internal}:51820");
+    let annotate = |mesh: &Mesh, value| mesh.kubernetes().annotate("b1", "carrick.dev/endpoint", value).unwrap();
+    let text = diagnosed.reports_among(
+        "warning private-endpoint b1",
+        |mesh| annotate(mesh, Some(&endpoint)),
+        |mesh| annotate(mesh, None),
+    );
     assert!(text.contains(&internal.to_string()), "{text}");
 
     let pod = diagnosed.0.pod_address("b1-pod1", carrick_lab::address::Family::V4);

@@ -26,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A mesh without findings at the start of a test.
 pub struct DiagnosedMesh(pub Mesh);
 
+/// Severity, check and node of each finding that is not "ok", and the texts.
+type Diagnosis = (Vec<String>, String);
+
 impl DiagnosedMesh {
     pub fn without_findings() -> Self {
         let diagnosed = Self(Mesh::up(CLOUDS));
@@ -43,38 +46,58 @@ impl DiagnosedMesh {
         text
     }
 
+    /// As [`DiagnosedMesh::reports`], and waits until the finding's text has these words: nodes find a fault one after the other.
+    pub fn reports_with(&self, finding: &str, words: &str, cause: impl FnOnce(&Mesh), repair: impl FnOnce(&Mesh)) {
+        cause(&self.0);
+        let is_found = |diagnosis: &Diagnosis| diagnosis.0 == [finding] && diagnosis.1.contains(words);
+        self.diagnose_until(&format!("{finding} with `{words}`"), is_found, || ());
+        repair(&self.0);
+        self.await_findings(&[]);
+    }
+
+    /// Causes a fault, waits until it is among the findings, repairs it, and waits until there is none. For a fault that breaks tunnels or not,
+    /// depending on which packet comes first. Returns the texts.
+    pub fn reports_among(&self, finding: &str, cause: impl FnOnce(&Mesh), repair: impl FnOnce(&Mesh)) -> String {
+        cause(&self.0);
+        let is_found = |diagnosis: &Diagnosis| diagnosis.0.iter().any(|found| found == finding);
+        let text = self.diagnose_until(finding, is_found, || ());
+        repair(&self.0);
+        self.await_findings(&[]);
+        text
+    }
+
     /// As [`DiagnosedMesh::reports`], for a fault that the agent repairs: the test causes it again before each run.
     pub fn reports_repeatedly(&self, finding: &str, cause: impl Fn(&Mesh)) -> String {
-        let text = self.diagnose_until(&[finding], || cause(&self.0));
+        let text = self.diagnose_until(finding, |diagnosis| diagnosis.0 == [finding], || cause(&self.0));
         self.await_findings(&[]);
         text
     }
 
     /// Waits until these are the only findings. Returns their texts.
     pub fn await_findings(&self, findings: &[&str]) -> String {
-        self.diagnose_until(findings, || ())
+        self.diagnose_until(&format!("{findings:?}"), |diagnosis| diagnosis.0 == findings, || ())
     }
 
-    fn diagnose_until(&self, findings: &[&str], before: impl Fn()) -> String {
+    fn diagnose_until(&self, wanted: &str, is_found: impl Fn(&Diagnosis) -> bool, before: impl Fn()) -> String {
         let mut last = (Vec::new(), String::new());
         let began = Instant::now();
         while began.elapsed() < TIMEOUT {
             before();
             let diagnosis = self.diagnose();
-            if diagnosis.0 != last.0 {
+            if diagnosis != last {
                 eprintln!("found {:?}: {}", diagnosis.0, diagnosis.1);
             }
             last = diagnosis;
-            if last.0 == findings {
+            if is_found(&last) {
                 return last.1;
             }
             std::thread::sleep(PAUSE);
         }
-        panic!("found {:#?} instead of {findings:?}:\n{}", last.0, last.1);
+        panic!("found {:#?} instead of {wanted}:\n{}", last.0, last.1);
     }
 
     /// Severity, check and node of each warning and problem, and the texts.
-    fn diagnose(&self) -> (Vec<String>, String) {
+    fn diagnose(&self) -> Diagnosis {
         let said = ask(&self.0, &["doctor", "-o", "json"]);
         let findings = said.json()["findings"].as_array().unwrap().clone();
         let wrong: Vec<&Value> = findings.iter().filter(|finding| finding["severity"] != "ok").collect();
