@@ -7,7 +7,7 @@ use carrick_topology::PublicKey;
 use carrick_topology::plan::{ProbeFormat, ProbePeer};
 
 use crate::keys::{OwnKeys, PairKeys};
-use crate::packet::SessionNumber;
+use crate::packet::{Addresses, SessionNumber, SignedPacket};
 use crate::session::Inbound;
 
 /// The nodes by address, and by public key what is kept of each.
@@ -62,6 +62,16 @@ impl Peers {
     pub(crate) fn get(&mut self, key: &PublicKey) -> Option<&mut Peer> {
         let own = &self.own;
         self.by_key.entry(*key).or_insert_with(|| own.agree(key).map(Peer::new)).as_mut()
+    }
+
+    /// What is kept of the node with this key, if the packet between these addresses has that node's code.
+    pub(crate) fn sender_of(
+        &mut self,
+        signed: &SignedPacket<'_>,
+        key: &PublicKey,
+        addresses: Addresses,
+    ) -> Option<&mut Peer> {
+        self.get(key).filter(|peer| signed.is_signed_by(&peer.keys, addresses))
     }
 
     /// The version in which a node is probed.

@@ -221,10 +221,7 @@ impl ProbePort {
         id: ProbeId,
         announcement: Announcement,
     ) -> Result<(), Refusal> {
-        let known = self.peers.get(&peer.public_key).ok_or(Refusal::WrongCode)?;
-        if !signed.is_signed_by(&known.keys, addresses) {
-            return Err(Refusal::WrongCode);
-        }
+        let known = self.peers.sender_of(signed, &peer.public_key, addresses).ok_or(Refusal::WrongCode)?;
         let session = match known.inbound.take(now, id, signed.session) {
             Freshness::New(session) => {
                 limited(&mut self.limits, now, addresses.from)?;
@@ -236,7 +233,6 @@ impl ProbePort {
             Freshness::Repeated => return Err(Refusal::Repeated),
         };
         let answer = Packet::Answer(id, self.prober.condition(now, addresses.from));
-        let known = self.peers.get(&peer.public_key).ok_or(Refusal::WrongCode)?;
         let bytes = answer.to_v2(session, &known.keys, addresses.reversed(), 0);
         self.send(addresses.reversed(), bytes, Shape::Plain);
         Ok(())
@@ -254,10 +250,7 @@ impl ProbePort {
         if !self.prober.awaits(addresses.from, id) {
             return Err(Refusal::NotAwaited);
         }
-        let known = self.peers.get(&peer.public_key).ok_or(Refusal::WrongCode)?;
-        if !signed.is_signed_by(&known.keys, addresses) {
-            return Err(Refusal::WrongCode);
-        }
+        let known = self.peers.sender_of(signed, &peer.public_key, addresses).ok_or(Refusal::WrongCode)?;
         known.speaks = Speaks::V2;
         let is_offered = known.given != signed.session;
         known.given = signed.session;

@@ -112,62 +112,24 @@ async fn service_account_token(admin: &ApiClient, namespace: &str, account: &str
 
 /// Makes the authority that signs the certificates of kubelets, and returns its certificate's path.
 pub fn make_authority(directory: &Path) -> String {
-    openssl(
-        directory,
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=kubelets",
-            "-keyout",
-            "ca.key",
-            "-out",
-            "ca.crt",
-        ],
-    );
+    new_certificate(directory, &["-subj", "/CN=kubelets", "-keyout", "ca.key", "-out", "ca.crt"]);
     directory.join("ca.crt").to_string_lossy().into_owned()
 }
 
 fn kubelet_certificate(directory: &Path, node: &str) -> Value {
     let (key, certificate) = (format!("{node}.key"), format!("{node}.crt"));
-    openssl(
-        directory,
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-addext",
-            "extendedKeyUsage=clientAuth",
-            "-subj",
-            &format!("/O=system:nodes/CN=system:node:{node}"),
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ],
-    );
+    let subject = format!("/O=system:nodes/CN=system:node:{node}");
+    let signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "extendedKeyUsage=clientAuth"];
+    let names = ["-subj", &subject, "-keyout", &key, "-out", &certificate];
+    new_certificate(directory, &[&signed[..], &names[..]].concat());
     let encoded = |name: &str| BASE64_STANDARD.encode(std::fs::read(directory.join(name)).unwrap());
     json!({"client-certificate-data": encoded(&certificate), "client-key-data": encoded(&key)})
 }
 
-fn openssl(directory: &Path, arguments: &[&str]) {
-    let output = Command::new("openssl").args(arguments).current_dir(directory).output().expect("openssl runs");
+/// Makes a key and its certificate for two days, with these further arguments.
+fn new_certificate(directory: &Path, arguments: &[&str]) {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+    let output = command.args(arguments).current_dir(directory).output().expect("openssl runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
