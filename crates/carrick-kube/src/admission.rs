@@ -1,11 +1,16 @@
 //! Whether the admission policies of `deploy/policy.yaml` are in force. Without them, each agent and each kubelet can write the
 //! annotations of Carrick that speak for other nodes.
 
+mod compare;
+mod manifest;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::future::{join, join_all};
 use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
 use kube::Api;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -27,9 +32,13 @@ pub enum AdmissionError {
     /// The server did not answer.
     #[error("no answer within {} s", .0.as_secs())]
     NoAnswer(Duration),
+    /// The manifest that the program contains is damaged.
+    #[error("the policy {0} in the manifest of this version cannot be read: {1}")]
+    Manifest(&'static str, String),
 }
 
-/// What is wrong with the policies, for people; empty if they are in force.
+/// What is wrong with the policies and bindings, for people: which object, and which field. Empty if they decide as `deploy/policy.yaml`
+/// of this version does. The policies may name another service account of the agents, which must be the same everywhere.
 ///
 /// # Errors
 /// See [`AdmissionError`]. A server that has no policies or does not let the agent read them is no error.
@@ -40,82 +49,78 @@ pub async fn policy_faults(api: &ApiClient) -> Result<BTreeSet<String>, Admissio
 async fn read_faults(api: &ApiClient) -> Result<BTreeSet<String>, AdmissionError> {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(api.client());
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(api.client());
-    let mut faults = BTreeSet::new();
-    for name in POLICIES {
-        let looked = async { Ok((policies.get_opt(name).await?, bindings.get_opt(name).await?)) };
-        match looked.await {
-            Ok((policy, binding)) => {
-                faults.extend(fault_of_policy(name, policy.as_ref()));
-                faults.extend(fault_of_binding(name, binding.as_ref()));
-            }
-            Err(kube::Error::Api(status)) if status.code == 403 => {
-                faults.insert(format!("the agent is not permitted to read the admission policy {name}"));
-            }
-            Err(error) => return Err(error.into()),
+    let read = POLICIES.map(|name| join(read(&policies, name), read(&bindings, name)));
+    let (mut faults, mut accounts) = (BTreeSet::new(), BTreeSet::new());
+    for (name, (policy, binding)) in POLICIES.into_iter().zip(join_all(read).await) {
+        let (policy, binding) = (policy?, binding?);
+        if let Held::Object(policy) = &policy {
+            accounts.extend(compare::service_accounts(&policy.spec.clone().unwrap_or_default()));
         }
+        faults.extend(faults_of_policy(name, policy)?);
+        faults.extend(faults_of_binding(name, binding));
+    }
+    if accounts.len() > 1 {
+        let accounts: Vec<_> = accounts.into_iter().collect();
+        faults.insert(format!(
+            "the ValidatingAdmissionPolicies {} name several service accounts of the agents: {}",
+            POLICIES.join(" and "),
+            accounts.join(", ")
+        ));
     }
     Ok(faults)
 }
 
-fn fault_of_policy(name: &str, policy: Option<&ValidatingAdmissionPolicy>) -> Option<String> {
-    let Some(policy) = policy else {
-        return Some(format!("the ValidatingAdmissionPolicy {name} is not installed"));
-    };
-    let failure_policy = policy.spec.as_ref().and_then(|spec| spec.failure_policy.as_deref());
-    (failure_policy == Some("Ignore"))
-        .then(|| format!("the ValidatingAdmissionPolicy {name} has the failurePolicy Ignore instead of Fail"))
+/// What the API holds under a name.
+enum Held<K> {
+    Object(K),
+    Missing,
+    /// The agent may not read it.
+    Forbidden,
 }
 
-fn fault_of_binding(name: &str, binding: Option<&ValidatingAdmissionPolicyBinding>) -> Option<String> {
-    let Some(binding) = binding else {
-        return Some(format!("the ValidatingAdmissionPolicyBinding {name} is not installed"));
-    };
-    let spec = binding.spec.clone().unwrap_or_default();
-    let denies = spec.validation_actions.iter().flatten().any(|action| action == "Deny");
-    if spec.policy_name.as_deref() != Some(name) {
-        Some(format!("the ValidatingAdmissionPolicyBinding {name} names another policy"))
-    } else if !denies {
-        Some(format!("the ValidatingAdmissionPolicyBinding {name} does not have the validation action Deny"))
-    } else if spec.match_resources.is_some() {
-        Some(format!("the ValidatingAdmissionPolicyBinding {name} is restricted by matchResources"))
-    } else {
-        None
+async fn read<K>(api: &Api<K>, name: &str) -> Result<Held<K>, kube::Error>
+where
+    K: Clone + DeserializeOwned + std::fmt::Debug,
+{
+    match api.get_opt(name).await {
+        Ok(object) => Ok(object.map_or(Held::Missing, Held::Object)),
+        Err(kube::Error::Api(status)) if status.code == 403 => Ok(Held::Forbidden),
+        Err(error) => Err(error),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
+fn faults_of_policy(
+    name: &'static str,
+    policy: Held<ValidatingAdmissionPolicy>,
+) -> Result<Vec<String>, AdmissionError> {
+    let kind = "ValidatingAdmissionPolicy";
+    let policy = match policy {
+        Held::Missing => return Ok(vec![missing(kind, name)]),
+        Held::Forbidden => return Ok(vec![forbidden(kind, name)]),
+        Held::Object(policy) => policy.spec.unwrap_or_default(),
+    };
+    let shipped = manifest::shipped_policy(name).map_err(|reason| AdmissionError::Manifest(name, reason))?;
+    let shipped = shipped.spec.unwrap_or_default();
+    let faults = compare::policy_faults(&policy, &shipped).into_iter();
+    Ok(faults.map(|fault| format!("the {kind} {name} is not the one of this version: {fault}")).collect())
+}
 
-    fn policy(spec: &Value) -> Option<String> {
-        let policy = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap();
-        fault_of_policy("p", Some(&policy))
-    }
-
-    fn binding(spec: &Value) -> Option<String> {
-        let binding = serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": spec})).unwrap();
-        fault_of_binding("p", Some(&binding))
-    }
-
-    #[test]
-    fn a_policy_and_its_binding_must_refuse_writes() {
-        assert_eq!(policy(&json!({"failurePolicy": "Fail"})), None);
-        assert_eq!(policy(&json!({})), None, "Fail is the default");
-        assert!(policy(&json!({"failurePolicy": "Ignore"})).unwrap().contains("failurePolicy"));
-        assert!(fault_of_policy("p", None).unwrap().contains("not installed"));
-
-        let good = json!({"policyName": "p", "validationActions": ["Audit", "Deny"]});
-        assert_eq!(binding(&good), None);
-        assert!(fault_of_binding("p", None).unwrap().contains("not installed"));
-        for (field, value, fault) in [
-            ("policyName", json!("q"), "another policy"),
-            ("validationActions", json!(["Warn"]), "Deny"),
-            ("matchResources", json!({"namespaceSelector": {}}), "restricted"),
-        ] {
-            let mut bad = good.clone();
-            bad[field] = value;
-            assert!(binding(&bad).unwrap().contains(fault), "{bad}");
+fn faults_of_binding(name: &str, binding: Held<ValidatingAdmissionPolicyBinding>) -> Vec<String> {
+    let kind = "ValidatingAdmissionPolicyBinding";
+    match binding {
+        Held::Missing => vec![missing(kind, name)],
+        Held::Forbidden => vec![forbidden(kind, name)],
+        Held::Object(binding) => {
+            let faults = compare::binding_faults(name, &binding.spec.unwrap_or_default()).into_iter();
+            faults.map(|fault| format!("the {kind} {name} does not put the policy in force: {fault}")).collect()
         }
     }
+}
+
+fn missing(kind: &str, name: &str) -> String {
+    format!("the {kind} {name} is not installed")
+}
+
+fn forbidden(kind: &str, name: &str) -> String {
+    format!("the agent is not permitted to read the {kind} {name}")
 }

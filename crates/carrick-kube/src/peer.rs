@@ -45,10 +45,11 @@ pub struct PeerSpec {
     #[schemars(length(min = 1, max = 256), inner(length(min = 4, max = 49)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new(
-            "self.all(cidr, cidr.matches('^([0-9]{1,3}[.]){3}[0-9]{1,3}/([0-9]|[12][0-9]|3[0-2])$') || cidr.matches('^[0-9a-fA-F]*:[0-9a-fA-F:.]*/([0-9]|[1-9][0-9]|1[01][0-9]|12[0-8])$'))"
-        )
-        .message("must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64")
+        validation = Rule::new("self.all(one, isCIDR(one))").message(Message::Expression(
+            "'must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64, and not ' + self.filter(one, !isCIDR(one))[0]".into()
+        )),
+        validation = Rule::new("self.all(one, !isCIDR(one) || cidr(one).prefixLength() > 0)")
+            .message("must not contain 0.0.0.0/0 or ::/0, which overlap the networks of the cluster")
     )]
     pub allowed_ips: Vec<String>,
 

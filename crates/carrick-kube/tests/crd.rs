@@ -56,7 +56,9 @@ fn the_crd_of_peers_says_what_is_valid() {
     assert_eq!(spec["required"], serde_json::json!(["allowedIPs", "publicKey"]));
     for field in ["publicKey", "allowedIPs", "endpoint"] {
         let rules = spec["properties"][field]["x-kubernetes-validations"].as_array();
-        assert!(rules.is_some_and(|rules| rules[0]["message"].is_string()), "{field} has no rule with a message");
+        let has_message =
+            |rule: &serde_json::Value| rule["message"].is_string() || rule["messageExpression"].is_string();
+        assert!(rules.is_some_and(|rules| rules.iter().all(has_message)), "{field} has a rule without a message");
     }
     assert_eq!(spec["properties"]["allowedIPs"]["minItems"], 1);
     assert_eq!(spec["properties"]["persistentKeepalive"]["maximum"], 65535.0);

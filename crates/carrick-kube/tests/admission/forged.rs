@@ -30,10 +30,11 @@ const CREATION: &str = "An agent does not create Nodes";
 const NOT_ASSIGNED: &str = "is not within the pod CIDRs that the controller manager assigned to the Node a";
 const PEOPLES: &str = "with a credential that may update Nodes: kubectl annotate node";
 const KUBELET: &str = "The credential of a kubelet must not write";
+const FINALIZER: &str = "A kubelet adds no finalizer to its Node";
 const CHOSEN_CIDR: &str = "A kubelet does not choose the pod CIDRs";
 const AGENTS: &str = "Only the agent of the node";
 const REPAIR: &str = "needs the verb repair on nodes.carrick.dev";
-const PEER: &str = "Only agents write the status of a Peer";
+const PEER: &str = "Only agents write the status of the Peer laptop";
 const OTHERS_PEER: &str = "it writes statuses only in the name of its own node";
 
 pub fn annotation(key: &str, value: impl Into<Value>) -> Value {
@@ -238,6 +239,24 @@ fn by_kubelets() -> Vec<Forged> {
             Update(NodeStatus("a"), annotation("endpoint", "198.51.100.9:51820")),
             PEOPLES,
         ),
+        (
+            "a Node that stays when it is deleted",
+            Kubelet("a"),
+            Merge(Node("a"), json!({"metadata": {"finalizers": ["example.com/x"]}})),
+            FINALIZER,
+        ),
+        (
+            "a Node that stays, by its status",
+            Kubelet("b"),
+            Strategic(NodeStatus("b"), json!({"metadata": {"finalizers": ["example.com/x"]}})),
+            FINALIZER,
+        ),
+        (
+            "a Node that stays, when it registers",
+            Kubelet("d"),
+            Create(new_node("d", json!({"metadata": {"finalizers": ["example.com/x"]}}))),
+            FINALIZER,
+        ),
         ("its own keepalive", Kubelet("a"), Merge(Node("a"), annotation("persistent-keepalive", "1")), PEOPLES),
         (
             "another key of its node",
@@ -336,6 +355,18 @@ fn of_peers() -> Vec<Forged> {
         ("a Peer's status by a token of no pod", UnboundAgent, Merge(PeerStatus("laptop"), status(Some("a"))), UNBOUND),
         ("a Peer's status by another DaemonSet", Monitor, Merge(PeerStatus("laptop"), status(Some("b"))), PEER),
         ("a Peer's status by GitOps", Gitops, Merge(PeerStatus("laptop"), status(Some("a"))), PEER),
+        (
+            "no status of a Peer by another DaemonSet",
+            Monitor,
+            Merge(PeerStatus("laptop"), json!({"status": null})),
+            PEER,
+        ),
+        (
+            "another status of a Peer by a user who may repair",
+            Repairer,
+            Merge(PeerStatus("laptop"), json!({"status": {"servingNode": null}})),
+            PEER,
+        ),
         ("a Peer's status by an administrator", Admin, Merge(PeerStatus("laptop"), status(Some("a"))), PEER),
     ];
     table(cases)

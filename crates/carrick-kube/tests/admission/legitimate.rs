@@ -130,6 +130,17 @@ pub fn legitimate() -> Vec<(&'static str, Caller, Write)> {
         ),
         ("a kubelet labels its Node", Kubelet("a"), Merge(Node("a"), json!({"metadata": {"labels": {"team": "y"}}}))),
         (
+            "a provisioner keeps a Node until it is drained",
+            Autoscaler,
+            Merge(Node("b"), json!({"metadata": {"finalizers": ["karpenter.sh/termination"]}})),
+        ),
+        (
+            "a kubelet labels a Node that has a finalizer",
+            Kubelet("b"),
+            Merge(Node("b"), json!({"metadata": {"labels": {"team": "z"}}})),
+        ),
+        ("the provisioner lets the Node go", Autoscaler, Merge(Node("b"), json!({"metadata": {"finalizers": null}}))),
+        (
             "the autoscaler taints a Node",
             Autoscaler,
             Update(

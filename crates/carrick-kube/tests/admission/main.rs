@@ -30,7 +30,7 @@ use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use legitimate::legitimate;
 use serde_json::{Value, json};
 use support::{KEY, control_plane};
-use write::Mode;
+use write::{Mode, Target, Write};
 
 /// Another WireGuard public key.
 const OTHER_KEY: &str = "AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -75,16 +75,33 @@ async fn agents_report_the_peers_that_they_serve(clients: &Clients) {
         "spec": {"publicKey": KEY, "allowedIPs": ["192.168.7.0/24"]}});
     peers.create(&PostParams::default(), &serde_json::from_value(peer).unwrap()).await.unwrap();
     for node in ["a", "b"] {
-        let report = PeerReport {
-            serving_node: node.parse().unwrap(),
-            connected: ConditionStatus::True,
-            reason: "Handshake".into(),
-            message: String::new(),
-        };
         let client = &clients[&Caller::Agent(node)];
-        publish_peer_status(client, &"laptop".parse().unwrap(), &report, Timestamp::UNIX_EPOCH).await.unwrap();
+        publish_peer_status(client, &"laptop".parse().unwrap(), &report(node), Timestamp::UNIX_EPOCH).await.unwrap();
     }
     assert_eq!(peers.get("laptop").await.unwrap().status.unwrap().serving_node.as_deref(), Some("b"));
+    for repairer in [Caller::Repairer, Caller::Admin] {
+        let removal = Write::Merge(Target::PeerStatus("laptop"), json!({"status": null}));
+        removal.send(&clients[&repairer], admin(clients), Mode::Real).await.unwrap();
+        assert_eq!(peers.get("laptop").await.unwrap().status, None);
+        publish_peer_status(
+            &clients[&Caller::Agent("b")],
+            &"laptop".parse().unwrap(),
+            &report("b"),
+            Timestamp::UNIX_EPOCH,
+        )
+        .await
+        .unwrap();
+    }
+    assert_eq!(peers.get("laptop").await.unwrap().status.unwrap().serving_node.as_deref(), Some("b"));
+}
+
+fn report(node: &str) -> PeerReport {
+    PeerReport {
+        serving_node: node.parse().unwrap(),
+        connected: ConditionStatus::True,
+        reason: "Handshake".into(),
+        message: String::new(),
+    }
 }
 
 async fn forged_writes_are_refused(clients: &Clients) {
@@ -124,7 +141,7 @@ async fn an_agent_learns_why_its_write_is_refused(clients: &Clients) {
     assert!(note.contains("must not write the Node a"), "{note}");
 }
 
-/// Without a rule, at least one forged write passes.
+/// Without a rule, at least one forged write passes, and the agents say which policy lacks it.
 async fn each_rule_is_needed(clients: &Clients) {
     let writes = forged();
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(clients[&Caller::Admin].client());
@@ -137,6 +154,9 @@ async fn each_rule_is_needed(clients: &Clients) {
             set_rules(&policies, name, &others).await;
             let what = format!("a forged write passes without the rule {rule}");
             until_passing(&what, clients, &writes, |count| count > 0).await;
+            let faults = policy_faults(&clients[&Caller::Agent("a")]).await.unwrap();
+            let fault = faults.first().unwrap();
+            assert!(faults.len() == 1 && fault.contains(name) && fault.contains("spec.validations"), "{faults:?}");
         }
         set_rules(&policies, name, &rules).await;
         until_passing("all rules are in force again", clients, &writes, |count| count == 0).await;
