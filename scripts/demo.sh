@@ -18,7 +18,7 @@ source scripts/requirements.sh
 show_help 13 "$@"
 require_root
 require_cargo
-require cc ip nft tcpdump
+require cc nft tcpdump
 case " $* " in
   *" --kubernetes "*)
     require runc busybox strip openssl

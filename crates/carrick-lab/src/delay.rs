@@ -7,13 +7,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tun_rs::DeviceBuilder;
 
+use crate::address::Family;
 use crate::delayed_packets::DelayedPackets;
 use crate::namespace::Namespaces;
-use crate::network;
+use crate::network::{self, Route};
 
 /// The TUN device, and the routing table whose routes lead into it.
 const DEVICE: &str = "delay0";
 const TABLE: u32 = 4040;
+/// The router's interface to the internet.
+const UPLINK: &str = "wan0";
 
 /// A router that delays packets until this is dropped.
 #[derive(Debug)]
@@ -32,19 +35,21 @@ impl Delay {
         let device = router.enter(|| build().context("make a TUN device"))?;
         let device_settings = format!("net.ipv4.conf.{DEVICE}.rp_filter");
         network::sysctl(router, &[("net.ipv4.conf.all.rp_filter", "0"), (&device_settings, "0")])?;
-        for family in ["-4", "-6"] {
-            router.exec(&["ip", family, "route", "add", "default", "dev", DEVICE, "table", &TABLE.to_string()])?;
-            router.exec(&["ip", family, "rule", "add", "iif", "wan0", "table", &TABLE.to_string()])?;
-        }
+        network::configure(router, |kernel| {
+            Family::BOTH.into_iter().try_for_each(|family| {
+                kernel.add_route(&Route::default_of(family, DEVICE).in_table(TABLE))?;
+                kernel.add_rule(family, UPLINK, TABLE)
+            })
+        })?;
         Ok(Self { router: router.clone(), _packets: DelayedPackets::start(device, time) })
     }
 }
 
 impl Drop for Delay {
     fn drop(&mut self) {
-        for family in ["-4", "-6"] {
-            // Fails only if the router does not exist any more.
-            let _removed = self.router.exec(&["ip", family, "rule", "del", "iif", "wan0", "table", &TABLE.to_string()]);
-        }
+        // Fails only if the router does not exist any more.
+        let _removed = network::configure(&self.router, |kernel| {
+            Family::BOTH.into_iter().try_for_each(|family| kernel.delete_rule(family, UPLINK, TABLE))
+        });
     }
 }

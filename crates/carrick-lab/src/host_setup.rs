@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use crate::topology::Kubernetes;
 
 /// Each program and its Debian package.
-const PROGRAMS: &[(&str, &str)] = &[("ip", "iproute2"), ("nft", "nftables"), ("tcpdump", "tcpdump")];
+const PROGRAMS: &[(&str, &str)] = &[("nft", "nftables"), ("tcpdump", "tcpdump")];
 
 /// The programs that a real cluster needs in addition.
 const CLUSTER_PROGRAMS: &[(&str, &str)] =

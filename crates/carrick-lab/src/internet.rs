@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
+use ipnet::Ipv6Net;
 
 use crate::address::{Addresses, Family};
 use crate::layout::{API_ADDRESSES, INTERNET_GATEWAY, LocationLayout, UPLINK_LINK_LOCAL, private_prefixes};
-use crate::namespace::Namespaces;
-use crate::network::{self, Role};
+use crate::namespace::{Namespaces, network_path};
+use crate::network::{self, PrefixRoute, Role, Route, VethEnd};
 use crate::supervisor::{NamespaceSetup, Supervisor};
 
 /// The internet. Its namespaces are the lab's outermost ones.
@@ -26,12 +27,11 @@ impl Internet {
         let namespaces = supervisor.namespaces();
         network::prepare(namespaces, Role::Router)?;
         let own = [Some(IpAddr::V4(INTERNET_GATEWAY)), API_ADDRESSES.of(Family::V4), API_ADDRESSES.of(Family::V6)];
-        let lines: String = own
-            .into_iter()
-            .flatten()
-            .map(|address| format!("address add {address} dev lo{}\n", without_dad(address)))
-            .collect();
-        network::ip(namespaces, &lines)?;
+        network::configure(namespaces, |kernel| {
+            own.into_iter()
+                .flatten()
+                .try_for_each(|address| kernel.add_address("lo", address.into(), PrefixRoute::Added))
+        })?;
         network::nft(namespaces, &firewall())?;
         Ok(Self { supervisor })
     }
@@ -53,30 +53,31 @@ impl Internet {
     /// # Errors
     /// The name is taken, or the kernel refuses.
     pub fn make_network(&self, name: &str) -> Result<Namespaces> {
-        self.namespaces().exec(&["ip", "netns", "add", name])?;
-        Namespaces::network(name, &self.supervisor.path(&format!("/run/netns/{name}")))
+        let path = network_path(name);
+        self.namespaces().make_network(&path)?;
+        Namespaces::network(name, &self.supervisor.path(&path))
     }
 
     /// Connects a location's router, whose interface is `wan0`, and routes the location's public prefixes to it.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn connect(&self, location: &LocationLayout) -> Result<()> {
-        let name = &location.name;
-        let mtu = location.mtu;
-        let (own, router) = UPLINK_LINK_LOCAL;
-        let mut lines = format!(
-            "link add name {name} mtu {mtu} type veth peer name wan0 mtu {mtu} netns {name}\n\
-             address add {own}/64 dev {name} nodad\n\
-             link set dev {name} up\n"
-        );
-        if let Some(v4) = location.wan.v4 {
-            lines += &format!("route add {} via {v4} dev {name} onlink\n", location.public_v4);
-        }
-        if location.wan.v6.is_some() {
-            lines += &format!("route add {} via {router} dev {name}\n", location.public_v6);
-        }
-        network::ip(self.namespaces(), &lines)
+    pub fn connect(&self, location: &LocationLayout, router: &Namespaces) -> Result<()> {
+        let name = location.name.as_str();
+        let end = |device| VethEnd { mtu: Some(location.mtu), ..VethEnd::new(device) };
+        let (own, router_address) = UPLINK_LINK_LOCAL;
+        network::configure(self.namespaces(), |kernel| {
+            kernel.add_veth(end(name), end("wan0"), router)?;
+            kernel.add_address(name, Ipv6Net::new(own, 64)?.into(), PrefixRoute::Added)?;
+            kernel.set_up(name)?;
+            if let Some(v4) = location.wan.v4 {
+                kernel.add_route(&Route::new(location.public_v4, name).via_on_link(v4))?;
+            }
+            if location.wan.v6.is_some() {
+                kernel.add_route(&Route::new(location.public_v6, name).via(router_address))?;
+            }
+            Ok(())
+        })
     }
 
     /// The number of packets with a private source or destination that the internet has dropped.
@@ -91,14 +92,6 @@ impl Internet {
     #[must_use]
     pub const fn api_addresses() -> Addresses {
         API_ADDRESSES
-    }
-}
-
-/// Words for `ip address add` that make an address usable at once: without duplicate address detection.
-const fn without_dad(address: IpAddr) -> &'static str {
-    match address {
-        IpAddr::V4(_) => "",
-        IpAddr::V6(_) => " nodad",
     }
 }
 

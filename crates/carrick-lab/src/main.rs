@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use carrick_lab::{daemon, init, logging, supervisor};
+use carrick_lab::{daemon, init, logging, namespace, supervisor};
 use clap::{Parser, Subcommand};
 
 /// Clouds in network namespaces on one machine.
@@ -63,6 +63,9 @@ enum Action {
     /// Runs as the first process of namespaces (the lab starts this itself).
     #[command(hide = true)]
     Init { setup: String },
+    /// Makes a network namespace and binds it to a path (the lab starts this itself).
+    #[command(hide = true)]
+    MakeNetwork { path: PathBuf },
     /// Holds a lab (the lab starts this itself).
     #[command(hide = true)]
     Daemon { lab: String, topology: String },
@@ -89,6 +92,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Action::Draw { file } => commands::draw(file.as_deref()),
         Action::Supervise { setup } => supervisor::supervise(&setup).map(|()| ExitCode::SUCCESS),
         Action::Init { setup } => init::init(&setup).map(|()| ExitCode::SUCCESS),
+        Action::MakeNetwork { path } => namespace::make_network(&path).map(|()| ExitCode::SUCCESS),
         Action::Daemon { lab, topology } => daemon::run(&lab, &topology).map(|()| ExitCode::SUCCESS),
     }
 }

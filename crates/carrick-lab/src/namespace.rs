@@ -8,7 +8,28 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::binaries;
+
+/// The path of a network namespace with a name, as `ip netns` has it.
+#[must_use]
+pub fn network_path(name: &str) -> String {
+    format!("/run/netns/{name}")
+}
+
+/// The body of `carrick-lab make-network`: makes an empty network namespace and binds it to a path.
+///
+/// # Errors
+/// The path exists, or the kernel refuses.
+pub fn make_network(path: &Path) -> Result<()> {
+    File::create_new(path).with_context(|| format!("make {}", path.display()))?;
+    unshare(CloneFlags::CLONE_NEWNET).context("make a network namespace")?;
+    let nothing: Option<&str> = None;
+    mount(Some("/proc/self/ns/net"), path, nothing, MsFlags::MS_BIND, nothing)
+        .with_context(|| format!("bind the network namespace to {}", path.display()))
+}
 
 /// A set of namespaces, held open.
 #[derive(Debug, Clone)]
@@ -117,6 +138,28 @@ impl Namespaces {
                 work()
             });
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Makes an empty network namespace and binds it to a path that these namespaces see, as `ip netns add` does.
+    ///
+    /// # Errors
+    /// The path exists, `carrick-lab` is not built, or the kernel refuses.
+    pub fn make_network(&self, path: &str) -> Result<()> {
+        // A process of these namespaces makes it: /proc, the source of the mount, does not show a thread of another PID namespace.
+        let program = binaries::find("carrick-lab")?;
+        self.exec(&[&program.to_string_lossy(), "make-network", path])?;
+        Ok(())
+    }
+
+    /// Removes the path of a network namespace, which ends with its last process.
+    ///
+    /// # Errors
+    /// There is none at this path, or the kernel refuses.
+    pub fn remove_network(&self, path: &str) -> Result<()> {
+        self.enter(|| {
+            umount2(path, MntFlags::MNT_DETACH).with_context(|| format!("unmount {path}"))?;
+            std::fs::remove_file(path).with_context(|| format!("remove {path}"))
         })
     }
 

@@ -1,4 +1,7 @@
-//! Links, addresses, routes, firewalls and sysctls of a network namespace, set with the machine's own tools.
+//! The configuration of a network namespace: links, addresses, routes, rules, firewall and sysctls.
+
+mod netlink;
+mod route;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,22 +9,27 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+pub use self::netlink::{Netlink, PrefixRoute, VethEnd, configure};
+pub use self::route::{Gateway, Route};
 use crate::namespace::Namespaces;
-
-/// Runs lines of `ip` commands (without the word `ip`) in one process.
-///
-/// # Errors
-/// A line fails; the error shows all lines, because `ip` reports the line's number.
-pub fn ip(namespaces: &Namespaces, lines: &str) -> Result<()> {
-    feed(namespaces, "ip", &["-batch", "-"], lines)
-}
 
 /// Loads nftables rules.
 ///
 /// # Errors
 /// `nft` rejects the rules.
 pub fn nft(namespaces: &Namespaces, rules: &str) -> Result<()> {
-    feed(namespaces, "nft", &["-f", "-"], rules)
+    let mut command = Command::new("nft");
+    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = namespaces.spawn(&mut command)?;
+    let mut stdin = child.stdin.take().context("no pipe")?;
+    // A program that fails early closes its input. Its output says more than the error of the broken pipe.
+    let written = stdin.write_all(rules.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        bail!("{}: nft: {}\n{rules}", namespaces.name(), String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    written.context("write to nft")
 }
 
 /// The number of packets of a named counter in an `inet` table.
@@ -65,7 +73,7 @@ pub fn prepare(namespaces: &Namespaces, role: Role) -> Result<()> {
         settings.extend([("net.bridge.bridge-nf-call-iptables", "0"), ("net.bridge.bridge-nf-call-ip6tables", "0")]);
     }
     sysctl(namespaces, &settings)?;
-    ip(namespaces, "link set lo up\n")
+    configure(namespaces, |kernel| kernel.set_up("lo"))
 }
 
 /// What a network namespace does with packets for other hosts.
@@ -75,19 +83,4 @@ pub enum Role {
     Host,
     /// It forwards them.
     Router,
-}
-
-fn feed(namespaces: &Namespaces, program: &str, arguments: &[&str], input: &str) -> Result<()> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = namespaces.spawn(&mut command)?;
-    let mut stdin = child.stdin.take().context("no pipe")?;
-    // A program that fails early closes its input. Its output says more than the error of the broken pipe.
-    let written = stdin.write_all(input.as_bytes());
-    drop(stdin);
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        bail!("{}: {program}: {}\n{input}", namespaces.name(), String::from_utf8_lossy(&output.stderr).trim_end());
-    }
-    written.with_context(|| format!("write to {program}"))
 }

@@ -95,7 +95,7 @@ impl Node {
         network::prepare(namespaces, Role::Host)?;
         let sysctls: Vec<_> = self.spec.sysctls.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         network::sysctl(namespaces, &sysctls)?;
-        site.connect(&self.layout, namespaces, supervisor.pid())?;
+        site.connect(&self.layout, namespaces)?;
         *machine = Some(supervisor);
         drop(machine);
         tracing::info!(event = "node_booted", node = self.name());

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::address::Addresses;
 use crate::cni::{self, CONFIGURATION_DIRECTORY, Container, Network, PluginError};
-use crate::namespace::Namespaces;
+use crate::namespace::{Namespaces, network_path};
+use crate::network;
 use crate::node::Node;
 use crate::wait;
 
@@ -17,7 +18,7 @@ pub struct Pod {
     namespaces: Namespaces,
     addresses: Addresses,
     container: Container,
-    network: Network,
+    plugins: Network,
     result: Value,
 }
 
@@ -27,25 +28,24 @@ impl Pod {
     /// # Errors
     /// The node is off, its agent ends, or a plugin fails.
     pub fn start(node: &Node, name: &str) -> Result<Self> {
-        let network = wait::until(&format!("a network configuration on {}", node.name()), || {
+        let plugins = wait::until(&format!("a network configuration on {}", node.name()), || {
             node.check_agent()?;
             cni::first_network(&node.path(CONFIGURATION_DIRECTORY)?)
         })?;
         let on_node = node.namespaces()?;
-        let bound = format!("cni-{name}");
-        let path = format!("/run/netns/{bound}");
-        on_node.exec(&["ip", "netns", "add", &bound])?;
+        let path = network_path(&format!("cni-{name}"));
+        on_node.make_network(&path)?;
         let own = Namespaces::network(name, &node.path(&path)?)?;
-        own.exec(&["ip", "link", "set", "lo", "up"])?;
+        network::configure(&own, |kernel| kernel.set_up("lo"))?;
         let container = Container {
             id: format!("{name}-sandbox"),
-            namespace: path.into(),
+            namespace: path.clone().into(),
             pod: ("default".to_owned(), name.to_owned()),
         };
-        let result = match attach(node, &network, &on_node, &container) {
+        let result = match attach(node, &plugins, &on_node, &container) {
             Ok(result) => result,
             Err(error) => {
-                on_node.exec(&["ip", "netns", "delete", &bound])?;
+                on_node.remove_network(&path)?;
                 return Err(error).with_context(|| format!("attach the pod {name}"));
             }
         };
@@ -55,7 +55,7 @@ impl Pod {
             namespaces: on_node.with_network_of(&own)?,
             addresses: cni::addresses(&result)?,
             container,
-            network,
+            plugins,
             result,
         })
     }
@@ -109,7 +109,7 @@ impl Pod {
     /// # Errors
     /// A plugin finds a difference, or the node is off.
     pub fn check(&self, node: &Node) -> Result<()> {
-        self.network.check(&node.namespaces()?, &self.container, &self.result)
+        self.plugins.check(&node.namespaces()?, &self.container, &self.result)
     }
 
     /// Ends the pod, as a runtime does: the plugins detach it, and then its network namespace is removed.
@@ -118,9 +118,8 @@ impl Pod {
     /// A plugin fails, or the node is off.
     pub fn stop(self, node: &Node) -> Result<()> {
         let on_node = node.namespaces()?;
-        self.network.del(&on_node, &self.container, Some(&self.result))?;
-        on_node.exec(&["ip", "netns", "delete", &format!("cni-{}", self.name)])?;
-        Ok(())
+        self.plugins.del(&on_node, &self.container, Some(&self.result))?;
+        on_node.remove_network(&network_path(&format!("cni-{}", self.name)))
     }
 }
 

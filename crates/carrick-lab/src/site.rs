@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result};
+use carrick_types::MacAddress;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::address::{Addresses, Family};
 use crate::internet::Internet;
@@ -11,7 +13,7 @@ use crate::layout::{
     DeviceLayout, INTERNET_GATEWAY, Lan, LocationLayout, NodeLayout, PUBLIC_SLICE_LENGTH, UPLINK_LINK_LOCAL,
 };
 use crate::namespace::Namespaces;
-use crate::network::{self, Role};
+use crate::network::{self, Netlink, PrefixRoute, Role, Route, VethEnd};
 use crate::topology::{self, RouterKind};
 
 /// The UDP port of WireGuard on the nodes.
@@ -33,8 +35,11 @@ impl Site {
     pub fn start(internet: &Internet, layout: LocationLayout) -> Result<Self> {
         let router = internet.make_network(&layout.name)?;
         network::prepare(&router, Role::Router)?;
-        internet.connect(&layout)?;
-        network::ip(&router, &(uplink(&layout) + &layout.lans.iter().map(bridge).collect::<String>()))?;
+        internet.connect(&layout, &router)?;
+        network::configure(&router, |kernel| {
+            connect_uplink(kernel, &layout)?;
+            layout.lans.iter().try_for_each(|lan| add_bridge(kernel, lan))
+        })?;
         network::nft(&router, &firewall(layout.router))?;
         Ok(Self { layout, router, devices: BTreeMap::new() })
     }
@@ -70,10 +75,10 @@ impl Site {
         let device = self.layout.device(spec)?;
         let namespaces = internet.make_network(&device.name)?;
         network::prepare(&namespaces, Role::Host)?;
-        // A path below the supervisor's /proc: `ip` runs in the router's network namespace and sees the machine's own files.
-        let path = internet.supervisor().path(&format!("/run/netns/{}", device.name));
-        self.connect_to_lan(&device.name, &device.lan, device.internal, &path.display().to_string())?;
-        network::ip(&namespaces, &lan_addresses(&device.lan, device.internal))?;
+        network::configure(&self.router, |kernel| {
+            connect_to_lan(kernel, &device.name, &device.lan, device.internal, &namespaces)
+        })?;
+        network::configure(&namespaces, |kernel| join_lan(kernel, &device.lan, device.internal))?;
         self.devices.insert(device.name.clone(), (device, namespaces));
         Ok(())
     }
@@ -82,12 +87,17 @@ impl Site {
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn connect(&self, node: &NodeLayout, namespaces: &Namespaces, pid: u32) -> Result<()> {
-        // The kernel removes an ended namespace, and its end of the link, with a delay.
-        let _removed = self.router.exec(&["ip", "link", "delete", "dev", &node.name]);
-        self.connect_to_lan(&node.name, &node.lan, node.internal, &pid.to_string())?;
-        network::ip(namespaces, &(lan_addresses(&node.lan, node.internal) + &node_routes(node)))?;
-        network::ip(&self.router, &public_routes(node))?;
+    pub fn connect(&self, node: &NodeLayout, namespaces: &Namespaces) -> Result<()> {
+        network::configure(&self.router, |kernel| {
+            // The kernel removes an ended namespace, and its end of the link, with a delay.
+            kernel.delete_link(&node.name)?;
+            connect_to_lan(kernel, &node.name, &node.lan, node.internal, namespaces)
+        })?;
+        network::configure(namespaces, |kernel| {
+            join_lan(kernel, &node.lan, node.internal)?;
+            add_default_routes(kernel, node)
+        })?;
+        network::configure(&self.router, |kernel| add_public_routes(kernel, node))?;
         self.map_wireguard(node)
     }
 
@@ -117,18 +127,6 @@ impl Site {
         .with_context(|| format!("publish {inside} as {public}"))
     }
 
-    fn connect_to_lan(&self, port: &str, lan: &Lan, of: Addresses, target: &str) -> Result<()> {
-        let bridge = &lan.bridge;
-        let mac = mac_address(of);
-        network::ip(
-            &self.router,
-            &format!(
-                "link add name {port} type veth peer name eth0{mac} netns {target}\n\
-                 link set dev {port} master {bridge} up\n"
-            ),
-        )
-    }
-
     /// Gives a node behind NAT a mapping of WireGuard's port that does not depend on the destination. Two nodes behind a router both send
     /// from WireGuard's port. Without this rule the kernel keeps the port for both, and changes it only if they have the same destination.
     fn map_wireguard(&self, node: &NodeLayout) -> Result<()> {
@@ -148,86 +146,83 @@ impl Site {
     }
 }
 
-fn uplink(location: &LocationLayout) -> String {
+fn connect_uplink(kernel: &Netlink, location: &LocationLayout) -> Result<()> {
     let (internet, own) = UPLINK_LINK_LOCAL;
-    let mut lines = format!("address add {own}/64 dev wan0 nodad\nlink set wan0 up\n");
+    kernel.add_address("wan0", Ipv6Net::new(own, 64)?.into(), PrefixRoute::Added)?;
+    kernel.set_up("wan0")?;
     if let Some(v4) = location.wan.v4 {
-        lines += &format!(
-            "address add {v4}/32 dev wan0\n\
-             route add default via {INTERNET_GATEWAY} dev wan0 onlink src {v4}\n"
-        );
+        kernel.add_address("wan0", IpAddr::from(v4).into(), PrefixRoute::Added)?;
+        kernel.add_route(&Route::default_of(Family::V4, "wan0").via_on_link(INTERNET_GATEWAY).source(v4))?;
     }
     if let Some(v6) = location.wan.v6 {
-        lines += &format!(
-            "address add {v6}/128 dev wan0 nodad\n\
-             route add default via {internet} dev wan0 src {v6}\n"
-        );
+        kernel.add_address("wan0", IpAddr::from(v6).into(), PrefixRoute::Added)?;
+        kernel.add_route(&Route::default_of(Family::V6, "wan0").via(internet).source(v6))?;
     }
-    lines
+    Ok(())
 }
 
-fn bridge(lan: &Lan) -> String {
-    let name = &lan.bridge;
-    let mac = mac_address(lan.gateway);
-    let lines = format!("link add name {name}{mac} type bridge mcast_snooping 0\nlink set dev {name} up\n");
-    lines + &addresses(name, lan, lan.gateway)
+fn add_bridge(kernel: &Netlink, lan: &Lan) -> Result<()> {
+    kernel.add_bridge(&lan.bridge, mac_address(lan.gateway))?;
+    add_addresses(kernel, &lan.bridge, lan, lan.gateway)
 }
 
-/// Words for `ip link add` that set a locally administered MAC address (IEEE 802-2014, 8.4.4) with the number of the host in its LAN.
-/// Without it, the kernel takes a random address at each boot, and for a bridge the address of one of its ports.
-fn mac_address(of: Addresses) -> String {
-    let octets = of.list().first().map(|address| match address {
+/// Connects `eth0` in a network namespace to a port of the router's bridge.
+fn connect_to_lan(router: &Netlink, port: &str, lan: &Lan, of: Addresses, namespaces: &Namespaces) -> Result<()> {
+    let eth0 = VethEnd { mac: mac_address(of), ..VethEnd::new("eth0") };
+    router.add_veth(VethEnd::new(port), eth0, namespaces)?;
+    router.attach(port, &lan.bridge)
+}
+
+/// A locally administered MAC address (IEEE 802-2014, 8.4.4) with the number of the host in its LAN. Without it, the kernel takes
+/// a random address at each boot, and for a bridge the address of one of its ports.
+fn mac_address(of: Addresses) -> Option<MacAddress> {
+    let octets = match *of.list().first()? {
         IpAddr::V4(v4) => v4.octets().to_vec(),
         IpAddr::V6(v6) => v6.octets().to_vec(),
-    });
-    match octets.as_deref() {
-        Some([.., high, low]) => format!(" address 02:00:00:00:{high:02x}:{low:02x}"),
-        _ => String::new(),
+    };
+    match *octets {
+        [.., high, low] => Some(MacAddress([2, 0, 0, 0, high, low])),
+        _ => None,
     }
 }
 
-fn lan_addresses(lan: &Lan, internal: Addresses) -> String {
-    addresses("eth0", lan, internal) + "link set eth0 up\n"
+fn join_lan(kernel: &Netlink, lan: &Lan, internal: Addresses) -> Result<()> {
+    add_addresses(kernel, "eth0", lan, internal)?;
+    kernel.set_up("eth0")
 }
 
-fn addresses(interface: &str, lan: &Lan, of: Addresses) -> String {
-    of.list()
-        .into_iter()
-        .filter_map(|address| {
-            let family = Family::from(address);
-            let length = lan.prefix_len(family)?;
-            let nodad = if family == Family::V6 { " nodad" } else { "" };
-            Some(format!("address add {address}/{length} dev {interface}{nodad}\n"))
-        })
-        .collect()
+fn add_addresses(kernel: &Netlink, interface: &str, lan: &Lan, of: Addresses) -> Result<()> {
+    for address in of.list() {
+        if let Some(length) = lan.prefix_len(Family::from(address)) {
+            kernel.add_address(interface, IpNet::new(address, length)?, PrefixRoute::Added)?;
+        }
+    }
+    Ok(())
 }
 
-/// The default routes of a node. The preferred source is the public address, if there is one, because the internet drops packets from any
-/// other. The IPv4 gateway is the router's public address, because masquerading takes the address whose subnet has the gateway, and not
-/// the preferred source of the route.
-fn node_routes(node: &NodeLayout) -> String {
-    let mut lines = String::new();
-    for family in [Family::V4, Family::V6] {
+/// Adds the default routes of a node. The preferred source is the public address, if there is one, because the internet drops packets from
+/// any other. The IPv4 gateway is the router's public address, because masquerading takes the address whose subnet has the gateway, and
+/// not the preferred source of the route.
+fn add_default_routes(kernel: &Netlink, node: &NodeLayout) -> Result<()> {
+    for family in Family::BOTH {
         let Some(gateway) = node.lan.gateway.of(family) else {
             continue;
         };
-        let Some(public) = node.public.of(family) else {
-            lines += &format!("route add default via {gateway} dev eth0\n");
-            continue;
-        };
-        lines += &match public {
-            IpAddr::V4(public) => format!(
-                "address add {public}/{PUBLIC_SLICE_LENGTH} dev eth0 noprefixroute\n\
-                 route add default via {} dev eth0 onlink src {public}\n",
-                public_gateway(public)
-            ),
-            IpAddr::V6(public) => format!(
-                "address add {public}/128 dev eth0 nodad\n\
-                 route add default via {gateway} dev eth0 src {public}\n"
-            ),
-        };
+        let default = Route::default_of(family, "eth0");
+        match node.public.of(family) {
+            None => kernel.add_route(&default.via(gateway))?,
+            Some(IpAddr::V4(public)) => {
+                let slice = Ipv4Net::new(public, PUBLIC_SLICE_LENGTH)?;
+                kernel.add_address("eth0", slice.into(), PrefixRoute::None)?;
+                kernel.add_route(&default.via_on_link(public_gateway(public)).source(public))?;
+            }
+            Some(public @ IpAddr::V6(_)) => {
+                kernel.add_address("eth0", public.into(), PrefixRoute::Added)?;
+                kernel.add_route(&default.via(gateway).source(public))?;
+            }
+        }
     }
-    lines
+    Ok(())
 }
 
 /// The router's address in the slice of the public prefix that contains an address.
@@ -236,15 +231,13 @@ fn public_gateway(public: Ipv4Addr) -> Ipv4Addr {
     Ipv4Addr::from_bits((public.to_bits() & slice) + 1)
 }
 
-fn public_routes(node: &NodeLayout) -> String {
-    [Family::V4, Family::V6]
-        .into_iter()
-        .filter_map(|family| {
-            let (public, internal) = (node.public.of(family)?, node.internal.of(family)?);
-            let bridge = &node.lan.bridge;
-            Some(format!("route replace {public} via {internal} dev {bridge}\n"))
-        })
-        .collect()
+fn add_public_routes(kernel: &Netlink, node: &NodeLayout) -> Result<()> {
+    for family in Family::BOTH {
+        if let (Some(public), Some(internal)) = (node.public.of(family), node.internal.of(family)) {
+            kernel.replace_route(&Route::new(public, &node.lan.bridge).via(internal))?;
+        }
+    }
+    Ok(())
 }
 
 /// The firewall of a router. It also drops packets to the router itself: an answer to an unsolicited packet would occupy the mapping that a

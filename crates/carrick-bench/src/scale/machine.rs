@@ -4,14 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use carrick_lab::address::Family;
 use carrick_lab::agent::{Agent, AgentOptions};
 use carrick_lab::namespace::Namespaces;
-use carrick_lab::network::{self, Role};
+use carrick_lab::network::{self, PrefixRoute, Role, Route};
 use carrick_lab::paths::{LAB_FILES, project_file};
 use carrick_lab::supervisor::{Content, NamespaceSetup, PrivateDirectory, Supervisor};
 use carrick_lab::topology::AgentSettings;
 use carrick_test_apiserver::control_plane::{ADMIN, Assets, ControlPlane, ExtraFlags, Options, User};
 use carrick_test_apiserver::proxy::{Backend, Proxy};
+use ipnet::IpNet;
 
 use super::agent_writes::{self, AgentWrites};
 use super::api::Api;
@@ -47,15 +49,11 @@ impl Machine {
         let setup = NamespaceSetup { hostname: Some(OWN_NAME.to_owned()), directories };
         let supervisor = Supervisor::start(OWN_NAME, &setup, None)?;
         network::prepare(supervisor.namespaces(), Role::Host)?;
-        network::ip(
-            supervisor.namespaces(),
-            &format!(
-                "link add name eth0 type bridge\n\
-                 address add {OWN_ADDRESS}/20 dev eth0\n\
-                 link set dev eth0 up\n\
-                 route add default dev eth0 src {OWN_ADDRESS}\n"
-            ),
-        )?;
+        network::configure(supervisor.namespaces(), |kernel| {
+            kernel.add_bridge("eth0", None)?;
+            kernel.add_address("eth0", IpNet::new(OWN_ADDRESS.into(), 20)?, PrefixRoute::Added)?;
+            kernel.add_route(&Route::default_of(Family::V4, "eth0").source(OWN_ADDRESS))
+        })?;
         Ok(Self { supervisor, directory: directory.to_owned() })
     }
 

@@ -1,6 +1,5 @@
 //! The network namespaces of a cluster's pods, found by the pods' addresses.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use serde_json::Value;
 use crate::address::Addresses;
 use crate::kubernetes::Kubernetes;
 use crate::namespace::Namespaces;
+use crate::network::{self, Netlink};
 use crate::node::Node;
 use crate::wait;
 
@@ -77,18 +77,10 @@ fn namespace_with(node: &Node, wanted: &[IpAddr]) -> Result<Option<PathBuf>> {
         let Ok(network) = Namespaces::network(node.name(), &node.path(&inside.to_string_lossy())?) else {
             continue;
         };
-        let Ok(text) = network.exec(&["ip", "-json", "address"]) else { continue };
-        let present = addresses(&text);
+        let Ok(present) = network::configure(&network, Netlink::addresses) else { continue };
         if wanted.iter().all(|address| present.contains(address)) {
             return Ok(Some(inside));
         }
     }
     Ok(None)
-}
-
-/// The addresses in what `ip -json address` prints.
-fn addresses(text: &str) -> BTreeSet<IpAddr> {
-    let links: Value = serde_json::from_str(text).unwrap_or_default();
-    let infos = links.as_array().into_iter().flatten().filter_map(|link| link["addr_info"].as_array());
-    infos.flatten().filter_map(|info| info["local"].as_str()?.parse().ok()).collect()
 }

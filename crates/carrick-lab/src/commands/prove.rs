@@ -73,7 +73,7 @@ impl Watch {
         let wireguard_packets = network::counter(&self.internet, "proof", "wireguard")?;
         daemon.request(Request::KillAgents)?;
         for node in description.nodes.keys() {
-            description.namespaces(node)?.exec(&["ip", "link", "delete", "carrick0"])?;
+            network::configure(&description.namespaces(node)?, |kernel| kernel.delete_link("carrick0"))?;
         }
         let pairs = matrix::measure(&description.endpoints()?, SHORT)?;
         let crossing: Vec<_> = pairs.iter().filter(|pair| pair.crosses).collect();

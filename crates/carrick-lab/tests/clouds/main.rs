@@ -9,6 +9,7 @@ use carrick_lab::namespace::Namespaces;
 use carrick_lab::node::Node;
 use carrick_lab::{Lab, Topology, ping};
 
+mod configuration;
 mod crash;
 mod isolation;
 mod kubernetes;
