@@ -5,7 +5,8 @@
 use std::io;
 use std::path::Path;
 
-use carrick_netlink::{Error, Family, Request, Socket, link, route, rule};
+use carrick_netlink::route::ListedRoute;
+use carrick_netlink::{Error, Family, Request, Socket, link, route};
 use carrick_topology::DeviceName;
 
 use crate::endpoint_memory::EndpointMemory;
@@ -61,20 +62,20 @@ impl Cleaned {
     fn remove_rules(&mut self, socket: &mut Socket, table: RoutingTable) {
         match rules(socket, table) {
             Ok(rules) => rules.iter().for_each(|found| {
-                self.execute(socket, format!("rule {found}"), &rule::delete(found));
+                self.execute(socket, format!("rule {found}"), &found.delete());
             }),
             Err(error) => self.failures.push(error.into()),
         }
     }
 
     fn remove_routes(&mut self, socket: &mut Socket, table: RoutingTable, family: Family) {
-        let found = match route::dump(socket, &table.routes(family)) {
+        let found = match route::dump_as(socket, &table.routes(family), |received| received.to_listed()) {
             Ok(found) => found,
             Err(error) => return self.failures.push(error.into()),
         };
-        let requests: Vec<Request> = found.iter().map(route::delete).collect();
-        for (route, result) in found.iter().zip(socket.batch(&requests)) {
-            self.record(format!("route {route}"), result);
+        let requests: Vec<Request> = found.iter().map(ListedRoute::delete).collect();
+        for (found, result) in found.iter().zip(socket.batch(&requests)) {
+            self.record(format!("route {}", found.route), result);
         }
     }
 

@@ -107,7 +107,9 @@ impl Dataplane {
     /// # Errors
     /// The kernel gives no socket, or could not be read.
     pub fn watch(&mut self, wireguard: &DeviceName, vxlan: &DeviceName) -> Result<DriftWatch, Error> {
-        self.reconciler.watch(wireguard, vxlan)
+        let mut watch = self.reconciler.watch(wireguard, vxlan)?;
+        watch.ignore(self.handover.port()?);
+        Ok(watch)
     }
 
     /// Makes the kernel hold `plan`, and writes only what differs. `scope` says how much of the plan is compared with the kernel.
@@ -124,6 +126,9 @@ impl Dataplane {
         let transition = self.transition_to(&plan.firewall);
         self.apply_firewall(transition.as_ref().unwrap_or(&plan.firewall), &mut progress);
         self.reconcile(&desired, scope, now, &mut progress);
+        if scope == Scope::Everything {
+            self.handover.look_again();
+        }
         self.apply_handover(plan, &mut progress);
         if transition.is_some() {
             self.apply_firewall(&plan.firewall, &mut progress);

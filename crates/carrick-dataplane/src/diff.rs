@@ -11,7 +11,7 @@ pub(crate) mod routes;
 use std::collections::BTreeSet;
 
 use carrick_netlink::Family;
-use carrick_netlink::rule::{Mark, PacketOrigin, Rule};
+use carrick_netlink::rule::{ListedRule, Mark, PacketOrigin, Rule};
 use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
 use carrick_topology::constants::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
@@ -100,10 +100,12 @@ fn wanted_rules(desired: &Desired) -> Vec<Rule> {
     desired.rules.iter().map(rule).collect()
 }
 
-/// What differs in the rules of one protocol number. The last to be asked is removed first.
-pub(crate) fn rule_differences(wanted: &[Rule], found: &BTreeSet<Rule>) -> Changes {
+/// What differs in the rules of some tables. The last to be asked is removed first.
+pub(crate) fn rule_differences(wanted: &[Rule], found: &BTreeSet<ListedRule>) -> Changes {
+    let is_missing = |rule: &&Rule| !found.iter().any(|found| found.rule.as_ref() == Some(*rule));
+    let is_surplus = |found: &&ListedRule| !found.rule.is_some_and(|rule| wanted.contains(&rule));
     Changes {
-        made: wanted.iter().filter(|rule| !found.contains(rule)).copied().map(Operation::AddRule).collect(),
-        removed: found.iter().rev().filter(|rule| !wanted.contains(rule)).copied().map(Operation::RemoveRule).collect(),
+        made: wanted.iter().filter(is_missing).copied().map(Operation::AddRule).collect(),
+        removed: found.iter().rev().filter(is_surplus).cloned().map(Operation::RemoveRule).collect(),
     }
 }

@@ -8,18 +8,25 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
 use carrick_netlink::{Error, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::constants::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
+use carrick_topology::constants::{
+    HANDOVER_OUTER_RULE_PRIORITY, HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_RULE_PRIORITY,
+    HANDOVER_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY,
+};
 
 use crate::observe::find;
+
+const TABLES: [u32; 3] = [ROUTING_TABLE, HANDOVER_TABLE, HANDOVER_OUTER_TABLE];
+const PRIORITIES: [u32; 3] = [RULE_PRIORITY, HANDOVER_RULE_PRIORITY, HANDOVER_OUTER_RULE_PRIORITY];
+const PROTOCOLS: [u8; 2] = [ROUTE_PROTOCOL, HANDOVER_ROUTE_PROTOCOL];
 
 /// Something of Carrick's that changed. Whether it still is as planned, an observation tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drift {
     /// One of the devices was created, changed or removed.
     Device(DeviceName),
-    /// An address of one of the devices is gone.
+    /// An address of one of the devices was added or removed.
     Address(String),
-    /// A route in Carrick's table.
+    /// A route in one of Carrick's tables.
     Route(String),
     /// A rule of Carrick's, or one in its place.
     Rule(String),
@@ -62,7 +69,7 @@ impl fmt::Display for Drift {
 #[derive(Debug)]
 pub struct DriftWatch {
     monitor: Monitor,
-    devices: [DeviceName; 2],
+    devices: [DeviceName; 3],
     indices: BTreeMap<u32, DeviceName>,
 }
 
@@ -75,12 +82,17 @@ impl DriftWatch {
     pub fn open(socket: &mut Socket, wireguard: &DeviceName, vxlan: &DeviceName) -> Result<Self, Error> {
         let mut monitor = Monitor::route(&Group::ALL)?;
         monitor.ignore(socket.port()?);
-        let devices = [wireguard.clone(), vxlan.clone()];
+        let devices = [wireguard.clone(), vxlan.clone(), DeviceName::handover()];
         let mut indices = BTreeMap::new();
         for device in &devices {
             indices.extend(find(socket, device)?.map(|link| (link.index, device.clone())));
         }
         Ok(Self { monitor, devices, indices })
+    }
+
+    /// Ignores the changes that the socket with this port makes too.
+    pub fn ignore(&mut self, port: u32) {
+        self.monitor.ignore(port);
     }
 
     /// Reads all notifications that are there, without waiting, and returns those about Carrick's own.
@@ -107,17 +119,17 @@ impl DriftWatch {
                 // A device that was renamed is one that is gone.
                 device.or(known).map(Drift::Device)
             }
-            // The kernel tells of an own IPv6 address some time after it was added, as if it had done it itself. One
-            // too many does no harm until the next observation.
-            Event::Address(Verb::Set, _) => None,
-            Event::Address(Verb::Deleted, address) => {
+            // The kernel tells of an own IPv6 address some time after it was added, as if it had done it itself. The
+            // comparison then finds nothing.
+            Event::Address(_, address) => {
                 self.indices.contains_key(&address.link).then(|| Drift::Address(address.to_string()))
             }
-            Event::Route(_, route) => (route.table == ROUTING_TABLE).then(|| Drift::Route(route.to_string())),
+            Event::Route(_, route) => TABLES.contains(&route.table).then(|| Drift::Route(route.to_string())),
             Event::Rule(_, rule) => {
-                let ours =
-                    rule.protocol == ROUTE_PROTOCOL || rule.table == ROUTING_TABLE || rule.priority == RULE_PRIORITY;
-                ours.then(|| Drift::Rule(rule.to_string()))
+                let is_own = PROTOCOLS.contains(&rule.protocol)
+                    || TABLES.contains(&rule.table)
+                    || PRIORITIES.contains(&rule.priority);
+                is_own.then(|| Drift::Rule(rule.to_string()))
             }
             Event::Neighbour { link } => self.indices.get(&link).cloned().map(Drift::Neighbours),
             Event::Nftables { .. } => None,

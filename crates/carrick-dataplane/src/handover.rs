@@ -7,7 +7,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use carrick_netlink::rule::Rule;
+use carrick_netlink::rule::ListedRule;
 use carrick_netlink::{Family, Protocol, Socket};
 use carrick_topology::DeviceName;
 use carrick_topology::handover::HandoverInForce;
@@ -66,7 +66,7 @@ struct Found {
     vxlan: Option<ObservedVxlan>,
     routes: Vec<TableRoute>,
     outer_routes: Vec<TableRoute>,
-    rules: BTreeSet<Rule>,
+    rules: BTreeSet<ListedRule>,
     sysctls: SysctlValues,
 }
 
@@ -92,6 +92,20 @@ impl HandoverDataplane {
         self.socket.writes() + self.sysctls.writes()
     }
 
+    /// The number by which the kernel names the changes of this socket.
+    ///
+    /// # Errors
+    ///
+    /// The socket has no address.
+    pub fn port(&self) -> Result<u32, carrick_netlink::Error> {
+        self.socket.port()
+    }
+
+    /// Makes the next [`Self::apply`] read the kernel: another program may have written to the tables of a handover.
+    pub const fn look_again(&mut self) {
+        self.remains = Remains::Unknown;
+    }
+
     /// Which gateways this node encapsulates to and decapsulates from since the last [`Self::apply`].
     #[must_use]
     pub const fn in_force(&self) -> &HandoverInForce {
@@ -99,7 +113,7 @@ impl HandoverDataplane {
     }
 
     /// Makes the kernel hold what the plan's handover needs, or nothing if the plan has none, and writes only what differs. Once nothing is
-    /// left, the kernel is not read again until the next handover.
+    /// left, the kernel is not read again until the next handover or [`Self::look_again`].
     ///
     /// # Errors
     ///

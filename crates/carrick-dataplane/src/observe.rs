@@ -6,6 +6,7 @@ use std::sync::Arc;
 use carrick_netlink::address::{self, Scope};
 use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::route;
+use carrick_netlink::rule::ListedRule;
 use carrick_netlink::wireguard::Device;
 use carrick_netlink::{Error, Family, Socket, neighbour, rule};
 use carrick_topology::DeviceName;
@@ -89,10 +90,10 @@ pub(crate) fn find(socket: &mut Socket, name: &DeviceName) -> Result<Option<Link
 }
 
 /// The rules of a table's protocol number, of both families.
-pub(crate) fn rules(socket: &mut Socket, table: RoutingTable) -> Result<BTreeSet<rule::Rule>, Error> {
+pub(crate) fn rules(socket: &mut Socket, table: RoutingTable) -> Result<BTreeSet<ListedRule>, Error> {
     let mut rules = BTreeSet::new();
     for family in Family::BOTH {
-        rules.extend(rule::dump(socket, family)?.into_iter().filter(|rule| rule.protocol == table.protocol));
+        rules.extend(rule::list(socket, family)?.into_iter().filter(|rule| rule.protocol == table.protocol));
     }
     Ok(rules)
 }
@@ -155,8 +156,10 @@ pub(crate) fn routes(
 ) -> Result<Vec<TableRoute>, Error> {
     let mut routes = Vec::new();
     for family in Family::BOTH {
-        let found = |route| TableRoute::found(&route, |index| names.get(&index).cloned());
-        routes.append(&mut route::dump_as(socket, &table.routes(family), found)?);
+        let found = route::dump_as(socket, &table.routes(family), |received| {
+            TableRoute::found(received, table.protocol, |index| names.get(&index).cloned())
+        });
+        routes.append(&mut found?);
     }
     // The kernel lists them almost in this order, which makes sorting cheap.
     routes.sort_by(by_identity);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use carrick_netlink::MacAddress;
 use carrick_netlink::link::{LinkKind, Vxlan};
-use carrick_netlink::rule::Rule;
+use carrick_netlink::rule::ListedRule;
 use carrick_netlink::wireguard::Device;
 use ipnet::IpNet;
 
@@ -20,10 +20,10 @@ pub struct Observed {
     pub wireguard: Option<ObservedWireGuard>,
     /// The VXLAN device; `None` when there is none of its name.
     pub vxlan: Option<ObservedVxlan>,
-    /// The routes of Carrick's protocol number in Carrick's table, in the order of their identity.
+    /// The routes in Carrick's table, whichever program added them, in the order of their identity.
     pub routes: Arc<Vec<TableRoute>>,
-    /// The rules of Carrick's protocol number.
-    pub rules: BTreeSet<Rule>,
+    /// The rules of Carrick's protocol number, whatever they select and do.
+    pub rules: BTreeSet<ListedRule>,
     /// The kernel's settings.
     pub sysctls: SysctlValues,
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use carrick_netlink::MacAddress;
 use carrick_netlink::link::Vxlan;
-use carrick_netlink::rule::Rule;
+use carrick_netlink::rule::{ListedRule, Rule};
 use carrick_netlink::wireguard::{DeviceChange, PeerChange, PeerVerb, PublicKey};
 use carrick_topology::DeviceName;
 use ipnet::IpNet;
@@ -69,7 +69,7 @@ pub enum Operation {
     /// Adds a rule.
     AddRule(Rule),
     /// Removes a rule.
-    RemoveRule(Rule),
+    RemoveRule(ListedRule),
     /// Removes a route.
     RemoveRoute(TableRoute),
     /// Removes a neighbour of the VXLAN device.

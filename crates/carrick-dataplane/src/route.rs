@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use carrick_netlink::Family;
-use carrick_netlink::route::{Filter, PathMtu};
+use carrick_netlink::route::{Filter, ListedRoute, PathMtu, ReceivedRoute};
 use carrick_topology::DeviceName;
 use carrick_topology::constants::{
     HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE,
@@ -29,9 +29,9 @@ impl RoutingTable {
     /// Where the encapsulated packets themselves go, on the outside.
     pub(crate) const HANDOVER_OUTER: Self = Self { number: HANDOVER_OUTER_TABLE, protocol: HANDOVER_ROUTE_PROTOCOL };
 
-    /// Which routes are Carrick's in it.
+    /// The routes in it, whichever program added them: the table is Carrick's.
     pub(crate) const fn routes(self, family: Family) -> Filter {
-        Filter { family, table: Some(self.number), protocol: Some(self.protocol), device: None }
+        Filter { family, table: Some(self.number), protocol: None, device: None }
     }
 }
 
@@ -67,12 +67,12 @@ pub enum Hop {
     /// Out of this table: the kernel goes on with the next rule.
     Throw,
     /// Something that no plan asks for, as found in the kernel.
-    Foreign(Box<carrick_netlink::route::Route>),
+    Foreign(Box<ListedRoute>),
 }
 
 /// The order in which [`super::diff()`] walks routes.
 pub(crate) fn by_identity(a: &TableRoute, b: &TableRoute) -> Ordering {
-    (a.destination, a.metric).cmp(&(b.destination, b.metric))
+    a.identity().cmp(&b.identity())
 }
 
 impl TableRoute {
@@ -95,18 +95,25 @@ impl TableRoute {
         }
     }
 
-    /// A route as found in the kernel; `name` finds the devices that plans can name.
-    #[must_use]
-    pub fn found(route: &carrick_netlink::route::Route, name: impl Fn(u32) -> Option<DeviceName>) -> Self {
+    /// A route as found in a table whose routes have this protocol number; `name` finds the devices that plans can name.
+    pub(crate) fn found(received: ReceivedRoute<'_>, protocol: u8, name: impl Fn(u32) -> Option<DeviceName>) -> Self {
         use carrick_netlink::route::Kind;
+        let route = received.route;
+        let is_plain = route.protocol == protocol && !received.is_selective();
         let device = route.device.and_then(name);
-        let hop = match (route.kind, device) {
-            (Kind::Unicast, Some(device)) => Hop::Device { device, via: route.via, onlink: route.onlink },
-            (Kind::Unreachable, _) => Hop::Unreachable,
-            (Kind::Throw, _) => Hop::Throw,
-            _ => Hop::Foreign(Box::new(*route)),
+        let hop = match (is_plain, route.kind, device) {
+            (true, Kind::Unicast, Some(device)) => Hop::Device { device, via: route.via, onlink: route.onlink },
+            (true, Kind::Unreachable, _) => Hop::Unreachable,
+            (true, Kind::Throw, _) => Hop::Throw,
+            _ => Hop::Foreign(Box::new(received.to_listed())),
         };
         Self { destination: route.destination, metric: route.metric, hop, source: route.source, mtu: route.mtu }
+    }
+
+    /// What the kernel tells routes of a table apart by. A selective route never has the identity of a planned one.
+    fn identity(&self) -> (IpNet, u32, bool) {
+        let is_selective = matches!(&self.hop, Hop::Foreign(listed) if listed.is_selective());
+        (self.destination, self.metric, is_selective)
     }
 
     /// The device that packets leave by.
@@ -124,7 +131,7 @@ impl TableRoute {
         let RoutingTable { number, protocol } = table;
         let without_device = |kind| Route::without_device(self.destination, number, protocol, kind);
         let route = match (&self.hop, index) {
-            (Hop::Foreign(route), _) => return **route,
+            (Hop::Foreign(listed), _) => return listed.route,
             (Hop::Device { via, onlink, .. }, index) => {
                 let route = Route::through(self.destination, number, protocol, index.unwrap_or_default());
                 Route { onlink: *onlink, ..via.map_or(route, |via| route.via(via)) }

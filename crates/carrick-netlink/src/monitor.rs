@@ -13,7 +13,7 @@ use crate::frame::{Frame, NETFILTER_HEADER_LENGTH};
 use crate::link::{Link, RTM_DELLINK, RTM_NEWLINK};
 use crate::neighbour::{RTM_DELNEIGH, RTM_NEWNEIGH};
 use crate::route::{RTM_DELROUTE, RTM_NEWROUTE, Route};
-use crate::rule::{RTM_DELRULE, RTM_NEWRULE, Rule};
+use crate::rule::{ListedRule, RTM_DELRULE, RTM_NEWRULE};
 use crate::socket::{Protocol, grow_receive_buffer};
 use crate::{Cause, Error, address, link, route, rule};
 
@@ -94,7 +94,7 @@ pub enum Event {
     /// A route.
     Route(Verb, Route),
     /// A rule.
-    Rule(Verb, Rule),
+    Rule(Verb, ListedRule),
     /// A neighbour or a forwarding entry of a device was added, changed or removed.
     Neighbour {
         /// The number of the device.
@@ -224,8 +224,8 @@ pub(crate) fn read(frame: &Frame<'_>) -> Option<Event> {
         RTM_DELADDR => address::read(frame).map(|read| read.map(|address| Event::Address(Verb::Deleted, address))),
         RTM_NEWROUTE => route::read(frame).map(|read| read.map(|route| Event::Route(Verb::Set, route))),
         RTM_DELROUTE => route::read(frame).map(|read| read.map(|route| Event::Route(Verb::Deleted, route))),
-        RTM_NEWRULE => rule::read(frame).map(|read| read.map(|rule| Event::Rule(Verb::Set, rule))),
-        RTM_DELRULE => rule::read(frame).map(|read| read.map(|rule| Event::Rule(Verb::Deleted, rule))),
+        RTM_NEWRULE => rule::read_listed(frame).map(|read| read.map(|rule| Event::Rule(Verb::Set, rule))),
+        RTM_DELRULE => rule::read_listed(frame).map(|read| read.map(|rule| Event::Rule(Verb::Deleted, rule))),
         RTM_NEWNEIGH | RTM_DELNEIGH => {
             NeighbourHeader::parse(frame.payload).map(|header| Some(Event::Neighbour { link: header.ifindex }))
         }

@@ -169,12 +169,11 @@ pub(crate) fn read_forwarding(frame: &Frame<'_>) -> Result<Option<ForwardingEntr
         return Ok(None);
     }
     let parts = parts(&message);
-    let entry = parts.address.zip(parts.mac).map(|(destination, mac)| ForwardingEntry {
+    Ok(parts.address.zip(parts.mac).map(|(destination, mac)| ForwardingEntry {
         link: message.header.ifindex,
         mac,
         destination,
-    });
-    Ok(entry.filter(|entry| entry.mac != MacAddress([0; 6])))
+    }))
 }
 
 struct Parts {

@@ -1,5 +1,6 @@
 //! Routes.
 
+mod listed;
 mod read;
 
 use std::fmt;
@@ -10,8 +11,8 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
     RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteScope, RouteType, RouteVia,
 };
-use nix::errno::Errno;
 
+pub use listed::{ListedRoute, ReceivedRoute, dump, dump_as};
 pub(crate) use read::read;
 
 use crate::address::Scope;
@@ -166,39 +167,6 @@ impl fmt::Display for Route {
             write!(f, " on link {device}")?;
         }
         write!(f, " metric {}", self.metric)
-    }
-}
-
-/// Lists routes. A table that does not exist has none.
-///
-/// # Errors
-///
-/// See [`Socket::query`].
-pub fn dump(socket: &mut Socket, filter: &Filter) -> Result<Vec<Route>, Error> {
-    dump_as(socket, filter, |route| route)
-}
-
-/// Lists routes, each turned into what the caller keeps of it.
-///
-/// # Errors
-///
-/// See [`Socket::query`].
-pub fn dump_as<T>(socket: &mut Socket, filter: &Filter, keep: impl Fn(Route) -> T) -> Result<Vec<T>, Error> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = filter.family.to_kernel();
-    message.header.protocol = filter.protocol.unwrap_or_default().into();
-    message.attributes.extend(filter.table.map(RouteAttribute::Table));
-    message.attributes.extend(filter.device.map(RouteAttribute::Oif));
-    let object = format!("{} routes", filter.family);
-    let request = Request::dump("list", object.clone(), RTM_GETROUTE, encode(&message));
-    let kept = socket.query(&request, |frame| {
-        let route = read(frame).map_err(|cause| Error::new("list", object.clone(), cause))?;
-        // Kernels and families differ in what they filter.
-        Ok(route.filter(|route| filter.matches(route)).map(&keep))
-    });
-    match kept {
-        Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(Vec::new()),
-        kept => kept,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Policy rules: which packets look into which routing table.
 
+mod listed;
+
 use std::fmt;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
@@ -11,6 +13,9 @@ use crate::frame::Frame;
 use crate::request::encode;
 use crate::{Error, Request, Socket};
 use carrick_types::Family;
+
+pub(crate) use listed::read as read_listed;
+pub use listed::{ListedRule, list};
 
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;
@@ -88,6 +93,10 @@ pub fn delete(rule: &Rule) -> Request {
 }
 
 fn write(operation: &'static str, rule: &Rule, message_type: u16, flags: u16) -> Request {
+    Request::write(operation, rule.to_string(), message_type, flags, encode(&to_message(rule)))
+}
+
+fn to_message(rule: &Rule) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = rule.family.to_kernel();
     message.header.table = u8::try_from(rule.table).unwrap_or_default();
@@ -107,7 +116,7 @@ fn write(operation: &'static str, rule: &Rule, message_type: u16, flags: u16) ->
         message.attributes.push(RuleAttribute::FwMark(mark.value));
         message.attributes.push(RuleAttribute::FwMask(mark.mask));
     }
-    Request::write(operation, rule.to_string(), message_type, flags, encode(&message))
+    message
 }
 
 pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_core::DecodeError> {

@@ -10,7 +10,7 @@ use carrick_topology::DeviceName;
 use super::failure::{Failure, FailureCause};
 use super::subsystem::{Subsystem, in_runs};
 use crate::operation::Operation;
-use crate::route::RoutingTable;
+use crate::route::{Hop, RoutingTable, TableRoute};
 use crate::sysctl::Sysctls;
 
 /// Who carries out what is not WireGuard's.
@@ -133,12 +133,13 @@ impl<'a> NetworkExecutor<'a> {
                 let device = wanted.device().map(index).transpose()?;
                 route::replace(&wanted.to_kernel(device, self.table))
             }
+            Operation::RemoveRoute(TableRoute { hop: Hop::Foreign(listed), .. }) => listed.delete(),
             Operation::RemoveRoute(found) => {
                 let device = found.device().map(index).transpose()?;
                 route::delete(&found.to_kernel(device, self.table))
             }
             Operation::AddRule(wanted) => rule::add(wanted),
-            Operation::RemoveRule(found) => rule::delete(found),
+            Operation::RemoveRule(found) => found.delete(),
             Operation::SetSysctl(_)
             | Operation::DeleteDevice(_)
             | Operation::CreateWireGuard { .. }

@@ -31,12 +31,13 @@ fn all_of_carricks_goes_and_nothing_else() {
         run("sysctl -q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
         run("ip address flush dev eth0 scope link");
         run("ip address flush dev eth0-far scope link");
-        run("ip route add 192.0.2.0/24 dev eth0 table 1107 proto static");
         run("ip route add 198.51.100.0/24 dev eth0 proto 107");
         run("ip rule add from 192.0.2.1 lookup 1107 priority 1106");
         run("ip rule add from 192.0.2.1 lookup 1106 priority 1106");
-        run("ip route add 192.0.2.0/24 dev eth0 table 1106 proto static");
         let before = seen();
+        // The tables are Carrick's.
+        run("ip route add 192.0.2.0/24 dev eth0 table 1107 proto static");
+        run("ip route add 192.0.2.0/24 dev eth0 table 1106 proto static");
 
         run("ip tuntap add carrick0 mode tun");
         node.reach(&plans::mesh(20, 3));

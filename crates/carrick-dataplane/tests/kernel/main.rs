@@ -12,4 +12,5 @@ mod kernel_wireguard;
 mod node;
 mod plans;
 mod reconcile;
+mod strays;
 mod userspace_double;

@@ -104,7 +104,7 @@ pub fn apply(state: &mut Observed, operation: &Operation) {
             let position = state.routes.iter().position(|other| other == route).expect("not there");
             Arc::make_mut(&mut state.routes).remove(position);
         }
-        Operation::AddRule(rule) => assert!(state.rules.insert(*rule), "exists"),
+        Operation::AddRule(rule) => assert!(state.rules.insert((*rule).into()), "exists"),
         Operation::RemoveRule(rule) => assert!(state.rules.remove(rule), "not there"),
     }
 }

@@ -55,9 +55,12 @@ fn every_change_is_told() {
                 invert: false,
             };
             socket.execute(&rule::add(&rule)).unwrap();
-            await_event(&mut monitor, |event| *event == Event::Rule(Verb::Set, rule));
+            await_event(&mut monitor, |event| matches!(event, Event::Rule(Verb::Set, told) if told.rule == Some(rule)));
             socket.execute(&rule::delete(&rule)).unwrap();
-            await_event(&mut monitor, |event| *event == Event::Rule(Verb::Deleted, rule));
+            await_event(
+                &mut monitor,
+                |event| matches!(event, Event::Rule(Verb::Deleted, told) if told.rule == Some(rule)),
+            );
 
             socket.execute(&address::delete(&address)).unwrap();
             await_event(&mut monitor, |event| *event == Event::Address(Verb::Deleted, address));
