@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrick_backoff::Now;
-use carrick_topology::discovery::{Interface, OwnFacts, OwnNode, host_networks, own_facts};
+use carrick_topology::discovery::{DeviceMtus, Interface, OwnFacts, OwnNode, device_mtus, host_networks, own_facts};
 use carrick_topology::model::DnsName;
 use carrick_topology::{
     Change, Cluster, DeviceName, Liveness, Mesh, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
@@ -244,13 +244,15 @@ impl Inputs {
                 let facts = own_facts(own_node, interfaces, &self.settings);
                 let local = &mut Arc::make_mut(&mut self.settings).local;
                 local.internal_devices.clone_from(&facts.internal_devices);
-                local.uplink_mtu = facts.uplink_mtu;
                 self.facts = Some(facts);
             }
             None => {
                 own::find_devices(&self.cluster, &self.me, interfaces, &mut Arc::make_mut(&mut self.settings).local);
             }
         }
+        let local = &mut Arc::make_mut(&mut self.settings).local;
+        let DeviceMtus { uplink, internal } = device_mtus(interfaces, &local.internal_devices);
+        (local.uplink_mtu, local.internal_mtus) = (uplink, internal);
         // The own Node's annotations are compared with the facts again in any case.
         self.settings.local != before || self.own_node.is_some()
     }

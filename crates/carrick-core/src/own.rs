@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use carrick_topology::constants::DEFAULT_UPLINK_MTU;
 use carrick_topology::discovery::{Interface, OwnFacts};
 use carrick_topology::mesh_address::choose_mesh_addresses;
 use carrick_topology::model::{AgentVersion, InternalAddresses, LocalFacts, Node, PublicKey};
@@ -55,16 +54,10 @@ pub(crate) fn find_devices(cluster: &Cluster, me: &NodeName, interfaces: &[Inter
     };
     local.internal_devices.clear();
     for address in addresses.iter().map(IpNet::addr) {
-        let carries = |interface: &&Interface| interface.addresses.iter().any(|net| net.addr() == address);
-        if let Some(interface) = interfaces.iter().find(carries) {
+        if let Some(interface) = interfaces.iter().find(|interface| interface.carries(address)) {
             local.internal_devices.insert(address, interface.name.clone());
         }
     }
-    let in_use = |interface: &&Interface| {
-        !interface.default_route.is_empty() || local.internal_devices.values().any(|device| *device == interface.name)
-    };
-    local.uplink_mtu =
-        interfaces.iter().filter(in_use).map(|interface| interface.mtu).min().unwrap_or(DEFAULT_UPLINK_MTU);
 }
 
 /// What this node should publish.

@@ -42,6 +42,8 @@ pub enum Check {
     PrivateEndpoint,
     /// No endpoint is in a pod CIDR of its node.
     EndpointInPodCidr,
+    /// Each endpoint leads to one node.
+    SharedEndpoint,
     /// No two objects claim the same addresses.
     OverlappingCidrs,
     /// Packets inside a location leave by devices of the location's network.
@@ -64,7 +66,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AgentReachable,
         Self::AgentReady,
         Self::AgentVersion,
@@ -82,6 +84,7 @@ impl Check {
         Self::WireguardPort,
         Self::PrivateEndpoint,
         Self::EndpointInPodCidr,
+        Self::SharedEndpoint,
         Self::OverlappingCidrs,
         Self::LocationNetwork,
         Self::IgnoredValues,
@@ -114,6 +117,7 @@ impl Check {
             Self::WireguardPort => "wireguard-port",
             Self::PrivateEndpoint => "private-endpoint",
             Self::EndpointInPodCidr => "endpoint-in-pod-cidr",
+            Self::SharedEndpoint => "shared-endpoint",
             Self::OverlappingCidrs => "overlapping-cidrs",
             Self::LocationNetwork => "location-network",
             Self::IgnoredValues => "ignored-values",

@@ -33,6 +33,21 @@ pub struct Address {
     /// Whether the address cannot be used: duplicate address detection still runs or found another owner.
     /// Ignored when an address is added.
     pub unusable: bool,
+    /// What the kernel uses the address for. Ignored when an address is added.
+    pub role: Role,
+}
+
+/// What the kernel uses an address for (flags `IFA_F_*` of linux/if_addr.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// No flag says otherwise.
+    Primary,
+    /// In IPv4: another address of the same subnet came before on this device (`IFA_F_SECONDARY`).
+    Secondary,
+    /// In IPv6: an address that the kernel replaces by another one after a time (`IFA_F_TEMPORARY`, RFC 8981).
+    Temporary,
+    /// The preferred lifetime is over: new connections must not use the address (`IFA_F_DEPRECATED`, RFC 4862).
+    Deprecated,
 }
 
 /// How far an address or a route's destination is valid.
@@ -59,6 +74,7 @@ impl Address {
             no_duplicate_detection: Family::from(network) == Family::V6,
             scope: Scope::Universe,
             unusable: false,
+            role: Role::Primary,
         }
     }
 }
@@ -69,7 +85,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// Lists addresses of both families, of one device or of all.
+/// Lists addresses of both families, of one device or of all, in the kernel's order: in IPv4 the one that was added first comes first, in IPv6 the
+/// one that was added last.
 ///
 /// # Errors
 ///
@@ -133,7 +150,22 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Address>, netlink_packet_
         no_duplicate_detection: flags.contains(AddressFlags::Nodad),
         scope: u8::from(message.header.scope).into(),
         unusable: flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed),
+        role: role(flags, network.into()),
     }))
+}
+
+/// `IFA_F_TEMPORARY` and `IFA_F_SECONDARY` are the same bit.
+fn role(flags: AddressFlags, family: Family) -> Role {
+    if flags.contains(AddressFlags::Deprecated) {
+        Role::Deprecated
+    } else if !flags.contains(AddressFlags::Secondary) {
+        Role::Primary
+    } else {
+        match family {
+            Family::V4 => Role::Secondary,
+            Family::V6 => Role::Temporary,
+        }
+    }
 }
 
 impl From<u8> for Scope {

@@ -1,6 +1,7 @@
 //! Routes.
 
 mod listed;
+mod next_hops;
 mod read;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use netlink_packet_route::route::{
 };
 
 pub use listed::{ListedRoute, ReceivedRoute, dump, dump_as};
+pub use next_hops::dump_next_hops;
 pub(crate) use read::read;
 
 use crate::address::Scope;

@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod facts;
+mod interface;
 mod internal_address;
 mod surroundings;
 
@@ -12,4 +13,5 @@ mod surroundings;
 mod tests;
 
 pub use facts::{OwnFacts, host_networks, own_facts};
-pub use surroundings::{Interface, OwnNode};
+pub use interface::{AddressRank, Interface, InterfaceAddress};
+pub use surroundings::{DeviceMtus, OwnNode, device_mtus};

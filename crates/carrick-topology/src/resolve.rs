@@ -8,6 +8,7 @@ mod location;
 mod member;
 mod outside;
 mod relay;
+mod shared_endpoints;
 mod tunnel;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ pub(crate) use index::MemberIndex;
 pub(crate) use location::Location;
 pub(crate) use member::{Member, PUBLIC_KEY_FIELD};
 pub(crate) use outside::OutsidePeer;
+pub(crate) use shared_endpoints::warn_of_own;
 pub(crate) use tunnel::{Tunnel, dialled_endpoint};
 
 use crate::model::{Cluster, NodeName, PeerName, Settings};
@@ -44,6 +46,7 @@ impl<'a> Resolved<'a> {
     pub(crate) fn new(cluster: &'a Cluster, settings: &'a Settings, liveness: &Liveness) -> Self {
         let mut warnings = cluster.warnings.clone();
         let (mut members, mut claims) = member::admit(cluster, settings, &mut warnings);
+        shared_endpoints::withdraw(&mut members, &mut warnings);
         let mut locations = location::form(&mut members, &mut warnings);
         gateway::choose(&members, &mut locations, settings, liveness, &mut warnings);
         gateway::assign(&mut members, &locations, settings);

@@ -1,11 +1,13 @@
 //! The host's network interfaces, for the discovery of the node's own addresses.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
+use carrick_netlink::address::{Address, Role};
 use carrick_netlink::route::{Kind, Route};
 use carrick_netlink::{Error, Protocol, Socket, address, link, route};
 use carrick_topology::Family;
-use carrick_topology::discovery::Interface;
+use carrick_topology::discovery::{AddressRank, Interface, InterfaceAddress};
 use ipnet::IpNet;
 
 /// The kernel's main routing table (`RT_TABLE_MAIN`).
@@ -13,32 +15,33 @@ const MAIN_TABLE: u32 = 254;
 /// The shortest prefix of a network. VPNs split a default route into routes with shorter ones.
 const SHORTEST_NETWORK: u8 = 7;
 
-/// Lists the interfaces that are up, with their lasting addresses, the networks behind them, and whether a default route leaves by them.
+/// Lists the interfaces that are up, with their addresses, the networks behind them, and whether a default route leaves by them.
 ///
 /// # Errors
 /// The kernel could not be asked.
 pub fn list() -> Result<Vec<Interface>, Error> {
     let mut socket = Socket::open(Protocol::Route)?;
-    let addresses = address::dump(&mut socket, None)?;
+    let addresses = in_order_of_age(address::dump(&mut socket, None)?);
     let routes = [main_routes(&mut socket, Family::V4)?, main_routes(&mut socket, Family::V6)?];
-    let default_routes =
-        Family::BOTH.into_iter().zip(&routes).filter_map(|(family, routes)| default_route(family, routes));
-    let default_routes: Vec<(Family, u32)> = default_routes.collect();
+    let default_routes = routes.each_ref().map(|routes| default_route(routes));
+    let sources: BTreeSet<IpAddr> =
+        default_routes.iter().flatten().filter_map(|route| source_of(route, &addresses)).collect();
     let interfaces = link::dump(&mut socket)?
         .into_iter()
         .filter(|link| link.up)
         .filter_map(|link| {
-            let lasting = addresses.iter().filter(|address| address.link == link.index && !address.unusable);
+            let own = addresses.iter().filter(|address| address.link == link.index && !address.unusable);
             Some(Interface {
                 name: link.name.parse().ok()?,
                 mtu: link.mtu,
-                addresses: lasting.map(|address| address.network).collect(),
+                addresses: own.map(|address| ranked(address, &sources)).collect(),
                 on_link: on_link(link.index, routes.iter().flatten()),
                 default_route: default_routes
                     .iter()
-                    .filter(|(_, device)| *device == link.index)
-                    .map(|(family, _)| *family)
-                    .collect::<BTreeSet<Family>>(),
+                    .flatten()
+                    .filter(|route| route.device == Some(link.index))
+                    .map(Route::family)
+                    .collect(),
             })
         })
         .collect();
@@ -46,14 +49,44 @@ pub fn list() -> Result<Vec<Interface>, Error> {
 }
 
 fn main_routes(socket: &mut Socket, family: Family) -> Result<Vec<Route>, Error> {
-    route::dump(socket, &route::Filter { family, table: Some(MAIN_TABLE), protocol: None, device: None })
+    route::dump_next_hops(socket, family, MAIN_TABLE)
 }
 
-/// The device of the default route with the least metric in the main table.
-fn default_route(family: Family, routes: &[Route]) -> Option<(Family, u32)> {
-    let default = routes.iter().filter(|route| route.destination.prefix_len() == 0);
-    let best = default.filter_map(|route| Some((route.metric, route.device?))).min();
-    best.map(|(_, device)| (family, device))
+/// The next hops of the default route with the least metric.
+fn default_route(routes: &[Route]) -> Vec<Route> {
+    let all = || routes.iter().filter(|route| route.destination.prefix_len() == 0 && route.device.is_some());
+    let best = all().map(|route| route.metric).min();
+    all().filter(|route| Some(route.metric) == best).copied().collect()
+}
+
+/// The source address of the host's own packets that take a next hop of the default route: the one that the route names, else the first
+/// address in the gateway's subnet.
+fn source_of(route: &Route, addresses: &[Address]) -> Option<IpAddr> {
+    let in_subnet_of = |via: IpAddr| {
+        let is_source = |address: &&Address| {
+            Some(address.link) == route.device && address.role == Role::Primary && address.network.contains(&via)
+        };
+        addresses.iter().find(is_source).map(|address| address.network.addr())
+    };
+    route.source.or_else(|| in_subnet_of(route.via?))
+}
+
+/// Addresses of one device in one family, the one that was added first before others. The kernel lists IPv6 addresses the other way round.
+fn in_order_of_age(listed: Vec<Address>) -> Vec<Address> {
+    let (v4, v6): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|address| Family::from(address.network) == Family::V4);
+    v4.into_iter().chain(v6.into_iter().rev()).collect()
+}
+
+fn ranked(address: &Address, sources: &BTreeSet<IpAddr>) -> InterfaceAddress {
+    let rank = match address.role {
+        Role::Deprecated => AddressRank::Deprecated,
+        Role::Temporary => AddressRank::Temporary,
+        Role::Primary | Role::Secondary if sources.contains(&address.network.addr()) => AddressRank::DefaultSource,
+        Role::Secondary => AddressRank::Secondary,
+        Role::Primary => AddressRank::Primary,
+    };
+    InterfaceAddress { net: address.network, rank }
 }
 
 /// The networks that routes reach by the device without a gateway.
@@ -74,6 +107,37 @@ pub(super) fn is_on_link(route: &Route) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn address(net: &str, link: u32, role: Role) -> Address {
+        Address { role, ..Address::without_side_effects(link, net.parse().unwrap()) }
+    }
+
+    #[test]
+    fn the_default_route_names_its_source_or_its_gateways_subnet_does() {
+        let addresses = [
+            address("203.0.113.10/32", 3, Role::Primary),
+            address("203.0.113.50/24", 3, Role::Primary),
+            address("203.0.113.9/24", 3, Role::Secondary),
+            address("203.0.113.8/24", 4, Role::Primary),
+        ];
+        let hop = Route::through("0.0.0.0/0".parse().unwrap(), MAIN_TABLE, 2, 3).via("203.0.113.1".parse().unwrap());
+        let named = Route { source: Some("10.10.1.5".parse().unwrap()), ..hop };
+        let elsewhere = hop.via("198.51.100.1".parse().unwrap());
+        let found = [hop, named, elsewhere].map(|route| source_of(&route, &addresses));
+        assert_eq!(found, [Some("203.0.113.50".parse().unwrap()), Some("10.10.1.5".parse().unwrap()), None]);
+    }
+
+    #[test]
+    fn all_next_hops_of_the_default_route_of_least_metric_count() {
+        let default = |metric, device| Route {
+            metric,
+            ..Route::through("0.0.0.0/0".parse().unwrap(), MAIN_TABLE, 2, device).via("192.0.2.1".parse().unwrap())
+        };
+        let network = Route::through("10.8.0.0/24".parse().unwrap(), MAIN_TABLE, 2, 6);
+        let routes = [network, default(100, 3), default(20, 4), default(20, 5)];
+        let devices: Vec<_> = default_route(&routes).into_iter().filter_map(|route| route.device).collect();
+        assert_eq!(devices, [4, 5]);
+    }
 
     #[test]
     fn networks_are_behind_routes_without_a_gateway() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_topology::discovery::{Interface, OwnFacts, OwnNode, own_facts};
+use carrick_topology::discovery::{Interface, InterfaceAddress, OwnFacts, OwnNode, own_facts};
 use carrick_topology::model::{Family, Node};
 use carrick_topology::plan::Scope;
 use carrick_topology::{Change, Cluster, NodeName, PublicKey, Settings};
@@ -223,7 +223,7 @@ pub(super) fn interfaces() -> Vec<Interface> {
     vec![Interface {
         name: "eth0".parse().unwrap(),
         mtu: 1500,
-        addresses: BTreeSet::from(["198.51.100.1/24".parse().unwrap()]),
+        addresses: vec![InterfaceAddress::primary("198.51.100.1/24".parse().unwrap())],
         on_link: BTreeSet::new(),
         default_route: BTreeSet::from([Family::V4]),
     }]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrick_topology::Cluster;
-use carrick_topology::discovery::Interface;
+use carrick_topology::discovery::{Interface, InterfaceAddress};
 
 use super::fixture::{Fixture, applies, causes, cluster, interfaces, key, own_node, published_cluster};
 use crate::{ApiState, ApplyOutcome, DISK_PATIENCE, Effect, Event, Waiting, WriteOutcome};
@@ -69,7 +69,7 @@ fn stale_state_from_disk_cuts_nothing_that_the_kernel_carries() {
     fixture.event(Event::Restored(Arc::new(cluster(&["a", "b"]))));
     let mesh = Interface {
         name: "carrick0".parse().unwrap(),
-        addresses: ["10.4.0.1/32".parse().unwrap()].into(),
+        addresses: vec![InterfaceAddress::primary("10.4.0.1/32".parse().unwrap())],
         ..interfaces()[0].clone()
     };
     fixture.event(Event::OwnNode(Box::new(own_node())));

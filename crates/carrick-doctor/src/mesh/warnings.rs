@@ -60,6 +60,13 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 listed(&reporters)
             ),
         ),
+        WarningReason::SharedEndpoint(_) | WarningReason::OwnAddress(_) => (
+            Check::SharedEndpoint,
+            format!(
+                "on {}, start the agent with --internal-cidr and the network in which the nodes have different addresses, or set carrick.dev/endpoint to an address that belongs to this node alone",
+                warning.object
+            ),
+        ),
         WarningReason::OverriddenByMesh(_) => {
             (Check::SharedSettings, format!("remove the flag from the agent, or change the Mesh {MESH_NAME}"))
         }
@@ -112,6 +119,20 @@ mod tests {
             mesh.plan("a1").warnings = [warning("endpoint", WarningReason::Unreadable("host:port".to_owned()))].into();
         });
         assert_eq!(found.warnings(), ["ignored-values b1"]);
+    }
+
+    #[test]
+    fn an_endpoint_that_leads_to_two_nodes_has_a_check_of_its_own() {
+        for (reason, on) in [
+            (WarningReason::SharedEndpoint("b2".parse().unwrap()), "shared-endpoint b1"),
+            (WarningReason::OwnAddress("a1".parse().unwrap()), "shared-endpoint a1"),
+        ] {
+            let found = diagnosed(|mesh| {
+                mesh.plan("a1").warnings = [warning("advertised-endpoints", reason.clone())].into();
+            });
+            assert_eq!(found.warnings(), [on], "{reason:?}");
+            assert!(found.remedies().contains("carrick.dev/endpoint"));
+        }
     }
 
     #[test]

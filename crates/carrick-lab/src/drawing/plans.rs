@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 use carrick_kube::annotations::{NodeMetadata, parse_node};
 use carrick_topology::Liveness;
-use carrick_topology::discovery::{Interface, OwnNode, own_facts};
+use carrick_topology::discovery::{Interface, InterfaceAddress, OwnNode, own_facts};
 use carrick_topology::hash::stable_hash;
 use carrick_topology::mesh_address::choose_mesh_addresses;
 use carrick_topology::model::{InternalAddresses, Node};
@@ -78,10 +78,10 @@ fn interface(layout: &NodeLayout, mtu: u32) -> Result<Interface> {
     let networks = [layout.lan.v4.map(IpNet::from), layout.lan.v6.map(IpNet::from)];
     let lengths = networks.into_iter().flatten().map(|network| network.prefix_len());
     let inside = layout.internal.list().into_iter().zip(lengths);
-    let mut addresses: BTreeSet<IpNet> =
-        inside.map(|(address, length)| IpNet::new(address, length)).collect::<Result<_, _>>()?;
-    addresses.extend(layout.public.list().into_iter().map(IpNet::from));
-    let default_route = addresses.iter().map(Family::of_net).collect();
+    let mut nets: Vec<IpNet> = inside.map(|(address, length)| IpNet::new(address, length)).collect::<Result<_, _>>()?;
+    nets.extend(layout.public.list().into_iter().map(IpNet::from));
+    let default_route = nets.iter().map(Family::of_net).collect();
+    let addresses = nets.into_iter().map(InterfaceAddress::primary).collect();
     Ok(Interface { name: "eth0".parse()?, mtu, addresses, on_link: BTreeSet::new(), default_route })
 }
 

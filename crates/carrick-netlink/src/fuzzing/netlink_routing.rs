@@ -1,7 +1,7 @@
 //! Answers and notifications of the routing subsystem: links, addresses, routes, rules, neighbours and queues.
 
 use super::answer::{check_holds, frames, holds, received};
-use crate::address::{self, Address};
+use crate::address::{self, Address, Role};
 use crate::frame::Frame;
 use crate::link::{self, LinkKind, Vxlan};
 use crate::queue::{self, TokenBucket};
@@ -48,7 +48,7 @@ fn check_address(frame: &Frame<'_>) {
     check_holds(frame.payload, address.network.addr());
     let request = address::add(&address);
     let again = address::read(&received(&request)).unwrap();
-    assert_eq!(again, Some(Address { unusable: false, ..address }));
+    assert_eq!(again, Some(Address { unusable: false, role: Role::Primary, ..address }));
 }
 
 fn check_route(frame: &Frame<'_>) {

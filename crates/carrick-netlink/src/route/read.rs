@@ -15,15 +15,15 @@ use crate::family::KernelFamily as _;
 use crate::frame::Frame;
 use carrick_types::Family;
 
-const HEADER_LENGTH: usize = 12;
+pub(super) const HEADER_LENGTH: usize = 12;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
-const RTA_GATEWAY: u16 = 5;
+pub(super) const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
 const RTA_METRICS: u16 = 8;
 const RTA_TABLE: u16 = 15;
-const RTA_VIA: u16 = 18;
+pub(super) const RTA_VIA: u16 = 18;
 const RTAX_LOCK: u16 = 1;
 const RTAX_MTU: u16 = 2;
 
@@ -71,7 +71,7 @@ fn number(bytes: &[u8]) -> Result<u32, DecodeError> {
 }
 
 /// `struct rtvia`: the family in two bytes, then the address.
-fn via(bytes: &[u8]) -> Result<IpAddr, DecodeError> {
+pub(super) fn via(bytes: &[u8]) -> Result<IpAddr, DecodeError> {
     match bytes {
         [family, 0, rest @ ..] if Family::from_kernel(AddressFamily::from(*family)).is_some() => address(rest),
         _ => Err(DecodeError::invalid_ip_address(bytes.len())),

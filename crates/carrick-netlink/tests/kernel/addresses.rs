@@ -1,8 +1,8 @@
-use carrick_netlink::address::{self, Address, Scope};
+use carrick_netlink::address::{self, Address, Role, Scope};
 use carrick_netlink::route::{self, Filter};
 use carrick_netlink::{Family, Socket};
 
-use crate::namespace::{fresh, make_device, route_socket};
+use crate::namespace::{fresh, ip_command, make_device, route_socket};
 
 /// The addresses of a device without the link-local one that the kernel adds itself.
 fn addresses(socket: &mut Socket, link: u32) -> Vec<Address> {
@@ -55,6 +55,44 @@ fn prefix_route_comes_only_when_asked_for() {
         assert_eq!(routes[0].destination, network.trunc());
         assert!(
             !address::dump(&mut socket, Some(link)).unwrap().iter().any(|a| a.network == network && a.no_prefix_route)
+        );
+    });
+}
+
+/// The addresses of a device outside of the link-local network with their roles, in the kernel's order.
+fn roles(socket: &mut Socket, link: u32) -> Vec<(String, Role)> {
+    let all = address::dump(socket, Some(link)).unwrap();
+    let own = all.into_iter().filter(|address| address.scope != Scope::Link);
+    own.map(|address| (address.network.to_string(), address.role)).collect()
+}
+
+#[test]
+fn the_kernel_tells_which_address_came_first_and_which_one_ends() {
+    fresh(|| {
+        let mut socket = route_socket();
+        let link = make_device(&mut socket, "d0");
+        for arguments in [
+            "addr add 203.0.113.50/24 dev d0",
+            "addr add 203.0.113.10/24 dev d0",
+            "addr add 198.51.100.7/24 dev d0 preferred_lft 0",
+            "addr add 2001:db8::50/64 dev d0 nodad",
+            "addr add 2001:db8::10/64 dev d0 nodad",
+            "addr add 2001:db8::9/64 dev d0 nodad preferred_lft 0",
+        ] {
+            ip_command(arguments);
+        }
+        let found = roles(&mut socket, link);
+        let found: Vec<_> = found.iter().map(|(net, role)| (net.as_str(), *role)).collect();
+        assert_eq!(
+            found,
+            [
+                ("203.0.113.50/24", Role::Primary),
+                ("198.51.100.7/24", Role::Deprecated),
+                ("203.0.113.10/24", Role::Secondary),
+                ("2001:db8::9/64", Role::Deprecated),
+                ("2001:db8::10/64", Role::Primary),
+                ("2001:db8::50/64", Role::Primary),
+            ]
         );
     });
 }

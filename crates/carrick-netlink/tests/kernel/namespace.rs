@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::panic::resume_unwind;
+use std::process::Command;
 use std::thread;
 
 use carrick_netlink::link::{self, Change, VethEnd};
@@ -39,4 +40,10 @@ pub fn make_device(socket: &mut Socket, name: &str) -> u32 {
         socket.execute(&link::change(index, name, &Change { up: Some(true), ..Change::default() })).unwrap();
     }
     link::by_name(socket, name).unwrap().index
+}
+
+/// Runs `ip` of iproute2 in the namespace of the calling thread.
+pub fn ip_command(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {arguments}");
 }

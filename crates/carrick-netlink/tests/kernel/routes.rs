@@ -6,7 +6,7 @@ use carrick_netlink::rule::{self, PacketOrigin, Rule};
 use carrick_netlink::{Family, Socket};
 use ipnet::IpNet;
 
-use crate::namespace::{fresh, make_device, route_socket};
+use crate::namespace::{fresh, ip_command, make_device, route_socket};
 
 const TABLE: u32 = 1107;
 const PROTOCOL: u8 = 107;
@@ -185,5 +185,41 @@ fn thousands_of_routes_go_in_one_call_and_are_listed_whole() {
         listed.sort();
         assert_eq!(listed, wanted);
         assert_eq!(socket.writes() - before, 5000, "listing writes nothing");
+    });
+}
+
+#[test]
+fn each_next_hop_of_a_multipath_route_is_listed() {
+    fresh(|| {
+        let mut socket = route_socket();
+        let devices = ["d0", "d1"].map(|name| make_device(&mut socket, name));
+        for arguments in [
+            "addr add 172.31.0.2/30 dev d0",
+            "addr add 172.31.1.2/30 dev d1",
+            "addr add fd00:0::2/64 dev d0 nodad",
+            "addr add fd00:1::2/64 dev d1 nodad",
+            "addr add 10.10.1.5/32 dev d0",
+            "route add default src 10.10.1.5 metric 20 nexthop via 172.31.0.1 dev d0 nexthop via 172.31.1.1 dev d1 weight 3",
+            "route add 10.8.0.0/24 via 172.31.1.1",
+            "-6 route add default nexthop via fd00:0::1 dev d0 nexthop via fd00:1::1 dev d1",
+            "route add 10.9.0.0/24 nexthop via inet6 fd00:0::1 dev d0 nexthop via inet6 fd00:1::1 dev d1",
+        ] {
+            ip_command(arguments);
+        }
+        let hops = |socket: &mut Socket, family, destination: &str| {
+            let routes = route::dump_next_hops(socket, family, 254).unwrap();
+            let to = routes.into_iter().filter(|route| route.destination == net(destination));
+            to.map(|route| (route.device, route.via)).collect::<Vec<_>>()
+        };
+        let [d0, d1] = devices.map(Some);
+        let via = |text| Some(ip(text));
+        let default = hops(&mut socket, Family::V4, "0.0.0.0/0");
+        assert_eq!(default, [(d0, via("172.31.0.1")), (d1, via("172.31.1.1"))]);
+        let sources = route::dump_next_hops(&mut socket, Family::V4, 254).unwrap();
+        assert!(sources.iter().filter(|route| route.metric == 20).all(|route| route.source == via("10.10.1.5")));
+        assert_eq!(hops(&mut socket, Family::V4, "10.8.0.0/24"), [(d1, via("172.31.1.1"))]);
+        assert_eq!(hops(&mut socket, Family::V6, "::/0"), [(d0, via("fd00:0::1")), (d1, via("fd00:1::1"))]);
+        let over_v6 = hops(&mut socket, Family::V4, "10.9.0.0/24");
+        assert_eq!(over_v6, [(d0, via("fd00:0::1")), (d1, via("fd00:1::1"))]);
     });
 }

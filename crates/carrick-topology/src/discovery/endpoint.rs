@@ -25,30 +25,26 @@ pub(super) fn endpoints(surroundings: &Surroundings<'_>, internal: &BTreeSet<IpN
         .collect()
 }
 
-/// `ExternalIP`, else a public address on an interface: `InternalIP` first, then the default route's interface, then a subnet before a
-/// lone address, then what is advertised already.
+/// `ExternalIP`, else a public address on an interface: `InternalIP` first, then in the order of candidates.
 fn public_address(surroundings: &Surroundings<'_>, family: Family) -> Option<IpAddr> {
     let own = surroundings.own;
-    let external = own
-        .external_ips
-        .iter()
-        .copied()
-        .find(|address| Family::of(address) == family && is_public(address) && surroundings.is_usable(*address));
+    let external = own.external_ips.iter().copied().find(|address| {
+        Family::of(address) == family
+            && is_public(address)
+            && surroundings.is_usable(*address)
+            && !surroundings.ends(*address)
+    });
     let on_interface = || {
         surroundings
             .candidates(family)
-            .filter(|(_, net)| is_public(&net.addr()))
-            .min_by_key(|(interface, net)| {
-                let endpoint = Endpoint::at(net.addr(), surroundings.settings.port);
-                (
-                    !own.internal_ips.contains(&net.addr()),
-                    !interface.default_route.contains(&family),
-                    net.prefix_len() == net.max_prefix_len(),
-                    !surroundings.own.node.advertised_endpoints.contains(&endpoint),
-                    *net,
-                )
+            .filter(|candidate| is_public(&candidate.net().addr()))
+            .min_by_key(|candidate| {
+                let address = candidate.net().addr();
+                let endpoint = Endpoint::at(address, surroundings.settings.port);
+                let is_advertised = own.node.advertised_endpoints.contains(&endpoint);
+                (!own.internal_ips.contains(&address), candidate.order(is_advertised))
             })
-            .map(|(_, net)| net.addr())
+            .map(|candidate| candidate.net().addr())
     };
     external.or_else(on_interface)
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::discovery::surroundings::{Interface, OwnNode, Surroundings};
+use crate::discovery::interface::Interface;
+use crate::discovery::surroundings::{OwnNode, Surroundings};
 use crate::discovery::{endpoint, internal_address, surroundings};
 use crate::model::{DeviceName, Endpoint, InternalAddresses, Settings};
 
@@ -20,8 +21,6 @@ pub struct OwnFacts {
     pub advertised_endpoints: BTreeSet<Endpoint>,
     /// For [`crate::model::LocalFacts::internal_devices`]: the device of each internal address that is in force.
     pub internal_devices: BTreeMap<IpAddr, DeviceName>,
-    /// For [`crate::model::LocalFacts::uplink_mtu`], in bytes.
-    pub uplink_mtu: u32,
     /// Internal addresses that people wrote and that no interface carries.
     pub absent_internal_addresses: BTreeSet<IpAddr>,
 }
@@ -35,7 +34,8 @@ pub fn host_networks(interfaces: &[Interface], settings: &Settings) -> BTreeMap<
 /// Decides what the agent advertises of its node.
 ///
 /// Internal address, in each family: the Node's `InternalIP` where an interface carries it; with `--internal-cidr` of that family, an
-/// address inside of it; where no interface carries any `InternalIP`, the address of the default route's interface.
+/// address inside of it; where no interface carries an `InternalIP` that the Node has in that family, or any at all, an address
+/// of the default route. Addresses that end, which are temporary and deprecated ones, are never advertised.
 ///
 /// Endpoint: none beside an `endpoint` annotation; else in each family the Node's `ExternalIP`, a public address on an interface, or the
 /// internal address. A node with keepalive on gets no endpoint that is not public: others wait for it to dial in.
@@ -57,7 +57,6 @@ pub fn own_facts(own: &OwnNode, interfaces: &[Interface], settings: &Settings) -
             .map(IpNet::addr)
             .filter(|address| !internal_devices.contains_key(address))
             .collect(),
-        uplink_mtu: surroundings.uplink_mtu(&internal_devices),
         pod_cidrs: own.pod_cidrs.clone(),
         advertised_internal_addresses: found,
         internal_devices,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::discovery::surroundings::{Interface, Surroundings};
+use crate::discovery::surroundings::{Candidate, Surroundings};
 use crate::model::{Family, InternalAddresses, is_public};
 
 /// The addresses that the agent advertises, at most one for each family.
@@ -15,7 +15,7 @@ pub(super) fn internal_addresses(surroundings: &Surroundings<'_>) -> BTreeSet<Ip
         .internal_ips
         .iter()
         .filter(|address| surroundings.is_usable(**address))
-        .filter_map(|address| surroundings.with_length(*address))
+        .filter_map(|address| surroundings.lasting(*address))
         .collect();
     Family::BOTH.iter().filter_map(|family| in_family(surroundings, *family, &carried)).collect()
 }
@@ -30,33 +30,26 @@ fn in_family(surroundings: &Surroundings<'_>, family: Family, carried: &[IpNet])
     }
     let candidates = surroundings.candidates(family);
     if !wanted.is_empty() {
-        return best(surroundings, candidates.filter(|(_, net)| is_wanted(&net.addr())));
+        return best(surroundings, candidates.filter(|candidate| is_wanted(&candidate.net().addr())));
     }
-    if !carried.is_empty() {
+    let is_reported = surroundings.own.internal_ips.iter().any(|address| Family::of(address) == family);
+    if !carried.is_empty() && !is_reported {
         return None;
     }
-    best(surroundings, candidates.filter(|(interface, _)| interface.default_route.contains(&family)))
+    best(surroundings, candidates.filter(Candidate::is_of_default_route))
 }
 
-/// A private address before a public one, the default route's interface before others, a subnet before a lone address (a virtual one
-/// that moves between hosts), what is advertised already before what is new.
-fn best<'a>(
-    surroundings: &Surroundings<'_>,
-    candidates: impl Iterator<Item = (&'a Interface, IpNet)>,
-) -> Option<IpNet> {
+/// A private address before a public one, then the order of candidates.
+fn best<'a>(surroundings: &Surroundings<'_>, candidates: impl Iterator<Item = Candidate<'a>>) -> Option<IpNet> {
     let advertised = match &surroundings.own.node.internal_addresses {
         InternalAddresses::Advertised(addresses) => Some(addresses),
         InternalAddresses::Forced(_) | InternalAddresses::None => None,
     };
     candidates
-        .min_by_key(|(interface, net)| {
-            (
-                is_public(&net.addr()),
-                interface.default_route.is_empty(),
-                net.prefix_len() == net.max_prefix_len(),
-                !advertised.is_some_and(|addresses| addresses.contains(net)),
-                *net,
-            )
+        .min_by_key(|candidate| {
+            let net = candidate.net();
+            let is_advertised = advertised.is_some_and(|addresses| addresses.contains(&net));
+            (is_public(&net.addr()), candidate.order(is_advertised))
         })
-        .map(|(_, net)| net)
+        .map(|candidate| candidate.net())
 }

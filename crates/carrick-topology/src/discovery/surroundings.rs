@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::interface::{AddressRank, Interface, InterfaceAddress};
 use crate::constants::{DEFAULT_UPLINK_MTU, HANDOVER_DEVICE, LOOPBACK_DEVICE, POD_DEVICE_PREFIX, VXLAN_DEVICE};
 use crate::model::{DeviceName, Family, Node, Settings};
 
@@ -27,21 +28,6 @@ impl OwnNode {
     pub const fn new(node: Node) -> Self {
         Self { node, pod_cidrs: BTreeSet::new(), internal_ips: Vec::new(), external_ips: Vec::new() }
     }
-}
-
-/// A network interface of the host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: DeviceName,
-    /// Its MTU in bytes.
-    pub mtu: u32,
-    /// Its lasting addresses with the length of their subnet: neither temporary (RFC 8981), nor deprecated, tentative or duplicate ones.
-    pub addresses: BTreeSet<IpNet>,
-    /// The networks that routes of the main table reach by it without a gateway, beside the subnets of its addresses.
-    pub on_link: BTreeSet<IpNet>,
-    /// The families whose default route in the main table, if there are several the one of least metric, leaves by it.
-    pub default_route: BTreeSet<Family>,
 }
 
 /// All that the choice depends on.
@@ -79,24 +65,33 @@ impl<'a> Surroundings<'a> {
 
     /// The interface that has this very address.
     pub(super) fn carrier(&self, address: IpAddr) -> Option<&'a Interface> {
-        let carries = |interface: &&&Interface| interface.addresses.iter().any(|net| net.addr() == address);
-        self.interfaces.iter().find(carries).copied()
+        self.interfaces.iter().find(|interface| interface.carries(address)).copied()
     }
 
-    /// The address with the length of its subnet, where an interface carries it.
-    pub(super) fn with_length(&self, address: IpAddr) -> Option<IpNet> {
-        self.carrier(address)?.addresses.iter().find(|net| net.addr() == address).copied()
+    /// The address with the length of its subnet, where an interface carries it and it lasts.
+    pub(super) fn lasting(&self, address: IpAddr) -> Option<IpNet> {
+        let carried = self.carrier(address)?.addresses.iter().find(|own| own.net.addr() == address)?;
+        carried.rank.is_lasting().then_some(carried.net)
     }
 
-    /// The addresses of the host itself that other nodes could use, each with its interface.
-    pub(super) fn candidates(&self, family: Family) -> impl Iterator<Item = (&'a Interface, IpNet)> {
+    /// Whether an interface carries the address and it does not last.
+    pub(super) fn ends(&self, address: IpAddr) -> bool {
+        self.carrier(address).is_some() && self.lasting(address).is_none()
+    }
+
+    /// The addresses of the host itself that other nodes could use, in the kernel's order.
+    pub(super) fn candidates(&self, family: Family) -> impl Iterator<Item = Candidate<'a>> {
         let is_foreign = |name: &str| FOREIGN_DEVICES.iter().any(|prefix| name.starts_with(prefix));
-        self.interfaces
-            .iter()
-            .copied()
-            .filter(move |interface| interface.default_route.contains(&family) || !is_foreign(interface.name.as_str()))
-            .flat_map(|interface| interface.addresses.iter().map(move |net| (interface, *net)))
-            .filter(move |(_, net)| Family::of_net(net) == family && self.is_usable(net.addr()))
+        let all = self.interfaces.iter().copied().flat_map(move |interface| {
+            interface.addresses.iter().map(move |address| Candidate { interface, address: *address, family })
+        });
+        all.filter(move |candidate| {
+            let net = candidate.address.net;
+            Family::of_net(&net) == family
+                && candidate.address.rank.is_lasting()
+                && (candidate.is_of_default_route() || !is_foreign(candidate.interface.name.as_str()))
+                && self.is_usable(net.addr())
+        })
     }
 
     /// Whether an address can be the node's: not link-local, and not out of a range that the cluster hands out.
@@ -109,15 +104,66 @@ impl<'a> Surroundings<'a> {
         let mut handed_out = settings.mesh_cidrs.iter().chain(&settings.service_cidrs).chain(&self.own.pod_cidrs);
         !local && !address.is_multicast() && !handed_out.any(|range| range.contains(&address))
     }
+}
 
-    pub(super) fn uplink_mtu(&self, internal_devices: &BTreeMap<IpAddr, DeviceName>) -> u32 {
-        let least = |counts: &dyn Fn(&Interface) -> bool| {
-            self.interfaces.iter().filter(|interface| counts(interface)).map(|interface| interface.mtu).min()
-        };
-        least(&|interface| !interface.default_route.is_empty())
-            .or_else(|| least(&|interface| internal_devices.values().any(|name| *name == interface.name)))
-            .unwrap_or(DEFAULT_UPLINK_MTU)
+/// An address of the host itself that other nodes could use.
+#[derive(Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    interface: &'a Interface,
+    address: InterfaceAddress,
+    family: Family,
+}
+
+impl Candidate<'_> {
+    /// The address with the length of its subnet.
+    pub(super) const fn net(&self) -> IpNet {
+        self.address.net
     }
+
+    /// Whether packets by the default route leave by the interface or have this source. A router's address is often on the loopback device.
+    pub(super) fn is_of_default_route(&self) -> bool {
+        self.interface.default_route.contains(&self.family) || self.address.rank == AddressRank::DefaultSource
+    }
+
+    /// The order of candidates: those of the default route, then the [rank](AddressRank), then a subnet before a lone address, which
+    /// is often one that moves between hosts, then what is advertised already. Of equal ones, the first one in the kernel's order comes first.
+    pub(super) fn order(&self, is_advertised: bool) -> (bool, AddressRank, bool, bool) {
+        let net = self.net();
+        (!self.is_of_default_route(), self.address.rank, net.prefix_len() == net.max_prefix_len(), !is_advertised)
+    }
+}
+
+/// The MTUs of the devices that lead to other nodes, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceMtus {
+    /// For [`crate::model::LocalFacts::uplink_mtu`].
+    pub uplink: u32,
+    /// For [`crate::model::LocalFacts::internal_mtus`].
+    pub internal: BTreeMap<Family, u32>,
+}
+
+/// The MTUs of the devices that lead to other nodes, for a node whose internal addresses are on these devices.
+#[must_use]
+pub fn device_mtus(interfaces: &[Interface], internal_devices: &BTreeMap<IpAddr, DeviceName>) -> DeviceMtus {
+    let mtu_of = |name: &DeviceName| interfaces.iter().find(|interface| interface.name == *name).map(|found| found.mtu);
+    let uplinks = interfaces.iter().filter(|interface| !interface.default_route.is_empty());
+    let uplink = uplinks.map(|interface| interface.mtu).min();
+    let mut internal: BTreeMap<Family, u32> = BTreeMap::new();
+    for (address, device) in internal_devices {
+        // Packets to other nodes never leave by a device without a network: such an address is reached by the uplinks.
+        let mtu = if leads_nowhere(device) { uplink } else { mtu_of(device) };
+        if let Some(mtu) = mtu {
+            let least = internal.entry(Family::of(address)).or_insert(mtu);
+            *least = mtu.min(*least);
+        }
+    }
+    let uplink = uplink.or_else(|| internal.values().copied().min()).unwrap_or(DEFAULT_UPLINK_MTU);
+    DeviceMtus { uplink, internal }
+}
+
+/// The loopback and dummy devices, on which routers have addresses that are theirs on every link.
+fn leads_nowhere(device: &DeviceName) -> bool {
+    device.as_str() == LOOPBACK_DEVICE || device.as_str().starts_with("dummy")
 }
 
 /// The networks that the host is attached to, with their devices. Loopback and link-local networks are none, and neither are single
@@ -127,7 +173,8 @@ pub(super) fn networks(interfaces: &[Interface], settings: &Settings) -> BTreeMa
     for interface in
         interfaces_of_host(interfaces, settings).filter(|interface| interface.name.as_str() != LOOPBACK_DEVICE)
     {
-        let all = interface.addresses.iter().chain(&interface.on_link).map(IpNet::trunc);
+        let subnets = interface.addresses.iter().map(|address| &address.net);
+        let all = subnets.chain(&interface.on_link).map(IpNet::trunc);
         for network in all.filter(is_network) {
             networks.entry(network).or_insert_with(|| interface.name.clone());
         }

@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::constants::DEFAULT_UPLINK_MTU;
-use crate::discovery::{Interface, OwnNode, host_networks, own_facts};
+use crate::discovery::{
+    AddressRank, DeviceMtus, Interface, InterfaceAddress, OwnNode, device_mtus, host_networks, own_facts,
+};
 use crate::model::{Family, InternalAddresses, Node, Settings};
 
 /// A node of which nothing is written by people.
@@ -25,13 +28,24 @@ fn interface(name: &str, addresses: &[&str], default_route: &[Family]) -> Interf
     Interface {
         name: name.parse().unwrap(),
         mtu: 1500,
-        addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        addresses: addresses.iter().map(|address| InterfaceAddress::primary(address.parse().unwrap())).collect(),
         on_link: BTreeSet::new(),
         default_route: default_route.iter().copied().collect(),
     }
 }
 
+/// The same interface with addresses of other ranks.
+fn with_ranks(mut interface: Interface, ranks: &[(&str, AddressRank)]) -> Interface {
+    for (text, rank) in ranks {
+        let address: IpAddr = text.parse().unwrap();
+        let own = interface.addresses.iter_mut().find(|own| own.net.addr() == address).unwrap();
+        own.rank = *rank;
+    }
+    interface
+}
+
 const V4: &[Family] = &[Family::V4];
+const V6: &[Family] = &[Family::V6];
 const BOTH: &[Family] = &Family::BOTH;
 
 fn settings(internal_cidrs: &[&str]) -> Settings {
@@ -154,15 +168,126 @@ fn a_node_that_stands_alone_can_still_be_dialled() {
 }
 
 #[test]
-fn the_uplinks_mtu_is_the_default_routes() {
-    let mut eth0 = interface("eth0", &["10.0.0.7/24"], &[]);
-    eth0.mtu = 9000;
-    let node = own(&["10.0.0.7"], &[]);
-    assert_eq!(own_facts(&node, std::slice::from_ref(&eth0), &settings(&[])).uplink_mtu, 9000);
-    let mut ppp0 = interface("ppp0", &["198.51.100.7/32"], V4);
-    ppp0.mtu = 1492;
-    assert_eq!(own_facts(&node, &[eth0, ppp0], &settings(&[])).uplink_mtu, 1492);
-    assert_eq!(own_facts(&node, &[], &settings(&[])).uplink_mtu, DEFAULT_UPLINK_MTU);
+fn of_several_addresses_the_primary_one_stands_for_the_host() {
+    use AddressRank::{DefaultSource, Secondary};
+    let eth0 = |addresses: &[&str]| interface("eth0", addresses, BOTH);
+    for (case, eth0, endpoint) in [
+        (
+            "a virtual address in the same subnet",
+            with_ranks(eth0(&["203.0.113.50/24", "203.0.113.10/24"]), &[("203.0.113.10", Secondary)]),
+            "203.0.113.50:51820",
+        ),
+        (
+            "the own address was added last, and the default route names it",
+            with_ranks(eth0(&["203.0.113.10/24", "203.0.113.50/24"]), &[("203.0.113.50", DefaultSource)]),
+            "203.0.113.50:51820",
+        ),
+        ("a lone address was added first", eth0(&["203.0.113.10/32", "203.0.113.50/24"]), "203.0.113.50:51820"),
+        ("two subnets: the kernel's order", eth0(&["203.0.113.50/24", "198.51.100.10/24"]), "203.0.113.50:51820"),
+        ("IPv6: the first one", eth0(&["2001:db8::50/64", "2001:db8::10/64"]), "[2001:db8::50]:51820"),
+        (
+            "IPv6: the source of the default route",
+            with_ranks(eth0(&["2001:db8::10/64", "2001:db8::50/64"]), &[("2001:db8::50", DefaultSource)]),
+            "[2001:db8::50]:51820",
+        ),
+    ] {
+        assert_eq!(found(&own(&[], &[]), &[eth0], &[]).1, [endpoint], "{case}");
+    }
+}
+
+#[test]
+fn a_virtual_address_that_is_advertised_gives_way_to_the_primary_one() {
+    let advertised = |node: &mut Node| {
+        node.advertised_endpoints = ["203.0.113.10:51820".parse().unwrap()].into();
+        node.internal_addresses = InternalAddresses::Advertised(["10.0.0.3/24".parse().unwrap()].into());
+    };
+    let eth0 = interface("eth0", &["203.0.113.50/24", "203.0.113.10/24", "10.0.0.7/24", "10.0.0.3/24"], V4);
+    let ranks = [("203.0.113.10", AddressRank::Secondary), ("10.0.0.3", AddressRank::Secondary)];
+    let facts = found(&own_as(advertised, &[], &[]), &[with_ranks(eth0, &ranks)], &[]);
+    assert_eq!(facts, texts(&["10.0.0.7/24"], &["203.0.113.50:51820"]));
+}
+
+#[test]
+fn a_routers_address_on_the_loopback_device_stands_for_the_host() {
+    let uplinks = || ["eth0", "eth1"].map(|name| interface(name, &[&format!("172.31.{}.2/30", &name[3..])], V4));
+    let source = AddressRank::DefaultSource;
+    for (device, address) in [("lo", "10.10.1.5"), ("dummy0", "10.10.1.6"), ("lo", "203.0.113.5")] {
+        let loopback = with_ranks(interface(device, &[&format!("{address}/32")], &[]), &[(address, source)]);
+        let interfaces: Vec<_> = [loopback].into_iter().chain(uplinks()).collect();
+        for internal in [&[][..], &[address]] {
+            let facts = found(&own(internal, &[]), &interfaces, &[]);
+            assert_eq!(facts.1, [format!("{address}:51820")], "{device} {internal:?}");
+        }
+    }
+}
+
+#[test]
+fn addresses_that_end_are_never_advertised() {
+    use AddressRank::{Deprecated, Temporary};
+    let renumbered = interface("eth0", &["2001:db8:1::7/64", "2001:db8:2::7/64"], V6);
+    let ranks = [("2001:db8:1::7", Deprecated)];
+    for (case, node) in [
+        ("nothing is advertised", own(&[], &[])),
+        ("the kubelet reports the old address", own(&["2001:db8:1::7"], &["2001:db8:1::7"])),
+        (
+            "the old address is advertised",
+            own_as(|node| node.advertised_endpoints = ["[2001:db8:1::7]:51820".parse().unwrap()].into(), &[], &[]),
+        ),
+    ] {
+        let facts = found(&node, &[with_ranks(renumbered.clone(), &ranks)], &[]);
+        assert_eq!(facts, texts(&["2001:db8:2::7/64"], &["[2001:db8:2::7]:51820"]), "{case}");
+    }
+    let private = interface("eth0", &["2001:db8::a1b2/64", "2001:db8::7/64"], V6);
+    let private = with_ranks(private, &[("2001:db8::a1b2", Temporary)]);
+    assert_eq!(found(&own(&[], &[]), &[private], &[]).1, ["[2001:db8::7]:51820"]);
+    let virtual_router = interface("eth0", &["203.0.113.10/24", "203.0.113.50/24"], V4);
+    let virtual_router = with_ranks(virtual_router, &[("203.0.113.10", Deprecated)]);
+    assert_eq!(found(&own(&[], &[]), &[virtual_router], &[]).1, ["203.0.113.50:51820"]);
+}
+
+#[test]
+fn an_internal_ip_that_ends_is_replaced_in_its_own_family() {
+    let eth0 = interface("eth0", &["10.0.0.7/24", "2001:db8:1::7/64", "2001:db8:2::7/64"], BOTH);
+    let eth0 = with_ranks(eth0, &[("2001:db8:1::7", AddressRank::Deprecated)]);
+    let facts = found(&own(&["10.0.0.7", "2001:db8:1::7"], &[]), std::slice::from_ref(&eth0), &[]);
+    assert_eq!(facts.0, ["10.0.0.7/24", "2001:db8:2::7/64"]);
+    let v4 = found(&own(&["10.0.0.7"], &[]), &[eth0], &[]);
+    assert_eq!(v4.0, ["10.0.0.7/24"], "the Node has no IPv6 address");
+}
+
+/// Names of devices with their MTUs and the families whose default route leaves by them.
+fn devices(list: &[(&str, u32, &[Family])]) -> Vec<Interface> {
+    list.iter().map(|(name, mtu, default)| Interface { mtu: *mtu, ..interface(name, &[], default) }).collect()
+}
+
+#[test]
+fn mtus_are_those_of_the_devices_that_carry_the_packets() {
+    let mtus = |list: &[(&str, u32, &[Family])], internal: &[(&str, &str)]| {
+        let internal = internal.iter().map(|(address, name)| (address.parse().unwrap(), name.parse().unwrap()));
+        let DeviceMtus { uplink, internal } = device_mtus(&devices(list), &internal.collect());
+        (uplink, internal.into_iter().collect::<Vec<_>>())
+    };
+    let hetzner = [("eth0", 1500, V4), ("enp7s0", 1450, &[][..])];
+    assert_eq!(mtus(&hetzner, &[("10.0.0.7", "enp7s0")]), (1500, vec![(Family::V4, 1450)]));
+    let jumbo = [("eth0", 1500, BOTH), ("eth1", 9000, &[][..])];
+    let both = [("10.0.0.7", "eth1"), ("fd00::7", "eth0")];
+    assert_eq!(mtus(&jumbo, &both), (1500, vec![(Family::V4, 9000), (Family::V6, 1500)]));
+    let pppoe = [("ppp0", 1492, V4), ("eth1", 1500, V6)];
+    assert_eq!(mtus(&pppoe, &[]), (1492, vec![]));
+    assert_eq!(mtus(&[("eth0", 9000, &[])], &[("10.0.0.7", "eth0")]), (9000, vec![(Family::V4, 9000)]));
+    assert_eq!(mtus(&[], &[]), (DEFAULT_UPLINK_MTU, vec![]));
+}
+
+#[test]
+fn all_next_hops_count_for_mtus_and_the_loopback_device_never_does() {
+    let internal = |device: &str| BTreeMap::from([("10.10.1.5".parse().unwrap(), device.parse().unwrap())]);
+    for device in ["lo", "dummy0"] {
+        let interfaces = devices(&[(device, 65536, &[]), ("eth0", 9000, V4), ("eth1", 1500, V4)]);
+        let expected = DeviceMtus { uplink: 1500, internal: [(Family::V4, 1500)].into() };
+        assert_eq!(device_mtus(&interfaces, &internal(device)), expected);
+        let alone = DeviceMtus { uplink: DEFAULT_UPLINK_MTU, internal: BTreeMap::new() };
+        assert_eq!(device_mtus(&interfaces[..1], &internal(device)), alone, "no uplink is known");
+    }
 }
 
 #[test]

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::constants;
 use crate::hash::stable_hash;
 use crate::model::{
-    AllowedLocationMasquerade, DeviceName, DnsName, Encapsulation, Granularity, MtuSetting, NodeName, PodNetwork,
-    SharedSettings,
+    AllowedLocationMasquerade, DeviceName, DnsName, Encapsulation, Family, Granularity, MtuSetting, NodeName,
+    PodNetwork, SharedSettings,
 };
 
 /// Facts about one node and the networks that it is attached to. They differ between nodes.
@@ -28,13 +28,25 @@ pub struct LocalFacts {
     /// node, with this device.
     #[serde(default)]
     pub stray_neighbours: BTreeMap<IpAddr, DeviceName>,
-    /// MTU of the path towards other nodes, in bytes.
+    /// The smallest MTU of the devices of the default routes, in bytes.
     pub uplink_mtu: u32,
+    /// In each family, the smallest MTU of the devices that lead to internal addresses of the own location, in bytes. Where none is known,
+    /// [`LocalFacts::uplink_mtu`] counts.
+    #[serde(default)]
+    pub internal_mtus: BTreeMap<Family, u32>,
     /// The addresses of the domain names of endpoints.
     pub resolved: BTreeMap<DnsName, BTreeSet<IpAddr>>,
     /// The path MTU to each probed node, in bytes, where it is less than the devices permit.
     #[serde(default)]
     pub path_mtus: BTreeMap<NodeName, u32>,
+}
+
+impl LocalFacts {
+    /// The MTU of the devices that lead to internal addresses of the own location in this family, in bytes.
+    #[must_use]
+    pub fn internal_mtu(&self, family: Family) -> u32 {
+        self.internal_mtus.get(&family).copied().unwrap_or(self.uplink_mtu)
+    }
 }
 
 impl Default for LocalFacts {
@@ -45,6 +57,7 @@ impl Default for LocalFacts {
             networks: BTreeMap::new(),
             stray_neighbours: BTreeMap::new(),
             uplink_mtu: constants::DEFAULT_UPLINK_MTU,
+            internal_mtus: BTreeMap::new(),
             resolved: BTreeMap::new(),
             path_mtus: BTreeMap::new(),
         }

@@ -72,6 +72,10 @@ pub enum WarningReason {
     RoutedElsewhere(String),
     /// Packets without encapsulation need a subnet that both nodes are attached to.
     NoSharedSubnet(NodeName),
+    /// Another node has the same endpoint: packets to it do not reach one certain node.
+    SharedEndpoint(NodeName),
+    /// The endpoint has an address of this node, whose plan has the warning: the node would dial itself.
+    OwnAddress(NodeName),
     /// The domain name is not resolved.
     Unresolved,
     /// A flag of the agent has another value than the Mesh; the value that holds.
@@ -103,6 +107,8 @@ impl WarningReason {
             Self::PartOfOwnSubnet(_) => "PartOfOwnSubnet",
             Self::RoutedElsewhere(_) => "RoutedElsewhere",
             Self::NoSharedSubnet(_) => "NoSharedSubnet",
+            Self::SharedEndpoint(_) => "SharedEndpoint",
+            Self::OwnAddress(_) => "OwnAddress",
             Self::Unresolved => "Unresolved",
             Self::OverriddenByMesh(_) => "OverriddenByMesh",
             Self::SettingsDiffer(_) => "SettingsDiffer",
@@ -115,7 +121,10 @@ impl WarningReason {
     /// have it.
     #[must_use]
     pub const fn concerns_single_nodes(&self) -> bool {
-        matches!(self, Self::OverlapsOwnSubnet(_) | Self::PartOfOwnSubnet(_) | Self::RoutedElsewhere(_))
+        matches!(
+            self,
+            Self::OverlapsOwnSubnet(_) | Self::PartOfOwnSubnet(_) | Self::RoutedElsewhere(_) | Self::OwnAddress(_)
+        )
     }
 }
 
@@ -164,6 +173,13 @@ impl fmt::Display for WarningReason {
             ),
             Self::NoSharedSubnet(other) => {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")
+            }
+            Self::SharedEndpoint(other) => write!(
+                formatter,
+                "is the endpoint of node `{other}` too: no node dials it. Give the node an endpoint of its own: `--internal-cidr` with the network in which the nodes have different addresses, or the annotation `carrick.dev/endpoint`"
+            ),
+            Self::OwnAddress(node) => {
+                write!(formatter, "has an address of node `{node}`: node `{node}` does not dial it, because the packets would not leave the node")
             }
             Self::Unresolved => formatter.write_str("is not resolved to an address"),
             Self::OverriddenByMesh(value) => {

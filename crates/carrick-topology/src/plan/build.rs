@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use crate::constants;
 use crate::model::{DeviceName, Family, Granularity, mac_of_node};
 use crate::plan::{LocationSummary, NodePlan, Role, VxlanPlan};
-use crate::resolve::{Member, MemberIndex, Resolved};
+use crate::resolve::{Member, MemberIndex, Resolved, warn_of_own};
 use crate::{Warning, WarningReason};
 use destinations::Destinations;
 pub(super) use handover::Handovers;
@@ -30,6 +30,10 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
     warn_of_other_settings(resolved, me, &mut warnings);
     warn_of_overridden_flags(resolved, me, &mut warnings);
     inside::warn_of_stray_neighbours(resolved, me, &mut warnings);
+    let is_dialled = |other: &&Member<'_>| other.location != me.location && other.carrier == Some(other.index);
+    if me.carrier == Some(me.index) {
+        warn_of_own(me, resolved.members.iter().filter(is_dialled), &mut warnings);
+    }
     let hops = hops(resolved, me, &mut warnings);
     let destinations = Destinations::new(resolved, me, &hops, &mut warnings);
     let tunnels = tunnels::build(resolved, me, &hops, &mut warnings);

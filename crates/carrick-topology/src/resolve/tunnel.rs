@@ -3,6 +3,7 @@
 use super::Resolved;
 use super::index::MemberIndex;
 use super::member::Member;
+use super::shared_endpoints::is_own;
 use crate::hash::rendezvous;
 use crate::model::{Endpoint, Family, Preference, is_public};
 
@@ -46,10 +47,14 @@ fn can_join(a: &Member<'_>, b: &Member<'_>) -> bool {
     dialled_endpoint(a, b).is_some() || dialled_endpoint(b, a).is_some()
 }
 
-/// The endpoint at which `from` dials `to` in another location: the first one of a family that `from` can send in.
+/// The endpoint at which `from` dials `to` in another location: the first one of a family that `from` can send in, and
+/// not at an address of `from` itself.
 pub(crate) fn dialled_endpoint<'m>(from: &Member<'_>, to: &Member<'m>) -> Option<&'m Endpoint> {
     to.endpoints.iter().copied().find(|endpoint| {
         endpoint.address().is_none_or(|address| {
+            if is_own(from, address) {
+                return false;
+            }
             let public = is_public(&address);
             match Family::of(&address) {
                 // An IPv4 host without a public address reaches the internet through NAT.

@@ -17,5 +17,6 @@ mod outside_peers;
 mod packet_sizes;
 mod paths;
 mod probes;
+mod shared_endpoints;
 mod tunnels;
 mod warnings;

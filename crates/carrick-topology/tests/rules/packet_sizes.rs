@@ -1,7 +1,7 @@
 //! MTUs of devices, routes and pods.
 
 use carrick_topology::Endpoint;
-use carrick_topology::model::{Encapsulation, MtuSetting};
+use carrick_topology::model::{Encapsulation, Family, MtuSetting};
 
 use crate::fixtures::*;
 
@@ -69,6 +69,21 @@ fn the_uplinks_mtu_counts() {
     assert_eq!((plan.wireguard.mtu, plan.vxlan.mtu, plan.pod_mtu), (1340, 1350, 1340));
     let jumbo = v4_only(world()).set(uplink(9000)).plan("a1");
     assert_eq!((jumbo.wireguard.mtu, jumbo.pod_mtu), (8940, 8940));
+}
+
+#[test]
+fn vxlan_has_the_size_of_the_devices_that_carry_internal_addresses() {
+    let internal = |family, bytes| {
+        let plan = v4_only(world()).set(|settings| settings.local.internal_mtus = [(family, bytes)].into()).plan("a3");
+        (plan.vxlan.mtu, plan.pod_mtu, plan.probes.targets["a1"].device_mtu)
+    };
+    assert_eq!(
+        internal(Family::V4, 1450),
+        (1400, 1400, 1450),
+        "a private network of 1450 behind a default route of 1500"
+    );
+    assert_eq!(internal(Family::V4, 9000), (8950, 1440, 9000), "the tunnels take less");
+    assert_eq!(internal(Family::V6, 1450), (1450, 1440, 1500), "the location uses the other family");
 }
 
 #[test]

@@ -36,11 +36,12 @@ impl Mtus {
             MtuSetting::Bytes(bytes) => bytes,
             MtuSetting::Auto => uplink.saturating_sub(wireguard_overhead(resolved, me, peers)),
         };
-        let vxlan_overhead = match resolved.location_of(me).underlay {
+        let underlay = resolved.location_of(me).underlay;
+        let vxlan_overhead = match underlay {
             Family::V4 => VXLAN_OVERHEAD_V4,
             Family::V6 => VXLAN_OVERHEAD_V6,
         };
-        let vxlan = uplink.saturating_sub(vxlan_overhead);
+        let vxlan = settings.local.internal_mtu(underlay).saturating_sub(vxlan_overhead);
         let measured = &settings.local.path_mtus;
         let measured = measured.iter().filter_map(|(name, mtu)| Some((resolved.member(name)?.index, *mtu))).collect();
         Self { wireguard, vxlan, pods: wireguard.min(vxlan).max(LEAST_DEVICE_MTU), vxlan_overhead, measured }

@@ -65,6 +65,6 @@ fn inside(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>) -> Optio
     let location = resolved.location_of(other);
     let family = location.underlay;
     let (from, to) = (me.internal_address(family)?, other.internal_address(family)?);
-    let device_mtu = resolved.settings.local.uplink_mtu;
+    let device_mtu = resolved.settings.local.internal_mtu(family);
     Some(ProbeTarget { location: location.name.clone(), kind: PathKind::Inside, from, to, device_mtu })
 }

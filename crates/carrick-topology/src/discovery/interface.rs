@@ -1,0 +1,71 @@
+//! The network interfaces of the host.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::model::{DeviceName, Family};
+
+/// A network interface of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: DeviceName,
+    /// Its MTU in bytes.
+    pub mtu: u32,
+    /// Its addresses, in each family the one that was added first before others. Tentative and duplicate addresses are not among them.
+    pub addresses: Vec<InterfaceAddress>,
+    /// The networks that routes of the main table reach by it without a gateway, beside the subnets of its addresses.
+    pub on_link: BTreeSet<IpNet>,
+    /// The families in which a next hop of the default route in the main table, if there are several the route of least metric, leaves by it.
+    pub default_route: BTreeSet<Family>,
+}
+
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// The address with the length of its subnet.
+    pub net: IpNet,
+    /// Which of several addresses of one interface stands for the host.
+    pub rank: AddressRank,
+}
+
+/// Which of several addresses stands for the host: the least one that is [lasting](AddressRank::is_lasting).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AddressRank {
+    /// The source address of packets that take the default route.
+    DefaultSource,
+    /// No flag of the kernel says otherwise.
+    Primary,
+    /// Another address of the same subnet was added before it (`IFA_F_SECONDARY`), for example before that of a virtual router (VRRP).
+    Secondary,
+    /// The kernel replaces it by another one after a time (RFC 8981).
+    Temporary,
+    /// Its preferred lifetime is over: new connections must not use it (RFC 4862).
+    Deprecated,
+}
+
+impl AddressRank {
+    /// Whether other nodes may be told of an address of this rank.
+    #[must_use]
+    pub const fn is_lasting(self) -> bool {
+        matches!(self, Self::DefaultSource | Self::Primary | Self::Secondary)
+    }
+}
+
+impl InterfaceAddress {
+    /// An address without flags.
+    #[must_use]
+    pub const fn primary(net: IpNet) -> Self {
+        Self { net, rank: AddressRank::Primary }
+    }
+}
+
+impl Interface {
+    /// Whether it has this very address.
+    #[must_use]
+    pub fn carries(&self, address: IpAddr) -> bool {
+        self.addresses.iter().any(|own| own.net.addr() == address)
+    }
+}

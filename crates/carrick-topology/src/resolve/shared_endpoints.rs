@@ -1,0 +1,67 @@
+//! Endpoints that do not lead to one node.
+//!
+//! A virtual address that moves between hosts, or a network that every machine has with the same address, makes two nodes publish one endpoint.
+//! A handshake to it reaches the wrong node or the sender itself. No node dials such an endpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::member::Member;
+use crate::model::{Endpoint, InternalAddresses};
+use crate::{Warning, WarningReason};
+
+/// Takes endpoints that several members have away from all of them, except from a single member on which the operator forced it.
+pub(super) fn withdraw(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>) {
+    let mut owners: BTreeMap<&Endpoint, Vec<usize>> = BTreeMap::new();
+    for (index, member) in members.iter().enumerate() {
+        for endpoint in &member.endpoints {
+            owners.entry(endpoint).or_default().push(index);
+        }
+    }
+    for (endpoint, owners) in owners.into_iter().filter(|(_, owners)| owners.len() > 1) {
+        let forced: Vec<usize> = owners.iter().copied().filter(|index| is_forced(&members[*index])).collect();
+        let kept_by = if forced.len() == 1 { forced.first().copied() } else { None };
+        for index in owners.iter().copied().filter(|index| Some(*index) != kept_by) {
+            let others = kept_by.into_iter().chain(owners.iter().copied());
+            let Some(other) = others.into_iter().find(|other| *other != index) else { continue };
+            let reason = WarningReason::SharedEndpoint(members[other].node.name.clone());
+            let member = &mut members[index];
+            member.endpoints.retain(|own| *own != endpoint);
+            warnings.insert(Warning::new(member.object(), endpoint_field(member), endpoint, reason));
+        }
+    }
+}
+
+/// Whether a node itself has this address, so that its packets to the endpoint never leave it.
+pub(super) fn is_own(from: &Member<'_>, address: IpAddr) -> bool {
+    match &from.node.internal_addresses {
+        InternalAddresses::Advertised(own) | InternalAddresses::Forced(own) => {
+            own.iter().any(|net| net.addr() == address)
+        }
+        InternalAddresses::None => false,
+    }
+}
+
+/// Warns of the endpoints of gateways that `me` cannot dial because it has their address itself.
+pub(crate) fn warn_of_own<'m>(
+    me: &Member<'_>,
+    gateways: impl Iterator<Item = &'m Member<'m>>,
+    warnings: &mut BTreeSet<Warning>,
+) {
+    for gateway in gateways {
+        for endpoint in &gateway.endpoints {
+            if endpoint.address().is_some_and(|address| is_own(me, address)) {
+                let reason = WarningReason::OwnAddress(me.node.name.clone());
+                warnings.insert(Warning::new(gateway.object(), endpoint_field(gateway), endpoint, reason));
+            }
+        }
+    }
+}
+
+fn is_forced(member: &Member<'_>) -> bool {
+    member.node.endpoint.is_some()
+}
+
+fn endpoint_field(member: &Member<'_>) -> &'static str {
+    if is_forced(member) { "endpoint" } else { "advertised-endpoints" }
+}
