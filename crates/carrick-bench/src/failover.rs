@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::process_usage::ProcessUsage;
 use crate::quantile::quantile;
 
-/// Two clouds. Cloud `a` has a gateway, its standby, a node that becomes the standby when the gateway is down, and an inner node.
+/// Two clouds. Cloud `a` has a gateway, its standby, and two inner nodes.
 const GATEWAYS: &str = "
 locations:
   - {name: a, nodes: [{name: a1}, {name: a2}, {name: a3}, {name: a4}]}
@@ -32,8 +32,7 @@ const CLOUDS: [&[&str]; 2] = [&["a1", "a2", "a3", "a4"], &["b1", "b2"]];
 const INTERVAL: Duration = Duration::from_millis(10);
 /// The time between two requests while the gateway returns.
 const SHORT_INTERVAL: Duration = Duration::from_millis(2);
-/// The flows while the gateway returns: from a node whose traffic another gateway carries meanwhile, and from a node that carries
-/// its own traffic.
+/// The flows while the gateway returns: from two nodes whose traffic another gateway carries meanwhile.
 const RETURN_FLOWS: [(&str, Family); 2] = [("a4-pod1", Family::V4), ("a3-pod1", Family::V6)];
 /// The number of requests that are answered before and after each event.
 const STEADY_ANSWERS: u64 = 100;

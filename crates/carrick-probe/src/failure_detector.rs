@@ -1,6 +1,7 @@
 //! Decides which gateways are down. The rules are in the documentation of the crate.
 
 mod gateway_history;
+mod outage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::heard_peers::{HeardPeers, Reachability};
 use crate::probed_path::PathState;
 use gateway_history::{GatewayHistory, State};
 pub(crate) use gateway_history::{Return, ReturnPhase};
+use outage::Outages;
 
 /// A gateway must be isolated for this long before it is down, because the others may be about to say the same of themselves. And another
 /// gateway must have heard a peer for this long when the isolated one was last probed, because what that one says may be out of date.
@@ -71,6 +73,7 @@ pub(crate) struct Observer<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct FailureDetector {
     histories: BTreeMap<NodeName, GatewayHistory>,
+    outages: Outages,
     evaluated_at: Now,
     far_delay: Duration,
 }
@@ -92,7 +95,7 @@ impl FailureDetector {
     /// The gateways that count as down.
     pub(crate) fn down(&self) -> BTreeSet<NodeName> {
         let down = self.histories.iter().filter(|(_, history)| !matches!(history.state, State::Live { .. }));
-        down.map(|(name, _)| name.clone()).collect()
+        down.map(|(name, _)| name).chain(self.outages.passed_over()).cloned().collect()
     }
 
     /// The gateways that are about to count as live again, or have begun to.
@@ -100,14 +103,14 @@ impl FailureDetector {
         self.histories.iter().filter_map(|(name, history)| Some((name, history.progress()?)))
     }
 
-    /// When a gateway counts as live again, if nothing happens before.
+    /// When a gateway counts as live again, or the next gateways of a location are tried, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<Now> {
         let due = self.histories.values().filter_map(|history| match history.state {
             State::Recovering { since } => Some(history.due(since, self.far_delay)),
             State::Down | State::Live { .. } => None,
         });
         // What was due already waits for an answer, not for the time.
-        due.filter(|due| *due > self.evaluated_at).min()
+        due.chain(self.outages.deadlines()).filter(|due| *due > self.evaluated_at).min()
     }
 
     /// Evaluates what is known of all gateways now.
@@ -120,6 +123,7 @@ impl FailureDetector {
         for report in reports {
             locations.entry(report.location).or_default().push(report);
         }
+        self.outages.retain(|location| locations.contains_key(location));
         for (name, gateways) in locations {
             self.evaluate_location(now, observer, name, &gateways);
         }
@@ -147,8 +151,13 @@ impl FailureDetector {
             |heard_peers: HeardPeers| [heard_peers.tunnels, heard_peers.inside].contains(&Reachability::SomePeer);
         if !gateways.iter().any(|gateway| is_well(gateway)) && !own.is_some_and(hears_a_peer) {
             gateways.iter().for_each(|gateway| self.location_is_silent(gateway.node));
+            self.outages.last(now, location, gateways);
             return;
         }
+        let passed_over = self.outages.end(now, location);
+        let is_new_and_well = |gateway: &Report<'_>| is_well(gateway) && !passed_over.contains(gateway.node);
+        let others_took_over = own.is_some_and(hears_a_peer) || gateways.iter().any(|gateway| is_new_and_well(gateway));
+        let has_grace = now < self.outages.grace_until(location);
         for gateway in gateways {
             let has_witness = || {
                 own.is_some_and(hears_a_peer)
@@ -157,7 +166,10 @@ impl FailureDetector {
             match gateway.state {
                 PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway.node),
                 PathState::Up | PathState::AgentAway => self.gateway_is_well(now, gateway),
-                PathState::Down if has_witness() => self.gateway_is_down(gateway.node),
+                PathState::Down | PathState::Unknown if others_took_over && passed_over.contains(gateway.node) => {
+                    self.gateway_is_down(gateway.node);
+                }
+                PathState::Down if !has_grace && has_witness() => self.gateway_is_down(gateway.node),
                 PathState::Down | PathState::Unknown => {}
             }
         }

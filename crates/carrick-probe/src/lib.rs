@@ -51,11 +51,20 @@
 //! has said so for 500 ms, and if another gateway of its location had heard a peer on that side for 500 ms when the isolated one was last
 //! probed.
 //!
-//! ## Why the silence of a whole location changes nothing
+//! ## When a whole location is silent
 //!
-//! If no gateway of a location answers, the cause is more likely a network between the two locations, or this node itself, than several
-//! failures at once. No gateway of that location is declared down then: there is no better gateway to send to, and a change would only have
-//! to be undone. Gateways that were down stay down, and a return in progress starts again.
+//! If no gateway of a location answers, all of them may have failed, or a network between the two locations, or this node itself. A
+//! probe cannot tell these apart, so that the detector tries what helps in the first case and does no harm in the others: it *passes over* the silent
+//! gateways. They count as down, the plan has the next nodes in rank as gateways, and these are probed.
+//!
+//! - A node of another location waits for 500 ms, a node of the location itself for 1.5 s. So far gateways know the new gateway as a WireGuard
+//!   peer when it initiates its first handshake. A location of which no gateway has answered since the agent's start is passed over after 10 s.
+//! - If the new gateways are silent too, they are passed over in turn: three times in all.
+//! - A gateway that was passed over and answers ends all that at once: the path was broken, nothing has moved that could be lost.
+//! - A new gateway that answers has taken over: those that were passed over are down by the rule above, with a flap count and a stable time.
+//! - For a second after that, silence beside an answer says nothing: not all gateways answer at the same instant.
+//!
+//! Gateways that were down stay down, and a return in progress starts again.
 //!
 //! A gateway of the same location knows more: if it hears peers itself, its location is not cut off.
 //!

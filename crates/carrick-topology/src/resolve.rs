@@ -38,7 +38,7 @@ pub(crate) struct Resolved<'a> {
     /// The networks of the outside peers, by the node that serves them.
     pub(crate) outside_networks: BTreeMap<MemberIndex, Vec<(IpNet, &'a PeerName)>>,
     /// Gateways that may relay between two other locations.
-    relays: Vec<MemberIndex>,
+    relays: relay::Relays,
     pub(crate) warnings: BTreeSet<Warning>,
 }
 

@@ -18,11 +18,11 @@ locations:
 ";
 
 /// The gateways that are down according to a node.
-fn down(mesh: &Mesh, node: &str) -> Vec<String> {
+pub(crate) fn down(mesh: &Mesh, node: &str) -> Vec<String> {
     serde_json::from_value(mesh.status(node)["liveness"]["down"].clone()).unwrap()
 }
 
-fn await_down(mesh: &Mesh, nodes: &[&str], wanted: &[&str]) {
+pub(crate) fn await_down(mesh: &Mesh, nodes: &[&str], wanted: &[&str]) {
     for node in nodes {
         wait::until(&format!("{node} to say that {wanted:?} are down"), || {
             Ok((down(mesh, node) == wanted).then_some(()))
@@ -32,7 +32,7 @@ fn await_down(mesh: &Mesh, nodes: &[&str], wanted: &[&str]) {
 }
 
 /// Waits until every probed path is up.
-fn await_paths(mesh: &Mesh) {
+pub(crate) fn await_paths(mesh: &Mesh) {
     for node in mesh.nodes() {
         wait::until("paths that are up", || {
             let paths = mesh.status(node.name())["paths"].as_array().cloned().unwrap_or_default();
@@ -67,7 +67,7 @@ fn survives(failure: Failure) {
 }
 
 /// The active gateways of a node's location and those that are down, as its plan has them.
-fn gateways(mesh: &Mesh, node: &str) -> (Vec<String>, Vec<String>) {
+pub(crate) fn gateways(mesh: &Mesh, node: &str) -> (Vec<String>, Vec<String>) {
     let location = mesh.status(node)["plan"]["location"].clone();
     let names = |list: &str| serde_json::from_value(location[list].clone()).unwrap();
     (names("active"), names("down"))
@@ -133,7 +133,7 @@ fn a_killed_wireguard_process_is_survived() {
     mesh.all_endpoints_reach_each_other();
 }
 
-/// As above, with one more node: while `a1` is down, `a3` stands by and carries for itself, and `a2` carries for `a4`.
+/// As above, with one more node: while `a1` is down, `a2` carries for `a3` and `a4`.
 const GATEWAYS_AND_INNER: &str = "
 locations:
   - {name: a, nodes: [{name: a1}, {name: a2}, {name: a3}, {name: a4}]}
@@ -201,14 +201,13 @@ fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
     let flow = |from, to, family| (from, to, mesh.flow_each(interval, from, to, family));
     let full = |from, to, family| (from, to, mesh.flow_of(FULL_PACKET, Duration::from_millis(10), from, to, family));
     let flows = [
-        // `a2` carries for it meanwhile.
+        // `a2` carries for them meanwhile.
         flow("a4-pod1", "b1-pod1", Family::V4),
         flow("a4-pod1", "b2-pod1", Family::V6),
         full("a4-pod1", "b2-pod1", Family::V4),
         full("a4-pod1", "b1-pod1", Family::V6),
-        // It carries for itself meanwhile.
         flow("a3-pod1", "b1-pod1", Family::V6),
-        // They do so all the time.
+        // It carries for itself all the time.
         flow("a2-pod1", "b1-pod1", Family::V4),
         flow("b2-pod1", "a4-pod1", Family::V4),
     ];

@@ -7,6 +7,7 @@ mod allowed_location;
 mod drift;
 mod encapsulation;
 mod failover;
+mod faults;
 mod frames;
 mod garbage;
 mod gateways;

@@ -12,12 +12,94 @@ fn a_silent_gateway_is_down_if_another_one_answers() {
 }
 
 #[test]
-fn the_silence_of_a_whole_location_changes_nothing() {
+fn both_gateways_of_a_silent_location_are_passed_over_after_half_a_second() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.after(1, &[UP, UP]), [""; 0]);
+    assert_eq!(fixture.after(1, &[DOWN, DOWN]), [""; 0]);
+    let due = fixture.now + Duration::from_millis(500);
+    assert_eq!(fixture.failure_detector.next_deadline(), Some(due));
+    assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1", "a2"]);
+    assert_eq!(fixture.failure_detector.next_deadline(), None, "nothing is left to try");
+}
+
+#[test]
+fn the_location_s_own_nodes_wait_longer() {
+    let mut fixture = Fixture::new();
+    let mut evaluate = |ms, heard: &[(PathState, HeardPeers)]| {
+        fixture.now += Duration::from_millis(ms);
+        fixture.evaluate(OUTSIDER, PathKind::Inside, heard)
+    };
+    evaluate(0, &[UP, UP]);
+    evaluate(0, &[DOWN, DOWN]);
+    assert_eq!(evaluate(1_499, &[DOWN, DOWN]), [""; 0]);
+    assert_eq!(evaluate(1, &[DOWN, DOWN]), ["a1", "a2"]);
+}
+
+#[test]
+fn a_location_of_which_no_gateway_has_answered_yet_is_passed_over_after_ten_seconds() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.after(1, &[DOWN, DOWN]), [""; 0]);
-    assert_eq!(fixture.after(1, &[DOWN, (PathState::Unknown, DOWN.1)]), [""; 0]);
+    assert_eq!(fixture.after(9, &[DOWN, DOWN]), [""; 0]);
+    assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1", "a2"]);
+}
+
+#[test]
+fn nothing_is_passed_over_while_one_gateway_may_still_answer() {
+    let mut fixture = Fixture::new();
+    fixture.after(1, &[UP, UP]);
+    let unknown = (PathState::Unknown, DOWN.1);
+    assert_eq!(fixture.after(1, &[DOWN, unknown]), [""; 0]);
+    assert_eq!(fixture.after(60, &[DOWN, unknown]), [""; 0]);
+}
+
+#[test]
+fn the_first_answer_of_a_gateway_that_was_passed_over_ends_that_for_all_of_them() {
+    for heard in [[DOWN, UP], [UP, DOWN], [UP, UP]] {
+        let mut fixture = Fixture::new();
+        fixture.after(1, &[UP, UP]);
+        fixture.after(1, &[DOWN, DOWN]);
+        assert_eq!(fixture.after(60, &[DOWN, DOWN]), ["a1", "a2"]);
+        assert_eq!(fixture.after(1, &heard), [""; 0], "the other one may be about to answer");
+        assert_eq!(fixture.after(1, &[UP, UP]), [""; 0], "without a stable time");
+    }
+}
+
+#[test]
+fn a_gateway_that_stays_silent_beside_one_that_came_back_is_down() {
+    let mut fixture = Fixture::new();
+    fixture.after(1, &[UP, UP]);
+    fixture.after(1, &[DOWN, DOWN]);
+    fixture.after(1, &[DOWN, DOWN]);
+    assert_eq!(fixture.after(1, &[DOWN, UP]), [""; 0]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
-    assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1"], "nor does it end a failure");
+}
+
+#[test]
+fn gateways_that_others_took_over_from_are_down_and_have_a_stable_time() {
+    let mut fixture = Fixture::new();
+    fixture.after(1, &[UP]);
+    fixture.after(1, &[DOWN]);
+    assert_eq!(fixture.after(1, &[DOWN]), ["a1"]);
+    let unknown = (PathState::Unknown, DOWN.1);
+    assert_eq!(fixture.after(1, &[DOWN, unknown]), ["a1"], "the next one is probed");
+    assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
+    assert_eq!(fixture.after(1, &[UP, UP]), ["a1"]);
+    assert_eq!(fixture.after(9, &[UP, UP]), ["a1"]);
+    assert_eq!(fixture.after(1, &[UP, UP]), [""; 0]);
+}
+
+#[test]
+fn the_gateways_of_a_location_are_passed_over_three_times_at_most() {
+    let mut fixture = Fixture::new();
+    fixture.after(1, &[UP, UP]);
+    let mut passed_over = Vec::new();
+    for pair in [["a1", "a2"], ["a3", "a4"], ["a5", "a6"], ["a7", "a8"]] {
+        fixture.gateways = pair.map(|name| name.parse().unwrap());
+        fixture.after(1, &[DOWN, DOWN]);
+        passed_over = fixture.after(1, &[DOWN, DOWN]);
+    }
+    assert_eq!(passed_over, ["a1", "a2", "a3", "a4", "a5", "a6"]);
+    assert_eq!(fixture.failure_detector.next_deadline(), None);
 }
 
 #[test]
@@ -106,7 +188,8 @@ fn the_silence_of_a_whole_location_restarts_a_recovery_and_leaves_no_deadline() 
     fixture.after(1, &[DOWN, UP]);
     fixture.after(1, &[UP, UP]);
     assert!(fixture.failure_detector.next_deadline().is_some());
-    assert_eq!(fixture.after(60, &[DOWN, DOWN]), ["a1"]);
+    fixture.after(1, &[DOWN, DOWN]);
+    assert_eq!(fixture.after(60, &[DOWN, DOWN]), ["a1", "a2"]);
     assert_eq!(fixture.failure_detector.next_deadline(), None);
     fixture.after(1, &[UP, UP]);
     assert_eq!(fixture.after(9, &[UP, UP]), ["a1"]);

@@ -4,7 +4,9 @@
 
 mod attacks;
 mod encapsulation;
+mod faults;
 mod gateways;
+mod mesh;
 mod versions;
 mod wire;
 mod world;
@@ -81,15 +83,39 @@ fn a_node_whose_agent_restarts_is_not_down_until_its_kernel_is_silent_too() {
 }
 
 #[test]
-fn the_silence_of_a_whole_location_changes_nothing() {
-    let mut world = World::with(&[("b1", WELL), ("b2", WELL), ("c1", WELL)]);
+fn a_silent_location_is_passed_over_within_two_seconds_and_counts_again_with_its_first_answer() {
+    for moment in (0..250).step_by(50) {
+        let mut world = World::with(&[("b1", WELL), ("b2", WELL), ("c1", WELL)]);
+        world.run(seconds(5) + Duration::from_millis(moment));
+        world.set("b1", Answering::Silent);
+        world.set("b2", Answering::Silent);
+        let died = world.now;
+        world.run(seconds(60));
+        let (at, down) = world.down();
+        assert_eq!(down, ["b1", "b2"], "{:?}", world.events);
+        assert!(at.unwrap() - died <= Duration::from_millis(1_600), "{:?}", at.unwrap() - died);
+        assert_eq!((world.path("b1").state, world.path("c1").state), (PathState::Down, PathState::Up));
+        world.set("b2", WELL);
+        world.run(Duration::from_millis(300));
+        assert_eq!(world.down().1, [""; 0]);
+        world.set("b1", WELL);
+        world.run(seconds(60));
+        assert_eq!(world.down().1, [""; 0], "b1 had the same time as b2");
+    }
+}
+
+#[test]
+fn a_location_that_is_silent_for_one_second_out_of_two_is_never_passed_over() {
+    let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
     world.run(seconds(5));
-    world.set("b1", Answering::Silent);
-    world.set("b2", Answering::Silent);
-    world.run(seconds(60));
-    assert!(world.down().1.is_empty(), "{:?}", world.events);
-    assert_eq!(world.path("b1").state, PathState::Down);
-    assert_eq!(world.path("c1").state, PathState::Up);
+    for _ in 0..30 {
+        for answering in [Answering::Silent, WELL] {
+            world.set("b1", answering);
+            world.set("b2", answering);
+            world.run(seconds(1));
+        }
+    }
+    assert_eq!(world.down(), (None, vec![]), "{:?}", world.events);
 }
 
 #[test]

@@ -31,7 +31,11 @@ pub(super) fn choose(
     }
 }
 
-/// The first-ranked nodes hold the slots. If one of them is down, the next live node takes its slot.
+/// The nodes of the first group that has a live one are gateways. A group is as many nodes as are active and standby gateways, in the
+/// order of their ranks. If one node of the group is down, the next live one of the group takes its slot.
+///
+/// A gateway that is down is not replaced from the next group while another one of its group is live. Nodes that are wrong about one gateway
+/// would otherwise treat a node as a gateway that its own location does not treat as one, and lose the packets of that node.
 fn fill(
     location: &mut Location,
     ranked: &[MemberIndex],
@@ -40,20 +44,22 @@ fn fill(
     liveness: &Liveness,
 ) {
     let is_live = |index: &MemberIndex| liveness.is_live(&members[index.0].node.name);
+    let active_gateways = settings.active_gateways.get();
+    let group_size = active_gateways.saturating_add(settings.standby_gateways);
+    let live_group = ranked.chunks(group_size).position(|group| group.iter().any(is_live));
     // If all gateways of a location are down, all of them count as live: there is no better choice.
-    let none_is_live = !ranked.iter().any(is_live);
-    let is_live = |index: &MemberIndex| none_is_live || is_live(index);
+    let is_live = |index: &MemberIndex| live_group.is_none() || is_live(index);
+    let (passed_over, rest) = ranked.split_at(live_group.unwrap_or_default() * group_size);
+    let group = &rest[..rest.len().min(group_size)];
 
-    let slots = ranked.len().min(settings.active_gateways.get());
-    let (first, rest) = ranked.split_at(slots);
-    let mut substitutes = rest.iter().copied().filter(|index| is_live(index));
+    let (first, others) = group.split_at(group.len().min(active_gateways));
+    let mut substitutes = others.iter().copied().filter(|index| is_live(index));
     for slot in first.iter().copied() {
         let holder = if is_live(&slot) { Some(slot) } else { substitutes.next() };
         location.active.extend(holder.map(|holder| ActiveGateway { slot, holder }));
     }
-    location.standby = substitutes.take(settings.standby_gateways).collect();
-    let would_be_gateways = ranked.iter().take(slots + settings.standby_gateways);
-    location.down = would_be_gateways.copied().filter(|index| !is_live(index)).collect();
+    location.standby = substitutes.collect();
+    location.down = passed_over.iter().chain(group).copied().filter(|index| !is_live(index)).collect();
 }
 
 /// Preferred nodes first, then nodes with a public endpoint, then by creation time, then by name. Nodes with `never` have no rank.

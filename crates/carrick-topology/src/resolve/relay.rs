@@ -6,27 +6,37 @@ use super::member::Member;
 use crate::Liveness;
 use crate::model::{Granularity, Preference, Settings};
 
-/// The gateways that may relay: live, permitted, with a public endpoint.
+/// The gateways that may relay: permitted, with a public endpoint.
+#[derive(Debug)]
+pub(super) struct Relays {
+    pub(super) live: Vec<MemberIndex>,
+    /// They relay where no live one can: there is no better choice.
+    pub(super) down: Vec<MemberIndex>,
+}
+
+/// The gateways that may relay.
 pub(super) fn candidates(
     members: &[Member<'_>],
     locations: &[Location],
     settings: &Settings,
     liveness: &Liveness,
-) -> Vec<MemberIndex> {
+) -> Relays {
     let permitted = |index: &MemberIndex| {
         let member = &members[index.0];
-        member.node.relay != Preference::Never && member.has_public_endpoint() && liveness.is_live(&member.node.name)
+        member.node.relay != Preference::Never && member.has_public_endpoint()
     };
+    let is_live = |index: &MemberIndex| liveness.is_live(&members[index.0].node.name);
     let mut candidates: Vec<MemberIndex> = locations
         .iter()
         .flat_map(|location| match settings.granularity {
             Granularity::Location => relays_among_gateways(members, location),
-            Granularity::Cross | Granularity::Full => relays_among_all(members, location, settings, permitted),
+            Granularity::Cross | Granularity::Full => relays_among_all(members, location, settings, permitted, is_live),
         })
         .filter(permitted)
         .collect();
     candidates.sort();
-    candidates
+    let (live, down) = candidates.into_iter().partition(is_live);
+    Relays { live, down }
 }
 
 /// Active gateways, and standby ones that the operator prefers.
@@ -36,15 +46,16 @@ fn relays_among_gateways(members: &[Member<'_>], location: &Location) -> Vec<Mem
     active.chain(location.standby.iter().copied().filter(preferred)).collect()
 }
 
-/// Where every node is a gateway: as many as would be active; preferred nodes first, then the oldest.
+/// Where every node is a gateway: as many as would be active; live nodes first, then preferred ones, then the oldest.
 fn relays_among_all(
     members: &[Member<'_>],
     location: &Location,
     settings: &Settings,
     permitted: impl Fn(&MemberIndex) -> bool,
+    is_live: impl Fn(&MemberIndex) -> bool,
 ) -> Vec<MemberIndex> {
     let mut relays: Vec<MemberIndex> = location.members.iter().copied().filter(permitted).collect();
-    relays.sort_by_key(|index| (members[index.0].node.relay, members[index.0].node.age()));
+    relays.sort_by_key(|index| (!is_live(index), members[index.0].node.relay, members[index.0].node.age()));
     relays.truncate(settings.active_gateways.get());
     relays
 }

@@ -25,8 +25,14 @@ impl Resolved<'_> {
         if can_join(from, to) {
             return Tunnel::Direct;
         }
-        let eligible: Vec<&Member<'_>> = self
-            .relays
+        let relay =
+            self.relay_among(&self.relays.live, from, to).or_else(|| self.relay_among(&self.relays.down, from, to));
+        relay.map_or(Tunnel::None, Tunnel::Relay)
+    }
+
+    /// The relay between two gateways, among these.
+    fn relay_among(&self, relays: &[MemberIndex], from: &Member<'_>, to: &Member<'_>) -> Option<MemberIndex> {
+        let eligible: Vec<&Member<'_>> = relays
             .iter()
             .map(|index| self.at(*index))
             .filter(|relay| relay.location != from.location && relay.location != to.location)
@@ -37,8 +43,7 @@ impl Resolved<'_> {
         let candidates = if preferred.is_empty() { eligible } else { preferred };
         let (low, high) = if from.node.name < to.node.name { (from, to) } else { (to, from) };
         let pair = format!("{} {}", low.node.name, high.node.name);
-        rendezvous(&pair, candidates, |relay| relay.node.name.as_str())
-            .map_or(Tunnel::None, |relay| Tunnel::Relay(relay.index))
+        rendezvous(&pair, candidates, |relay| relay.node.name.as_str()).map(|relay| relay.index)
     }
 }
 

@@ -110,10 +110,37 @@ fn a_standby_gateway_holds_the_other_locations_in_its_own_tunnels() {
 }
 
 #[test]
-fn the_first_standby_gateway_replaces_a_dead_one_and_the_next_node_becomes_standby() {
+fn the_first_standby_gateway_replaces_a_dead_one_and_no_further_node_becomes_standby() {
     let plan = mesh([node("a1"), node("a2"), node("a3"), node("a4")]).down(&["a1"]).plan("a4");
-    assert_eq!((active(&plan), standby(&plan)), (vec!["a2"], vec!["a3"]));
+    assert_eq!((active(&plan), standby(&plan)), (vec!["a2"], vec![]));
     assert_eq!(plan.location.gateway, Some("a2".parse().unwrap()));
+}
+
+#[test]
+fn a_dead_standby_gateway_is_not_replaced_and_changes_nothing_for_inner_nodes() {
+    let mesh = mesh([node("a1"), node("a2"), node("a3"), node("a4"), node("b1")]);
+    let (before, after) = (mesh.plan("b1"), mesh.down(&["a2"]).plan("b1"));
+    assert_eq!(before.wireguard.peers.keys().collect::<Vec<_>>(), after.wireguard.peers.keys().collect::<Vec<_>>());
+    assert!(tunnel(&after, "a1").unwrap().allowed_ips.contains(&net("10.42.13.0/24")), "{after:?}");
+}
+
+#[test]
+fn if_all_gateways_of_a_group_are_down_the_next_group_takes_their_places() {
+    let mesh = mesh(["a1", "a2", "a3", "a4", "a5", "a6"].map(node));
+    let gateways = |down: &[&str]| {
+        let plan = mesh.clone().down(down).plan("a6");
+        let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let down: Vec<String> = plan.location.down.iter().map(ToString::to_string).collect();
+        (names(active(&plan)), names(standby(&plan)), down)
+    };
+    let expected = |active: &str, standby: &[&str], down: &[&str]| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        (names(&[active]), names(standby), names(down))
+    };
+    assert_eq!(gateways(&["a1", "a2"]), expected("a3", &["a4"], &["a1", "a2"]));
+    assert_eq!(gateways(&["a1", "a2", "a3"]), expected("a4", &[], &["a1", "a2", "a3"]));
+    assert_eq!(gateways(&["a1", "a2", "a3", "a4"]), expected("a5", &["a6"], &["a1", "a2", "a3", "a4"]));
+    assert_eq!(gateways(&["a1", "a3", "a4"]), expected("a2", &[], &["a1"]), "a3 and a4 are not needed");
 }
 
 #[test]
@@ -121,8 +148,7 @@ fn a_standby_gateway_takes_exactly_the_share_of_the_dead_gateway() {
     let names = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9"];
     let mesh = mesh(names.map(node)).active_gateways(2);
     let (before, after) = (mesh.plans(), mesh.down(&["a1"]).plans());
-    // `a4` is standby now.
-    for name in &names[4..] {
+    for name in &names[3..] {
         let old = before[*name].location.gateway.as_ref().unwrap().as_str();
         let new = after[*name].location.gateway.as_ref().unwrap().as_str();
         assert_eq!(new, if old == "a1" { "a3" } else { old }, "{name}");

@@ -122,8 +122,9 @@ fn when_a_standby_gateway_returns_the_traffic_of_its_substitute_moves_to_the_act
 
 #[test]
 fn the_old_carrier_keeps_its_tunnels_and_sends_by_the_new_one() {
-    let (before, after) = (clouds().down(&["a1"]).plan("a3"), clouds().plan("a3"));
-    let moment = clouds().returning(&["a1"]).plan("a3");
+    // Only `a3` was left, and `a1` returns.
+    let (before, after) = (clouds().down(&["a1", "a2"]).plan("a3"), clouds().down(&["a2"]).plan("a3"));
+    let moment = clouds().down(&["a2"]).returning(&["a1"]).plan("a3");
     assert_eq!(moment.wireguard.peers, before.wireguard.peers);
     assert!(after.wireguard.peers.is_empty() && !before.wireguard.peers.is_empty());
     assert_eq!((&moment.routes, &moment.location), (&after.routes, &after.location));
