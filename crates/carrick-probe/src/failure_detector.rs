@@ -2,11 +2,11 @@
 
 mod gateway_history;
 mod outage;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use carrick_topology::plan::PathKind;
 use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
@@ -16,46 +16,13 @@ use crate::probed_path::PathState;
 use gateway_history::{GatewayHistory, State};
 pub(crate) use gateway_history::{Return, ReturnPhase};
 use outage::Outages;
+pub(crate) use report::Report;
 
 /// A gateway must be isolated for this long before it is down, because the others may be about to say the same of themselves. And another
 /// gateway must have heard a peer for this long when the isolated one was last probed, because what that one says may be out of date.
 const ISOLATION_TIME: Duration = Duration::from_millis(500);
 /// The time for which a node has been well arrives with the delay of the path. Smaller differences mean nothing.
 const WELL_TOLERANCE: Duration = Duration::from_millis(500);
-
-/// What is known of one gateway at the time of an evaluation.
-#[derive(Clone, Debug)]
-pub(crate) struct Report<'a> {
-    pub(crate) node: &'a NodeName,
-    pub(crate) location: &'a LocationName,
-    pub(crate) kind: PathKind,
-    pub(crate) state: PathState,
-    /// The flap count that the gateway answers with.
-    pub(crate) flap_count: FlapCount,
-    /// When the latest probe was sent that found the gateway alive.
-    pub(crate) alive_at: Option<Now>,
-    /// When the probes were sent of which none was answered.
-    pub(crate) silent_since: Option<Now>,
-    /// Since when the gateway is well, as it says.
-    pub(crate) well_since: Option<Now>,
-    /// Since when the gateway says that it hears no peer on its other side.
-    pub(crate) isolated_since: Option<Now>,
-    /// Since when the gateway says that it hears a peer there.
-    pub(crate) connected_since: Option<Now>,
-}
-
-impl Report<'_> {
-    /// Whether the gateway was silent when that other one was not. Both may have become silent at the same instant, and one may be noticed
-    /// first.
-    fn is_silent_beside(&self, other: &Report<'_>) -> bool {
-        other.alive_at > self.silent_since
-    }
-
-    /// Whether the next answer of any gateway of the location may change the result.
-    pub(crate) fn awaits_answer(&self) -> bool {
-        self.state == PathState::Down || self.isolated_since.is_some()
-    }
-}
 
 /// The node that evaluates the reports.
 #[derive(Clone, Copy, Debug)]
@@ -151,10 +118,10 @@ impl FailureDetector {
             |heard_peers: HeardPeers| [heard_peers.tunnels, heard_peers.inside].contains(&Reachability::SomePeer);
         if !gateways.iter().any(|gateway| is_well(gateway)) && !own.is_some_and(hears_a_peer) {
             gateways.iter().for_each(|gateway| self.location_is_silent(gateway.node));
-            self.outages.last(now, location, gateways);
+            self.outages.note_silence(now, location, gateways);
             return;
         }
-        let passed_over = self.outages.end(now, location);
+        let passed_over = self.outages.note_answer(now, location);
         let is_new_and_well = |gateway: &Report<'_>| is_well(gateway) && !passed_over.contains(gateway.node);
         let others_took_over = own.is_some_and(hears_a_peer) || gateways.iter().any(|gateway| is_new_and_well(gateway));
         let has_grace = now < self.outages.grace_until(location);

@@ -71,7 +71,7 @@
 //! ## Grace for the node itself
 //!
 //! If the caller runs the prober late by more than 100 ms, this node was delayed (a busy machine, a paused virtual machine). Answers may
-//! wait in the sockets, so that the timeouts of outstanding probes are extended.
+//! wait in the sockets, and other nodes may be as busy. So the timeouts of outstanding probes are extended by the delay, up to 2 s.
 //!
 //! ## Return and flap damping
 //!

@@ -25,6 +25,8 @@ const GAP_PER_NODE: Duration = Duration::from_millis(4);
 const SILENT_INTERVALS: u32 = 3;
 /// If the prober runs later than this after its deadline, the node itself was delayed, and missing answers say nothing about other nodes.
 const DELAYED_AFTER: Duration = Duration::from_millis(100);
+/// A node that was delayed waits for answers as long again, because other nodes may be as busy: this long at most.
+const LONGEST_EXTENSION: Duration = Duration::from_secs(2);
 
 /// A probe to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,8 +292,10 @@ impl Prober {
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Now) {
-        if self.next_deadline().is_some_and(|deadline| now > deadline + DELAYED_AFTER) {
-            self.targets.values_mut().for_each(|target| target.extend_deadline(now + DELAYED_AFTER));
+        let delay = self.next_deadline().map_or(Duration::ZERO, |deadline| now.saturating_sub(deadline));
+        if delay > DELAYED_AFTER {
+            let until = now + delay.min(LONGEST_EXTENSION);
+            self.targets.values_mut().for_each(|target| target.extend_deadline(until));
         }
         let mut changed = Vec::new();
         for (name, target) in &mut self.targets {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 use carrick_topology::{LocationName, NodeName};
 
-use super::Report;
+use super::report::Report;
 use crate::Now;
 use crate::probed_path::PathState;
 
@@ -51,7 +51,7 @@ impl Outages {
     }
 
     /// A gateway of this location is well. Returns the gateways that were passed over until now.
-    pub(super) fn end(&mut self, now: Now, location: &LocationName) -> BTreeSet<NodeName> {
+    pub(super) fn note_answer(&mut self, now: Now, location: &LocationName) -> BTreeSet<NodeName> {
         if !self.answered.contains(location) {
             self.answered.insert(location.clone());
         }
@@ -66,12 +66,12 @@ impl Outages {
     }
 
     /// No gateway of this location is well.
-    pub(super) fn last(&mut self, now: Now, location: &LocationName, gateways: &[&Report<'_>]) {
+    pub(super) fn note_silence(&mut self, now: Now, location: &LocationName, gateways: &[&Report<'_>]) {
         let wait = if self.answered.contains(location) { wait(gateways) } else { WAIT_FOR_FIRST_ANSWER };
         let outage = self.by_location.entry(location.clone()).or_default();
         let may_answer = gateways.iter().any(|gateway| gateway.state == PathState::Unknown);
-        let is_new = |gateway: &&Report<'_>| !outage.passed_over.contains(gateway.node);
-        if may_answer || outage.tries == MOST_TRIES || !gateways.iter().copied().any(|gateway| is_new(&gateway)) {
+        let is_exhausted = gateways.iter().all(|gateway| outage.passed_over.contains(gateway.node));
+        if may_answer || is_exhausted || outage.tries == MOST_TRIES {
             outage.due = None;
             return;
         }

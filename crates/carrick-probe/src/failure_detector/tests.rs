@@ -1,6 +1,8 @@
 //! The failure detector, with reports that the tests make.
 
 use super::fixtures::{AWAY, DOWN, Fixture, HEARS, NO_PEER_IN_TUNNELS, NO_PEER_INSIDE, OUTSIDER, UP};
+use carrick_topology::plan::PathKind;
+
 use super::*;
 use crate::flap_count::FIRST_STABLE_TIME;
 

@@ -103,3 +103,29 @@ fn a_relay_whose_location_dies_is_replaced() {
     }
     assert_eq!(replaced, 1, "one of them carries");
 }
+
+/// Agents run for 20 ms and then sleep for up to this long.
+const LONGEST_SLEEP: Duration = Duration::from_millis(1_500);
+
+#[test]
+fn a_starved_node_finds_no_other_node_down() {
+    for starved in ["a1", "a2", "a3", "b1"] {
+        let mut mesh = Mesh::up(&NODES);
+        mesh.starve(&[starved], seconds(10), LONGEST_SLEEP, |mesh| {
+            assert_eq!(mesh.down(starved), [""; 0], "{starved}");
+            for node in NODES {
+                assert!(mesh.down(node).iter().all(|down| down == starved), "{starved}: {node} {:?}", mesh.down(node));
+            }
+        });
+    }
+}
+
+#[test]
+fn where_all_nodes_are_starved_no_node_is_found_down() {
+    let mut mesh = Mesh::up(&NODES);
+    mesh.starve(&NODES, seconds(10), LONGEST_SLEEP, |mesh| {
+        for node in NODES {
+            assert_eq!(mesh.down(node), [""; 0], "{node}");
+        }
+    });
+}

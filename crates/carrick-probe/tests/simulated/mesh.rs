@@ -46,6 +46,8 @@ pub struct Mesh {
     in_flight: Vec<(Now, InFlight)>,
     /// Nodes without power, or without any network.
     pub dead: BTreeSet<NodeName>,
+    /// Nodes whose agents do not run until then. Datagrams wait in their sockets.
+    asleep: BTreeMap<NodeName, Now>,
     tunnels: RefCell<Tunnels>,
 }
 
@@ -113,6 +115,7 @@ impl Mesh {
             members: (1..).zip(cluster.nodes.keys()).map(member).collect(),
             in_flight: Vec::new(),
             dead: BTreeSet::new(),
+            asleep: BTreeMap::new(),
             tunnels: RefCell::default(),
         };
         let names: Vec<NodeName> = cluster.nodes.keys().cloned().collect();
@@ -132,6 +135,30 @@ impl Mesh {
                 check(self);
             }
         }
+    }
+
+    /// Lets this time pass while the agents of these nodes run for 20 ms now and then, and sleep for up to `longest` in between.
+    pub fn starve(&mut self, nodes: &[&str], time: Duration, longest: Duration, mut check: impl FnMut(&Self)) {
+        let end = self.now + time;
+        // The constants of a linear congruential generator (Numerical Recipes): the same sleeps in every run.
+        let mut random = 1_u32;
+        let mut next = |most: u128| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u64::try_from(u128::from(random >> 8) % most).unwrap()
+        };
+        let mut awake_until: BTreeMap<NodeName, Now> = BTreeMap::new();
+        while self.now < end {
+            for node in nodes.iter().map(|text| name(text)) {
+                let is_awake = self.asleep.get(&node).is_none_or(|until| *until <= self.now);
+                if is_awake && awake_until.get(&node).is_none_or(|until| *until <= self.now) {
+                    let until = self.now + Duration::from_millis(next(longest.as_millis()));
+                    self.asleep.insert(node.clone(), until);
+                    awake_until.insert(node, until + Duration::from_millis(20));
+                }
+            }
+            self.run(TICK, &mut check);
+        }
+        self.asleep.clear();
     }
 
     /// How long it takes from now on until all pods reach each other for good, in the time that is simulated.
@@ -231,8 +258,16 @@ impl Mesh {
         let (arrived, in_flight) = std::mem::take(&mut self.in_flight).into_iter().partition(|(at, _)| *at <= now);
         self.in_flight = in_flight;
         let arrived: Vec<(Now, InFlight)> = arrived;
-        arrived.into_iter().for_each(|(_, what)| self.arrive(what));
-        let live: Vec<NodeName> = self.members.keys().filter(|name| !self.dead.contains(*name)).cloned().collect();
+        for (_, what) in arrived {
+            let (InFlight::Probe { to, .. } | InFlight::Answer { to, .. }) = &what;
+            match self.asleep.get(to).copied().filter(|until| *until > now) {
+                Some(until) => self.in_flight.push((until, what)),
+                None => self.arrive(what),
+            }
+        }
+        let runs =
+            |name: &&NodeName| !self.dead.contains(*name) && self.asleep.get(*name).is_none_or(|until| *until <= now);
+        let live: Vec<NodeName> = self.members.keys().filter(runs).cloned().collect();
         live.iter().for_each(|name| self.run_node(name));
     }
 
