@@ -58,7 +58,7 @@
 //! gateways. They count as down, the plan has the next nodes in rank as gateways, and these are probed.
 //!
 //! - A node of another location waits for 500 ms, a node of the location itself for 1.5 s. So far gateways know the new gateway as a WireGuard
-//!   peer when it initiates its first handshake. A location of which no gateway has answered since the agent's start is passed over after 10 s.
+//!   peer when it initiates its first handshake. A location of which no gateway has answered since the agent's start is passed over after 6 s.
 //! - If the new gateways are silent too, they are passed over in turn: three times in all.
 //! - A gateway that was passed over and answers ends all that at once: the path was broken, nothing has moved that could be lost.
 //! - A new gateway that answers has taken over: those that were passed over are down by the rule above, with a flap count and a stable time.
@@ -71,7 +71,8 @@
 //! ## Grace for the node itself
 //!
 //! If the caller runs the prober late by more than 100 ms, this node was delayed (a busy machine, a paused virtual machine). Answers may
-//! wait in the sockets, and other nodes may be as busy. So the timeouts of outstanding probes are extended by the delay, up to 2 s.
+//! wait in the sockets, and other nodes may be as busy. So the timeouts of outstanding probes, and of those of the next 5 s, are extended by the
+//! delay, up to 2 s.
 //!
 //! ## Return and flap damping
 //!
@@ -97,6 +98,7 @@
 #![forbid(unsafe_code)]
 
 mod answer_limits;
+mod extension;
 mod failure_detector;
 mod flap_count;
 #[cfg(any(test, fuzzing))]

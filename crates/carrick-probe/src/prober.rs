@@ -9,6 +9,7 @@ use carrick_topology::plan::{PathKind, ProbePlan};
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
+use crate::extension::Extension;
 use crate::failure_detector::{FailureDetector, Observer, Report};
 use crate::flap_count::ReportedFlaps;
 use crate::handover::{HandoverFlags, Handovers};
@@ -23,10 +24,6 @@ const LEAST_GAP: Duration = Duration::from_millis(20);
 const GAP_PER_NODE: Duration = Duration::from_millis(4);
 /// No peer is heard on a side if none was heard for this many intervals.
 const SILENT_INTERVALS: u32 = 3;
-/// If the prober runs later than this after its deadline, the node itself was delayed, and missing answers say nothing about other nodes.
-const DELAYED_AFTER: Duration = Duration::from_millis(100);
-/// A node that was delayed waits for answers as long again, because other nodes may be as busy: this long at most.
-const LONGEST_EXTENSION: Duration = Duration::from_secs(2);
 
 /// A probe to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,6 +130,7 @@ pub struct Prober {
     reported_liveness: Liveness,
     reported_mtus: BTreeMap<NodeName, u32>,
     not_before: Now,
+    extension: Extension,
     transmits: VecDeque<Transmit>,
     events: VecDeque<ProberEvent>,
 }
@@ -170,6 +168,7 @@ impl Prober {
             reported_liveness: known,
             reported_mtus: BTreeMap::new(),
             not_before: Now::ZERO,
+            extension: Extension::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -293,9 +292,8 @@ impl Prober {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Now) {
         let delay = self.next_deadline().map_or(Duration::ZERO, |deadline| now.saturating_sub(deadline));
-        if delay > DELAYED_AFTER {
-            let until = now + delay.min(LONGEST_EXTENSION);
-            self.targets.values_mut().for_each(|target| target.extend_deadline(until));
+        if let Some(extension) = self.extension.note_delay(now, delay) {
+            self.targets.values_mut().for_each(|target| target.extend_deadline(now + extension));
         }
         let mut changed = Vec::new();
         for (name, target) in &mut self.targets {
@@ -370,7 +368,7 @@ impl Prober {
         let microseconds = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         self.sequence = microseconds.max(self.sequence.saturating_add(1));
         let id = ProbeId { token: self.token, sequence: self.sequence };
-        let shape = target.send(now, self.sequence, self.interval, interval);
+        let shape = target.send(now, self.sequence, self.interval, interval, self.extension.at(now));
         let (from, to) = (target.planned().from, target.planned().to);
         let flap_count = self.failure_detector.flap_count(now, name);
         let announcement = Announcement { flap_count, handover: target.handover().to_tell() };

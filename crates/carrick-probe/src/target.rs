@@ -194,8 +194,15 @@ impl Target {
     }
 
     /// Notes that a probe is sent now, and returns its shape. The next one is due after `interval`, or after `shortest` if the path is
-    /// suspected.
-    pub(crate) fn send(&mut self, now: Now, sequence: u64, shortest: Duration, interval: Duration) -> Shape {
+    /// suspected. The probe counts as missed later by `extension`.
+    pub(crate) fn send(
+        &mut self,
+        now: Now,
+        sequence: u64,
+        shortest: Duration,
+        interval: Duration,
+        extension: Duration,
+    ) -> Shape {
         let shape = self.shape();
         let missed_at = match shape {
             Shape::Padded { .. } | Shape::Encapsulated { .. } => None,
@@ -204,7 +211,7 @@ impl Target {
                 self.plain_since_mtu_check += 1;
                 self.handover.note_plain_probe();
                 let median = self.record.median().unwrap_or_default();
-                Some(now + shortest.max(median * 2).min(LOST_AFTER))
+                Some(now + shortest.max(median * 2).min(LOST_AFTER) + extension)
             }
         };
         self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, shape });

@@ -16,7 +16,7 @@ const WAIT_IN_OTHER_LOCATIONS: Duration = Duration::from_millis(500);
 /// The nodes of the location itself wait this long.
 const WAIT_IN_OWN_LOCATION: Duration = Duration::from_millis(1_500);
 /// The wait for a location of which no gateway has been well since the agent started: WireGuard repeats a first handshake after 5 s.
-const WAIT_FOR_FIRST_ANSWER: Duration = Duration::from_secs(10);
+const WAIT_FOR_FIRST_ANSWER: Duration = Duration::from_secs(6);
 /// For how long after an outage a gateway may be silent beside another one: not all of them answer at the same instant, and the first sessions
 /// of new gateways are about to begin.
 const GRACE: Duration = Duration::from_secs(1);

@@ -38,10 +38,10 @@ fn the_location_s_own_nodes_wait_longer() {
 }
 
 #[test]
-fn a_location_of_which_no_gateway_has_answered_yet_is_passed_over_after_ten_seconds() {
+fn a_location_of_which_no_gateway_has_answered_yet_is_passed_over_after_six_seconds() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.after(1, &[DOWN, DOWN]), [""; 0]);
-    assert_eq!(fixture.after(9, &[DOWN, DOWN]), [""; 0]);
+    assert_eq!(fixture.after(5, &[DOWN, DOWN]), [""; 0]);
     assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1", "a2"]);
 }
 

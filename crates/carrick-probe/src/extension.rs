@@ -1,0 +1,53 @@
+//! How much longer a node waits for answers because it was delayed itself: a busy machine, a paused virtual machine.
+
+use std::time::Duration;
+
+use crate::Now;
+
+/// If the prober runs later than this after its deadline, the node itself was delayed, and missing answers say nothing about other nodes.
+const DELAYED_AFTER: Duration = Duration::from_millis(100);
+/// The node waits for answers longer by its delay, because other nodes may be as busy: this long at most.
+const LONGEST_EXTENSION: Duration = Duration::from_secs(2);
+/// For how long after a delay the node waits longer.
+const EXTENSION_LASTS: Duration = Duration::from_secs(5);
+
+/// How much longer the node waits.
+#[derive(Debug, Default)]
+pub(crate) struct Extension {
+    time: Duration,
+    until: Now,
+}
+
+impl Extension {
+    /// The prober runs this much later than it should. Returns how much longer it waits for the answers to outstanding probes from now on;
+    /// `None` if the node was not delayed.
+    pub(crate) fn note_delay(&mut self, now: Now, delay: Duration) -> Option<Duration> {
+        if delay <= DELAYED_AFTER {
+            return None;
+        }
+        let time = self.at(now).max(delay.min(LONGEST_EXTENSION));
+        *self = Self { time, until: now + EXTENSION_LASTS };
+        Some(time)
+    }
+
+    /// How much longer it waits for the answer to a probe that it sends now.
+    pub(crate) fn at(&self, now: Now) -> Duration {
+        if now < self.until { self.time } else { Duration::ZERO }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_of_the_latest_delays_counts_until_none_has_come_for_five_seconds() {
+        let (ms, at) = (Duration::from_millis, Duration::from_secs);
+        let mut extension = Extension::default();
+        assert_eq!((extension.note_delay(at(10), ms(100)), extension.at(at(10))), (None, ms(0)));
+        assert_eq!(extension.note_delay(at(10), ms(700)), Some(ms(700)));
+        assert_eq!(extension.note_delay(at(14), ms(300)), Some(ms(700)));
+        assert_eq!((extension.at(at(18)), extension.at(at(19))), (ms(700), ms(0)));
+        assert_eq!(extension.note_delay(at(3600), at(3000)), Some(at(2)), "a machine that was suspended");
+    }
+}
