@@ -102,10 +102,7 @@ impl Probes {
             ProberEvent::Liveness(liveness) => {
                 for node in liveness.down.difference(&self.liveness.down) {
                     tracing::warn!(event = "gateway_down", %node, "another node carries its traffic, if the location has one that answers");
-                    status.add_event(
-                        AgentEventKind::Gateway,
-                        format!("gateway {node} is down"),
-                    );
+                    status.add_event(AgentEventKind::Gateway, format!("gateway {node} is down"));
                 }
                 for node in self.liveness.down.difference(&liveness.down) {
                     tracing::info!(event = "gateway_back", %node);
