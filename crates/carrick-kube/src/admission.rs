@@ -101,8 +101,16 @@ fn faults_of_policy(
     };
     let shipped = manifest::shipped_policy(name).map_err(|reason| AdmissionError::Manifest(name, reason))?;
     let shipped = shipped.spec.unwrap_or_default();
-    let faults = compare::policy_faults(&policy, &shipped).into_iter();
-    Ok(faults.map(|fault| format!("the {kind} {name} is not the one of this version: {fault}")).collect())
+    let faults = compare::policy_faults(&policy, &shipped);
+    let more = match faults.len() {
+        0 | 1 => String::new(),
+        number => format!(", and {} more differences", number - 1),
+    };
+    let first = faults.into_iter().next();
+    Ok(first
+        .map(|first| format!("the {kind} {name} is not the one of this version: {first}{more}"))
+        .into_iter()
+        .collect())
 }
 
 fn faults_of_binding(name: &str, binding: Held<ValidatingAdmissionPolicyBinding>) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::{io, thread};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use jiff::Timestamp;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -24,9 +25,8 @@ use crate::{http, kubeconfig};
 pub const CLUSTER_UID: &str = "63617272-6963-4b00-8000-000000000001";
 /// The namespaces that a new server has.
 pub const NAMESPACES: [&str; 4] = ["default", "kube-system", "carrick-system", "carrick-preshared-keys"];
-/// The admission policies that a new server has, each with a binding of the same name, so that agents find them. The server does not
-/// evaluate them.
-pub const POLICIES: [&str; 2] = ["carrick-nodes", "carrick-peers"];
+/// The admission policies and their bindings, which a new server has, so that agents find them. The server does not evaluate them.
+const POLICIES: &str = include_str!("../../../deploy/policy.yaml");
 
 /// A running server. Dropping it stops the server and closes its connections.
 pub struct ApiServer {
@@ -69,7 +69,7 @@ impl ApiServer {
         })?;
         let server = Self { shared, address, stop: Some(stop), thread: Some(thread) };
         server.create_namespaces().map_err(io::Error::other)?;
-        server.create_policies().map_err(io::Error::other)?;
+        server.create_policies()?;
         Ok(server)
     }
 
@@ -191,12 +191,13 @@ impl ApiServer {
         Ok(())
     }
 
-    fn create_policies(&self) -> Result<(), ApiError> {
-        for name in POLICIES {
-            let policy = json!({ "metadata": { "name": name }, "spec": { "failurePolicy": "Fail" } });
-            self.create(Resource::AdmissionPolicy, policy)?;
-            let spec = json!({ "policyName": name, "validationActions": ["Deny"] });
-            self.create(Resource::AdmissionPolicyBinding, json!({ "metadata": { "name": name }, "spec": spec }))?;
+    fn create_policies(&self) -> io::Result<()> {
+        for document in serde_yaml_ng::Deserializer::from_str(POLICIES) {
+            let object = Value::deserialize(document).map_err(io::Error::other)?;
+            let resources = [Resource::AdmissionPolicy, Resource::AdmissionPolicyBinding];
+            if let Some(resource) = resources.into_iter().find(|resource| object["kind"] == resource.kind()) {
+                self.create(resource, object).map_err(io::Error::other)?;
+            }
         }
         Ok(())
     }
