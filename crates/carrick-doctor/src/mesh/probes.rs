@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use carrick_probe::{PathKind, PathState, ProbedPath};
-use carrick_topology::NodeName;
 use carrick_topology::constants::PROBE_PORT;
+use carrick_topology::{NodeName, ObjectName, WarningReason};
 
 use super::common_end::by_common_end;
 use super::tunnel::{Tunnel, tunnels};
@@ -28,13 +28,29 @@ pub(super) fn probe_port(observations: &Observations) -> Vec<Finding> {
         for path in pages.status.paths.iter().filter(|path| observations.pages(&path.to).is_some()) {
             if !is_unanswered(path) {
                 answered.insert((node, &path.to));
-            } else if path.kind == PathKind::Inside || is_open(node, &path.to) {
+            } else if match path.kind {
+                PathKind::Inside => !share_no_network(observations, node, &path.to),
+                PathKind::Tunnel => is_open(node, &path.to),
+            } {
                 unanswered.insert((node, &path.to));
             }
         }
     }
     // Answers go to the port that the probes come from: a node whose port is closed receives neither probes nor answers.
     by_common_end(unanswered, &answered).into_iter().map(|(node, others)| finding(node, others)).collect()
+}
+
+/// Whether one of the nodes reports that the other one is outside of the location's network. That is a finding of its own, and no port is
+/// the reason.
+fn share_no_network(observations: &Observations, one: &NodeName, other: &NodeName) -> bool {
+    let reports = |node: &NodeName, far: &NodeName| {
+        let plan = observations.pages(node).and_then(|pages| pages.plan());
+        plan.into_iter().flat_map(|plan| &plan.warnings).any(|warning| {
+            matches!(warning.reason, WarningReason::RoutedElsewhere(_))
+                && warning.object == ObjectName::Node(far.clone())
+        })
+    };
+    reports(one, other) || reports(other, one)
 }
 
 fn finding(node: &NodeName, others: BTreeSet<&NodeName>) -> Finding {
@@ -60,6 +76,7 @@ const fn is_unanswered(path: &ProbedPath) -> bool {
 #[cfg(test)]
 mod tests {
     use carrick_probe::{PathKind, PathState};
+    use carrick_topology::{ObjectName, Warning, WarningReason};
 
     use crate::fixtures::{diagnosed, path};
 
@@ -70,6 +87,21 @@ mod tests {
         assert_eq!(found.problems(), ["probe-port b1"]);
         let inside = diagnosed(|mesh| mesh.status("a1").paths = vec![down(PathKind::Inside, "a2")]);
         assert_eq!(inside.problems(), ["probe-port a2"]);
+    }
+
+    #[test]
+    fn nodes_that_share_no_network_have_no_blocked_port() {
+        let reason = WarningReason::RoutedElsewhere("eth0".to_owned());
+        let warning = Warning::new(ObjectName::Node("a2".parse().unwrap()), "internal-addresses", "10.0.0.2", reason);
+        for reporter in ["a1", "a2"] {
+            let found = diagnosed(|mesh| {
+                let to = if reporter == "a1" { "a2" } else { "a1" };
+                let down = carrick_probe::ProbedPath { state: PathState::Down, ..path(to, PathKind::Inside, None) };
+                mesh.status(reporter).paths = vec![down];
+                mesh.plan("a1").warnings = [warning.clone()].into();
+            });
+            assert_eq!((found.problems().len(), found.warnings().len()), (0, 1), "{}", found.texts());
+        }
     }
 
     #[test]
