@@ -24,6 +24,8 @@ pub enum DropReason {
     VxlanOutByOtherDevice,
     /// This node would forward VXLAN into the location from elsewhere.
     VxlanForwarded,
+    /// A packet has the source of another node's pod or mesh address, and comes in by a device that is none of the mesh's.
+    MeshSourceByOtherDevice,
     /// Packets of a handover do not come out of a tunnel.
     HandoverOutsideTunnels,
     /// Packets of a handover come from a gateway that is in no handover.
@@ -38,7 +40,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::MeshPortFromPod,
         Self::MeshPortFromOutside,
         Self::VxlanToOtherAddress,
@@ -46,6 +48,7 @@ impl DropReason {
         Self::VxlanByOtherDevice,
         Self::VxlanOutByOtherDevice,
         Self::VxlanForwarded,
+        Self::MeshSourceByOtherDevice,
         Self::HandoverOutsideTunnels,
         Self::HandoverFromUnknownGateway,
         Self::HandoverUnexpectedSource,
@@ -64,6 +67,7 @@ impl DropReason {
             Self::VxlanByOtherDevice => "VXLAN by another device",
             Self::VxlanOutByOtherDevice => "VXLAN out by another device",
             Self::VxlanForwarded => "VXLAN forwarded into the location",
+            Self::MeshSourceByOtherDevice => "mesh source by another device",
             Self::HandoverOutsideTunnels => "encapsulated packets outside the tunnels",
             Self::HandoverFromUnknownGateway => "encapsulated packets of unknown gateways",
             Self::HandoverUnexpectedSource => "encapsulated packets with an unexpected source",
@@ -83,6 +87,7 @@ impl DropReason {
             Self::VxlanByOtherDevice => "vxlan-by-other-device",
             Self::VxlanOutByOtherDevice => "out-vxlan-by-other-device",
             Self::VxlanForwarded => "vxlan-forwarded",
+            Self::MeshSourceByOtherDevice => "mesh-source-by-other-device",
             Self::HandoverOutsideTunnels => "handover-outside-tunnels",
             Self::HandoverFromUnknownGateway => "handover-from-unknown-gateway",
             Self::HandoverUnexpectedSource => "handover-unexpected-source",

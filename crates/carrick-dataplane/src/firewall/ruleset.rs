@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! prerouting   decapsulate: an encapsulated packet of another gateway has an expected source
+//! prerouting   source-check: packets of other nodes' pods come in by devices of the mesh, where no plain packets are expected
 //! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! input        VXLAN is accepted from the own location only, and through tunnels from the gateways that encapsulate
 //! forward      VXLAN to a node of the location is forwarded only if it came in from the location
@@ -49,6 +50,7 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
         .with_set(TUNNEL_DEVICES, Set::interface_names(plan.mesh_devices.tunnels().map(DeviceName::as_str)))
         .with_set(INTERNAL_DEVICES, Set::interface_names(plan.vxlan_devices.iter().flatten().map(DeviceName::as_str)))
         .with_chain("decapsulate", decapsulate(plan))
+        .with_chain("source-check", source_check())
         .with_chain(MESH_PORTS, mesh_ports(plan))
         .with_chain("input", input(plan))
         .with_chain("forward", forward(plan))
@@ -68,6 +70,7 @@ struct SetNames {
     mesh_addresses: String,
     carried: String,
     direct: String,
+    encapsulated_sources: String,
     allowed_location: String,
     location_addresses: String,
 }
@@ -85,6 +88,7 @@ impl SetNames {
             mesh_addresses: name("mesh_addresses"),
             carried: name("carried"),
             direct: name("direct"),
+            encapsulated_sources: name("encapsulated_sources"),
             allowed_location: name("allowed_location"),
             location_addresses: name("location_addresses"),
         }
@@ -103,6 +107,7 @@ fn with_sets(table: Table, plan: &FirewallPlan, version: Family) -> Table {
         .with_set(names.mesh_addresses, addresses(version, &plan.mesh_addresses))
         .with_set(names.carried, networks(version, &plan.carried))
         .with_set(names.direct, networks(version, &plan.direct))
+        .with_set(names.encapsulated_sources, networks(version, &plan.encapsulated_sources))
         .with_set(names.allowed_location, networks(version, &plan.allowed_location.destinations))
         .with_set(names.location_addresses, addresses(version, &plan.location_internal_addresses));
     let table = carriers(plan).into_iter().fold(table, |table, device| {
@@ -224,6 +229,22 @@ fn decapsulate(plan: &FirewallPlan) -> Chain {
             .input_interface(InterfaceMatch::Is(plan.mesh_devices.handover.as_str()))
             .source(version, AddressMatch::NotIn(&SetNames::of(version).handover_sources));
         dropped(unexpected, DropReason::HandoverUnexpectedSource)
+    });
+    Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
+}
+
+/// A host on the network of the location could send packets in the name of any pod. Networks of this host stay reachable, whatever they
+/// overlap. Before connection tracking, as in [`decapsulate`].
+fn source_check() -> Chain {
+    let rules = Family::BOTH.map(|version| {
+        let names = SetNames::of(version);
+        let forged = Rule::new()
+            .version(version)
+            .input_interface(InterfaceMatch::NotIn(MESH_DEVICES))
+            .source(version, AddressMatch::In(&names.encapsulated_sources))
+            .source(version, AddressMatch::In(&names.carried))
+            .source(version, AddressMatch::NotIn(&names.direct));
+        dropped(forged, DropReason::MeshSourceByOtherDevice)
     });
     Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
 }

@@ -12,5 +12,6 @@ mod network;
 mod repair;
 mod segment_size;
 mod source;
+mod source_check;
 mod vxlan;
 mod wiring;

@@ -140,6 +140,7 @@ pub fn plan() -> FirewallPlan {
         ]
         .into(),
         direct: [].into(),
+        encapsulated_sources: nets(&["10.2.0.0/24", "fd02::/64"]).into_iter().collect(),
         allowed_location: AllowedLocation {
             destinations: nets(&["192.168.7.0/24", "fd07::/64"]).into_iter().collect(),
             masquerade: AllowedLocationMasquerade::On,

@@ -45,6 +45,10 @@ pub struct FirewallPlan {
     pub carried_by: BTreeMap<DeviceName, BTreeSet<IpNet>>,
     /// Exceptions inside [`Self::carried`]: own subnets, endpoints and API servers, reached outside the mesh.
     pub direct: BTreeSet<IpNet>,
+    /// Pod CIDRs and mesh addresses of nodes whose packets come in by devices of the mesh alone. What comes in by another device with such a
+    /// source, while the source is in [`Self::carried`] and not in [`Self::direct`], is forged.
+    #[serde(default)]
+    pub encapsulated_sources: BTreeSet<IpNet>,
     /// Networks of this location whose packets leave the mesh at this node.
     pub allowed_location: AllowedLocation,
     /// Internal addresses of the other nodes of the location: packets from the WireGuard device to one of them get this node's source

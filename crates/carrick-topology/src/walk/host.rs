@@ -102,6 +102,9 @@ impl<'a> Host<'a> {
     pub(super) fn handle(&self, hosts: &Hosts<'_>, arrival: &Arrival, packet: Packet, walk: &mut Walk) -> Verdict {
         let name = &self.plan.node;
         let destination = packet.destination;
+        if arrival.by == Entry::Plain && walk.source.is_some_and(|source| self.is_always_encapsulated(source)) {
+            return Verdict::End(Outcome::Dropped(name.clone(), DropReason::SourceNotAllowed));
+        }
         if self.plan.pod_cidrs.iter().any(|cidr| cidr.contains(&destination)) {
             return Verdict::End(Outcome::Pod(name.clone()));
         }
@@ -152,6 +155,14 @@ impl<'a> Host<'a> {
             Some(to) if self.location.contains(to) => Exit::Plain { to: to.clone(), device: None },
             _ => Exit::Uplink,
         }
+    }
+
+    /// Whether packets with this source must come in by devices of the mesh.
+    fn is_always_encapsulated(&self, source: IpAddr) -> bool {
+        let host = host_net(source);
+        self.plan.firewall.encapsulated_sources.iter().any(|net| net.contains(&source))
+            && self.carried.get_lpm(&host).is_some()
+            && self.direct.get_lpm(&host).is_none()
     }
 
     fn leak_guard_permits(&self, exit: &Exit<'_>, destination: IpAddr) -> bool {

@@ -1,7 +1,7 @@
 //! The sets of the nftables table.
 
 use carrick_topology::DeviceName;
-use carrick_topology::model::{Encapsulation, PodNetwork};
+use carrick_topology::model::{Encapsulation, Granularity, PodNetwork};
 use carrick_topology::plan::NodePlan;
 
 use crate::fixtures::*;
@@ -106,4 +106,35 @@ fn the_ports_of_the_mesh_are_protected_at_every_address_of_every_node() {
     assert!(ports.addresses.is_superset(&nets(&mesh)) && ports.addresses.is_superset(&nets(&addresses)), "{ports:?}");
     let pods = ["10.42.12.0/24", "10.42.21.0/24", "172.30.0.1/32"];
     assert!(ports.addresses.is_disjoint(&nets(&pods)), "{ports:?}");
+}
+
+#[test]
+fn sources_are_checked_where_no_packet_of_theirs_comes_without_encapsulation() {
+    use Encapsulation::{Always, CrossSubnet, Never};
+    use Granularity::{Cross, Full, Location};
+    let near = ["10.42.12.0/24", "fd42:0:0:12::/64", "10.4.0.12/32"];
+    let far = ["10.42.21.0/24", "fd42:0:0:21::/64", "10.4.0.21/32"];
+    let own = ["10.42.11.0/24", "10.4.0.11/32"];
+    for (granularity, encapsulation, near_checked, far_checked) in [
+        (Location, Always, true, true),
+        (Location, CrossSubnet, false, false),
+        (Location, Never, false, false),
+        (Cross, Always, true, true),
+        (Cross, CrossSubnet, false, true),
+        (Cross, Never, false, true),
+        (Full, Always, true, true),
+        (Full, CrossSubnet, true, true),
+        (Full, Never, true, true),
+    ] {
+        let set = |settings: &mut carrick_topology::Settings| {
+            (settings.granularity, settings.encapsulation) = (granularity, encapsulation);
+        };
+        let world = mesh([node("a1"), node("a2"), node("b1")]).set(set);
+        let checked = world.plan("a1").firewall.encapsulated_sources;
+        assert_eq!(checked.is_superset(&nets(&near)), near_checked, "{granularity} {encapsulation}: {checked:?}");
+        assert_eq!(checked.is_superset(&nets(&far)), far_checked, "{granularity} {encapsulation}: {checked:?}");
+        assert!(checked.is_disjoint(&nets(&own)), "{granularity} {encapsulation}: {checked:?}");
+        let foreign = world.set(|settings| settings.pod_network = PodNetwork::Foreign);
+        assert!(foreign.plan("a1").firewall.encapsulated_sources.is_empty());
+    }
 }

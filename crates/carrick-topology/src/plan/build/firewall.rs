@@ -8,7 +8,7 @@ use super::destinations::Destinations;
 use super::mtu::Mtus;
 use crate::constants;
 use crate::handover::{HandoverFilter, HandoverPlan};
-use crate::model::{DeviceName, PodNetwork, Settings};
+use crate::model::{AllowedLocationMasquerade, DeviceName, Encapsulation, Granularity, PodNetwork, Settings, host_net};
 use crate::plan::{AllowedLocation, FirewallPlan, MeshDevices, MeshPorts, NextHop, Route};
 use crate::resolve::{Member, Resolved};
 
@@ -41,6 +41,7 @@ pub(super) fn build(
         carried_by: carried_by(&devices, routes, handover),
         mesh_devices: devices,
         direct: destinations.direct.clone(),
+        encapsulated_sources: encapsulated_sources(resolved, me),
         allowed_location: AllowedLocation {
             destinations: me.exit_cidrs.iter().copied().collect(),
             masquerade: settings.allowed_location_masquerade,
@@ -56,6 +57,28 @@ fn vxlan_devices(settings: &Settings, me: &Member<'_>) -> Option<BTreeSet<Device
     let device = |net: &IpNet| settings.local.internal_devices.get(&net.addr());
     let is_real = |device: &&DeviceName| device.as_str() != constants::LOOPBACK_DEVICE;
     me.internal_addresses.iter().map(|net| device(net).filter(is_real).cloned()).collect()
+}
+
+/// The sources of all nodes from which no packet comes without encapsulation. If another plugin connects the pods, it may carry packets between
+/// them too; and without masquerading, what leaves for a network of the location keeps its source, also if it goes to another node there.
+fn encapsulated_sources(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeSet<IpNet> {
+    let settings = resolved.settings;
+    let leaves_unchanged = settings.allowed_location_masquerade == AllowedLocationMasquerade::Off;
+    if settings.pod_network == PodNetwork::Foreign || leaves_unchanged {
+        return BTreeSet::new();
+    }
+    let may_be_plain = |other: &Member<'_>| match (settings.granularity, settings.encapsulation) {
+        (Granularity::Full, _) | (_, Encapsulation::Always) => false,
+        // Gateways forward packets of all locations without encapsulation.
+        (Granularity::Location, Encapsulation::CrossSubnet | Encapsulation::Never) => true,
+        (Granularity::Cross, Encapsulation::CrossSubnet | Encapsulation::Never) => other.location == me.location,
+    };
+    let others = resolved.members.iter().filter(|other| other.index != me.index && !may_be_plain(other));
+    let sources = |other: &Member<'_>| {
+        let mesh_addresses = other.mesh_addresses.iter().map(|address| host_net(*address)).collect::<Vec<_>>();
+        [other.pod_cidrs.clone(), mesh_addresses].concat()
+    };
+    others.flat_map(sources).collect()
 }
 
 fn mesh_ports(resolved: &Resolved<'_>) -> MeshPorts {
