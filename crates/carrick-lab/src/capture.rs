@@ -1,6 +1,7 @@
 //! Packet captures on an interface in a namespace, with `tcpdump`.
 
 pub mod filter;
+pub mod marked;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};

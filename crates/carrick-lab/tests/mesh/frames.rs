@@ -70,7 +70,12 @@ fn datagram(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
 
 /// A UDP packet from and to this port.
 pub fn udp(from: Mac, to: Mac, source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
-    let content = datagram(port, port, b"from a raw socket");
+    udp_with(b"from a raw socket", from, to, source, destination, port)
+}
+
+/// A UDP packet with this content, from and to this port.
+pub fn udp_with(content: &[u8], from: Mac, to: Mac, source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
+    let content = datagram(port, port, content);
     match (source, destination) {
         (IpAddr::V4(source), IpAddr::V4(destination)) => {
             ethernet(from, to, 0x0800, &ipv4(source, destination, UDP, &content))
@@ -81,6 +86,11 @@ pub fn udp(from: Mac, to: Mac, source: IpAddr, destination: IpAddr, port: u16) -
         }
         _ => panic!("{source} and {destination} are of two families"),
     }
+}
+
+/// A frame in VXLAN (RFC 7348 §5), as the content of a datagram.
+pub fn vxlan(identifier: u32, frame: &[u8]) -> Vec<u8> {
+    [&[8, 0, 0, 0][..], &(identifier << 8).to_be_bytes(), frame].concat()
 }
 
 /// A gratuitous ARP reply (RFC 5227 §3) to everybody on the link.

@@ -1,52 +1,104 @@
-//! A pod cannot put packets into other nodes through the ports of the mesh.
+//! Crafted packets of pods, of hosts on a location's network and of hosts on the internet reach no pod, in each granularity and
+//! encapsulation.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use carrick_lab::namespace::Namespaces;
 use carrick_lab::wait;
 use carrick_topology::Family;
-use carrick_topology::constants::{VXLAN_IDENTIFIER, VXLAN_PORT};
+use carrick_topology::constants::{HANDOVER_IDENTIFIER, HANDOVER_PORT, VXLAN_IDENTIFIER, VXLAN_PORT};
 use carrick_topology::model::mac_of_node;
 
+use crate::frames::{Mac, udp_with, vxlan};
 use crate::mesh::Mesh;
+use crate::spoofing::{gateway_mac, mac_of, send_frames_by};
 
-const CLOUDS: &str = "
-agent: {encapsulation: always}
-locations:
-  - {name: a, nodes: [{name: a1}, {name: a2}]}
-  - {name: b, nodes: [{name: b1}]}
-";
-/// The port on which the target pod listens.
+/// The port on which the target listens.
 const PORT: u16 = 9999;
-/// A source that no pod has.
-const FORGED: Ipv4Addr = Ipv4Addr::new(10, 99, 9, 9);
+/// The node of the target, and the target.
+const NODE: &str = "a2";
+const TARGET: &str = "a2-pod1";
+/// A sender of frames inside of VXLAN.
+const SOME_MAC: Mac = [2, 0, 0, 0, 0, 1];
 
-/// A datagram in VXLAN (RFC 7348 §5) for the VXLAN device of a node: Ethernet, IPv4 and UDP around `payload`.
-fn vxlan_packet(node: &str, target: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-    let udp_bytes = u16::try_from(8 + payload.len()).unwrap();
-    let mut ip = vec![0x45, 0];
-    ip.extend((20 + udp_bytes).to_be_bytes());
-    ip.extend([0, 0, 0, 0, 64, 17, 0, 0]);
-    ip.extend(FORGED.octets());
-    ip.extend(target.octets());
-    let sum = ip.chunks_exact(2).fold(0_u32, |sum, pair| sum + u32::from(u16::from_be_bytes([pair[0], pair[1]])));
-    let folded = (sum & 0xffff) + (sum >> 16);
-    ip[10..12].copy_from_slice(&(!u16::try_from((folded & 0xffff) + (folded >> 16)).unwrap()).to_be_bytes());
-
-    let mut packet = vec![8, 0, 0, 0];
-    packet.extend((VXLAN_IDENTIFIER << 8).to_be_bytes());
-    packet.extend(mac_of_node(&node.parse().unwrap()).0);
-    packet.extend([2, 0, 0, 0, 0, 1, 8, 0]);
-    packet.extend(ip);
-    packet.extend([PORT.to_be_bytes(), PORT.to_be_bytes(), udp_bytes.to_be_bytes(), [0, 0]].concat());
-    packet.extend(payload);
-    packet
+fn clouds(granularity: &str, encapsulation: &str) -> String {
+    format!(
+        "
+agent: {{granularity: {granularity}, encapsulation: {encapsulation}}}
+locations:
+  - {{name: a, nodes: [{{name: a1}}, {{name: a2}}]}}
+  - {{name: b, nodes: [{{name: b1}}]}}
+"
+    )
 }
 
-fn send(from: &Namespaces, packet: &[u8], to: SocketAddr) {
-    let sent = from.enter(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.send_to(packet, to)?));
-    assert_eq!(sent.unwrap(), packet.len());
+/// A source that no pod has.
+const fn forged(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(10, 99, 9, 9)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0xfd99, 0xbad, 0, 0, 0, 0, 0, 9)),
+    }
+}
+
+const fn unspecified(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+/// Sends a datagram from an ordinary socket. A host without a route to the target sends nothing.
+fn send(from: &Namespaces, content: &[u8], to: SocketAddr) {
+    let family = Family::of(&to.ip());
+    let send = || Ok(UdpSocket::bind((unspecified(family), 0))?.send_to(content, to).is_ok());
+    from.enter(send).unwrap();
+}
+
+/// A packet to the target in VXLAN for its node.
+fn in_vxlan(mesh: &Mesh, identifier: u32, family: Family, content: &str) -> Vec<u8> {
+    let (to, target) = (mac_of_node(&NODE.parse().unwrap()).0, mesh.pod_address(TARGET, family));
+    vxlan(identifier, &udp_with(content.as_bytes(), SOME_MAC, to, forged(family), target, PORT))
+}
+
+/// Sends VXLAN to all addresses of the target's node, as an ordinary program can.
+fn send_vxlan(mesh: &Mesh, who: &str, from: &Namespaces) {
+    let layout = mesh.node(NODE).unwrap().layout();
+    let mesh_addresses: Vec<IpAddr> =
+        serde_json::from_value(mesh.status(NODE)["plan"]["mesh_addresses"].clone()).unwrap();
+    assert_eq!(mesh_addresses.len(), 2);
+    let addresses = [layout.internal.list(), layout.public.list(), mesh_addresses].concat();
+    for (port, identifier) in [(VXLAN_PORT, VXLAN_IDENTIFIER), (HANDOVER_PORT, HANDOVER_IDENTIFIER)] {
+        for address in &addresses {
+            for family in Family::BOTH {
+                let content = format!("{family} in VXLAN from {who} to {address}, port {port}");
+                send(from, &in_vxlan(mesh, identifier, family, &content), SocketAddr::new(*address, port));
+            }
+        }
+    }
+}
+
+/// Sends packets with the sources of other pods, of nodes, and of no host at all, as a program with raw sockets can.
+fn send_forged_sources(mesh: &Mesh, who: &str, from: &Namespaces, interface: &str, gateway: Mac, sources: &[IpAddr]) {
+    let own = mac_of(from, interface);
+    for source in sources {
+        let content = format!("plain from {who} with the source {source}");
+        let target = mesh.pod_address(TARGET, Family::of(source));
+        let frame = udp_with(content.as_bytes(), own, gateway, *source, target, PORT);
+        send_frames_by(from, interface, &[("forged", frame)]);
+    }
+}
+
+/// What has arrived at the target. The sockets wait up to 200 ms for a packet.
+fn received(sockets: &[UdpSocket]) -> Vec<String> {
+    let mut buffer = [0; 256];
+    let mut all = Vec::new();
+    for socket in sockets {
+        while let Ok((length, _)) = socket.recv_from(&mut buffer) {
+            all.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        }
+    }
+    all
 }
 
 /// How many packets the rule with this comment has dropped on a node.
@@ -57,31 +109,89 @@ pub fn dropped(mesh: &Mesh, node: &str, comment: &str) -> u64 {
     rules.filter_map(packets).sum()
 }
 
-#[test]
-fn a_pod_cannot_inject_packets_into_another_node_through_vxlan() {
-    let mesh = Mesh::up(CLOUDS);
+fn crafted_packets_reach_no_pod(granularity: &str, encapsulation: &str) {
+    let mesh = Mesh::up(&clouds(granularity, encapsulation));
     mesh.all_reach();
-    let IpAddr::V4(target) = mesh.pod_address("a2-pod1", Family::V4) else { panic!("IPv4") };
-    let vxlan = SocketAddr::new(mesh.internal_address("a2", Family::V4), VXLAN_PORT);
-    let bind = || Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?);
-    let receiver = mesh.pod("a2-pod1").unwrap().namespaces().enter(bind).unwrap();
-    receiver.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let sockets = Family::BOTH.map(|family| {
+        [PORT, VXLAN_PORT].map(|port| {
+            let bind = || Ok(UdpSocket::bind((mesh.pod_address(TARGET, family), port))?);
+            let socket = mesh.pod(TARGET).unwrap().namespaces().enter(bind).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            socket
+        })
+    });
 
-    for pod in ["a1-pod1", "b1-pod1", "a2-pod1"] {
-        send(mesh.pod(pod).unwrap().namespaces(), &vxlan_packet("a2", target, b"forged"), vxlan);
+    for pod in ["a1-pod1", "b1-pod1"] {
+        let from = mesh.pod(pod).unwrap().namespaces();
+        send_vxlan(&mesh, pod, from);
+        let other = if pod == "a1-pod1" { "b1-pod1" } else { "a1-pod1" };
+        let sources = Family::BOTH
+            .map(|family| [forged(family), mesh.pod_address(other, family), mesh.internal_address("a1", family)]);
+        send_forged_sources(&mesh, pod, from, "eth0", gateway_mac(from), sources.as_flattened());
     }
+    let site = mesh.site("a").unwrap();
+    send_vxlan(&mesh, "the location's network", site.router());
+    send_vxlan(&mesh, "the internet", mesh.internet().namespaces());
+    let (bridge, node_mac) = (&site.layout().lans[0].bridge, mac_of(&mesh.node_namespaces(NODE), "eth0"));
+    // Packets that may come without encapsulation cannot be told from those of a host in the location's network.
+    let never_plain: &[&str] = match (granularity, encapsulation) {
+        ("full", _) | (_, "always") => &["a1-pod1", "b1-pod1"],
+        ("cross", _) => &["b1-pod1"],
+        _ => &[],
+    };
+    let pods = never_plain.iter().flat_map(|pod| Family::BOTH.map(|family| mesh.pod_address(pod, family)));
+    let pods: Vec<IpAddr> = pods.collect();
+    send_forged_sources(&mesh, "the location's network", site.router(), bridge, node_mac, &pods);
+
+    // Ordinary packets of the same pods arrive, and a node of the location may send VXLAN where the location uses it.
+    let mut expected = Vec::new();
+    for family in Family::BOTH {
+        for pod in ["a1-pod1", "b1-pod1"] {
+            // Pods may use the ports of the mesh among themselves.
+            for port in [PORT, VXLAN_PORT] {
+                let content = format!("{family} of {pod} to port {port}");
+                let to = SocketAddr::new(mesh.pod_address(TARGET, family), port);
+                send(mesh.pod(pod).unwrap().namespaces(), content.as_bytes(), to);
+                expected.push(content);
+            }
+        }
+        if encapsulation == "always" && granularity != "full" {
+            let content = format!("{family} of the node a1 in VXLAN");
+            let vxlan = SocketAddr::new(mesh.internal_address(NODE, Family::V4), VXLAN_PORT);
+            send(&mesh.node_namespaces("a1"), &in_vxlan(&mesh, VXLAN_IDENTIFIER, family, &content), vxlan);
+            expected.push(content);
+        }
+    }
+    let mut arrived = received(sockets.as_flattened());
+    arrived.sort();
+    expected.sort();
+    assert_eq!(arrived, expected, "{granularity}, {encapsulation}");
+    assert_eq!(dropped(&mesh, NODE, "mesh source by another device") > 0, !pods.is_empty());
     for node in ["a1", "b1"] {
-        wait::until("the node of the pod drops the packet", || {
+        wait::until("the node of the pod counts what it drops", || {
             Ok((dropped(&mesh, node, "mesh port from a pod") > 0).then_some(()))
         })
         .unwrap();
     }
+}
 
-    // The packet is good: a node of the location may send it.
-    send(&mesh.node_namespaces("a1"), &vxlan_packet("a2", target, b"genuine"), vxlan);
-    let mut buffer = [0; 64];
-    let mut receive =
-        || receiver.recv_from(&mut buffer).map(|(length, source)| (buffer[..length].to_vec(), source.ip()));
-    assert_eq!(receive().unwrap(), (b"genuine".to_vec(), IpAddr::V4(FORGED)));
-    assert!(receive().is_err(), "a second packet has arrived");
+#[test]
+fn crafted_packets_reach_no_pod_in_location() {
+    for encapsulation in ["always", "cross-subnet", "never"] {
+        crafted_packets_reach_no_pod("location", encapsulation);
+    }
+}
+
+#[test]
+fn crafted_packets_reach_no_pod_in_cross() {
+    for encapsulation in ["always", "cross-subnet", "never"] {
+        crafted_packets_reach_no_pod("cross", encapsulation);
+    }
+}
+
+#[test]
+fn crafted_packets_reach_no_pod_in_full() {
+    for encapsulation in ["always", "cross-subnet", "never"] {
+        crafted_packets_reach_no_pod("full", encapsulation);
+    }
 }

@@ -1,10 +1,12 @@
 //! VXLAN leaves and comes in only by devices that lead into the location.
 
 use carrick_lab::capture::Capture;
+use carrick_lab::capture::marked::MarkedCapture;
 use carrick_lab::wait;
 use carrick_topology::Family;
 
 use crate::injection::dropped;
+use crate::marked_traffic::MarkedTraffic;
 use crate::mesh::{Mesh, is_cut_off, reaches};
 
 const CLOUD: &str = "
@@ -52,4 +54,59 @@ fn vxlan_to_a_node_that_is_routed_by_another_device_is_dropped_and_said() {
     node.exec(&["ip", "link", "delete", "pub0"]).unwrap();
     assert!(reaches(from, pod));
     wait::until("no warning", || Ok(mesh.warnings("a1").is_empty().then_some(()))).unwrap();
+}
+
+/// Two nodes of two providers without a label of a location. Both are in the location `default`, each with a private network of its own.
+const NO_LABEL: &str = "
+agent: {encapsulation: always}
+locations:
+  - name: a
+    families: v4
+    nodes: [{name: a1, annotations: {carrick.dev/location: default, carrick.dev/internal-addresses: 10.0.0.11/24}}]
+  - name: b
+    families: v4
+    nodes: [{name: b1, annotations: {carrick.dev/location: default, carrick.dev/internal-addresses: 192.168.1.11/24}}]
+";
+
+#[test]
+fn nodes_of_two_providers_without_a_label_send_nothing_in_clear() {
+    let mesh = Mesh::up(NO_LABEL);
+    let uplinks = ["a1", "b1"].map(|node| MarkedCapture::start(&mesh.node_namespaces(node), "eth0").unwrap());
+    for (node, address) in [("a1", "10.0.0.11/24"), ("b1", "192.168.1.11/24")] {
+        let inside = mesh.node_namespaces(node);
+        for command in [
+            "ip link add priv0 type veth peer name priv1".to_owned(),
+            format!("ip address add {address} dev priv0"),
+            "ip link set priv1 up".to_owned(),
+            "ip link set priv0 up".to_owned(),
+        ] {
+            inside.exec(&command.split(' ').collect::<Vec<_>>()).unwrap();
+        }
+    }
+    for node in ["a1", "b1"] {
+        wait::until("the warning, with what to do", || {
+            let is_said =
+                |warning: &String| warning.contains("is reached by eth0") && warning.contains("--topology-label");
+            Ok(mesh.warnings(node).iter().any(is_said).then_some(()))
+        })
+        .unwrap();
+    }
+    let mut traffic = MarkedTraffic::new();
+    for pod in ["a1-pod1", "b1-pod1"] {
+        traffic.add_of(&mesh, pod, &[Family::V4]);
+    }
+    for node in ["a1", "b1"] {
+        wait::until("the node counts what it drops", || {
+            Ok((dropped(&mesh, node, "VXLAN out by another device") > 10).then_some(()))
+        })
+        .unwrap();
+    }
+
+    // What the warning says helps.
+    mesh.kubernetes().annotate("b1", "carrick.dev/location", Some("elsewhere")).unwrap();
+    traffic.await_packets(20);
+    for capture in uplinks {
+        let in_clear = capture.stop(&traffic.mark).unwrap();
+        assert!(in_clear.is_empty(), "{in_clear:#?}");
+    }
 }

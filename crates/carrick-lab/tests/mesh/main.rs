@@ -16,6 +16,7 @@ mod injection;
 mod kernel;
 mod kernel_wireguard;
 mod location_network;
+mod marked_traffic;
 mod mesh;
 mod newcomer;
 mod nothing_in_clear;

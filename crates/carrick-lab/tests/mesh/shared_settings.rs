@@ -17,7 +17,7 @@ fn api(mesh: &Mesh) -> &ApiServer {
     mesh.kubernetes().embedded().unwrap()
 }
 
-fn create(mesh: &Mesh, spec: &Value) {
+pub fn create(mesh: &Mesh, spec: &Value) {
     api(mesh).create(Resource::Mesh, json!({"metadata": {"name": "default"}, "spec": spec})).unwrap();
 }
 

@@ -84,9 +84,14 @@ fn forged_frames(mesh: &Mesh, own: Mac, gateway: Mac) -> Vec<(&'static str, Vec<
 
 /// Sends frames as they are out of the pod's interface.
 fn send_frames(from: &Namespaces, frames: &[(&str, Vec<u8>)]) {
+    send_frames_by(from, "eth0", frames);
+}
+
+/// Sends frames as they are out of an interface.
+pub fn send_frames_by(from: &Namespaces, interface: &str, frames: &[(&str, Vec<u8>)]) {
     let send = || {
         let descriptor = socket(AddressFamily::Packet, SockType::Raw, SockFlag::empty(), None)?;
-        let link = link_address()?;
+        let link = link_address(interface)?;
         for (_, frame) in frames {
             sendto(descriptor.as_raw_fd(), frame, &link, MsgFlags::empty())?;
         }
@@ -95,19 +100,19 @@ fn send_frames(from: &Namespaces, frames: &[(&str, Vec<u8>)]) {
     from.enter(send).unwrap();
 }
 
-/// The link-layer address of the pod's interface.
-fn link_address() -> nix::Result<LinkAddr> {
-    let mut interfaces = getifaddrs()?.filter(|interface| interface.interface_name == "eth0");
+/// The link-layer address of an interface.
+fn link_address(name: &str) -> nix::Result<LinkAddr> {
+    let mut interfaces = getifaddrs()?.filter(|interface| interface.interface_name == name);
     let found = interfaces.find_map(|interface| interface.address?.as_link_addr().copied());
     found.ok_or(nix::errno::Errno::ENODEV)
 }
 
-fn own_mac(pod: &Namespaces) -> Mac {
-    pod.enter(|| Ok(link_address()?.addr())).unwrap().unwrap()
+pub fn mac_of(inside: &Namespaces, interface: &str) -> Mac {
+    inside.enter(|| Ok(link_address(interface)?.addr())).unwrap().unwrap()
 }
 
 /// The MAC address of the host's end, as the pod knows it.
-fn gateway_mac(pod: &Namespaces) -> Mac {
+pub fn gateway_mac(pod: &Namespaces) -> Mac {
     let neighbours = json(pod, &["ip", "-json", "neighbour", "show", "dev", "eth0"]);
     let gateway = neighbours.as_array().unwrap().iter().find(|entry| entry["dst"] == "169.254.1.1").unwrap();
     let bytes = gateway["lladdr"].as_str().unwrap().split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap());
@@ -146,7 +151,7 @@ fn forged_packets_of_a_pod_reach_no_pod_and_no_table_of_a_host() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     let forger = mesh.pod(FORGER).unwrap().namespaces();
-    let (own, gateway) = (own_mac(forger), gateway_mac(forger));
+    let (own, gateway) = (mac_of(forger, "eth0"), gateway_mac(forger));
     let frames = forged_frames(&mesh, own, gateway);
 
     let nodes = ["a1", "a2", "b1"].map(|node| mesh.node_namespaces(node));
