@@ -5,11 +5,27 @@
 
 mod convert;
 
-use kube::{CustomResource, KubeSchema};
+use std::collections::BTreeSet;
+
+use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use carrick_topology::model::MESH_NAME;
 pub use convert::{ParsedMesh, parse_mesh};
+
+/// The fields of `spec`, as the definition of the resource names them.
+#[must_use]
+pub fn fields() -> BTreeSet<String> {
+    let versions = Mesh::crd().spec.versions.into_iter();
+    let schemas =
+        versions.filter_map(|version| version.schema?.open_api_v3_schema?.properties?.remove("spec")?.properties);
+    schemas.flatten().map(|(name, _)| name).collect()
+}
+
+/// No network is wider than any of an operator. The agents have the same rule (`network_of_cluster`), because the schema in the cluster
+/// may be an older one.
+const TOO_WIDE: &str = "self.all(one, !isCIDR(one) || cidr(one).prefixLength() >= (cidr(one).ip().family() == 4 ? 8 : 16) || cidr('fc00::/7').containsCIDR(one))";
+const TOO_WIDE_MESSAGE: &str = "must have prefixes of at least /8 (IPv4) or /16 (IPv6), or be within fc00::/7";
 
 /// The settings that all nodes of the cluster share.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +120,8 @@ pub struct MeshSpec {
     #[schemars(length(max = 256), inner(length(min = 4, max = 49)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(cidr, isCIDR(cidr))").message("must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64")
+        validation = Rule::new("self.all(cidr, isCIDR(cidr))").message("must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64"),
+        validation = Rule::new(TOO_WIDE).message(TOO_WIDE_MESSAGE)
     )]
     pub permitted_location_cidrs: Option<Vec<String>>,
 
@@ -113,7 +130,19 @@ pub struct MeshSpec {
     #[schemars(length(max = 256), inner(length(min = 4, max = 49)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new("self.all(cidr, isCIDR(cidr))").message("must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64")
+        validation = Rule::new("self.all(cidr, isCIDR(cidr))").message("must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64"),
+        validation = Rule::new(TOO_WIDE).message(TOO_WIDE_MESSAGE)
     )]
     pub cluster_cidrs: Option<Vec<String>>,
+
+    /// The networks that contain the internal addresses of all nodes, in both address families. Other addresses do not count as internal.
+    /// Default: no restriction.
+    #[serde(default, rename = "internalCIDRs", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 4, max = 49)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(cidr, isCIDR(cidr))").message("must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64"),
+        validation = Rule::new(TOO_WIDE).message(TOO_WIDE_MESSAGE)
+    )]
+    pub internal_cidrs: Option<Vec<String>>,
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use carrick_topology::model::CreationTime;
 use carrick_topology::{Cluster, NodeName, PeerName};
+use jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::annotations::{NodeMetadata, parse_node};
-use crate::mesh::parse_mesh;
+use crate::mesh::{MESH_NAME, parse_mesh};
 use crate::peer::{PeerMetadata, parse_peer};
 use crate::watch::{MeshObject, NodeObject, PeerObject};
 
@@ -140,6 +141,23 @@ impl Objects {
         cluster
     }
 
+    /// The objects as a `List` that [`Objects::add`] reads again.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        let nodes = self.nodes.iter().map(|(name, node)| {
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {
+                "name": name, "creationTimestamp": timestamp(node.created), "annotations": node.annotations, "labels": node.labels}})
+        });
+        let peers = self.peers.iter().map(|(name, peer)| {
+            json!({"apiVersion": "carrick.dev/v1alpha1", "kind": "Peer", "spec": peer.spec,
+                "metadata": {"name": name, "creationTimestamp": timestamp(peer.created)}})
+        });
+        let mesh = self.mesh.iter().map(|spec| {
+            json!({"apiVersion": "carrick.dev/v1alpha1", "kind": "Mesh", "metadata": {"name": MESH_NAME}, "spec": spec})
+        });
+        json!({"apiVersion": "v1", "kind": "List", "items": nodes.chain(peers).chain(mesh).collect::<Vec<_>>()})
+    }
+
     fn add_mesh(&mut self, mesh: MeshObject) {
         if mesh.is_the_one() {
             self.mesh = Some(mesh.spec);
@@ -157,6 +175,11 @@ impl Objects {
             self.peers.insert(metadata.name, SavedPeer { created: metadata.created, spec: peer.spec.clone() });
         }
     }
+}
+
+/// RFC 3339; `None` for a time that no object has.
+fn timestamp(created: CreationTime) -> Option<String> {
+    Timestamp::from_second(created).ok().map(|time| time.to_string())
 }
 
 fn read<T: DeserializeOwned>(kind: &'static str, document: Value) -> Result<T, ObjectsError> {
@@ -183,7 +206,6 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn node(name: &str) -> Value {
         json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name,
@@ -204,6 +226,21 @@ mod tests {
         assert_eq!(cluster.peers.len(), 1);
         let warnings: Vec<_> = cluster.warnings.iter().map(ToString::to_string).collect();
         assert!(warnings.len() == 1 && warnings[0].contains("sometimes"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_document_of_the_objects_gives_the_same_objects() {
+        let mut objects = Objects::default();
+        let mut aged = node("a");
+        aged["metadata"]["creationTimestamp"] = "2026-01-02T03:04:05Z".into();
+        let peer = json!({"kind": "Peer", "metadata": {"name": "laptop", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"publicKey": "x", "allowedIPs": ["192.168.7.0/24"]}});
+        let mesh = json!({"kind": "Mesh", "metadata": {"name": "default"}, "spec": {"granularity": "full"}});
+        objects.add(json!({"kind": "List", "items": [aged, node("b"), peer, mesh]})).unwrap();
+        let mut again = Objects::default();
+        again.add(objects.document()).unwrap();
+        assert_eq!(again, objects);
+        assert!(again.nodes["a"].created > 0 && again.mesh.is_some());
     }
 
     #[test]

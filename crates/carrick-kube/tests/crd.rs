@@ -38,7 +38,7 @@ fn the_crd_of_the_mesh_says_what_is_valid() {
     let schema = &schema["openAPIV3Schema"];
     assert_eq!(schema["x-kubernetes-validations"][0]["rule"], "self.metadata.name == 'default'");
     assert!(schema["properties"]["spec"]["required"].is_null(), "every field has a default");
-    for field in ["permittedLocationCIDRs", "clusterCIDRs"] {
+    for field in ["permittedLocationCIDRs", "clusterCIDRs", "internalCIDRs"] {
         let rules = schema["properties"]["spec"]["properties"][field]["x-kubernetes-validations"].as_array();
         assert!(rules.is_some_and(|rules| rules[0]["message"].is_string()), "{field} has no rule with a message");
     }

@@ -42,6 +42,7 @@ async fn the_client_works_with_a_real_api_server() {
     the_crd_accepts_valid_peers_and_rejects_others(&api).await;
     the_crd_accepts_valid_meshes_and_rejects_others(&api).await;
     a_mesh_is_received_followed_and_forgotten(&api).await;
+    a_node_that_a_finalizer_keeps_stays_a_member(&api).await;
     changes_are_received_and_publications_are_visible(&api).await;
     the_agent_owns_its_annotations_and_no_others(&api).await;
     a_preshared_key_is_read(&api).await;
@@ -126,7 +127,8 @@ async fn the_crd_accepts_valid_meshes_and_rejects_others(api: &ApiClient) {
     for valid in [
         json!({}),
         json!({"permittedLocationCIDRs": []}),
-        json!({"permittedLocationCIDRs": ["0.0.0.0/0", "::/0", "192.168.7.1/32", "2001:db8::1/128"]}),
+        json!({"permittedLocationCIDRs": ["10.0.0.0/8", "fc00::/7", "2001::/16", "192.168.7.1/32", "2001:db8::1/128"]}),
+        json!({"internalCIDRs": ["10.0.0.0/8", "172.16.0.0/12", "fc00::/7"]}),
         json!({"clusterCIDRs": ["10.244.0.0/16", "fd00:10:244::/56"]}),
         json!({"granularity": "full", "encapsulation": "cross-subnet", "activeGateways": 2, "standbyGateways": 0}),
         json!({"meshCIDRs": ["10.9.0.0/16", "fd09::/64"], "serviceCIDRs": ["10.96.0.0/12", "fd00:96::/108"]}),
@@ -147,6 +149,14 @@ async fn the_crd_accepts_valid_meshes_and_rejects_others(api: &ApiClient) {
         (json!({"permittedLocationCIDRs": ["fd00::/129"]}), "must be CIDRs"),
         (json!({"permittedLocationCIDRs": "10.9.0.0/16"}), "permittedLocationCIDRs"),
         (json!({"permittedLocationCIDRs": [7]}), "permittedLocationCIDRs"),
+        (json!({"permittedLocationCIDRs": ["0.0.0.0/0"]}), "must have prefixes of at least /8"),
+        (json!({"permittedLocationCIDRs": ["10.0.0.0/8", "::/0"]}), "must have prefixes of at least /8"),
+        (json!({"clusterCIDRs": ["0.0.0.0/0"]}), "must have prefixes of at least /8"),
+        (json!({"clusterCIDRs": ["2000::/15"]}), "must have prefixes of at least /8"),
+        (json!({"clusterCIDRs": ["10.0.0.0/7"]}), "must have prefixes of at least /8"),
+        (json!({"internalCIDRs": ["f000::/6"]}), "must have prefixes of at least /8"),
+        (json!({"internalCIDRs": []}), "internalCIDRs"),
+        (json!({"internalCIDRs": ["10.0.0.1"]}), "must be CIDRs"),
         (json!({"clusterCIDRs": ["printer/24"]}), "must be CIDRs"),
         (json!({"clusterCIDRs": ["10.9.0.0/16", "10.9.0.0/16"]}), "Duplicate"),
         (json!({"clusterCIDRs": many}), "clusterCIDRs"),
@@ -186,6 +196,25 @@ async fn a_mesh_is_received_followed_and_forgotten(api: &ApiClient) {
     consumer.until(|consumer| networks(consumer) == Some(2)).await;
     meshes(api).delete("default", &DeleteParams::default()).await.unwrap();
     consumer.until(|consumer| consumer.cluster.mesh.is_none()).await;
+    nodes.delete("a", &DeleteParams::default()).await.unwrap();
+}
+
+/// Karpenter keeps a Node by a finalizer while it drains the node, whose pods still need the network.
+async fn a_node_that_a_finalizer_keeps_stays_a_member(api: &ApiClient) {
+    let nodes: Api<Node> = Api::all(api.client());
+    nodes.create(&PostParams::default(), &object(&json!({"metadata": {"name": "a"}}))).await.unwrap();
+    let drained = json!({"metadata": {"name": "b", "finalizers": ["karpenter.sh/termination"]}});
+    nodes.create(&PostParams::default(), &object(&drained)).await.unwrap();
+    let mut consumer = Consumer::start(api.clone(), limits(), None, Cluster::default());
+    consumer.until(|consumer| consumer.api == ApiState::Synced).await;
+    let deleted = nodes.delete("b", &DeleteParams::default()).await.unwrap();
+    assert!(deleted.left().unwrap().metadata.deletion_timestamp.is_some());
+    let change = |metadata: Value| Patch::Merge(json!({ "metadata": metadata }));
+    let moved = change(json!({"annotations": {"carrick.dev/location": "elsewhere"}}));
+    nodes.patch("b", &PatchParams::default(), &moved).await.unwrap();
+    consumer.until(|consumer| consumer.cluster.nodes["b"].location.is_some()).await;
+    nodes.patch("b", &PatchParams::default(), &change(json!({"finalizers": null}))).await.unwrap();
+    consumer.until(|consumer| consumer.names() == ["a"]).await;
     nodes.delete("a", &DeleteParams::default()).await.unwrap();
 }
 

@@ -50,7 +50,7 @@ impl Bundle {
         let mut missing = BTreeMap::new();
         let mut files = pages(access, snapshot, &mut missing).await;
         if let Some(objects) = &snapshot.objects {
-            files.insert("objects.json".to_owned(), pretty(&objects_json(objects)));
+            files.insert("objects.json".to_owned(), pretty(&reduced(objects).document()));
         }
         files.extend(views(snapshot));
         files.insert("versions.json".to_owned(), pretty(&versions(snapshot)));
@@ -111,37 +111,33 @@ async fn pages(
     files
 }
 
-/// The parts of the objects that Carrick reads. The bundle contains no other annotations and labels.
-fn objects_json(objects: &Objects) -> Value {
-    let nodes: BTreeMap<&str, Value> = objects
-        .nodes
-        .iter()
-        .map(|(name, node)| {
-            let annotations =
-                node.annotations.iter().filter(|(key, _)| key.starts_with(carrick_kube::annotations::PREFIX));
-            let annotations: BTreeMap<_, _> = annotations.collect();
-            let labels = node.labels.iter().filter(|(key, _)| key.starts_with("topology.kubernetes.io/"));
-            let labels: BTreeMap<_, _> = labels.collect();
-            (name.as_str(), json!({"created": node.created, "annotations": annotations, "labels": labels}))
-        })
-        .collect();
-    let peers: BTreeMap<&str, Value> = objects
-        .peers
-        .iter()
-        .map(|(name, peer)| (name.as_str(), json!({"created": peer.created, "spec": known_fields(&peer.spec)})))
-        .collect();
-    json!({ "nodes": nodes, "peers": peers })
+/// The parts of the objects that Carrick reads. The bundle contains no other annotations, labels and fields: an unknown field may contain a
+/// key by mistake.
+fn reduced(objects: &Objects) -> Objects {
+    const PEER_FIELDS: [&str; 6] =
+        ["publicKey", "allowedIPs", "endpoint", "persistentKeepalive", "presharedKeySecretRef", "location"];
+    let mut reduced = objects.clone();
+    let topology_label = objects.mesh.as_ref().and_then(|spec| spec["topologyLabel"].as_str()).unwrap_or_default();
+    for node in reduced.nodes.values_mut() {
+        node.annotations.retain(|key, _| key.starts_with(carrick_kube::annotations::PREFIX));
+        node.labels.retain(|key, _| key.starts_with("topology.kubernetes.io/") || key == topology_label);
+    }
+    for peer in reduced.peers.values_mut() {
+        keep_fields(&mut peer.spec, |field| PEER_FIELDS.contains(&field));
+    }
+    if let Some(spec) = &mut reduced.mesh {
+        let fields = carrick_kube::mesh::fields();
+        keep_fields(spec, |field| fields.contains(field));
+    }
+    reduced
 }
 
-/// The known fields of a Peer's spec. An unknown field may contain a key by mistake.
-fn known_fields(spec: &Value) -> Value {
-    const FIELDS: [&str; 6] =
-        ["publicKey", "allowedIPs", "endpoint", "persistentKeepalive", "presharedKeySecretRef", "location"];
-    let Value::Object(spec) = spec else { return Value::Null };
-    spec.iter()
-        .filter(|(key, _)| FIELDS.contains(&key.as_str()))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
+/// Removes the other fields. A `spec` that is no object becomes `null`.
+fn keep_fields(spec: &mut Value, is_known: impl Fn(&str) -> bool) {
+    match spec {
+        Value::Object(spec) => spec.retain(|key, _| is_known(key)),
+        _ => *spec = Value::Null,
+    }
 }
 
 fn views(snapshot: &Snapshot) -> BTreeMap<String, String> {

@@ -121,8 +121,9 @@ impl EventLoop {
         let (to_loop, kernel_events) = mpsc::channel(QUEUE);
         kernel_events::start(own, &to_loop)?;
 
+        let status = Status::new(me.clone());
         let interval = Duration::from_millis(settings.failover_interval_ms.into());
-        let probes = Probes::start(interval, private.clone(), &options.run_dir)?;
+        let probes = Probes::start(interval, private.clone(), &options.run_dir, status.metrics().probes().clone())?;
 
         let topology_label = settings.topology_label.clone();
         let mut core = Core::new(me.clone(), public_key, settings, rand::random());
@@ -141,7 +142,6 @@ impl EventLoop {
         let config = WatchConfig { me: me.clone(), topology_label, cluster: uid.clone(), limits: Limits::default() };
         let watched = client.clone();
         let api = Arc::new(ApiStatus::default());
-        let status = Status::new(me.clone());
         status.read_api_from(Arc::clone(&api));
         let drop_counters = DropCounters::open().map_err(AgentError::from)?;
         status.read_drops_from(DropReader::of_kernel(drop_counters));

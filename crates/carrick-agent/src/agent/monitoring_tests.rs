@@ -9,6 +9,7 @@ use carrick_dataplane::Phases;
 use carrick_dataplane::firewall::DropReason;
 use carrick_kube::watch::ApiStatus;
 use carrick_pods::call_log::CallRecord;
+use carrick_probe::Refusal;
 use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use super::kernel::Outcome;
@@ -104,6 +105,7 @@ fn full_page() -> String {
     metrics.pod_call(&CallRecord { command: "ADD".to_owned(), code: 0, took: Duration::ZERO });
     metrics.warned(["NoPath"].into_iter());
     metrics.http().closed(HttpListener::Internal, HttpClosed::Full);
+    metrics.probes().refused(Refusal::WrongCode);
     let api = ApiStatus::default();
     api.heard(Instant::now());
     let dropped = DropReader::new(|| [(DropReason::MeshPortFromPod, 1)].into());

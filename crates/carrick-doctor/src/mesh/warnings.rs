@@ -51,6 +51,13 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 warning.field, warning.object
             ),
         ),
+        WarningReason::OutsideInternalCidrs => (
+            Check::IgnoredValues,
+            format!(
+                "correct {} of {}, or add its network to spec.internalCIDRs of the Mesh {MESH_NAME}",
+                warning.field, warning.object
+            ),
+        ),
         WarningReason::RoutedElsewhere(_) => (
             Check::LocationNetwork,
             format!(

@@ -25,6 +25,29 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     Ok(net.trunc())
 }
 
+/// The shortest prefixes of networks that hold for the whole cluster. `mesh.rs` has the same rule in CEL.
+const SHORTEST_PREFIX_V4: u8 = 8;
+/// Of IPv6, except for unique local addresses (fc00::/7).
+const SHORTEST_PREFIX_V6: u8 = 16;
+
+/// A network that holds for the whole cluster. One that is wider than any network of an operator is a mistake: it would close the internet
+/// to the nodes, or permit everything.
+pub(crate) fn network_of_cluster(text: &str) -> Result<IpNet, String> {
+    let net = network(text)?;
+    let is_narrow = match net {
+        IpNet::V4(net) => net.prefix_len() >= SHORTEST_PREFIX_V4,
+        IpNet::V6(net) => {
+            net.prefix_len() >= SHORTEST_PREFIX_V6 || (net.prefix_len() >= 7 && net.addr().is_unique_local())
+        }
+    };
+    let expected = || {
+        format!(
+            "too wide: write a prefix of at least /{SHORTEST_PREFIX_V4} (IPv4) or /{SHORTEST_PREFIX_V6} (IPv6), or a network within fc00::/7"
+        )
+    };
+    is_narrow.then_some(net).ok_or_else(expected)
+}
+
 /// An address with the length of its subnet; without a length it is alone in its subnet.
 pub(crate) fn interface_address(text: &str) -> Result<IpNet, String> {
     let net = address_with_length(text)

@@ -43,6 +43,7 @@ fn check_each_field_alone(spec: &Value, mesh: &Mesh) {
         match field.as_str() {
             "permittedLocationCIDRs" => expected.permitted_location_cidrs = None,
             "clusterCIDRs" => expected.cluster_cidrs = None,
+            "internalCIDRs" => expected.internal_cidrs = None,
             "granularity" => expected.shared.granularity = None,
             "encapsulation" => expected.shared.encapsulation = None,
             "activeGateways" => expected.shared.active_gateways = None,
@@ -78,6 +79,7 @@ fn check_written(mesh: &Mesh) {
             .map(|masquerade| masquerade == AllowedLocationMasquerade::On),
         permitted_location_cidrs: texts(&mesh.permitted_location_cidrs),
         cluster_cidrs: texts(&mesh.cluster_cidrs),
+        internal_cidrs: texts(&mesh.internal_cidrs),
     };
     let again = parse_mesh(&serde_json::to_value(spec).unwrap());
     assert_eq!(again.mesh, *mesh);

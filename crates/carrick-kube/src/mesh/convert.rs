@@ -39,15 +39,16 @@ pub fn parse_mesh(spec: &Value) -> ParsedMesh {
         active_gateways: fields.number("activeGateways", 1..=u16::MAX).and_then(|n| NonZeroUsize::new(n.into())),
         standby_gateways: fields.number("standbyGateways", 0..=u16::MAX).map(usize::from),
         mesh_cidrs: fields.mesh_cidrs("meshCIDRs"),
-        service_cidrs: fields.networks("serviceCIDRs"),
+        service_cidrs: fields.networks("serviceCIDRs", value::network),
         topology_label: fields.word("topologyLabel", value::label_key),
         failover_interval_ms: fields.number("failoverIntervalMilliseconds", 50..=60_000),
         allowed_location_masquerade: fields.flag("masqueradeAllowedLocation").map(masquerade),
     };
     let mesh = Mesh {
         shared,
-        permitted_location_cidrs: fields.networks("permittedLocationCIDRs"),
-        cluster_cidrs: fields.networks("clusterCIDRs"),
+        permitted_location_cidrs: fields.networks("permittedLocationCIDRs", value::network_of_cluster),
+        cluster_cidrs: fields.networks("clusterCIDRs", value::network_of_cluster),
+        internal_cidrs: fields.internal_cidrs("internalCIDRs"),
     };
     ParsedMesh { mesh, warnings: fields.reader.into_warnings() }
 }
@@ -93,7 +94,7 @@ impl<'a> Fields<'a> {
     fn mesh_cidrs(&mut self, name: &str) -> Option<BTreeSet<IpNet>> {
         let field = format!("spec.{name}");
         let mut kept: BTreeMap<Family, IpNet> = BTreeMap::new();
-        for cidr in self.networks(name)? {
+        for cidr in self.networks(name, value::network)? {
             let first = *kept.entry(Family::of_net(&cidr)).or_insert(cidr);
             if first != cidr {
                 let expected = format!("one network for each family; {first} is used");
@@ -107,15 +108,24 @@ impl<'a> Fields<'a> {
         Some(kept.into_values().collect())
     }
 
+    /// Without any network, no node would have an internal address, so that an empty list is no value.
+    fn internal_cidrs(&mut self, name: &str) -> Option<BTreeSet<IpNet>> {
+        let networks = self.networks(name, value::network_of_cluster)?;
+        if networks.is_empty() {
+            self.reader.warn_of(&format!("spec.{name}"), "", "write at least one network");
+        }
+        Some(networks).filter(|networks| !networks.is_empty())
+    }
+
     /// The networks of a list that can be read. A field that is no list is ignored as a whole.
-    fn networks(&mut self, name: &str) -> Option<BTreeSet<IpNet>> {
+    fn networks(&mut self, name: &str, parse: fn(&str) -> Result<IpNet, String>) -> Option<BTreeSet<IpNet>> {
         let (field, value) = (format!("spec.{name}"), self.value(name)?);
         let Value::Array(elements) = value else {
             self.reader.warn_of(&field, &shown(value), "write a list of networks");
             return None;
         };
         let elements: Vec<Cow<'_, str>> = elements.iter().map(shown).collect();
-        Some(self.reader.read_all(&field, elements.iter().map(|element| element.trim()), value::network))
+        Some(self.reader.read_all(&field, elements.iter().map(|element| element.trim()), parse))
     }
 }
 
@@ -147,6 +157,7 @@ mod tests {
             "meshCIDRs": ["10.9.0.0/16", "fd09::/64"], "serviceCIDRs": ["10.96.0.0/12"], "topologyLabel": "zone",
             "failoverIntervalMilliseconds": 500, "masqueradeAllowedLocation": false,
             "permittedLocationCIDRs": ["192.168.7.1/24", "fd00:7::/64"], "clusterCIDRs": ["10.244.0.0/16"],
+            "internalCIDRs": ["10.0.0.0/8", "fc00::/7"],
         }));
         assert_eq!(warned(&parsed), []);
         let expected =
@@ -155,6 +166,32 @@ mod tests {
         let permitted = ["192.168.7.0/24", "fd00:7::/64"].map(str::to_owned).to_vec();
         assert_eq!(texts(parsed.mesh.permitted_location_cidrs), Some(permitted));
         assert_eq!(texts(parsed.mesh.cluster_cidrs), Some(vec!["10.244.0.0/16".to_owned()]));
+        let internal = ["10.0.0.0/8", "fc00::/7"].map(str::to_owned).to_vec();
+        assert_eq!(texts(parsed.mesh.internal_cidrs), Some(internal));
+    }
+
+    #[test]
+    fn a_network_that_is_wider_than_any_of_an_operator_is_ignored() {
+        for field in ["permittedLocationCIDRs", "clusterCIDRs", "internalCIDRs"] {
+            let given =
+                ["0.0.0.0/0", "::/0", "0.0.0.0/7", "2000::/15", "f000::/6", "10.0.0.0/8", "2001::/16", "fd00::/8"];
+            let parsed = parse_mesh(&json!({ field: given }));
+            let mesh = &parsed.mesh;
+            let kept =
+                mesh.permitted_location_cidrs.clone().or(mesh.cluster_cidrs.clone()).or(mesh.internal_cidrs.clone());
+            let expected = ["10.0.0.0/8", "2001::/16", "fd00::/8"].map(str::to_owned).to_vec();
+            assert_eq!(texts(kept), Some(expected), "{field}");
+            assert_eq!(parsed.warnings.len(), 5, "{:?}", parsed.warnings);
+            assert!(parsed.warnings.iter().all(|warning| warning.to_string().contains("too wide")));
+        }
+    }
+
+    #[test]
+    fn no_internal_network_is_no_restriction() {
+        for given in [json!([]), json!(["::/0"]), json!(["x"])] {
+            let parsed = parse_mesh(&json!({ "internalCIDRs": given }));
+            assert!(parsed.mesh.internal_cidrs.is_none() && !parsed.warnings.is_empty(), "{parsed:?}");
+        }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use carrick_test_apiserver::Resource;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::ctl::ask;
+use crate::ctl::{ask, run};
 use crate::mesh::{CLOUDS, Mesh};
 use crate::saved;
 
@@ -48,6 +48,9 @@ fn a_bundle_has_everything_but_secrets() {
     let peer = objects["items"].as_array_mut().unwrap().last_mut().unwrap();
     peer["spec"]["presharedKey"] = PRESHARED_KEY.into();
     peer["spec"]["endpoint"] = PRESHARED_KEY_HEXADECIMAL.into();
+    let mesh_object = json!({"kind": "Mesh", "metadata": {"name": "default"},
+        "spec": {"granularity": "full", "topologyLabel": "topology.kubernetes.io/region", "note": PRESHARED_KEY_HEXADECIMAL}});
+    objects["items"].as_array_mut().unwrap().push(mesh_object);
     let file = saved::file(&objects);
 
     let directory = tempfile::tempdir().unwrap();
@@ -64,6 +67,23 @@ fn a_bundle_has_everything_but_secrets() {
     }
     assert!(text.contains(OUTSIDE_KEY) && text.contains("presharedKeySecretRef"), "public things stay");
     assert!(text.contains("== status.txt\nLOCATION"), "{text}");
+    let saved: Value =
+        serde_json::from_str(&std::fs::read_to_string(directory.path().join("carrick-bundle/objects.json")).unwrap())
+            .unwrap();
+    let kept = saved["items"].as_array().unwrap().iter().find(|item| item["kind"] == "Mesh").unwrap();
+    assert_eq!(kept["spec"], json!({"granularity": "full", "topologyLabel": "topology.kubernetes.io/region"}));
+    // The objects of the archive are input of a dry run, which takes the Mesh from them.
+    let objects = directory.path().join("carrick-bundle/objects.json");
+    let changed = |path: &Path| {
+        let arguments = ["plan", "-f", path.to_str().unwrap(), "--annotate", "a1", "gateway=never", "-o", "json"];
+        run(arguments).json()["nodes"].as_object().unwrap().len()
+    };
+    assert_eq!(changed(&objects), 0, "in granularity full, no node uses a gateway");
+    let mut in_location = saved.clone();
+    for item in in_location["items"].as_array_mut().unwrap().iter_mut().filter(|item| item["kind"] == "Mesh") {
+        item["spec"]["granularity"] = "location".into();
+    }
+    assert!(changed(saved::file(&in_location).path()) > 0);
     assert_eq!(private_keys.len(), 5);
     for secret in private_keys.iter().map(String::as_str).chain([PRESHARED_KEY, PRESHARED_KEY_HEXADECIMAL]) {
         assert!(secret.len() >= 44, "{secret}");

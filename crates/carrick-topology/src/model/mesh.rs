@@ -20,4 +20,6 @@ pub struct Mesh {
     pub permitted_location_cidrs: Option<BTreeSet<IpNet>>,
     /// `spec.clusterCIDRs`: the networks of all pods of the cluster, now and later.
     pub cluster_cidrs: Option<BTreeSet<IpNet>>,
+    /// `spec.internalCIDRs`: the networks that contain all internal addresses of nodes.
+    pub internal_cidrs: Option<BTreeSet<IpNet>>,
 }

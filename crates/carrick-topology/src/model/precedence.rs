@@ -38,6 +38,7 @@ impl Settings {
         let permitted = mesh.and_then(|mesh| mesh.permitted_location_cidrs.clone());
         self.permitted_location_cidrs = permitted.unwrap_or(defaults.permitted_location_cidrs);
         self.cluster_cidrs = mesh.and_then(|mesh| mesh.cluster_cidrs.clone()).unwrap_or_default();
+        self.internal_address_bounds = mesh.and_then(|mesh| mesh.internal_cidrs.clone());
         self
     }
 
@@ -144,9 +145,15 @@ mod tests {
         let networks = Mesh {
             cluster_cidrs: Some(cidrs.clone()),
             permitted_location_cidrs: Some(BTreeSet::new()),
+            internal_cidrs: Some(cidrs.clone()),
             ..Mesh::default()
         };
-        let expected = Settings { cluster_cidrs: cidrs, permitted_location_cidrs: BTreeSet::new(), ..settings.clone() };
+        let expected = Settings {
+            cluster_cidrs: cidrs.clone(),
+            permitted_location_cidrs: BTreeSet::new(),
+            internal_address_bounds: Some(cidrs),
+            ..settings.clone()
+        };
         assert_eq!(settings.clone().with_mesh(Some(&networks)), expected);
         assert_eq!(expected.with_mesh(None), settings);
     }

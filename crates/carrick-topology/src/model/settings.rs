@@ -89,6 +89,9 @@ pub struct Settings {
     /// The networks of all pods of the cluster, now and later; empty if no setting gives them.
     #[serde(default)]
     pub cluster_cidrs: BTreeSet<IpNet>,
+    /// The networks outside of which no address of a node counts as internal, `spec.internalCIDRs` of the Mesh; `None` for no restriction.
+    #[serde(default)]
+    pub internal_address_bounds: Option<BTreeSet<IpNet>>,
     /// The time between two probes of a gateway, in milliseconds.
     #[serde(default = "default_failover_interval_ms")]
     pub failover_interval_ms: u16,
@@ -124,6 +127,7 @@ impl Settings {
             service_cidrs: BTreeSet::new(),
             permitted_location_cidrs: default_permitted_location_cidrs(),
             cluster_cidrs: BTreeSet::new(),
+            internal_address_bounds: None,
             failover_interval_ms: default_failover_interval_ms(),
             interface,
             port: constants::WIREGUARD_PORT,

@@ -50,6 +50,8 @@ pub enum WarningReason {
     PublicInternalAddress,
     /// The network, or the public internal address, is in none of the permitted location CIDRs.
     OutsidePermittedCidrs,
+    /// The internal address is outside of the networks that the Mesh names for internal addresses.
+    OutsideInternalCidrs,
     /// A link-local address cannot be an internal address.
     LinkLocalInternalAddress,
     /// The node has no mesh address of this family, so that nothing can be routed to it.
@@ -96,6 +98,7 @@ impl WarningReason {
             Self::OverlapsCluster(_) => "OverlapsCluster",
             Self::PublicInternalAddress => "PublicInternalAddress",
             Self::OutsidePermittedCidrs => "OutsidePermittedCidrs",
+            Self::OutsideInternalCidrs => "OutsideInternalCidrs",
             Self::LinkLocalInternalAddress => "LinkLocalInternalAddress",
             Self::NoMeshAddress => "NoMeshAddress",
             Self::OutsideMeshCidr => "OutsideMeshCidr",
@@ -146,6 +149,10 @@ impl fmt::Display for WarningReason {
             Self::OutsidePermittedCidrs => write!(
                 formatter,
                 "is outside the permitted location CIDRs: if it belongs to the location, add its network to `spec.permittedLocationCIDRs` of the Mesh `{MESH_NAME}`"
+            ),
+            Self::OutsideInternalCidrs => write!(
+                formatter,
+                "is outside of `spec.internalCIDRs` of the Mesh `{MESH_NAME}`: if it is an internal address, add its network there"
             ),
             Self::LinkLocalInternalAddress => {
                 formatter.write_str("is link-local: write an address that the other nodes of the location can reach")

@@ -218,6 +218,8 @@ fn admit_internal_addresses(
         let address = net.addr();
         let reason = if is_link_local(&address) {
             Some(WarningReason::LinkLocalInternalAddress)
+        } else if settings.internal_address_bounds.as_ref().is_some_and(|bounds| !is_within(bounds, address)) {
+            Some(WarningReason::OutsideInternalCidrs)
         } else if let Some(reason) = refused_as_public(node, address, settings) {
             Some(reason)
         } else if let Some(owner) = claims.ranges.overlap(&host_net(address)) {
@@ -241,15 +243,18 @@ fn admit_internal_addresses(
 
 /// Why a public address does not count as internal; `None` if it does, or is not public.
 fn refused_as_public(node: &Node, address: IpAddr, settings: &Settings) -> Option<WarningReason> {
-    let is_in = |cidrs: &BTreeSet<IpNet>| cidrs.iter().any(|cidr| cidr.contains(&address));
-    if !is_public(&address) || is_in(&settings.internal_cidrs) {
+    if !is_public(&address) || is_within(&settings.internal_cidrs, address) {
         return None;
     }
     match node.internal_addresses {
-        InternalAddresses::Forced(_) if is_in(&settings.permitted_location_cidrs) => None,
+        InternalAddresses::Forced(_) if is_within(&settings.permitted_location_cidrs, address) => None,
         InternalAddresses::Forced(_) => Some(WarningReason::OutsidePermittedCidrs),
         InternalAddresses::Advertised(_) | InternalAddresses::None => Some(WarningReason::PublicInternalAddress),
     }
+}
+
+fn is_within(cidrs: &BTreeSet<IpNet>, address: IpAddr) -> bool {
+    cidrs.iter().any(|cidr| cidr.contains(&address))
 }
 
 fn usable_endpoints(node: &Node) -> Vec<&Endpoint> {

@@ -61,6 +61,26 @@ fn a_link_local_address_is_never_internal() {
 }
 
 #[test]
+fn an_address_outside_of_the_internal_cidrs_of_the_mesh_does_not_count() {
+    // 192.168.66.53 is an address that no node has: a node that claims it would attract the packets of other locations to it.
+    for (field, addresses) in [
+        ("internal-addresses", InternalAddresses::Forced(nets(&["192.168.66.53/32"]))),
+        ("advertised-internal-addresses", internal(&["192.168.66.53/32"])),
+    ] {
+        let found = mesh([node("a1"), node("b1"), node("b2").with(|n| n.internal_addresses = addresses)]);
+        let attracted = net("192.168.66.53/32");
+        let attracts = |mesh: &Mesh| mesh.plan("a1").routes.iter().any(|route| route.destination == attracted);
+        assert!(attracts(&found), "{field}");
+        let bounded = found.set(|settings| settings.internal_address_bounds = Some(nets(&["192.168.0.0/18"])));
+        assert!(!attracts(&bounded) && is_alone(&bounded, "b2"), "{field}");
+        let expected = warning(node_object("b2"), field, "192.168.66.53/32", WarningReason::OutsideInternalCidrs);
+        for name in ["a1", "b1", "b2"] {
+            assert!(bounded.plan(name).warnings.contains(&expected), "{name} {field}");
+        }
+    }
+}
+
+#[test]
 fn carrier_grade_nat_addresses_are_not_public() {
     assert!(!is_alone(&public(internal(&["100.64.1.2/24"])), "a2"));
     assert!(is_alone(&public(internal(&["100.128.1.2/24"])), "a2"));

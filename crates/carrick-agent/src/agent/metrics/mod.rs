@@ -4,6 +4,7 @@ mod dropped;
 mod http;
 mod mesh;
 mod pods;
+mod probes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ pub(super) use dropped::DropReader;
 pub(super) use http::{HttpClosed, HttpListener, HttpMetrics};
 pub(super) use mesh::{MeshView, PathReader};
 use pods::PodMetrics;
+pub(super) use probes::ProbeMetrics;
 
 use super::kernel::Outcome;
 use carrick_core::{ApiState, ApplyOutcome, Core, WriteOutcome};
@@ -48,6 +50,7 @@ pub struct Metrics {
     gateway_changes: Family<ToLabel, Counter>,
     pods: PodMetrics,
     http: HttpMetrics,
+    probes: ProbeMetrics,
     mesh: MeshView,
 }
 
@@ -90,6 +93,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("carrick");
         let pods = PodMetrics::register(&mut registry);
         let http = HttpMetrics::register(&mut registry);
+        let probes = ProbeMetrics::register(&mut registry);
         let mesh = MeshView::default();
         registry.register_collector(Box::new(mesh.clone()));
         let mut metrics = Self {
@@ -108,6 +112,7 @@ impl Metrics {
             gateway_changes: Family::default(),
             pods,
             http,
+            probes,
             mesh,
         };
         metrics.register();
@@ -183,6 +188,11 @@ impl Metrics {
     /// The counts of connections to the pages.
     pub(super) const fn http(&self) -> &HttpMetrics {
         &self.http
+    }
+
+    /// The counts of refused packets at the probe port.
+    pub(super) const fn probes(&self) -> &ProbeMetrics {
+        &self.probes
     }
 
     /// The metrics that are collected at each scrape.

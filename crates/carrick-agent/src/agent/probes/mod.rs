@@ -17,7 +17,7 @@ use carrick_types::SecretKey;
 use tokio::sync::mpsc;
 
 use super::AgentError;
-use super::metrics::PathReader;
+use super::metrics::{PathReader, ProbeMetrics};
 use super::status::Status;
 
 use known_liveness::KnownLiveness;
@@ -43,11 +43,12 @@ impl Probes {
         interval: Duration,
         private_key: SecretKey,
         run_directory: &FilePath,
+        metrics: ProbeMetrics,
     ) -> Result<Self, AgentError> {
         let known = KnownLiveness::in_directory(run_directory);
         let liveness = known.load();
         let (told, events) = mpsc::unbounded_channel();
-        let thread = ProbeThread::start(interval, private_key, liveness.clone(), told)?;
+        let thread = ProbeThread::start(interval, private_key, liveness.clone(), metrics, told)?;
         Ok(Self { thread, events, known, liveness, followed: None, in_force: HandoverInForce::default() })
     }
 

@@ -19,6 +19,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::mpsc;
 
 use super::AgentError;
+use super::ProbeMetrics;
 use super::socket::{LARGEST_DATAGRAM, ProbeSocket};
 
 /// The time after which the thread tries again to bind to an address that is missing.
@@ -37,6 +38,7 @@ struct Shared {
     origin: Instant,
     state: Mutex<State>,
     wake: EventFd,
+    metrics: ProbeMetrics,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,7 @@ impl ProbeThread {
         interval: Duration,
         private_key: SecretKey,
         known: Liveness,
+        metrics: ProbeMetrics,
         events: mpsc::UnboundedSender<ProberEvent>,
     ) -> Result<Self, AgentError> {
         let failed = |what: String| AgentError::Start(format!("probing: {what}"));
@@ -62,7 +65,7 @@ impl ProbeThread {
             .map_err(|error| failed(error.to_string()))?;
         let identity = Identity { private_key, token: rand::random(), first_session: rand::random() };
         let state = State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new() };
-        let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake });
+        let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake, metrics });
         let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, events };
         std::thread::Builder::new()
             .name("probes".to_owned())
@@ -198,6 +201,7 @@ fn take_datagrams(shared: &Shared, port: &mut ProbePort, socket: &ProbeSocket, b
     for _ in 0..TAKEN_AT_ONCE {
         let Some((from, datagram)) = socket.receive(buffer) else { break };
         if let Err(reason) = port.take_datagram(shared.origin.elapsed(), from, socket.address(), datagram) {
+            shared.metrics.refused(reason);
             tracing::trace!(event = "packet_refused", %from, at = %socket.address(), %reason);
         }
     }
