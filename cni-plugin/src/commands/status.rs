@@ -14,12 +14,15 @@ use crate::protocol::{Code, Error};
 ///
 /// # Errors
 ///
-/// The node is not programmed ([`Code::NotAvailable`]), or forwarding is off ([`Code::LimitedConnectivity`]).
+/// The node is not programmed ([`Code::NotAvailable`]); the agent reports a fault that stops packets of pods, or forwarding is off
+/// ([`Code::LimitedConnectivity`]).
 pub(super) fn status(run_directory: &Path) -> Result<(), Error> {
-    let pools = NodeData::read(run_directory)
-        .map_err(Error::from)
-        .and_then(|node| pools(&node.pod_cidrs).map_err(Error::from))
-        .map_err(|error| Error { code: Code::NotAvailable, ..error })?;
+    let not_available = |error: Error| Error { code: Code::NotAvailable, ..error };
+    let node = NodeData::read(run_directory).map_err(|error| not_available(error.into()))?;
+    let pools = pools(&node.pod_cidrs).map_err(|error| not_available(error.into()))?;
+    if let Some(fault) = node.fault {
+        return Err(Error::new(Code::LimitedConnectivity, "a fault of this node stops packets of pods", fault));
+    }
     match pools.iter().map(Pool::family).find(|family| is_forwarding_off(*family)) {
         None => Ok(()),
         Some(family) => {

@@ -77,6 +77,21 @@ fn status_reports_a_host_that_does_not_forward() {
 }
 
 #[test]
+fn status_reports_the_fault_that_the_agent_wrote() {
+    on_node(&DUAL_STACK, |node| {
+        let pod = Pod::new();
+        let fault = "the kernel does not forward IPv4";
+        let path = node.run_directory().join("node.json");
+        let healthy = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, healthy.replacen('{', &format!("{{\"fault\":\"{fault}\","), 1)).unwrap();
+        let (code, details) = Call::new("STATUS", node, &pod, "").run().failure();
+        assert_eq!((code, details.as_str()), (51, fault));
+        std::fs::write(&path, healthy).unwrap();
+        Call::new("STATUS", node, &pod, "").run().silent();
+    });
+}
+
+#[test]
 fn status_fails_until_the_agent_has_programmed_the_node() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();

@@ -14,6 +14,8 @@ mod checks;
 mod error;
 mod event_loop;
 mod events;
+#[cfg(test)]
+mod fault_tests;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod http;
@@ -32,14 +34,13 @@ pub mod pod_routes;
 mod pods;
 mod preshared_keys;
 mod probes;
-mod refusals;
+mod reporter;
 mod saved_state;
 mod settings;
 mod sightings;
 mod status;
 mod stray_neighbours;
 mod traffic;
-mod warnings;
 mod wireguard;
 
 use carrick_kube::client::{ApiClient, ClientOptions};

@@ -33,7 +33,7 @@ fn on_node(test: impl FnOnce(&Node, &mut PodRoutes) + Send) {
         unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root: unshare(CLONE_NEWNET)");
         let node = Node { run_directory: tempfile::tempdir().unwrap() };
         let pod_cidrs = ["10.42.0.0/24", "fd42::/64"].map(|cidr| cidr.parse().unwrap()).to_vec();
-        NodeData { pod_cidrs, mtu: 1370 }.write(node.run_directory.path()).unwrap();
+        NodeData { pod_cidrs, mtu: 1370, fault: None }.write(node.run_directory.path()).unwrap();
         ip("link set lo up");
         let mut pod_routes = PodRoutes::open(node.run_directory.path()).unwrap();
         test(&node, &mut pod_routes);

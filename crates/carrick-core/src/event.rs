@@ -14,6 +14,8 @@ use carrick_topology::{
 use ipnet::IpNet;
 
 use crate::cause::{Cause, DriftKind};
+use crate::fault::Fault;
+use crate::fault_register::FaultSource;
 use crate::peers::{PeerConnection, PeerObservation};
 use crate::probing::Probing;
 
@@ -65,6 +67,8 @@ pub enum Event {
     DataPathStarted(WriteOutcome),
     /// The watch on the API has begun to deliver, or stopped.
     Api(ApiState),
+    /// All faults that this source knows now.
+    Faults(FaultSource, BTreeSet<Fault>),
 }
 
 /// How an apply ended.
@@ -143,6 +147,8 @@ pub enum Effect {
     Persist(Arc<Cluster>),
     /// The warnings of the plan have changed to these.
     Warn(Arc<BTreeSet<Warning>>),
+    /// The faults that last have changed to these.
+    TellFaults(BTreeSet<Fault>),
 }
 
 /// The pod network of this node.
@@ -152,6 +158,17 @@ pub struct PodAddressing {
     pub pod_cidrs: BTreeSet<IpNet>,
     /// The MTU of its pods' devices, in bytes.
     pub mtu: u32,
+    /// The lasting fault that takes new pods away from the node.
+    pub fault: Option<Fault>,
+}
+
+/// Whether the node carries what the cluster expects of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It does not; the faults say why.
+    NotReady,
 }
 
 /// What the agent waits for before it can program the node.

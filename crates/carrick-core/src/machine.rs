@@ -13,7 +13,9 @@ use crate::apply_schedule::ApplySchedule;
 use crate::cause::Cause;
 use crate::debounce::Debounce;
 use crate::delivery::Delivery;
-use crate::event::{ApiState, ApplyOutcome, Effect, Event, PodAddressing, Waiting, WriteOutcome};
+use crate::event::{ApiState, ApplyOutcome, Effect, Event, PodAddressing, Readiness, Waiting, WriteOutcome};
+use crate::fault::{Consequence, Fault};
+use crate::fault_register::{FaultRegister, FaultSource, Lasting};
 use crate::inputs::Inputs;
 use crate::jitter::Jitter;
 use crate::names::{names_of, names_to_refresh};
@@ -47,10 +49,11 @@ pub struct Core {
     names: BTreeSet<DnsName>,
     preshared_keys: BTreeSet<SecretReference>,
     peer_statuses: PeerStatuses,
-    /// The pod network that the kernel holds, until the API has accepted what this node publishes.
-    pods_to_tell: Option<PodAddressing>,
+    /// The pod network that the kernel holds.
+    pod_network: Option<PodAddressing>,
     pod_files: Delivery<PodAddressing>,
     data_path: Delivery<()>,
+    faults: FaultRegister,
 }
 
 impl Core {
@@ -76,9 +79,10 @@ impl Core {
             names: BTreeSet::new(),
             preshared_keys: BTreeSet::new(),
             peer_statuses: PeerStatuses::default(),
-            pods_to_tell: None,
+            pod_network: None,
             pod_files: Delivery::new(retries()),
             data_path: Delivery::new(retries()),
+            faults: FaultRegister::default(),
         }
     }
 
@@ -154,6 +158,7 @@ impl Core {
             Event::PodFilesWritten(outcome) => self.pod_files.finish(now, outcome, self.jitter.next()),
             Event::DataPathStarted(outcome) => self.data_path.finish(now, outcome, self.jitter.next()),
             Event::Api(state) => self.api = state,
+            Event::Faults(source, faults) => self.faults.set(now, source, faults),
         }
         self.handle_timeout(now);
     }
@@ -177,6 +182,7 @@ impl Core {
         self.apply_if_due(now);
         self.publish_if_due(now);
         self.take_acceptance();
+        self.take_faults(now);
         if self.api == ApiState::Synced {
             let statuses = self.peer_statuses.begin(now).into_iter();
             self.effects.extend(statuses.map(|(peer, connection)| Effect::WritePeerStatus { peer, connection }));
@@ -202,6 +208,7 @@ impl Core {
             self.pod_files.due(),
             self.data_path.due(),
             self.persistence.due(),
+            self.faults.due(),
         ]
         .into_iter()
         .flatten()
@@ -259,6 +266,21 @@ impl Core {
             (None, Some(_)) => Waiting::ForNothing,
             (None, None) => Waiting::ForCluster,
         }
+    }
+
+    /// All faults in force.
+    #[must_use]
+    pub fn faults(&self) -> BTreeSet<Fault> {
+        &self.faults.all() | &self.own_faults()
+    }
+
+    /// Whether the node carries what the cluster expects of it. A node becomes ready when its kernel holds a plan and the API has accepted
+    /// what other nodes need to reach it. Later only a fault of its own that stops packets of its pods makes it not ready.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let has_started = self.has_applied() && self.waiting() != Waiting::ForPublication;
+        let is_blocked = self.faults().iter().any(|fault| fault.consequence() == Consequence::NoNewPods);
+        if has_started && !is_blocked { Readiness::Ready } else { Readiness::NotReady }
     }
 
     /// Whether the API does not show what this node has to publish, as far as that is known.
@@ -385,7 +407,8 @@ impl Core {
     /// kernel holds, and not without a pod CIDR.
     fn tell_of_pod_network(&mut self, plan: &NodePlan) {
         if self.inputs.settings().pod_network == PodNetwork::Carrick && !plan.pod_cidrs.is_empty() {
-            self.pods_to_tell = Some(PodAddressing { pod_cidrs: plan.pod_cidrs.clone(), mtu: plan.pod_mtu });
+            self.pod_network =
+                Some(PodAddressing { pod_cidrs: plan.pod_cidrs.clone(), mtu: plan.pod_mtu, fault: None });
         }
     }
 
@@ -394,9 +417,40 @@ impl Core {
         if !self.is_accepted {
             self.is_accepted = self.plan.is_some() && self.inputs.is_published();
         }
-        if let Some(addressing) = self.pods_to_tell.take_if(|_| self.is_accepted) {
-            self.pod_files.want(addressing);
+    }
+
+    /// Reports faults that last. A fault that takes new pods away keeps a new node from becoming ready at once, and changes nothing of a
+    /// ready node before it lasts.
+    fn take_faults(&mut self, now: Now) {
+        let own = self.own_faults();
+        self.faults.set(now, FaultSource::Core, own);
+        if self.inputs.missing_publication().is_none() {
+            self.faults.set(now, FaultSource::Publication, BTreeSet::new());
         }
+        self.effects.extend(self.faults.take_told(now).map(Effect::TellFaults));
+        let Some(network) = self.pod_network.clone().filter(|_| self.is_accepted) else { return };
+        match self.faults.blocking(now) {
+            None => self.pod_files.want(network),
+            Some((fault, Lasting::Yes)) => {
+                let fault = Some(fault.clone());
+                self.pod_files.want(PodAddressing { fault, ..network });
+            }
+            Some((_, Lasting::NotYet)) => {}
+        }
+    }
+
+    /// The faults that follow from what the agent waits for and from the state of the API.
+    fn own_faults(&self) -> BTreeSet<Fault> {
+        let waiting = match self.waiting() {
+            Waiting::ForCluster => Some(Fault::ClusterUnknown),
+            Waiting::ForNode => Some(Fault::NodeMissing),
+            Waiting::ForPublication => Some(Fault::NotAccepted),
+            Waiting::ForPodCidr => Some(Fault::PodCidrMissing),
+            Waiting::ForNothing => None,
+        };
+        let not_applied = (self.plan.is_some() && !self.has_applied()).then_some(Fault::NotApplied);
+        let api_lost = (self.api == ApiState::Lost && self.waiting() != Waiting::ForCluster).then_some(Fault::ApiLost);
+        [waiting, not_applied, api_lost].into_iter().flatten().collect()
     }
 
     fn restore_pod_routes(&mut self) {

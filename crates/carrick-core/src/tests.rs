@@ -2,6 +2,7 @@
 
 mod applies;
 mod background;
+mod faults;
 mod fixture;
 mod former_pods;
 mod invariants;

@@ -50,6 +50,8 @@ pub struct Applied {
     pub sightings: BTreeMap<PublicKey, Sighting>,
     /// What the kernel holds of the plan's handover: nothing of one that failed.
     pub handover: HandoverInForce,
+    /// Chains of other programs that drop packets by default and cannot be changed, each with the reason.
+    pub locked_chains: BTreeMap<String, String>,
     /// How long each phase took.
     pub phases: Phases,
 }
@@ -134,7 +136,7 @@ impl Dataplane {
             self.apply_firewall(&plan.firewall, &mut progress);
         }
         self.permitted = Some(plan.firewall.clone());
-        progress.finish(self.handover.in_force())
+        progress.finish(self)
     }
 
     /// The number of messages and settings that could change something which were sent so far.
@@ -148,7 +150,7 @@ impl Dataplane {
         let mut watch = StopWatch::start();
         let Poll::AsPlanned(sightings) = self.reconciler.poll(desired, now) else { return None };
         let phases = Phases { observe: watch.lap(), ..Phases::default() };
-        Some(Progress { sightings, phases, ..Progress::default() }.finish(self.handover.in_force()))
+        Some(Progress { sightings, phases, ..Progress::default() }.finish(self))
     }
 
     /// The firewall for the time in which routes change; `None` if no destination moves to another device.
@@ -207,8 +209,10 @@ impl Progress {
         self.failures.extend(report.endpoint_memory.map(ApplyFailure::EndpointMemory));
     }
 
-    fn finish(self, handover: &HandoverInForce) -> Applied {
+    fn finish(self, dataplane: &Dataplane) -> Applied {
         let Self { operations, failures, waiting_for, sightings, phases } = self;
-        Applied { operations, failures, waiting_for, sightings, handover: handover.clone(), phases }
+        let handover = dataplane.handover.in_force().clone();
+        let locked_chains = dataplane.firewall.locked_chains();
+        Applied { operations, failures, waiting_for, sightings, handover, locked_chains, phases }
     }
 }

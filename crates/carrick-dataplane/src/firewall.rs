@@ -79,7 +79,7 @@ pub struct Firewall {
     /// What is there, as long as the generation is still the same.
     known: Option<Observation>,
     /// Chains of others that could not be changed; they are left alone until they look otherwise.
-    refused: Vec<ForeignChain>,
+    refused: Vec<(ForeignChain, String)>,
 }
 
 impl Applied {
@@ -187,8 +187,15 @@ impl Firewall {
 
     fn still_refused(&mut self) -> Result<Vec<ForeignChain>, Error> {
         let foreign = self.observe()?.foreign.clone();
-        self.refused.retain(|chain| foreign.contains(chain));
-        Ok(self.refused.clone())
+        self.refused.retain(|(chain, _)| foreign.contains(chain));
+        Ok(self.refused.iter().map(|(chain, _)| chain.clone()).collect())
+    }
+
+    /// The chains of other programs that drop packets by default and refused the accept rules at the last attempt, as `ip filter FORWARD`,
+    /// each with the reason.
+    #[must_use]
+    pub fn locked_chains(&self) -> BTreeMap<String, String> {
+        self.refused.iter().map(|(chain, reason)| (chain.title(), reason.clone())).collect()
     }
 
     fn settle(&mut self, changes: impl Fn(&Observation) -> Changes) -> Result<Applied, Error> {
@@ -225,8 +232,8 @@ impl Firewall {
                     self.known = None;
                 }
                 Err(error) => {
+                    self.refused.push((change.before, error.to_string()));
                     applied.refused.push(error);
-                    self.refused.push(change.before);
                 }
             }
         }

@@ -64,6 +64,18 @@ impl fmt::Display for Setting {
     }
 }
 
+impl Setting {
+    /// The family whose packets the kernel forwards with this setting.
+    #[must_use]
+    pub fn forwarding_family(&self) -> Option<Family> {
+        match self.path.as_str() {
+            FORWARDING_V4 => Some(Family::V4),
+            FORWARDING_V6 => Some(Family::V6),
+            _ => None,
+        }
+    }
+}
+
 impl Sysctls {
     /// Settings below another folder.
     #[must_use]

@@ -1,5 +1,7 @@
 //! Runs all checks.
 
+use std::collections::BTreeSet;
+
 use carrick_topology::NodeName;
 
 use crate::node::{self, Subject};
@@ -12,7 +14,14 @@ pub fn diagnose(observations: &Observations) -> Vec<Finding> {
     for (name, pages) in observations.answered() {
         let Some(checks) = pages.latest() else { continue };
         let subject = Subject { status: &pages.status, checks };
-        findings.extend(node::findings(&subject).into_iter().map(|finding| finding.on(name)));
+        // What the agent reports itself is in its own words.
+        let reported: BTreeSet<Check> = findings
+            .iter()
+            .filter(|finding| finding.node.as_ref() == Some(name))
+            .map(|finding| finding.check)
+            .collect();
+        let own = node::findings(&subject).into_iter().filter(|finding| !reported.contains(&finding.check));
+        findings.extend(own.map(|finding| finding.on(name)));
     }
     with_all_checks(findings)
 }

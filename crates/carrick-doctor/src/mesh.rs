@@ -5,6 +5,7 @@ mod agents;
 mod clock;
 mod common_end;
 mod endpoints;
+mod faults;
 mod keys;
 mod nat;
 mod path_mtu;
@@ -21,7 +22,7 @@ type MeshCheck = fn(&Observations) -> Vec<Finding>;
 
 const CHECKS: [MeshCheck; 13] = [
     agents::reachable,
-    agents::ready,
+    faults::faults,
     agents::version,
     agents::shared_settings,
     admission::policies,

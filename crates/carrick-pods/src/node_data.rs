@@ -27,6 +27,9 @@ pub struct NodeData {
     pub pod_cidrs: Vec<IpNet>,
     /// The MTU of the pods' interfaces in bytes, without the Ethernet header.
     pub mtu: u32,
+    /// Why new pods should not start on this node, if so: a fault that stops packets of its pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// Why the node data could not be read.
@@ -91,7 +94,11 @@ mod tests {
     use super::*;
 
     fn node() -> NodeData {
-        NodeData { pod_cidrs: vec!["10.42.0.0/24".parse().unwrap(), "fd42::/64".parse().unwrap()], mtu: 1370 }
+        NodeData {
+            pod_cidrs: vec!["10.42.0.0/24".parse().unwrap(), "fd42::/64".parse().unwrap()],
+            mtu: 1370,
+            fault: None,
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod checks;
 mod event;
+mod fault;
 mod live_trace;
 mod page;
 mod peer;
@@ -15,6 +16,7 @@ mod traffic;
 
 pub use checks::{ApiAnswer, ChecksPage, CniDirectory, PodGatewayFault, WireGuardDevice, WireGuardState};
 pub use event::{AgentEvent, AgentEventKind};
+pub use fault::{FaultReport, FaultSeverity};
 pub use live_trace::{LiveHop, LiveReply, LiveTracePage, ReplyKind};
 pub use page::{ApiConnection, StatusPage};
 pub use peer::{PeerState, SESSION_SECONDS};

@@ -9,7 +9,7 @@ use carrick_topology::model::PublicKey;
 use carrick_topology::{NodeName, NodePlan, Settings};
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentEvent, PeerState, Traffic};
+use crate::{AgentEvent, FaultReport, PeerState, Traffic};
 
 /// Whether the agent receives changes from the API server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct StatusPage {
     /// knows.
     #[serde(default)]
     pub policy_faults: BTreeSet<String>,
+    /// The faults in force; the warnings of the plan are not among them.
+    #[serde(default)]
+    pub faults: Vec<FaultReport>,
     /// The settings that the plan was computed with.
     #[serde(default)]
     pub settings: Option<Arc<Settings>>,

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use carrick_backoff::Backoff;
+use carrick_core::{Event, Fault, FaultSource};
 use carrick_kube::admission::policy_faults;
 use carrick_kube::client::ApiClient;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::status::Status;
@@ -17,7 +19,7 @@ const SHORTEST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Looks until the policies are in force, and reports what is wrong. From then on it asks nothing.
-pub(super) async fn look(client: ApiClient, status: Status) {
+pub(super) async fn look(client: ApiClient, status: Status, events: mpsc::Sender<Event>) {
     let origin = Instant::now();
     let mut backoff = Backoff::new(SHORTEST_RETRY, LONGEST_RETRY);
     let mut before = BTreeSet::new();
@@ -29,6 +31,10 @@ pub(super) async fn look(client: ApiClient, status: Status) {
                     report(&faults);
                 }
                 status.take_policy_faults(faults.clone());
+                let missing = faults.iter().cloned().map(Fault::PolicyMissing).collect();
+                if events.send(Event::Faults(FaultSource::AdmissionPolicies, missing)).await.is_err() {
+                    return;
+                }
                 if faults.is_empty() {
                     return;
                 }

@@ -33,10 +33,9 @@ use super::pod_routes::PodRouteRestorer;
 use super::pods::PodNetworkFiles;
 use super::preshared_keys::PresharedKeys;
 use super::probes::Probes;
-use super::refusals::Refusals;
+use super::reporter::Reporter;
 use super::saved_state::{self, Saver};
 use super::status::Status;
-use super::warnings::Warnings;
 use super::{AgentError, admission, http, kernel, kernel_events};
 use crate::cli::{AgentOptions, Listen};
 use crate::key;
@@ -67,8 +66,7 @@ pub(super) struct EventLoop {
     /// The results of background tasks.
     finished: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     own_node: Option<OwnNode>,
-    warnings: Warnings,
-    refusals: Refusals,
+    reporter: Reporter,
     preshared_keys: PresharedKeys,
     names: NameHandle,
     resolved: tokio::sync::watch::Receiver<Resolved>,
@@ -150,8 +148,8 @@ impl EventLoop {
             watch(watched, config, &known, api, events).await;
         });
 
-        let refusals = Refusals::new(status.clone());
-        tokio::spawn(admission::look(client.clone(), status.clone()));
+        let finished = mpsc::channel(QUEUE);
+        tokio::spawn(admission::look(client.clone(), status.clone(), finished.0.clone()));
 
         let own_keys = (private.clone(), public_key);
         Ok(Self {
@@ -170,10 +168,9 @@ impl EventLoop {
             kernel_events,
             orders: to_kernel,
             outcomes,
-            finished: mpsc::channel(QUEUE),
+            finished,
             own_node: None,
-            warnings: Warnings::start(client.clone()),
-            refusals,
+            reporter: Reporter::start(client.clone()),
             preshared_keys: PresharedKeys::start(client.clone()),
             resolved: names.resolved(),
             names,

@@ -1,6 +1,8 @@
 //! The thread that owns the kernel's side: it takes plans and makes the kernel hold them, one after the other.
 
-use std::collections::BTreeMap;
+mod faults;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +16,7 @@ use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
 
 use super::AgentError;
-use carrick_core::{ApplyOutcome, Cause};
+use carrick_core::{ApplyOutcome, Cause, Fault};
 
 /// An order to apply a plan.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Order {
 #[derive(Debug, Clone)]
 pub(super) struct Outcome {
     pub(super) cause: Cause,
+    /// How much was compared.
+    pub(super) scope: Scope,
     pub(super) outcome: ApplyOutcome,
     /// Operations carried out, the firewall's included.
     pub(super) operations: usize,
@@ -41,6 +45,8 @@ pub(super) struct Outcome {
     pub(super) phases: Phases,
     /// The failures, for the status page and the log.
     pub(super) failures: Vec<String>,
+    /// The faults that follow.
+    pub(super) faults: BTreeSet<Fault>,
     /// The WireGuard peers as they were seen.
     pub(super) sightings: BTreeMap<PublicKey, Sighting>,
     /// Which gateways this node encapsulates to and decapsulates from, now.
@@ -100,11 +106,11 @@ impl Kernel {
         let started = Instant::now();
         let applied = self.dataplane.apply(&order.plan, &order.keys, order.scope, SystemTime::now());
         let outcome = outcome_of(&applied);
-        let waiting = applied
-            .waiting_for
-            .map(|device| format!("wait for device {device}: `carrick userspace-wireguard {device}` does not run"));
+        let waiting = applied.waiting_for.as_ref().map(|device| faults::missing_process(device));
         Outcome {
             cause: order.cause,
+            scope: order.scope,
+            faults: faults::faults_of(&applied, &order.plan.wireguard.device),
             outcome,
             operations: applied.operations,
             took: started.elapsed(),

@@ -14,7 +14,7 @@ use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, S
 
 use super::kernel::Outcome;
 use super::metrics::{DropReader, HttpClosed, HttpListener, Metrics};
-use carrick_core::{ApplyOutcome, Cause, DriftKind, WriteOutcome};
+use carrick_core::{ApplyOutcome, Cause, Core, DriftKind, WriteOutcome};
 
 const ALERTS: &str = include_str!("../../../../deploy/monitoring/alerts.yaml");
 const ALERT_TESTS: &str = include_str!("../../../../deploy/monitoring/alerts.test.yaml");
@@ -92,6 +92,8 @@ fn full_page() -> String {
     let metrics = Metrics::default();
     metrics.applied(&Outcome {
         cause: Cause::Drift(DriftKind::Route),
+        scope: carrick_topology::plan::Scope::Everything,
+        faults: BTreeSet::new(),
         outcome: ApplyOutcome::Changed,
         operations: 1,
         took: Duration::ZERO,
@@ -104,6 +106,7 @@ fn full_page() -> String {
     metrics.gateway_changed(&"home".parse().unwrap());
     metrics.pod_call(&CallRecord { command: "ADD".to_owned(), code: 0, took: Duration::ZERO });
     metrics.warned(["NoPath"].into_iter());
+    metrics.turn(&Core::new("me".parse().unwrap(), PublicKey::from_bytes([1; 32]), Settings::default(), 7));
     metrics.http().closed(HttpListener::Internal, HttpClosed::Full);
     metrics.probes().refused(Refusal::WrongCode);
     let api = ApiStatus::default();

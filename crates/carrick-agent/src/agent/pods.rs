@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use carrick_core::{PodAddressing, WriteOutcome};
+use carrick_core::PodAddressing;
 use carrick_pods::installation::{Installation, own_binary};
-use carrick_pods::node_data::NodeData;
+use carrick_pods::node_data::{NodeData, NodeDataError};
 use tokio::task::spawn_blocking;
 
 use crate::cli::AgentOptions;
@@ -27,23 +27,34 @@ impl PodNetworkFiles {
         }
     }
 
-    /// Writes the data, then the plugin, then its configuration.
-    pub(super) async fn write(self, addressing: PodAddressing) -> WriteOutcome {
-        let data = NodeData { pod_cidrs: addressing.pod_cidrs.into_iter().collect(), mtu: addressing.mtu };
+    /// Writes the data, then the plugin, then its configuration. With a fault that takes new pods away, it only replaces data that is
+    /// there: a new node gets no configuration and does not become ready.
+    ///
+    /// # Errors
+    /// A file cannot be written; why.
+    pub(super) async fn write(self, addressing: PodAddressing) -> Result<(), String> {
+        let PodAddressing { pod_cidrs, mtu, fault } = addressing;
+        let fault = fault.map(|fault| fault.to_string());
+        let data = NodeData { pod_cidrs: pod_cidrs.into_iter().collect(), mtu, fault };
         let written = spawn_blocking(move || self.write_blocking(&data).map(|()| data)).await;
         match written.map_err(anyhow::Error::from).flatten() {
             Ok(data) => {
-                tracing::info!(event = "pod_network_written", pod_cidrs = ?data.pod_cidrs, mtu = data.mtu);
-                WriteOutcome::Complete
+                let NodeData { pod_cidrs, mtu, fault } = data;
+                tracing::info!(event = "pod_network_written", ?pod_cidrs, mtu, fault);
+                Ok(())
             }
             Err(error) => {
-                tracing::warn!(event = "pod_network_not_written", error = %format!("{error:#}"));
-                WriteOutcome::Failed
+                let error = format!("{error:#}");
+                tracing::warn!(event = "pod_network_not_written", error);
+                Err(error)
             }
         }
     }
 
     fn write_blocking(&self, data: &NodeData) -> anyhow::Result<()> {
+        if data.fault.is_some() {
+            return self.write_fault(data);
+        }
         data.write(&self.run_directory)?;
         let installation = Installation {
             configuration_directory: self.configuration_directory.clone(),
@@ -53,5 +64,14 @@ impl PodNetworkFiles {
         };
         installation.install()?;
         Ok(())
+    }
+
+    fn write_fault(&self, data: &NodeData) -> anyhow::Result<()> {
+        match NodeData::read(&self.run_directory) {
+            Err(NodeDataError::Missing(_)) => Ok(()),
+            Ok(_) | Err(NodeDataError::Unreadable { .. } | NodeDataError::Damaged { .. }) => {
+                Ok(data.write(&self.run_directory).map(drop)?)
+            }
+        }
     }
 }

@@ -6,17 +6,17 @@ use std::time::{Instant, SystemTime};
 
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
-use carrick_status::{AgentEventKind, ApiConnection, StatusPage, Traffic, unix_ms};
+use carrick_status::{AgentEventKind, ApiConnection, FaultReport, FaultSeverity, StatusPage, Traffic, unix_ms};
 use carrick_topology::Liveness;
-use carrick_topology::Warning;
 use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
+use carrick_topology::{ObjectName, Warning};
 
 use super::events::RecentEvents;
 use super::kernel::Outcome;
 use super::metrics::{DropReader, Metrics, PathReader};
 use super::sightings::{locations_of_peers, peer_states};
 use super::traffic::{Bytes, TrafficMeter};
-use carrick_core::{ApiState, Core, Waiting};
+use carrick_core::{ApiState, Consequence, Core, Fault, Readiness};
 
 /// The loop counts as stuck when it has not turned for this long.
 const LOOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -33,8 +33,8 @@ pub struct Status {
 #[derive(Debug, Default)]
 struct Content {
     turned_at: Option<Instant>,
-    waiting: Option<Waiting>,
-    has_applied: bool,
+    readiness: Option<Readiness>,
+    faults: BTreeSet<Fault>,
     api: Option<ApiState>,
     settings: Option<Arc<Settings>>,
     plan: Option<Arc<NodePlan>>,
@@ -58,8 +58,8 @@ impl Status {
     pub(super) fn turn(&self, core: &Core) {
         let mut content = self.lock();
         content.turned_at = Some(Instant::now());
-        content.waiting = Some(core.waiting());
-        content.has_applied = core.has_applied();
+        content.readiness = Some(core.readiness());
+        content.faults = core.faults();
         content.api = Some(core.api_state());
         content.settings = Some(Arc::clone(core.settings()));
         content.plan = core.plan().cloned();
@@ -67,7 +67,7 @@ impl Status {
         content.own_node = core.cluster().nodes.get(&self.node).cloned();
         drop(content);
         self.metrics.mesh().with(|mesh| mesh.plan = core.plan().cloned());
-        self.metrics.turn(core, self.readiness().is_ok());
+        self.metrics.turn(core);
     }
 
     /// Sets the source of the paths, which each request reads.
@@ -148,25 +148,58 @@ impl Status {
         self.lock().turned_at.is_some_and(|at| at.elapsed() < LOOP_PATIENCE)
     }
 
-    /// Why the node is not ready, if it is not: a plan must have been applied.
-    ///
-    /// # Errors
-    /// The reason, in words.
-    pub fn readiness(&self) -> Result<(), String> {
-        let content = self.lock();
-        match (&content.waiting, content.has_applied, content.failures.first()) {
-            (None, _, _) => Err("starting".to_owned()),
-            (Some(waiting @ Waiting::ForPublication), true, None) => Err(in_words(waiting).to_owned()),
-            (Some(_), true, None) => Ok(()),
-            (Some(_), _, Some(failure)) => Err(failure.clone()),
-            (Some(waiting), false, None) => Err(in_words(waiting).to_owned()),
+    /// The answer of `/readyz`: whether the node is ready, and the faults and the warnings about this node, one in each line.
+    #[must_use]
+    pub fn readiness(&self) -> (Readiness, String) {
+        let (readiness, warnings) = {
+            let content = self.lock();
+            let Some(readiness) = content.readiness else { return (Readiness::NotReady, "starting\n".to_owned()) };
+            (readiness, content.plan.as_deref().map(|plan| self.own_warnings(plan)).unwrap_or_default())
+        };
+        let mut body = if readiness == Readiness::Ready { "ok\n".to_owned() } else { String::new() };
+        for report in self.fault_reports() {
+            body += &match report.severity {
+                FaultSeverity::NotReady => format!("{}\n", report.text),
+                FaultSeverity::Warning => format!("warning: {}\n", report.text),
+            };
         }
+        warnings.iter().for_each(|warning| body += &format!("warning: {warning}\n"));
+        (readiness, body)
+    }
+
+    /// The warnings about this node; those about other objects are on the page `/status`.
+    fn own_warnings(&self, plan: &NodePlan) -> Vec<String> {
+        let is_own = |warning: &&Warning| {
+            warning.reason.concerns_single_nodes() || warning.object == ObjectName::Node(self.node.clone())
+        };
+        plan.warnings.iter().filter(is_own).map(Warning::to_string).collect()
+    }
+
+    /// The faults in force, first those that make the node not ready.
+    fn fault_reports(&self) -> Vec<FaultReport> {
+        let content = self.lock();
+        let report = |fault: &Fault| FaultReport {
+            kind: fault.kind().to_owned(),
+            severity: match (fault.consequence(), content.readiness) {
+                (Consequence::NoNewPods, _) | (Consequence::NotReadyAtStart, Some(Readiness::NotReady) | None) => {
+                    FaultSeverity::NotReady
+                }
+                (Consequence::NotReadyAtStart, Some(Readiness::Ready)) | (Consequence::Warning, _) => {
+                    FaultSeverity::Warning
+                }
+            },
+            text: fault.to_string(),
+            remedy: fault.remedy(),
+        };
+        let mut reports: Vec<FaultReport> = content.faults.iter().map(report).collect();
+        reports.sort_by_key(|report| report.severity);
+        reports
     }
 
     /// The page `/status`.
     #[must_use]
     pub fn page(&self) -> StatusPage {
-        let ready = self.readiness().is_ok();
+        let faults = self.fault_reports();
         let (peers, traffic, reader) = self.metrics.mesh().with(|mesh| {
             let peers = peer_states(&mesh.sightings);
             (peers, traffic(mesh.plan.as_deref(), &mesh.traffic), mesh.path_reader.clone())
@@ -178,8 +211,8 @@ impl Status {
             node: Some(self.node.clone()),
             unix_ms: unix_ms(SystemTime::now()),
             running_seconds: self.started_at.elapsed().as_secs(),
-            ready,
-            waiting: content.waiting.as_ref().map_or("", in_words).to_owned(),
+            ready: content.readiness == Some(Readiness::Ready),
+            waiting: content.faults.iter().find(|fault| fault.is_waiting()).map(Fault::to_string).unwrap_or_default(),
             api: match content.api {
                 Some(ApiState::Synced) => ApiConnection::Synced,
                 Some(ApiState::Lost) | None => ApiConnection::Lost,
@@ -189,6 +222,7 @@ impl Status {
             failures: content.failures.clone(),
             warnings: warnings.unwrap_or_default(),
             policy_faults: content.policy_faults.clone(),
+            faults,
             settings: content.settings.clone(),
             plan: content.plan.clone(),
             peers,
@@ -213,16 +247,4 @@ fn traffic(plan: Option<&NodePlan>, meter: &TrafficMeter) -> Vec<Traffic> {
         sent_bytes_per_second: meter.rate(to),
     };
     meter.totals().iter().map(traffic).collect()
-}
-
-const fn in_words(waiting: &Waiting) -> &'static str {
-    match waiting {
-        Waiting::ForCluster => "waiting for the API server: nothing is known of the cluster yet",
-        Waiting::ForNode => "waiting for the Node object of this node (is --node-name right?)",
-        Waiting::ForPublication => "waiting for the API server to accept the annotations of this node's Node object",
-        Waiting::ForPodCidr => {
-            "waiting for a pod CIDR (spec.podCIDRs of the Node; does the controller manager allocate them?)"
-        }
-        Waiting::ForNothing => "",
-    }
 }

@@ -142,7 +142,7 @@ fn pods_files_are_written_once_the_kernel_holds_the_plan() {
     fixture.event(Event::Applied(ApplyOutcome::Changed));
     let written = pod_files(&fixture.effects());
     let pod_cidrs = BTreeSet::from(["10.42.1.0/24".parse().unwrap()]);
-    assert_eq!(written, [PodAddressing { pod_cidrs, mtu: fixture.core.plan().unwrap().pod_mtu }]);
+    assert_eq!(written, [PodAddressing { pod_cidrs, mtu: fixture.core.plan().unwrap().pod_mtu, fault: None }]);
 }
 
 #[test]

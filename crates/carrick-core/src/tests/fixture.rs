@@ -131,7 +131,8 @@ impl Fixture {
             | Effect::ResolveNames(_)
             | Effect::RefreshNames(_)
             | Effect::Persist(_)
-            | Effect::Warn(_) => {}
+            | Effect::Warn(_)
+            | Effect::TellFaults(_) => {}
         }
     }
 

@@ -19,7 +19,7 @@ pub(super) fn policies(observations: &Observations) -> Vec<Finding> {
         Finding::warning(
             Check::AdmissionPolicy,
             format!(
-                "{fault}, according to {}: a node can write annotations that speak for other nodes",
+                "{fault}: a node can write annotations that speak for other nodes (according to {})",
                 listed(&reporters)
             ),
             "apply deploy/policy.yaml and deploy/rbac.yaml; agents look again within 10 min",
@@ -41,7 +41,7 @@ mod tests {
             }
         });
         assert_eq!(found.warnings(), ["admission-policy -"]);
-        assert!(found.texts().contains(&format!("{fault}, according to a1, b1")), "{}", found.texts());
+        assert!(found.texts().contains(&"speak for other nodes (according to a1, b1)"), "{}", found.texts());
         assert!(found.remedies().contains("deploy/policy.yaml"));
     }
 }

@@ -1,8 +1,7 @@
-//! Checks of the agents themselves: they answer, are ready, and have the same version and settings.
+//! Checks of the agents themselves: they answer, and have the same version and settings.
 
 use std::collections::BTreeMap;
 
-use carrick_status::{StatusPage, WireGuardState};
 use carrick_topology::{NodeName, Settings};
 
 use crate::finding::listed;
@@ -43,28 +42,6 @@ fn last_handshake(observations: &Observations, node: &NodeName) -> String {
         Some(seconds) => format!("another node had a WireGuard handshake with the node {seconds} s ago"),
         None => "no other node has had a WireGuard handshake with the node".to_owned(),
     }
-}
-
-/// Every agent has a plan, could apply it, and waits for nothing.
-pub(super) fn ready(observations: &Observations) -> Vec<Finding> {
-    let is_unfinished = |status: &StatusPage| !status.ready || !status.waiting.is_empty();
-    let waiting = observations.answered().filter(|(_, pages)| is_unfinished(&pages.status));
-    let findings = waiting.filter_map(|(node, pages)| {
-        let status = &pages.status;
-        // The checks of the kernel report the results of a failed apply.
-        let is_reported = pages.latest().is_some_and(|checks| {
-            !checks.drift.is_empty()
-                || matches!(checks.wireguard, WireGuardState::Missing | WireGuardState::Unreadable(_))
-        });
-        let (reason, remedy) = match (status.failures.first(), status.waiting.as_str()) {
-            (Some(_), _) if is_reported => return None,
-            (Some(failure), _) => (format!("the agent could not apply the plan: {failure}"), "check the agent's log"),
-            (None, "") => ("the agent is starting".to_owned(), "check the agent's log"),
-            (None, waiting) => (format!("the agent is {waiting}"), "provide what the agent waits for"),
-        };
-        Some(Finding::problem(Check::AgentReady, reason, remedy).on(node))
-    });
-    findings.collect()
 }
 
 /// All agents run the same version.
@@ -146,7 +123,6 @@ fn most_common<'a>(values: impl Iterator<Item = &'a str>) -> Option<&'a str> {
 mod tests {
     use std::sync::Arc;
 
-    use carrick_status::WireGuardState;
     use carrick_topology::Settings;
 
     use crate::fixtures::diagnosed;
@@ -160,24 +136,6 @@ mod tests {
             "{}",
             found.texts()
         );
-    }
-
-    #[test]
-    fn a_waiting_agent_is_reported_with_what_it_waits_for() {
-        let found = diagnosed(|mesh| {
-            mesh.status("b1").ready = false;
-            mesh.status("b1").waiting = "waiting for a pod CIDR".to_owned();
-        });
-        assert_eq!(found.problems(), ["agent-ready b1"]);
-        assert!(found.texts().contains("pod CIDR"));
-        let without_pods = diagnosed(|mesh| mesh.status("b1").waiting = "waiting for a pod CIDR".to_owned());
-        assert_eq!(without_pods.problems(), ["agent-ready b1"]);
-        let refused = diagnosed(|mesh| {
-            mesh.status("b1").ready = false;
-            mesh.status("b1").failures = vec!["wait for device carrick0".to_owned()];
-            mesh.checks("b1").wireguard = WireGuardState::Missing;
-        });
-        assert_eq!(refused.problems(), ["wireguard-device b1"]);
     }
 
     #[test]

@@ -28,16 +28,20 @@ pub fn is_reporter(cluster: &Cluster, me: &NodeName, warning: &Warning) -> bool 
     if warning.reason.concerns_single_nodes() {
         return true;
     }
-    let picked = |key: &str| {
-        let meshed = cluster.nodes.values().filter(|node| node.public_key.is_some());
-        rendezvous(key, meshed.map(|node| &node.name), |name| name.as_str()) == Some(me)
-    };
+    let picked = |key: &str| is_picked(cluster, me, key);
     match &warning.object {
         ObjectName::Node(name) => name == me,
         ObjectName::Peer(name) => picked(name.as_str()),
         ObjectName::Location(name) => picked(name),
         ObjectName::Mesh => picked(MESH_NAME),
     }
+}
+
+/// Whether rendezvous hashing of a key picks this node from all nodes of the mesh.
+#[must_use]
+pub fn is_picked(cluster: &Cluster, me: &NodeName, key: &str) -> bool {
+    let meshed = cluster.nodes.values().filter(|node| node.public_key.is_some());
+    rendezvous(key, meshed.map(|node| &node.name), |name| name.as_str()) == Some(me)
 }
 
 /// Writes a warning as an Event. An Event that an earlier run of the agent wrote stays as it is.
@@ -53,14 +57,24 @@ pub async fn publish_event(
     create(api, &event(own, warning, now)).await
 }
 
-/// Writes an Event about the own Node: the API server refuses the node's annotations. One that exists already is left as it is.
+/// Writes a fault of the own Node as an Event with this reason and note. One that exists already is left as it is.
 ///
 /// # Errors
 /// See [`PublishError`].
-pub async fn publish_refusal(api: &ApiClient, own: &OwnNode, reason: &str, now: Timestamp) -> Result<(), PublishError> {
-    let note = format!("other nodes do not learn what has changed on this node: {reason}");
-    let description = Description { reason: "WriteRefused", action: "Publish", note };
-    create(api, &new_event(own, description, own_node_reference(own), None, now)).await
+pub async fn publish_fault(
+    api: &ApiClient,
+    own: &OwnNode,
+    reason: &'static str,
+    note: String,
+    now: Timestamp,
+) -> Result<(), PublishError> {
+    create(api, &fault_event(own, reason, note, now)).await
+}
+
+/// The Event about a fault of the own Node.
+#[must_use]
+pub fn fault_event(own: &OwnNode, reason: &'static str, note: String, now: Timestamp) -> Event {
+    new_event(own, Description { reason, action: "Checking", note }, own_node_reference(own), None, now)
 }
 
 async fn create(api: &ApiClient, event: &Event) -> Result<(), PublishError> {

@@ -1,62 +1,56 @@
-//! Which warnings become Events, and when.
+//! Which warnings and faults become Events, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-
-use carrick_topology::Warning;
 
 /// Events that may be sent at once.
 const BURST: u32 = 10;
 /// The time after which one more Event may be written.
 const REFILL: Duration = Duration::from_secs(60);
-/// A warning that comes back earlier than this after it went is the same one.
+/// An item that comes back earlier than this after it went is the same one.
 const FORGET: Duration = Duration::from_secs(600);
 
-/// Selects the warnings to report: each once while it lasts, and a limited number in a time. The caller passes the time.
+/// Selects the items to report: each once while it lasts, and a limited number in a time. The caller passes the time.
 #[derive(Debug)]
-pub struct EventLimiter {
-    /// The reported warnings, and when each was last in force.
-    told: BTreeMap<Warning, Instant>,
+pub struct EventLimiter<T> {
+    /// The reported items, and when each was last in force.
+    told: BTreeMap<T, Instant>,
     tokens: u32,
     refilled: Instant,
 }
 
-impl EventLimiter {
-    /// A limiter that has reported no warning.
+impl<T: Ord + Clone> EventLimiter<T> {
+    /// A limiter that has reported nothing.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self { told: BTreeMap::new(), tokens: BURST, refilled: now }
     }
 
-    /// The warnings in force that are to be reported now.
-    pub fn admit(&mut self, current: &BTreeSet<Warning>, now: Instant) -> Vec<Warning> {
+    /// The items in force that are to be reported now.
+    pub fn admit(&mut self, current: &BTreeSet<T>, now: Instant) -> Vec<T> {
         self.refill(now);
-        for warning in current {
-            if let Some(seen) = self.told.get_mut(warning) {
+        for item in current {
+            if let Some(seen) = self.told.get_mut(item) {
                 *seen = now;
             }
         }
         self.told.retain(|_, seen| now.saturating_duration_since(*seen) < FORGET);
-        let new: Vec<Warning> = current
-            .iter()
-            .filter(|warning| !self.told.contains_key(*warning))
-            .take(self.tokens as usize)
-            .cloned()
-            .collect();
+        let new: Vec<T> =
+            current.iter().filter(|item| !self.told.contains_key(*item)).take(self.tokens as usize).cloned().collect();
         self.tokens -= u32::try_from(new.len()).unwrap_or(self.tokens);
-        self.told.extend(new.iter().map(|warning| (warning.clone(), now)));
+        self.told.extend(new.iter().map(|item| (item.clone(), now)));
         new
     }
 
-    /// Takes back a warning that could not be reported, so that it is selected again.
-    pub fn take_back(&mut self, warning: &Warning) {
-        self.told.remove(warning);
+    /// Takes back an item that could not be reported, so that it is selected again.
+    pub fn take_back(&mut self, item: &T) {
+        self.told.remove(item);
     }
 
-    /// The time to call again if nothing changes. `None` if all warnings are reported.
+    /// The time to call again if nothing changes. `None` if everything is reported.
     #[must_use]
-    pub fn next_deadline(&self, current: &BTreeSet<Warning>) -> Option<Instant> {
-        let waits = current.iter().any(|warning| !self.told.contains_key(warning));
+    pub fn next_deadline(&self, current: &BTreeSet<T>) -> Option<Instant> {
+        let waits = current.iter().any(|item| !self.told.contains_key(item));
         waits.then(|| self.refilled + REFILL)
     }
 
@@ -71,7 +65,7 @@ impl EventLimiter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use carrick_topology::{ObjectName, WarningReason};
+    use carrick_topology::{ObjectName, Warning, WarningReason};
 
     fn warnings(count: usize) -> BTreeSet<Warning> {
         let object = ObjectName::Node("a".parse().unwrap());

@@ -18,7 +18,7 @@ use carrick_kube::annotations::{NodeMetadata, Published};
 use carrick_kube::client::ApiClient;
 use carrick_kube::own_node::OwnNode;
 use carrick_kube::peer::{ConditionStatus, Peer};
-use carrick_kube::publish::{PeerReport, PublishError, publish_annotations, publish_peer_status, publish_refusal};
+use carrick_kube::publish::{PeerReport, PublishError, publish_annotations, publish_fault, publish_peer_status};
 use carrick_test_apiserver::control_plane::{ControlPlane, ExtraFlags};
 use forged::{Forged, forged};
 use jiff::Timestamp;
@@ -134,7 +134,9 @@ async fn an_agent_learns_why_its_write_is_refused(clients: &Clients) {
     let PublishError::Refused(reason) = &error else { panic!("{error:?}") };
     assert!(reason.contains("The agent of the node b must not write the Node a"), "{reason}");
     assert!(!error.to_string().contains("Status {"), "{error}");
-    publish_refusal(&clients[&Caller::Agent("b")], &own, reason, Timestamp::UNIX_EPOCH).await.unwrap();
+    publish_fault(&clients[&Caller::Agent("b")], &own, "WriteRefused", reason.to_string(), Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
     let events =
         Api::<Event>::namespaced(admin(clients).client(), "default").list(&ListParams::default()).await.unwrap();
     let note = events.items[0].note.clone().unwrap();

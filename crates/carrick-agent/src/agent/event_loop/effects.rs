@@ -1,6 +1,6 @@
 //! Carries out the effects of the core. An effect that may take long runs in the background and reports its outcome as an event.
 
-use carrick_core::{DriftKind, Effect, Event, WriteOutcome};
+use carrick_core::{DriftKind, Effect, Event, Fault, FaultSource, WriteOutcome};
 use carrick_dataplane::WireGuardMaker;
 use carrick_kube::publish::{PublishError, publish_annotations};
 use carrick_kube::with_causes;
@@ -34,8 +34,15 @@ impl EventLoop {
                 Effect::ProbeInterval(interval) => self.probes.set_interval(interval),
                 Effect::SaveLiveness(liveness) => self.probes.save_liveness(&liveness),
                 Effect::WritePodFiles(addressing) => {
-                    let files = self.pod_files.clone();
-                    self.in_background(async move { Event::PodFilesWritten(files.write(addressing).await) });
+                    let (files, finished) = (self.pod_files.clone(), self.finished.0.clone());
+                    self.in_background(async move {
+                        let result = files.write(addressing).await;
+                        let outcome = if result.is_ok() { WriteOutcome::Complete } else { WriteOutcome::Failed };
+                        let faults = result.err().map(Fault::PodFilesNotWritten).into_iter().collect();
+                        // Without a receiver, the agent is about to end.
+                        let _ = finished.send(Event::Faults(FaultSource::PodFiles, faults)).await;
+                        Event::PodFilesWritten(outcome)
+                    });
                 }
                 Effect::ResolveNames(names) => self.names.want(names),
                 Effect::RefreshNames(names) => names.iter().for_each(|name| self.names.refresh(name)),
@@ -52,9 +59,14 @@ impl EventLoop {
                         self.saver.save(uid.clone(), &cluster);
                     }
                 }
+                Effect::TellFaults(faults) => {
+                    for text in self.reporter.update_faults(faults, self.core.cluster(), &self.me) {
+                        self.status.add_event(AgentEventKind::Failure, text);
+                    }
+                }
                 Effect::Warn(warnings) => {
                     self.status.metrics().warned(warnings.iter().map(|warning| warning.reason.kind()));
-                    for text in self.warnings.update(warnings, self.core.cluster(), &self.me) {
+                    for text in self.reporter.update(warnings, self.core.cluster(), &self.me) {
                         self.status.add_event(AgentEventKind::Warning, text);
                     }
                 }
@@ -89,20 +101,25 @@ impl EventLoop {
     }
 
     fn publish(&self, published: Published) {
-        let (client, own_node, refusals) = (self.client.clone(), self.own_node.clone(), self.refusals.clone());
+        let (client, own_node, finished) = (self.client.clone(), self.own_node.clone(), self.finished.0.clone());
         self.in_background(async move {
             let Some(own_node) = own_node else { return Event::Published(WriteOutcome::Failed) };
-            Event::Published(match publish_annotations(&client, &own_node, &published).await {
-                Ok(()) => WriteOutcome::Complete,
+            let (outcome, refusal) = match publish_annotations(&client, &own_node, &published).await {
+                Ok(()) => (WriteOutcome::Complete, None),
                 Err(error) => {
                     let text = with_causes(&error);
                     tracing::warn!(event = "publish_failed", error = text);
-                    if let PublishError::Refused(_) = error {
-                        refusals.tell(&client, &own_node, &text).await;
-                    }
-                    outcome_of(&error)
+                    let refusal = matches!(error, PublishError::Refused(_)).then_some(Fault::WriteRefused(text));
+                    (outcome_of(&error), refusal)
                 }
-            })
+            };
+            // A request without an answer says nothing of the refusal before it.
+            if outcome != WriteOutcome::Failed {
+                let faults = refusal.into_iter().collect();
+                // Without a receiver, the agent is about to end.
+                let _ = finished.send(Event::Faults(FaultSource::Publication, faults)).await;
+            }
+            Event::Published(outcome)
         });
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use carrick_core::{ApiState, Cause, Event};
+use carrick_core::{ApiState, Cause, Event, FaultSource};
 use carrick_kube::watch::{ApiState as WatchState, ClusterEvent};
 use carrick_status::AgentEventKind;
+use carrick_topology::plan::Scope;
 
 use crate::agent::event_loop::EventLoop;
 use crate::agent::interfaces;
@@ -18,6 +19,10 @@ impl EventLoop {
         self.status.applied(outcome);
         self.probes.set_handover(outcome.handover.clone());
         self.event(Event::Applied(outcome.outcome));
+        // Reading WireGuard alone says nothing of what a comparison of everything found.
+        if outcome.scope > Scope::WireGuard || !outcome.faults.is_empty() {
+            self.event(Event::Faults(FaultSource::Kernel, outcome.faults.clone()));
+        }
         self.status.sighted(&self.core, &outcome.sightings);
         self.event(Event::Peers(observations(&outcome.sightings)));
         if outcome.cause != Cause::WireGuardPoll {
@@ -55,7 +60,7 @@ impl EventLoop {
                 self.event(Event::Synced);
             }
             ClusterEvent::OwnNode(own_node) => {
-                self.warnings.take_own_node(&own_node);
+                self.reporter.take_own_node(&own_node);
                 self.serve_on_internal_address(&own_node);
                 self.own_node = Some(*own_node);
                 self.tell_own_node();

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use carrick_core::Readiness;
 use carrick_status::StatusPage;
 
 use crate::agent::checks::Checks;
@@ -66,8 +67,8 @@ async fn healthz(State(status): State<Status>) -> (StatusCode, &'static str) {
 
 async fn readyz(State(status): State<Status>) -> (StatusCode, String) {
     match status.readiness() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+        (Readiness::Ready, body) => (StatusCode::OK, body),
+        (Readiness::NotReady, body) => (StatusCode::SERVICE_UNAVAILABLE, body),
     }
 }
 

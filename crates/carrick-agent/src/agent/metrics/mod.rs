@@ -27,7 +27,7 @@ use pods::PodMetrics;
 pub(super) use probes::ProbeMetrics;
 
 use super::kernel::Outcome;
-use carrick_core::{ApiState, ApplyOutcome, Core, WriteOutcome};
+use carrick_core::{ApiState, ApplyOutcome, Core, Fault, Readiness, WriteOutcome};
 
 /// Buckets for the duration of an apply, in seconds: from a comparison on a small node to a thousand new routes.
 const APPLY_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -46,6 +46,7 @@ pub struct Metrics {
     ready: Gauge,
     api_synced: Gauge,
     warnings: Family<KindLabel, Gauge>,
+    faults: Family<KindLabel, Gauge>,
     policy_faults: Gauge,
     gateway_changes: Family<ToLabel, Counter>,
     pods: PodMetrics,
@@ -108,6 +109,7 @@ impl Metrics {
             ready: Gauge::default(),
             api_synced: Gauge::default(),
             warnings: Family::default(),
+            faults: Family::default(),
             policy_faults: Gauge::default(),
             gateway_changes: Family::default(),
             pods,
@@ -136,6 +138,7 @@ impl Metrics {
         registry.register("ready", "1 when the node is ready", self.ready.clone());
         registry.register("api_synced", "1 while changes arrive from the API server", self.api_synced.clone());
         registry.register("warnings", "Warnings in force, by kind", self.warnings.clone());
+        registry.register("faults", "Faults of the node in force, by kind", self.faults.clone());
         registry.register(
             "admission_policy_faults",
             "Faults of the admission policies that protect the annotations",
@@ -201,23 +204,17 @@ impl Metrics {
     }
 
     /// Sets the metrics of the core's state.
-    pub(super) fn turn(&self, core: &Core, is_ready: bool) {
+    pub(super) fn turn(&self, core: &Core) {
         set(&self.nodes, core.cluster().nodes.len());
         set(&self.peers, core.cluster().peers.len());
-        set(&self.ready, usize::from(is_ready));
+        set(&self.ready, usize::from(core.readiness() == Readiness::Ready));
         set(&self.api_synced, usize::from(core.api_state() == ApiState::Synced));
+        set_by_kind(&self.faults, core.faults().iter().map(Fault::kind));
     }
 
     /// Sets the number of warnings of each kind.
     pub(super) fn warned(&self, kinds: impl Iterator<Item = &'static str>) {
-        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
-        for kind in kinds {
-            *counts.entry(kind).or_default() += 1;
-        }
-        self.warnings.clear();
-        for (kind, count) in counts {
-            set(&self.warnings.get_or_create(&KindLabel { kind }), count);
-        }
+        set_by_kind(&self.warnings, kinds);
     }
 
     /// Takes over how many faults the admission policies have.
@@ -239,6 +236,18 @@ impl Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Sets how many there are of each kind, and removes the other kinds.
+fn set_by_kind(family: &Family<KindLabel, Gauge>, kinds: impl Iterator<Item = &'static str>) {
+    let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+    for kind in kinds {
+        *counts.entry(kind).or_default() += 1;
+    }
+    family.clear();
+    for (kind, count) in counts {
+        set(&family.get_or_create(&KindLabel { kind }), count);
     }
 }
 

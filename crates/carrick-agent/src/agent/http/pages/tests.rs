@@ -20,6 +20,8 @@ fn outcome(cause: Cause, outcome: ApplyOutcome) -> Outcome {
     Outcome {
         cause,
         outcome,
+        scope: carrick_topology::plan::Scope::Everything,
+        faults: std::collections::BTreeSet::new(),
         operations: 4,
         took: Duration::from_millis(3),
         phases: carrick_dataplane::Phases { firewall: Duration::from_millis(1), ..Default::default() },

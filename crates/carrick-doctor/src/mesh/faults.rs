@@ -1,0 +1,130 @@
+//! The faults that the agents report themselves.
+
+use carrick_status::{FaultReport, FaultSeverity, StatusPage};
+
+use crate::{Check, Finding, Observations};
+
+/// Every agent is ready and reports no fault. The text is the agent's, as in `/readyz` and in its Event.
+pub(super) fn faults(observations: &Observations) -> Vec<Finding> {
+    let found = observations.answered().flat_map(|(node, pages)| {
+        let reported = pages.status.faults.iter().filter(|fault| !is_of_cluster(fault)).map(finding);
+        reported.chain(silent(&pages.status)).map(|finding| finding.on(node)).collect::<Vec<_>>()
+    });
+    found.collect()
+}
+
+/// The check of the admission policies reports these once for all nodes.
+fn is_of_cluster(fault: &FaultReport) -> bool {
+    fault.kind == "PolicyMissing"
+}
+
+fn finding(fault: &FaultReport) -> Finding {
+    let (check, text, remedy) = (check(&fault.kind), fault.text.as_str(), fault.remedy.as_str());
+    match fault.severity {
+        FaultSeverity::NotReady => Finding::problem(check, text, remedy),
+        FaultSeverity::Warning if is_problem(&fault.kind) => Finding::problem(check, text, remedy),
+        FaultSeverity::Warning => Finding::warning(check, text, remedy),
+    }
+}
+
+/// An agent that is not ready and reports no fault starts, or is of an earlier version, which names one thing that it waits for.
+fn silent(status: &StatusPage) -> Option<Finding> {
+    let says_nothing = status.faults.is_empty() && (!status.ready || !status.waiting.is_empty());
+    says_nothing.then(|| {
+        let text = match (status.failures.first(), status.waiting.as_str()) {
+            (Some(failure), _) => format!("the agent could not apply the plan: {failure}"),
+            (None, "") => "the agent is starting".to_owned(),
+            (None, waiting) => format!("the agent is {waiting}"),
+        };
+        Finding::problem(Check::AgentReady, text, "check the agent's log")
+    })
+}
+
+/// Something does not work, although the node stays ready.
+fn is_problem(kind: &str) -> bool {
+    matches!(
+        kind,
+        "PodCidrMissing"
+            | "KernelRefuses"
+            | "PodFilesNotWritten"
+            | "ApiLost"
+            | "WriteRefused"
+            | "AllNodesSilent"
+            | "ClusterUnknown"
+            | "NodeMissing"
+    )
+}
+
+fn check(kind: &str) -> Check {
+    match kind {
+        "DeviceMissing" => Check::WireguardDevice,
+        "ForwardingOff" => Check::IpForwarding,
+        "ForwardChainDrops" | "ForwardChainLocked" => Check::ForwardPolicy,
+        "ApiLost" => Check::ApiServer,
+        "KernelRefuses" => Check::KernelState,
+        "PodFilesNotWritten" => Check::CniConfiguration,
+        "AllNodesSilent" => Check::UdpReachability,
+        _ => Check::AgentReady,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use carrick_status::{CniDirectory, FaultReport, FaultSeverity, StatusPage, WireGuardState};
+
+    use crate::fixtures::diagnosed;
+
+    fn fault(kind: &str, severity: FaultSeverity) -> FaultReport {
+        FaultReport { kind: kind.to_owned(), severity, text: format!("{kind} is wrong"), remedy: "mend it".to_owned() }
+    }
+
+    fn with(kind: &str, severity: FaultSeverity) -> (Vec<String>, Vec<String>, String) {
+        let found = diagnosed(|mesh| {
+            let status: &mut StatusPage = mesh.status("b1");
+            status.ready = severity == FaultSeverity::Warning;
+            status.faults = vec![fault(kind, severity)];
+        });
+        (found.problems(), found.warnings(), found.texts())
+    }
+
+    #[test]
+    fn a_fault_is_reported_in_the_agents_words_by_the_check_that_it_belongs_to() {
+        for (kind, check) in [
+            ("DeviceMissing", "wireguard-device b1"),
+            ("ForwardingOff", "ip-forwarding b1"),
+            ("ForwardChainDrops", "forward-policy b1"),
+            ("NotAccepted", "agent-ready b1"),
+            ("KindOfALaterVersion", "agent-ready b1"),
+        ] {
+            let (problems, warnings, texts) = with(kind, FaultSeverity::NotReady);
+            assert_eq!((problems, warnings), (vec![check.to_owned()], vec![]));
+            assert!(texts.contains(&format!("{kind} is wrong")), "{texts}");
+        }
+        let (problems, warnings, _) = with("ForwardChainLocked", FaultSeverity::Warning);
+        assert_eq!((problems, warnings), (vec![], vec!["forward-policy b1".to_owned()]));
+    }
+
+    #[test]
+    fn what_the_agent_and_the_checks_of_its_node_find_is_one_finding() {
+        let found = diagnosed(|mesh| {
+            mesh.status("b1").ready = false;
+            mesh.status("b1").faults = vec![fault("DeviceMissing", FaultSeverity::NotReady)];
+            mesh.checks("b1").wireguard = WireGuardState::Missing;
+            mesh.checks("b1").cni = Some(CniDirectory::default());
+        });
+        assert_eq!(found.problems(), ["wireguard-device b1"]);
+        assert!(found.texts().contains("DeviceMissing is wrong"));
+    }
+
+    #[test]
+    fn an_agent_of_an_earlier_version_is_reported_with_what_it_waits_for() {
+        let found = diagnosed(|mesh| {
+            mesh.status("b1").ready = false;
+            mesh.status("b1").waiting = "waiting for a pod CIDR".to_owned();
+        });
+        assert_eq!(found.problems(), ["agent-ready b1"]);
+        assert!(found.texts().contains("pod CIDR"));
+        let starting = diagnosed(|mesh| mesh.status("b1").ready = false);
+        assert!(starting.texts().contains("the agent is starting"));
+    }
+}
