@@ -424,6 +424,9 @@ impl Core {
     fn take_faults(&mut self, now: Now) {
         let own = self.own_faults();
         self.faults.set(now, FaultSource::Core, own);
+        if self.probing.as_ref().is_none_or(|(_, probing)| probing.targets.targets.is_empty()) {
+            self.faults.set(now, FaultSource::Probes, BTreeSet::new());
+        }
         if self.inputs.missing_publication().is_none() {
             self.faults.set(now, FaultSource::Publication, BTreeSet::new());
         }

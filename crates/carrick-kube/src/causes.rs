@@ -2,7 +2,31 @@
 
 use std::error::Error;
 
-/// The text of an error and of its sources. A text that contains the text of its source is shown once.
+/// What to do about a certificate that the TLS library refuses and that `kubectl` may accept: a part of the library's text, and the advice.
+const CERTIFICATE_FAULTS: [(&str, &str); 4] = [
+    (
+        "CaUsedAsEndEntity",
+        "the API server uses the certificate of a certificate authority itself; give it a certificate that this authority has signed (`basicConstraints = CA:FALSE`), by --tls-cert-file of kube-apiserver",
+    ),
+    (
+        "UnsupportedCertVersion",
+        "the certificate has X.509 version 1; issue it again with version 3 and a subjectAltName",
+    ),
+    (
+        "NotValidForName",
+        "the certificate does not name the host in the server's URL; issue it with this subjectAltName, or set `tls-server-name` in the kubeconfig",
+    ),
+    ("UnknownIssuer", "the kubeconfig's certificate-authority has not signed the API server's certificate"),
+];
+
+/// What to do about the API server's certificate, if an error's text says that it is refused.
+pub(crate) fn certificate_advice(text: &str) -> Option<&'static str> {
+    let known = CERTIFICATE_FAULTS.into_iter().find(|(fault, _)| text.contains(fault));
+    known.map(|(_, advice)| advice)
+}
+
+/// The text of an error and of its sources, and what to do about a refused certificate. A text that contains the text of its source is
+/// shown once.
 #[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -14,7 +38,10 @@ pub fn with_causes(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    text
+    match certificate_advice(&text) {
+        Some(advice) => format!("{text}; {advice}"),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -28,6 +55,16 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("connection refused")]
     struct Inner;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))")]
+    struct Certificate;
+
+    #[test]
+    fn a_certificate_that_is_its_own_authority_is_explained() {
+        let text = with_causes(&Certificate);
+        assert!(text.contains("CA:FALSE") && text.starts_with("invalid peer certificate"), "{text}");
+    }
 
     #[test]
     fn what_failed_comes_before_why() {

@@ -10,11 +10,13 @@ use http::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{Response, StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpInfo;
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use thiserror::Error;
 use tokio::sync::watch;
 use tower::util::MapResponseLayer;
+
+use crate::kubeconfig::{self, KubeconfigFault, config_of, set_proxy};
+use crate::proxy::ProxyError;
 
 /// The timeout for a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,8 +48,11 @@ pub enum ClientError {
     #[error("cannot use the pod's service account; is automountServiceAccountToken off? {0}")]
     ServiceAccount(#[source] kube::config::InClusterError),
     /// A kubeconfig cannot be used.
-    #[error("cannot use the kubeconfig: {0}")]
-    Kubeconfig(#[source] kube::config::KubeconfigError),
+    #[error(transparent)]
+    Kubeconfig(#[from] KubeconfigFault),
+    /// The proxy of the environment cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// `--api-server` is not a URL.
     #[error("`{0}` is not the URL of an API server; write `https://HOST:PORT`")]
     Url(String),
@@ -85,14 +90,7 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError::Kubeconfig`] or [`ClientError::Client`].
     pub async fn of_person(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Self, ClientError> {
-        let kubeconfig = match kubeconfig {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
-        };
-        let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-        let kubeconfig = kubeconfig.map_err(ClientError::Kubeconfig)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(ClientError::Kubeconfig)?;
-        Self::from_config(config)
+        Self::from_config(config_of(kubeconfig::read(kubeconfig)?, context).await?)
     }
 
     /// Makes a client of a configuration that the caller made.
@@ -149,13 +147,15 @@ impl ApiClient {
 
 async fn find_config(options: &ClientOptions) -> Result<Config, ClientError> {
     let kubeconfig = match &options.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path).map_err(ClientError::Kubeconfig)?,
+        Some(path) => kubeconfig::read(Some(path))?,
         None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => {
-            return Config::incluster_env().map_err(ClientError::ServiceAccount);
+            let mut config = Config::incluster_env().map_err(ClientError::ServiceAccount)?;
+            set_proxy(&mut config, None)?;
+            return Ok(config);
         }
-        None => Kubeconfig::from_env().map_err(ClientError::Kubeconfig)?.ok_or(ClientError::NoConfiguration)?,
+        None => kubeconfig::from_variable()?.ok_or(ClientError::NoConfiguration)?,
     };
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(ClientError::Kubeconfig)
+    Ok(config_of(kubeconfig, None).await?)
 }
 
 fn server_url(text: &str) -> Result<Uri, ClientError> {

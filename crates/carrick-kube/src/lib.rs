@@ -34,12 +34,16 @@ mod causes;
 pub mod client;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod kubeconfig;
 pub mod mesh;
 pub mod objects;
 pub mod own_node;
 pub mod peer;
+mod proxy;
 pub mod publish;
 pub mod secrets;
 pub mod watch;
 
 pub use causes::with_causes;
+pub use kubeconfig::KubeconfigFault;
+pub use proxy::ProxyError;

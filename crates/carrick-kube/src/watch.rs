@@ -27,6 +27,7 @@ use kube::Api;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use crate::causes::certificate_advice;
 use crate::client::ApiClient;
 use crate::mesh::MESH_NAME;
 pub use event::{ApiState, ClusterEvent, ClusterUid};
@@ -237,7 +238,8 @@ impl Watch {
     async fn lose(&mut self, source: Source, error: &FollowError) -> Result<(), Ended> {
         self.status.failed();
         if self.failing.is_empty() {
-            if error.is_refusal() || error.code() == Some(401) {
+            let is_certificate_fault = certificate_advice(&error.to_string()).is_some();
+            if error.is_refusal() || error.code() == Some(401) || is_certificate_fault {
                 tracing::warn!(event = "api_refused", ?source, %error);
             } else {
                 tracing::info!(event = "api_lost", ?source, %error);

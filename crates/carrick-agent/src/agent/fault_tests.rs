@@ -26,13 +26,25 @@ fn new_core() -> Core {
 /// A core that knows the cluster, with or without a pod CIDR, and has a plan.
 fn planned(pod_cidr: Option<&str>) -> Core {
     let mut core = new_core();
-    let node = Node::new(me(), 0);
+    let node = Node { location: Some("here".parse().unwrap()), ..Node::new(me(), 0) };
     let pod_cidrs = pod_cidr.iter().map(|cidr| cidr.parse().unwrap()).collect();
     let own = discovery::OwnNode { pod_cidrs, ..discovery::OwnNode::new(node.clone()) };
     core.handle_event(NOW, Event::OwnNode(Box::new(own)));
     core.handle_event(NOW, Event::Interfaces(Vec::new()));
-    let change = Change::Node { name: me(), node: Some(Box::new(node)), warnings: BTreeSet::new() };
-    core.handle_event(NOW, Event::Changed(vec![change]));
+    let other = Node {
+        location: Some("there".parse().unwrap()),
+        public_key: Some(PublicKey::from_bytes([2; 32])),
+        pod_cidrs: BTreeSet::from(["10.42.2.0/24".parse().unwrap()]),
+        mesh_addresses: BTreeSet::from(["10.4.0.2".parse().unwrap()]),
+        advertised_endpoints: BTreeSet::from(["198.51.100.2".parse().unwrap()]),
+        ..Node::new("other".parse().unwrap(), 0)
+    };
+    let changes = [node, other].map(|node| Change::Node {
+        name: node.name.clone(),
+        node: Some(Box::new(node)),
+        warnings: BTreeSet::new(),
+    });
+    core.handle_event(NOW, Event::Changed(changes.into()));
     core.handle_event(NOW, Event::Synced);
     core.handle_event(NOW, Event::Api(ApiState::Synced));
     core.handle_timeout(NOW + Duration::from_secs(1));
@@ -92,7 +104,7 @@ fn provoked() -> Vec<(Fault, Core)> {
     let mut refused = ready();
     let changed = discovery::OwnNode {
         pod_cidrs: BTreeSet::from(["10.42.9.0/24".parse().unwrap()]),
-        ..discovery::OwnNode::new(Node::new(me(), 0))
+        ..discovery::OwnNode::new(Node { location: Some("here".parse().unwrap()), ..Node::new(me(), 0) })
     };
     refused.handle_event(NOW + Duration::from_secs(2), Event::OwnNode(Box::new(changed)));
     let fault = Fault::WriteRefused("denied by policy".to_owned());

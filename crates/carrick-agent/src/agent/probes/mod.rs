@@ -8,7 +8,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_core::{Event, Probing};
+use carrick_core::{Event, Fault, FaultSource, Probing};
 use carrick_probe::{PathState, ProberEvent};
 use carrick_status::AgentEventKind;
 use carrick_topology::Liveness;
@@ -98,7 +98,10 @@ impl Probes {
                 let state = in_words(state);
                 tracing::info!(event = "path", %to, ?kind, state);
                 status.add_event(AgentEventKind::Path, format!("{to} {state}"));
-                None
+                let paths = self.thread.paths();
+                let is_silent = !paths.is_empty() && paths.iter().all(|path| path.state == PathState::Down);
+                let faults = is_silent.then_some(Fault::AllNodesSilent).into_iter().collect();
+                Some(Event::Faults(FaultSource::Probes, faults))
             }
             ProberEvent::Liveness(liveness) => {
                 for node in liveness.down.difference(&self.liveness.down) {
