@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # run-in-vm.sh [OPTION...] COMMAND : a shell command as root in a virtual machine that lives as long as the command, with
 # Debian's stock kernel. It sees this machine's files; what it writes is gone afterwards. It has no network but its own.
+#   -k SUITE          the kernel of another suite of Debian, such as bullseye (that of this machine's sources)
 #   -l MODULE,MODULE  kernel modules to load before (none; `modprobe` works inside)
 #   -t SECONDS        how long it may take (300)
 #   -m MiB            memory (2048)
@@ -19,11 +20,12 @@ readonly BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console virtio-
 readonly MOUNT_OPTIONS=trans=virtio,version=9p2000.L,msize=262144
 
 die() { say "run-in-vm: $*"; exit 125; }
-usage() { sed -n '2,11p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 125; }
+usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 125; }
 
-modules='' seconds=300 memory=2048 processors=1 verbose=''
-while getopts l:t:m:c:v option; do
+modules='' seconds=300 memory=2048 processors=1 verbose='' suite=''
+while getopts k:l:t:m:c:v option; do
   case $option in
+    k) suite=$OPTARG ;;
     l) modules=$OPTARG ;;
     t) seconds=$OPTARG ;;
     m) memory=$OPTARG ;;
@@ -49,25 +51,66 @@ run=''
 exec 9>"$cache/.lock"
 flock -n 9 || { say "run-in-vm: another one is running, waiting for it"; flock 9; }
 
+# Where apt keeps what it knows of another suite: this machine's own sources stay as they are.
+readonly APT=$cache/apt-$suite
+apt() { # PROGRAM ARGUMENT...
+  local program=$1
+  shift
+  if [ -z "$suite" ]; then "$program" "$@"; return; fi
+  "$program" -o "Dir::Etc=$APT" -o "Dir::State::lists=$APT/lists" -o "Dir::Cache=$APT/cache" -o "Dir::State::status=$APT/status" \
+    -o APT::Sandbox::User=root "$@"
+}
+
+# The lists of the suite, from the server that this machine's sources name.
+add_suite() {
+  [ -n "$suite" ] || return 0
+  local keys=/usr/share/keyrings/debian-archive-keyring.gpg server
+  server=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m 1 -v security) || die "apt-get knows no server of Debian's packages"
+  rm -rf "$APT"
+  mkdir -p "$APT"/{lists/partial,cache/archives/partial,sources.list.d,preferences.d}
+  touch "$APT/status"
+  echo "deb [signed-by=$keys] $server $suite main" >"$APT/sources.list"
+  apt apt-get -qq update >"$APT/log" 2>&1 && [ -n "$(ls "$APT"/lists/*Packages* 2>/dev/null)" ] ||
+    die "there are no lists of Debian's suite $suite at $server: $(tail -n 1 "$APT/log")"
+}
+
 # The kernel's package, unpacked, with the uncompressed kernel and a first stage beside it.
 prepare() { # DIRECTORY
-  local package version
+  local package version kernel program
   for program in apt-cache apt-get dpkg; do
     command -v "$program" >/dev/null || die "there is no $program here to get Debian's kernel with"
   done
-  say "run-in-vm: downloading Debian's kernel, once ..."
-  package=$(apt-cache depends "$KERNEL_PACKAGE" 2>/dev/null | awk '/Depends: linux-image/ { print $2; exit }')
+  say "run-in-vm: downloading Debian's kernel${suite:+ of $suite}, once ..."
+  add_suite
+  package=$(dependencies "$KERNEL_PACKAGE" | grep -m 1 '^linux-image-')
   [ -n "$package" ] || die "apt-cache knows no $KERNEL_PACKAGE: this needs Debian's package sources, and apt-get update"
-  mkdir -p "$1/download"
-  (cd "$1/download" && apt-get -qq download "$package" 2>/dev/null) ||
-    die "apt-get cannot download $package; is its list old? try: sudo apt-get update"
-  dpkg -x "$1/download/"*.deb "$1/root"
+  mkdir -p "$1/download" "$1/root"
+  # Since Linux 7 the kernel and its modules are packages of their own, of the same version.
+  for package in "$package" $(dependencies "$package" | grep -- "-${package#linux-image-}\$"); do
+    (cd "$1/download" && apt apt-get -qq download "$package" 2>/dev/null) ||
+      die "apt-get cannot download $package; is its list old? try: sudo apt-get update"
+    dpkg -x "$1/download/"*.deb "$1/root"
+    rm "$1/download/"*.deb
+  done
   rm -r "$1/download"
+  # Since Debian 13 the files are below /usr.
+  if [ -d "$1/root/usr/lib/modules" ]; then
+    mkdir -p "$1/root/lib/modules"
+    cp -al "$1/root/usr/lib/modules/." "$1/root/lib/modules/"
+  fi
   version=$(basename "$1/root/lib/modules/"*)
   depmod -b "$1/root" "$version"
   echo "$version" >"$1/version"
-  uncompress_kernel "$1/root/boot/vmlinuz-$version" "$1/kernel"
+  kernel=$1/root/boot/vmlinuz-$version
+  [ -e "$kernel" ] || kernel=$1/root/lib/modules/$version/vmlinuz
+  [ -e "$kernel" ] || die "there is no kernel in $package"
+  uncompress_kernel "$kernel" "$1/kernel"
   make_first_stage "$1" "$version"
+}
+
+# The packages that a package depends on.
+dependencies() { # PACKAGE
+  apt apt-cache depends "$1" 2>/dev/null | awk '$1 == "Depends:" { print $2 }'
 }
 
 # An emulated processor would take seconds to do this at each start.
@@ -78,19 +121,28 @@ uncompress_kernel() { # COMPRESSED KERNEL
     { tail -c "+$((offset + 1))" "$1" | xz -dcq >"$2" 2>/dev/null; } || true
     if [ "$(head -c 4 "$2" | tail -c 3)" = ELF ]; then return; fi
   done
-  die "there is no kernel compressed by xz in $1"
+  for offset in $(LC_ALL=C grep -aboP '\x28\xB5\x2F\xFD' "$1" | cut -d: -f1); do
+    { tail -c "+$((offset + 1))" "$1" | zstd -dcq >"$2" 2>/dev/null; } || true
+    if [ "$(head -c 4 "$2" | tail -c 3)" = ELF ]; then return; fi
+  done
+  die "there is no kernel compressed by xz or zstd in $1"
 }
 
 # An initial file system that mounts this machine's root, read-only, below one in memory, and goes on there.
 make_first_stage() { # DIRECTORY VERSION
-  local stage=$1/first-stage module action path
+  local stage=$1/first-stage module action path file
   mkdir -p "$stage"/{bin,modules,proc,sys,dev,lower,upper,control,root}
   cp "$(command -v busybox)" "$stage/bin/busybox"
   for module in "${BOOT_MODULES[@]}"; do
     modprobe -d "$1/root" -S "$2" --show-depends "$module" | while read -r action path _; do
-      if [ "$action" != insmod ] || [ -e "$stage/modules/$(basename "$path")" ]; then continue; fi
-      cp "$path" "$stage/modules/"
-      basename "$path" >>"$stage/order"
+      file=$(basename "${path%.xz}")
+      if [ "$action" != insmod ] || [ -e "$stage/modules/$file" ]; then continue; fi
+      # Busybox loads modules that are not compressed.
+      case $path in
+        *.xz) xz -dc "$path" >"$stage/modules/$file" ;;
+        *) cp "$path" "$stage/modules/$file" ;;
+      esac
+      echo "$file" >>"$stage/order"
     done
   done
   cat >"$stage/init" <<INIT
@@ -112,14 +164,14 @@ INIT
   rm -r "$stage"
 }
 
-if [ ! -e "$cache/kernel-package/initrd" ]; then
+if [ ! -e "$cache/kernel-package${suite:+-$suite}/initrd" ]; then
   rm -rf "$cache"/new.*
   new=$(mktemp -d "$cache/new.XXXXXX")
   prepare "$new"
-  rm -rf "$cache/kernel-package"
-  mv "$new" "$cache/kernel-package"
+  rm -rf "$cache/kernel-package${suite:+-$suite}"
+  mv "$new" "$cache/kernel-package${suite:+-$suite}"
 fi
-package=$cache/kernel-package
+package=$cache/kernel-package${suite:+-$suite}
 version=$(cat "$package/version")
 
 # What goes in: the second stage and the command. What comes out beside its output: its exit code.
