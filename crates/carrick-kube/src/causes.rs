@@ -13,7 +13,7 @@ const CERTIFICATE_FAULTS: [(&str, &str); 4] = [
         "the certificate has X.509 version 1; issue it again with version 3 and a subjectAltName",
     ),
     (
-        "NotValidForName",
+        "not valid for name",
         "the certificate does not name the host in the server's URL; issue it with this subjectAltName, or set `tls-server-name` in the kubeconfig",
     ),
     ("UnknownIssuer", "the kubeconfig's certificate-authority has not signed the API server's certificate"),
