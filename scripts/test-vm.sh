@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# test-vm.sh [dataplane] [cni] [lab] : tests on a kernel with WireGuard, in a virtual machine; all of them, or the named ones.
+# test-vm.sh [dataplane] [cni] [lab] [kernels] : tests on a kernel with WireGuard, in a virtual machine; all of them, or the named ones.
 #   dataplane  netlink and the dataplane against that kernel
 #   cni        the CNI plugin there, with host ports of SCTP
+#   kernels    what depends on the kernel's version, on the oldest and the newest kernel that Debian has
 #   lab        the demo's clouds on kernel WireGuard, nodes with and without it in one mesh, sessions across a restart
 # The programs are built outside. Exit code 0 if all is well. See scripts/run-in-vm.sh for what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-readonly PARTS=(dataplane cni lab)
+readonly PARTS=(dataplane cni lab kernels)
+# Suites of Debian beside the machine's own, with their kernels: 5.10, and the newest one.
+readonly SUITES=(bullseye trixie-backports)
 # Without /dev/net/tun there is no userspace WireGuard.
 readonly MODULES=wireguard,tun
 
-usage() { sed -n '2,6p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 # The first ones make the kernel load modules, so each needs a machine of its own.
 dataplane() {
@@ -39,6 +42,24 @@ lab() {
   # Read once in a row, the programs start at once; page by page they take seconds.
   scripts/run-in-vm.sh -v -t 1800 -l "$MODULES" \
     "cat target/debug/carrick* >/dev/null; $mesh --ignored kernel_wireguard --test-threads=1"
+}
+
+# Messages of netlink, WireGuard's attributes, expressions of nftables, and one plan: each kernel decodes them itself.
+kernels() {
+  local netlink dataplane suite code failed=
+  netlink=$(scripts/tests.py program carrick-netlink kernel) && dataplane=$(scripts/tests.py program carrick-dataplane kernel) || return 1
+  for suite in "${SUITES[@]}"; do
+    code=0
+    scripts/run-in-vm.sh -k "$suite" true || code=$?
+    if [ "$code" = 125 ]; then
+      say "SKIPPED: kernels: there is no virtual machine with the kernel of Debian's suite $suite; the line above says why"
+      if [ "${CARRICK_REQUIRE_ALL:-}" = 1 ]; then failed=1; fi
+      continue
+    fi
+    scripts/run-in-vm.sh -v -t 600 -k "$suite" -l "$MODULES" \
+      "uname -r; $netlink && $dataplane --include-ignored kernel_wireguard apply" || failed=1
+  done
+  [ -z "$failed" ]
 }
 
 [ $# -gt 0 ] || set -- "${PARTS[@]}"

@@ -11,10 +11,11 @@ use crate::Finding;
 
 type NodeCheck = fn(&Subject<'_>) -> Vec<Finding>;
 
-const CHECKS: [NodeCheck; 9] = [
+const CHECKS: [NodeCheck; 10] = [
     host::ip_forwarding,
     host::reverse_path_filter,
     host::forward_policy,
+    host::legacy_filters,
     host::api_server,
     pods::cni_configuration,
     pods::pod_gateway,

@@ -38,6 +38,9 @@ pub struct ChecksPage {
     /// Forward chains of other programs that drop by default and have no accept rule for Carrick, such as `ip filter FORWARD`.
     #[serde(default)]
     pub dropping_chains: BTreeSet<String>,
+    /// The programs of iptables-legacy whose table `filter` is in use, such as `iptables-legacy`. Their rules cannot be examined.
+    #[serde(default)]
+    pub legacy_filters: BTreeSet<String>,
     /// The container runtime's directory of CNI configurations; absent if the agent does not write to it.
     #[serde(default)]
     pub cni: Option<CniDirectory>,

@@ -2,6 +2,7 @@
 
 mod directory;
 mod kernel;
+mod legacy_tables;
 mod listeners;
 mod patience;
 
@@ -143,6 +144,8 @@ impl Sources {
         noted(looked, "the kernel", &mut page.unreadable);
         let looked = kernel::look_at_firewall(plan, page);
         noted(looked, "nftables", &mut page.unreadable);
+        page.legacy_filters =
+            noted(legacy_tables::filtering(), "iptables-legacy", &mut page.unreadable).unwrap_or_default();
         let looked = listeners::on(plan.wireguard.port);
         page.listeners = noted(looked, "the sockets", &mut page.unreadable).unwrap_or_default();
     }

@@ -44,7 +44,7 @@ impl PodNetworkFiles {
                 Ok(())
             }
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = carrick_kube::with_causes(error.as_ref());
                 tracing::warn!(event = "pod_network_not_written", error);
                 Err(error)
             }

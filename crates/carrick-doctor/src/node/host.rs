@@ -65,6 +65,22 @@ pub(super) fn forward_policy(subject: &Subject<'_>) -> Vec<Finding> {
     )]
 }
 
+/// No rules of iptables-legacy, which the agent cannot examine, may drop the mesh's packets.
+pub(super) fn legacy_filters(subject: &Subject<'_>) -> Vec<Finding> {
+    let programs = &subject.checks.legacy_filters;
+    if programs.is_empty() {
+        return Vec::new();
+    }
+    vec![Finding::warning(
+        Check::ForwardPolicy,
+        format!(
+            "the table filter of {} is in use, and its rules cannot be examined: if its chain FORWARD drops packets of pods, they are lost",
+            listed(programs)
+        ),
+        "run `iptables-legacy -S FORWARD` and `ip6tables-legacy -S FORWARD`; if one drops by default, accept carrick0, carrick-vx and crk+ there in both directions, or use iptables-nft",
+    )]
+}
+
 /// The API server answers in time.
 pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
     let remedy = "check the API server, and whether this node reaches it without the mesh (--api-server)";
@@ -93,6 +109,13 @@ mod tests {
     use crate::fixtures::{diagnosed, mesh};
     use carrick_status::{ApiAnswer, ApiConnection};
     use carrick_topology::Family;
+
+    #[test]
+    fn rules_of_iptables_legacy_are_never_ok() {
+        let found = diagnosed(|mesh| mesh.checks("a1").legacy_filters = ["iptables-legacy".to_owned()].into());
+        assert_eq!(found.warnings(), ["forward-policy a1"]);
+        assert!(found.texts().contains("the table filter of iptables-legacy is in use"));
+    }
 
     #[test]
     fn the_remedy_for_forwarding_names_the_sysctl() {
