@@ -6,8 +6,6 @@ use http::Uri;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::kubeconfig::has_host;
-
 /// Why a proxy cannot be used.
 #[derive(Debug, Error)]
 #[error(
@@ -68,10 +66,9 @@ pub(crate) fn proxy_of(
 
 fn parse(value: &str, source_name: &'static str) -> Result<Uri, ProxyError> {
     let text = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
-    let url = text
-        .parse::<Uri>()
-        .ok()
-        .filter(|url| has_host(url) && matches!(url.scheme_str(), Some("http" | "https" | "socks5")));
+    let url = text.parse::<Uri>().ok().filter(|url| {
+        url.host().is_some_and(|host| !host.is_empty()) && matches!(url.scheme_str(), Some("http" | "https" | "socks5"))
+    });
     url.ok_or_else(|| ProxyError { value: without_password(value), source_name })
 }
 

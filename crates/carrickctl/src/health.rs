@@ -1,7 +1,7 @@
 //! The faults of an agent, by the same rules for all commands.
 
 use carrick_probe::{PathKind, PathState};
-use carrick_status::{PeerState, StatusPage};
+use carrick_status::{FaultSeverity, PeerState, StatusPage};
 use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
 use serde::Serialize;
 
@@ -71,7 +71,12 @@ pub fn problems(agent: &Agent) -> Vec<String> {
 fn of_page(page: &StatusPage) -> Vec<String> {
     let mut problems = Vec::new();
     if !page.ready {
-        let reason = if page.waiting.is_empty() { "starting" } else { &page.waiting };
+        let fault = page.faults.iter().find(|fault| fault.severity == FaultSeverity::NotReady);
+        let reason = match fault {
+            Some(fault) => &fault.text,
+            None if page.waiting.is_empty() => "starting",
+            None => &page.waiting,
+        };
         problems.push(format!("not ready: {reason}"));
     }
     problems.extend(page.failures.iter().map(|failure| format!("failed: {failure}")));
