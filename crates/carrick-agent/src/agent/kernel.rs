@@ -106,7 +106,7 @@ impl Kernel {
         let started = Instant::now();
         let applied = self.dataplane.apply(&order.plan, &order.keys, order.scope, SystemTime::now());
         let outcome = outcome_of(&applied);
-        let waiting = applied.waiting_for.as_ref().map(|device| faults::missing_process(device));
+        let waiting = applied.waiting_for.as_ref().map(faults::missing_process);
         Outcome {
             cause: order.cause,
             scope: order.scope,
