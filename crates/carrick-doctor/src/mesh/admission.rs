@@ -41,7 +41,7 @@ mod tests {
             }
         });
         assert_eq!(found.warnings(), ["admission-policy -"]);
-        assert!(found.texts().contains(&"speak for other nodes (according to a1, b1)"), "{}", found.texts());
+        assert!(found.texts().contains("speak for other nodes (according to a1, b1)"), "{}", found.texts());
         assert!(found.remedies().contains("deploy/policy.yaml"));
     }
 }
