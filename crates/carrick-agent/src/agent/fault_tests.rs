@@ -99,7 +99,8 @@ fn provoked() -> Vec<(Fault, Core)> {
         (FaultSource::AdmissionPolicies, Fault::PolicyMissing(policy)),
         (FaultSource::Probes, Fault::AllNodesSilent),
     ] {
-        provoked.push((fault.clone(), told(source, &fault)));
+        let core = told(source, &fault);
+        provoked.push((fault, core));
     }
     let mut refused = ready();
     let changed = discovery::OwnNode {

@@ -125,7 +125,7 @@ fn a_new_node_with_a_fault_that_stops_its_pods_does_not_become_ready() {
     fixture.report_surroundings();
     fixture.event(Event::Api(ApiState::Synced));
     let fault = Fault::ForwardingOff(Family::V4, "read-only file system".to_owned());
-    report(&mut fixture, [fault.clone()]);
+    report(&mut fixture, [fault]);
     fixture.wait(Duration::from_millis(50));
     fixture.event(Event::Applied(ApplyOutcome::Changed));
     assert_eq!(written(&fixture.effects()), []);
