@@ -22,6 +22,8 @@ pub(crate) enum Setting {
     NoDuplicateDetection,
     /// The kernel ignores router advertisements, so the other end cannot add addresses or routes.
     NoRouterAdvertisements,
+    /// The kernel answers no ARP request, so it makes no neighbour of the sender.
+    NoArpAnswers,
     /// The kernel routes packets from and to loopback addresses (127.0.0.0/8) over the device.
     LoopbackRouting,
     /// The kernel generates no link-local address for the device.
@@ -51,6 +53,7 @@ impl Setting {
             Self::Forwarding(Family::V4) => ("ipv4", "forwarding"),
             Self::Forwarding(Family::V6) => ("ipv6", "forwarding"),
             Self::LoopbackRouting => ("ipv4", "route_localnet"),
+            Self::NoArpAnswers => ("ipv4", "arp_ignore"),
             Self::Ipv6 => ("ipv6", "disable_ipv6"),
             Self::NoDuplicateDetection => ("ipv6", "accept_dad"),
             Self::NoRouterAdvertisements => ("ipv6", "accept_ra"),
@@ -62,6 +65,7 @@ impl Setting {
     fn value(self) -> &'static str {
         match self {
             Self::Forwarding(_) | Self::LoopbackRouting | Self::NoOwnAddress => "1",
+            Self::NoArpAnswers => "8",
             Self::Ipv6 | Self::NoDuplicateDetection | Self::NoRouterAdvertisements => "0",
         }
     }
@@ -91,6 +95,7 @@ mod tests {
             Setting::NoDuplicateDetection,
             Setting::NoRouterAdvertisements,
             Setting::LoopbackRouting,
+            Setting::NoArpAnswers,
             Setting::NoOwnAddress,
         ];
         let row = |setting: Setting| {

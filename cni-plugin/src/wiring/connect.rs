@@ -45,7 +45,7 @@ impl Wiring<'_> {
     fn configure_host(&self, socket: &mut Socket) -> Result<(), Error> {
         let index = link::by_name(socket, self.host_device())?.index;
         self.apply_settings(self.host_device(), |family| match family {
-            Family::V4 => &[Setting::Forwarding(Family::V4)],
+            Family::V4 => &[Setting::Forwarding(Family::V4), Setting::NoArpAnswers],
             Family::V6 => &[
                 Setting::Ipv6,
                 Setting::NoOwnAddress,

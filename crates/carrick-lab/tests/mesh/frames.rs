@@ -103,6 +103,36 @@ pub fn arp_reply(from: Mac, claim: &ArpReply) -> Vec<u8> {
     ethernet(from, BROADCAST, 0x0806, &content)
 }
 
+/// An ARP request (RFC 826) for the MAC address of `target`.
+pub fn arp_request(from: Mac, source: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
+    let mut content = vec![0, 1, 8, 0, 6, 4, 0, 1];
+    content.extend(from);
+    content.extend(source.octets());
+    content.extend([0; 6]);
+    content.extend(target.octets());
+    ethernet(from, BROADCAST, 0x0806, &content)
+}
+
+/// A neighbour solicitation (RFC 4861 §4.3) for the MAC address of `target`.
+pub fn neighbour_solicitation(from: Mac, source: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+    let mut message = vec![135, 0, 0, 0, 0, 0, 0, 0];
+    message.extend(target.octets());
+    message.extend([1, 1]);
+    message.extend(from);
+    let message = with_checksum(source, target, ICMPV6, message, 2);
+    let [.., high, middle, low] = target.octets();
+    ethernet(from, [0x33, 0x33, 0xff, high, middle, low], 0x86dd, &ipv6(source, target, ICMPV6, 255, &message))
+}
+
+/// A router solicitation (RFC 4861 §4.1) to all routers.
+pub fn router_solicitation(from: Mac, source: Ipv6Addr) -> Vec<u8> {
+    let all_routers = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+    let mut message = vec![133, 0, 0, 0, 0, 0, 0, 0, 1, 1];
+    message.extend(from);
+    let message = with_checksum(source, all_routers, ICMPV6, message, 2);
+    ethernet(from, [0x33, 0x33, 0, 0, 0, 2], 0x86dd, &ipv6(source, all_routers, ICMPV6, 255, &message))
+}
+
 fn to_all_nodes(from: Mac, source: Ipv6Addr, message: Vec<u8>) -> Vec<u8> {
     let message = with_checksum(source, ALL_NODES, ICMPV6, message, 2);
     ethernet(from, ALL_NODES_MAC, 0x86dd, &ipv6(source, ALL_NODES, ICMPV6, 255, &message))

@@ -12,7 +12,8 @@ use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, se
 use serde_json::Value;
 
 use crate::frames::{
-    ArpReply, Mac, arp_reply, dhcp_answer_v4, dhcp_answer_v6, neighbour_advertisement, router_advertisement, udp,
+    ArpReply, Mac, arp_reply, arp_request, dhcp_answer_v4, dhcp_answer_v6, neighbour_advertisement,
+    neighbour_solicitation, router_advertisement, router_solicitation, udp,
 };
 use crate::mesh::Mesh;
 
@@ -29,6 +30,8 @@ const FORGED_MAC: Mac = [0x02, 0xba, 0xd0, 0, 0, 1];
 const FORGED_V4: Ipv4Addr = Ipv4Addr::new(10, 99, 9, 9);
 const FORGED_V6: Ipv6Addr = Ipv6Addr::new(0xfd99, 0xbad, 0, 0, 0, 0, 0, 9);
 const FORGED_ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xbad, 1);
+/// The gateway of all pods.
+const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// The port of forged packets.
 const FORGED_PORT: u16 = 40_001;
 /// The port of a packet that is not forged and comes after the forged ones.
@@ -72,7 +75,7 @@ fn forged_frames(mesh: &Mesh, own: Mac, gateway: Mac) -> Vec<(&'static str, Vec<
         frames.push(("gratuitous ARP", arp_reply(FORGED_MAC, &claim)));
         frames.push(("gratuitous ARP with the own MAC", arp_reply(own, &claim)));
     }
-    for claimed in [neighbour_v6, FORGED_V6, FORGED_ROUTER, Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)] {
+    for claimed in [neighbour_v6, FORGED_V6, FORGED_ROUTER, GATEWAY_V6] {
         frames.push(("neighbour advertisement", neighbour_advertisement(FORGED_MAC, claimed)));
     }
     frames.push(("router advertisement", router_advertisement(own, FORGED_ROUTER)));
@@ -83,7 +86,7 @@ fn forged_frames(mesh: &Mesh, own: Mac, gateway: Mac) -> Vec<(&'static str, Vec<
 }
 
 /// Sends frames as they are out of the pod's interface.
-fn send_frames(from: &Namespaces, frames: &[(&str, Vec<u8>)]) {
+pub fn send_frames(from: &Namespaces, frames: &[(&str, Vec<u8>)]) {
     send_frames_by(from, "eth0", frames);
 }
 
@@ -100,8 +103,8 @@ pub fn send_frames_by(from: &Namespaces, interface: &str, frames: &[(&str, Vec<u
     from.enter(send).unwrap();
 }
 
-/// The link-layer address of an interface.
-fn link_address(name: &str) -> nix::Result<LinkAddr> {
+/// The link-layer address of an interface in the caller's network namespace.
+pub fn link_address(name: &str) -> nix::Result<LinkAddr> {
     let mut interfaces = getifaddrs()?.filter(|interface| interface.interface_name == name);
     let found = interfaces.find_map(|interface| interface.address?.as_link_addr().copied());
     found.ok_or(nix::errno::Errno::ENODEV)
@@ -191,5 +194,40 @@ fn forged_packets_of_a_pod_reach_no_pod_and_no_table_of_a_host() {
     // A pod still has its own addresses.
     let receiver = pods[0].enter(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, FORGED_PORT))?)).unwrap();
     receiver.set_nonblocking(true).unwrap();
+    mesh.all_reach();
+}
+
+/// Requests from so many addresses. All network namespaces of a machine share one limit of neighbours.
+const SOURCES: u16 = 100;
+
+#[test]
+fn a_pod_cannot_fill_the_tables_of_neighbours_of_its_host() {
+    let mesh = Mesh::up(CLOUDS);
+    mesh.all_reach();
+    let forger = mesh.pod(FORGER).unwrap().namespaces();
+    let (own, gateway) = (own_mac(forger), gateway_mac(forger));
+    let IpAddr::V4(node) = mesh.internal_address("a1", Family::V4) else { panic!("IPv4") };
+    let link_local = |number| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xbad, number);
+    let mut frames = Vec::new();
+    for number in 1..=SOURCES {
+        let [high, low] = number.to_be_bytes();
+        let mac = [0x02, 0xba, 0xd0, 0, high, low];
+        frames.push(("ARP request", arp_request(mac, Ipv4Addr::new(10, 99, high, low), node)));
+        frames.push(("neighbour solicitation", neighbour_solicitation(mac, link_local(number), GATEWAY_V6)));
+        frames.push(("router solicitation", router_solicitation(mac, link_local(0x1000 + number))));
+    }
+    let host = mesh.node_namespaces("a1");
+    let neighbours = || tables(&host).into_iter().filter(|line| line.starts_with("neighbour")).collect::<Vec<_>>();
+    let before = neighbours();
+
+    send_frames(forger, &frames);
+
+    // A frame on the same device, after the others: they were handled.
+    let (source, to) = (mesh.pod_address(FORGER, Family::V4), mesh.pod_address("a1-pod2", Family::V4));
+    let capture = Capture::start(mesh.pod("a1-pod2").unwrap().namespaces(), "eth0", &filter()).unwrap();
+    send_frames(forger, &[("genuine", udp(own, gateway, source, to, GENUINE_PORT))]);
+    wait::until("the genuine packet", || Ok((!capture.packets().is_empty()).then_some(()))).unwrap();
+    let after = neighbours();
+    assert!(!before.is_empty() && before == after, "{} neighbours are {}", before.len(), after.len());
     mesh.all_reach();
 }

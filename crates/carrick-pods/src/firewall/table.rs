@@ -23,8 +23,11 @@ use crate::host_port::HostPort;
 use crate::ipam::Record;
 
 const LOOPBACK: &str = "loopback";
-/// ICMPv6 types of RFC 4861 §4.2 and §4.5. The kernel makes a neighbour of the sender of a router advertisement even where `accept_ra` is 0.
+/// ICMPv6 types of RFC 4861 §4.1 to §4.3 and §4.5. The kernel makes a neighbour of the sender of a solicitation, and of the sender of a
+/// router advertisement even where `accept_ra` is 0.
+const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
+const NEIGHBOUR_SOLICITATION: u8 = 135;
 const REDIRECT: u8 = 137;
 /// kube-proxy's chains have the priority `dstnat`.
 const AFTER_KUBE_PROXY: i32 = priority::DESTINATION_NAT + 10;
@@ -189,6 +192,17 @@ fn source_rules() -> Vec<Rule> {
             .comment("pods must not reach the host's loopback"),
         of_pods().version(Family::V6).icmpv6_type(ROUTER_ADVERTISEMENT).drop().comment("pods are no routers"),
         of_pods().version(Family::V6).icmpv6_type(REDIRECT).drop().comment("pods are no routers"),
+        // All neighbours at both ends are permanent, so that a pod has nothing to ask for.
+        of_pods()
+            .version(Family::V6)
+            .icmpv6_type(ROUTER_SOLICITATION)
+            .drop()
+            .comment("pods make no neighbours of the host"),
+        of_pods()
+            .version(Family::V6)
+            .icmpv6_type(NEIGHBOUR_SOLICITATION)
+            .drop()
+            .comment("pods make no neighbours of the host"),
         of_pods().reverse_path_missing().drop().comment("source address is not the pod's"),
     ]
 }
