@@ -205,7 +205,7 @@ fn a_pod_cannot_fill_the_tables_of_neighbours_of_its_host() {
     let mesh = Mesh::up(CLOUDS);
     mesh.all_reach();
     let forger = mesh.pod(FORGER).unwrap().namespaces();
-    let (own, gateway) = (own_mac(forger), gateway_mac(forger));
+    let (own, gateway) = (mac_of(forger, "eth0"), gateway_mac(forger));
     let IpAddr::V4(node) = mesh.internal_address("a1", Family::V4) else { panic!("IPv4") };
     let link_local = |number| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xbad, number);
     let mut frames = Vec::new();
