@@ -109,11 +109,10 @@ impl FailureDetector {
             up.filter_map(|gateway| gateway.connected_since).chain(own.and(observer.hears_tunnels_since)).collect();
         let is_isolated = |gateway: &Report<'_>| {
             gateway.isolated_since.is_some_and(|since| now.saturating_sub(since) >= ISOLATION_TIME)
-                && connected_since.iter().any(|since| gateway.alive_at >= Some(*since + ISOLATION_TIME))
+                && connected_since.iter().any(|since| gateway.answered_at >= Some(*since + ISOLATION_TIME))
         };
-        let is_well = |gateway: &Report<'_>| {
-            matches!(gateway.state, PathState::Up | PathState::AgentAway) && !is_isolated(gateway)
-        };
+        // A kernel without an agent says nothing of other gateways: any host that reads the probes can speak for it.
+        let is_well = |gateway: &Report<'_>| gateway.state == PathState::Up && !is_isolated(gateway);
         let hears_a_peer =
             |heard_peers: HeardPeers| [heard_peers.tunnels, heard_peers.inside].contains(&Reachability::SomePeer);
         if !gateways.iter().any(|gateway| is_well(gateway)) && !own.is_some_and(hears_a_peer) {
@@ -132,12 +131,15 @@ impl FailureDetector {
             };
             match gateway.state {
                 PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway.node),
-                PathState::Up | PathState::AgentAway => self.gateway_is_well(now, gateway),
-                PathState::Down | PathState::Unknown if others_took_over && passed_over.contains(gateway.node) => {
+                PathState::Up => self.gateway_is_well(now, gateway),
+                PathState::Down | PathState::AgentAway | PathState::Unknown
+                    if others_took_over && passed_over.contains(gateway.node) =>
+                {
                     self.gateway_is_down(gateway.node);
                 }
                 PathState::Down if !has_grace && has_witness() => self.gateway_is_down(gateway.node),
-                PathState::Down | PathState::Unknown => {}
+                // While the agent is away, a gateway stays what it is: its kernel carries traffic, and tells nothing of what lies behind it.
+                PathState::Down | PathState::AgentAway | PathState::Unknown => {}
             }
         }
     }

@@ -31,9 +31,10 @@
 //! - how often it *flapped*, which means went down ([`FlapCount`]);
 //! - what goes encapsulated between the two nodes during a handover ([`HandoverFlags`]).
 //!
-//! An ICMP "port unreachable" is a sign of life of the kernel: the agent of that node restarts, and its data path works. The path is then
-//! [`PathState::AgentAway`], which is not a failure. The kernel limits the rate of these messages; a probe that can have no refusal because
-//! of that limit is not missed.
+//! An ICMP "port unreachable" is a sign of life of the kernel: the agent of that node restarts, and its data path works. Nothing
+//! authenticates it, so that it counts only for a probe that no agent answers within its timeout. The path is then
+//! [`PathState::AgentAway`], which is not a failure. It says nothing else: not that the node reaches others, not that it is well, and nothing
+//! of other gateways. The kernel limits the rate of these messages; a probe that can have no refusal because of that limit is not missed.
 //!
 //! ## When a path is suspected, and when it is down
 //!
@@ -43,13 +44,13 @@
 //!
 //! ## When a gateway is down
 //!
-//! A gateway is down if its path is down, and if another gateway of its location answered a probe that was sent after the silence began.
-//! Without that second condition, a failure of both at the same instant would look like a failure of the one that was probed first.
+//! A gateway is down if its path is down, and if the agent of another gateway of its location answered a probe that was sent after the
+//! silence began. Without that second condition, a failure of both at the same instant would look like a failure of the one that was probed first.
 //!
 //! A gateway that answers can be useless too: it is *isolated* if it says that it hears no peer on its other side. The other side is its
 //! location for a node that reaches it through a tunnel, and its tunnels for a node of its own location. An isolated gateway is down if it
 //! has said so for 500 ms, and if another gateway of its location had heard a peer on that side for 500 ms when the isolated one was last
-//! probed.
+//! probed. What it said last counts until its agent says otherwise: a kernel without an agent cannot hide it.
 //!
 //! ## When a whole location is silent
 //!

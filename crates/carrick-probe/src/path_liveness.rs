@@ -21,8 +21,8 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_millis(3_500);
 pub(crate) struct PathLiveness {
     state: Option<Heard>,
     missed: u32,
-    /// When the latest probe was sent that found the other end alive.
-    alive_at: Option<Now>,
+    /// When the latest probe was sent that the agent of the other end answered.
+    answered_at: Option<Now>,
     /// When the probes were sent of which none was answered.
     silent_since: Option<Now>,
     /// Since when the other end says that it hears no peer.
@@ -61,19 +61,26 @@ impl PathLiveness {
         };
         self.isolated_since = since(self.isolated_since, Reachability::NoPeer);
         self.connected_since = since(self.connected_since, Reachability::SomePeer);
-        self.note_alive(sent_at);
+        self.answered_at = self.answered_at.max(Some(sent_at));
+        self.note_alive();
     }
 
-    /// The kernel of the other end said that no agent listens: the path to it is open.
-    pub(crate) fn refused(&mut self, now: Now) {
-        self.state = Some(Heard::Kernel { at: now });
+    /// The kernel of the other end sent one of the refusals that its limit of a rate permits.
+    pub(crate) fn note_refusal(&mut self, now: Now) {
         self.allowance.take_one(now);
-        (self.isolated_since, self.connected_since) = (BySide::default(), BySide::default());
-        self.note_alive(now);
     }
 
-    fn note_alive(&mut self, sent_at: Now) {
-        self.alive_at = self.alive_at.max(Some(sent_at));
+    /// The kernel of the other end said then that no agent listens, and no agent answered the probe: the path to it is open. What the agent
+    /// said before stays as it is, because the kernel says nothing of it.
+    pub(crate) fn refused(&mut self, refused_at: Now, sent_at: Now) {
+        if self.answered_at > Some(sent_at) {
+            return;
+        }
+        self.state = Some(Heard::Kernel { at: refused_at });
+        self.note_alive();
+    }
+
+    const fn note_alive(&mut self) {
         self.silent_since = None;
         self.missed = 0;
     }
@@ -118,8 +125,8 @@ impl PathLiveness {
         }
     }
 
-    pub(crate) const fn alive_at(&self) -> Option<Now> {
-        self.alive_at
+    pub(crate) const fn answered_at(&self) -> Option<Now> {
+        self.answered_at
     }
 
     pub(crate) const fn well_since(&self) -> Option<Now> {
@@ -241,7 +248,8 @@ mod tests {
         for probe in 1..100 {
             let now = 250 * probe;
             if probe <= 6 || probe % 4 == 0 {
-                path_liveness.refused(ms(now));
+                path_liveness.note_refusal(ms(now));
+                path_liveness.refused(ms(now), ms(now));
             } else {
                 path_liveness.missed(ms(now + 250), ms(now));
             }
@@ -255,7 +263,8 @@ mod tests {
     fn a_node_that_dies_soon_after_its_agent_is_down_as_soon_as_any_other() {
         let mut path_liveness = PathLiveness::default();
         path_liveness.answered(ms(9_000), ms(9_000), Condition::default());
-        path_liveness.refused(ms(9_250));
+        path_liveness.note_refusal(ms(9_250));
+        path_liveness.refused(ms(9_250), ms(9_250));
         for now in [9_500, 9_750] {
             path_liveness.missed(ms(now + 250), ms(now));
             assert_eq!(path_liveness.state(), PathState::AgentAway);

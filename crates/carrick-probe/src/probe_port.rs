@@ -16,7 +16,7 @@ use crate::keys::OwnKeys;
 use crate::packet::{
     Addresses, Announcement, Condition, Datagram, NotAPacket, Packet, ProbeId, SessionNumber, SignedPacket,
 };
-use crate::peers::{Peers, Speaks};
+use crate::peers::{NextProbe, Peers, Speaks};
 use crate::probed_path::ProbedPath;
 use crate::prober::{Position, Prober, ProberEvent, Transmit};
 use crate::session::Freshness;
@@ -252,11 +252,11 @@ impl ProbePort {
         }
         let known = self.peers.sender_of(signed, &peer.public_key, addresses).ok_or(Refusal::WrongCode)?;
         known.speaks = Speaks::V2;
-        let is_offered = known.given != signed.session;
-        known.given = signed.session;
+        let next = known.given.take(now, id.sequence, signed.session);
         self.prober.take_answer(now, addresses.from, id, condition);
-        if is_offered {
-            self.prober.probe_now(now, addresses.from);
+        match next {
+            NextProbe::Now => self.prober.probe_now(now, addresses.from),
+            NextProbe::Regular => {}
         }
         Ok(())
     }
@@ -280,7 +280,7 @@ impl ProbePort {
         }
         if format == ProbeFormat::V2 || !is_answered {
             let Some(known) = self.peers.get(&peer.public_key) else { return };
-            let bytes = packet.to_v2(known.given, &known.keys, addresses, length);
+            let bytes = packet.to_v2(known.given.number(), &known.keys, addresses, length);
             self.send(addresses, bytes, shape);
         }
     }

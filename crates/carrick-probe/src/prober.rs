@@ -250,7 +250,7 @@ impl Prober {
         }
         let Some((name, target)) = self.target_at(from) else { return };
         let before = target.observation();
-        target.take_refusal(now);
+        target.take_refusal(now, id.sequence);
         self.take_observation(now, name, before);
     }
 

@@ -76,6 +76,8 @@ struct Outstanding {
     sent_at: Now,
     /// When it counts as missed; `None` if it already does, or if it is not plain: other probes say nothing of liveness.
     missed_at: Option<Now>,
+    /// When the kernel of the node said that no agent listens.
+    refused_at: Option<Now>,
     shape: Shape,
 }
 
@@ -155,7 +157,7 @@ impl Target {
             kind: self.planned.kind,
             state: self.path_liveness.state(),
             flap_count: self.path_liveness.flap_count(),
-            alive_at: self.path_liveness.alive_at(),
+            answered_at: self.path_liveness.answered_at(),
             silent_since: self.path_liveness.silent_since(),
             well_since: self.path_liveness.well_since(),
             isolated_since: self.path_liveness.isolated_since(self.planned.kind.other_side()),
@@ -214,7 +216,7 @@ impl Target {
                 Some(now + shortest.max(median * 2).min(LOST_AFTER) + extension)
             }
         };
-        self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, shape });
+        self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, refused_at: None, shape });
         self.next = self.next_after(shape);
         self.next_probe = match self.next {
             Next::Plain => now + if self.path_liveness.is_suspected() { shortest } else { interval },
@@ -288,11 +290,16 @@ impl Target {
         }
     }
 
-    /// The kernel of the node said that no agent listens.
-    pub(crate) fn take_refusal(&mut self, now: Now) {
-        self.path_liveness.refused(now);
-        self.handover.forget();
-        self.clear_deadlines(now);
+    /// The kernel of the node said that no agent listens, about an outstanding probe. Any host that reads the probe can say so: it counts
+    /// only once the probe has had no answer for its timeout.
+    pub(crate) fn take_refusal(&mut self, now: Now, sequence: u64) {
+        let Some(probe) = self.outstanding.iter_mut().find(|probe| probe.sequence == sequence) else { return };
+        self.path_liveness.note_refusal(now);
+        probe.refused_at = Some(now);
+        let (sent_at, is_overdue) = (probe.sent_at, probe.shape == Shape::Plain && probe.missed_at.is_none());
+        if is_overdue {
+            self.path_liveness.refused(now, sent_at);
+        }
     }
 
     /// Probes that were sent before a sign of life cannot be missed any more.
@@ -315,8 +322,13 @@ impl Target {
         for probe in &mut self.outstanding {
             if probe.missed_at.is_some_and(|missed| missed <= now) {
                 probe.missed_at = None;
-                is_missed = true;
-                self.path_liveness.missed(now, probe.sent_at);
+                match probe.refused_at {
+                    Some(refused_at) => self.path_liveness.refused(refused_at, probe.sent_at),
+                    None => {
+                        is_missed = true;
+                        self.path_liveness.missed(now, probe.sent_at);
+                    }
+                }
             }
         }
         if self.path_liveness.state() != PathState::Up {

@@ -53,7 +53,7 @@ impl Fixture {
             kind,
             state,
             flap_count: FlapCount::default(),
-            alive_at: (state == PathState::Up).then_some(now),
+            answered_at: (state != PathState::Down).then_some(now),
             silent_since: (state == PathState::Down).then_some(now - ISOLATION_TIME),
             well_since: None,
             isolated_since: [heard_peers.tunnels, heard_peers.inside]

@@ -69,7 +69,9 @@ impl Outages {
     pub(super) fn note_silence(&mut self, now: Now, location: &LocationName, gateways: &[&Report<'_>]) {
         let wait = if self.answered.contains(location) { wait(gateways) } else { WAIT_FOR_FIRST_ANSWER };
         let outage = self.by_location.entry(location.clone()).or_default();
-        let may_answer = gateways.iter().any(|gateway| gateway.state == PathState::Unknown);
+        // A kernel without an agent carries traffic: the agent may answer soon.
+        let may_answer =
+            gateways.iter().any(|gateway| matches!(gateway.state, PathState::Unknown | PathState::AgentAway));
         let is_exhausted = gateways.iter().all(|gateway| outage.passed_over.contains(gateway.node));
         if may_answer || is_exhausted || outage.tries == MOST_TRIES {
             outage.due = None;

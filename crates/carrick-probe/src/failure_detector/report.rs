@@ -16,8 +16,8 @@ pub(crate) struct Report<'a> {
     pub(crate) state: PathState,
     /// The flap count that the gateway answers with.
     pub(crate) flap_count: FlapCount,
-    /// When the latest probe was sent that found the gateway alive.
-    pub(crate) alive_at: Option<Now>,
+    /// When the latest probe was sent that the gateway's agent answered.
+    pub(crate) answered_at: Option<Now>,
     /// When the probes were sent of which none was answered.
     pub(crate) silent_since: Option<Now>,
     /// Since when the gateway is well, as it says.
@@ -32,7 +32,7 @@ impl Report<'_> {
     /// Whether the gateway was silent when that other one was not. Both may have become silent at the same instant, and one may be noticed
     /// first.
     pub(super) fn is_silent_beside(&self, other: &Report<'_>) -> bool {
-        other.alive_at > self.silent_since
+        other.answered_at > self.silent_since
     }
 
     /// Whether the next answer of any gateway of the location may change the result.

@@ -110,6 +110,41 @@ fn a_gateway_whose_agent_restarts_is_not_down() {
 }
 
 #[test]
+fn a_kernel_without_an_agent_is_no_witness_against_another_gateway() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.after(1, &[DOWN, AWAY]), [""; 0]);
+    fixture.after(1, &[DOWN, UP]);
+    assert_eq!(fixture.after(2, &[DOWN, UP]), ["a1"]);
+}
+
+#[test]
+fn a_location_whose_agents_are_all_away_keeps_its_gateways() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.after(1, &[UP, UP]), [""; 0]);
+    for _ in 0..10 {
+        assert_eq!(fixture.after(1, &[AWAY, AWAY]), [""; 0]);
+        assert_eq!(fixture.after(1, &[DOWN, AWAY]), [""; 0]);
+    }
+}
+
+#[test]
+fn a_gateway_does_not_return_while_its_agent_is_away() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
+    assert_eq!(fixture.after(1, &[AWAY, UP]), ["a1"]);
+    assert_eq!(fixture.after(60, &[AWAY, UP]), ["a1"]);
+    assert_eq!(fixture.after(1, &[UP, UP]), ["a1"]);
+    assert_eq!(fixture.after(11, &[UP, UP]), [""; 0]);
+}
+
+#[test]
+fn a_gateway_that_said_that_it_is_isolated_is_down_while_its_agent_is_away() {
+    let mut fixture = Fixture::new();
+    let away = (PathState::AgentAway, NO_PEER_INSIDE);
+    assert_eq!(fixture.evaluate(OUTSIDER, PathKind::Tunnel, &[away, UP]), ["a1"]);
+}
+
+#[test]
 fn an_isolated_gateway_is_down() {
     let mut fixture = Fixture::new();
     assert_eq!(fixture.evaluate(OUTSIDER, PathKind::Tunnel, &[(PathState::Up, NO_PEER_INSIDE), UP]), ["a1"]);
@@ -221,7 +256,7 @@ fn all_nodes_find_the_same_moment_for_a_return() {
             kind: PathKind::Tunnel,
             state: PathState::Up,
             flap_count,
-            alive_at: Some(heard_at),
+            answered_at: Some(heard_at),
             silent_since: None,
             well_since: Some(well_since),
             isolated_since: None,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use carrick_probe::{PathKind, PathState, ProbeFormat, Refusal};
+use carrick_probe::{PathKind, PathState, ProbeFormat, ProberEvent, Refusal};
 
-use crate::wire::{Frame, NODES, Wire, address, kind, new_port, owner, peer, set_plan};
+use crate::wire::{Frame, INTERVAL, NODES, Wire, address, kind, new_port, owner, peer, set_plan};
 use crate::world::seconds;
 
 const PROBE: u8 = 1;
@@ -250,5 +250,50 @@ fn only_an_icmp_error_that_quotes_an_outstanding_probe_counts() {
     assert_eq!(state(&wire), PathState::Up);
     let port = &mut wire.nodes.get_mut("a3").unwrap().port;
     assert_eq!(port.take_port_unreachable(now, by, &probe.bytes), Ok(()));
+    assert_eq!(state(&wire), PathState::Up, "the agent may still answer");
+    wire.run(INTERVAL);
     assert_eq!(state(&wire), PathState::AgentAway);
+}
+
+/// Lets time pass while a host says at once to each probe of a node inside its location that the port is closed.
+fn refuse_probes(wire: &mut Wire, time: Duration, from: &str, of: &[&str]) -> usize {
+    let (end, mut seen, mut taken) = (wire.now + time, wire.recorded.len(), 0);
+    while wire.now < end {
+        wire.run(Duration::from_micros(500));
+        let sent: Vec<Frame> = wire.recorded[seen..].iter().map(|(_, frame)| frame.clone()).collect();
+        seen = wire.recorded.len();
+        for frame in sent {
+            if owner(frame.from) == from && of.contains(&owner(frame.to)) && is_kind(&frame, PROBE) {
+                let (now, node) = (wire.now, wire.nodes.get_mut(from).unwrap());
+                taken += usize::from(node.port.take_port_unreachable(now, frame.to, &frame.bytes).is_ok());
+            }
+        }
+    }
+    taken
+}
+
+#[test]
+fn forged_icmp_errors_about_an_agent_that_answers_change_nothing() {
+    let mut wire = Wire::up();
+    assert!(refuse_probes(&mut wire, seconds(10), "a3", &["a1", "a2"]) > 50);
+    wire.is_well();
+    let changes = |(_, event): &(_, ProberEvent)| matches!(event, ProberEvent::ProbedPath { .. });
+    assert_eq!(wire.nodes["a3"].events.iter().filter(|event| changes(event)).count(), 0);
+}
+
+#[test]
+fn forged_icmp_errors_do_not_hide_that_a_gateway_has_lost_its_tunnels() {
+    let mut wire = Wire::up();
+    wire.cut = [("a1", "b1"), ("b1", "a1")].into();
+    assert!(refuse_probes(&mut wire, seconds(5), "a3", &["a1", "a2"]) > 25);
+    assert_eq!(wire.down("a3"), ["a1"]);
+}
+
+#[test]
+fn forged_icmp_errors_about_one_gateway_do_not_let_another_one_look_down() {
+    let mut wire = Wire::up();
+    // The node itself is cut off from all gateways of its location.
+    wire.cut = [("a3", "a1"), ("a1", "a3"), ("a3", "a2"), ("a2", "a3")].into();
+    assert!(refuse_probes(&mut wire, seconds(10), "a3", &["a2"]) > 25);
+    assert_eq!(wire.down("a3"), [""; 0]);
 }
