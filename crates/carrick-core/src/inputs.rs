@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use carrick_backoff::Now;
 use carrick_topology::discovery::{DeviceMtus, Interface, OwnFacts, OwnNode, device_mtus, host_networks, own_facts};
-use carrick_topology::model::DnsName;
+use carrick_topology::model::{DnsName, KeyProof};
 use carrick_topology::{
     Change, Cluster, DeviceName, Liveness, Mesh, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
 };
 
 use crate::former_pods::FormerPodCidrs;
-use crate::own;
+use crate::own::{self, OwnKey};
 
 /// How long to wait for the API before planning from the state on disk. The kernel already carries traffic, and a plan from stale state
 /// could cut it.
@@ -34,7 +34,7 @@ enum Source {
 #[derive(Debug)]
 pub(crate) struct Inputs {
     me: NodeName,
-    key: PublicKey,
+    key: OwnKey,
     /// The settings in force: the command line, the object `Mesh`, and what the node knows of itself.
     settings: Arc<Settings>,
     cluster: Arc<Cluster>,
@@ -54,7 +54,7 @@ impl Inputs {
     pub(crate) fn new(me: NodeName, key: PublicKey, settings: Settings) -> Self {
         Self {
             me,
-            key,
+            key: OwnKey { public: key, proof: None },
             settings: Arc::new(settings),
             cluster: Arc::default(),
             former_pod_cidrs: FormerPodCidrs::default(),
@@ -66,6 +66,11 @@ impl Inputs {
             facts: None,
             observed_endpoints: None,
         }
+    }
+
+    /// Publishes this proof with the key from now on.
+    pub(crate) const fn set_key_proof(&mut self, proof: KeyProof) {
+        self.key.proof = Some(proof);
     }
 
     pub(crate) const fn settings(&self) -> &Arc<Settings> {
@@ -143,7 +148,7 @@ impl Inputs {
     /// Whether the API shows, or has shown when the state was saved, all that other nodes need to reach this one.
     pub(crate) fn is_published(&self) -> bool {
         let Some(shown) = self.cluster.nodes.get(&self.me) else { return false };
-        let Some(facts) = &self.facts else { return shown.public_key == Some(self.key) };
+        let Some(facts) = &self.facts else { return shown.public_key == Some(self.key.public) };
         let observed = self.observed_endpoints.as_ref();
         let wanted = own::published(&self.cluster, &self.me, self.key, facts, observed, &self.settings);
         own::is_reachable_as(shown, &wanted)

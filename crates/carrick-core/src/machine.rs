@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrick_backoff::{Backoff, Now};
-use carrick_topology::model::{DnsName, PodNetwork, SecretReference};
+use carrick_topology::model::{DnsName, KeyProof, PodNetwork, SecretReference};
 use carrick_topology::plan::Scope;
 use carrick_topology::{Cluster, Liveness, NodeName, NodePlan, PlanError, PublicKey, Settings};
 
@@ -84,6 +84,13 @@ impl Core {
             data_path: Delivery::new(retries()),
             faults: FaultRegister::default(),
         }
+    }
+
+    /// The same node, which publishes this proof that it holds the private key.
+    #[must_use]
+    pub const fn with_key_proof(mut self, proof: KeyProof) -> Self {
+        self.inputs.set_key_proof(proof);
+        self
     }
 
     /// Takes note of what happened.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use carrick_topology::discovery::{Interface, OwnFacts};
 use carrick_topology::mesh_address::choose_mesh_addresses;
-use carrick_topology::model::{AgentVersion, InternalAddresses, LocalFacts, Node, PublicKey};
+use carrick_topology::model::{AgentVersion, InternalAddresses, KeyProof, LocalFacts, Node, PublicKey};
 use carrick_topology::{Cluster, NodeName, Published, Settings};
 use ipnet::IpNet;
 
@@ -14,11 +14,26 @@ use ipnet::IpNet;
 /// authentication code ([`carrick_topology::plan::ProbeFormat`]).
 const PROTOCOL: u32 = 2;
 
+/// The node's own key, and the proof that it holds the private key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnKey {
+    pub(crate) public: PublicKey,
+    pub(crate) proof: Option<KeyProof>,
+}
+
+impl OwnKey {
+    /// The proof that the Node shows, if it is one of this key. Each start of an agent makes another proof, and one is as good as the other.
+    fn proof_to_publish(&self, shown: Option<&Node>) -> Option<KeyProof> {
+        let shown = shown.filter(|node| node.public_key == Some(self.public)).and_then(|node| node.public_key_proof);
+        shown.or(self.proof)
+    }
+}
+
 /// The cluster as it will be once the API shows what this node publishes. The own plan need not wait for that.
 pub(crate) fn overlay(
     cluster: &Arc<Cluster>,
     me: &NodeName,
-    key: PublicKey,
+    key: OwnKey,
     facts: Option<&OwnFacts>,
     observed: Option<&BTreeMap<NodeName, SocketAddr>>,
     settings: &Settings,
@@ -32,6 +47,7 @@ pub(crate) fn overlay(
     }
     let mut own = shown.clone();
     own.public_key = wanted.public_key;
+    own.public_key_proof = wanted.public_key_proof;
     own.pod_cidrs = wanted.pod_cidrs;
     own.mesh_addresses = wanted.mesh_addresses;
     own.advertised_endpoints = wanted.advertised_endpoints;
@@ -64,13 +80,14 @@ pub(crate) fn find_devices(cluster: &Cluster, me: &NodeName, interfaces: &[Inter
 pub(crate) fn published(
     cluster: &Cluster,
     me: &NodeName,
-    key: PublicKey,
+    key: OwnKey,
     facts: &OwnFacts,
     observed: Option<&BTreeMap<NodeName, SocketAddr>>,
     settings: &Settings,
 ) -> Published {
     Published {
-        public_key: Some(key),
+        public_key: Some(key.public),
+        public_key_proof: key.proof_to_publish(cluster.nodes.get(me)),
         pod_cidrs: facts.pod_cidrs.clone(),
         mesh_addresses: choose_mesh_addresses(cluster, &settings.mesh_cidrs, me),
         advertised_endpoints: facts.advertised_endpoints.clone(),
@@ -90,6 +107,7 @@ pub(crate) fn published(
 /// Whether the Node shows this already.
 pub(crate) fn shows(shown: &Node, wanted: &Published) -> bool {
     is_reachable_as(shown, wanted)
+        && shown.public_key_proof == wanted.public_key_proof
         && shown.observed_endpoints == wanted.observed_endpoints
         && shown.agent == wanted.agent
 }

@@ -50,11 +50,14 @@ pub struct ParsedNode {
 #[must_use]
 pub fn parse_node(metadata: &NodeMetadata, topology_label: &str) -> ParsedNode {
     let mut reader = Reader::new(ObjectName::Node(metadata.name.clone()), &metadata.annotations);
+    let public_key = reader.one(key::PUBLIC_KEY, value::parsed::<PublicKey>);
+    let proof = |text: &str| value::key_proof(text, public_key, &metadata.name);
     let node = Node {
         name: metadata.name.clone(),
         created: metadata.created,
         location: location(&mut reader, &metadata.labels, topology_label),
-        public_key: reader.one(key::PUBLIC_KEY, value::parsed::<PublicKey>),
+        public_key,
+        public_key_proof: reader.one(key::PUBLIC_KEY_PROOF, proof),
         pod_cidrs: reader.list(key::POD_CIDRS, value::network),
         mesh_addresses: reader.one_per_family(key::MESH_ADDRESSES, value::host_address),
         internal_addresses: internal_addresses(&mut reader),

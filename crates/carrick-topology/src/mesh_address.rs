@@ -1,4 +1,4 @@
-//! How a node chooses its mesh addresses.
+//! How a node chooses its mesh addresses, and which of two nodes has an address that both claim.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -6,12 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::hash::stable_hash;
-use crate::model::{Cluster, Family, NodeName};
+use crate::model::{Cluster, CreationTime, Family, Node, NodeName, number_of};
+
+/// The addresses that belong to a name, in each mesh CIDR. A node takes the first free one, so that this many other nodes would have to be in
+/// its place before it takes another one.
+const OWN_ADDRESSES: u128 = 16;
 
 /// The mesh addresses that node `me` should publish: one in each mesh CIDR.
 ///
-/// A published address stays as long as it is in a mesh CIDR and no older node claims it. Otherwise the node starts at a position hashed
-/// from its name, and takes the first address that no other node claims. In a full CIDR there is none.
+/// A published address stays as long as it is in a mesh CIDR and no other node's claim precedes it ([`precedence`]). Otherwise the node
+/// starts at a position hashed from its name, and takes the first address that no other node claims. In a full CIDR there is none.
 #[must_use]
 pub fn choose_mesh_addresses(cluster: &Cluster, mesh_cidrs: &BTreeSet<IpNet>, me: &NodeName) -> BTreeSet<IpAddr> {
     mesh_cidrs.iter().filter_map(|cidr| choose_in(cluster, cidr, me)).collect()
@@ -22,10 +26,10 @@ fn choose_in(cluster: &Cluster, cidr: &IpNet, me: &NodeName) -> Option<IpAddr> {
     let kept = own.and_then(|node| {
         node.mesh_addresses.iter().find(|address| {
             is_assignable(cidr, address)
-                && !cluster
-                    .nodes
-                    .values()
-                    .any(|other| other.age() < node.age() && other.mesh_addresses.contains(*address))
+                && !cluster.nodes.values().any(|other| {
+                    other.mesh_addresses.contains(*address)
+                        && precedence(cidr, **address, other) < precedence(cidr, **address, node)
+                })
         })
     });
     if let Some(address) = kept {
@@ -40,9 +44,43 @@ fn choose_in(cluster: &Cluster, cidr: &IpNet, me: &NodeName) -> Option<IpAddr> {
     first_free(cidr, me, &taken)
 }
 
+/// Which claim of an address in this mesh CIDR counts: the least one.
+///
+/// A node that claims one of the addresses that belong to its name precedes a node that does not. Otherwise the older node has it. So no
+/// node takes another one's address by its age. An address that does not belong to its node's name, such as one from before a change of
+/// the mesh CIDR, stays unless the address belongs to another node that claims it.
+#[must_use]
+pub(crate) fn precedence<'n>(cidr: &IpNet, address: IpAddr, node: &'n Node) -> (Belonging, CreationTime, &'n NodeName) {
+    let (created, name) = node.age();
+    (Belonging::of(cidr, address, name), created, name)
+}
+
+/// Whether an address belongs to the name of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Belonging {
+    /// It is one of the first addresses that the node would try.
+    Own,
+    /// It is any other address.
+    Foreign,
+}
+
+impl Belonging {
+    fn of(cidr: &IpNet, address: IpAddr, name: &NodeName) -> Self {
+        let size = positions(cidr);
+        let position = number_of(address).wrapping_sub(number_of(cidr.network())) % size;
+        let steps = (position + size - first_position(cidr, name)) % size;
+        if steps < OWN_ADDRESSES { Self::Own } else { Self::Foreign }
+    }
+}
+
+/// The position in the CIDR at which a node begins to look for an address.
+fn first_position(cidr: &IpNet, name: &NodeName) -> u128 {
+    u128::from(stable_hash(&["mesh-address", name.as_str()])) % positions(cidr)
+}
+
 fn first_free(cidr: &IpNet, me: &NodeName, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let size = positions(cidr);
-    let start = u128::from(stable_hash(&["mesh-address", me.as_str()])) % size;
+    let start = first_position(cidr, me);
     // One more step than there are taken addresses must find a free one, unless the CIDR is full.
     let steps = size.min(taken.len() as u128 + 3);
     (0..steps)
@@ -117,6 +155,32 @@ mod tests {
         assert_eq!(choose(&cluster, &["10.4.0.0/16"], "a"), ["10.4.0.9"]);
         let moved = choose(&cluster, &["10.4.0.0/16"], "b");
         assert!(moved.len() == 1 && moved != ["10.4.0.9"], "{moved:?}");
+    }
+
+    #[test]
+    fn an_older_node_does_not_take_an_address_that_belongs_to_the_name_of_a_younger_one() {
+        let cidrs = ["10.4.0.0/16"];
+        let own = choose(&Cluster::default(), &cidrs, "victim");
+        let both = cluster(&[("attacker", 1, &[&own[0]]), ("victim", 9, &[&own[0]])]);
+        assert_eq!(choose(&both, &cidrs, "victim"), own);
+        assert_ne!(choose(&both, &cidrs, "attacker"), own);
+        let foreign = cluster(&[("attacker", 1, &["10.4.0.9"]), ("victim", 9, &["10.4.0.9"])]);
+        assert_ne!(choose(&foreign, &cidrs, "victim"), ["10.4.0.9"], "of two foreign claims, the older one counts");
+    }
+
+    #[test]
+    fn sixteen_addresses_belong_to_a_name_also_around_the_end_of_the_cidr() {
+        for cidr in ["10.4.0.0/16", "10.4.0.0/26", "fd00::/64", "fd00::/120"] {
+            let cidr: IpNet = cidr.parse().unwrap();
+            for name in ["a", "b", "victim", "node-with-a-long-name"] {
+                let name = name.parse().unwrap();
+                let start = first_position(&cidr, &name);
+                let belonging =
+                    |step| Belonging::of(&cidr, address_at(&cidr, (start + step) % positions(&cidr)), &name);
+                assert!((0..16).all(|step| belonging(step) == Belonging::Own), "{cidr}");
+                assert!((16..40).all(|step| belonging(step) == Belonging::Foreign), "{cidr}");
+            }
+        }
     }
 
     #[test]

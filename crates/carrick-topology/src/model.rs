@@ -16,7 +16,7 @@ mod warning;
 
 pub use address::{host_net, is_public};
 pub(crate) use address::{is_link_local, number_of};
-pub use carrick_types::{Family, InvalidPublicKey, MacAddress, PublicKey};
+pub use carrick_types::{Family, InvalidPublicKey, KeyProof, MacAddress, PublicKey};
 pub use choice::{AllowedLocationMasquerade, Encapsulation, Granularity, MtuSetting, PodNetwork, UnknownChoice};
 pub use cluster::Cluster;
 pub use endpoint::{DEFAULT_PORT, DnsName, Endpoint, Host, InvalidEndpoint};

@@ -112,7 +112,7 @@ fn plan_resolved(resolved: &Resolved<'_>, handovers: &Handovers, me: &NodeName) 
 /// Why a node of the cluster is not a member of the mesh.
 fn no_member(resolved: &Resolved<'_>, node: &NodeName) -> PlanError {
     let owner = resolved.warnings.iter().find_map(|warning| match (&warning.object, &warning.reason) {
-        (ObjectName::Node(name), WarningReason::AlreadyClaimed(owner))
+        (ObjectName::Node(name), WarningReason::AlreadyClaimed(owner) | WarningReason::KeyOfOther(owner))
             if name == node && warning.field == PUBLIC_KEY_FIELD =>
         {
             Some(owner.clone())

@@ -5,13 +5,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::model::{AgentVersion, Endpoint, NodeName, PublicKey};
+use crate::model::{AgentVersion, Endpoint, KeyProof, NodeName, PublicKey};
 
 /// What an agent publishes of its node, for the agents of other nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// Its WireGuard public key.
     pub public_key: Option<PublicKey>,
+    /// The proof that it holds the private key.
+    pub public_key_proof: Option<KeyProof>,
     /// The node's pod CIDRs.
     pub pod_cidrs: BTreeSet<IpNet>,
     /// The node's addresses on the mesh, at most one for each family.

@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod family;
+mod key_proof;
 mod mac;
 mod public_key;
 mod secret_key;
 
 pub use family::Family;
+pub use key_proof::{InvalidKeyProof, KeyProof};
 pub use mac::{InvalidMacAddress, MacAddress};
 pub use public_key::{InvalidPublicKey, PublicKey};
 pub use secret_key::{InvalidSecretKey, SecretKey};

@@ -18,6 +18,7 @@ use carrick_kube::own_node::OwnNode;
 use carrick_kube::watch::{ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_netlink::wireguard::SecretKey;
 use carrick_pods::call_log::CallLog;
+use carrick_topology::model::KeyProof;
 use carrick_topology::{NodeName, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -124,7 +125,8 @@ impl EventLoop {
         let probes = Probes::start(interval, private.clone(), &options.run_dir, status.metrics().probes().clone())?;
 
         let topology_label = settings.topology_label.clone();
-        let mut core = Core::new(me.clone(), public_key, settings, rand::random());
+        let proof = KeyProof::new(&private, &public_key, me.as_str(), rand::random());
+        let mut core = Core::new(me.clone(), public_key, settings, rand::random()).with_key_proof(proof);
         let origin = Instant::now();
         core.handle_event(origin.elapsed(), Event::LivenessRestored(probes.liveness().clone()));
         let saved = saved_state::load(&state, &me);

@@ -189,6 +189,11 @@ pub(super) fn key(number: u8) -> PublicKey {
     PublicKey::from_bytes([number; 32])
 }
 
+/// The same key as the node's own.
+pub(super) fn own_key(number: u8) -> own::OwnKey {
+    own::OwnKey { public: key(number), proof: None }
+}
+
 /// A cluster of these nodes, each in a location of its name, in which `a` has published nothing yet.
 pub(super) fn cluster(names: &[&str]) -> Cluster {
     let mut cluster = Cluster::default();
@@ -208,7 +213,7 @@ pub(super) fn cluster(names: &[&str]) -> Cluster {
 /// The cluster after the API shows what node `a` published.
 pub(super) fn published_cluster(names: &[&str]) -> Cluster {
     let overlaid =
-        own::overlay(&Arc::new(cluster(names)), &name("a"), key(1), Some(&facts()), None, &Settings::default());
+        own::overlay(&Arc::new(cluster(names)), &name("a"), own_key(1), Some(&facts()), None, &Settings::default());
     Cluster::clone(&overlaid)
 }
 

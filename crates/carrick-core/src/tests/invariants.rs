@@ -8,7 +8,7 @@ use carrick_topology::Settings;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::fixture::{Fixture, cluster, facts, key, name};
+use super::fixture::{Fixture, cluster, facts, name, own_key};
 use crate::{ApiState, ApplyOutcome, DriftKind, Effect, Event, Waiting, WriteOutcome, own};
 
 /// What can happen to an agent.
@@ -106,7 +106,7 @@ impl Trial {
 
     fn echo(&mut self) {
         let known = Arc::clone(self.fixture.core.cluster());
-        let shown = own::overlay(&known, &name("a"), key(1), Some(&facts()), None, &Settings::default());
+        let shown = own::overlay(&known, &name("a"), own_key(1), Some(&facts()), None, &Settings::default());
         self.fixture.show(&shown);
     }
 

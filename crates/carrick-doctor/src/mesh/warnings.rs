@@ -32,6 +32,13 @@ fn is_reported_elsewhere(observations: &Observations, warning: &Warning) -> bool
 
 fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
     let (check, remedy) = match &warning.reason {
+        WarningReason::KeyOfOther(_) | WarningReason::AddressOfOther(_) => (
+            Check::OverlappingCidrs,
+            format!(
+                "if {} was cloned with its state directory, empty the directory; otherwise find out what writes {}",
+                warning.object, warning.field
+            ),
+        ),
         WarningReason::AlreadyClaimed(_) | WarningReason::OverlapsCluster(_) => (
             Check::OverlappingCidrs,
             format!("change {} of {}, so that no two objects claim the same addresses", warning.field, warning.object),

@@ -20,6 +20,8 @@ pub const ALLOWED_LOCATION_CIDRS: &str = "carrick.dev/allowed-location-cidrs";
 
 /// The agent's: its WireGuard public key.
 pub const PUBLIC_KEY: &str = "carrick.dev/public-key";
+/// The agent's: the proof that it holds the private key.
+pub const PUBLIC_KEY_PROOF: &str = "carrick.dev/public-key-proof";
 /// The agent's: the node's pod CIDRs.
 pub const POD_CIDRS: &str = "carrick.dev/pod-cidrs";
 /// The agent's: the node's addresses on the mesh.
@@ -38,8 +40,9 @@ pub const PEOPLES: [&str; 7] =
     [LOCATION, ENDPOINT, INTERNAL_ADDRESSES, GATEWAY, RELAY, PERSISTENT_KEEPALIVE, ALLOWED_LOCATION_CIDRS];
 
 /// The keys that the agent owns. No other client may set them.
-pub const AGENTS: [&str; 7] = [
+pub const AGENTS: [&str; 8] = [
     PUBLIC_KEY,
+    PUBLIC_KEY_PROOF,
     POD_CIDRS,
     MESH_ADDRESSES,
     ADVERTISED_ENDPOINTS,

@@ -17,6 +17,7 @@ pub fn published_annotations(published: &Published) -> BTreeMap<String, String> 
     let observed = published.observed_endpoints.iter().map(|(node, address)| format!("{node}={address}"));
     [
         (key::PUBLIC_KEY, published.public_key.map(|key| key.to_string()).unwrap_or_default()),
+        (key::PUBLIC_KEY_PROOF, published.public_key_proof.map(|proof| proof.to_string()).unwrap_or_default()),
         (key::POD_CIDRS, list(&published.pod_cidrs)),
         (key::MESH_ADDRESSES, list(&published.mesh_addresses)),
         (key::ADVERTISED_ENDPOINTS, list(&published.advertised_endpoints)),

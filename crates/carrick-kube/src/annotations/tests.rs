@@ -2,7 +2,8 @@ use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 
 use super::*;
-use carrick_topology::model::AgentVersion;
+use carrick_topology::model::{AgentVersion, KeyProof};
+use carrick_types::SecretKey;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const LABEL: &str = "topology.kubernetes.io/region";
@@ -88,6 +89,25 @@ fn everything_the_agent_publishes_is_read() {
 }
 
 #[test]
+fn a_proof_counts_if_the_holder_of_the_key_made_it_for_the_node_of_this_name() {
+    // The key pairs of RFC 7748 §6.1.
+    let private = SecretKey::from_base64("dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=").unwrap();
+    let (public, other) =
+        ("hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=", "3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=");
+    let made_for = |node: &str| KeyProof::new(&private, &public.parse().unwrap(), node, [7; 32]).to_string();
+    let node = clean(&[("public-key", public), ("public-key-proof", &made_for("a"))]);
+    assert_eq!(node.public_key_proof.unwrap().to_string(), made_for("a"));
+    for (key, proof) in [(Some(public), made_for("b")), (Some(other), made_for("a")), (None, made_for("a"))] {
+        let mut values = vec![("public-key-proof", proof.as_str())];
+        values.extend(key.map(|key| ("public-key", key)));
+        let parsed = parse_node(&metadata(&values), LABEL);
+        assert_eq!(parsed.node.public_key_proof, None);
+        let warnings = strings(parsed.warnings);
+        assert!(warnings.len() == 1 && warnings[0].ends_with("did not sign its `public-key`"), "{warnings:?}");
+    }
+}
+
+#[test]
 fn a_key_without_an_effect_is_named_with_what_was_meant() {
     assert_eq!(
         warning("gatway", "never"),
@@ -160,6 +180,7 @@ fn every_bad_value_is_named_with_what_would_be_right() {
         ("persistent-keepalive", "s", "0 to 65535"),
         ("allowed-location-cidrs", "printer", "192.168.1.0/24"),
         ("public-key", "c2hvcnQ=", "44 characters"),
+        ("public-key-proof", "c2hvcnQ=", "88 characters"),
         ("mesh-addresses", "10.4.0.9/32", "10.4.0.7"),
         ("mesh-addresses", "10.4.0.9,10.4.0.10", "10.4.0.9 is used"),
         ("observed-endpoints", "b", "node=1.2.3.4:51820"),
@@ -233,6 +254,7 @@ prop_compose! {
     ) -> Published {
         Published {
             public_key: key.map(PublicKey::from_bytes),
+            public_key_proof: None,
             pod_cidrs,
             mesh_addresses: mesh_address.into_iter().collect(),
             advertised_endpoints: endpoints.into_iter().map(|(host, port)| Endpoint::at(host, port)).collect(),
@@ -260,6 +282,7 @@ proptest! {
         prop_assert_eq!(warnings, BTreeSet::new());
         let read = Published {
             public_key: node.public_key,
+            public_key_proof: node.public_key_proof,
             pod_cidrs: node.pod_cidrs,
             mesh_addresses: node.mesh_addresses,
             advertised_endpoints: node.advertised_endpoints,

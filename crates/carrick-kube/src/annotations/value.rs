@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use carrick_topology::NodeName;
-use carrick_topology::model::{AgentVersion, Family, Preference, host_net};
+use carrick_topology::model::{AgentVersion, Family, KeyProof, Preference, PublicKey, host_net};
 use ipnet::IpNet;
 
 /// Bytes beyond which no name, key or endpoint is valid.
@@ -17,6 +17,13 @@ pub(crate) fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> 
         return Err(format!("this is longer than any valid value ({} bytes)", text.len()));
     }
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// The proof that the node of this name holds the private key of this public key.
+pub(crate) fn key_proof(text: &str, public_key: Option<PublicKey>, node: &NodeName) -> Result<KeyProof, String> {
+    let proof = parsed::<KeyProof>(text)?;
+    let is_valid = public_key.is_some_and(|key| proof.is_of(&key, node.as_str()));
+    is_valid.then_some(proof).ok_or_else(|| "the agent of this node did not sign its `public-key`".to_owned())
 }
 
 /// A network. Bits behind the prefix are cut off: `192.168.1.7/24` is the network `192.168.1.0/24`.

@@ -96,6 +96,7 @@ fn fields(node: &Node) -> Map<String, Value> {
 fn check_publication(node: &Node) {
     let published = Published {
         public_key: node.public_key,
+        public_key_proof: node.public_key_proof,
         pod_cidrs: node.pod_cidrs.clone(),
         mesh_addresses: node.mesh_addresses.clone(),
         advertised_endpoints: node.advertised_endpoints.clone(),
@@ -116,6 +117,7 @@ fn check_publication(node: &Node) {
     assert_eq!(again.warnings, BTreeSet::new());
     let expected = Node {
         public_key: published.public_key,
+        public_key_proof: published.public_key_proof,
         pod_cidrs: published.pod_cidrs,
         mesh_addresses: published.mesh_addresses,
         internal_addresses: InternalAddresses::Advertised(published.advertised_internal_addresses),

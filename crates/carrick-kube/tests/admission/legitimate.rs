@@ -38,7 +38,7 @@ pub fn legitimate() -> Vec<(&'static str, Caller, Write)> {
     });
     let of_agent = |key: &str, pod_cidrs: &str| {
         json!({
-            "carrick.dev/public-key": key, "carrick.dev/pod-cidrs": pod_cidrs, "carrick.dev/mesh-addresses": "10.4.0.9",
+            "carrick.dev/public-key": key, "carrick.dev/public-key-proof": "AAAA", "carrick.dev/pod-cidrs": pod_cidrs, "carrick.dev/mesh-addresses": "10.4.0.9",
             "carrick.dev/advertised-endpoints": "198.51.100.7:51820", "carrick.dev/advertised-internal-addresses": "10.0.0.7/24",
             "carrick.dev/observed-endpoints": "b=203.0.113.5:1024", "carrick.dev/agent": "version=1,protocol=1,settings=0",
         })

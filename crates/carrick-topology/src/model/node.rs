@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, LocationName, NodeName, PublicKey, is_public};
+use crate::model::{Endpoint, KeyProof, LocationName, NodeName, PublicKey, is_public};
 
 /// When an object was created, in seconds since 1970-01-01 UTC (`metadata.creationTimestamp`).
 ///
@@ -66,6 +66,9 @@ pub struct Node {
     pub location: Option<LocationName>,
     /// Its WireGuard key. A node is a member of the mesh once the key is known.
     pub public_key: Option<PublicKey>,
+    /// The proof that it holds the private key of that key. Only a proof that was verified is here.
+    #[serde(default)]
+    pub public_key_proof: Option<KeyProof>,
     /// Its pod subnets.
     pub pod_cidrs: BTreeSet<IpNet>,
     /// Its addresses on the mesh, at most one for each family.
@@ -99,6 +102,7 @@ impl Node {
             created,
             location: None,
             public_key: None,
+            public_key_proof: None,
             pod_cidrs: BTreeSet::new(),
             mesh_addresses: BTreeSet::new(),
             internal_addresses: InternalAddresses::default(),

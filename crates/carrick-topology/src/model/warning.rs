@@ -44,6 +44,10 @@ pub enum WarningReason {
     LabelNotAnnotation,
     /// An older object claims the same value, or one that overlaps it.
     AlreadyClaimed(ObjectName),
+    /// Another node claims the same public key, and proves that it holds the private key.
+    KeyOfOther(ObjectName),
+    /// Another node claims the same mesh address, which belongs to that node's name.
+    AddressOfOther(ObjectName),
     /// The value overlaps something of the cluster; what that is.
     OverlapsCluster(String),
     /// A public address does not count as internal unless the operator sets it.
@@ -95,6 +99,8 @@ impl WarningReason {
             Self::UnknownKey(_) => "UnknownKey",
             Self::LabelNotAnnotation => "LabelNotAnnotation",
             Self::AlreadyClaimed(_) => "AlreadyClaimed",
+            Self::KeyOfOther(_) => "KeyOfOther",
+            Self::AddressOfOther(_) => "AddressOfOther",
             Self::OverlapsCluster(_) => "OverlapsCluster",
             Self::PublicInternalAddress => "PublicInternalAddress",
             Self::OutsidePermittedCidrs => "OutsidePermittedCidrs",
@@ -142,6 +148,11 @@ impl fmt::Display for WarningReason {
                 formatter.write_str("has no effect: it is a label. Set an annotation of this name (`kubectl annotate node`)")
             }
             Self::AlreadyClaimed(owner) => write!(formatter, "is claimed by {owner}, which is older"),
+            Self::KeyOfOther(owner) => write!(
+                formatter,
+                "is claimed by {owner}, which proves that it holds the private key: if both nodes have the state directory of one disk, empty the directory of this one"
+            ),
+            Self::AddressOfOther(owner) => write!(formatter, "belongs to {owner} by the name of that node"),
             Self::OverlapsCluster(what) => write!(formatter, "overlaps {what}"),
             Self::PublicInternalAddress => formatter.write_str(
                 "is public: it counts as internal only if `--internal-cidr` contains it, or if the annotation `internal-addresses` names it and `spec.permittedLocationCIDRs` of the Mesh `default` contains it",

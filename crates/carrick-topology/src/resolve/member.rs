@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::claims::{AddressClaims, Claims};
 use super::index::{LocationIndex, MemberIndex};
+use crate::mesh_address::{Belonging, precedence};
 use crate::model::{
     Cluster, Endpoint, Family, InternalAddresses, Node, PublicKey, Settings, host_net, is_link_local, is_public,
 };
@@ -87,7 +88,9 @@ impl RangeOwner {
     }
 }
 
-/// Admits the nodes that share their key with no older node. Of two claims of the same thing, the one of the older node counts.
+/// Admits the nodes that share their key with no other node that precedes them. A node that proves that it holds the private key precedes
+/// one that does not, a node precedes others at the mesh addresses that belong to its name, and of all other claims of the same thing, the
+/// one of the older node counts.
 pub(super) fn admit<'a>(
     cluster: &'a Cluster,
     settings: &Settings,
@@ -97,10 +100,15 @@ pub(super) fn admit<'a>(
     let mut by_age: Vec<&Node> = cluster.nodes.values().collect();
     by_age.sort_by_key(|node| node.age());
 
+    admit_keys(&by_age, &mut claims, warnings);
     let mut members: Vec<Member<'a>> =
-        by_age.into_iter().filter_map(|node| admit_node(node, settings, &mut claims, warnings)).collect();
+        by_age.into_iter().filter_map(|node| admit_node(node, &mut claims, warnings)).collect();
+    admit_mesh_addresses(&mut members, settings, &mut claims, warnings);
     for member in &mut members {
         member.internal_addresses = admit_internal_addresses(member.node, settings, &mut claims, warnings);
+    }
+    for member in &mut members {
+        ignore_endpoints_of_others(member, &claims, warnings);
     }
     members.sort_by(|a, b| a.node.name.cmp(&b.node.name));
     for (index, member) in members.iter_mut().enumerate() {
@@ -124,25 +132,35 @@ fn reserved(settings: &Settings) -> ClusterClaims {
 /// The field of a warning about a node's public key.
 pub(crate) const PUBLIC_KEY_FIELD: &str = "public-key";
 
-fn admit_node<'a>(
-    node: &'a Node,
-    settings: &Settings,
-    claims: &mut ClusterClaims,
-    warnings: &mut BTreeSet<Warning>,
-) -> Option<Member<'a>> {
-    let object = ObjectName::Node(node.name.clone());
-    let key = node.public_key?;
-    if let Some(owner) = claims.keys.get(&key) {
-        warnings.insert(Warning::new(object, PUBLIC_KEY_FIELD, key, WarningReason::AlreadyClaimed(owner.clone())));
-        return None;
+/// Gives each key to the first node with a proof, or else to the first node.
+fn admit_keys(by_age: &[&Node], claims: &mut ClusterClaims, warnings: &mut BTreeSet<Warning>) {
+    let (proven, claimed): (Vec<&Node>, Vec<&Node>) =
+        by_age.iter().copied().partition(|node| node.public_key_proof.is_some());
+    let proven_keys: BTreeSet<PublicKey> = proven.iter().filter_map(|node| node.public_key).collect();
+    for node in proven.into_iter().chain(claimed) {
+        let Some(key) = node.public_key else { continue };
+        let object = ObjectName::Node(node.name.clone());
+        if let Some(owner) = claims.keys.get(&key) {
+            let reason = match node.public_key_proof {
+                None if proven_keys.contains(&key) => WarningReason::KeyOfOther(owner.clone()),
+                Some(_) | None => WarningReason::AlreadyClaimed(owner.clone()),
+            };
+            warnings.insert(Warning::new(object, PUBLIC_KEY_FIELD, key, reason));
+            continue;
+        }
+        claims.keys.insert(key, object);
     }
-    claims.keys.insert(key, object);
+}
+
+fn admit_node<'a>(node: &'a Node, claims: &mut ClusterClaims, warnings: &mut BTreeSet<Warning>) -> Option<Member<'a>> {
+    let object = ObjectName::Node(node.name.clone());
+    let key = node.public_key.filter(|key| claims.keys.get(key) == Some(&object))?;
     Some(Member {
         index: MemberIndex(0),
         node,
         key,
         pod_cidrs: admit_pod_cidrs(node, claims, warnings),
-        mesh_addresses: admit_mesh_addresses(node, settings, claims, warnings),
+        mesh_addresses: Vec::new(),
         internal_addresses: Vec::new(),
         endpoints: usable_endpoints(node),
         location: LocationIndex(0),
@@ -171,34 +189,53 @@ fn admit_pod_cidrs(node: &Node, claims: &mut ClusterClaims, warnings: &mut BTree
     admitted
 }
 
+/// Gives each mesh address to the claim that precedes the others. Mesh addresses are in reserved ranges, so that they overlap neither
+/// internal addresses nor anything else here.
 fn admit_mesh_addresses(
-    node: &Node,
+    members: &mut [Member<'_>],
     settings: &Settings,
     claims: &mut ClusterClaims,
     warnings: &mut BTreeSet<Warning>,
-) -> Vec<IpAddr> {
-    let object = ObjectName::Node(node.name.clone());
-    let mut admitted: Vec<IpAddr> = Vec::new();
-    for address in &node.mesh_addresses {
-        let reason = if !settings.mesh_cidrs.iter().any(|cidr| cidr.contains(address)) {
-            Some(WarningReason::OutsideMeshCidr)
-        } else if admitted.iter().any(|other| Family::of(other) == Family::of(address)) {
-            Some(WarningReason::Unreadable("one address for each family".to_owned()))
-        } else {
-            // Mesh addresses are in reserved ranges, so that they overlap neither internal addresses nor anything else here.
-            match claims.addresses.claim(*address, &object) {
-                Ok(()) => None,
-                Err(owner) => Some(WarningReason::AlreadyClaimed(owner.clone())),
-            }
-        };
-        match reason {
-            None => admitted.push(*address),
-            Some(reason) => {
-                warnings.insert(Warning::new(object.clone(), "mesh-addresses", address, reason));
+) {
+    let mut by_precedence = Vec::new();
+    for (position, member) in members.iter().enumerate() {
+        for address in &member.node.mesh_addresses {
+            match settings.mesh_cidrs.iter().find(|cidr| cidr.contains(address)) {
+                Some(cidr) => by_precedence.push((precedence(cidr, *address, member.node), *address, position)),
+                None => {
+                    let reason = WarningReason::OutsideMeshCidr;
+                    warnings.insert(Warning::new(member.object(), "mesh-addresses", address, reason));
+                }
             }
         }
     }
-    admitted
+    by_precedence.sort_unstable();
+    let mut owned_by_name: BTreeSet<IpAddr> = BTreeSet::new();
+    for ((belonging, ..), address, position) in by_precedence {
+        let member = &mut members[position];
+        let object = member.object();
+        let reason = if member.mesh_address(Family::of(&address)).is_some() {
+            WarningReason::Unreadable("one address for each family".to_owned())
+        } else {
+            match claims.addresses.claim(address, &object) {
+                Ok(()) => {
+                    member.mesh_addresses.push(address);
+                    if belonging == Belonging::Own {
+                        owned_by_name.insert(address);
+                    }
+                    continue;
+                }
+                Err(owner) if belonging == Belonging::Foreign && owned_by_name.contains(&address) => {
+                    WarningReason::AddressOfOther(owner.clone())
+                }
+                Err(owner) => WarningReason::AlreadyClaimed(owner.clone()),
+            }
+        };
+        warnings.insert(Warning::new(object, "mesh-addresses", address, reason));
+    }
+    for member in members {
+        member.mesh_addresses.sort_unstable();
+    }
 }
 
 fn admit_internal_addresses(
@@ -277,6 +314,25 @@ fn usable_endpoints(node: &Node) -> Vec<&Endpoint> {
             endpoint.address().is_none_or(|address| is_public(&address) || !has_public(Family::of(&address)))
         })
         .collect()
+}
+
+/// An agent that advertises an address of another node would take the address out of the mesh's routes, because packets to an endpoint leave
+/// beside the mesh.
+fn ignore_endpoints_of_others(member: &mut Member<'_>, claims: &ClusterClaims, warnings: &mut BTreeSet<Warning>) {
+    let object = member.object();
+    let node = member.node;
+    member.endpoints.retain(|endpoint| {
+        let is_advertised = node.endpoint.as_ref() != Some(endpoint);
+        let owner = endpoint.address().and_then(|address| claims.addresses.owner_of(&host_net(address)));
+        match owner.filter(|owner| is_advertised && **owner != object) {
+            None => true,
+            Some(owner) => {
+                let reason = WarningReason::OverlapsCluster(format!("an internal or mesh address of {owner}"));
+                warnings.insert(Warning::new(object.clone(), "advertised-endpoints", endpoint, reason));
+                false
+            }
+        }
+    });
 }
 
 /// Gives each allowed-location CIDR to the oldest node that declares it; nodes of its location that declare the same

@@ -1,6 +1,7 @@
 //! A bad value affects its owner only: the plans are those of a cluster without the value, and a warning names it.
 
-use carrick_topology::model::{AgentVersion, InternalAddresses};
+use carrick_topology::mesh_address::choose_mesh_addresses;
+use carrick_topology::model::{AgentVersion, Endpoint, InternalAddresses};
 use carrick_topology::plan::NodePlan;
 use carrick_topology::{Warning, WarningReason};
 
@@ -38,6 +39,62 @@ fn a_public_key_that_an_older_node_has() {
     let bad = world().change("b2", |node| node.public_key = Some(key(11)));
     let expected = warning(node_object("b2"), "public-key", &key(11).to_string(), already_claimed("a1"));
     assert_only_this_is_ignored(&clean, &bad, &expected);
+}
+
+#[test]
+fn a_public_key_that_another_node_proves_to_hold() {
+    let proof = format!("{}==", "A".repeat(86)).parse().ok();
+    let clean = world().change("b2", |node| node.public_key_proof = proof).change("a1", |node| node.public_key = None);
+    let bad = clean.clone().change("a1", |node| node.public_key = Some(key(22)));
+    let reason = WarningReason::KeyOfOther(node_object("b2"));
+    let expected = warning(node_object("a1"), "public-key", &key(22).to_string(), reason);
+    assert_only_this_is_ignored(&clean, &bad, &expected);
+
+    // Clones of one disk both have a proof: the older node is the one that was there before.
+    let clean = world().change("a1", |node| node.public_key_proof = proof).change("b2", |node| node.public_key = None);
+    let bad = clean.clone().change("b2", |node| (node.public_key, node.public_key_proof) = (Some(key(11)), proof));
+    let expected = warning(node_object("b2"), "public-key", &key(11).to_string(), already_claimed("a1"));
+    assert_only_this_is_ignored(&clean, &bad, &expected);
+}
+
+#[test]
+fn a_mesh_address_that_belongs_to_the_name_of_a_younger_node() {
+    let mut fresh = world().change("b2", |node| node.mesh_addresses.clear());
+    let own = choose_mesh_addresses(&fresh.cluster, &fresh.settings.mesh_cidrs, &"b2".parse().unwrap());
+    fresh = fresh.change("b2", |node| node.mesh_addresses.clone_from(&own));
+    for address in own {
+        let clean =
+            fresh.clone().change("a1", |node| node.mesh_addresses.retain(|kept| kept.is_ipv4() != address.is_ipv4()));
+        let bad = clean.clone().change("a1", |node| assert!(node.mesh_addresses.insert(address)));
+        let reason = WarningReason::AddressOfOther(node_object("b2"));
+        let expected = warning(node_object("a1"), "mesh-addresses", &address.to_string(), reason);
+        assert_only_this_is_ignored(&clean, &bad, &expected);
+    }
+}
+
+#[test]
+fn an_advertised_endpoint_that_is_an_address_of_another_node() {
+    for (address, owner) in [("192.168.1.2", "a2"), ("fd99:0:0:1::2", "a2"), ("192.168.2.2", "b2"), ("10.4.0.22", "b2")]
+    {
+        let clean = world().change("b1", |node| node.advertised_endpoints = endpoints(&["198.51.2.1"]));
+        let endpoint: Endpoint =
+            if address.contains(':') { format!("[{address}]:51820") } else { address.to_owned() }.parse().unwrap();
+        let bad = clean.clone().change("b1", |node| assert!(node.advertised_endpoints.insert(endpoint.clone())));
+        let reason = cluster(&format!("an internal or mesh address of node `{owner}`"));
+        let expected = warning(node_object("b1"), "advertised-endpoints", &endpoint.to_string(), reason);
+        // A private address beside a public one of the family is no endpoint in any case.
+        let only = |mesh: Mesh| mesh.change("b1", |node| node.advertised_endpoints.retain(|found| *found == endpoint));
+        if address.contains(':') {
+            assert_only_this_is_ignored(&clean, &bad, &expected);
+        }
+        let only = only(bad);
+        assert!(only.plan("a1").warnings.contains(&expected), "{:?}", only.plan("a1").warnings);
+        let carried = |mesh: &Mesh, node: &str| {
+            mesh.plan(node).routes.iter().any(|route| route.destination.to_string().starts_with(address))
+        };
+        let from = if owner == "a2" { "b2" } else { "a2" };
+        assert!(carried(&only, from), "{from} carries {address}");
+    }
 }
 
 #[test]
