@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use ipnet::Ipv6Net;
 
-use crate::address::{Addresses, Family};
+use crate::address::Family;
 use crate::layout::{API_ADDRESSES, INTERNET_GATEWAY, LocationLayout, UPLINK_LINK_LOCAL, private_prefixes};
 use crate::namespace::{Namespaces, network_path};
 use crate::network::{self, PrefixRoute, Role, Route, VethEnd};
@@ -86,12 +86,6 @@ impl Internet {
     /// nftables does not answer.
     pub fn dropped_private(&self) -> Result<u64> {
         network::counter(self.namespaces(), "internet", "private")
-    }
-
-    /// The addresses of the Kubernetes API.
-    #[must_use]
-    pub const fn api_addresses() -> Addresses {
-        API_ADDRESSES
     }
 }
 

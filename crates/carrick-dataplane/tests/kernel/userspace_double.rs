@@ -96,16 +96,7 @@ impl State {
         if let Some(position) = self.device.peers.iter().position(|peer| peer.public_key == public_key) {
             return position;
         }
-        self.device.peers.push(Peer {
-            public_key,
-            preshared_key: None,
-            endpoint: None,
-            persistent_keepalive: None,
-            last_handshake: None,
-            received_bytes: 0,
-            sent_bytes: 0,
-            allowed_ips: Vec::new(),
-        });
+        self.device.peers.push(Peer::new(public_key));
         self.device.peers.len() - 1
     }
 

@@ -163,16 +163,7 @@ fn find(device: &mut Device, key: PublicKey) -> &mut Peer {
 
 fn set_peer(device: &mut Device, change: &PeerChange) {
     if change.verb == PeerVerb::Set && device.peers.iter().all(|peer| peer.public_key != change.public_key) {
-        device.peers.push(Peer {
-            public_key: change.public_key,
-            preshared_key: None,
-            endpoint: None,
-            persistent_keepalive: None,
-            last_handshake: None,
-            received_bytes: 0,
-            sent_bytes: 0,
-            allowed_ips: Vec::new(),
-        });
+        device.peers.push(Peer::new(change.public_key));
     }
     let gained: Vec<IpNet> = match &change.allowed_ips {
         AllowedIps::Replace(networks) => {

@@ -41,3 +41,20 @@ pub struct Peer {
     /// The networks it may send from, and that are sent to it.
     pub allowed_ips: Vec<IpNet>,
 }
+
+impl Peer {
+    /// A peer of which only its key is known: without endpoint, allowed IPs, handshake and counted bytes.
+    #[must_use]
+    pub const fn new(public_key: PublicKey) -> Self {
+        Self {
+            public_key,
+            preshared_key: None,
+            endpoint: None,
+            persistent_keepalive: None,
+            last_handshake: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+            allowed_ips: Vec::new(),
+        }
+    }
+}

@@ -118,16 +118,7 @@ pub(crate) fn merge(parts: Vec<Part>) -> Device {
 /// A peer; `None` for one without a key.
 fn read_peer(attributes: &[u8]) -> Result<Option<Peer>, DecodeError> {
     let mut public_key = None;
-    let mut peer = Peer {
-        public_key: PublicKey([0; 32]),
-        preshared_key: None,
-        endpoint: None,
-        persistent_keepalive: None,
-        last_handshake: None,
-        received_bytes: 0,
-        sent_bytes: 0,
-        allowed_ips: Vec::new(),
-    };
+    let mut peer = Peer::new(PublicKey([0; 32]));
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute?;
         let value = attribute.value();

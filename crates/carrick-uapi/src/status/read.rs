@@ -26,7 +26,7 @@ pub fn read_status(answer: &str) -> Result<Device, MalformedStatus> {
     for line in answer.lines() {
         let Some((key, value)) = line.split_once('=') else { continue };
         match (key, device.peers.last_mut()) {
-            ("public_key", _) => device.peers.push(empty_peer(PublicKey(bytes(key, value)?))),
+            ("public_key", _) => device.peers.push(Peer::new(PublicKey(bytes(key, value)?))),
             ("private_key", _) => device.private_key = secret(key, value)?,
             ("listen_port", _) => device.port = parsed(key, value)?,
             ("fwmark", _) => device.firewall_mark = parsed(key, value)?,
@@ -59,19 +59,6 @@ fn read_peer(peer: &mut Peer, key: &str, value: &str) -> Result<(), MalformedSta
         _ => {}
     }
     Ok(())
-}
-
-fn empty_peer(public_key: PublicKey) -> Peer {
-    Peer {
-        public_key,
-        preshared_key: None,
-        endpoint: None,
-        persistent_keepalive: None,
-        last_handshake: None,
-        received_bytes: 0,
-        sent_bytes: 0,
-        allowed_ips: Vec::new(),
-    }
 }
 
 /// Zero means that there was none. The nanoseconds are less than a second, so the sum does not overflow.

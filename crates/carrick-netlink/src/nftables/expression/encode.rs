@@ -29,9 +29,6 @@ impl Expression {
             Expression::Meta { key, destination } => {
                 ("meta", new.with_u32(meta::KEY, *key as u32).with_u32(meta::DESTINATION, destination.number()))
             }
-            Expression::SetMeta { key, source } => {
-                ("meta", new.with_u32(meta::KEY, *key as u32).with_u32(meta::SOURCE, source.number()))
-            }
             Expression::Payload { base, offset, length, destination } => (
                 "payload",
                 new.with_u32(payload::DESTINATION, destination.number())
@@ -65,10 +62,6 @@ impl Expression {
             Expression::MapLookup { map, source, destination } => {
                 ("lookup", lookup_in(map, *source, Membership::In).with_u32(lookup::DESTINATION, destination.number()))
             }
-            Expression::VerdictLookup { map, source } => (
-                "lookup",
-                lookup_in(map, *source, Membership::In).with_u32(lookup::DESTINATION, immediate::VERDICT_REGISTER),
-            ),
             Expression::Immediate { value: constant, destination } => (
                 "immediate",
                 new.with_u32(immediate::DESTINATION, destination.number())
