@@ -13,7 +13,7 @@ pub struct Probing {
     pub location: LocationName,
     /// Whether this node is a gateway, active or standby.
     pub is_gateway: bool,
-    /// Whom it probes.
+    /// Whom it probes. Without the plan's members: `peers` has them by address.
     pub targets: ProbePlan,
     /// The nodes that it exchanges packets with, by each of their addresses.
     pub peers: BTreeMap<IpAddr, ProbePeer>,
@@ -27,7 +27,11 @@ impl Probing {
         Self {
             location: plan.location.name.clone(),
             is_gateway: plan.location.role != Role::Inner,
-            targets: plan.probes.clone(),
+            targets: ProbePlan {
+                targets: plan.probes.targets.clone(),
+                location_size: plan.probes.location_size,
+                members: BTreeMap::new(),
+            },
             peers: peers(plan),
             listen: plan.mesh_addresses.iter().copied().chain(plan.vxlan.local).collect(),
         }

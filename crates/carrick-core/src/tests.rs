@@ -6,6 +6,7 @@ mod faults;
 mod fixture;
 mod former_pods;
 mod invariants;
+mod peers;
 mod publication;
 mod shared_settings;
 mod start;

@@ -11,11 +11,11 @@ use carrick_probe::{
 };
 use carrick_topology::Liveness;
 use carrick_topology::handover::{Decapsulation, HandoverInForce};
-use carrick_topology::plan::{ProbePlan, ProbeTarget};
+use carrick_topology::plan::ProbePlan;
 use carrick_topology::{NodeName, PublicKey};
 use carrick_types::SecretKey;
 
-use crate::world::seconds;
+use crate::world::{seconds, target};
 
 const FAR: [&str; 2] = ["a1", "c1"];
 const INNER: &str = "b3";
@@ -147,18 +147,12 @@ fn started(now: Now, sender: Sender, node: &str, takes: Duration) -> Node {
     let token = u64::try_from(now.as_millis() * 100).unwrap() + u64::try_from(position).unwrap();
     let identity = Identity { private_key: SecretKey::new(private_key(node)), token, first_session: token };
     let mut port = ProbePort::new(Duration::from_millis(250), identity, Liveness::default());
-    let target = |to: &str| ProbeTarget {
-        location: to[..1].parse().unwrap(),
-        kind: kind(node, to),
-        from: address(node, kind(node, to)),
-        to: address(to, kind(node, to)),
-        device_mtu: 1420,
-    };
+    let target_at = |to: &str, kind| target(to, kind, address(node, kind), address(to, kind));
     let is_probed = |to: &&str| {
         let is_reached = node != INNER || kind(node, to) == PathKind::Inside;
         *to != node && *to != INNER && is_reached
     };
-    let targets = NODES.iter().map(|(to, _)| *to).filter(is_probed).map(|to| (name(to), target(to)));
+    let targets = NODES.iter().map(|(to, _)| *to).filter(is_probed).map(|to| (name(to), target_at(to, kind(node, to))));
     let location_size = sender.nodes().filter(|(other, _)| kind(node, other) == PathKind::Inside).count();
     let position = Position { location: node[..1].parse().unwrap(), is_gateway: node != INNER };
     let peers = NODES.iter().flat_map(|(other, _)| [(*other, PathKind::Tunnel), (*other, PathKind::Inside)]);

@@ -7,11 +7,11 @@ use std::time::Duration;
 use carrick_probe::{
     Identity, Now, Outgoing, PathKind, PathState, Position, ProbeFormat, ProbePeer, ProbePort, ProberEvent, Refusal,
 };
-use carrick_topology::plan::{ProbePlan, ProbeTarget};
+use carrick_topology::plan::ProbePlan;
 use carrick_topology::{Liveness, PublicKey};
 use carrick_types::SecretKey;
 
-use crate::world::{names, seconds};
+use crate::world::{names, seconds, target};
 
 pub const INTERVAL: Duration = Duration::from_millis(250);
 const INSIDE: Duration = Duration::from_millis(1);
@@ -85,17 +85,12 @@ pub fn new_port(node: &str, start: u64) -> ProbePort {
 
 /// Gives a port the plan of its node, where these nodes are described like this.
 pub fn set_plan(port: &mut ProbePort, now: Now, node: &str, describe: impl Fn(&str, PathKind) -> ProbePeer) {
-    let target = |to: &str| ProbeTarget {
-        location: to[..1].parse().unwrap(),
-        kind: kind(node, to),
-        from: address(node, kind(node, to)),
-        to: address(to, kind(node, to)),
-        device_mtu: 1420,
-    };
+    let target_at = |to: &str, kind| target(to, kind, address(node, kind), address(to, kind));
     let is_gateway = |node: &str| node != "a3";
     let is_probed =
         |to: &&str| *to != node && is_gateway(to) && (is_gateway(node) || kind(node, to) == PathKind::Inside);
-    let targets = NODES.into_iter().filter(is_probed).map(|to| (to.parse().unwrap(), target(to))).collect();
+    let targets =
+        NODES.into_iter().filter(is_probed).map(|to| (to.parse().unwrap(), target_at(to, kind(node, to)))).collect();
     let location_size = NODES.into_iter().filter(|other| kind(node, other) == PathKind::Inside).count();
     let others = NODES.into_iter().filter(|other| *other != node);
     let addresses = others.flat_map(|other| [(other, PathKind::Tunnel), (other, kind(node, other))]);

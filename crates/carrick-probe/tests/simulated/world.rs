@@ -52,6 +52,11 @@ pub struct World {
     pub flap_count: FlapCount,
 }
 
+/// A node that is probed. Its location has the first letter of its name.
+pub fn target(node: &str, kind: PathKind, from: IpAddr, to: IpAddr) -> ProbeTarget {
+    ProbeTarget { location: node[..1].parse().unwrap(), kind, from, to, device_mtu: 1420 }
+}
+
 impl World {
     /// A gateway of location `a` and the gateways that it probes: `b1`, `b2`, …
     pub fn with(gateways: &[(&str, Answering)]) -> Self {
@@ -65,14 +70,9 @@ impl World {
         for (number, (name, answering)) in (1_u16..).zip(gateways) {
             let [high, low] = number.to_be_bytes();
             let to = IpAddr::from([10, 4, high, low]);
-            let target = ProbeTarget {
-                location: name[..1].parse().unwrap(),
-                kind: if name.starts_with('a') { PathKind::Inside } else { PathKind::Tunnel },
-                from: "10.4.255.1".parse().unwrap(),
-                to,
-                device_mtu: 1420,
-            };
-            plan.targets.insert(name.parse().unwrap(), target);
+            let kind = if name.starts_with('a') { PathKind::Inside } else { PathKind::Tunnel };
+            let from = "10.4.255.1".parse().unwrap();
+            plan.targets.insert(name.parse().unwrap(), target(name, kind, from, to));
             nodes.insert(to, (name.parse().unwrap(), *answering));
         }
         let mut prober = Prober::new(INTERVAL, 7, Liveness::default());
