@@ -20,6 +20,9 @@ require_root
 require_cargo
 require cc nft tcpdump
 case " $* " in
+  *" --keep "*) require ip wg ;;  # the commands that it prints
+esac
+case " $* " in
   *" --kubernetes "*)
     require runc busybox strip openssl
     tests/kubernetes/build.sh cluster >/dev/null ;;
