@@ -46,7 +46,7 @@ impl<'a> Resolved<'a> {
     pub(crate) fn new(cluster: &'a Cluster, settings: &'a Settings, liveness: &Liveness) -> Self {
         let mut warnings = cluster.warnings.clone();
         let (mut members, mut claims) = member::admit(cluster, settings, &mut warnings);
-        shared_endpoints::withdraw(&mut members, &mut warnings);
+        shared_endpoints::demote(&mut members, &mut warnings);
         let mut locations = location::form(&mut members, &mut warnings);
         gateway::choose(&members, &mut locations, settings, liveness, &mut warnings);
         gateway::assign(&mut members, &locations, settings);

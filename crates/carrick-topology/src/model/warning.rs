@@ -194,7 +194,7 @@ impl fmt::Display for WarningReason {
             }
             Self::SharedEndpoint(other) => write!(
                 formatter,
-                "is the endpoint of node `{other}` too: no node dials it. Give the node an endpoint of its own: `--internal-cidr` with the network in which the nodes have different addresses, or the annotation `carrick.dev/endpoint`"
+                "is the endpoint of node `{other}` too, so a handshake may reach the wrong node. Give the node an endpoint of its own: `--internal-cidr` with the network in which the nodes have different addresses, or the annotation `carrick.dev/endpoint`"
             ),
             Self::OwnAddress(node) => {
                 write!(formatter, "has an address of node `{node}`: node `{node}` does not dial it, because the packets would not leave the node")

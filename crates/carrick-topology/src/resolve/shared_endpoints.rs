@@ -1,7 +1,8 @@
 //! Endpoints that do not lead to one node.
 //!
 //! A virtual address that moves between hosts, or a network that every machine has with the same address, makes two nodes publish one endpoint.
-//! A handshake to it reaches the wrong node or the sender itself. No node dials such an endpoint.
+//! A handshake to it reaches the wrong node or the sender itself. Such an endpoint comes after all others of its node, and no node dials an
+//! address of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -10,8 +11,11 @@ use super::member::Member;
 use crate::model::{Endpoint, InternalAddresses};
 use crate::{Warning, WarningReason};
 
-/// Takes endpoints that several members have away from all of them, except from a single member on which the operator forced it.
-pub(super) fn withdraw(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>) {
+/// Puts endpoints that several members have behind their other endpoints, except on a single member on which the operator forced it.
+///
+/// The endpoint stays the last choice, because an agent can publish any endpoint: otherwise one node could make others unreachable by
+/// publishing theirs.
+pub(super) fn demote(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>) {
     let mut owners: BTreeMap<&Endpoint, Vec<usize>> = BTreeMap::new();
     for (index, member) in members.iter().enumerate() {
         for endpoint in &member.endpoints {
@@ -26,7 +30,7 @@ pub(super) fn withdraw(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warni
             let Some(other) = others.into_iter().find(|other| *other != index) else { continue };
             let reason = WarningReason::SharedEndpoint(members[other].node.name.clone());
             let member = &mut members[index];
-            member.endpoints.retain(|own| *own != endpoint);
+            member.endpoints.sort_by_key(|own| *own == endpoint);
             warnings.insert(Warning::new(member.object(), endpoint_field(member), endpoint, reason));
         }
     }

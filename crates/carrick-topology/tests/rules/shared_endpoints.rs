@@ -21,17 +21,28 @@ fn dialled(mesh: &Mesh, from: &str, to: &str) -> Option<String> {
 }
 
 #[test]
-fn an_endpoint_of_two_nodes_is_dialled_by_no_node() {
-    for endpoint in ["203.0.113.5:51820", "10.0.2.15:51820", "[2001:db8::5]:51820"] {
-        let with = |name: &str| node(name).with(|node| node.advertised_endpoints = endpoints(&[endpoint]));
-        let mesh = mesh([with("a1"), with("b1"), node("c1")]);
-        assert_eq!([dialled(&mesh, "c1", "a1"), dialled(&mesh, "c1", "b1")], [None, None], "{endpoint}");
-        assert_eq!(dialled(&mesh, "a1", "c1").as_deref(), Some("198.51.3.1:51820"), "a1 dials out");
+fn an_endpoint_of_two_nodes_is_the_last_choice_and_every_plan_warns_of_it() {
+    let others = ["198.51.100.7:51820", "10.0.9.9:51820", "[2001:db8::7]:51820"];
+    for (endpoint, other) in ["203.0.113.5:51820", "10.0.2.15:51820", "[2001:db8::5]:51820"].into_iter().zip(others) {
+        let with = |name: &str, list: &[&str]| node(name).with(|node| node.advertised_endpoints = endpoints(list));
+        let mesh = mesh([with("a1", &[endpoint, other]), with("b1", &[endpoint]), node("c1")]);
+        assert_eq!(dialled(&mesh, "c1", "a1").as_deref(), Some(other));
         for node in ["a1", "b1", "c1"] {
             let expected =
                 [("a1", "b1"), ("b1", "a1")].map(|(own, other)| shared(own, "advertised-endpoints", endpoint, other));
             assert_eq!(mesh.plan(node).warnings.iter().filter(|w| expected.contains(w)).count(), 2, "{endpoint}");
         }
+    }
+}
+
+#[test]
+fn a_node_makes_no_other_node_unreachable_by_publishing_its_endpoint() {
+    let victim = "203.0.113.5:51820";
+    let behind_nat = node("c1").with(|node| node.advertised_endpoints = endpoints(&[]));
+    let with = |name: &str| node(name).with(|node| node.advertised_endpoints = endpoints(&[victim]));
+    for (owner, attacker) in [("a1", "b1"), ("b1", "a1")] {
+        let mesh = mesh([with("a1"), with("b1"), behind_nat.clone()]);
+        assert_eq!(dialled(&mesh, "c1", owner).as_deref(), Some(victim), "{attacker} publishes it too");
     }
 }
 
@@ -52,12 +63,11 @@ fn an_endpoint_that_an_operator_forced_stays_with_its_node() {
     let with_one = mesh([node("a1").with(|n| n.advertised_endpoints = endpoints(&["198.51.1.1"])), forced.clone()]);
     let with_one = Mesh { cluster: with_one.cluster, ..mesh([]) };
     assert_eq!(dialled(&with_one, "a1", "b1").as_deref(), Some("198.51.1.1:51820"));
-    assert_eq!(dialled(&with_one, "b1", "a1"), None);
+    assert_eq!(dialled(&with_one, "b1", "a1").as_deref(), Some("198.51.1.1:51820"), "the only one of a1");
     let expected = shared("a1", "advertised-endpoints", "198.51.1.1:51820", "b1");
     assert_eq!(with_one.plan("b1").warnings, [expected].into());
     let again = node("c1").with(|node| node.endpoint = Some("198.51.1.1:51820".parse().unwrap()));
     let with_two = mesh([node("a1").with(|n| n.advertised_endpoints = endpoints(&["198.51.1.1"])), forced, again]);
-    assert_eq!(dialled(&with_two, "c1", "b1"), None, "two nodes have it forced");
     assert!(with_two.plan("a1").warnings.contains(&shared("c1", "endpoint", "198.51.1.1:51820", "a1")));
 }
 
