@@ -23,6 +23,8 @@ pub(crate) use report::Report;
 const ISOLATION_TIME: Duration = Duration::from_millis(500);
 /// The time for which a node has been well arrives with the delay of the path. Smaller differences mean nothing.
 const WELL_TOLERANCE: Duration = Duration::from_millis(500);
+/// Gateways of one location whose returns are not further apart than this return together: traffic moves once.
+const RETURN_TOGETHER: Duration = Duration::from_secs(2);
 
 /// The node that evaluates the reports.
 #[derive(Clone, Copy, Debug)]
@@ -72,10 +74,7 @@ impl FailureDetector {
 
     /// When a gateway counts as live again, or the next gateways of a location are tried, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<Now> {
-        let due = self.histories.values().filter_map(|history| match history.state {
-            State::Recovering { since } => Some(history.due(since, self.far_delay)),
-            State::Down | State::Live { .. } => None,
-        });
+        let due = self.histories.values().filter_map(|history| history.due_return(self.far_delay));
         // What was due already waits for an answer, not for the time.
         due.chain(self.outages.deadlines()).filter(|due| *due > self.evaluated_at).min()
     }
@@ -124,6 +123,9 @@ impl FailureDetector {
         let is_new_and_well = |gateway: &Report<'_>| is_well(gateway) && !passed_over.contains(gateway.node);
         let others_took_over = own.is_some_and(hears_a_peer) || gateways.iter().any(|gateway| is_new_and_well(gateway));
         let has_grace = now < self.outages.grace_until(location);
+        let well = gateways.iter().filter(|gateway| is_well(gateway));
+        let dues = well.filter_map(|gateway| self.histories.get(gateway.node)?.due_return(self.far_delay));
+        let together_at = dues.filter(|due| *due <= now + RETURN_TOGETHER).max();
         for gateway in gateways {
             let has_witness = || {
                 own.is_some_and(hears_a_peer)
@@ -131,7 +133,7 @@ impl FailureDetector {
             };
             match gateway.state {
                 PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway.node),
-                PathState::Up => self.gateway_is_well(now, gateway),
+                PathState::Up => self.gateway_is_well(now, together_at, gateway),
                 PathState::Down | PathState::AgentAway | PathState::Unknown
                     if others_took_over && passed_over.contains(gateway.node) =>
                 {
@@ -162,7 +164,7 @@ impl FailureDetector {
         history.state = State::Down;
     }
 
-    fn gateway_is_well(&mut self, now: Now, gateway: &Report<'_>) {
+    fn gateway_is_well(&mut self, now: Now, together_at: Option<Now>, gateway: &Report<'_>) {
         let Some(history) = self.histories.get_mut(gateway.node) else { return };
         history.kind = gateway.kind;
         history.flap_count = history.flap_count.max(gateway.flap_count);
@@ -176,7 +178,9 @@ impl FailureDetector {
             State::Recovering { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {
                 State::Recovering { since: gateway.well_since.unwrap_or(since) }
             }
-            State::Recovering { since } if now >= history.due(since, self.far_delay) => State::Live { since: now },
+            State::Recovering { since } if now >= history.due(since, self.far_delay) && Some(now) >= together_at => {
+                State::Live { since: now }
+            }
             state @ (State::Recovering { .. } | State::Live { .. }) => state,
         };
     }

@@ -73,7 +73,7 @@
 //!
 //! If the caller runs the prober late by more than 100 ms, this node was delayed (a busy machine, a paused virtual machine). Answers may
 //! wait in the sockets, and other nodes may be as busy. So the timeouts of outstanding probes, and of those of the next 5 s, are extended by the
-//! delay, up to 2 s.
+//! delay, up to 2 s. So is the time after which the node says that it hears no peer.
 //!
 //! ## Return and flap damping
 //!
@@ -88,6 +88,8 @@
 //! - The gateway says for how long it has been well. The moment is that time plus the stable time; no clocks are compared.
 //! - One node may have counted a flap that other nodes did not see. Each probe tells the gateway the count of the probing node, and the
 //!   gateway answers all of them with the highest count of the last half minute. A node that counts any flap uses that number.
+//!
+//! Gateways of one location whose moments are not more than 2 s apart return together at the later one, so that traffic moves once.
 //!
 //! From that moment on, traffic moves back to the gateway: see [`carrick_topology::handover`].
 //!

@@ -73,6 +73,14 @@ impl GatewayHistory {
         self.moment(well_since) + delay
     }
 
+    /// When this node treats it as live, if it is recovering.
+    pub(super) fn due_return(&self, far_delay: Duration) -> Option<Now> {
+        match self.state {
+            State::Recovering { since } => Some(self.due(since, far_delay)),
+            State::Down | State::Live { .. } => None,
+        }
+    }
+
     /// How far its return has come; `None` while it is down.
     pub(super) fn progress(&self) -> Option<Return> {
         let phase = match self.state {

@@ -286,3 +286,22 @@ fn gateways_that_are_down_stay_down_when_the_agent_restarts() {
     assert_eq!(fixture.after(1, &[(PathState::Unknown, DOWN.1), (PathState::Unknown, DOWN.1)]), ["a1"]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
 }
+
+#[test]
+fn gateways_that_are_well_again_within_two_seconds_return_together() {
+    let both_down = || {
+        let mut fixture = Fixture::new();
+        fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap(), "a2".parse().unwrap()]);
+        assert_eq!(fixture.after(1, &[UP, DOWN]), ["a1", "a2"]);
+        fixture
+    };
+    let mut soon = both_down();
+    soon.after(2, &[UP, UP]);
+    assert_eq!(soon.after(8, &[UP, UP]), ["a1", "a2"], "the second one is due two seconds later");
+    assert_eq!(soon.failure_detector.next_deadline(), Some(soon.now + Duration::from_secs(2)));
+    assert_eq!(soon.after(2, &[UP, UP]), [""; 0]);
+    let mut late = both_down();
+    late.after(3, &[UP, UP]);
+    assert_eq!(late.after(7, &[UP, UP]), ["a2"]);
+    assert_eq!(late.after(3, &[UP, UP]), [""; 0]);
+}

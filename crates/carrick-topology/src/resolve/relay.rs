@@ -9,9 +9,10 @@ use crate::model::{Granularity, Preference, Settings};
 /// The gateways that may relay: permitted, with a public endpoint.
 #[derive(Debug)]
 pub(super) struct Relays {
-    pub(super) live: Vec<MemberIndex>,
-    /// They relay where no live one can: there is no better choice.
-    pub(super) down: Vec<MemberIndex>,
+    pub(super) first_choice: Vec<MemberIndex>,
+    /// They relay where no other one can: those that are down, and the gateways of locations whose first gateways are all down, which may not have
+    /// answered yet.
+    pub(super) last_choice: Vec<MemberIndex>,
 }
 
 /// The gateways that may relay.
@@ -26,6 +27,14 @@ pub(super) fn candidates(
         member.node.relay != Preference::Never && member.has_public_endpoint()
     };
     let is_live = |index: &MemberIndex| liveness.is_live(&members[index.0].node.name);
+    let group_size = settings.active_gateways.get().saturating_add(settings.standby_gateways);
+    let is_first_choice = |index: &MemberIndex| {
+        let is_of_first_group = match settings.granularity {
+            Granularity::Location => locations[members[index.0].location.0].down.len() < group_size,
+            Granularity::Cross | Granularity::Full => true,
+        };
+        is_live(index) && is_of_first_group
+    };
     let mut candidates: Vec<MemberIndex> = locations
         .iter()
         .flat_map(|location| match settings.granularity {
@@ -35,8 +44,8 @@ pub(super) fn candidates(
         .filter(permitted)
         .collect();
     candidates.sort();
-    let (live, down) = candidates.into_iter().partition(is_live);
-    Relays { live, down }
+    let (first_choice, last_choice) = candidates.into_iter().partition(is_first_choice);
+    Relays { first_choice, last_choice }
 }
 
 /// Active gateways, and standby ones that the operator prefers.

@@ -25,8 +25,8 @@ impl Resolved<'_> {
         if can_join(from, to) {
             return Tunnel::Direct;
         }
-        let relay =
-            self.relay_among(&self.relays.live, from, to).or_else(|| self.relay_among(&self.relays.down, from, to));
+        let among = |relays: &[MemberIndex]| self.relay_among(relays, from, to);
+        let relay = among(&self.relays.first_choice).or_else(|| among(&self.relays.last_choice));
         relay.map_or(Tunnel::None, Tunnel::Relay)
     }
 

@@ -82,6 +82,26 @@ fn a_dead_gateway_does_not_relay() {
 }
 
 #[test]
+fn a_dead_gateway_relays_if_no_other_one_can() {
+    let mesh = mesh([nat_node("a1"), nat_node("b1"), node("c1")]).down(&["c1"]);
+    assert_eq!(carrier_of_b1(&mesh.plan("a1")).unwrap(), "c1");
+}
+
+#[test]
+fn a_gateway_that_is_tried_in_place_of_dead_ones_relays_only_if_no_other_one_can() {
+    let names = ["c1", "c2", "c3", "c4", "c5", "c6"];
+    let c = || [nat_node("a1"), nat_node("b1")].into_iter().chain(names.map(node));
+    for dead in [names[..2].to_vec(), names[..4].to_vec()] {
+        let without_other = mesh(c()).down(&dead).plan("a1");
+        assert!(carrier_of_b1(&without_other).unwrap().starts_with('c'));
+        for other in ["d1", "e1", "f1"] {
+            let plan = mesh(c().chain([node(other)])).down(&dead).plan("a1");
+            assert_eq!(carrier_of_b1(&plan).unwrap(), other);
+        }
+    }
+}
+
+#[test]
 fn without_a_relay_both_nodes_get_a_warning_and_no_tunnel() {
     let never = node("c1").with(|node| node.relay = Preference::Never);
     let mesh = mesh([nat_node("a1"), nat_node("b1"), never]);
