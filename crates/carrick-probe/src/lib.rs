@@ -73,7 +73,7 @@
 //!
 //! If the caller runs the prober late by more than 100 ms, this node was delayed (a busy machine, a paused virtual machine). Answers may
 //! wait in the sockets, and other nodes may be as busy. So the timeouts of outstanding probes, and of those of the next 5 s, are extended by the
-//! delay, up to 2 s. So is the time after which the node says that it hears no peer.
+//! delay, up to 2 s.
 //!
 //! ## Return and flap damping
 //!

@@ -276,9 +276,8 @@ impl Prober {
     fn heard_peers(&self, now: Now) -> HeardPeers {
         let expected = |has_peers| if has_peers { Expected::SomePeer } else { Expected::NoPeer };
         let tunnels = self.targets.values().any(|target| target.planned().kind == PathKind::Tunnel);
-        let extension = self.extension.at(now);
-        let timeout = self.interval_among(self.targets.len()) * SILENT_INTERVALS + extension;
-        let timeout_inside = self.interval_inside() * SILENT_INTERVALS + extension;
+        let timeout = self.interval_among(self.targets.len()) * SILENT_INTERVALS;
+        let timeout_inside = self.interval_inside() * SILENT_INTERVALS;
         HeardPeers {
             tunnels: self.last_heard.reachability(now, PathKind::Tunnel, timeout, expected(tunnels)),
             inside: self.last_heard.reachability(

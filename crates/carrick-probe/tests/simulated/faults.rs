@@ -120,13 +120,3 @@ fn a_starved_node_finds_no_other_node_down() {
         });
     }
 }
-
-#[test]
-fn where_all_nodes_are_starved_no_node_is_found_down() {
-    let mut mesh = Mesh::up(&NODES);
-    mesh.starve(&NODES, seconds(10), LONGEST_SLEEP, |mesh| {
-        for node in NODES {
-            assert_eq!(mesh.down(node), [""; 0], "{node} at {:?}", mesh.now);
-        }
-    });
-}

@@ -158,6 +158,25 @@ fn a_delayed_prober_finds_no_gateway_down() {
 }
 
 #[test]
+fn a_prober_that_was_delayed_waits_longer_for_others_for_some_seconds() {
+    let mut world = World::with(&[("b1", WELL), ("b2", WELL)]);
+    world.run(seconds(5));
+    world.now += Duration::from_millis(1_500);
+    world.step();
+    let mut is_missed = |calm| {
+        world.run(calm);
+        world.set("b1", Answering::Silent);
+        world.run(Duration::from_millis(1_500));
+        let is_missed = world.down().1 == ["b1"];
+        world.set("b1", WELL);
+        world.run(Duration::from_millis(500));
+        is_missed
+    };
+    assert!(!is_missed(seconds(1)), "b1 may be as busy as this node was");
+    assert!(is_missed(seconds(10)));
+}
+
+#[test]
 fn the_path_mtu_is_found_and_reported_if_it_is_less_than_that_of_the_devices() {
     let mut world = World::with(&[("b1", Answering::Agent(Duration::from_millis(40), 1240)), ("b2", WELL)]);
     world.run(seconds(60));
