@@ -145,8 +145,7 @@ impl Target {
 
     /// When the next probe counts as missed or lost.
     pub(crate) fn next_expiry(&self) -> Option<Now> {
-        let expiry =
-            |probe: &Outstanding| probe.missed_at.map_or(probe.lost_at(), |missed| missed.min(probe.lost_at()));
+        let expiry = |probe: &Outstanding| probe.missed_at.unwrap_or_else(|| probe.lost_at());
         self.outstanding.iter().map(expiry).min()
     }
 
@@ -337,8 +336,9 @@ impl Target {
         if is_missed && self.path_liveness.is_suspected() {
             self.probe_now(now);
         }
-        while let Some(probe) =
-            self.outstanding.front().filter(|probe| probe.lost_at() <= now && probe.missed_at.is_none())
+        let is_lost = |probe: &Outstanding| probe.missed_at.is_none() && probe.lost_at() <= now;
+        while let Some(position) = self.outstanding.iter().position(is_lost)
+            && let Some(probe) = self.outstanding.remove(position)
         {
             match probe.shape {
                 // The size is the cause only if plain probes are answered.
@@ -346,7 +346,6 @@ impl Target {
                 Shape::Padded { .. } | Shape::Encapsulated { .. } => {}
                 Shape::Plain => self.record.lost(probe.sent_at),
             }
-            self.outstanding.pop_front();
         }
         is_missed
     }
