@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 
 use carrick_netlink::link::{self, Change, VethEnd};
 use carrick_netlink::{Family, Request, Socket, address, neighbour, queue, route};
+use carrick_pods::device_settings::Setting;
 use carrick_pods::pod_routes::HostEntries;
 
 use super::veth::{Sockets, Wiring, bucket};
 use crate::namespace::PodNamespace;
 use crate::protocol::{Code, Error};
-use crate::sysctl::Setting;
+use crate::sysctl::apply;
 
 /// The kernel's number of every namespace's loopback device (`LOOPBACK_IFINDEX`).
 const LOOPBACK: u32 = 1;
@@ -44,26 +45,14 @@ impl Wiring<'_> {
 
     fn configure_host(&self, socket: &mut Socket) -> Result<(), Error> {
         let index = link::by_name(socket, self.host_device())?.index;
-        self.apply_settings(self.host_device(), |family| match family {
-            Family::V4 => &[Setting::Forwarding(Family::V4), Setting::NoArpAnswers],
-            Family::V6 => &[
-                Setting::Ipv6,
-                Setting::NoOwnAddress,
-                Setting::NoDuplicateDetection,
-                Setting::NoRouterAdvertisements,
-                Setting::Forwarding(Family::V6),
-            ],
-        })?;
-        if self.is_reached_from_loopback() {
-            Setting::LoopbackRouting.apply(self.host_device())?;
-        }
+        Setting::of_record(self.record).into_iter().try_for_each(|setting| apply(setting, self.host_device()))?;
         let up = Change { up: Some(true), alias: Some(self.alias()), ..Change::default() };
         let mut requests = vec![link::change(index, self.host_device(), &up)];
         requests.extend(
             self.record.ingress.map(|rate| queue::replace_root(index, self.host_device(), &bucket(rate, self.mtu))),
         );
-        requests.extend(self.host_address(index).as_ref().map(address::add));
         let entries = HostEntries::of(self.record, index);
+        requests.extend(entries.address.as_ref().map(address::add));
         requests.extend(entries.routes.iter().map(route::add));
         requests.extend(entries.neighbours.iter().map(neighbour::replace));
         execute_all(socket, &requests)
@@ -72,10 +61,9 @@ impl Wiring<'_> {
     fn configure_pod(&self, socket: &mut Socket, namespace: &PodNamespace) -> Result<(), Error> {
         let index = link::by_name(socket, self.pod_device())?.index;
         namespace.enter(|| {
-            self.apply_settings(self.pod_device(), |family| match family {
-                Family::V4 => &[],
-                Family::V6 => &[Setting::Ipv6, Setting::NoDuplicateDetection, Setting::NoRouterAdvertisements],
-            })
+            let has_v6 = self.families().any(|family| family == Family::V6);
+            let of_v6 = [Setting::Ipv6, Setting::NoDuplicateDetection, Setting::NoRouterAdvertisements];
+            of_v6.into_iter().filter(|_| has_v6).try_for_each(|setting| apply(setting, self.pod_device()))
         })?;
         let up = Change { up: Some(true), ..Change::default() };
         let mut requests = vec![link::change(LOOPBACK, "lo", &up), link::change(index, self.pod_device(), &up)];
@@ -86,10 +74,6 @@ impl Wiring<'_> {
         requests.extend(self.pod_routes(index).iter().map(route::add));
         requests.extend(self.pod_neighbours(index).iter().map(neighbour::replace));
         execute_all(socket, &requests)
-    }
-
-    fn apply_settings(&self, device: &str, of: impl Fn(Family) -> &'static [Setting]) -> Result<(), Error> {
-        self.families().flat_map(of).try_for_each(|setting| setting.apply(device))
     }
 
     /// The kernel does not report which of the two device names is in use.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use carrick_netlink::address::{Address, Scope};
+use carrick_netlink::address::Address;
 use carrick_netlink::neighbour::Neighbour;
 use carrick_netlink::queue::TokenBucket;
 use carrick_netlink::route::Route;
@@ -83,22 +83,8 @@ impl<'a> Wiring<'a> {
         alias
     }
 
-    /// Whether host ports lead to the pod from the host's own loopback.
-    pub(super) fn is_reached_from_loopback(self) -> bool {
-        self.record.host_ports.iter().any(|port| port.family() == Family::V4)
-    }
-
     pub(super) fn families(self) -> impl Iterator<Item = Family> {
         self.record.addresses.iter().map(|address| Family::from(*address))
-    }
-
-    /// The IPv6 gateway address is configured on the host's end, so that pods can ping it and see it in traceroutes. The IPv4 gateway
-    /// address is not configured: the host would use it as the source address of its packets to pods.
-    pub(super) fn host_address(self, index: u32) -> Option<Address> {
-        let network = IpNet::new_assert(gateway(Family::V6), 64);
-        let address =
-            Address { no_prefix_route: false, scope: Scope::Link, ..Address::without_side_effects(index, network) };
-        self.families().any(|family| family == Family::V6).then_some(address)
     }
 
     pub(super) fn pod_addresses(self, index: u32) -> Vec<Address> {

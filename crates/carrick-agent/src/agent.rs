@@ -16,6 +16,7 @@ mod event_loop;
 mod events;
 #[cfg(test)]
 mod fault_tests;
+mod former_device;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod http;
@@ -29,11 +30,13 @@ mod metrics;
 mod monitoring_tests;
 mod name_resolution;
 mod peer_status;
+mod pod_file_watch;
 mod pod_firewall;
 pub mod pod_routes;
 mod pods;
 mod preshared_keys;
 mod probes;
+mod repeated_drift;
 mod reporter;
 mod saved_state;
 mod settings;
@@ -66,6 +69,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     make_run_directory(&options)?;
     let state = StateDir::open(&options.state_dir, &me)?;
     let key = state.private_key()?;
+    former_device::remove(&options.interface, &key).await;
     let wireguard = wireguard::choose(options.wireguard, &options.interface, &options.run_dir).await?;
     let prepared = event_loop::Prepared { state, private_key: key, client, wireguard };
     event_loop::EventLoop::start(me, options, settings, prepared)?.run().await

@@ -1,4 +1,4 @@
-//! Routes to pods that another program flushed, with the real plugin, in network namespaces of each test.
+//! The hosts' ends of pods that another program changed, with the real plugin, in network namespaces of each test.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "all of this is tests")]
 
 use std::fs::File;
@@ -11,7 +11,9 @@ use std::thread;
 
 use carrick_agent::agent::pod_routes::PodRoutes;
 use carrick_netlink::{Protocol, Socket, link};
+use carrick_pods::ipam::Store;
 use carrick_pods::node_data::NodeData;
+use carrick_pods::pod_gateways;
 use nix::sched::{CloneFlags, setns, unshare};
 use tempfile::TempDir;
 
@@ -213,4 +215,86 @@ fn a_pod_that_is_still_being_attached_is_left_to_its_plugin() {
         }
         assert_eq!(restore(checked), (2, 0));
     });
+}
+
+#[test]
+fn whatever_another_program_does_to_the_hosts_end_is_put_right() {
+    on_node(|node, checked| {
+        let _pods = [node.attach("a"), node.attach("b")];
+        let (device, number) = (host_device(0), ip("-o link show").lines().count());
+        let seen = || {
+            let of_device = |command: &str| ip(&format!("{command} show dev {device}"));
+            let settings = [
+                "ipv4/conf/*/forwarding",
+                "ipv6/conf/*/forwarding",
+                "ipv6/conf/*/accept_ra",
+                "ipv6/conf/*/disable_ipv6",
+            ];
+            let settings = settings.map(|path| read_setting(&path.replace('*', &device))).concat();
+            let addresses = of_device("-o -6 address").replace(" tentative", "");
+            (pod_routes(), of_device("neighbour"), addresses, of_device("-br link"), settings)
+        };
+        let before = seen();
+        assert!(before.2.contains("fe80::1/64") && number == 3, "{before:?}");
+        let set = |setting: &str, value: &str| {
+            std::fs::write(format!("/proc/sys/net/{}", setting.replace('*', &device)), value).unwrap();
+        };
+        let changes: [(&str, &dyn Fn()); 11] = [
+            ("down and up, by a network manager", &|| {
+                ip(&format!("link set {device} down"));
+                ip(&format!("link set {device} up"));
+            }),
+            ("down", &|| drop(ip(&format!("link set {device} down")))),
+            ("fe80::1 removed", &|| drop(ip(&format!("address delete fe80::1/64 dev {device}")))),
+            ("all addresses removed", &|| drop(ip(&format!("address flush dev {device}")))),
+            ("a route removed", &|| drop(ip("route delete 10.42.0.2"))),
+            ("neighbours removed", &|| drop(ip(&format!("neighbour flush dev {device} nud permanent")))),
+            ("a neighbour changed", &|| {
+                drop(ip(&format!("neighbour replace 10.42.0.2 lladdr 02:00:00:00:00:99 dev {device}")))
+            }),
+            ("the Ethernet address changed", &|| drop(ip(&format!("link set {device} address 02:00:00:00:00:98")))),
+            ("IPv4 forwarding off", &|| set("ipv4/conf/*/forwarding", "0")),
+            ("router advertisements accepted", &|| set("ipv6/conf/*/accept_ra", "2")),
+            ("IPv6 disabled", &|| set("ipv6/conf/*/disable_ipv6", "1")),
+        ];
+        let mut socket = Socket::open(Protocol::Route).unwrap();
+        for (what, change) in changes {
+            change();
+            if !what.contains("forwarding") && !what.contains("advertisements") {
+                let records = Store::under(node.run_directory.path()).records().unwrap().readable;
+                assert_eq!(
+                    pod_gateways::faults(&mut socket, &records).unwrap().len(),
+                    1,
+                    "{what}: the doctor sees nothing"
+                );
+            }
+            let mut restored = checked.restore().unwrap();
+            // A device that was set up has no carrier at once: the notification of the carrier asks for another comparison.
+            while !link::by_name(&mut socket, &device).unwrap().operational {
+                thread::yield_now();
+            }
+            restored.failures.extend(checked.restore().unwrap().failures);
+            assert!(restored.failures.is_empty(), "{what}: {:?}", restored.failures);
+            assert_eq!(seen(), before, "{what}");
+            let written = checked.writes();
+            restore(checked);
+            assert_eq!(checked.writes(), written, "{what}: it is right already");
+        }
+    });
+}
+
+#[test]
+fn the_settings_of_a_device_are_read_without_all_else() {
+    on_node(|node, checked| {
+        let _pod = node.attach("a");
+        let path = format!("/proc/sys/net/ipv6/conf/{}/accept_ra", host_device(0));
+        std::fs::write(&path, "1").unwrap();
+        assert_eq!(checked.restore_device_settings().unwrap().settings, 1);
+        assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), "0");
+        assert_eq!(checked.restore_device_settings().unwrap().settings, 0);
+    });
+}
+
+fn read_setting(path: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/net/{path}")).unwrap()
 }

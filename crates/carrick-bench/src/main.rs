@@ -22,6 +22,8 @@ enum Benchmark {
     Scale(commands::scale::Options),
     /// Measures how long traffic pauses when a gateway fails, and what its return costs.
     Failover(commands::failover::Options),
+    /// Measures how long the agent takes to put right what another program deleted or changed.
+    Drift(commands::drift::Options),
     /// Measures how long many pods take to start and to end on a real cluster.
     Pods(commands::pods::Options),
 }
@@ -41,6 +43,7 @@ fn run(benchmark: &Benchmark) -> Result<()> {
     match benchmark {
         Benchmark::Scale(options) => commands::scale::run(options),
         Benchmark::Failover(options) => commands::failover::run(options),
+        Benchmark::Drift(options) => commands::drift::run(options),
         Benchmark::Pods(options) => commands::pods::run(options),
     }
 }

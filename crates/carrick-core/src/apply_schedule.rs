@@ -12,8 +12,8 @@ use crate::event::ApplyOutcome;
 
 /// Everything in the kernel is compared with the plan this often, even without a notification.
 pub const FULL_COMPARISON_INTERVAL: Duration = Duration::from_secs(300);
-/// The kernel sends no notification when WireGuard's configuration changes, so that it is read this often.
-pub const WIREGUARD_POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// The kernel sends no notification when WireGuard's configuration or some kernel settings change, so that they are read this often.
+pub const WIREGUARD_POLL_INTERVAL: Duration = Duration::from_millis(1_500);
 /// How often to look for what the agent cannot provide itself. A notification makes it earlier.
 pub const WAITING_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -56,7 +56,8 @@ impl ApplySchedule {
             in_progress: None,
             has_applied: false,
             failures: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
-            repairs: Backoff::new(Duration::from_millis(100), Duration::from_secs(5)),
+            // Repairs must not become rare: what another program changes again and again is put right within 100 ms too.
+            repairs: Backoff::new(Duration::from_millis(20), Duration::from_millis(60)),
             // A flush of Carrick's table looks like any other commit and must be repaired within 100 ms: 60 ms and a quarter of jitter.
             unrelated: Backoff::new(Duration::from_millis(25), Duration::from_millis(60)),
             waiting_until: Now::ZERO,

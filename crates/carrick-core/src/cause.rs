@@ -11,7 +11,7 @@ pub enum Cause {
     PresharedKey,
     /// The last apply failed, or it waits for something that the agent cannot provide.
     Retry,
-    /// The kernel sends no notification when WireGuard's configuration changes, so that it is read periodically.
+    /// The kernel sends no notification when WireGuard's configuration or some kernel settings change, so that they are read periodically.
     WireGuardPoll,
     /// Everything is compared periodically, in case a notification was lost.
     Periodic,
@@ -34,6 +34,8 @@ pub enum DriftKind {
     Rule,
     /// Neighbours or forwarding entries of one of Carrick's devices.
     Neighbours,
+    /// A kernel setting (`net.ipv4.conf`, `net.ipv6.conf`) of all devices or of one of Carrick's devices was written.
+    Setting,
     /// A transaction on the nftables ruleset was committed; the kernel does not say which table it changed.
     Nftables,
     /// The kernel dropped notifications: anything may have changed.
@@ -63,8 +65,8 @@ impl Cause {
         }
     }
 
-    /// Whether a repair for this cause delays the next one, so that the agent and another program that undo each other's changes
-    /// do not do so without a pause. What is read periodically has a pause already.
+    /// Whether a repair for this cause delays the next one a little, so that the agent and another program that undo each other's changes
+    /// do not take the whole processor. What is read periodically has a pause already.
     #[must_use]
     pub const fn delays_next_repair(self) -> bool {
         match self {
@@ -79,7 +81,12 @@ impl Cause {
         match self {
             Self::Drift(DriftKind::Device | DriftKind::Lost) => true,
             Self::Drift(
-                DriftKind::Address | DriftKind::Route | DriftKind::Rule | DriftKind::Neighbours | DriftKind::Nftables,
+                DriftKind::Address
+                | DriftKind::Route
+                | DriftKind::Rule
+                | DriftKind::Neighbours
+                | DriftKind::Setting
+                | DriftKind::Nftables,
             )
             | Self::Plan
             | Self::PresharedKey
@@ -102,6 +109,7 @@ impl Cause {
                 | DriftKind::Route
                 | DriftKind::Rule
                 | DriftKind::Neighbours
+                | DriftKind::Setting
                 | DriftKind::Lost,
             )
             | Self::Plan
@@ -128,6 +136,7 @@ impl Cause {
             Self::Drift(DriftKind::Route) => "route",
             Self::Drift(DriftKind::Rule) => "rule",
             Self::Drift(DriftKind::Neighbours) => "neighbours",
+            Self::Drift(DriftKind::Setting) => "setting",
             Self::Drift(DriftKind::Nftables) => "nftables",
             Self::Drift(DriftKind::Lost) => "lost",
         }

@@ -39,6 +39,14 @@ impl<T: Clone + PartialEq> Delivery<T> {
         self.delivered = None;
     }
 
+    /// The receiver may have lost what it held: delivers the wanted value again.
+    pub(crate) fn deliver_again(&mut self) {
+        self.delivered = None;
+        if let Attempt::InProgress(_) = self.attempt {
+            self.attempt = Attempt::Outdated;
+        }
+    }
+
     /// The receiver no longer concerns this node. What it holds is unknown from now on.
     pub(crate) fn forget(&mut self) {
         self.wanted = None;

@@ -63,6 +63,8 @@ pub enum Event {
     PeerStatusWritten(PeerName, WriteOutcome),
     /// [`Effect::WritePodFiles`] has ended.
     PodFilesWritten(WriteOutcome),
+    /// A file that [`Effect::WritePodFiles`] writes changed or is gone.
+    PodFilesChanged,
     /// [`Effect::StartDataPath`] has ended.
     DataPathStarted(WriteOutcome),
     /// The watch on the API has begun to deliver, or stopped.

@@ -162,6 +162,7 @@ impl Core {
             Event::PeerStatusWritten(peer, outcome) => {
                 self.peer_statuses.finish(now, &peer, outcome, self.jitter.next());
             }
+            Event::PodFilesChanged => self.pod_files.deliver_again(),
             Event::PodFilesWritten(outcome) => self.pod_files.finish(now, outcome, self.jitter.next()),
             Event::DataPathStarted(outcome) => self.data_path.finish(now, outcome, self.jitter.next()),
             Event::Api(state) => self.api = state,

@@ -19,13 +19,17 @@ use carrick_topology::{DeviceName, PublicKey};
 use crate::apply::Failure;
 use crate::desired::{Desired, Keys};
 use crate::drift::DriftWatch;
-use crate::firewall::Firewall;
+use crate::firewall::{Firewall, LockedChain, TableChange};
 use crate::handover::{HandoverDataplane, HandoverError};
+use crate::operation::Operation;
 use crate::phases::{Phases, StopWatch};
 use crate::reconciler::{Poll, Reconciler, Report};
 use crate::sighting::Sighting;
 use crate::sysctl::Sysctls;
 use crate::wireguard::{WireGuard, WireGuardError};
+
+/// The number of changes of an apply that are described.
+pub const DESCRIBED: usize = 20;
 
 /// The data path of one node.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct Dataplane {
 pub struct Applied {
     /// Number of changes to the kernel, those to the firewall included. Zero if the kernel held the plan.
     pub operations: usize,
+    /// What was changed, for people, in the order of the changes: the first [`DESCRIBED`] of them.
+    pub changes: Vec<String>,
     /// What failed. The rest of the plan is applied; a later apply tries again.
     pub failures: Vec<ApplyFailure>,
     /// The WireGuard device, if another process must create it or answer for it first.
@@ -51,7 +57,7 @@ pub struct Applied {
     /// What the kernel holds of the plan's handover: nothing of one that failed.
     pub handover: HandoverInForce,
     /// Chains of other programs that drop packets by default and cannot be changed, each with the reason.
-    pub locked_chains: BTreeMap<String, String>,
+    pub locked_chains: BTreeMap<String, LockedChain>,
     /// How long each phase took.
     pub phases: Phases,
 }
@@ -83,6 +89,7 @@ pub enum ApplyFailure {
 #[derive(Debug, Default)]
 struct Progress {
     operations: usize,
+    changes: Vec<String>,
     failures: Vec<ApplyFailure>,
     waiting_for: Option<DeviceName>,
     sightings: BTreeMap<PublicKey, Sighting>,
@@ -168,6 +175,10 @@ impl Dataplane {
                     tracing::warn!(event = "foreign_chain_refused", error = %refused);
                 }
                 progress.operations += usize::from(applied.is_change());
+                if applied.table != TableChange::None {
+                    progress.describe("change the nftables table inet carrick");
+                }
+                applied.foreign.keys().for_each(|chain| progress.describe(format!("change rules in {chain}")));
             }
             Err(error) => progress.failures.push(ApplyFailure::Firewall(error)),
         }
@@ -187,15 +198,26 @@ impl Dataplane {
 
     fn apply_handover(&mut self, plan: &NodePlan, progress: &mut Progress) {
         match self.handover.apply(plan) {
-            Ok(applied) => progress.operations += applied.operations.len(),
+            Ok(applied) => progress.take_operations(&applied.operations),
             Err(error) => progress.failures.push(ApplyFailure::Handover(error)),
         }
     }
 }
 
 impl Progress {
+    fn describe(&mut self, change: impl Into<String>) {
+        if self.changes.len() < DESCRIBED {
+            self.changes.push(change.into());
+        }
+    }
+
+    fn take_operations(&mut self, operations: &[Operation]) {
+        self.operations += operations.len();
+        operations.iter().take(DESCRIBED).for_each(|operation| self.describe(operation.to_string()));
+    }
+
     fn take_report(&mut self, report: Report, wireguard: &DeviceName) {
-        self.operations += report.operations.len();
+        self.take_operations(&report.operations);
         self.sightings = report.sightings;
         self.phases = Phases { firewall: self.phases.firewall, ..report.phases };
         self.failures.extend(report.failures.into_iter().map(ApplyFailure::Operation));
@@ -210,9 +232,9 @@ impl Progress {
     }
 
     fn finish(self, dataplane: &Dataplane) -> Applied {
-        let Self { operations, failures, waiting_for, sightings, phases } = self;
+        let Self { operations, changes, failures, waiting_for, sightings, phases } = self;
         let handover = dataplane.handover.in_force().clone();
         let locked_chains = dataplane.firewall.locked_chains();
-        Applied { operations, failures, waiting_for, sightings, handover, locked_chains, phases }
+        Applied { operations, changes, failures, waiting_for, sightings, handover, locked_chains, phases }
     }
 }

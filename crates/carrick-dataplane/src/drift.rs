@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
-use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
+use carrick_netlink::monitor::{Configured, Event, Group, Monitor, Verb};
 use carrick_netlink::{Error, Socket};
 use carrick_topology::DeviceName;
 use carrick_topology::constants::{
@@ -32,6 +32,8 @@ pub enum Drift {
     Rule(String),
     /// Neighbours or forwarding entries of one of the devices.
     Neighbours(DeviceName),
+    /// A kernel setting of all devices or of one of the devices was written.
+    Setting,
     /// Notifications were lost: anything may have changed.
     Lost,
 }
@@ -46,6 +48,7 @@ impl Drift {
             Self::Route(_) => "route",
             Self::Rule(_) => "rule",
             Self::Neighbours(_) => "neighbours",
+            Self::Setting => "setting",
             Self::Lost => "lost",
         }
     }
@@ -59,6 +62,7 @@ impl fmt::Display for Drift {
             Self::Route(route) => write!(f, "route {route}"),
             Self::Rule(rule) => write!(f, "rule {rule}"),
             Self::Neighbours(device) => write!(f, "neighbours of {device}"),
+            Self::Setting => f.write_str("a kernel setting"),
             Self::Lost => f.write_str("notifications were lost"),
         }
     }
@@ -132,7 +136,9 @@ impl DriftWatch {
                 is_own.then(|| Drift::Rule(rule.to_string()))
             }
             Event::Neighbour { link } => self.indices.get(&link).cloned().map(Drift::Neighbours),
-            Event::Nftables { .. } => None,
+            Event::Setting(Configured::All) => Some(Drift::Setting),
+            Event::Setting(Configured::Device(link)) => self.indices.contains_key(&link).then_some(Drift::Setting),
+            Event::Setting(Configured::Default) | Event::Nftables { .. } => None,
             Event::Lost => Some(Drift::Lost),
         }
     }

@@ -4,17 +4,25 @@ mod dropped;
 mod foreign;
 mod name;
 mod ruleset;
+mod verdict;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use carrick_netlink::Error;
-use carrick_netlink::nftables::{Batch, Difference, Generation, Hook, ListedChain, Nftables, Table, is_outdated};
+use carrick_netlink::nftables::{
+    Batch, Difference, Generation, Hook, ListedChain, ListedRule, Nftables, Table, is_outdated,
+};
 use carrick_topology::plan::FirewallPlan;
 
 pub use dropped::{DropCounters, DropReason};
 pub use foreign::{ForeignChain, ForeignChange, accept_rules};
 pub use name::table_name;
 pub use ruleset::ruleset;
+pub use verdict::{Certainty, Reachable};
+use verdict::{anonymous_sets, packets_of_pods, targets};
+
+/// The number of chains of another program that are read for one of its base chains.
+const MOST_CHAINS: usize = 256;
 
 /// How often an apply starts again because another program changed nftables in the meantime.
 const ATTEMPTS: usize = 8;
@@ -47,8 +55,17 @@ pub struct Applied {
 pub struct FirewallInspection {
     /// What an apply would change in the table `inet carrick`.
     pub table: TableChange,
-    /// Forward chains of others that drop by default and lack an accept rule, as `ip filter FORWARD`.
+    /// Forward chains of others that drop by default and lack an accept rule, and what drops, as `ip filter FORWARD (by its policy)`.
     pub dropping: BTreeSet<String>,
+}
+
+/// A chain of another program that cannot be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedChain {
+    /// Why it cannot be changed.
+    pub reason: String,
+    /// Whether it drops packets of pods.
+    pub certainty: Certainty,
 }
 
 /// What changed in the table `inet carrick`.
@@ -79,7 +96,7 @@ pub struct Firewall {
     /// What is there, as long as the generation is still the same.
     known: Option<Observation>,
     /// Chains of others that could not be changed; they are left alone until they look otherwise.
-    refused: Vec<(ForeignChain, String)>,
+    refused: Vec<(ForeignChain, LockedChain)>,
 }
 
 impl Applied {
@@ -131,7 +148,7 @@ impl Firewall {
     /// The kernel refused the table, which is as before then.
     pub fn apply(&mut self, plan: &FirewallPlan) -> Result<Applied, Error> {
         let wanted = ruleset(plan);
-        let accepts = accept_rules(plan);
+        let (accepts, ways) = (accept_rules(plan), packets_of_pods(plan));
         let refused = self.still_refused()?;
         self.settle(|observation| {
             let open = observation.foreign.iter().filter(|chain| !refused.contains(chain));
@@ -144,7 +161,7 @@ impl Firewall {
                 },
                 batch: Batch::new().resolve(&wanted, &difference),
                 becomes: Some(wanted.clone()),
-                foreign: open.filter_map(|chain| chain.change_to(&accepts)).collect(),
+                foreign: open.filter_map(|chain| chain.change_to(&accepts, &ways)).collect(),
             }
         })
     }
@@ -155,9 +172,15 @@ impl Firewall {
     ///
     /// The kernel refused.
     pub fn inspect(&mut self, plan: &FirewallPlan) -> Result<FirewallInspection, Error> {
-        let (wanted, accepts) = (ruleset(plan), accept_rules(plan));
+        let (wanted, accepts, ways) = (ruleset(plan), accept_rules(plan), packets_of_pods(plan));
         let observation = self.observe()?;
-        let dropping = observation.foreign.iter().filter(|chain| chain.lacks(&accepts)).map(ForeignChain::title);
+        let dropping = observation.foreign.iter().filter_map(|chain| {
+            let dropper = chain.lacks(&accepts, &ways)?;
+            Some(match chain.certainty(&ways) {
+                Certainty::Certain => format!("{} (by {dropper})", chain.title()),
+                Certainty::Undecided => format!("{} (by {dropper}, unless a rule accepts them)", chain.title()),
+            })
+        });
         Ok(FirewallInspection {
             table: match wanted.difference_from(observation.table.as_ref()) {
                 Difference::None => TableChange::None,
@@ -194,8 +217,8 @@ impl Firewall {
     /// The chains of other programs that drop packets by default and refused the accept rules at the last attempt, as `ip filter FORWARD`,
     /// each with the reason.
     #[must_use]
-    pub fn locked_chains(&self) -> BTreeMap<String, String> {
-        self.refused.iter().map(|(chain, reason)| (chain.title(), reason.clone())).collect()
+    pub fn locked_chains(&self) -> BTreeMap<String, LockedChain> {
+        self.refused.iter().map(|(chain, locked)| (chain.title(), locked.clone())).collect()
     }
 
     fn settle(&mut self, changes: impl Fn(&Observation) -> Changes) -> Result<Applied, Error> {
@@ -232,7 +255,8 @@ impl Firewall {
                     self.known = None;
                 }
                 Err(error) => {
-                    self.refused.push((change.before, error.to_string()));
+                    let locked = LockedChain { reason: error.to_string(), certainty: change.certainty };
+                    self.refused.push((change.before, locked));
                     applied.refused.push(error);
                 }
             }
@@ -262,7 +286,26 @@ struct Changes {
     foreign: Vec<ForeignChange>,
 }
 
+/// Reads a base chain, and what its rules lead to. Chains beyond the first [`MOST_CHAINS`] are taken to let the packet pass.
 fn with_rules(nftables: &mut Nftables, chain: ListedChain) -> Result<ForeignChain, Error> {
     let rules = nftables.rules(&chain.table, &chain.name)?;
-    Ok(ForeignChain { chain, rules })
+    let mut reachable = Reachable::default();
+    let mut pending: VecDeque<Vec<ListedRule>> = [rules.clone()].into();
+    while let Some(next) = pending.pop_front() {
+        for rule in next.iter().map(|listed| &listed.rule) {
+            for name in anonymous_sets(rule) {
+                if let Some(set) = nftables.set(&chain.table, name)? {
+                    reachable.sets.insert(name.to_owned(), set);
+                }
+            }
+            for target in targets(rule, &reachable.sets) {
+                if !reachable.chains.contains_key(target) && reachable.chains.len() < MOST_CHAINS {
+                    let rules = nftables.rules(&chain.table, target)?;
+                    reachable.chains.insert(target.to_owned(), rules.clone());
+                    pending.push_back(rules);
+                }
+            }
+        }
+    }
+    Ok(ForeignChain { chain, rules, reachable })
 }

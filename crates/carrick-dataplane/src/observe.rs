@@ -47,7 +47,7 @@ pub(crate) struct SettledRoutes {
 pub(crate) fn observe(
     socket: &mut Socket,
     wireguard: &mut dyn WireGuard,
-    sysctls: &Sysctls,
+    sysctls: &mut Sysctls,
     desired: &Desired,
     settled: Option<&SettledRoutes>,
 ) -> Result<Observation, Error> {

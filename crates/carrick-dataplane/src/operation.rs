@@ -82,8 +82,6 @@ pub enum Operation {
         peer: PublicKey,
         /// What it loses.
         removed: Vec<IpNet>,
-        /// What it keeps: all that it is to have.
-        kept: Vec<IpNet>,
     },
     /// Removes a peer.
     RemovePeer(PublicKey),

@@ -20,7 +20,7 @@ use crate::operation::Operation;
 use crate::phases::{Phases, StopWatch};
 use crate::route::RoutingTable;
 use crate::sighting::{Sighting, sightings};
-use crate::sysctl::Sysctls;
+use crate::sysctl::{Sysctls, settings_differ};
 use crate::wireguard::{WireGuard, WireGuardError};
 
 /// Reconciles one node's devices, peers, routes and rules.
@@ -55,12 +55,12 @@ pub struct Report {
     pub phases: Phases,
 }
 
-/// What a look at WireGuard alone showed.
+/// What a look at WireGuard and the kernel settings alone showed.
 #[derive(Debug)]
 pub enum Poll {
-    /// The device is configured as planned; its peers as they were seen.
+    /// Device and settings are as planned; the device's peers as they were seen.
     AsPlanned(BTreeMap<PublicKey, Sighting>),
-    /// It is not, or cannot be read: a reconciliation is due.
+    /// They are not, or cannot be read: a reconciliation is due.
     Differs,
 }
 
@@ -117,7 +117,7 @@ impl Reconciler {
     ///
     /// The kernel could not be asked.
     pub fn observe(&mut self, desired: &Desired) -> Result<Observation, carrick_netlink::Error> {
-        observe(&mut self.socket, self.wireguard.as_mut(), &self.sysctls, desired, None)
+        observe(&mut self.socket, self.wireguard.as_mut(), &mut self.sysctls, desired, None)
     }
 
     /// What [`Self::reconcile`] would do to what was observed.
@@ -147,7 +147,7 @@ impl Reconciler {
         let mut watch = StopWatch::start();
         let settled = self.settled_routes.take();
         let wireguard = self.wireguard.as_mut();
-        let observation = observe(&mut self.socket, wireguard, &self.sysctls, desired, settled.as_ref())?;
+        let observation = observe(&mut self.socket, wireguard, &mut self.sysctls, desired, settled.as_ref())?;
         let observed = watch.lap();
         let Difference { operations, waiting_for } = self.compare(desired, &observation, now);
         let compared = watch.lap();
@@ -177,8 +177,11 @@ impl Reconciler {
         Ok(report)
     }
 
-    /// Reads WireGuard alone, which sends no notification when its configuration changes. Writes nothing.
+    /// Reads what sends no notification when it changes: WireGuard's configuration and the kernel settings. Writes nothing.
     pub fn poll(&mut self, desired: &Desired, now: SystemTime) -> Poll {
+        if settings_differ(desired, &self.sysctls.observe(desired)) {
+            return Poll::Differs;
+        }
         let Ok(device) = self.wireguard.get(desired.wireguard_device().as_str()) else {
             return Poll::Differs;
         };

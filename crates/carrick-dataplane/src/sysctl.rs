@@ -3,7 +3,7 @@
 //! - `net.ipv4.ip_forward` and `net.ipv6.conf.all.forwarding`: nodes forward for pods and for each other.
 //! - `net.ipv6.conf.*.accept_ra` becomes 2 wherever it is 1, before IPv6 forwarding is switched on: with 1,
 //!   the kernel drops the default route that it learned from router advertisements
-//!   (`Documentation/networking/ip-sysctl.rst`).
+//!   (`Documentation/networking/ip-sysctl.rst`). Where it was 2 and becomes 1 later, it becomes 2 again.
 //! - `net.ipv4.conf.*.rp_filter` is 2 on Carrick's devices: with strict filters, packets die whose way back
 //!   leads through the other device.
 //! - `net.ipv6.conf.*.disable_ipv6` is 0 on Carrick's devices when the mesh has IPv6.
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use carrick_netlink::Family;
 use carrick_topology::DeviceName;
+use carrick_topology::constants::{LOOPBACK_DEVICE, POD_DEVICE_PREFIX};
 
 use crate::desired::Desired;
 
@@ -35,6 +36,8 @@ pub type SysctlValues = BTreeMap<String, u32>;
 pub struct Sysctls {
     root: PathBuf,
     writes: u64,
+    /// The `accept_ra` of devices that had the value 2.
+    accepting: BTreeSet<String>,
 }
 
 /// The settings of the process's own network namespace.
@@ -53,8 +56,7 @@ const LOOSE_FILTER: u32 = 2;
 
 impl Default for Sysctls {
     fn default() -> Self {
-        let root = [MOUNTED_FROM_HOST, OWN].map(Path::new).into_iter().find(|path| path.is_dir());
-        Self::below(root.unwrap_or_else(|| Path::new(OWN)))
+        Self::below(Self::folder())
     }
 }
 
@@ -77,21 +79,35 @@ impl Setting {
 }
 
 impl Sysctls {
+    /// The folder that holds the settings of this process's network namespace.
+    #[must_use]
+    pub fn folder() -> &'static Path {
+        let folder = [MOUNTED_FROM_HOST, OWN].map(Path::new).into_iter().find(|path| path.is_dir());
+        folder.unwrap_or_else(|| Path::new(OWN))
+    }
+
     /// Settings below another folder.
     #[must_use]
     pub fn below(root: &Path) -> Self {
-        Self { root: root.to_owned(), writes: 0 }
+        Self { root: root.to_owned(), writes: 0, accepting: BTreeSet::new() }
     }
 
     /// Reads what [`host_differences`] and [`device_differences`] need.
-    pub(crate) fn observe(&self, desired: &Desired) -> SysctlValues {
+    pub(crate) fn observe(&mut self, desired: &Desired) -> SysctlValues {
         let mut paths: BTreeSet<String> = [FORWARDING_V4, FORWARDING_V6].map(str::to_owned).into();
         for device in ["all", "default", desired.wireguard.device.as_str(), desired.vxlan.device.as_str()] {
             paths.extend(of_device(device));
         }
         let mut values = self.read_all(paths);
-        if desired.rules.contains(&Family::V6) && values.get(FORWARDING_V6) == Some(&0) {
-            values.extend(self.read_all(self.router_advertisements()));
+        if desired.rules.contains(&Family::V6) {
+            let accepting = self.read_all(self.router_advertisements());
+            let is_off = values.get(FORWARDING_V6) == Some(&0);
+            // Where this host forwards, 1 concerns those alone whose default route another program takes away.
+            let concerns = |path: &&String| is_off || self.accepting.contains(*path);
+            let concerned = accepting.iter().filter(|(path, _)| concerns(path));
+            values.extend(concerned.map(|(path, value)| (path.clone(), *value)));
+            let is_always = |value: &u32| *value == ACCEPT_RA_ALWAYS;
+            self.accepting.extend(accepting.into_iter().filter(|(_, value)| is_always(value)).map(|(path, _)| path));
         }
         values
     }
@@ -126,7 +142,8 @@ impl Sysctls {
         let entries = std::fs::read_dir(self.root.join(INTERFACES_V6)).into_iter().flatten().flatten();
         entries
             .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|device| !matches!(device.as_str(), "all" | "default" | "lo"))
+            .filter(|device| !matches!(device.as_str(), "all" | "default" | LOOPBACK_DEVICE))
+            .filter(|device| !device.starts_with(POD_DEVICE_PREFIX))
             .map(|device| format!("{INTERFACES_V6}/{device}/accept_ra"))
             .collect()
     }
@@ -151,12 +168,21 @@ pub(crate) fn host_differences(desired: &Desired, values: &SysctlValues) -> Vec<
     if desired.rules.contains(&Family::V4) && is_off(FORWARDING_V4) {
         settings.push(on(FORWARDING_V4));
     }
-    if desired.rules.contains(&Family::V6) && is_off(FORWARDING_V6) {
+    if desired.rules.contains(&Family::V6) {
         let in_use = values.iter().filter(|(path, value)| path.ends_with("/accept_ra") && **value == 1);
         settings.extend(in_use.map(|(path, _)| Setting { path: path.clone(), value: ACCEPT_RA_ALWAYS }));
+    }
+    if desired.rules.contains(&Family::V6) && is_off(FORWARDING_V6) {
         settings.push(on(FORWARDING_V6));
     }
     settings
+}
+
+/// Whether a setting of the host or of a device that stays must be written.
+pub(crate) fn settings_differ(desired: &Desired, values: &SysctlValues) -> bool {
+    let devices = [&desired.wireguard.device, &desired.vxlan.device];
+    let differs = |device: &&DeviceName| !device_differences(&desired.rules, values, device, Fate::Stays).is_empty();
+    !host_differences(desired, values).is_empty() || devices.iter().any(differs)
 }
 
 /// The settings of one of Carrick's devices, which takes packets of `families`, that must be written.

@@ -11,7 +11,7 @@ use crate::Finding;
 
 type NodeCheck = fn(&Subject<'_>) -> Vec<Finding>;
 
-const CHECKS: [NodeCheck; 10] = [
+const CHECKS: [NodeCheck; 11] = [
     host::ip_forwarding,
     host::reverse_path_filter,
     host::forward_policy,
@@ -20,6 +20,7 @@ const CHECKS: [NodeCheck; 10] = [
     pods::cni_configuration,
     pods::pod_gateway,
     kernel::kernel_state,
+    kernel::repeated_drift,
     kernel::wireguard_device,
     kernel::wireguard_port,
 ];

@@ -9,6 +9,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{MsgFlags, recv};
 
 use crate::address::{Address, RTM_DELADDR, RTM_NEWADDR};
+use crate::attribute::array;
 use crate::frame::{Frame, NETFILTER_HEADER_LENGTH};
 use crate::link::{Link, RTM_DELLINK, RTM_NEWLINK};
 use crate::neighbour::{RTM_DELNEIGH, RTM_NEWNEIGH};
@@ -17,6 +18,10 @@ use crate::rule::{ListedRule, RTM_DELRULE, RTM_NEWRULE};
 use crate::socket::{Protocol, grow_receive_buffer};
 use crate::{Cause, Error, address, link, route, rule};
 
+const RTM_NEWNETCONF: u16 = 80;
+const NETCONF_HEADER_LENGTH: usize = 4;
+const NETCONFA_IFINDEX: u16 = 1;
+const NETCONFA_IFINDEX_ALL: i32 = -1;
 const RECEIVE_LENGTH: usize = 64 * 1024;
 /// `NFT_MSG_NEWGEN` of the nftables subsystem: a transaction was committed.
 const NFT_NEW_GENERATION: u16 = 10 << 8 | 15;
@@ -42,11 +47,15 @@ pub enum Group {
     RuleV6,
     /// Neighbours and forwarding entries.
     Neighbour,
+    /// IPv4 settings of devices (`net.ipv4.conf`).
+    SettingV4,
+    /// IPv6 settings of devices (`net.ipv6.conf`).
+    SettingV6,
 }
 
 impl Group {
     /// Every group of routing.
-    pub const ALL: [Group; 8] = [
+    pub const ALL: [Group; 10] = [
         Group::Link,
         Group::AddressV4,
         Group::AddressV6,
@@ -55,6 +64,8 @@ impl Group {
         Group::RuleV4,
         Group::RuleV6,
         Group::Neighbour,
+        Group::SettingV4,
+        Group::SettingV6,
     ];
 
     /// `RTNLGRP_*`.
@@ -68,6 +79,8 @@ impl Group {
             Group::AddressV6 => 9,
             Group::RouteV6 => 11,
             Group::RuleV6 => 19,
+            Group::SettingV4 => 24,
+            Group::SettingV6 => 25,
         }
     }
 }
@@ -100,6 +113,8 @@ pub enum Event {
         /// The number of the device.
         link: u32,
     },
+    /// A setting of devices was written. The kernel notifies of some settings only, `forwarding` and `rp_filter` among them.
+    Setting(Configured),
     /// A transaction on the nftables ruleset was committed.
     Nftables {
         /// The ruleset's generation since then.
@@ -109,6 +124,17 @@ pub enum Event {
     },
     /// Notifications were lost because they came faster than they were read: anything may have changed.
     Lost,
+}
+
+/// Whose setting was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Configured {
+    /// The one for all devices (`conf/all`).
+    All,
+    /// The one for devices that are created later (`conf/default`).
+    Default,
+    /// That of the device with this number.
+    Device(u32),
 }
 
 /// A socket that receives notifications of the namespace of the thread that opened it.
@@ -229,6 +255,7 @@ pub(crate) fn read(frame: &Frame<'_>) -> Option<Event> {
         RTM_NEWNEIGH | RTM_DELNEIGH => {
             NeighbourHeader::parse(frame.payload).map(|header| Some(Event::Neighbour { link: header.ifindex }))
         }
+        RTM_NEWNETCONF => setting(frame),
         NFT_NEW_GENERATION => generation(frame).map(Some),
         _ => Ok(None),
     };
@@ -236,6 +263,22 @@ pub(crate) fn read(frame: &Frame<'_>) -> Option<Event> {
         tracing::debug!(event = "notification_unreadable", message_type = frame.message_type, %error);
         Some(Event::Lost)
     })
+}
+
+/// `struct netconfmsg` holds the family alone; attributes follow.
+fn setting(frame: &Frame<'_>) -> Result<Option<Event>, DecodeError> {
+    for attribute in NlasIterator::new(frame.payload.get(NETCONF_HEADER_LENGTH..).unwrap_or_default()) {
+        let attribute = attribute?;
+        if attribute.kind() == NETCONFA_IFINDEX {
+            let number = i32::from_ne_bytes(array(attribute.value())?);
+            return Ok(Some(Event::Setting(match u32::try_from(number) {
+                Ok(device) => Configured::Device(device),
+                Err(_) if number == NETCONFA_IFINDEX_ALL => Configured::All,
+                Err(_) => Configured::Default,
+            })));
+        }
+    }
+    Ok(None)
 }
 
 fn generation(frame: &Frame<'_>) -> Result<Event, DecodeError> {

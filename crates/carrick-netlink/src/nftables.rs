@@ -24,7 +24,9 @@ pub use batch::{Batch, TableName};
 pub use compare::{Difference, ElementChange};
 pub use connection::{ListedChain, Nftables, is_outdated};
 pub use counter::RuleCounter;
-pub use expression::{ConntrackKey, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict};
+pub use expression::{
+    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
+};
 pub use generation::Generation;
 pub use interval::Intervals;
 pub use listed_rule::ListedRule;

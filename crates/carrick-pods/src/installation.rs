@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use carrick_files::{Durability, Replacement, remove_file_if_present};
 
-use self::configuration_list::{PLUGIN_TYPE, configuration_list};
+pub use self::configuration_list::PLUGIN_TYPE;
+use self::configuration_list::configuration_list;
 use crate::written::Written;
 
 /// The file name of the configuration.

@@ -9,6 +9,7 @@
 //! | [`ipam`] | one record for each attached pod; claimed addresses and host ports | plugin | both |
 //! | [`firewall`] | the nftables table that follows from the records | both | kernel |
 //! | [`pod_routes`] | the host's routes and neighbours that follow from the records | both | kernel |
+//! | [`device_settings`] | the kernel settings of a veth pair's ends | both | kernel |
 //! | [`pod_gateways`] | the host's end of each veth pair, as the pod's next hop | plugin | agent |
 //! | [`call_log`] | outcome and duration of each call | plugin | agent |
 //! | [`installation`] | the plugin's binary and its CNI network configuration | agent | container runtime |
@@ -19,7 +20,9 @@
 mod attachment;
 pub mod call_log;
 pub mod cni_version;
+pub mod device_settings;
 pub mod firewall;
+mod gateway;
 pub mod host_port;
 pub mod installation;
 pub mod ipam;

@@ -73,6 +73,12 @@ impl NodeData {
         Ok(Written::Changed)
     }
 
+    /// The file of the data.
+    #[must_use]
+    pub fn path(run_directory: &Path) -> PathBuf {
+        run_directory.join(FILE_NAME)
+    }
+
     /// Reads the file.
     ///
     /// # Errors

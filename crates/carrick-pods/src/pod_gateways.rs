@@ -4,21 +4,14 @@
 //! without any error.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use carrick_netlink::link::{self, Link, LinkKind};
-use carrick_netlink::{Error, Family, Socket, address};
+use carrick_netlink::route::{self, Filter, Route};
+use carrick_netlink::{Error, Family, Socket, address, neighbour};
 
+pub use crate::gateway::gateway;
 use crate::ipam::Record;
-
-/// The gateway of all pods, as a pod's routes name it.
-#[must_use]
-pub fn gateway(family: Family) -> IpAddr {
-    match family {
-        Family::V4 => Ipv4Addr::new(169, 254, 1, 1).into(),
-        Family::V6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).into(),
-    }
-}
+use crate::pod_routes::{HostEntries, MAIN_TABLE};
 
 /// A pod whose gateway differs from what ADD configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +31,16 @@ pub struct GatewayFault {
 /// The kernel cannot be read.
 pub fn faults(socket: &mut Socket, records: &[Record]) -> Result<Vec<GatewayFault>, Error> {
     let links = link::dump(socket)?;
+    let routes = routes(socket)?;
     let mut faults = Vec::new();
     for record in records {
         let link = links.iter().find(|link| link.name == record.device);
         let fault = match link {
             None => Some("is gone".to_owned()),
-            Some(link) => of_link(record, link).or(of_family(socket, record, link)?),
+            Some(link) => match of_link(record, link).or(of_family(socket, record, link)?) {
+                None => of_entries(socket, &HostEntries::of(record, link.index), &routes)?,
+                fault => fault,
+            },
         };
         let pod = || record.title();
         faults.extend(fault.map(|fault| GatewayFault { pod: pod(), device: record.device.clone(), fault }));
@@ -81,6 +78,26 @@ fn of_family(socket: &mut Socket, record: &Record, link: &Link) -> Result<Option
         }
     }
     Ok(None)
+}
+
+fn routes(socket: &mut Socket) -> Result<Vec<Route>, Error> {
+    let mut routes = Vec::new();
+    for family in Family::BOTH {
+        routes.extend(route::dump(socket, &Filter { family, table: Some(MAIN_TABLE), protocol: None, device: None })?);
+    }
+    Ok(routes)
+}
+
+fn of_entries(socket: &mut Socket, wanted: &HostEntries, routes: &[Route]) -> Result<Option<String>, Error> {
+    let is_there = |wanted: &Route| {
+        routes.iter().any(|route| route.destination == wanted.destination && route.device == wanted.device)
+    };
+    if let Some(missing) = wanted.routes.iter().find(|wanted| !is_there(wanted)) {
+        return Ok(Some(format!("has no route to {}", missing.destination)));
+    }
+    let neighbours = neighbour::dump(socket, wanted.device)?;
+    let missing = wanted.neighbours.iter().find(|wanted| !neighbours.contains(wanted));
+    Ok(missing.map(|missing| format!("has no neighbour {} at {}", missing.address, missing.mac)))
 }
 
 /// False also if the kernel does not have the setting.

@@ -4,14 +4,19 @@
 //! The agent touches nothing that no record names, not even entries with the same protocol number: a running ADD or DEL may be
 //! adding or removing them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use carrick_netlink::Family;
+use carrick_netlink::address::{Address, Scope};
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::neighbour::Neighbour;
 use carrick_netlink::route::Route;
 use carrick_topology::constants::POD_ROUTE_PROTOCOL;
 
+use ipnet::IpNet;
+
+use crate::gateway::gateway;
 use crate::ipam::Record;
 
 /// The kernel's main routing table (`RT_TABLE_MAIN`), which holds the routes to pods.
@@ -26,6 +31,9 @@ pub struct HostEntries {
     pub routes: Vec<Route>,
     /// Permanent neighbours: the pod's addresses with the pod's MAC address.
     pub neighbours: Vec<Neighbour>,
+    /// The IPv6 gateway address, so that pods can ping it and see it in traceroutes. The IPv4 gateway address is on no device: the host
+    /// would use it as the source address of its packets to pods.
+    pub address: Option<Address>,
 }
 
 impl HostEntries {
@@ -39,6 +47,11 @@ impl HostEntries {
             device,
             routes: record.addresses.iter().map(route).collect(),
             neighbours: record.addresses.iter().map(neighbour).collect(),
+            address: record.addresses.iter().any(IpAddr::is_ipv6).then(|| Address {
+                no_prefix_route: false,
+                scope: Scope::Link,
+                ..Address::without_side_effects(device, IpNet::new_assert(gateway(Family::V6), 64))
+            }),
         }
     }
 }
@@ -53,6 +66,17 @@ pub fn wanted(records: &[Record], links: &[Link]) -> Vec<HostEntries> {
     let settled: BTreeMap<&str, u32> = settled.map(|link| (link.name.as_str(), link.index)).collect();
     let entries = |record: &Record| Some(HostEntries::of(record, *settled.get(record.device.as_str())?));
     records.iter().filter_map(entries).collect()
+}
+
+/// The pods' devices that another program has set down, as interface index and name. ADD gives a device its alias and sets it up in one
+/// step, so a device with an alias that is down was up before.
+#[must_use]
+pub fn set_down<'a>(records: &[Record], links: &'a [Link]) -> Vec<(u32, &'a str)> {
+    let names: BTreeSet<&str> = records.iter().map(|record| record.device.as_str()).collect();
+    let is_set_down = |link: &&Link| {
+        link.kind == LinkKind::Veth && !link.up && link.alias.is_some() && names.contains(link.name.as_str())
+    };
+    links.iter().filter(is_set_down).map(|link| (link.index, link.name.as_str())).collect()
 }
 
 /// Whether the route belongs to the plugin.
@@ -112,6 +136,22 @@ mod tests {
         assert!(entries[0].routes.iter().all(|route| is_pod_route(route) && route.device == Some(7)));
         assert!(entries[0].neighbours.iter().all(|entry| entry.link == 7 && entry.mac == first.attachment.pod_mac()));
         assert_eq!((entries[0].neighbours.len(), entries[1].neighbours.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_device_that_is_down_was_set_down_if_it_has_an_alias() {
+        let record = record("a", &["10.42.0.2"]);
+        let down = Link { up: false, operational: false, alias: Some("default/web".to_owned()), ..link(&record, 7) };
+        let records = std::slice::from_ref(&record);
+        assert_eq!(set_down(records, std::slice::from_ref(&down)), [(7, record.device.as_str())]);
+        for other in [
+            Link { alias: None, ..down.clone() },
+            Link { up: true, ..down.clone() },
+            Link { name: "crk00000000000".to_owned(), ..down.clone() },
+            Link { kind: LinkKind::Bridge, ..down },
+        ] {
+            assert_eq!(set_down(records, std::slice::from_ref(&other)), [], "{other:?}");
+        }
     }
 
     #[test]

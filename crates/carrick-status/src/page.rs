@@ -46,6 +46,10 @@ pub struct StatusPage {
     pub applies: u64,
     /// How often the agent repaired what another program had changed.
     pub drift_repairs: u64,
+    /// What the agent repaired at least three times in the last ten minutes, for people, with the number of repairs: another program writes
+    /// the same things.
+    #[serde(default)]
+    pub repeated_drift: BTreeMap<String, usize>,
     /// The operations that failed in the last apply.
     pub failures: Vec<String>,
     /// The values that the plan ignores, and why, for people.

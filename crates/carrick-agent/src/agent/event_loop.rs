@@ -29,7 +29,6 @@ use super::kernel::{Order, Outcome};
 use super::kernel_events::KernelEvent;
 use super::metrics::DropReader;
 use super::name_resolution::{NameHandle, Resolved, SystemResolver, resolver};
-use super::pod_firewall;
 use super::pod_routes::PodRouteRestorer;
 use super::pods::PodNetworkFiles;
 use super::preshared_keys::PresharedKeys;
@@ -38,6 +37,7 @@ use super::reporter::Reporter;
 use super::saved_state::{self, Saver};
 use super::status::Status;
 use super::{AgentError, admission, http, kernel, kernel_events};
+use super::{pod_file_watch, pod_firewall};
 use crate::cli::{AgentOptions, Listen};
 use crate::key;
 use crate::state::StateDir;
@@ -118,6 +118,10 @@ impl EventLoop {
             pod_firewall::start(&options.run_dir)?;
         }
         let (to_loop, kernel_events) = mpsc::channel(QUEUE);
+        let pod_files = PodNetworkFiles::new(&options);
+        if options.cni {
+            pod_file_watch::start(pod_files.paths(), to_loop.clone())?;
+        }
         kernel_events::start(own, &to_loop)?;
 
         let status = Status::new(me.clone());
@@ -177,7 +181,7 @@ impl EventLoop {
             resolved: names.resolved(),
             names,
             waiting: Waiting::ForNothing,
-            pod_files: PodNetworkFiles::new(&options),
+            pod_files,
             call_log: CallLog::follow(&options.run_dir),
             pod_routes,
             probes,

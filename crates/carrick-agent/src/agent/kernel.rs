@@ -16,6 +16,7 @@ use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
 
 use super::AgentError;
+use super::repeated_drift::RepeatedDrift;
 use carrick_core::{ApplyOutcome, Cause, Fault};
 
 /// An order to apply a plan.
@@ -40,6 +41,8 @@ pub(super) struct Outcome {
     pub(super) outcome: ApplyOutcome,
     /// Operations carried out, the firewall's included.
     pub(super) operations: usize,
+    /// What was repaired again and again, with the number of repairs in the last ten minutes.
+    pub(super) repeated: BTreeMap<String, usize>,
     pub(super) took: Duration,
     /// The duration of each phase.
     pub(super) phases: Phases,
@@ -72,8 +75,11 @@ pub(super) fn start(
     orders: mpsc::Receiver<Order>,
     outcomes: mpsc::Sender<Outcome>,
 ) -> Result<DriftWatch, AgentError> {
-    let mut kernel =
-        Kernel { dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?, reported: Vec::new() };
+    let mut kernel = Kernel {
+        dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?,
+        reported: Vec::new(),
+        repeated: RepeatedDrift::default(),
+    };
     let watch = kernel.dataplane.watch(interface, &DeviceName::vxlan())?;
     std::thread::Builder::new()
         .name("kernel".to_owned())
@@ -86,13 +92,14 @@ struct Kernel {
     dataplane: Dataplane,
     /// The failures that were logged last.
     reported: Vec<String>,
+    repeated: RepeatedDrift,
 }
 
 impl Kernel {
     fn serve(&mut self, mut orders: mpsc::Receiver<Order>, outcomes: &mpsc::Sender<Outcome>) {
         while let Some(order) = orders.blocking_recv() {
-            let outcome = self.carry_out(&order);
-            if outcome.outcome != ApplyOutcome::Waiting || outcome.failures != self.reported {
+            let (outcome, is_news) = self.carry_out(&order);
+            if is_news && (outcome.outcome != ApplyOutcome::Waiting || outcome.failures != self.reported) {
                 report(&outcome);
             }
             self.reported.clone_from(&outcome.failures);
@@ -102,23 +109,35 @@ impl Kernel {
         }
     }
 
-    fn carry_out(&mut self, order: &Order) -> Outcome {
+    /// Returns also whether the outcome belongs into the log: what is repaired again and again has lines of its own there.
+    fn carry_out(&mut self, order: &Order) -> (Outcome, bool) {
         let started = Instant::now();
         let applied = self.dataplane.apply(&order.plan, &order.keys, order.scope, SystemTime::now());
         let outcome = outcome_of(&applied);
+        let now = Instant::now();
+        let is_repair = order.cause.is_repair() && outcome == ApplyOutcome::Changed;
+        let known = self.repeated.in_force(now);
+        let is_news = !is_repair || !applied.changes.iter().all(|change| known.contains_key(change));
+        if is_repair {
+            for (what, repairs) in self.repeated.repaired(now, &applied.changes) {
+                tracing::warn!(event = "drift_repeats", what, repairs, "another program changes this again and again");
+            }
+        }
         let waiting = applied.waiting_for.as_ref().map(faults::missing_process);
-        Outcome {
+        let outcome = Outcome {
             cause: order.cause,
             scope: order.scope,
             faults: faults::faults_of(&applied, &order.plan.wireguard.device),
             outcome,
             operations: applied.operations,
+            repeated: self.repeated.in_force(now),
             took: started.elapsed(),
             phases: applied.phases,
             failures: applied.failures.iter().map(ToString::to_string).chain(waiting).collect(),
             sightings: applied.sightings,
             handover: applied.handover,
-        }
+        };
+        (outcome, is_news)
     }
 }
 

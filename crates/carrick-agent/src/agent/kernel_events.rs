@@ -5,8 +5,10 @@ use std::os::fd::AsFd as _;
 
 use carrick_core::DriftKind;
 use carrick_dataplane::drift::{Drift, DriftWatch};
-use carrick_netlink::link::{Link, LinkKind};
-use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
+use carrick_netlink::link::{self, Link, LinkKind};
+use carrick_netlink::monitor::{Configured, Event, Group, Monitor, Verb};
+use carrick_netlink::{Protocol, Socket};
+use carrick_pods::is_host_device;
 use carrick_pods::pod_routes::is_pod_route;
 use carrick_topology::constants::HANDOVER_DEVICE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -24,19 +26,31 @@ pub(super) enum KernelEvent {
     Interfaces,
     /// A device of the host is up again. When it went down, the kernel removed the IPv4 routes over it without a notification.
     UplinkUp,
-    /// A route to one of the node's own pods was removed.
+    /// Something of the host's end of one of the node's own pods was removed or changed.
     PodRouteRemoved,
+    /// A file of the CNI plugin's installation changed or is gone.
+    PodFilesChanged,
 }
 
-/// Groups that tell of the host's own interfaces.
-const INTERFACE_GROUPS: [Group; 5] = [Group::Link, Group::AddressV4, Group::AddressV6, Group::RouteV4, Group::RouteV6];
+/// Groups that tell of the host's own interfaces and of pods' devices.
+const INTERFACE_GROUPS: [Group; 8] = [
+    Group::Link,
+    Group::AddressV4,
+    Group::AddressV6,
+    Group::RouteV4,
+    Group::RouteV6,
+    Group::Neighbour,
+    Group::SettingV4,
+    Group::SettingV6,
+];
 
 /// Starts the threads that receive notifications, in the caller's network namespace. They end when the receiver of `to_loop` is dropped.
 ///
 /// # Errors
 /// The kernel gives no socket.
 pub(super) fn start(own: DriftWatch, to_loop: &mpsc::Sender<KernelEvent>) -> Result<(), AgentError> {
-    let host = Host { monitor: Monitor::route(&INTERFACE_GROUPS)?, down: BTreeSet::new() };
+    let monitor = Monitor::route(&INTERFACE_GROUPS)?;
+    let host = Host { monitor, down: BTreeSet::new(), pods: PodDevices::find()? };
     let nftables = Monitor::nftables()?;
     thread("drift", own, to_loop.clone(), read_own)?;
     thread("routing", host, to_loop.clone(), Host::read)?;
@@ -90,6 +104,7 @@ const fn kind(drift: &Drift) -> DriftKind {
         Drift::Route(_) => DriftKind::Route,
         Drift::Rule(_) => DriftKind::Rule,
         Drift::Neighbours(_) => DriftKind::Neighbours,
+        Drift::Setting => DriftKind::Setting,
         Drift::Lost => DriftKind::Lost,
     }
 }
@@ -99,12 +114,14 @@ struct Host {
     monitor: Monitor,
     /// The uplinks that went down, by number.
     down: BTreeSet<u32>,
+    pods: PodDevices,
 }
 
 impl Host {
     fn read(&mut self) -> Result<Vec<KernelEvent>, carrick_netlink::Error> {
         let events = self.monitor.wait()?;
-        let seen = events.iter().flat_map(|event| [of_interfaces(event), self.of_uplinks(event), of_pods(event)]);
+        let seen =
+            events.iter().flat_map(|event| [of_interfaces(event), self.of_uplinks(event), self.pods.take(event)]);
         Ok(seen.flatten().collect())
     }
 
@@ -139,21 +156,46 @@ fn of_interfaces(event: &Event) -> Option<KernelEvent> {
         Event::Link(_, link) => is_uplink(link),
         Event::Address(..) | Event::Lost => true,
         Event::Route(_, route) => route.destination.prefix_len() == 0 || is_on_link(route),
-        Event::Rule(..) | Event::Neighbour { .. } | Event::Nftables { .. } => false,
+        Event::Rule(..) | Event::Neighbour { .. } | Event::Setting(_) | Event::Nftables { .. } => false,
     };
     concerns.then_some(KernelEvent::Interfaces)
 }
 
-fn of_pods(event: &Event) -> Option<KernelEvent> {
-    let concerns = match event {
-        Event::Route(Verb::Deleted, route) => is_pod_route(route),
-        Event::Lost => true,
-        Event::Route(Verb::Set, _)
-        | Event::Link(..)
-        | Event::Address(..)
-        | Event::Rule(..)
-        | Event::Neighbour { .. }
-        | Event::Nftables { .. } => false,
-    };
-    concerns.then_some(KernelEvent::PodRouteRemoved)
+/// The host's ends of the pods that ADD has finished, by number.
+#[derive(Debug)]
+struct PodDevices(BTreeSet<u32>);
+
+impl PodDevices {
+    fn find() -> Result<Self, carrick_netlink::Error> {
+        let links = link::dump(&mut Socket::open(Protocol::Route)?)?;
+        let finished = links.iter().filter(|link| is_host_device(&link.name) && link.up && link.operational);
+        Ok(Self(finished.map(|link| link.index).collect()))
+    }
+
+    /// A running ADD or DEL causes no event, except by the routes that go with a device.
+    fn take(&mut self, event: &Event) -> Option<KernelEvent> {
+        let concerns = match event {
+            Event::Link(Verb::Set, link) if is_host_device(&link.name) => {
+                let is_finished = link.up && link.operational;
+                // A device that stays up and has another Ethernet address is told like one that comes up.
+                if is_finished { !self.0.insert(link.index) } else { self.0.contains(&link.index) }
+            }
+            Event::Link(Verb::Deleted, link) => {
+                self.0.remove(&link.index);
+                false
+            }
+            Event::Route(Verb::Deleted, route) => is_pod_route(route),
+            Event::Address(Verb::Deleted, address) => self.0.contains(&address.link),
+            Event::Neighbour { link } => self.0.contains(link),
+            Event::Setting(Configured::Device(device)) => self.0.contains(device),
+            Event::Setting(Configured::All) | Event::Lost => true,
+            Event::Setting(Configured::Default)
+            | Event::Link(Verb::Set, _)
+            | Event::Route(Verb::Set, _)
+            | Event::Address(Verb::Set, _)
+            | Event::Rule(..)
+            | Event::Nftables { .. } => false,
+        };
+        concerns.then_some(KernelEvent::PodRouteRemoved)
+    }
 }

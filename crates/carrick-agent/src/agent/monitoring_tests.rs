@@ -96,6 +96,7 @@ fn full_page() -> String {
         faults: BTreeSet::new(),
         outcome: ApplyOutcome::Changed,
         operations: 1,
+        repeated: BTreeMap::new(),
         took: Duration::ZERO,
         phases: Phases { firewall: MOMENT, observe: MOMENT, compare: MOMENT, apply: MOMENT },
         failures: Vec::new(),
@@ -132,8 +133,8 @@ fn what_the_agent_exports_is_documented_and_the_reverse() {
 
 #[test]
 fn the_causes_of_repairs_are_documented() {
-    use DriftKind::{Address, Device, Lost, Neighbours, Nftables, Route, Rule};
-    let drift = [Device, Address, Route, Rule, Neighbours, Nftables, Lost].map(Cause::Drift);
+    use DriftKind::{Address, Device, Lost, Neighbours, Nftables, Route, Rule, Setting};
+    let drift = [Device, Address, Route, Rule, Neighbours, Setting, Nftables, Lost].map(Cause::Drift);
     let causes = drift.into_iter().chain([Cause::UplinkUp, Cause::WireGuardPoll, Cause::Periodic]);
     let labels: Vec<String> = causes.filter(|cause| cause.is_repair()).map(|cause| format!("`{cause}`")).collect();
     let row = METRICS.lines().find(|line| line.starts_with("| `carrick_drift_repairs_total`")).unwrap();

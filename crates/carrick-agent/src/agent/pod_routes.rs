@@ -1,25 +1,39 @@
-//! Restores the routes to the node's own pods after another program flushed them (`ip route flush proto 108`).
+//! Restores the host's ends of the node's own pods after another program changed them: devices that were set down, kernel settings,
+//! the gateway address `fe80::1`, routes (`ip route flush proto 108`) and neighbours.
 //!
 //! The CNI plugin makes them and does not run again until the next pod comes. What they are follows from the plugin's records; nothing
 //! that no record names is touched, and nothing that is there is written.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
 
+use carrick_dataplane::Sysctls;
+use carrick_netlink::link::{Change, Link};
 use carrick_netlink::route::{self, Filter, Route};
-use carrick_netlink::{Error, Family, Protocol, Request, Socket, link, neighbour};
-use carrick_pods::ipam::{Store, StoreError};
-use carrick_pods::pod_routes::{HostEntries, is_pod_route, wanted};
+use carrick_netlink::{Error, Family, Protocol, Request, Socket, address, link, neighbour};
+use carrick_pods::Written;
+use carrick_pods::device_settings::Setting;
+use carrick_pods::ipam::{Record, Store, StoreError};
+use carrick_pods::pod_routes::{HostEntries, is_pod_route, set_down, wanted};
 use carrick_topology::constants::POD_ROUTE_PROTOCOL;
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 use super::AgentError;
 
-/// Compares the pods' routes with the plugin's records.
+/// How often the kernel settings of the pods' devices are read: the kernel notifies of some of them only.
+const SETTINGS_INTERVAL: Duration = Duration::from_millis(1_500);
+/// The least time between two comparisons. Pods that start and stop cause many notifications.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// Compares the host's ends of the pods with the plugin's records.
 #[derive(Debug)]
 pub struct PodRoutes {
     socket: Socket,
     store: Store,
+    /// The folder of the network settings.
+    settings: PathBuf,
 }
 
 /// The result of a comparison.
@@ -29,6 +43,10 @@ pub struct Restored {
     pub routes: usize,
     /// Neighbours that were missing or different and are right again.
     pub neighbours: usize,
+    /// Devices that were down and are up again, and gateway addresses that were missing and are back.
+    pub devices: usize,
+    /// Kernel settings of the devices that had another value and have theirs again.
+    pub settings: usize,
     /// What could not be restored or compared.
     pub failures: Vec<RestoreError>,
 }
@@ -42,6 +60,15 @@ pub enum RestoreError {
     /// A record cannot be read.
     #[error(transparent)]
     Record(#[from] StoreError),
+    /// A kernel setting cannot be written.
+    #[error("kernel setting {}: {source}", path.display())]
+    Setting {
+        /// The file of the setting.
+        path: PathBuf,
+        /// The error of the system.
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl PodRoutes {
@@ -50,7 +77,8 @@ impl PodRoutes {
     /// # Errors
     /// The kernel gives no socket.
     pub fn open(run_directory: &Path) -> Result<Self, Error> {
-        Ok(Self { socket: Socket::open(Protocol::Route)?, store: Store::under(run_directory) })
+        let settings = Sysctls::folder().to_owned();
+        Ok(Self { socket: Socket::open(Protocol::Route)?, store: Store::under(run_directory), settings })
     }
 
     /// Adds what the records want and the kernel does not hold.
@@ -67,12 +95,69 @@ impl PodRoutes {
             return Ok(restored);
         }
         // The devices are looked at after the records: one that is gone by then is on its way out.
-        let entries = wanted(&records.readable, &link::dump(&mut self.socket)?);
+        let mut links = link::dump(&mut self.socket)?;
+        let down = set_down(&records.readable, &links);
+        if !down.is_empty() {
+            let up = Change { up: Some(true), ..Change::default() };
+            let requests: Vec<Request> = down.iter().map(|(index, name)| link::change(*index, name, &up)).collect();
+            restored.devices += self.write(&requests, &mut restored.failures);
+            links = link::dump(&mut self.socket)?;
+        }
+        let macs = changed_macs(&records.readable, &links);
+        restored.devices += self.write(&macs, &mut restored.failures);
+        self.restore_settings(&records.readable, &links, &mut restored);
+        let entries = wanted(&records.readable, &links);
+        let addresses = self.missing_addresses(&entries)?;
         let routes = self.missing_routes(&entries)?;
         let neighbours = self.missing_neighbours(&entries)?;
+        restored.devices += self.write(&addresses, &mut restored.failures);
         restored.routes = self.write(&routes, &mut restored.failures);
         restored.neighbours = self.write(&neighbours, &mut restored.failures);
         Ok(restored)
+    }
+
+    /// Compares the kernel settings of the pods' devices alone.
+    ///
+    /// # Errors
+    /// The records cannot be listed, or the kernel could not be asked.
+    pub fn restore_device_settings(&mut self) -> Result<Restored, RestoreError> {
+        let records = self.store.records()?;
+        let mut restored = Restored::default();
+        if !records.readable.is_empty() {
+            let links = link::dump(&mut self.socket)?;
+            self.restore_settings(&records.readable, &links, &mut restored);
+        }
+        Ok(restored)
+    }
+
+    /// A device without a carrier may still be configured by ADD.
+    fn restore_settings(&self, records: &[Record], links: &[Link], restored: &mut Restored) {
+        for record in records {
+            if !links.iter().any(|link| link.name == record.device && link.operational) {
+                continue;
+            }
+            for setting in Setting::of_record(record) {
+                match setting.apply(&self.settings, &record.device) {
+                    Ok(written) => restored.settings += usize::from(written == Written::Changed),
+                    Err(source) => {
+                        let path = setting.path(&self.settings, &record.device);
+                        restored.failures.push(RestoreError::Setting { path, source });
+                    }
+                }
+            }
+        }
+    }
+
+    fn missing_addresses(&mut self, entries: &[HostEntries]) -> Result<Vec<Request>, Error> {
+        if entries.iter().all(|entries| entries.address.is_none()) {
+            return Ok(Vec::new());
+        }
+        let present = address::dump(&mut self.socket, None)?;
+        let wanted = entries.iter().filter_map(|entries| entries.address.as_ref());
+        let is_missing = |wanted: &&address::Address| {
+            !present.iter().any(|found| found.link == wanted.link && found.network == wanted.network)
+        };
+        Ok(wanted.filter(is_missing).map(address::add).collect())
     }
 
     /// Messages sent so far that can change the kernel.
@@ -113,9 +198,20 @@ impl PodRoutes {
     }
 }
 
+/// The pods' next hop has another Ethernet address than the one that the pods know.
+fn changed_macs(records: &[Record], links: &[Link]) -> Vec<Request> {
+    let change = |record: &Record| {
+        let link = links.iter().find(|link| link.name == record.device && link.operational)?;
+        let mac = record.attachment.host_mac();
+        let wanted = Change { mac: Some(mac), ..Change::default() };
+        (link.mac != Some(mac)).then(|| link::change(link.index, &link.name, &wanted))
+    };
+    records.iter().filter_map(change).collect()
+}
+
 /// The thread that restores pods' routes.
 #[derive(Debug)]
-pub(super) struct PodRouteRestorer(mpsc::Sender<()>);
+pub(super) struct PodRouteRestorer(SyncSender<()>);
 
 impl PodRouteRestorer {
     /// Starts the thread in the caller's network namespace. It ends when this is dropped.
@@ -124,11 +220,16 @@ impl PodRouteRestorer {
     /// The kernel gives no socket or no thread.
     pub(super) fn start(run_directory: &Path) -> Result<Self, AgentError> {
         let mut pod_routes = PodRoutes::open(run_directory)?;
-        let (ask, mut asked) = mpsc::channel(1);
+        let (ask, asked) = sync_channel(1);
         let serve = move || {
             let mut trouble = Vec::new();
-            while asked.blocking_recv().is_some() {
-                report(pod_routes.restore(), &mut trouble);
+            loop {
+                match asked.recv_timeout(SETTINGS_INTERVAL) {
+                    Ok(()) => report(pod_routes.restore(), &mut trouble),
+                    Err(RecvTimeoutError::Timeout) => report(pod_routes.restore_device_settings(), &mut trouble),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+                std::thread::sleep(PAUSE);
             }
         };
         std::thread::Builder::new()
@@ -148,9 +249,9 @@ impl PodRouteRestorer {
 /// Logs the result. A failure that repeats is logged once.
 fn report(result: Result<Restored, RestoreError>, trouble: &mut Vec<String>) {
     let restored = result.unwrap_or_else(|error| Restored { failures: vec![error], ..Restored::default() });
-    let Restored { routes, neighbours, failures } = restored;
-    if routes + neighbours > 0 {
-        tracing::info!(event = "pod_routes_restored", routes, neighbours);
+    let Restored { routes, neighbours, devices, settings, failures } = restored;
+    if routes + neighbours + devices + settings > 0 {
+        tracing::info!(event = "pod_routes_restored", routes, neighbours, devices, settings);
     }
     let failures: Vec<String> = failures.iter().map(ToString::to_string).collect();
     if let Some(first) = failures.first().filter(|_| failures != *trouble) {

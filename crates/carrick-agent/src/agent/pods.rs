@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use carrick_core::PodAddressing;
-use carrick_pods::installation::{Installation, own_binary};
+use carrick_pods::Written;
+use carrick_pods::installation::{CONFIGURATION_FILE, Installation, Installed, PLUGIN_TYPE, own_binary};
 use carrick_pods::node_data::{NodeData, NodeDataError};
 use tokio::task::spawn_blocking;
 
@@ -27,6 +28,15 @@ impl PodNetworkFiles {
         }
     }
 
+    /// All files that [`Self::write`] writes.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        vec![
+            NodeData::path(&self.run_directory),
+            self.configuration_directory.join(CONFIGURATION_FILE),
+            self.binary_directory.join(PLUGIN_TYPE),
+        ]
+    }
+
     /// Writes the data, then the plugin, then its configuration. With a fault that takes new pods away, it only replaces data that is
     /// there: a new node gets no configuration and does not become ready.
     ///
@@ -36,13 +46,14 @@ impl PodNetworkFiles {
         let PodAddressing { pod_cidrs, mtu, fault } = addressing;
         let fault = fault.map(|fault| fault.to_string());
         let data = NodeData { pod_cidrs: pod_cidrs.into_iter().collect(), mtu, fault };
-        let written = spawn_blocking(move || self.write_blocking(&data).map(|()| data)).await;
+        let written = spawn_blocking(move || self.write_blocking(&data).map(|written| (data, written))).await;
         match written.map_err(anyhow::Error::from).flatten() {
-            Ok(data) => {
+            Ok((data, Written::Changed)) => {
                 let NodeData { pod_cidrs, mtu, fault } = data;
                 tracing::info!(event = "pod_network_written", ?pod_cidrs, mtu, fault);
                 Ok(())
             }
+            Ok((_, Written::Unchanged)) => Ok(()),
             Err(error) => {
                 let error = carrick_kube::with_causes(error.as_ref());
                 tracing::warn!(event = "pod_network_not_written", error);
@@ -51,26 +62,27 @@ impl PodNetworkFiles {
         }
     }
 
-    fn write_blocking(&self, data: &NodeData) -> anyhow::Result<()> {
+    fn write_blocking(&self, data: &NodeData) -> anyhow::Result<Written> {
         if data.fault.is_some() {
             return self.write_fault(data);
         }
-        data.write(&self.run_directory)?;
+        let data = data.write(&self.run_directory)?;
         let installation = Installation {
             configuration_directory: self.configuration_directory.clone(),
             binary_directory: self.binary_directory.clone(),
             run_directory: self.run_directory.clone(),
             binary: own_binary()?,
         };
-        installation.install()?;
-        Ok(())
+        let Installed { binary, configuration } = installation.install()?;
+        let is_change = [data, binary, configuration].contains(&Written::Changed);
+        Ok(if is_change { Written::Changed } else { Written::Unchanged })
     }
 
-    fn write_fault(&self, data: &NodeData) -> anyhow::Result<()> {
+    fn write_fault(&self, data: &NodeData) -> anyhow::Result<Written> {
         match NodeData::read(&self.run_directory) {
-            Err(NodeDataError::Missing(_)) => Ok(()),
+            Err(NodeDataError::Missing(_)) => Ok(Written::Unchanged),
             Ok(_) | Err(NodeDataError::Unreadable { .. } | NodeDataError::Damaged { .. }) => {
-                Ok(data.write(&self.run_directory).map(drop)?)
+                Ok(data.write(&self.run_directory)?)
             }
         }
     }

@@ -43,6 +43,7 @@ struct Content {
     failures: Vec<String>,
     policy_faults: BTreeSet<String>,
     drift_repairs: u64,
+    repeated_drift: BTreeMap<String, usize>,
     liveness: Liveness,
     events: RecentEvents,
 }
@@ -123,6 +124,7 @@ impl Status {
         }
         content.applies += 1;
         content.drift_repairs += u64::from(outcome.is_repair());
+        content.repeated_drift = outcome.repeated.clone();
         content.failures = outcome.failures.clone();
         self.metrics.applied(outcome);
     }
@@ -219,6 +221,7 @@ impl Status {
             },
             applies: content.applies,
             drift_repairs: content.drift_repairs,
+            repeated_drift: content.repeated_drift.clone(),
             failures: content.failures.clone(),
             warnings: warnings.unwrap_or_default(),
             policy_faults: content.policy_faults.clone(),

@@ -1,5 +1,6 @@
 //! The benchmarks as commands.
 
+pub mod drift;
 pub mod failover;
 pub mod pods;
 pub mod scale;

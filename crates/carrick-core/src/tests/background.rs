@@ -156,6 +156,20 @@ fn pods_files_that_could_not_be_written_are_written_later() {
 }
 
 #[test]
+fn pods_files_that_another_program_changed_are_written_again() {
+    let mut fixture = Fixture::steady();
+    fixture.event(Event::PodFilesChanged);
+    let written = pod_files(&fixture.effects());
+    assert_eq!(written.len(), 1, "{written:?}");
+    // A change while they are written may have come too late to be seen.
+    fixture.event(Event::PodFilesChanged);
+    fixture.event(Event::PodFilesWritten(WriteOutcome::Complete));
+    assert_eq!(pod_files(&fixture.effects()), written);
+    fixture.event(Event::PodFilesWritten(WriteOutcome::Complete));
+    assert_eq!(pod_files(&fixture.effects_within(Duration::from_secs(60))), []);
+}
+
+#[test]
 fn where_another_plugin_wires_pods_the_agent_leaves_them_alone() {
     let mut fixture = Fixture::with(Settings { pod_network: PodNetwork::Foreign, ..Settings::default() });
     fixture.report_surroundings();

@@ -1,11 +1,16 @@
 //! Operations on WireGuard's configuration.
 
-use carrick_netlink::wireguard::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb};
+use carrick_netlink::wireguard::{AllowedIpChange, AllowedIps, DeviceChange, PeerChange, PeerVerb, PublicKey};
 use carrick_topology::DeviceName;
+use ipnet::IpNet;
 
 use super::failure::FailureCause;
 use crate::operation::Operation;
 use crate::wireguard::{WireGuard, WireGuardError};
+
+/// A key that no node has: it is a text, of which the private key is not known. If the agent ends before it removes the peer, the next
+/// comparison does.
+const THROW_AWAY_PEER: PublicKey = PublicKey::from_bytes(*b"carrick: allowed IPs to give up ");
 
 /// Who carries out what is WireGuard's.
 pub(crate) struct PeerExecutor<'a> {
@@ -20,8 +25,9 @@ pub(crate) struct PeerExecutor<'a> {
 pub(crate) enum AllowedIpRemoval {
     /// Each on its own; to be tried first, because the others are never missing for a moment.
     Single,
-    /// By replacing the whole list: what is there does not know single removal (kernels before 6.16).
-    Replace,
+    /// What is there does not know single removal (kernels before 6.16). The allowed IPs move to a throw-away peer, which is then removed.
+    /// To replace the whole list would leave the peer without the allowed IPs that it keeps for a moment.
+    ByThrowAwayPeer,
 }
 
 impl PeerExecutor<'_> {
@@ -42,11 +48,20 @@ impl PeerExecutor<'_> {
         if !error.is_invalid_request() {
             return Err(error.into());
         }
-        *self.removal = AllowedIpRemoval::Replace;
+        *self.removal = AllowedIpRemoval::ByThrowAwayPeer;
         let change = device_change(operation, *self.removal);
         let results = self.wireguard.set(self.device.as_str(), std::slice::from_ref(&change));
         results.into_iter().collect::<Result<(), WireGuardError>>().map_err(FailureCause::from)
     }
+}
+
+/// An allowed IP belongs to one peer alone: what is given to another one leaves the peer that had it, in one step.
+fn by_throw_away_peer(removed: &[IpNet]) -> DeviceChange {
+    let taking = PeerChange {
+        allowed_ips: AllowedIps::Replace(removed.to_vec()),
+        ..PeerChange::new(THROW_AWAY_PEER, PeerVerb::Set)
+    };
+    DeviceChange { peers: vec![taking, PeerChange::new(THROW_AWAY_PEER, PeerVerb::Remove)], ..DeviceChange::default() }
 }
 
 fn is_removal(operation: &Operation) -> bool {
@@ -59,15 +74,13 @@ fn device_change(operation: &Operation, removal: AllowedIpRemoval) -> DeviceChan
         Operation::ConfigureWireGuard(change) => change.clone(),
         Operation::SetPeer(change) => of_peer(change.clone()),
         Operation::RemovePeer(key) => of_peer(PeerChange::new(*key, PeerVerb::Remove)),
-        Operation::RemoveAllowedIps { peer, removed, kept } => of_peer(PeerChange {
-            allowed_ips: match removal {
-                AllowedIpRemoval::Single => {
-                    AllowedIps::Change(removed.iter().copied().map(AllowedIpChange::Remove).collect())
-                }
-                AllowedIpRemoval::Replace => AllowedIps::Replace(kept.clone()),
-            },
-            ..PeerChange::new(*peer, PeerVerb::Update)
-        }),
+        Operation::RemoveAllowedIps { peer, removed } => match removal {
+            AllowedIpRemoval::Single => of_peer(PeerChange {
+                allowed_ips: AllowedIps::Change(removed.iter().copied().map(AllowedIpChange::Remove).collect()),
+                ..PeerChange::new(*peer, PeerVerb::Update)
+            }),
+            AllowedIpRemoval::ByThrowAwayPeer => by_throw_away_peer(removed),
+        },
         _ => DeviceChange::default(),
     }
 }

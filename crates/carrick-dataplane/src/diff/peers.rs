@@ -134,9 +134,5 @@ fn endpoint_to_write(
 /// What the peer must lose. An allowed IP that moves to another peer leaves this one by that.
 fn lost_allowed_ips(peer: &Compared<'_>, moving: &BTreeSet<IpNet>) -> Option<Operation> {
     let removed: Vec<IpNet> = peer.surplus.iter().filter(|network| !moving.contains(network)).copied().collect();
-    (!removed.is_empty()).then(|| Operation::RemoveAllowedIps {
-        peer: peer.key,
-        removed,
-        kept: peer.wanted.allowed_ips.iter().copied().collect(),
-    })
+    (!removed.is_empty()).then_some(Operation::RemoveAllowedIps { peer: peer.key, removed })
 }

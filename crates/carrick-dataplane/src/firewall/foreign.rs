@@ -1,15 +1,17 @@
 //! Other people's forward chains that drop what they do not know: Docker's, firewalld's, ufw's.
 //!
+//! [`verdict`](super::verdict) tells whether a chain does.
+//!
 //! An accept in a table of our own cannot help there, because a packet must pass every base chain of a hook. So an
 //! accept rule for each direction goes to the head of such a chain, with the comment `carrick`; the rest of the chain
 //! is never touched. The rules are ones that iptables-nft can show too.
 
-use carrick_netlink::nftables::{
-    Batch, ChainKind, Expression, InterfaceMatch, ListedChain, ListedRule, Policy, Rule, Verdict,
-};
+use carrick_netlink::Family;
+use carrick_netlink::nftables::{Batch, ChainKind, InterfaceMatch, ListedChain, ListedRule, Policy, Rule, TableFamily};
 use carrick_topology::plan::FirewallPlan;
 
 use super::name::table_name;
+use super::verdict::{Certainty, DefaultDrop, Dropper, Reachable, Way, drop_in};
 
 /// The comment by which Carrick knows its rules in chains of others.
 const COMMENT: &str = "carrick";
@@ -21,6 +23,8 @@ pub struct ForeignChain {
     pub chain: ListedChain,
     /// Its rules, ours among them.
     pub rules: Vec<ListedRule>,
+    /// The chains and sets to which its rules lead.
+    pub reachable: Reachable,
 }
 
 /// What to change in one chain of another program.
@@ -36,6 +40,8 @@ pub struct ForeignChange {
     pub batch: Batch,
     /// The chain as it was seen.
     pub before: ForeignChain,
+    /// Whether the chain drops packets of pods without the change.
+    pub certainty: Certainty,
 }
 
 /// The accept rules that a chain needs which drops by default: the mesh's devices and the pods', in and out.
@@ -56,16 +62,20 @@ impl ForeignChain {
         chain.base.kind == ChainKind::Filter && chain.table != table_name()
     }
 
-    /// What to change so that exactly the accept rules are there if the chain drops by default, and none if not.
+    /// What to change so that exactly the accept rules are there if the chain drops packets of one of the ways by default, and none if not.
     #[must_use]
-    pub fn change_to(&self, accept_rules: &[Rule]) -> Option<ForeignChange> {
-        if self.drops_by_default() { self.change(accept_rules) } else { self.removal() }
+    pub(super) fn change_to(&self, accept_rules: &[Rule], ways: &[Way]) -> Option<ForeignChange> {
+        if self.default_drop(ways).is_none() {
+            return self.removal();
+        }
+        let change = self.change(accept_rules)?;
+        Some(ForeignChange { certainty: self.certainty(ways), ..change })
     }
 
-    /// Whether it drops by default and lacks one of the accept rules.
-    pub(super) fn lacks(&self, accept_rules: &[Rule]) -> bool {
+    /// What drops packets of one of the ways by default, if the chain lacks one of the accept rules.
+    pub(super) fn lacks(&self, accept_rules: &[Rule], ways: &[Way]) -> Option<Dropper> {
         let has = |rule: &Rule| self.ours().any(|listed| listed.rule == *rule);
-        self.drops_by_default() && !accept_rules.iter().all(has)
+        self.default_drop(ways).map(|drop| drop.dropper).filter(|_| !accept_rules.iter().all(has))
     }
 
     /// Table and name, as `ip filter FORWARD`.
@@ -79,9 +89,29 @@ impl ForeignChain {
         self.change(&[])
     }
 
-    /// Whether a packet that no rule knows is dropped: by policy, or by a last rule without conditions.
-    fn drops_by_default(&self) -> bool {
-        self.chain.base.policy == Policy::Drop || self.rules.last().is_some_and(|listed| drops_everything(&listed.rule))
+    /// Whether the chain certainly drops packets of one of the ways, Carrick's own rules left aside.
+    pub(super) fn certainty(&self, ways: &[Way]) -> Certainty {
+        let is_certain = |drop: &DefaultDrop| drop.certainty == Certainty::Certain;
+        if self.drops(ways).iter().any(is_certain) { Certainty::Certain } else { Certainty::Undecided }
+    }
+
+    /// What drops packets of one of the ways. A policy that drops counts although no packet is known.
+    fn default_drop(&self, ways: &[Way]) -> Option<DefaultDrop> {
+        let by_policy = || DefaultDrop { dropper: Dropper::Policy, certainty: Certainty::Undecided };
+        let first = self.drops(ways).into_iter().next();
+        first.or_else(|| (self.chain.base.policy == Policy::Drop).then(by_policy))
+    }
+
+    fn drops(&self, ways: &[Way]) -> Vec<DefaultDrop> {
+        let rules: Vec<&ListedRule> = self.rules.iter().filter(|listed| !is_ours(listed)).collect();
+        let seen = ways.iter().filter(|[packet, _]| match self.chain.table.family {
+            TableFamily::Ipv4 => packet.family == Family::V4,
+            TableFamily::Ipv6 => packet.family == Family::V6,
+            TableFamily::Inet => true,
+        });
+        let drop = |packet| drop_in(&self.chain, &rules, &self.reachable, packet);
+        let dropped = seen.filter_map(|[tcp, udp]| Some([drop(tcp)?, drop(udp)?]));
+        dropped.flatten().collect()
     }
 
     fn change(&self, wanted: &[Rule]) -> Option<ForeignChange> {
@@ -101,27 +131,24 @@ impl ForeignChain {
             deleted: deleted.len(),
             batch,
             before: self.clone(),
+            certainty: Certainty::Undecided,
         })
     }
 
     fn ours(&self) -> impl Iterator<Item = &ListedRule> {
-        self.rules.iter().filter(|listed| listed.rule.comment.as_deref() == Some(COMMENT))
+        self.rules.iter().filter(|listed| is_ours(listed))
     }
 }
 
-fn drops_everything(rule: &Rule) -> bool {
-    let acting: Vec<&Expression> =
-        rule.expressions.iter().filter(|expression| **expression != Expression::Counter).collect();
-    match acting.as_slice() {
-        [Expression::Verdict(Verdict::Drop) | Expression::Reject] => true,
-        [Expression::Foreign(name)] => name == "target REJECT",
-        _ => false,
-    }
+fn is_ours(listed: &ListedRule) -> bool {
+    listed.rule.comment.as_deref() == Some(COMMENT)
 }
 
 #[cfg(test)]
 mod tests {
-    use carrick_netlink::nftables::{BaseChain, Hook, TableFamily, TableName};
+    use carrick_netlink::nftables::{BaseChain, Expression, Hook, TableName};
+
+    use super::super::verdict::packets_of_pods;
 
     use super::*;
 
@@ -130,11 +157,21 @@ mod tests {
         ForeignChain {
             chain: ListedChain { table: TableName::new(TableFamily::Ipv4, "filter"), name: "FORWARD".to_owned(), base },
             rules: rules.into_iter().zip(1..).map(|(rule, handle)| ListedRule { handle, rule }).collect(),
+            reachable: Reachable::default(),
         }
     }
 
     fn wanted() -> Vec<Rule> {
-        accept_rules(&FirewallPlan { pod_device_prefix: Some("crk".to_owned()), ..FirewallPlan::default() })
+        accept_rules(&plan())
+    }
+
+    fn plan() -> FirewallPlan {
+        let own_pods = ["10.42.0.0/24", "fd42::/64"].map(|network| network.parse().unwrap()).into();
+        FirewallPlan { pod_device_prefix: Some("crk".to_owned()), own_pods, ..FirewallPlan::default() }
+    }
+
+    fn packets() -> Vec<Way> {
+        packets_of_pods(&plan())
     }
 
     fn counts(change: Option<ForeignChange>) -> (usize, usize) {
@@ -144,10 +181,11 @@ mod tests {
     #[test]
     fn one_rule_for_each_device_and_direction() {
         assert_eq!(wanted().len(), 8);
-        assert_eq!(counts(chain(Policy::Drop, vec![]).change_to(&wanted())), (8, 0));
-        assert_eq!(counts(chain(Policy::Drop, wanted()).change_to(&wanted())), (0, 0));
-        assert!(chain(Policy::Drop, vec![]).lacks(&wanted()) && !chain(Policy::Drop, wanted()).lacks(&wanted()));
-        assert!(!chain(Policy::Accept, vec![]).lacks(&wanted()));
+        assert_eq!(counts(chain(Policy::Drop, vec![]).change_to(&wanted(), &packets())), (8, 0));
+        assert_eq!(counts(chain(Policy::Drop, wanted()).change_to(&wanted(), &packets())), (0, 0));
+        assert_eq!(chain(Policy::Drop, vec![]).lacks(&wanted(), &packets()), Some(Dropper::Policy));
+        assert_eq!(chain(Policy::Drop, wanted()).lacks(&wanted(), &packets()), None);
+        assert_eq!(chain(Policy::Accept, vec![]).lacks(&wanted(), &packets()), None);
     }
 
     #[test]
@@ -156,23 +194,30 @@ mod tests {
         present.remove(0);
         present.push(Rule::new().input_interface(InterfaceMatch::Is("carrick9")).counter().accept().comment("carrick"));
         present.push(Rule::new().drop().comment("not ours"));
-        assert_eq!(counts(chain(Policy::Drop, present).change_to(&wanted())), (1, 1));
+        assert_eq!(counts(chain(Policy::Drop, present).change_to(&wanted(), &packets())), (1, 1));
     }
 
     #[test]
     fn a_chain_that_lets_pass_needs_none() {
-        assert_eq!(counts(chain(Policy::Accept, vec![]).change_to(&wanted())), (0, 0));
-        assert_eq!(counts(chain(Policy::Accept, wanted()).change_to(&wanted())), (0, 8));
+        assert_eq!(counts(chain(Policy::Accept, vec![]).change_to(&wanted(), &packets())), (0, 0));
+        assert_eq!(counts(chain(Policy::Accept, wanted()).change_to(&wanted(), &packets())), (0, 8));
     }
 
     #[test]
     fn a_last_rule_without_conditions_counts_as_policy() {
         let reject = Rule::new().counter().with([Expression::Reject]);
-        assert_eq!(counts(chain(Policy::Accept, vec![reject.clone()]).change_to(&wanted())), (8, 0));
-        let conditional = Rule::new().protocol(6).drop();
-        assert_eq!(counts(chain(Policy::Accept, vec![reject, conditional]).change_to(&wanted())), (0, 0));
+        assert_eq!(counts(chain(Policy::Accept, vec![reject.clone()]).change_to(&wanted(), &packets())), (8, 0));
+        let of_other_devices = || Rule::new().input_interface(InterfaceMatch::Is("eth0"));
+        assert_eq!(
+            counts(chain(Policy::Accept, vec![of_other_devices().drop()]).change_to(&wanted(), &packets())),
+            (0, 0)
+        );
+        assert_eq!(
+            counts(chain(Policy::Accept, vec![of_other_devices().accept(), reject]).change_to(&wanted(), &packets())),
+            (8, 0)
+        );
         let of_iptables = Rule::new().counter().with([Expression::Foreign("target REJECT".to_owned())]);
-        assert_eq!(counts(chain(Policy::Accept, vec![of_iptables]).change_to(&wanted())), (8, 0));
+        assert_eq!(counts(chain(Policy::Accept, vec![of_iptables]).change_to(&wanted(), &packets())), (8, 0));
     }
 
     #[test]
@@ -180,5 +225,17 @@ mod tests {
         let mut present = wanted();
         present.push(Rule::new().accept());
         assert_eq!(counts(chain(Policy::Drop, present).removal()), (0, 8));
+    }
+
+    #[test]
+    fn a_drop_is_certain_unless_an_undecided_rule_could_accept() {
+        let certainty = |rules| chain(Policy::Drop, rules).certainty(&packets());
+        assert_eq!(certainty(vec![]), Certainty::Certain);
+        let port = Rule::new().protocol(6).destination_port(443);
+        assert_eq!(certainty(vec![port.clone().drop()]), Certainty::Certain);
+        let any_port = Rule::new().with([Expression::Foreign("match set".to_owned())]);
+        assert_eq!(certainty(vec![any_port.accept()]), Certainty::Undecided);
+        assert_eq!(certainty(vec![port.accept()]), Certainty::Certain, "the port decides of TCP alone");
+        assert_eq!(chain(Policy::Drop, vec![]).certainty(&[]), Certainty::Undecided);
     }
 }

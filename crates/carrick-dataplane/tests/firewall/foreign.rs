@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 
-use carrick_dataplane::firewall::{Applied, ForeignCount, TableChange};
+use carrick_dataplane::firewall::{Applied, Certainty, ForeignCount, TableChange};
 
 use crate::namespace::{Namespace, is_silent, source_seen};
 use crate::network::{INTERNET, NODE, Network, POD, REMOTE_POD, address, in_both, plan};
@@ -205,6 +205,8 @@ fn a_locked_table_is_told_and_stops_nothing_else() {
     assert_eq!(applied.foreign.len(), 2, "the chains of iptables");
     let [refused] = applied.refused.as_slice() else { panic!("{:?}", applied.refused) };
     assert!(refused.is_not_permitted() && refused.to_string().contains("ip locked f"), "{refused}");
+    let locked = network.firewall.locked_chains();
+    assert_eq!(locked["ip locked f"].certainty, Certainty::Certain, "a policy that drops, and no rule: {locked:?}");
 
     assert!(!network.apply(&plan()).is_change());
     let written = network.firewall.writes();
@@ -215,4 +217,67 @@ fn a_locked_table_is_told_and_stops_nothing_else() {
     drop(owner);
     network.apply(&plan());
     assert_pods_reach_each_other(&network);
+}
+
+/// Rulesets whose forward chain drops what no rule accepts, in ways that differ, and the number of rules that are put in.
+const DROPPING: [(&str, &str, usize); 6] = [
+    ("a last rule that logs and drops", include_str!("fixtures/logdrop.nft"), 8),
+    ("a last rule that rejects", include_str!("fixtures/lastdrop.nft"), 8),
+    ("a jump to a chain that goes to one that drops, IPv4 alone", include_str!("fixtures/jump.nft"), 8),
+    ("a verdict map by the state of the connection", include_str!("fixtures/verdict-map.nft"), 8),
+    ("all devices but some", include_str!("fixtures/negated-devices.nft"), 8),
+    ("pods' addresses among the sources", include_str!("fixtures/private-sources.nft"), 16),
+];
+
+#[test]
+fn a_chain_that_drops_pods_packets_gets_accept_rules_however_it_drops() {
+    for (what, ruleset, rules) in DROPPING {
+        let mut network = Network::guarded();
+        network.node.command("nft", &["-f", "-"], ruleset);
+        let (pod, remote) = (network.pod.socket(POD.0), network.remote.socket(REMOTE_POD.0));
+        pod.send_to(b"x", remote.local_addr().unwrap()).unwrap();
+        assert!(is_silent(&remote), "{what}: the ruleset does not drop");
+        drop((pod, remote));
+        assert_eq!(network.firewall.inspect(&plan()).unwrap().dropping.len(), rules / 8, "{what}");
+
+        let Applied { foreign, refused, .. } = network.apply(&plan());
+        assert!(refused.is_empty(), "{what}: {refused:?}");
+        assert_eq!(foreign.values().map(|count| count.inserted).sum::<usize>(), rules, "{what}: {foreign:?}");
+        assert_pods_reach_each_other(&network);
+        assert!(network.firewall.inspect(&plan()).unwrap().dropping.is_empty(), "{what}");
+        assert!(!network.apply(&plan()).is_change(), "{what}");
+    }
+}
+
+#[test]
+fn a_chain_that_lets_pods_packets_pass_is_left_alone() {
+    for ruleset in [
+        "table inet a { chain f { type filter hook forward priority 0; policy accept; iifname eth0 drop; } ; }",
+        "table inet a { chain f { type filter hook forward priority 0; policy accept; tcp dport 25 reject; ct state invalid drop; } ; }",
+        "table inet a { chain g { drop; } ; chain f { type filter hook forward priority 0; policy accept; iifname { eth0, eth1 } jump g; } ; }",
+        "table ip a { chain f { type filter hook forward priority 0; policy accept; ip saddr 192.168.0.0/16 drop; limit rate 5/second log; } ; }",
+        "table inet a { chain f { type filter hook forward priority 0; policy accept; ct state vmap { invalid : drop, new : accept }; reject; } ; }",
+    ] {
+        let mut network = Network::guarded();
+        network.node.command("nft", &["-f", "-"], ruleset);
+        assert_eq!(network.apply(&plan()).foreign, BTreeMap::new(), "{ruleset}");
+        assert_pods_reach_each_other(&network);
+    }
+}
+
+#[test]
+fn the_chain_and_the_rule_that_drop_are_named() {
+    let mut network = Network::guarded();
+    for (ruleset, named) in [
+        (include_str!("fixtures/logdrop.nft"), "inet filter forward (by rule 2 of the chain forward)"),
+        (include_str!("fixtures/jump.nft"), "ip filter FORWARD (by rule 2 of the chain refuse)"),
+        ("table ip x { chain f { type filter hook forward priority 0; policy drop; } ; }", "ip x f (by its policy)"),
+    ] {
+        network.node.command("nft", &["-f", "-"], ruleset);
+        let dropping = network.firewall.inspect(&plan()).unwrap().dropping;
+        assert_eq!(dropping.into_iter().collect::<Vec<_>>(), [named]);
+        for table in ["inet filter", "ip filter", "ip x"] {
+            network.node.command("nft", &["-f", "-"], &format!("add table {table}\ndelete table {table}"));
+        }
+    }
 }

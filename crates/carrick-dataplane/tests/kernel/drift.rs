@@ -1,10 +1,12 @@
 //! What others change is told; what we do ourselves, and what others do to their own things, is not.
 
+use carrick_dataplane::Poll;
 use carrick_dataplane::drift::Drift;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
+use std::time::SystemTime;
 
-use crate::node::{on_node, run};
+use crate::node::{Node, on_node, run};
 use crate::plans;
 
 #[test]
@@ -62,11 +64,56 @@ fn own_routes_addresses_and_rules_are_no_drift() {
         let drifts = watch.read().unwrap();
         // The kernel does not say who changed devices and forwarding entries, and tells late of IPv6 addresses.
         let is_by_kernel = |drift: &Drift| match drift {
-            Drift::Device(_) | Drift::Neighbours(_) => true,
+            Drift::Device(_) | Drift::Neighbours(_) | Drift::Setting => true,
             Drift::Address(address) => address.contains(':'),
             Drift::Route(_) | Drift::Rule(_) | Drift::Lost => false,
         };
         let told: Vec<&Drift> = drifts.iter().filter(|drift| !is_by_kernel(drift)).collect();
         assert!(told.is_empty(), "{told:?}");
+    });
+}
+
+#[test]
+fn a_setting_that_another_program_writes_is_found_by_the_next_look() {
+    on_node(|node| {
+        run("sysctl -q -w net.ipv6.conf.eth0.accept_ra=1 net.ipv6.conf.all.forwarding=0");
+        let plan = plans::mesh(20, 3);
+        node.reach(&plan);
+        let desired = node.desired(&plan);
+        let is_as_planned =
+            |node: &mut Node| matches!(node.dataplane.poll(&desired, SystemTime::now()), Poll::AsPlanned(_));
+        assert!(is_as_planned(node));
+        for (setting, wanted) in [
+            ("net.ipv4.ip_forward=0", "1"),
+            ("net.ipv6.conf.all.forwarding=0", "1"),
+            ("net.ipv4.conf.carrick0.rp_filter=1", "2"),
+            ("net.ipv6.conf.carrick-vx.disable_ipv6=1", "0"),
+            ("net.ipv6.conf.eth0.accept_ra=1", "2"),
+        ] {
+            run(&format!("sysctl -q -w {setting}"));
+            assert!(!is_as_planned(node), "{setting}");
+            node.reach(&plan);
+            let (name, _) = setting.split_once('=').unwrap();
+            assert_eq!(run(&format!("sysctl -n {name}")).trim(), wanted, "{setting}");
+            assert!(is_as_planned(node), "{setting}");
+        }
+        // Another program's own choice, of which the agent never wrote 2.
+        run("sysctl -q -w net.ipv6.conf.eth0-far.accept_ra=0");
+        assert!(is_as_planned(node));
+    });
+}
+
+#[test]
+fn the_kernel_tells_of_forwarding_and_filters() {
+    on_node(|node| {
+        let plan = plans::mesh(20, 3);
+        node.reach(&plan);
+        let mut watch = node.dataplane.watch(&plan.wireguard.device, &plan.vxlan.device).unwrap();
+        for setting in ["ipv4.ip_forward=0", "ipv6.conf.all.forwarding=0", "ipv4.conf.carrick0.rp_filter=1"] {
+            run(&format!("sysctl -q -w net.{setting}"));
+            assert!(watch.read().unwrap().contains(&Drift::Setting), "{setting}");
+        }
+        run("sysctl -q -w net.ipv4.conf.eth0.rp_filter=1");
+        assert!(!watch.read().unwrap().contains(&Drift::Setting), "not Carrick's device");
     });
 }

@@ -183,7 +183,7 @@ fn a_handover_is_no_drift_and_a_reconciliation_keeps_it() {
         let told = watch.read().unwrap();
         // The kernel does not say who changed devices, their neighbours and addresses.
         let is_told_of_own = |drift: &Drift| match drift {
-            Drift::Device(_) | Drift::Neighbours(_) | Drift::Address(_) => true,
+            Drift::Device(_) | Drift::Neighbours(_) | Drift::Address(_) | Drift::Setting => true,
             Drift::Route(_) | Drift::Rule(_) | Drift::Lost => false,
         };
         assert!(told.iter().all(is_told_of_own), "{told:?}");

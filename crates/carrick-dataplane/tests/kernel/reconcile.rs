@@ -3,11 +3,13 @@
 use std::fs;
 
 use carrick_dataplane::Operation;
+use carrick_topology::PublicKey;
 use carrick_topology::model::{Family, mac_of_node};
 use carrick_topology::plan::{NextHop, Route, VxlanNeighbour};
 
 use crate::node::{dataplane, on_node, run};
 use crate::plans;
+use crate::userspace_double::hexadecimal;
 
 fn sysctl(path: &str) -> String {
     fs::read_to_string(format!("/proc/sys/net/{path}")).unwrap().trim().to_owned()
@@ -128,8 +130,12 @@ fn allowed_ips_leave_a_peer_also_where_single_ones_cannot_be_removed() {
                 plan.wireguard.peers.get_mut(&plans::key(3)).unwrap().allowed_ips.pop_first();
                 node.wireguard.state().sets.clear();
                 node.reach(&plan);
-                let replaced = node.wireguard.state().sets.iter().any(|set| set.contains("replace_allowed_ips"));
-                assert_eq!(replaced, !removes_single_allowed_ips);
+                let sets = node.wireguard.state().sets.join("\n");
+                let of_peers: Vec<&str> = sets.split("public_key=").skip(1).collect();
+                let replaced: Vec<&&str> = of_peers.iter().filter(|set| set.contains("replace_allowed_ips")).collect();
+                assert_eq!(replaced.len(), usize::from(!removes_single_allowed_ips), "{sets}");
+                let wanted = |key: &PublicKey| replaced.iter().any(|set| set.starts_with(&hexadecimal(&key.0)));
+                assert!(!plan.wireguard.peers.keys().any(wanted), "a peer's list was replaced: {sets}");
                 node.assert_settled(&plan);
             }
         });

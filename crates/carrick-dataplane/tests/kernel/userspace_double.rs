@@ -154,7 +154,7 @@ fn text(device: &Device) -> String {
     text
 }
 
-fn hexadecimal(bytes: &[u8; 32]) -> String {
+pub fn hexadecimal(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

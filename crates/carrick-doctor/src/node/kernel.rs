@@ -23,6 +23,23 @@ pub(super) fn kernel_state(subject: &Subject<'_>) -> Vec<Finding> {
     )]
 }
 
+/// No other program writes what the agent writes.
+pub(super) fn repeated_drift(subject: &Subject<'_>) -> Vec<Finding> {
+    let repeated = &subject.status.repeated_drift;
+    if repeated.is_empty() {
+        return Vec::new();
+    }
+    let things = repeated.iter().map(|(thing, repairs)| format!("{thing} ({repairs} times)"));
+    vec![Finding::warning(
+        Check::KernelState,
+        format!(
+            "another program undoes what the agent writes, and the agent repaired in the last 10 minutes: {}",
+            listed(things)
+        ),
+        "find the program and configure it to leave this alone; `ip monitor`, `nft monitor` and `auditctl -w /proc/sys/net` show its changes",
+    )]
+}
+
 /// The WireGuard device exists and answers.
 pub(super) fn wireguard_device(subject: &Subject<'_>) -> Vec<Finding> {
     let Some(plan) = subject.plan() else { return Vec::new() };
@@ -80,6 +97,15 @@ mod tests {
         });
         assert!(found.problems().contains(&"kernel-state a1".to_owned()));
         assert!(found.texts().contains("set route 10.42.1.0/24; the last attempt failed: set route: not permitted"));
+    }
+
+    #[test]
+    fn what_another_program_writes_again_and_again_is_a_warning() {
+        let found = diagnosed(|mesh| {
+            mesh.status("a1").repeated_drift = [("set net/ipv4/ip_forward to 1".to_owned(), 17)].into();
+        });
+        assert_eq!(found.warnings(), ["kernel-state a1"]);
+        assert!(found.texts().contains("set net/ipv4/ip_forward to 1 (17 times)"));
     }
 
     #[test]

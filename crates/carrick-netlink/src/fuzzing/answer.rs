@@ -76,7 +76,7 @@ fn check_notification(frame: &Frame<'_>) {
     use crate::{address, link, route, rule};
     let readable = match frame.message_type {
         route::RTM_NEWROUTE | route::RTM_DELROUTE => route::read(frame).is_ok(),
-        rule::RTM_NEWRULE | rule::RTM_DELRULE => rule::read(frame).is_ok(),
+        rule::RTM_NEWRULE | rule::RTM_DELRULE => rule::read_listed(frame).is_ok(),
         address::RTM_NEWADDR | address::RTM_DELADDR => address::read(frame).is_ok(),
         link::RTM_NEWLINK | link::RTM_DELLINK => true,
         _ => return drop(monitor::read(frame)),

@@ -103,9 +103,9 @@ fn fits(fields: &[Field], key: &Key) -> bool {
 
 fn leads_to(target: &Target, value: &Value) -> bool {
     match (target, value) {
-        (_, Value::Nothing) => true,
+        (_, Value::Nothing | Value::Verdict(_)) => true,
         (Target::Fields(fields), Value::Fields(mapped)) => fits(fields, mapped),
-        (Target::Nothing, Value::Fields(_)) => false,
+        (Target::Nothing | Target::Verdict, Value::Fields(_)) => false,
     }
 }
 

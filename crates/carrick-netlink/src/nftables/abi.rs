@@ -74,6 +74,8 @@ pub mod set {
     pub const USERDATA: u16 = 13;
     pub const FLAG_INTERVAL: u32 = 4;
     pub const FLAG_MAP: u32 = 8;
+    /// `NFT_DATA_VERDICT`.
+    pub const VERDICT_TYPE: u32 = 0xffff_ff00;
 
     pub const LIST_TABLE: u16 = 1;
     pub const LIST_SET: u16 = 2;
@@ -100,6 +102,7 @@ pub mod expression {
     pub mod meta {
         pub const DESTINATION: u16 = 1;
         pub const KEY: u16 = 2;
+        pub const SOURCE: u16 = 3;
     }
     pub mod payload {
         pub const DESTINATION: u16 = 1;
@@ -155,6 +158,8 @@ pub mod expression {
     }
     pub mod masquerade {
         pub const FLAGS: u16 = 1;
+        /// `NF_NAT_RANGE_PROTO_RANDOM_FULLY`, in nftables since Linux 3.18.
+        pub const FULLY_RANDOM: u32 = 1 << 4;
     }
     pub mod nat {
         pub const TYPE: u16 = 1;

@@ -294,7 +294,7 @@ fn set_attributes(table: &TableName, name: &str, set: &Set) -> Attributes {
     };
     let map = match set.target {
         Target::Nothing => 0,
-        Target::Fields(_) => set::FLAG_MAP,
+        Target::Fields(_) | Target::Verdict => set::FLAG_MAP,
     };
     let mut userdata = byte_order(USERDATA_KEY_ORDER, &set.key);
     let attributes = Attributes::new()
@@ -305,6 +305,7 @@ fn set_attributes(table: &TableName, name: &str, set: &Set) -> Attributes {
         .with_u32(set::KEY_LENGTH, number(Field::concatenated_length(&set.key)));
     let attributes = match &set.target {
         Target::Nothing => attributes,
+        Target::Verdict => attributes.with_u32(set::DATA_TYPE, set::VERDICT_TYPE),
         Target::Fields(fields) => {
             userdata.extend(byte_order(USERDATA_DATA_ORDER, fields));
             attributes
@@ -368,10 +369,11 @@ fn encoded_elements(key: &[Field], target: &Target, elements: &Elements) -> Vec<
 fn encoded_key(key: &[Field], target: &Target, element: &Key, value: &Value) -> Attributes {
     let encoded = Attributes::new().with_nested(set::ELEMENT_KEY, &value_attributes(element.bytes_for(key)));
     match (value, target) {
+        (Value::Verdict(verdict), _) => encoded.with_nested(set::ELEMENT_DATA, &verdict.encode()),
         (Value::Fields(mapped), Target::Fields(fields)) => {
             encoded.with_nested(set::ELEMENT_DATA, &value_attributes(mapped.bytes_for(fields)))
         }
-        (Value::Fields(_), Target::Nothing) | (Value::Nothing, _) => encoded,
+        (Value::Fields(_), Target::Nothing | Target::Verdict) | (Value::Nothing, _) => encoded,
     }
 }
 

@@ -153,6 +153,24 @@ impl Nftables {
         Ok(rules.into_iter().map(|(_, listed)| listed).collect())
     }
 
+    /// One set or map with its elements; `None` where there is no such set, or one of a form that this code does not know.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refused.
+    pub fn set(&mut self, table: &TableName, name: &str) -> Result<Option<Set>, Error> {
+        let filter = Attributes::new().with_text(set::TABLE, &table.name).with_text(set::NAME, name);
+        let request = Request::get(LIST_SETS, table.member(name), message::GET_SET, payload(table.family, &filter));
+        let form = match self.socket.query(&request, |frame| Ok(read_set(frame.payload).ok())) {
+            Ok(answers) => answers.into_iter().next().map(|(_, form)| form),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error),
+        };
+        let Some(mut found) = form else { return Ok(None) };
+        found.elements = self.elements(table, name, &found)?;
+        Ok(Some(found))
+    }
+
     /// The rules of a table that have a counter, and what the counters say; none where there is no such table.
     ///
     /// # Errors

@@ -25,6 +25,13 @@ pub enum Expression {
         /// Where to.
         destination: Register,
     },
+    /// Changes something that the kernel knows about the packet, such as its mark.
+    SetMeta {
+        /// What.
+        key: MetaKey,
+        /// The new value.
+        source: Register,
+    },
     /// Loads bytes of the packet.
     Payload {
         /// Which header.
@@ -81,6 +88,13 @@ pub enum Expression {
         /// Where the mapped value goes.
         destination: Register,
     },
+    /// Ends the rule unless the value is a key of a verdict map of the same table; then gives its verdict.
+    VerdictLookup {
+        /// The map's name.
+        map: String,
+        /// The key.
+        source: Register,
+    },
     /// Loads a constant.
     Immediate {
         /// The constant.
@@ -111,7 +125,8 @@ pub enum Expression {
     },
     /// Counts packets and bytes. The counts are no part of a comparison.
     Counter,
-    /// Gives the connection the address of the outgoing device as its source.
+    /// Gives the connection the address of the outgoing device as its source, and a random port (`fully-random`): connections that
+    /// start at the same time on several processors rarely choose the same one, which would lose the packet of one of them.
     Masquerade,
     /// Gives the connection another source or destination.
     Nat {
@@ -221,12 +236,30 @@ pub enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ConntrackKey {
+    /// A bit set of [`ConntrackState`].
+    State = 0,
     /// Whether the packet goes in the direction of the first packet of its connection (0) or back (1): one byte.
     Direction = 1,
     /// `IPS_*` bits, such as `IPS_DST_NAT` 0x20.
     Status = 2,
     /// The connection's mark.
     Mark = 3,
+}
+
+/// A bit of [`ConntrackKey::State`] (`NF_CT_STATE_BIT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ConntrackState {
+    /// It belongs to no connection.
+    Invalid = 1,
+    /// Part of a known connection.
+    Established = 2,
+    /// Belongs to a known connection, such as an ICMP error.
+    Related = 4,
+    /// The first packet of a connection.
+    New = 8,
+    /// Exempt from connection tracking.
+    Untracked = 64,
 }
 
 /// The source or the destination of a packet or connection.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::Rule;
 use super::abi::expression::counter;
 use super::abi::{chain, data, rule, set};
 use super::attribute::{Received, required};
@@ -13,6 +12,7 @@ use super::interval::{Bound, Intervals};
 use super::listed_rule::ListedRule;
 use super::set::{Elements, Field, Key, Set, Target, Value};
 use super::table::{BaseChain, ChainKind, Hook, Policy};
+use super::{Rule, Verdict};
 use crate::Error;
 use crate::frame::NETFILTER_HEADER_LENGTH;
 
@@ -128,7 +128,10 @@ fn empty_set(attributes: Received<'_>) -> Option<Set> {
     let target = if flags & set::FLAG_MAP == 0 {
         Target::Nothing
     } else {
-        Target::Fields(Field::from_type(attributes.u32(set::DATA_TYPE)?, length(set::DATA_LENGTH)?))
+        match attributes.u32(set::DATA_TYPE)? {
+            set::VERDICT_TYPE => Target::Verdict,
+            number => Target::Fields(Field::from_type(number, length(set::DATA_LENGTH)?)),
+        }
     };
     let elements = if flags & set::FLAG_INTERVAL == 0 {
         Elements::Keys(BTreeMap::new())
@@ -139,6 +142,12 @@ fn empty_set(attributes: Received<'_>) -> Option<Set> {
 }
 
 fn mapped(element: Received<'_>) -> Value {
-    let bytes = element.nested(set::ELEMENT_DATA).and_then(plain_value);
-    bytes.map_or(Value::Nothing, |bytes| Value::Fields(Key::from_bytes(&bytes)))
+    let Some(constant) = element.nested(set::ELEMENT_DATA) else {
+        return Value::Nothing;
+    };
+    match (Verdict::decode(constant), plain_value(constant)) {
+        (Some(verdict), _) => Value::Verdict(verdict),
+        (None, Some(bytes)) => Value::Fields(Key::from_bytes(&bytes)),
+        (None, None) => Value::Nothing,
+    }
 }

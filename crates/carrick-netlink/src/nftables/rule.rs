@@ -1,6 +1,5 @@
 //! Rules, built from the conditions and actions that `nft` has words for.
 
-mod condition;
 mod message;
 
 use std::net::IpAddr;
@@ -9,10 +8,9 @@ use carrick_types::Family;
 
 use super::expression::ProtocolFamily as _;
 use super::expression::{
-    ConntrackKey, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
+    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
 };
 use super::set::padded_interface_name;
-pub use condition::{AddressMatch, InterfaceMatch, Origin};
 
 const TCP: u8 = 6;
 const ICMPV6: u8 = 58;
@@ -35,6 +33,45 @@ pub struct Rule {
     pub expressions: Vec<Expression>,
     /// Words for people, shown by `nft list` and `iptables -S`; up to 254 bytes.
     pub comment: Option<String>,
+}
+
+/// A condition on an interface's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterfaceMatch<'a> {
+    /// It is this.
+    Is(&'a str),
+    /// It is another, or there is none.
+    IsNot(&'a str),
+    /// It begins with this.
+    StartsWith(&'a str),
+    /// It does not begin with this.
+    StartsNotWith(&'a str),
+    /// It is in this set.
+    In(&'a str),
+    /// It is not in this set.
+    NotIn(&'a str),
+}
+
+/// A condition on an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressMatch<'a> {
+    /// It is this.
+    Is(IpAddr),
+    /// It is another.
+    IsNot(IpAddr),
+    /// It is in this set.
+    In(&'a str),
+    /// It is not in this set.
+    NotIn(&'a str),
+}
+
+/// Where a packet came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// This host.
+    Local,
+    /// A device.
+    Received,
 }
 
 impl Rule {
@@ -140,6 +177,17 @@ impl Rule {
         ])
     }
 
+    /// Only packets whose connection is in one of these states.
+    #[must_use]
+    pub fn connection_state(self, states: &[ConntrackState]) -> Self {
+        let bits = states.iter().fold(0, |bits, state| bits | *state as u32);
+        self.with([
+            Expression::Conntrack { key: ConntrackKey::State, destination: Register::FIRST },
+            masked(bits.to_ne_bytes().to_vec()),
+            compare(Operator::NotEqual, 0u32.to_ne_bytes().to_vec()),
+        ])
+    }
+
     /// Only packets in the direction of the first packet of their connection: no replies (`ct direction original`).
     #[must_use]
     pub fn is_no_reply(self) -> Self {
@@ -188,6 +236,15 @@ impl Rule {
         self.with([
             Expression::Immediate { value: bytes.to_be_bytes().to_vec(), destination: register },
             Expression::LowerSegmentSize { source: register },
+        ])
+    }
+
+    /// Sets the packet's firewall mark.
+    #[must_use]
+    pub fn set_mark(self, mark: u32) -> Self {
+        self.with([
+            Expression::Immediate { value: mark.to_ne_bytes().to_vec(), destination: Register::FIRST },
+            Expression::SetMeta { key: MetaKey::Mark, source: Register::FIRST },
         ])
     }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use super::Intervals;
+use super::{Intervals, Verdict};
 
 /// The length of an interface name with its padding (`IFNAMSIZ`), in bytes.
 pub(super) const INTERFACE_NAME_LENGTH: usize = 16;
@@ -50,6 +50,8 @@ pub enum Target {
     Nothing,
     /// A value of these fields: a map.
     Fields(Vec<Field>),
+    /// A verdict: a verdict map.
+    Verdict,
 }
 
 /// What is in a set.
@@ -72,6 +74,8 @@ pub enum Value {
     Nothing,
     /// Fields.
     Fields(Key),
+    /// A verdict.
+    Verdict(Verdict),
 }
 
 impl Set {
@@ -111,6 +115,13 @@ impl Set {
     ) -> Self {
         let elements = elements.into_iter().map(|(key, value)| (key, Value::Fields(value)));
         Self { key: key.into(), target: Target::Fields(value.into()), elements: Elements::Keys(elements.collect()) }
+    }
+
+    /// A map from keys to verdicts.
+    #[must_use]
+    pub fn verdict_map(key: impl Into<Vec<Field>>, elements: impl IntoIterator<Item = (Key, Verdict)>) -> Self {
+        let elements = elements.into_iter().map(|(key, verdict)| (key, Value::Verdict(verdict)));
+        Self { key: key.into(), target: Target::Verdict, elements: Elements::Keys(elements.collect()) }
     }
 
     /// Whether keys and values of both have the same form, whatever elements they hold.
@@ -161,6 +172,12 @@ impl Key {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The fields as the kernel compares them.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// Appends an IPv4 address.

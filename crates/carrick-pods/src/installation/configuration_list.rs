@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::cni_version::Version;
 
 /// The type of the plugin in configurations, which is also the file name of its binary.
-pub(super) const PLUGIN_TYPE: &str = "carrick-cni";
+pub const PLUGIN_TYPE: &str = "carrick-cni";
 const NETWORK: &str = "carrick";
 /// The capabilities of the plugin.
 const CAPABILITIES: [&str; 4] = ["bandwidth", "ips", "mac", "portMappings"];

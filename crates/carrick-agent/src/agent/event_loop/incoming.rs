@@ -106,6 +106,7 @@ impl EventLoop {
                 KernelEvent::Interfaces => self.read_interfaces(),
                 KernelEvent::UplinkUp => self.event(Event::UplinkUp),
                 KernelEvent::PodRouteRemoved => self.event(Event::PodRouteRemoved),
+                KernelEvent::PodFilesChanged => self.event(Event::PodFilesChanged),
             }
         }
     }

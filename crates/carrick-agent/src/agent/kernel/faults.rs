@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 
 use carrick_core::Fault;
+use carrick_dataplane::firewall::Certainty;
 use carrick_dataplane::{Applied, ApplyFailure, Operation};
 use carrick_topology::DeviceName;
 
 /// What an apply could not do, as faults of the node.
 pub(super) fn faults_of(applied: &Applied, wireguard: &DeviceName) -> BTreeSet<Fault> {
     let waiting = applied.waiting_for.iter().map(|device| Fault::DeviceMissing(missing_process(device)));
-    let locked = applied
-        .locked_chains
-        .iter()
-        .map(|(chain, reason)| Fault::ForwardChainLocked { chain: chain.clone(), reason: reason.clone() });
+    let locked = applied.locked_chains.iter().map(|(chain, locked)| {
+        let (chain, reason) = (chain.clone(), locked.reason.clone());
+        match locked.certainty {
+            Certainty::Certain => Fault::ForwardChainDrops { chain, reason },
+            Certainty::Undecided => Fault::ForwardChainLocked { chain, reason },
+        }
+    });
     let mut faults: BTreeSet<Fault> = waiting.chain(locked).collect();
     let mut first_refusal = None;
     for failure in &applied.failures {

@@ -40,6 +40,7 @@ pub struct Metrics {
     apply_seconds: Family<PhaseLabel, Histogram>,
     operations: Counter,
     drift_repairs: Family<CauseLabel, Counter>,
+    repeated_drift: Gauge,
     publications: Family<ResultLabel, Counter>,
     nodes: Gauge,
     peers: Gauge,
@@ -103,6 +104,7 @@ impl Metrics {
             apply_seconds: Family::new_with_constructor(|| Histogram::new(APPLY_BUCKETS)),
             operations: Counter::default(),
             drift_repairs: Family::default(),
+            repeated_drift: Gauge::default(),
             publications: Family::default(),
             nodes: Gauge::default(),
             peers: Gauge::default(),
@@ -132,6 +134,11 @@ impl Metrics {
         );
         registry.register("operations", "Changes made to the kernel", self.operations.clone());
         registry.register("drift_repairs", "Repairs of what others had changed, by cause", self.drift_repairs.clone());
+        registry.register(
+            "repeated_drift",
+            "Things that were repaired at least three times in ten minutes",
+            self.repeated_drift.clone(),
+        );
         registry.register("publications", "Writes of the own Node's annotations, by result", self.publications.clone());
         registry.register("nodes", "Nodes known", self.nodes.clone());
         registry.register("peers", "Outside WireGuard devices known", self.peers.clone());
@@ -164,6 +171,7 @@ impl Metrics {
             self.apply_seconds.get_or_create(&PhaseLabel { phase }).observe(took.as_secs_f64());
         }
         self.operations.inc_by(outcome.operations as u64);
+        self.repeated_drift.set(i64::try_from(outcome.repeated.len()).unwrap_or(i64::MAX));
         if outcome.is_repair() {
             self.drift_repairs.get_or_create(&CauseLabel { cause: outcome.cause.as_str() }).inc();
         }

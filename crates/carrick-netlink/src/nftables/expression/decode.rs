@@ -52,10 +52,11 @@ fn known(name: &str, attributes: Received<'_>) -> Option<Expression> {
 }
 
 fn meta(attributes: Received<'_>) -> Option<Expression> {
-    Some(Expression::Meta {
-        key: MetaKey::from_number(attributes.u32(meta::KEY)?)?,
-        destination: register(attributes, meta::DESTINATION)?,
-    })
+    let key = MetaKey::from_number(attributes.u32(meta::KEY)?)?;
+    if let Some(source) = register(attributes, meta::SOURCE) {
+        return Some(Expression::SetMeta { key, source });
+    }
+    Some(Expression::Meta { key, destination: register(attributes, meta::DESTINATION)? })
 }
 
 fn payload(attributes: Received<'_>) -> Option<Expression> {
@@ -110,6 +111,7 @@ fn lookup(attributes: Received<'_>) -> Option<Expression> {
     };
     match (attributes.u32(lookup::DESTINATION), membership) {
         (None, membership) => Some(Expression::Lookup { set: name, source, membership }),
+        (Some(immediate::VERDICT_REGISTER), Membership::In) => Some(Expression::VerdictLookup { map: name, source }),
         (Some(_), Membership::In) => {
             Some(Expression::MapLookup { map: name, source, destination: register(attributes, lookup::DESTINATION)? })
         }
@@ -128,6 +130,7 @@ fn immediate(attributes: Received<'_>) -> Option<Expression> {
 fn conntrack(attributes: Received<'_>) -> Option<Expression> {
     Some(Expression::Conntrack {
         key: match attributes.u32(conntrack::KEY)? {
+            0 => ConntrackKey::State,
             1 => ConntrackKey::Direction,
             2 => ConntrackKey::Status,
             3 => ConntrackKey::Mark,
@@ -157,7 +160,7 @@ fn reverse_path(attributes: Received<'_>) -> Option<Expression> {
 }
 
 fn masquerade(attributes: Received<'_>) -> Option<Expression> {
-    (attributes.u32(masquerade::FLAGS).unwrap_or(0) == 0).then_some(Expression::Masquerade)
+    (attributes.u32(masquerade::FLAGS) == Some(masquerade::FULLY_RANDOM)).then_some(Expression::Masquerade)
 }
 
 fn nat(attributes: Received<'_>) -> Option<Expression> {

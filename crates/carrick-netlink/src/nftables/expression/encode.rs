@@ -3,7 +3,7 @@
 use super::{Direction, Expression, Membership, ProtocolFamily as _, Register, Verdict};
 use crate::nftables::abi::data;
 use crate::nftables::abi::expression::{
-    bitwise, byteorder, compare, conntrack, exthdr, fib, immediate, lookup, meta, nat, payload, route,
+    bitwise, byteorder, compare, conntrack, exthdr, fib, immediate, lookup, masquerade, meta, nat, payload, route,
 };
 use crate::nftables::attribute::Attributes;
 
@@ -28,6 +28,9 @@ impl Expression {
         match self {
             Expression::Meta { key, destination } => {
                 ("meta", new.with_u32(meta::KEY, *key as u32).with_u32(meta::DESTINATION, destination.number()))
+            }
+            Expression::SetMeta { key, source } => {
+                ("meta", new.with_u32(meta::KEY, *key as u32).with_u32(meta::SOURCE, source.number()))
             }
             Expression::Payload { base, offset, length, destination } => (
                 "payload",
@@ -62,6 +65,10 @@ impl Expression {
             Expression::MapLookup { map, source, destination } => {
                 ("lookup", lookup_in(map, *source, Membership::In).with_u32(lookup::DESTINATION, destination.number()))
             }
+            Expression::VerdictLookup { map, source } => (
+                "lookup",
+                lookup_in(map, *source, Membership::In).with_u32(lookup::DESTINATION, immediate::VERDICT_REGISTER),
+            ),
             Expression::Immediate { value: constant, destination } => (
                 "immediate",
                 new.with_u32(immediate::DESTINATION, destination.number())
@@ -88,7 +95,7 @@ impl Expression {
                     .with_u32(fib::FLAGS, fib::FLAGS_REVERSE_PATH),
             ),
             Expression::Counter => ("counter", new),
-            Expression::Masquerade => ("masq", new),
+            Expression::Masquerade => ("masq", new.with_u32(masquerade::FLAGS, masquerade::FULLY_RANDOM)),
             Expression::Nat { direction, version, address, port } => {
                 let mut attributes =
                     new.with_u32(nat::TYPE, nat_type(*direction)).with_u32(nat::FAMILY, u32::from(version.number()));

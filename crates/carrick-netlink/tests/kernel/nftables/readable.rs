@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use carrick_netlink::Family;
 use carrick_netlink::nftables::{
-    AddressMatch, Batch, Chain, ChainKind, Direction, Elements, Expression, Field, Hook, InterfaceMatch, Key, Nftables,
-    Operator, Origin, Register, Rule, Set, Table, TableFamily, Target, Value, Verdict, priority,
+    AddressMatch, Batch, Chain, ChainKind, ConntrackState, Direction, Elements, Expression, Field, Header, Hook,
+    InterfaceMatch, Key, Nftables, Operator, Origin, Register, Rule, Set, Table, TableFamily, Target, Value, Verdict,
+    priority,
 };
 
 use super::nft;
@@ -31,7 +32,7 @@ fn filter_rules() -> Vec<Rule> {
             .output_interface(InterfaceMatch::StartsNotWith("crk"))
             .drop(),
         Rule::new().origin(Origin::Local).output_interface(InterfaceMatch::Is("carrick0")).accept(),
-        Rule::new().is_no_reply().verdict(Verdict::Return),
+        Rule::new().connection_state(&[ConntrackState::Established, ConntrackState::Related]).verdict(Verdict::Return),
         Rule::new()
             .protocol(17)
             .destination_port(51822)
@@ -39,6 +40,7 @@ fn filter_rules() -> Vec<Rule> {
             .source(Family::V4, AddressMatch::IsNot(address("192.0.2.1")))
             .drop(),
         Rule::new().opens_tcp().input_interface(InterfaceMatch::IsNot("carrick0")).clamp_segment_size(),
+        Rule::new().set_mark(0x2000),
         Rule::new().verdict(Verdict::Jump("further".to_owned())),
         Rule::new()
             .with([Expression::AddressType { direction: Direction::Source, destination: Register::FIRST }])
@@ -90,6 +92,10 @@ fn everything() -> Table {
             Value::Nothing,
         )])),
     };
+    let by_port = Set::verdict_map(
+        [Field::Port],
+        [(Key::new().port(22), Verdict::Accept), (Key::new().port(23), Verdict::Jump("further".to_owned()))],
+    );
     Table::new(TableFamily::Inet, "everything")
         .with_set("networks4", Set::ipv4_networks(["10.1.0.0/16", "10.3.0.0/24"].map(|net| net.parse().unwrap())))
         .with_set("networks6", Set::ipv6_networks(["fd00::/64"].map(|net| net.parse().unwrap())))
@@ -98,6 +104,7 @@ fn everything() -> Table {
         .with_set("host_ports6", host_ports6)
         .with_set("bound_ports", bound_ports)
         .with_set("pairs", pairs)
+        .with_set("by_port", by_port)
         .with_chain("further", Chain::regular().with_rules([Rule::new().counter()]))
         .with_chain(
             "filter",
@@ -126,9 +133,14 @@ fn everything() -> Table {
             ]),
         )
         .with_chain(
-            "translated",
-            Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE)
-                .with_rules([Rule::new().destination_was_translated().accept()]),
+            "by_port",
+            Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE).with_rules([
+                Rule::new().protocol(6).with([
+                    Expression::Payload { base: Header::Transport, offset: 2, length: 2, destination: Register::FIRST },
+                    Expression::VerdictLookup { map: "by_port".to_owned(), source: Register::FIRST },
+                ]),
+                Rule::new().destination_was_translated().accept(),
+            ]),
         )
 }
 
@@ -156,26 +168,29 @@ fn nft_prints_it_in_its_own_words() {
             "type inet_proto . inet_service : ipv4_addr . inet_service",
             "elements = { tcp . 80 : 10.1.0.2 . 8080 }",
             "elements = { udp . 53 : fd00::2 . 5353 }",
+            "elements = { 22 : accept, 23 : jump further }",
             "type filter hook postrouting priority srcnat - 1; policy accept;",
             "meta l4proto udp meta mark & 0x00001000 == 0x00001000 accept comment \"outer packets\"",
             "ip daddr @networks4 oifname != @mesh_devices counter packets 0 bytes 0 drop",
             "ip6 daddr != @networks6 oifname != \"crk*\" drop",
             "iif 0 oifname \"carrick0\" accept",
-            "ct direction original return",
+            "ct state established,related return",
             "udp dport 51822 ip saddr != 192.0.2.1 drop",
             "tcp flags syn / syn,rst iifname != \"carrick0\" tcp option maxseg size set rt mtu",
+            "meta mark set 0x00002000",
             "jump further",
             "fib saddr type local goto further",
-            "iif != 0 oifname \"eth*\" masquerade",
+            "iif != 0 oifname \"eth*\" masquerade fully-random",
             "ip saddr 192.0.2.1 snat ip to 10.4.0.1",
             "snat ip6 to fdca::1",
             "type filter hook prerouting priority raw; policy accept;",
             "iifname \"crk*\" fib saddr . iif oif missing drop",
             "fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @bound_ports",
             "elements = { 192.0.2.1 . tcp . 80 : 10.1.0.2 . 8080 }",
-            "ip6 saddr . ip6 daddr @pairs masquerade",
+            "ip6 saddr . ip6 daddr @pairs masquerade fully-random",
             "dnat ip to meta l4proto . th dport map @host_ports",
             "dnat ip6 to meta l4proto . th dport map @host_ports6",
+            "tcp dport vmap @by_port",
             "ct status dnat accept",
         ] {
             assert!(printed.contains(line), "no {line:?} in\n{printed}");

@@ -19,6 +19,7 @@ fn core() -> Core {
 fn outcome(cause: Cause, outcome: ApplyOutcome) -> Outcome {
     Outcome {
         cause,
+        repeated: std::collections::BTreeMap::new(),
         outcome,
         scope: carrick_topology::plan::Scope::Everything,
         faults: std::collections::BTreeSet::new(),
