@@ -4,6 +4,7 @@
 #   -k SUITE          the kernel of another suite of Debian, such as bullseye (that of this machine's sources)
 #   -l MODULE,MODULE  kernel modules to load before (none; `modprobe` works inside)
 #   -t SECONDS        how long it may take (300)
+#   -a ARGUMENTS      further arguments on the kernel's command line, such as ipv6.disable=1 (none)
 #   -m MiB            memory (2048)
 #   -c NUMBER         processors (1)
 #   -v                says how long it took
@@ -20,13 +21,14 @@ readonly BOOT_MODULES=(virtio_pci 9pnet_virtio 9p overlay virtio_console virtio-
 readonly MOUNT_OPTIONS=trans=virtio,version=9p2000.L,msize=262144
 
 die() { say "run-in-vm: $*"; exit 125; }
-usage() { sed -n '2,12p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 125; }
+usage() { sed -n '2,13p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 125; }
 
-modules='' seconds=300 memory=2048 processors=1 verbose='' suite=''
-while getopts k:l:t:m:c:v option; do
+modules='' arguments='' seconds=300 memory=2048 processors=1 verbose='' suite=''
+while getopts k:a:l:t:m:c:v option; do
   case $option in
     k) suite=$OPTARG ;;
     l) modules=$OPTARG ;;
+    a) arguments=$OPTARG ;;
     t) seconds=$OPTARG ;;
     m) memory=$OPTARG ;;
     c) processors=$OPTARG ;;
@@ -214,7 +216,7 @@ began=$SECONDS
 nice -n 5 timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none \
   -machine q35 -accel "$acceleration" -cpu "$model" -smp "$processors" -m "$memory" \
   -kernel "$package/kernel" -initrd "$package/initrd" \
-  -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off $clock" -serial "file:$run/console" \
+  -append "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off $clock $arguments" -serial "file:$run/console" \
   -fsdev local,id=root,path=/,security_model=none,multidevs=remap,readonly=on \
   -device virtio-9p-pci,fsdev=root,mount_tag=root \
   -fsdev "local,id=control,path=$run,security_model=none" -device virtio-9p-pci,fsdev=control,mount_tag=control \

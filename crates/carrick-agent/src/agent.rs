@@ -11,6 +11,7 @@
 
 mod admission;
 mod checks;
+mod endpoint_mtus;
 mod error;
 mod event_loop;
 mod events;

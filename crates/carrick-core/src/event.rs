@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_topology::discovery::{Interface, OwnNode};
+use carrick_topology::discovery::{HostFacts, OwnNode};
 use carrick_topology::model::{DnsName, SecretReference};
 use carrick_topology::plan::Scope;
 use carrick_topology::{
@@ -32,11 +32,13 @@ pub enum Event {
     Synced,
     /// The own Node object, in full.
     OwnNode(Box<OwnNode>),
-    /// The host's network interfaces.
-    Interfaces(Vec<Interface>),
+    /// The host's network interfaces and routes.
+    Host(HostFacts),
     /// The internal addresses of other nodes of the location to which packets leave by a device that carries no internal address of this
     /// node, with this device.
     StrayNeighbours(BTreeMap<IpAddr, DeviceName>),
+    /// The MTU of the device by which WireGuard's packets to each endpoint leave, in bytes.
+    EndpointMtus(BTreeMap<IpAddr, u32>),
     /// Addresses at which the API server is reached.
     ApiServers(BTreeSet<IpAddr>),
     /// What the domain names of endpoints resolve to.

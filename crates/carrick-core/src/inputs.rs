@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carrick_backoff::Now;
-use carrick_topology::discovery::{DeviceMtus, Interface, OwnFacts, OwnNode, device_mtus, host_networks, own_facts};
+use carrick_topology::discovery::{
+    DeviceMtus, HostFacts, Interface, OwnFacts, OwnNode, device_mtus, host_networks, own_facts, routed_networks,
+};
 use carrick_topology::model::{DnsName, KeyProof};
 use carrick_topology::{
     Change, Cluster, DeviceName, Liveness, Mesh, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
@@ -44,7 +46,7 @@ pub(crate) struct Inputs {
     disk_counts_from: Option<Now>,
     liveness: Liveness,
     own_node: Option<Box<OwnNode>>,
-    interfaces: Option<Vec<Interface>>,
+    host: Option<HostFacts>,
     facts: Option<OwnFacts>,
     /// `None` until WireGuard was read: what an earlier agent published stays until then.
     observed_endpoints: Option<BTreeMap<NodeName, SocketAddr>>,
@@ -62,7 +64,7 @@ impl Inputs {
             disk_counts_from: None,
             liveness: Liveness::default(),
             own_node: None,
-            interfaces: None,
+            host: None,
             facts: None,
             observed_endpoints: None,
         }
@@ -173,6 +175,15 @@ impl Inputs {
         true
     }
 
+    /// Returns whether another plan may follow from it.
+    pub(crate) fn set_endpoint_mtus(&mut self, mtus: BTreeMap<IpAddr, u32>) -> bool {
+        if self.settings.local.endpoint_mtus == mtus {
+            return false;
+        }
+        Arc::make_mut(&mut self.settings).local.endpoint_mtus = mtus;
+        true
+    }
+
     pub(crate) fn set_api_servers(&mut self, addresses: BTreeSet<IpAddr>) {
         Arc::make_mut(&mut self.settings).local.api_servers = addresses;
     }
@@ -196,8 +207,8 @@ impl Inputs {
     }
 
     /// Returns whether another plan may follow from it.
-    pub(crate) fn set_interfaces(&mut self, now: Now, interfaces: Vec<Interface>) -> bool {
-        self.interfaces = Some(interfaces);
+    pub(crate) fn set_host(&mut self, now: Now, host: HostFacts) -> bool {
+        self.host = Some(host);
         self.trust_disk_if_idle(now);
         self.find_facts()
     }
@@ -221,7 +232,7 @@ impl Inputs {
 
     /// A node that carries nothing yet, such as after a reboot, has nothing to lose.
     fn trust_disk_if_idle(&mut self, now: Now) {
-        let Some(interfaces) = &self.interfaces else { return };
+        let Some(HostFacts { interfaces, .. }) = &self.host else { return };
         let carries =
             |interface: &Interface| interface.name == self.settings.interface && !interface.addresses.is_empty();
         if self.disk_counts_from.is_some() && !interfaces.iter().any(carries) {
@@ -240,10 +251,14 @@ impl Inputs {
     }
 
     fn find_facts(&mut self) -> bool {
-        let Some(interfaces) = &self.interfaces else { return false };
+        let Some(host) = &self.host else { return false };
+        let interfaces = &host.interfaces;
         let before = self.settings.local.clone();
         let networks = host_networks(interfaces, &self.settings);
-        Arc::make_mut(&mut self.settings).local.networks = networks;
+        let local = &mut Arc::make_mut(&mut self.settings).local;
+        local.networks = networks;
+        local.routed = routed_networks(host);
+        local.missing_families.clone_from(&host.missing_families);
         match &self.own_node {
             Some(own_node) => {
                 let facts = own_facts(own_node, interfaces, &self.settings);

@@ -25,7 +25,7 @@
 //! // The API server has shown everything, and the node knows its own surroundings.
 //! let own = OwnNode::new(node.clone());
 //! core.handle_event(now, Event::OwnNode(Box::new(own)));
-//! core.handle_event(now, Event::Interfaces(Vec::new()));
+//! core.handle_event(now, Event::Host(Vec::new().into()));
 //! let change = Change::Node { name: me, node: Some(Box::new(node)), warnings: BTreeSet::new() };
 //! core.handle_event(now, Event::Changed(vec![change]));
 //! core.handle_event(now, Event::Synced);

@@ -119,13 +119,18 @@ impl Core {
                     self.replan_soon(now);
                 }
             }
-            Event::Interfaces(interfaces) => {
-                if self.inputs.set_interfaces(now, interfaces) {
+            Event::Host(host) => {
+                if self.inputs.set_host(now, host) {
                     self.replan_soon(now);
                 }
             }
             Event::StrayNeighbours(strays) => {
                 if self.inputs.set_stray_neighbours(strays) {
+                    self.replan_soon(now);
+                }
+            }
+            Event::EndpointMtus(mtus) => {
+                if self.inputs.set_endpoint_mtus(mtus) {
                     self.replan_soon(now);
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use carrick_topology::discovery::{Interface, OwnFacts};
 use carrick_topology::mesh_address::choose_mesh_addresses;
-use carrick_topology::model::{AgentVersion, InternalAddresses, KeyProof, LocalFacts, Node, PublicKey};
+use carrick_topology::model::{AgentVersion, Family, InternalAddresses, KeyProof, LocalFacts, Node, PublicKey};
 use carrick_topology::{Cluster, NodeName, Published, Settings};
 use ipnet::IpNet;
 
@@ -85,11 +85,13 @@ pub(crate) fn published(
     observed: Option<&BTreeMap<NodeName, SocketAddr>>,
     settings: &Settings,
 ) -> Published {
+    let is_present = |family: Family| !settings.local.missing_families.contains(&family);
+    let mesh_addresses = choose_mesh_addresses(cluster, &settings.mesh_cidrs, me).into_iter();
     Published {
         public_key: Some(key.public),
         public_key_proof: key.proof_to_publish(cluster.nodes.get(me)),
-        pod_cidrs: facts.pod_cidrs.clone(),
-        mesh_addresses: choose_mesh_addresses(cluster, &settings.mesh_cidrs, me),
+        pod_cidrs: facts.pod_cidrs.iter().copied().filter(|cidr| is_present(Family::of_net(cidr))).collect(),
+        mesh_addresses: mesh_addresses.filter(|address| is_present(Family::of(address))).collect(),
         advertised_endpoints: facts.advertised_endpoints.clone(),
         advertised_internal_addresses: facts.advertised_internal_addresses.clone(),
         observed_endpoints: match observed {

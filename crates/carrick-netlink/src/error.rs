@@ -47,6 +47,14 @@ pub enum Cause {
     Missing,
 }
 
+/// A list of objects of an address family, which a kernel without the family refuses: it has none.
+pub(crate) fn none_without_family<T>(listed: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match listed {
+        Err(error) if error.errno() == Some(Errno::EAFNOSUPPORT) => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
 /// The kinds of failure a caller decides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -214,7 +214,9 @@ pub fn delete(route: &Route) -> Request {
 
 impl Filter {
     fn matches(&self, route: &Route) -> bool {
-        self.table.is_none_or(|table| table == route.table)
+        // A kernel without a family lists the routes of the others instead.
+        self.family == route.family()
+            && self.table.is_none_or(|table| table == route.table)
             && self.protocol.is_none_or(|protocol| protocol == route.protocol)
             && self.device.is_none_or(|device| route.device == Some(device))
     }

@@ -8,6 +8,7 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::IpProtocol;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange};
 
+use crate::error::none_without_family;
 use crate::family::KernelFamily as _;
 use crate::frame::Frame;
 use crate::request::encode;
@@ -68,7 +69,8 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Lists the rules of one family that lead to a table; others (`goto`, `nop`, …) are ignored.
+/// Lists the rules of one family that lead to a table; others (`goto`, `nop`, …) are ignored. A kernel
+/// without the family has none.
 ///
 /// # Errors
 ///
@@ -77,7 +79,7 @@ pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, Error> {
     let mut message = RuleMessage::default();
     message.header.family = family.to_kernel();
     let request = Request::dump("list", format!("{family} rules"), RTM_GETRULE, encode(&message));
-    socket.query(&request, |frame| read(frame).map_err(|cause| Error::new("list", "rules", cause)))
+    none_without_family(socket.query(&request, |frame| read(frame).map_err(|cause| Error::new("list", "rules", cause))))
 }
 
 /// Adds a rule; an equal one is an error ([`Error::is_exists`]).

@@ -12,6 +12,6 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{OwnFacts, host_networks, own_facts};
-pub use interface::{AddressRank, Interface, InterfaceAddress};
+pub use facts::{OwnFacts, host_networks, own_facts, routed_networks};
+pub use interface::{AddressRank, HostFacts, Interface, InterfaceAddress};
 pub use surroundings::{DeviceMtus, OwnNode, device_mtus};

@@ -30,7 +30,7 @@ fn planned(pod_cidr: Option<&str>) -> Core {
     let pod_cidrs = pod_cidr.iter().map(|cidr| cidr.parse().unwrap()).collect();
     let own = discovery::OwnNode { pod_cidrs, ..discovery::OwnNode::new(node.clone()) };
     core.handle_event(NOW, Event::OwnNode(Box::new(own)));
-    core.handle_event(NOW, Event::Interfaces(Vec::new()));
+    core.handle_event(NOW, Event::Host(Vec::new().into()));
     let other = Node {
         location: Some("there".parse().unwrap()),
         public_key: Some(PublicKey::from_bytes([2; 32])),

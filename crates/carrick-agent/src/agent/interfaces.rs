@@ -1,32 +1,43 @@
 //! The host's network interfaces, for the discovery of the node's own addresses.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use carrick_netlink::address::{Address, Role};
 use carrick_netlink::route::{Kind, Route};
-use carrick_netlink::{Error, Protocol, Socket, address, link, route};
-use carrick_topology::Family;
-use carrick_topology::discovery::{AddressRank, Interface, InterfaceAddress};
+use carrick_netlink::{Error, Protocol, Socket, address, link, route, rule};
+use carrick_topology::constants::{HANDOVER_OUTER_TABLE, HANDOVER_TABLE, ROUTING_TABLE};
+use carrick_topology::discovery::{AddressRank, HostFacts, Interface, InterfaceAddress};
+use carrick_topology::model::RoutedNetwork;
+use carrick_topology::{DeviceName, Family};
 use ipnet::IpNet;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 /// The kernel's main routing table (`RT_TABLE_MAIN`).
 const MAIN_TABLE: u32 = 254;
 /// The shortest prefix of a network. VPNs split a default route into routes with shorter ones.
 const SHORTEST_NETWORK: u8 = 7;
 
-/// Lists the interfaces that are up, with their addresses, the networks behind them, and whether a default route leaves by them.
+/// The kernel's table of local addresses (`RT_TABLE_LOCAL`).
+const LOCAL_TABLE: u32 = 255;
+
+/// Finds the interfaces that are up, with their addresses, the networks behind them, and whether a default route leaves by them; and the
+/// networks behind gateways.
 ///
 /// # Errors
 /// The kernel could not be asked.
-pub fn list() -> Result<Vec<Interface>, Error> {
+pub fn find() -> Result<HostFacts, Error> {
     let mut socket = Socket::open(Protocol::Route)?;
     let addresses = in_order_of_age(address::dump(&mut socket, None)?);
-    let routes = [main_routes(&mut socket, Family::V4)?, main_routes(&mut socket, Family::V6)?];
+    let routes = [routes_of_host(&mut socket, Family::V4)?, routes_of_host(&mut socket, Family::V6)?];
     let default_routes = routes.each_ref().map(|routes| default_route(routes));
+    let links = link::dump(&mut socket)?;
+    let names: BTreeMap<u32, DeviceName> =
+        links.iter().filter_map(|link| Some((link.index, link.name.parse().ok()?))).collect();
     let sources: BTreeSet<IpAddr> =
         default_routes.iter().flatten().filter_map(|route| source_of(route, &addresses)).collect();
-    let interfaces = link::dump(&mut socket)?
+    let interfaces = links
         .into_iter()
         .filter(|link| link.up)
         .filter_map(|link| {
@@ -45,16 +56,53 @@ pub fn list() -> Result<Vec<Interface>, Error> {
             })
         })
         .collect();
-    Ok(interfaces)
+    let routed = routed(routes.iter().flatten(), &names);
+    Ok(HostFacts { interfaces, routed, missing_families: missing_families() })
 }
 
-fn main_routes(socket: &mut Socket, family: Family) -> Result<Vec<Route>, Error> {
-    route::dump_next_hops(socket, family, MAIN_TABLE)
+/// The next hops of the routes in the tables that rules lead to, without those of Carrick.
+fn routes_of_host(socket: &mut Socket, family: Family) -> Result<Vec<Route>, Error> {
+    let rules = rule::dump(socket, family)?;
+    let tables: BTreeSet<u32> = rules.into_iter().map(|rule| rule.table).chain([MAIN_TABLE]).collect();
+    let mut routes = Vec::new();
+    for table in tables.into_iter().filter(|table| is_of_host(*table)) {
+        routes.extend(route::dump_next_hops(socket, family, table)?);
+    }
+    Ok(routes)
+}
+
+/// Whether a table holds routes that other programs made.
+pub(super) const fn is_of_host(table: u32) -> bool {
+    !matches!(table, LOCAL_TABLE | ROUTING_TABLE | HANDOVER_TABLE | HANDOVER_OUTER_TABLE)
+}
+
+/// The networks that routes reach through gateways.
+fn routed<'r>(
+    routes: impl Iterator<Item = &'r Route>,
+    names: &BTreeMap<u32, DeviceName>,
+) -> BTreeMap<IpNet, RoutedNetwork> {
+    let mut networks: BTreeMap<IpNet, RoutedNetwork> = BTreeMap::new();
+    for route in routes.filter(|route| is_network(route)) {
+        let device = route.device.and_then(|device| names.get(&device));
+        if let (Some(device), Some(via)) = (device, route.via) {
+            let network = networks.entry(route.destination);
+            let network = network.or_insert_with(|| RoutedNetwork { device: device.clone(), via: BTreeSet::new() });
+            network.via.insert(via);
+        }
+    }
+    networks
+}
+
+/// The families in which the kernel makes no sockets. Linux always has IPv4.
+fn missing_families() -> BTreeSet<Family> {
+    let made = socket(AddressFamily::Inet6, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+    if made.is_err_and(|errno| errno == Errno::EAFNOSUPPORT) { [Family::V6].into() } else { BTreeSet::new() }
 }
 
 /// The next hops of the default route with the least metric.
 fn default_route(routes: &[Route]) -> Vec<Route> {
-    let all = || routes.iter().filter(|route| route.destination.prefix_len() == 0 && route.device.is_some());
+    let is_default = |route: &&Route| route.table == MAIN_TABLE && route.destination.prefix_len() == 0;
+    let all = || routes.iter().filter(is_default).filter(|route| route.device.is_some());
     let best = all().map(|route| route.metric).min();
     all().filter(|route| Some(route.metric) == best).copied().collect()
 }
@@ -95,13 +143,18 @@ fn on_link<'r>(device: u32, routes: impl Iterator<Item = &'r Route>) -> BTreeSet
     of_device.map(|route| route.destination).collect()
 }
 
-/// Whether a route of the main table leads to a network that the host is attached to.
-pub(super) fn is_on_link(route: &Route) -> bool {
+/// Whether a route leads to a network that the host is attached to.
+fn is_on_link(route: &Route) -> bool {
+    is_network(route) && route.via.is_none()
+}
+
+/// Whether a route of another program leads to a network.
+pub(super) fn is_network(route: &Route) -> bool {
     let length = route.destination.prefix_len();
     let is_network = length >= SHORTEST_NETWORK && length < route.destination.max_prefix_len();
     // Every device has a route to the IPv6 link-local network, those of pods too.
     let is_link_local = matches!(route.destination, IpNet::V6(net) if net.addr().is_unicast_link_local());
-    route.kind == Kind::Unicast && route.table == MAIN_TABLE && route.via.is_none() && is_network && !is_link_local
+    route.kind == Kind::Unicast && is_of_host(route.table) && is_network && !is_link_local
 }
 
 #[cfg(test)]
@@ -143,12 +196,20 @@ mod tests {
     fn networks_are_behind_routes_without_a_gateway() {
         let route = |net: &str| Route::through(net.parse().unwrap(), MAIN_TABLE, 2, 3);
         let pods = Route { table: 1107, ..route("10.8.9.0/24") };
-        let routed = route("10.8.1.0/24").via("10.8.0.1".parse().unwrap());
+        let behind_router = route("10.8.1.0/24").via("10.8.0.1".parse().unwrap());
         let blackhole = Route { kind: Kind::Blackhole, ..route("10.8.2.0/24") };
         let other = Route { device: Some(4), ..route("10.8.3.0/24") };
         let nets = ["10.8.0.0/24", "fd08::/64", "0.0.0.0/0", "0.0.0.0/1", "2000::/3", "10.8.7.7/32", "fe80::/64"];
-        let all: Vec<Route> = nets.into_iter().map(route).chain([pods, routed, blackhole, other]).collect();
+        let all: Vec<Route> = nets.into_iter().map(route).chain([pods, behind_router, blackhole, other]).collect();
         let expected = ["10.8.0.0/24", "fd08::/64"].map(|net| net.parse().unwrap());
         assert_eq!(on_link(3, all.iter()), expected.into());
+        let names = [(3, "eth0".parse().unwrap()), (4, "eth1".parse().unwrap())].into();
+        let second = Route { device: Some(4), ..route("10.8.1.0/24").via("10.9.0.1".parse().unwrap()) };
+        let own = Route { table: ROUTING_TABLE, ..route("10.4.0.9/24").via("10.8.0.1".parse().unwrap()) };
+        let default = route("0.0.0.0/0").via("10.8.0.1".parse().unwrap());
+        let vpn = Route { table: 52, ..route("10.7.0.0/16").via("10.8.0.2".parse().unwrap()) };
+        let found = routed(all.iter().chain([&second, &own, &default, &vpn]), &names);
+        let found: Vec<_> = found.iter().map(|(net, to)| format!("{net} {} {:?}", to.device, to.via)).collect();
+        assert_eq!(found, ["10.7.0.0/16 eth0 {10.8.0.2}", "10.8.1.0/24 eth0 {10.8.0.1, 10.9.0.1}"]);
     }
 }

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc;
 
 use super::AgentError;
-use super::interfaces::is_on_link;
+use super::interfaces::{is_network, is_of_host};
 
 /// The subject of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,13 +32,15 @@ pub(super) enum KernelEvent {
     PodFilesChanged,
 }
 
-/// Groups that tell of the host's own interfaces and of pods' devices.
-const INTERFACE_GROUPS: [Group; 8] = [
+/// Groups that tell of the host's own interfaces and routes, and of pods' devices.
+const INTERFACE_GROUPS: [Group; 10] = [
     Group::Link,
     Group::AddressV4,
     Group::AddressV6,
     Group::RouteV4,
     Group::RouteV6,
+    Group::RuleV4,
+    Group::RuleV6,
     Group::Neighbour,
     Group::SettingV4,
     Group::SettingV6,
@@ -155,8 +157,9 @@ fn of_interfaces(event: &Event) -> Option<KernelEvent> {
     let concerns = match event {
         Event::Link(_, link) => is_uplink(link),
         Event::Address(..) | Event::Lost => true,
-        Event::Route(_, route) => route.destination.prefix_len() == 0 || is_on_link(route),
-        Event::Rule(..) | Event::Neighbour { .. } | Event::Setting(_) | Event::Nftables { .. } => false,
+        Event::Route(_, route) => route.destination.prefix_len() == 0 || is_network(route),
+        Event::Rule(_, rule) => is_of_host(rule.table),
+        Event::Neighbour { .. } | Event::Setting(_) | Event::Nftables { .. } => false,
     };
     concerns.then_some(KernelEvent::Interfaces)
 }

@@ -142,7 +142,7 @@ fn pods_files_that_could_not_be_written_are_written_later() {
     fixture.event(Event::PathMtus(BTreeMap::new()));
     let mut narrow = super::fixture::interfaces();
     narrow[0].mtu = 1400;
-    fixture.event(Event::Interfaces(narrow));
+    fixture.event(Event::Host(narrow.into()));
     fixture.wait(SHORTLY);
     fixture.event(Event::Applied(ApplyOutcome::Changed));
     let first = pod_files(&fixture.effects());

@@ -57,7 +57,7 @@ impl Fixture {
 
     pub(super) fn report_surroundings(&mut self) {
         self.event(Event::OwnNode(Box::new(own_node())));
-        self.event(Event::Interfaces(interfaces()));
+        self.event(Event::Host(interfaces().into()));
     }
 
     pub(super) fn effects(&mut self) -> Vec<Effect> {

@@ -121,7 +121,7 @@ fn a_restart_without_the_api_takes_pods_if_the_api_had_accepted_the_same_before(
             own.pod_cidrs = ["10.42.77.0/24".parse().unwrap()].into();
         }
         fixture.event(Event::OwnNode(Box::new(own)));
-        fixture.event(Event::Interfaces(interfaces()));
+        fixture.event(Event::Host(interfaces().into()));
         fixture.wait(DISK_PATIENCE);
         fixture.event(Event::Applied(ApplyOutcome::Changed));
         assert_eq!(tells_of_pods(&fixture.effects_within(MOMENT)), is_same);

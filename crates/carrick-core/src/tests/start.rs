@@ -3,10 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_topology::Cluster;
-use carrick_topology::discovery::{Interface, InterfaceAddress};
+use carrick_topology::discovery::{Interface, InterfaceAddress, OwnFacts};
+use carrick_topology::model::Family;
+use carrick_topology::{Cluster, Settings};
 
-use super::fixture::{Fixture, applies, causes, cluster, interfaces, key, own_node, published_cluster};
+use super::fixture::{
+    Fixture, applies, causes, cluster, facts, interfaces, key, name, own_key, own_node, published_cluster,
+};
+use crate::own;
 use crate::{ApiState, ApplyOutcome, DISK_PATIENCE, Effect, Event, Waiting, WriteOutcome};
 
 #[test]
@@ -73,7 +77,7 @@ fn stale_state_from_disk_cuts_nothing_that_the_kernel_carries() {
         ..interfaces()[0].clone()
     };
     fixture.event(Event::OwnNode(Box::new(own_node())));
-    fixture.event(Event::Interfaces(vec![interfaces()[0].clone(), mesh]));
+    fixture.event(Event::Host(vec![interfaces()[0].clone(), mesh].into()));
     let effects = fixture.wait(DISK_PATIENCE / 2);
     assert!(applies(&effects).is_empty(), "{effects:?}");
 
@@ -97,4 +101,19 @@ fn a_node_that_is_not_in_the_restored_state_waits_for_its_object() {
     fixture.event(Event::Restored(Arc::new(Cluster::default())));
     fixture.wait(DISK_PATIENCE + Duration::from_millis(50));
     assert_eq!(fixture.core.waiting(), Waiting::ForNode);
+}
+
+#[test]
+fn a_node_whose_kernel_has_no_ipv6_publishes_none() {
+    let mut settings = Settings::default();
+    let dual = ["10.42.1.0/24", "fd42:1::/64"].map(|cidr| cidr.parse().unwrap());
+    let facts = OwnFacts { pod_cidrs: dual.into(), ..facts() };
+    let published =
+        |settings: &Settings| own::published(&cluster(&["a", "b"]), &name("a"), own_key(1), &facts, None, settings);
+    let both = published(&settings);
+    assert_eq!((both.mesh_addresses.len(), both.pod_cidrs.len()), (2, 2));
+    settings.local.missing_families = [Family::V6].into();
+    let v4 = published(&settings);
+    assert_eq!((v4.mesh_addresses.len(), v4.pod_cidrs), (1, ["10.42.1.0/24".parse().unwrap()].into()));
+    assert!(v4.mesh_addresses.iter().all(std::net::IpAddr::is_ipv4));
 }

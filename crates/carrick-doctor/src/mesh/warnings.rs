@@ -81,6 +81,10 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 warning.object
             ),
         ),
+        WarningReason::FamilyMissing(_) => (
+            Check::IgnoredValues,
+            format!("boot {} with ipv6.disable=0 if its pods need IPv6; otherwise nothing", warning.object),
+        ),
         WarningReason::OverriddenByMesh(_) => {
             (Check::SharedSettings, format!("remove the flag from the agent, or change the Mesh {MESH_NAME}"))
         }

@@ -13,6 +13,7 @@ mod frames;
 mod garbage;
 mod gateways;
 mod granularity;
+mod host_addresses;
 mod injection;
 mod kernel;
 mod kernel_wireguard;

@@ -92,6 +92,7 @@ locations:
     mesh.all_reach();
     let far = mesh.internal_address("b1", carrick_topology::Family::V4);
     let [far, in_mesh_cidr, routed] = [far.to_string(), "10.4.255.200".to_owned(), "10.4.254.200".to_owned()];
+    let [behind_router, in_other_table] = ["10.4.253.200", "10.4.252.200"];
     assert_eq!(device_to(&mesh, "a1", &far), "carrick0");
     assert_eq!(device_to(&mesh, "a1", &in_mesh_cidr), "unreachable");
 
@@ -107,10 +108,21 @@ locations:
     node.exec(&["ip", "route", "add", "10.4.254.0/24", "dev", "vpn0"]).unwrap();
     await_device(&mesh, "a1", &far, "vpn0");
     await_device(&mesh, "a1", &routed, "vpn0");
+    node.exec(&["ip", "route", "add", "10.4.253.0/24", "via", "10.4.255.254"]).unwrap();
+    await_device(&mesh, "a1", behind_router, "vpn0");
+    node.exec(&["ip", "route", "add", "10.4.252.0/24", "via", "10.4.255.254", "table", "52"]).unwrap();
+    node.exec(&["ip", "rule", "add", "priority", "5270", "lookup", "52"]).unwrap();
+    await_device(&mesh, "a1", in_other_table, "vpn0");
     wait::until("the warnings", || {
         let warnings = mesh.warnings("a1");
         let is_told = |text: &str| warnings.iter().any(|warning| warning.contains(text));
-        let all = [format!("`{far}/32` overlaps the network"), "10.4.255.0/24 on vpn0".into(), "10.4.254.0/24".into()];
+        let all = [
+            format!("`{far}/32` overlaps the network"),
+            "10.4.255.0/24 on vpn0".into(),
+            "10.4.254.0/24".into(),
+            "10.4.253.0/24 via 10.4.255.254 on vpn0".into(),
+            "10.4.252.0/24 via 10.4.255.254 on vpn0".into(),
+        ];
         Ok(all.iter().all(|text| is_told(text)).then_some(()))
     })
     .unwrap();

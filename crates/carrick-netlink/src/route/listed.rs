@@ -4,6 +4,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 use nix::errno::Errno;
 
 use super::{Filter, RTM_DELROUTE, RTM_GETROUTE, Route, read};
+use crate::error::none_without_family;
 use crate::family::KernelFamily as _;
 use crate::request::encode;
 use crate::{Error, Request, Socket};
@@ -28,7 +29,7 @@ pub struct ListedRoute {
     message: Vec<u8>,
 }
 
-/// Lists routes. A table that does not exist has none.
+/// Lists routes. A table that does not exist has none, and neither has a kernel without the family.
 ///
 /// # Errors
 ///
@@ -60,7 +61,7 @@ pub fn dump_as<T>(
         let received = route.map(|route| ReceivedRoute { route, message: frame.payload });
         Ok(received.filter(|received| filter.matches(&received.route)).map(&keep))
     });
-    match kept {
+    match none_without_family(kept) {
         Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(Vec::new()),
         kept => kept,
     }

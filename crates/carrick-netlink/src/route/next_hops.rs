@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::read::{HEADER_LENGTH, RTA_GATEWAY, RTA_VIA, read, via};
 use super::{RTM_GETROUTE, Route};
 use crate::attribute::address;
+use crate::error::none_without_family;
 use crate::family::KernelFamily as _;
 use crate::frame::Frame;
 use crate::request::encode;
@@ -31,9 +32,11 @@ pub fn dump_next_hops(socket: &mut Socket, family: Family, table: u32) -> Result
     let listed = socket.query(&request, |frame| {
         read_next_hops(frame).map_err(|cause| Error::new("list", object.clone(), cause)).map(Some)
     });
-    match listed {
+    match none_without_family(listed) {
         Err(error) if error.errno() == Some(Errno::ENOENT) => Ok(Vec::new()),
-        listed => Ok(listed?.into_iter().flatten().filter(|route| route.table == table).collect()),
+        listed => {
+            Ok(listed?.into_iter().flatten().filter(|route| route.table == table && route.family() == family).collect())
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use netlink_packet_core::{DecodeError, DefaultNla, Nla as _, Parseable as _};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
 use super::{LOOPBACK, RTM_DELRULE, RTM_GETRULE, Rule, read as read_rule, to_message};
+use crate::error::none_without_family;
 use crate::family::KernelFamily as _;
 use crate::frame::Frame;
 use crate::request::encode;
@@ -33,7 +34,7 @@ pub struct ListedRule {
     message: Vec<u8>,
 }
 
-/// Lists the rules of one family, whatever they select and do.
+/// Lists the rules of one family, whatever they select and do. A kernel without the family has none.
 ///
 /// # Errors
 ///
@@ -42,7 +43,7 @@ pub fn list(socket: &mut Socket, family: Family) -> Result<Vec<ListedRule>, Erro
     let mut message = RuleMessage::default();
     message.header.family = family.to_kernel();
     let request = Request::dump("list", format!("{family} rules"), RTM_GETRULE, encode(&message));
-    socket.query(&request, |frame| read(frame).map_err(|cause| Error::new("list", "rules", cause)))
+    none_without_family(socket.query(&request, |frame| read(frame).map_err(|cause| Error::new("list", "rules", cause))))
 }
 
 impl ListedRule {

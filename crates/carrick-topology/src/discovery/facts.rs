@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::discovery::interface::Interface;
+use crate::discovery::interface::{HostFacts, Interface};
 use crate::discovery::surroundings::{OwnNode, Surroundings};
 use crate::discovery::{endpoint, internal_address, surroundings};
-use crate::model::{DeviceName, Endpoint, InternalAddresses, Settings};
+use crate::model::{DeviceName, Endpoint, InternalAddresses, RoutedNetwork, Settings};
 
 /// What the agent found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,14 @@ pub struct OwnFacts {
 #[must_use]
 pub fn host_networks(interfaces: &[Interface], settings: &Settings) -> BTreeMap<IpNet, DeviceName> {
     surroundings::networks(interfaces, settings)
+}
+
+/// For [`crate::model::LocalFacts::routed`]: the networks that the host reaches through gateways, without those behind devices of containers and of
+/// other CNI plugins.
+#[must_use]
+pub fn routed_networks(host: &HostFacts) -> BTreeMap<IpNet, RoutedNetwork> {
+    let is_foreign = |routed: &RoutedNetwork| surroundings::is_foreign(routed.device.as_str());
+    host.routed.iter().filter(|(_, routed)| !is_foreign(routed)).map(|(net, routed)| (*net, routed.clone())).collect()
 }
 
 /// Decides what the agent advertises of its node.

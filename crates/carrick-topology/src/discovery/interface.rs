@@ -1,11 +1,29 @@
 //! The network interfaces of the host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{DeviceName, Family};
+use crate::model::{DeviceName, Family, RoutedNetwork};
+
+/// What an agent finds on its host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostFacts {
+    /// Its network interfaces, in the kernel's order.
+    pub interfaces: Vec<Interface>,
+    /// The networks that its routes reach through gateways, in all tables that its rules use, without the routes of Carrick.
+    pub routed: BTreeMap<IpNet, RoutedNetwork>,
+    /// The address families that its kernel does not have.
+    pub missing_families: BTreeSet<Family>,
+}
+
+impl From<Vec<Interface>> for HostFacts {
+    /// A host without routes through gateways, whose kernel has both families.
+    fn from(interfaces: Vec<Interface>) -> Self {
+        Self { interfaces, ..Self::default() }
+    }
+}
 
 /// A network interface of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +34,7 @@ pub struct Interface {
     pub mtu: u32,
     /// Its addresses, in each family the one that was added first before others. Tentative and duplicate addresses are not among them.
     pub addresses: Vec<InterfaceAddress>,
-    /// The networks that routes of the main table reach by it without a gateway, beside the subnets of its addresses.
+    /// The networks that routes reach by it without a gateway, beside the subnets of its addresses.
     pub on_link: BTreeSet<IpNet>,
     /// The families in which a next hop of the default route in the main table, if there are several the route of least metric, leaves by it.
     pub default_route: BTreeSet<Family>,

@@ -58,6 +58,11 @@ const FOREIGN_DEVICES: [&str; 17] = [
     "weave",
 ];
 
+/// Whether a device belongs to containers, to another CNI plugin or to kube-proxy.
+pub(super) fn is_foreign(device: &str) -> bool {
+    FOREIGN_DEVICES.iter().any(|prefix| device.starts_with(prefix))
+}
+
 impl<'a> Surroundings<'a> {
     pub(super) fn new(own: &'a OwnNode, interfaces: &'a [Interface], settings: &'a Settings) -> Self {
         Self { own, settings, interfaces: interfaces_of_host(interfaces, settings).collect() }
@@ -81,7 +86,6 @@ impl<'a> Surroundings<'a> {
 
     /// The addresses of the host itself that other nodes could use, in the kernel's order.
     pub(super) fn candidates(&self, family: Family) -> impl Iterator<Item = Candidate<'a>> {
-        let is_foreign = |name: &str| FOREIGN_DEVICES.iter().any(|prefix| name.starts_with(prefix));
         let all = self.interfaces.iter().copied().flat_map(move |interface| {
             interface.addresses.iter().map(move |address| Candidate { interface, address: *address, family })
         });

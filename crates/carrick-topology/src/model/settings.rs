@@ -14,6 +14,15 @@ use crate::model::{
     PodNetwork, SharedSettings,
 };
 
+/// A network that a host reaches through gateways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutedNetwork {
+    /// The device by which packets leave, of several next hops that of the first one.
+    pub device: DeviceName,
+    /// The gateways.
+    pub via: BTreeSet<IpAddr>,
+}
+
 /// Facts about one node and the networks that it is attached to. They differ between nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalFacts {
@@ -24,6 +33,12 @@ pub struct LocalFacts {
     /// The networks that the host is attached to, each with its device. The mesh takes none of them away.
     #[serde(default)]
     pub networks: BTreeMap<IpNet, DeviceName>,
+    /// The networks that the host reaches through gateways. The mesh takes none of them away.
+    #[serde(default)]
+    pub routed: BTreeMap<IpNet, RoutedNetwork>,
+    /// The address families that the kernel does not have. The plan has nothing of them.
+    #[serde(default)]
+    pub missing_families: BTreeSet<Family>,
     /// The internal addresses of other nodes of the location to which packets leave by a device that carries no internal address of this
     /// node, with this device.
     #[serde(default)]
@@ -34,6 +49,10 @@ pub struct LocalFacts {
     /// [`LocalFacts::uplink_mtu`] counts.
     #[serde(default)]
     pub internal_mtus: BTreeMap<Family, u32>,
+    /// The MTU of the device by which WireGuard's packets to each endpoint leave, in bytes. For endpoints without a value,
+    /// [`LocalFacts::uplink_mtu`] counts.
+    #[serde(default)]
+    pub endpoint_mtus: BTreeMap<IpAddr, u32>,
     /// The addresses of the domain names of endpoints.
     pub resolved: BTreeMap<DnsName, BTreeSet<IpAddr>>,
     /// The path MTU to each probed node, in bytes, where it is less than the devices permit.
@@ -55,9 +74,12 @@ impl Default for LocalFacts {
             api_servers: BTreeSet::new(),
             internal_devices: BTreeMap::new(),
             networks: BTreeMap::new(),
+            routed: BTreeMap::new(),
+            missing_families: BTreeSet::new(),
             stray_neighbours: BTreeMap::new(),
             uplink_mtu: constants::DEFAULT_UPLINK_MTU,
             internal_mtus: BTreeMap::new(),
+            endpoint_mtus: BTreeMap::new(),
             resolved: BTreeMap::new(),
             path_mtus: BTreeMap::new(),
         }

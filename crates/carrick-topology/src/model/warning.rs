@@ -78,6 +78,8 @@ pub enum WarningReason {
     RoutedElsewhere(String),
     /// Packets without encapsulation need a subnet that both nodes are attached to.
     NoSharedSubnet(NodeName),
+    /// The kernel of the node does not have this address family.
+    FamilyMissing(String),
     /// Another node has the same endpoint: packets to it do not reach one certain node.
     SharedEndpoint(NodeName),
     /// The endpoint has an address of this node, whose plan has the warning: the node would dial itself.
@@ -116,6 +118,7 @@ impl WarningReason {
             Self::PartOfOwnSubnet(_) => "PartOfOwnSubnet",
             Self::RoutedElsewhere(_) => "RoutedElsewhere",
             Self::NoSharedSubnet(_) => "NoSharedSubnet",
+            Self::FamilyMissing(_) => "FamilyMissing",
             Self::SharedEndpoint(_) => "SharedEndpoint",
             Self::OwnAddress(_) => "OwnAddress",
             Self::Unresolved => "Unresolved",
@@ -132,7 +135,11 @@ impl WarningReason {
     pub const fn concerns_single_nodes(&self) -> bool {
         matches!(
             self,
-            Self::OverlapsOwnSubnet(_) | Self::PartOfOwnSubnet(_) | Self::RoutedElsewhere(_) | Self::OwnAddress(_)
+            Self::OverlapsOwnSubnet(_)
+                | Self::PartOfOwnSubnet(_)
+                | Self::RoutedElsewhere(_)
+                | Self::FamilyMissing(_)
+                | Self::OwnAddress(_)
         )
     }
 }
@@ -192,6 +199,10 @@ impl fmt::Display for WarningReason {
             Self::NoSharedSubnet(other) => {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")
             }
+            Self::FamilyMissing(family) => write!(
+                formatter,
+                "is not in use on this node: its kernel has no {family} (`ipv6.disable=1` on the kernel's command line). The node and its pods have no addresses of this family"
+            ),
             Self::SharedEndpoint(other) => write!(
                 formatter,
                 "is the endpoint of node `{other}` too, so a handshake may reach the wrong node. Give the node an endpoint of its own: `--internal-cidr` with the network in which the nodes have different addresses, or the annotation `carrick.dev/endpoint`"

@@ -29,6 +29,8 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
     let mut warnings = resolved.warnings.clone();
     warn_of_other_settings(resolved, me, &mut warnings);
     warn_of_overridden_flags(resolved, me, &mut warnings);
+    warn_of_missing_families(resolved, me, &mut warnings);
+    let missing = &resolved.settings.local.missing_families;
     inside::warn_of_stray_neighbours(resolved, me, &mut warnings);
     let is_dialled = |other: &&Member<'_>| other.location != me.location && other.carrier == Some(other.index);
     if me.carrier == Some(me.index) {
@@ -51,7 +53,7 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
         vxlan: vxlan(resolved, me, mtus.vxlan_device()),
         firewall: firewall::build(resolved, me, &destinations, &routes, handover.as_ref(), &mtus),
         handover,
-        rules: BTreeSet::from(Family::BOTH),
+        rules: Family::BOTH.into_iter().filter(|family| !missing.contains(family)).collect(),
         probes: probes::build(resolved, me, &hops, &destinations, &mtus),
         routes,
         warnings,
@@ -61,6 +63,15 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
 fn warn_of_overridden_flags(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) {
     if let Some(mesh) = &resolved.cluster.mesh {
         warnings.extend(resolved.settings.flags.overridden_by(&mesh.shared, &me.node.name));
+    }
+}
+
+/// The mesh has no addresses of a family that the kernel does not have.
+fn warn_of_missing_families(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) {
+    let missing = &resolved.settings.local.missing_families;
+    for cidr in resolved.settings.mesh_cidrs.iter().filter(|cidr| missing.contains(&Family::of_net(cidr))) {
+        let reason = WarningReason::FamilyMissing(Family::of_net(cidr).to_string());
+        warnings.insert(Warning::new(me.object(), "mesh-cidr", cidr, reason));
     }
 }
 

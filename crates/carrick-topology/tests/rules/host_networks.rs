@@ -1,6 +1,6 @@
 //! The networks that the host is attached to.
 
-use carrick_topology::model::{Encapsulation, Granularity, Settings};
+use carrick_topology::model::{Encapsulation, Family, Granularity, RoutedNetwork, Settings};
 use carrick_topology::plan::NextHop;
 use carrick_topology::{Warning, WarningReason};
 
@@ -121,5 +121,58 @@ fn a_neighbour_behind_another_device_is_reported_where_vxlan_would_go_there() {
     let never = mesh.set(|settings| settings.encapsulation = Encapsulation::Never);
     for silent in [full, never] {
         assert!(silent.plan("a1").warnings.is_empty(), "{:?}", silent.plan("a1").warnings);
+    }
+}
+
+/// The host of this node reaches these networks through a gateway.
+fn routed(networks: &[(&str, &str)]) -> impl FnOnce(&mut Settings) {
+    let routed = |via: &str| RoutedNetwork { device: "eth0".parse().unwrap(), via: [via.parse().unwrap()].into() };
+    let networks = networks.iter().map(|(network, via)| (net(network), routed(via))).collect();
+    move |settings| settings.local.routed = networks
+}
+
+#[test]
+fn a_network_behind_a_router_of_the_host_stays_outside_the_mesh() {
+    for (network, via, destination, of, field) in [
+        ("10.4.0.16/28", "192.168.1.254", "10.4.0.0/16", "a1", "mesh-cidr"),
+        ("10.42.21.64/26", "192.168.1.254", "10.42.21.0/24", "b1", "pod-cidrs"),
+        ("192.168.2.0/24", "192.168.2.254", "192.168.2.1/32", "b1", "internal-addresses"),
+        ("fd99:0:0:2::/64", "fe80::1", "fd99:0:0:2::1/128", "b1", "internal-addresses"),
+    ] {
+        let mesh = mesh([node("a1"), node("b1")]);
+        let plan = mesh.set(routed(&[(network, via)])).plan("a1");
+        let reason = WarningReason::OverlapsOwnSubnet(format!("{network} via {via} on eth0"));
+        let expected = warning(node_object(of), field, destination, reason);
+        assert!(plan.warnings.contains(&expected), "{network}: {:?}", plan.warnings);
+        if field == "internal-addresses" {
+            assert!(routes(&plan, destination).is_empty(), "{network}");
+        } else {
+            assert_eq!(next_hop(&plan, network), Some(&NextHop::Throw), "{network}");
+            assert!(plan.firewall.direct.contains(&net(network)), "{network}");
+        }
+    }
+}
+
+#[test]
+fn a_route_of_another_cni_plugin_through_a_node_is_no_network_of_the_host() {
+    let mesh = mesh([node("a1"), node("a2"), node("b1")]);
+    let before = mesh.plan("a1");
+    let host_gateway = routed(&[("10.42.12.0/24", "192.168.1.2"), ("10.42.21.0/24", "192.168.2.1")]);
+    assert_eq!(mesh.set(host_gateway).plan("a1"), before);
+}
+
+#[test]
+fn a_kernel_without_ipv6_gets_no_ipv6_and_a_warning_says_so() {
+    for granularity in [Granularity::Location, Granularity::Cross, Granularity::Full] {
+        let mesh = mesh([node("a1"), node("a2"), node("b1")]).granularity(granularity);
+        let plan = mesh.set(|settings| settings.local.missing_families = [Family::V6].into()).plan("a1");
+        assert!(plan.routes.iter().all(|route| Family::of_net(&route.destination) == Family::V4), "{granularity}");
+        assert_eq!(plan.rules, [Family::V4].into());
+        let neighbours = plan.vxlan.neighbours.values().flat_map(|neighbour| &neighbour.mesh_addresses);
+        assert!(neighbours.into_iter().all(|address| address.is_ipv4()));
+        assert!(next_hop(&plan, "10.42.21.0/24").is_some() && next_hop(&plan, "10.4.0.12/32").is_some());
+        let reason = WarningReason::FamilyMissing("IPv6".to_owned());
+        let cidr = "fdca:7272:6963:6b00::/64";
+        assert!(plan.warnings.contains(&warning(node_object("a1"), "mesh-cidr", cidr, reason)), "{:?}", plan.warnings);
     }
 }

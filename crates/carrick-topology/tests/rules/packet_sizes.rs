@@ -1,7 +1,7 @@
 //! MTUs of devices, routes and pods.
 
 use carrick_topology::Endpoint;
-use carrick_topology::model::{Encapsulation, Family, MtuSetting};
+use carrick_topology::model::{Encapsulation, Family, Granularity, MtuSetting};
 
 use crate::fixtures::*;
 
@@ -84,6 +84,23 @@ fn vxlan_has_the_size_of_the_devices_that_carry_internal_addresses() {
     );
     assert_eq!(internal(Family::V4, 9000), (8950, 1440, 9000), "the tunnels take less");
     assert_eq!(internal(Family::V6, 1450), (1450, 1440, 1500), "the location uses the other family");
+}
+
+#[test]
+fn a_tunnel_has_the_size_of_the_device_towards_its_endpoint() {
+    let towards = |endpoint: &str, bytes| {
+        let mtus = [(endpoint.parse().unwrap(), bytes)].into();
+        let mesh = v4_only(mesh([node("a1"), node("b1"), node("c1")]));
+        let plan = mesh.set(|settings| settings.local.endpoint_mtus = mtus).plan("a1");
+        let mtu = |net: &str| routes(&plan, net)[0].mtu;
+        (plan.wireguard.mtu, mtu("10.42.21.0/24"), mtu("10.42.31.0/24"), plan.pod_mtu)
+    };
+    assert_eq!(towards("198.51.2.1", 1450), (1440, Some(1390), None, 1390), "b1 is behind a narrow device");
+    assert_eq!(towards("198.51.2.1", 9000), (1440, None, None, 1440));
+    assert_eq!(towards("203.0.113.9", 1300), (1440, None, None, 1440), "no endpoint of the plan");
+    let full = v4_only(world()).granularity(Granularity::Full);
+    let full = full.set(|settings| settings.local.endpoint_mtus = [("192.168.1.2".parse().unwrap(), 1450)].into());
+    assert_eq!(routes(&full.plan("a1"), "10.42.12.0/24")[0].mtu, Some(1390), "a tunnel inside the location");
 }
 
 #[test]

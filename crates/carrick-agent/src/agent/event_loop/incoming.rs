@@ -12,7 +12,7 @@ use crate::agent::interfaces;
 use crate::agent::kernel::Outcome;
 use crate::agent::kernel_events::KernelEvent;
 use crate::agent::sightings::observations;
-use crate::agent::stray_neighbours;
+use crate::agent::{endpoint_mtus, stray_neighbours};
 
 impl EventLoop {
     pub(super) fn take_outcome(&mut self, outcome: &Outcome) {
@@ -26,7 +26,7 @@ impl EventLoop {
         self.status.sighted(&self.core, &outcome.sightings);
         self.event(Event::Peers(observations(&outcome.sightings)));
         if outcome.cause != Cause::WireGuardPoll {
-            self.find_stray_neighbours();
+            self.look_up_routes();
         }
         self.count_pod_calls();
     }
@@ -112,17 +112,22 @@ impl EventLoop {
     }
 
     pub(super) fn read_interfaces(&mut self) {
-        match interfaces::list() {
-            Ok(interfaces) => self.event(Event::Interfaces(interfaces)),
+        match interfaces::find() {
+            Ok(host) => self.event(Event::Host(host)),
             Err(error) => tracing::warn!(event = "interfaces_unreadable", %error),
         }
-        self.find_stray_neighbours();
+        self.look_up_routes();
     }
 
-    fn find_stray_neighbours(&mut self) {
+    /// Asks the kernel by which devices the plan's outer packets leave.
+    fn look_up_routes(&mut self) {
         let Some(plan) = self.core.plan() else { return };
-        match stray_neighbours::find(plan) {
-            Ok(strays) => self.event(Event::StrayNeighbours(strays)),
+        let found = stray_neighbours::find(plan).and_then(|strays| Ok((strays, endpoint_mtus::find(plan)?)));
+        match found {
+            Ok((strays, mtus)) => {
+                self.event(Event::StrayNeighbours(strays));
+                self.event(Event::EndpointMtus(mtus));
+            }
             Err(error) => tracing::warn!(event = "routes_unreadable", %error),
         }
     }

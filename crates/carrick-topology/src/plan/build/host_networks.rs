@@ -1,22 +1,21 @@
-//! The networks that the host is attached to. They keep working: where one of them overlaps a destination of the mesh, packets to the
-//! network stay outside the mesh on this node.
+//! The networks that the host is attached to, and those that it reaches through gateways. They keep working: where one of them overlaps a
+//! destination of the mesh, packets to the network stay outside the mesh on this node.
 //!
 //! One exception: the part of a wider host network that an operator gives to the cluster is the cluster's. That is a mesh CIDR inside the
 //! host network, and the pod CIDRs inside it if this node's own pod CIDR is inside it too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::WarningReason;
-use crate::model::DeviceName;
+use crate::model::{DeviceName, RoutedNetwork};
 use crate::resolve::{Member, Resolved};
 
 /// The networks of one host.
 pub(super) struct HostNetworks<'r> {
-    /// The networks, with their devices where these are known.
-    networks: BTreeMap<IpNet, Option<&'r DeviceName>>,
+    networks: BTreeMap<IpNet, Reached<'r>>,
     own_pods: &'r [IpNet],
 }
 
@@ -24,7 +23,18 @@ pub(super) struct HostNetworks<'r> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HostNetwork<'r> {
     net: IpNet,
-    device: Option<&'r DeviceName>,
+    reached: Reached<'r>,
+}
+
+/// How the host reaches a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached<'r> {
+    /// By an internal address of the node, whose device is not known.
+    InternalAddress,
+    /// Directly.
+    Device(&'r DeviceName),
+    /// Through gateways.
+    Gateways(&'r RoutedNetwork),
 }
 
 impl HostNetwork<'_> {
@@ -40,15 +50,28 @@ impl HostNetwork<'_> {
 
     /// The network with its device.
     pub(super) fn in_words(&self) -> String {
-        self.device.map_or_else(|| self.net.to_string(), |device| format!("{} on {device}", self.net))
+        match self.reached {
+            Reached::InternalAddress => self.net.to_string(),
+            Reached::Device(device) => format!("{} on {device}", self.net),
+            Reached::Gateways(RoutedNetwork { device, via }) => {
+                let via = via.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                format!("{} via {via} on {device}", self.net)
+            }
+        }
     }
 }
 
 impl<'r> HostNetworks<'r> {
     pub(super) fn new(resolved: &'r Resolved<'_>, me: &'r Member<'_>) -> Self {
-        let subnets = me.internal_addresses.iter().map(|net| (net.trunc(), None));
-        let attached = resolved.settings.local.networks.iter().map(|(net, device)| (net.trunc(), Some(device)));
-        Self { networks: subnets.chain(attached).collect(), own_pods: &me.pod_cidrs }
+        let local = &resolved.settings.local;
+        let subnets = me.internal_addresses.iter().map(|net| (net.trunc(), Reached::InternalAddress));
+        let attached = local.networks.iter().map(|(net, device)| (net.trunc(), Reached::Device(device)));
+        // Other CNI plugins route pod CIDRs through the nodes themselves: these routes are the cluster's, not the host's.
+        let nodes: BTreeSet<IpAddr> =
+            resolved.members.iter().flat_map(|member| &member.internal_addresses).map(IpNet::addr).collect();
+        let routed = local.routed.iter().filter(|(_, routed)| routed.via.is_disjoint(&nodes));
+        let routed = routed.map(|(net, routed)| (net.trunc(), Reached::Gateways(routed)));
+        Self { networks: routed.chain(subnets).chain(attached).collect(), own_pods: &me.pod_cidrs }
     }
 
     /// All of them.
@@ -90,6 +113,6 @@ impl<'r> HostNetworks<'r> {
     }
 
     fn list(&self) -> impl Iterator<Item = HostNetwork<'r>> {
-        self.networks.iter().map(|(net, device)| HostNetwork { net: *net, device: *device })
+        self.networks.iter().map(|(net, reached)| HostNetwork { net: *net, reached: *reached })
     }
 }

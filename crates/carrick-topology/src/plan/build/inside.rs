@@ -13,6 +13,7 @@ use crate::{ObjectName, Warning, WarningReason};
 /// All other nodes of the location.
 pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<NodeName, VxlanNeighbour> {
     let location = resolved.location_of(me);
+    let is_present = |address: &IpAddr| !resolved.settings.local.missing_families.contains(&Family::of(address));
     location
         .members
         .iter()
@@ -22,7 +23,7 @@ pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<N
             let neighbour = VxlanNeighbour {
                 mac: mac_of_node(&other.node.name),
                 internal_address: other.internal_address(location.underlay)?,
-                mesh_addresses: other.mesh_addresses.iter().copied().collect(),
+                mesh_addresses: other.mesh_addresses.iter().copied().filter(is_present).collect(),
             };
             Some((other.node.name.clone(), neighbour))
         })

@@ -8,7 +8,7 @@ use crate::constants::{
     LEAST_DEVICE_MTU, VXLAN_OVERHEAD_V4, VXLAN_OVERHEAD_V6, WIREGUARD_OVERHEAD_V4, WIREGUARD_OVERHEAD_V6,
 };
 use crate::model::{Endpoint, Family, MtuSetting, PublicKey};
-use crate::plan::{NextHop, WireGuardPeer};
+use crate::plan::{NextHop, PeerIdentity, WireGuardPeer};
 use crate::resolve::{Member, MemberIndex, Resolved};
 
 /// Bytes of an IPv6 header and a TCP header without options.
@@ -24,7 +24,8 @@ pub(super) struct Mtus {
     /// On every path.
     pub(super) pods: u32,
     vxlan_overhead: u32,
-    /// The path MTU to other members that probes found, where it is less than the devices permit.
+    /// The path MTU to other members where it is less than that of the own devices: what probes found, and what the devices towards the
+    /// endpoints permit.
     measured: BTreeMap<MemberIndex, u32>,
 }
 
@@ -43,8 +44,15 @@ impl Mtus {
         };
         let vxlan = settings.local.internal_mtu(underlay).saturating_sub(vxlan_overhead);
         let measured = &settings.local.path_mtus;
-        let measured = measured.iter().filter_map(|(name, mtu)| Some((resolved.member(name)?.index, *mtu))).collect();
-        Self { wireguard, vxlan, pods: wireguard.min(vxlan).max(LEAST_DEVICE_MTU), vxlan_overhead, measured }
+        let mut measured: BTreeMap<MemberIndex, u32> =
+            measured.iter().filter_map(|(name, mtu)| Some((resolved.member(name)?.index, *mtu))).collect();
+        let narrow = narrow_tunnels(resolved, peers, wireguard);
+        for (index, mtu) in &narrow {
+            let known = measured.entry(*index).or_insert(*mtu);
+            *known = (*mtu).min(*known);
+        }
+        let tunnels = narrow.values().copied().chain([wireguard]).min().unwrap_or(wireguard);
+        Self { wireguard, vxlan, pods: tunnels.min(vxlan).max(LEAST_DEVICE_MTU), vxlan_overhead, measured }
     }
 
     pub(super) fn wireguard_device(&self) -> u32 {
@@ -89,6 +97,25 @@ impl Mtus {
         };
         (path < device).then_some(path)
     }
+}
+
+/// The MTUs of the tunnels whose outer packets leave by a device that takes less than the device of the default route. Not where the
+/// operator chose the MTU.
+fn narrow_tunnels(
+    resolved: &Resolved<'_>,
+    peers: &BTreeMap<PublicKey, WireGuardPeer>,
+    wireguard: u32,
+) -> BTreeMap<MemberIndex, u32> {
+    if resolved.settings.mtu != MtuSetting::Auto {
+        return BTreeMap::new();
+    }
+    let tunnel = |peer: &WireGuardPeer| {
+        let (PeerIdentity::Node(name), Some(endpoint)) = (&peer.identity, peer.endpoint) else { return None };
+        let device = resolved.settings.local.endpoint_mtus.get(&endpoint.ip())?;
+        let overhead = if endpoint.is_ipv6() { WIREGUARD_OVERHEAD_V6 } else { WIREGUARD_OVERHEAD_V4 };
+        Some((resolved.member(name)?.index, device.saturating_sub(overhead)))
+    };
+    peers.values().filter_map(tunnel).filter(|(_, mtu)| *mtu < wireguard).collect()
 }
 
 /// The size of the outer headers: those of IPv6 as soon as one tunnel may use IPv6.

@@ -26,6 +26,9 @@ pub(super) fn build(
     let mut routes = Vec::with_capacity(destinations.carried.len() * 2);
     for destination in &destinations.carried {
         let family = Family::of_net(&destination.net);
+        if resolved.settings.local.missing_families.contains(&family) {
+            continue;
+        }
         match hops.next_hop(destination, family) {
             Ok(Some(next_hop)) => {
                 let mtu = mtus.of_route(&next_hop, destination, family);
@@ -45,6 +48,8 @@ pub(super) fn build(
     let is_closed = |net: &&IpNet| !destinations.carries(net) && !covered_by_mesh_cidr(resolved, net);
     routes.extend(destinations.closed.iter().filter(is_closed).map(|net| without_source(*net, NextHop::Unreachable)));
     routes.extend(destinations.direct.iter().map(|net| without_source(*net, NextHop::Throw)));
+    let missing = &resolved.settings.local.missing_families;
+    routes.retain(|route| !missing.contains(&Family::of_net(&route.destination)));
     // One long sorted run, and a few routes after it: the stable sort merges the two.
     routes.sort();
     routes
