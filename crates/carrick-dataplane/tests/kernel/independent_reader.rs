@@ -163,7 +163,10 @@ fn the_firewall_reads_as_planned_by_nft() {
         Firewall::open().unwrap().apply(&plan).unwrap();
         let table = nftables::table("inet carrick").unwrap();
         let chains: Vec<&str> = table.chains.keys().map(String::as_str).collect();
-        assert_eq!(chains, ["decapsulate", "forward", "input", "leak-guard", "mesh-ports", "translate"]);
+        assert_eq!(
+            chains,
+            ["decapsulate", "forward", "input", "leak-guard", "mesh-ports", "source-check", "translate"]
+        );
         assert_eq!(table.sets["mesh_devices"], [HANDOVER_DEVICE, VXLAN_DEVICE, WIREGUARD_DEVICE]);
         assert_eq!(table.sets["vxlan_sources4"], ["10.0.0.2"]);
         assert_eq!(table.sets["vxlan_sources6"], ["fd00::2"]);
