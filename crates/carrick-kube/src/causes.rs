@@ -3,7 +3,7 @@
 use std::error::Error;
 
 /// What to do about a certificate that the TLS library refuses and that `kubectl` may accept: a part of the library's text, and the advice.
-const CERTIFICATE_FAULTS: [(&str, &str); 4] = [
+const CERTIFICATE_FAULTS: [(&str, &str); 5] = [
     (
         "CaUsedAsEndEntity",
         "the API server uses the certificate of a certificate authority itself; give it a certificate that this authority has signed (`basicConstraints = CA:FALSE`), by --tls-cert-file of kube-apiserver",
@@ -16,6 +16,7 @@ const CERTIFICATE_FAULTS: [(&str, &str); 4] = [
         "not valid for name",
         "the certificate does not name the host in the server's URL; issue it with this subjectAltName, or set `tls-server-name` in the kubeconfig",
     ),
+    ("BadSignature", "the kubeconfig's certificate-authority has not signed the API server's certificate"),
     ("UnknownIssuer", "the kubeconfig's certificate-authority has not signed the API server's certificate"),
 ];
 

@@ -114,7 +114,7 @@ fn own_authority(directory: &Path, name: &str) {
             "-days",
             "2",
             "-subj",
-            "/CN=api",
+            &format!("/CN={name}"),
             "-addext",
             names,
             "-keyout",
