@@ -20,7 +20,7 @@ fn it_removes_what_is_carrick_s_and_nothing_else() {
     let namespace = Namespace::new();
     namespace.run(
         "ip link add foreign0 type bridge && ip link set foreign0 up && \
-         ip route add 198.51.100.0/24 dev foreign0 proto static && ip route add 203.0.113.0/24 dev foreign0 table 1107 proto static && \
+         ip route add 198.51.100.0/24 dev foreign0 proto static && ip route add 203.0.113.0/24 dev foreign0 table 1104 proto static && \
          ip rule add priority 1106 table 1106 && nft add table inet foreign && nft add table inet carrick-cni",
     );
     let before = describe(&namespace);
@@ -34,6 +34,7 @@ fn it_removes_what_is_carrick_s_and_nothing_else() {
          ip rule add not iif lo priority 1106 table 1106 protocol 109 && \
          ip rule add iif lo ipproto udp dport 51823 priority 1105 table 1105 protocol 109 && \
          ip route add 10.244.1.0/24 dev carrick0 table 1107 proto 107 && \
+         ip route add blackhole 10.244.3.0/24 table 1107 proto static && \
          ip route add unreachable 10.244.1.0/24 table 1107 proto 107 metric 10000 && \
          ip -6 route add unreachable fd00::/64 table 1107 proto 107 && \
          ip rule add priority 1107 table 1107 protocol 107 && ip -6 rule add priority 1107 table 1107 protocol 107 && \

@@ -120,6 +120,11 @@ pub fn at_port(address: &str, port: u16) -> SocketAddr {
 
 /// Sends a packet and tells from which address it arrived.
 pub fn source_seen(sender: &UdpSocket, receiver: &UdpSocket) -> IpAddr {
+    socket_seen(sender, receiver).ip()
+}
+
+/// As [`source_seen`], with the port.
+pub fn socket_seen(sender: &UdpSocket, receiver: &UdpSocket) -> SocketAddr {
     let destination = receiver.local_addr().unwrap();
     let payload = format!("to {destination}");
     sender.send_to(payload.as_bytes(), destination).unwrap();
@@ -127,7 +132,7 @@ pub fn source_seen(sender: &UdpSocket, receiver: &UdpSocket) -> IpAddr {
     let (length, source) =
         receiver.recv_from(&mut buffer).unwrap_or_else(|error| panic!("nothing arrives at {destination}: {error}"));
     assert_eq!(String::from_utf8_lossy(&buffer[..length]), payload);
-    source.ip()
+    source
 }
 
 /// Whether nothing has arrived. Packets on virtual cables are delivered before the send returns.

@@ -3,7 +3,7 @@
 use carrick_dataplane::firewall::{TableChange, table_name};
 use carrick_netlink::nftables::Nftables;
 
-use crate::namespace::{at, source_seen};
+use crate::namespace::{at, socket_seen, source_seen};
 use crate::network::{INTERNET, NODE, Network, POD, address, nets, plan};
 
 #[test]
@@ -38,11 +38,12 @@ fn a_flushed_ruleset_is_put_back() {
 fn flows_survive_a_replacement() {
     let mut network = Network::guarded();
     let (pod, internet) = (network.pod.socket(POD.0), network.outside.socket(INTERNET.0));
-    assert_eq!(source_seen(&pod, &internet), address(NODE.0));
+    let translated = socket_seen(&pod, &internet);
+    assert_eq!(translated.ip(), address(NODE.0));
     network.node.nft("insert rule inet carrick leak-guard accept");
     assert_eq!(network.apply(&plan()).table, TableChange::Replaced);
-    assert_eq!(source_seen(&pod, &internet), address(NODE.0));
-    internet.send_to(b"reply", at(NODE.0)).unwrap();
+    assert_eq!(socket_seen(&pod, &internet), translated);
+    internet.send_to(b"reply", translated).unwrap();
     let (_, from) = pod.recv_from(&mut [0; 16]).unwrap();
     assert_eq!(from, at(INTERNET.0), "the answer still finds the pod");
 }
