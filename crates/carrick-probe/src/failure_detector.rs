@@ -119,12 +119,13 @@ impl FailureDetector {
             self.outages.note_silence(now, location, gateways);
             return;
         }
-        let passed_over = self.outages.note_answer(now, location);
-        let is_new_and_well = |gateway: &Report<'_>| is_well(gateway) && !passed_over.contains(gateway.node);
-        let others_took_over = own.is_some_and(hears_a_peer) || gateways.iter().any(|gateway| is_new_and_well(gateway));
+        let well: BTreeSet<&NodeName> =
+            gateways.iter().filter(|gateway| is_well(gateway)).map(|gateway| gateway.node).collect();
+        self.outages.note_answer(now, location, gateways, &well);
+        let is_taken_over = own.is_some_and(|heard_peers| heard_peers.tunnels == Reachability::SomePeer)
+            || gateways.iter().any(|gateway| is_well(gateway) && gateway.has_taken_over());
         let has_grace = now < self.outages.grace_until(location);
-        let well = gateways.iter().filter(|gateway| is_well(gateway));
-        let dues = well.filter_map(|gateway| self.histories.get(gateway.node)?.due_return(self.far_delay));
+        let dues = well.iter().filter_map(|node| self.histories.get(*node)?.due_return(self.far_delay));
         let together_at = dues.filter(|due| *due <= now + RETURN_TOGETHER).max();
         for gateway in gateways {
             let has_witness = || {
@@ -135,14 +136,33 @@ impl FailureDetector {
                 PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway.node),
                 PathState::Up => self.gateway_is_well(now, together_at, gateway),
                 PathState::Down | PathState::AgentAway | PathState::Unknown
-                    if others_took_over && passed_over.contains(gateway.node) =>
+                    if is_taken_over && self.outages.is_passed_over(location, gateway.node) =>
                 {
+                    self.outages.note_takeover(location, gateway.node);
                     self.gateway_is_down(gateway.node);
                 }
                 PathState::Down if !has_grace && has_witness() => self.gateway_is_down(gateway.node),
                 // While the agent is away, a gateway stays what it is: its kernel carries traffic, and tells nothing of what lies behind it.
                 PathState::Down | PathState::AgentAway | PathState::Unknown => {}
             }
+        }
+        let has_live_one = own.is_some() || !gateways.iter().all(|gateway| self.counts_as_down(location, gateway.node));
+        if !has_live_one && !has_grace {
+            well.iter().for_each(|node| self.gateway_is_without_alternative(now, node));
+        }
+    }
+
+    fn counts_as_down(&self, location: &LocationName, node: &NodeName) -> bool {
+        let is_down = |history: &GatewayHistory| !matches!(history.state, State::Live { .. });
+        self.histories.get(node).is_some_and(is_down) || self.outages.is_passed_over(location, node)
+    }
+
+    /// All other gateways are down: nothing is carried that the return of this one could interrupt.
+    fn gateway_is_without_alternative(&mut self, now: Now, node: &NodeName) {
+        if let Some(history) = self.histories.get_mut(node)
+            && matches!(history.state, State::Recovering { .. })
+        {
+            history.state = State::Live { since: now };
         }
     }
 

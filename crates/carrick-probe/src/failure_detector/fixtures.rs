@@ -1,4 +1,4 @@
-//! Two gateways of one location and what a node hears of them, for tests.
+//! Gateways of one location and what a node hears of them, for tests.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(crate) const OUTSIDER: Observer<'_> =
 pub(crate) struct Fixture {
     pub(crate) failure_detector: FailureDetector,
     pub(crate) location: LocationName,
-    pub(crate) gateways: [NodeName; 2],
+    pub(crate) gateways: Vec<NodeName>,
     pub(crate) now: Now,
     /// Since when gateways hear a peer on their other side, if they do.
     pub(crate) connected_since: Now,
@@ -33,13 +33,13 @@ impl Fixture {
         Self {
             failure_detector: FailureDetector::default(),
             location: "a".parse().unwrap(),
-            gateways: ["a1".parse().unwrap(), "a2".parse().unwrap()],
+            gateways: vec!["a1".parse().unwrap(), "a2".parse().unwrap()],
             now: Duration::from_secs(1000),
             connected_since: Now::ZERO,
         }
     }
 
-    /// Evaluates reports on both gateways, and returns the gateways that are down.
+    /// Evaluates reports on the gateways, and returns the gateways that are down.
     pub(crate) fn evaluate(
         &mut self,
         observer: Observer<'_>,

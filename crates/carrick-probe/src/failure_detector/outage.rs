@@ -20,7 +20,7 @@ const WAIT_FOR_FIRST_ANSWER: Duration = Duration::from_secs(6);
 /// For how long after an outage a gateway may be silent beside another one: not all of them answer at the same instant, and the first sessions
 /// of new gateways are about to begin.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often the gateways of a location are passed over while none of them is well.
+/// How often gateways of a location are passed over while none of them is well.
 const MOST_TRIES: u8 = 3;
 
 /// The locations of which no gateway is well.
@@ -35,11 +35,20 @@ pub(super) struct Outages {
 
 #[derive(Debug, Default)]
 struct Outage {
-    /// When the gateways that are left are passed over; `None` while one of them may still answer, and when nothing is left to try.
-    due: Option<Now>,
-    tries: u8,
-    /// Gateways that count as down, so that the plan names the next ones.
-    passed_over: BTreeSet<NodeName>,
+    phase: Phase,
+    /// Gateways that count as down, so that the plan names the next ones, each with the number of the try that passed it over. All of them stay
+    /// in the plan, and are probed.
+    passed_over: BTreeMap<NodeName, u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// No gateway is well. The silent ones are passed over at this moment; `None` while one of them may still answer, and when nothing is
+    /// left to try.
+    Silent { due: Option<Now> },
+    /// A gateway is well; those that were passed over are still silent.
+    #[default]
+    Answered,
 }
 
 impl Outages {
@@ -50,14 +59,31 @@ impl Outages {
         self.answered.retain(is_known);
     }
 
-    /// A gateway of this location is well. Returns the gateways that were passed over until now.
-    pub(super) fn note_answer(&mut self, now: Now, location: &LocationName) -> BTreeSet<NodeName> {
+    /// A gateway of this location is well, or this node is a gateway of it and hears a peer.
+    ///
+    /// The well gateways are not passed over any more; neither are those that the same try or a later one passed over: they may be about to
+    /// answer, or are not needed. The silent gateways of earlier tries stay passed over.
+    pub(super) fn note_answer(
+        &mut self,
+        now: Now,
+        location: &LocationName,
+        gateways: &[&Report<'_>],
+        well: &BTreeSet<&NodeName>,
+    ) {
         if !self.answered.contains(location) {
             self.answered.insert(location.clone());
         }
-        let Some(outage) = self.by_location.remove(location) else { return BTreeSet::new() };
-        self.ended.insert(location.clone(), now);
-        outage.passed_over
+        let Some(outage) = self.by_location.get_mut(location) else { return };
+        if outage.phase != Phase::Answered {
+            outage.phase = Phase::Answered;
+            self.ended.insert(location.clone(), now);
+        }
+        let first = well.iter().filter_map(|node| outage.passed_over.get(*node)).min().copied();
+        let is_known = |node: &NodeName| gateways.iter().any(|gateway| gateway.node == node);
+        outage.passed_over.retain(|node, try_number| first.is_none_or(|first| *try_number < first) && is_known(node));
+        if outage.passed_over.is_empty() {
+            self.by_location.remove(location);
+        }
     }
 
     /// Until when a gateway of this location may be silent beside another one.
@@ -65,34 +91,55 @@ impl Outages {
         self.ended.get(location).map_or(Now::ZERO, |ended| *ended + GRACE)
     }
 
-    /// No gateway of this location is well.
+    /// No gateway of this location is well. A kernel without an agent carries traffic, and is not passed over.
     pub(super) fn note_silence(&mut self, now: Now, location: &LocationName, gateways: &[&Report<'_>]) {
         let wait = if self.answered.contains(location) { wait(gateways) } else { WAIT_FOR_FIRST_ANSWER };
         let outage = self.by_location.entry(location.clone()).or_default();
-        // A kernel without an agent carries traffic: the agent may answer soon.
-        let may_answer =
-            gateways.iter().any(|gateway| matches!(gateway.state, PathState::Unknown | PathState::AgentAway));
-        let is_exhausted = gateways.iter().all(|gateway| outage.passed_over.contains(gateway.node));
-        if may_answer || is_exhausted || outage.tries == MOST_TRIES {
-            outage.due = None;
+        let may_answer = gateways.iter().any(|gateway| gateway.state == PathState::Unknown);
+        let is_left =
+            |gateway: &&&Report<'_>| gateway.state == PathState::Down && !outage.passed_over.contains_key(gateway.node);
+        let left: Vec<NodeName> = gateways.iter().filter(is_left).map(|gateway| gateway.node.clone()).collect();
+        let tries = outage.passed_over.values().max().copied().unwrap_or_default();
+        if may_answer || left.is_empty() || tries == MOST_TRIES {
+            outage.phase = Phase::Silent { due: None };
             return;
         }
-        let due = *outage.due.get_or_insert(now + wait);
+        let due = match outage.phase {
+            Phase::Silent { due: Some(due) } => due,
+            Phase::Silent { due: None } | Phase::Answered => now + wait,
+        };
         if due <= now {
-            outage.due = None;
-            outage.tries += 1;
-            outage.passed_over.extend(gateways.iter().map(|gateway| gateway.node.clone()));
+            outage.phase = Phase::Silent { due: None };
+            outage.passed_over.extend(left.into_iter().map(|node| (node, tries + 1)));
+        } else {
+            outage.phase = Phase::Silent { due: Some(due) };
         }
     }
 
-    /// The gateways that count as down although no other gateway of their location answers.
+    /// Whether this gateway counts as down although it was not silent beside another one.
+    pub(super) fn is_passed_over(&self, location: &LocationName, node: &NodeName) -> bool {
+        self.by_location.get(location).is_some_and(|outage| outage.passed_over.contains_key(node))
+    }
+
+    /// Another gateway has taken over from this one, which is down.
+    pub(super) fn note_takeover(&mut self, location: &LocationName, node: &NodeName) {
+        if let Some(outage) = self.by_location.get_mut(location) {
+            outage.passed_over.remove(node);
+        }
+    }
+
+    /// The gateways that are passed over.
     pub(super) fn passed_over(&self) -> impl Iterator<Item = &NodeName> {
-        self.by_location.values().flat_map(|outage| &outage.passed_over)
+        self.by_location.values().flat_map(|outage| outage.passed_over.keys())
     }
 
     /// When the next gateways are passed over, or a grace ends.
     pub(super) fn deadlines(&self) -> impl Iterator<Item = Now> {
-        let dues = self.by_location.values().filter_map(|outage| outage.due);
+        let due = |outage: &Outage| match outage.phase {
+            Phase::Silent { due } => due,
+            Phase::Answered => None,
+        };
+        let dues = self.by_location.values().filter_map(due);
         dues.chain(self.ended.values().map(|ended| *ended + GRACE))
     }
 }

@@ -35,6 +35,15 @@ impl Report<'_> {
         other.answered_at > self.silent_since
     }
 
+    /// Whether a well gateway shows that its location uses it. Through a tunnel it answers only if it knows this node as a peer. Inside the
+    /// location any node answers, and one that was cut off for a moment hears it first by chance.
+    pub(super) const fn has_taken_over(&self) -> bool {
+        match self.kind {
+            PathKind::Tunnel => true,
+            PathKind::Inside => self.connected_since.is_some(),
+        }
+    }
+
     /// Whether the next answer of any gateway of the location may change the result.
     pub(crate) fn awaits_answer(&self) -> bool {
         self.state == PathState::Down || self.isolated_since.is_some()

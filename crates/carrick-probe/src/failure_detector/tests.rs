@@ -96,7 +96,7 @@ fn the_gateways_of_a_location_are_passed_over_three_times_at_most() {
     fixture.after(1, &[UP, UP]);
     let mut passed_over = Vec::new();
     for pair in [["a1", "a2"], ["a3", "a4"], ["a5", "a6"], ["a7", "a8"]] {
-        fixture.gateways = pair.map(|name| name.parse().unwrap());
+        fixture.gateways = pair.map(|name| name.parse().unwrap()).to_vec();
         fixture.after(1, &[DOWN, DOWN]);
         passed_over = fixture.after(1, &[DOWN, DOWN]);
     }
@@ -289,19 +289,77 @@ fn gateways_that_are_down_stay_down_when_the_agent_restarts() {
 
 #[test]
 fn gateways_that_are_well_again_within_two_seconds_return_together() {
+    let location: LocationName = "a".parse().unwrap();
+    // A third gateway, so that not all of them are down.
+    let itself = Observer { gateway_of: Some(&location), ..OUTSIDER };
+    let after = |fixture: &mut Fixture, seconds, heard: &[(PathState, HeardPeers)]| {
+        fixture.now += Duration::from_secs(seconds);
+        fixture.evaluate(itself, PathKind::Inside, heard)
+    };
     let both_down = || {
         let mut fixture = Fixture::new();
         fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap(), "a2".parse().unwrap()]);
-        assert_eq!(fixture.after(1, &[UP, DOWN]), ["a1", "a2"]);
+        assert_eq!(after(&mut fixture, 1, &[UP, DOWN]), ["a1", "a2"]);
         fixture
     };
     let mut soon = both_down();
-    soon.after(2, &[UP, UP]);
-    assert_eq!(soon.after(8, &[UP, UP]), ["a1", "a2"], "the second one is due two seconds later");
+    after(&mut soon, 2, &[UP, UP]);
+    assert_eq!(after(&mut soon, 8, &[UP, UP]), ["a1", "a2"], "the second one is due two seconds later");
     assert_eq!(soon.failure_detector.next_deadline(), Some(soon.now + Duration::from_secs(2)));
-    assert_eq!(soon.after(2, &[UP, UP]), [""; 0]);
+    assert_eq!(after(&mut soon, 2, &[UP, UP]), [""; 0]);
     let mut late = both_down();
-    late.after(3, &[UP, UP]);
-    assert_eq!(late.after(7, &[UP, UP]), ["a2"]);
-    assert_eq!(late.after(3, &[UP, UP]), [""; 0]);
+    after(&mut late, 3, &[UP, UP]);
+    assert_eq!(after(&mut late, 7, &[UP, UP]), ["a2"]);
+    assert_eq!(after(&mut late, 3, &[UP, UP]), [""; 0]);
+}
+
+#[test]
+fn a_gateway_is_live_at_once_if_all_others_are_down() {
+    let mut fixture = Fixture::new();
+    fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap(), "a2".parse().unwrap()]);
+    assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1", "a2"]);
+    fixture.after(6, &[DOWN, DOWN]);
+    assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1", "a2"], "the other one may be about to answer");
+    assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
+}
+
+/// The first two gateways are passed over, and then `heard` of these and of the next one.
+fn next_gateway_after_a_try(kind: PathKind, heard: [(PathState, HeardPeers); 3]) -> Vec<String> {
+    let mut fixture = Fixture::new();
+    fixture.gateways.push("a3".parse().unwrap());
+    let mut evaluate = |heard: &[(PathState, HeardPeers)]| {
+        fixture.now += Duration::from_secs(2);
+        fixture.evaluate(OUTSIDER, kind, heard)
+    };
+    evaluate(&[UP, UP]);
+    evaluate(&[DOWN, DOWN]);
+    assert_eq!(evaluate(&[DOWN, DOWN]), ["a1", "a2"]);
+    evaluate(&[DOWN, DOWN, DOWN]);
+    assert_eq!(evaluate(&[DOWN, DOWN, DOWN]), ["a1", "a2", "a3"]);
+    evaluate(&heard);
+    fixture.now += Duration::from_millis(100);
+    fixture.evaluate(OUTSIDER, kind, &[UP, UP, heard[2]])
+}
+
+#[test]
+fn an_answer_of_a_later_try_leaves_the_earlier_ones_down() {
+    assert_eq!(next_gateway_after_a_try(PathKind::Tunnel, [DOWN, DOWN, UP]), ["a1", "a2"], "a3 has taken over");
+    assert_eq!(next_gateway_after_a_try(PathKind::Inside, [DOWN, DOWN, UP]), ["a1", "a2"], "a3 has tunnels");
+}
+
+#[test]
+fn a_node_inside_without_tunnels_has_not_taken_over() {
+    let without_tunnels = (PathState::Up, HeardPeers { tunnels: Reachability::Unknown, ..HEARS });
+    assert_eq!(next_gateway_after_a_try(PathKind::Inside, [DOWN, DOWN, without_tunnels]), [""; 0]);
+}
+
+#[test]
+fn a_silent_gateway_is_passed_over_for_one_whose_agent_is_away() {
+    let mut fixture = Fixture::new();
+    fixture.after(1, &[UP, UP]);
+    fixture.after(1, &[UP, AWAY]);
+    assert_eq!(fixture.after(1, &[DOWN, AWAY]), [""; 0], "a kernel without an agent is no witness");
+    assert_eq!(fixture.after(1, &[DOWN, AWAY]), ["a1"]);
+    assert_eq!(fixture.after(60, &[DOWN, AWAY]), ["a1"]);
+    assert_eq!(fixture.after(1, &[UP, AWAY]), [""; 0]);
 }

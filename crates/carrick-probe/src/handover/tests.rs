@@ -182,7 +182,7 @@ fn other_gateways_that_return_are_asked_on_while_one_goes_down_again() {
     let soon = after(returns.fixture.now, 9);
     assert!(returns.at(soon, PathKind::Tunnel, EncapsulatingSenders::All).is_asked_to_encapsulate);
     returns.hear(PathKind::Tunnel, EncapsulatingSenders::All, &[DOWN, UP]);
-    let [_, a2] = &returns.fixture.gateways;
+    let a2 = &returns.fixture.gateways[1];
     assert_eq!(returns.handovers.returning().iter().collect::<Vec<_>>(), [a2]);
     assert_eq!(returns.handovers.flags_for(a2), HandoverFlags::DECAPSULATES);
 }

@@ -6,6 +6,8 @@ use crate::mesh::{Mesh, name};
 use crate::world::seconds;
 
 const NODES: [&str; 8] = ["a1", "a2", "a3", "a4", "b1", "b2", "c1", "c2"];
+const THREE: [&str; 5] = ["a1", "a2", "a3", "b1", "b2"];
+const SEVEN: [&str; 9] = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "b1", "b2"];
 /// One gateway of a group that another one can replace.
 const ONE: Duration = Duration::from_millis(1_300);
 /// A whole group.
@@ -87,6 +89,46 @@ fn a_location_without_a_further_node_works_again_with_its_first_gateway() {
     for node in ["b2", "b1"] {
         let outage = outage_after_return_of(&mut mesh, &[node]);
         assert!(outage <= ONE, "{node}: {outage:?}");
+    }
+}
+
+#[test]
+fn any_one_node_of_a_dead_location_brings_it_back() {
+    for (nodes, returning) in [(&NODES[..], "a1"), (&NODES, "a3"), (&NODES, "a4"), (&THREE, "a3"), (&SEVEN, "a5")] {
+        for apply_time in [60, 1_000].map(Duration::from_millis) {
+            let mut mesh = Mesh::up(nodes);
+            mesh.apply_time = apply_time;
+            let location: Vec<&str> = nodes.iter().copied().filter(|node| node.starts_with('a')).collect();
+            outage_after_death_of(&mut mesh, &location);
+            let outage = outage_after_return_of(&mut mesh, &[returning]);
+            assert!(outage <= seconds(10), "{returning} of {location:?}, {apply_time:?}: {outage:?}");
+        }
+    }
+}
+
+#[test]
+fn the_last_gateway_that_died_is_not_waited_for() {
+    let mut mesh = Mesh::up(&NODES);
+    for node in ["a1", "a2", "a3", "a4"] {
+        outage_after_death_of(&mut mesh, &[node]);
+    }
+    let outage = outage_after_return_of(&mut mesh, &["a3"]);
+    assert!(outage <= seconds(8), "{outage:?}");
+}
+
+#[test]
+fn a_node_whose_own_network_was_away_is_reached_as_soon_as_it_is_back() {
+    for node in ["a2", "a3", "a4"] {
+        for time in [3, 6, 15].map(seconds) {
+            for moment in [0, 130] {
+                let mut mesh = Mesh::up(&NODES);
+                mesh.unplugged.insert(name(node));
+                mesh.run(time + Duration::from_millis(moment), |_| ());
+                mesh.unplugged.clear();
+                let outage = mesh.outage(seconds(4));
+                assert!(outage <= seconds(1), "{node}, {time:?}, {moment}: {outage:?}");
+            }
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use crate::world::INTERVAL;
 const TICK: Duration = Duration::from_millis(5);
 const INSIDE: Duration = Duration::from_millis(1);
 const ABROAD: Duration = Duration::from_millis(20);
-/// From the liveness to the kernel that holds the plan.
 const APPLY: Duration = Duration::from_millis(60);
 const HANDSHAKE_RETRY: Duration = Duration::from_secs(5);
 
@@ -46,6 +45,10 @@ pub struct Mesh {
     in_flight: Vec<(Now, InFlight)>,
     /// Nodes without power, or without any network.
     pub dead: BTreeSet<NodeName>,
+    /// Nodes that run, and have no network.
+    pub unplugged: BTreeSet<NodeName>,
+    /// From the liveness to the kernel that holds the plan.
+    pub apply_time: Duration,
     /// Nodes whose agents do not run until then. Datagrams wait in their sockets.
     asleep: BTreeMap<NodeName, Now>,
     tunnels: RefCell<Tunnels>,
@@ -115,6 +118,8 @@ impl Mesh {
             members: (1..).zip(cluster.nodes.keys()).map(member).collect(),
             in_flight: Vec::new(),
             dead: BTreeSet::new(),
+            unplugged: BTreeSet::new(),
+            apply_time: APPLY,
             asleep: BTreeMap::new(),
             tunnels: RefCell::default(),
         };
@@ -197,11 +202,15 @@ impl Mesh {
         self.members[&name(node)].held.down.iter().map(ToString::to_string).collect()
     }
 
+    fn is_away(&self, node: &NodeName) -> bool {
+        self.dead.contains(node) || self.unplugged.contains(node)
+    }
+
     /// Whether all hops of a walk are possible now.
     fn passes(&self, walk: &Walk, last: &NodeName) -> bool {
         let receivers = walk.hops.iter().skip(1).map(|hop| &hop.from).chain([last]);
         walk.hops.iter().zip(receivers).all(|(hop, to)| match hop.link {
-            _ if self.dead.contains(&hop.from) || self.dead.contains(to) => false,
+            _ if self.is_away(&hop.from) || self.is_away(to) => false,
             Link::WireGuard | Link::Encapsulated => self.has_session(&hop.from, to),
             Link::Vxlan | Link::Plain(_) => true,
         })
@@ -218,7 +227,7 @@ impl Mesh {
         let can_dial = self.peer(from, to).is_some_and(|has_endpoint| has_endpoint);
         if is_due && can_dial {
             tunnels.initiated.insert(way, self.now);
-            if self.peer(to, from).is_some() && !self.dead.contains(to) {
+            if self.peer(to, from).is_some() && !self.is_away(to) {
                 tunnels.sessions.insert(pair(from, to));
                 return true;
             }
@@ -282,7 +291,7 @@ impl Mesh {
                     self.in_flight.push((self.now + latency(kind), answer));
                 }
             }
-            InFlight::Answer { to, from, id, condition } if !self.dead.contains(&to) => {
+            InFlight::Answer { to, from, id, condition } if !self.is_away(&to) => {
                 self.members.get_mut(&to).unwrap().prober.take_answer(self.now, from, id, condition);
             }
             InFlight::Answer { .. } => {}
@@ -291,7 +300,7 @@ impl Mesh {
 
     fn is_delivered(&self, from: &NodeName, to: &NodeName, addresses: (IpAddr, IpAddr), kind: PathKind) -> bool {
         if kind == PathKind::Inside {
-            return !self.dead.contains(from) && !self.dead.contains(to);
+            return !self.is_away(from) && !self.is_away(to);
         }
         let packet = Packet { source: Some(addresses.0), destination: addresses.1 };
         let walk = self.network.walk(&Origin::Host(from.clone()), packet);
@@ -311,7 +320,7 @@ impl Mesh {
         while let Some(event) = member.prober.next_event() {
             if let ProberEvent::Liveness(liveness) = event {
                 // Handovers are the subject of other tests.
-                member.pending.push_back((now + APPLY, Liveness::without(liveness.down)));
+                member.pending.push_back((now + self.apply_time, Liveness::without(liveness.down)));
             }
         }
         let mut transmits = Vec::new();

@@ -60,6 +60,10 @@ fn fill(
     }
     location.standby = substitutes.collect();
     location.down = passed_over.iter().chain(group).copied().filter(|index| !is_live(index)).collect();
+    if live_group.is_none() {
+        // Any of the others may be the one that comes back.
+        location.down.extend(&rest[group.len()..]);
+    }
 }
 
 /// Preferred nodes first, then nodes with a public endpoint, then by creation time, then by name. Nodes with `never` have no rank.

@@ -156,9 +156,18 @@ fn a_standby_gateway_takes_exactly_the_share_of_the_dead_gateway() {
 }
 
 #[test]
-fn if_all_gateways_are_down_all_count_as_live() {
-    let mesh = mesh([node("a1"), node("a2"), node("a3")]);
-    assert_eq!(mesh.clone().down(&["a1", "a2", "a3"]).plan("a3").location, mesh.plan("a3").location);
+fn if_all_gateways_are_down_the_first_group_counts_as_live_and_the_others_are_probed() {
+    let mesh = mesh(["a1", "a2", "a3", "a4", "b1"].map(node)).down(&["a1", "a2", "a3", "a4"]);
+    for name in ["a1", "a4", "b1"] {
+        let plan = mesh.plan(name);
+        let probed: Vec<&str> = plan.probes.targets.keys().map(|target| target.as_str()).collect();
+        let expected = ["a1", "a2", "a3", "a4", "b1"].into_iter().filter(|other| *other != name).collect::<Vec<_>>();
+        assert_eq!(probed, expected, "{name}");
+    }
+    let plan = mesh.plan("a1");
+    assert_eq!((active(&plan), standby(&plan)), (vec!["a1"], vec!["a2"]));
+    assert_eq!(plan.location.down, ["a3", "a4"].map(|down| down.parse().unwrap()).into());
+    assert_eq!(tunnels(&mesh.plan("b1")), ["a1", "a2", "a3", "a4"]);
 }
 
 #[test]
