@@ -10,9 +10,10 @@ use carrick_topology::model::{AgentVersion, Family, InternalAddresses, KeyProof,
 use carrick_topology::{Cluster, NodeName, Published, Settings};
 use ipnet::IpNet;
 
-/// Version of what agents tell each other, in annotations and on the probe port. Protocol 2: packets on the probe port have a message
-/// authentication code ([`carrick_topology::plan::ProbeFormat`]).
-const PROTOCOL: u32 = 2;
+/// Version of what agents tell each other, in annotations and on the probe port, and of the rules by which all of them must choose gateways.
+/// Protocol 2: packets on the probe port have a message authentication code ([`carrick_topology::plan::ProbeFormat`]). Protocol 3: gateways
+/// are chosen by groups ([`carrick_topology::plan::SilentLocations`]).
+const PROTOCOL: u32 = 3;
 
 /// The node's own key, and the proof that it holds the private key.
 #[derive(Clone, Copy, Debug)]

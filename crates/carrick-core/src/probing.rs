@@ -30,6 +30,7 @@ impl Probing {
             targets: ProbePlan {
                 targets: plan.probes.targets.clone(),
                 location_size: plan.probes.location_size,
+                silent_locations: plan.probes.silent_locations,
                 members: BTreeMap::new(),
             },
             peers: peers(plan),

@@ -7,6 +7,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use carrick_topology::plan::SilentLocations;
 use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
@@ -36,6 +37,8 @@ pub(crate) struct Observer<'a> {
     pub(crate) hears_tunnels_since: Option<Now>,
     /// How much later than the nodes of its own location this node treats a gateway of another location as live again.
     pub(crate) far_delay: Duration,
+    /// What the node does while no gateway of a location answers.
+    pub(crate) silent_locations: SilentLocations,
 }
 
 /// The gateways that are or were down.
@@ -116,7 +119,10 @@ impl FailureDetector {
             |heard_peers: HeardPeers| [heard_peers.tunnels, heard_peers.inside].contains(&Reachability::SomePeer);
         if !gateways.iter().any(|gateway| is_well(gateway)) && !own.is_some_and(hears_a_peer) {
             gateways.iter().for_each(|gateway| self.location_is_silent(gateway.node));
-            self.outages.note_silence(now, location, gateways);
+            match observer.silent_locations {
+                SilentLocations::TryNextGateways => self.outages.note_silence(now, location, gateways),
+                SilentLocations::KeepGateways => self.outages.end(location),
+            }
             return;
         }
         let well: BTreeSet<&NodeName> =

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_topology::handover::{HandoverInForce, HandoverReport};
-use carrick_topology::plan::{PathKind, ProbePlan};
+use carrick_topology::plan::{PathKind, ProbePlan, SilentLocations};
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
@@ -116,6 +116,7 @@ pub struct Prober {
     handovers: Handovers,
     own_flaps: ReportedFlaps,
     location_size: usize,
+    silent_locations: SilentLocations,
     targets: BTreeMap<NodeName, Target>,
     by_address: BTreeMap<IpAddr, NodeName>,
     last_heard: LastHeard,
@@ -157,6 +158,7 @@ impl Prober {
             handovers: Handovers::default(),
             own_flaps: ReportedFlaps::default(),
             location_size: 0,
+            silent_locations: SilentLocations::default(),
             targets: BTreeMap::new(),
             by_address: BTreeMap::new(),
             last_heard: LastHeard::default(),
@@ -186,6 +188,7 @@ impl Prober {
         }
         self.position = Some(position);
         self.location_size = plan.location_size;
+        self.silent_locations = plan.silent_locations;
         self.targets.retain(|name, target| plan.targets.get(name) == Some(target.planned()));
         for (position, (name, planned)) in (0_u32..).zip(&plan.targets) {
             // The first probes are spread over time as later ones are.
@@ -429,7 +432,8 @@ impl Prober {
             |name: &NodeName| self.targets.get(name).map_or(HandoverFlags::NONE, |target| target.handover().said());
         self.handovers.set_schedule(said, self.interval_inside().max(self.interval_among(self.targets.len())));
         let (hears_tunnels_since, far_delay) = (self.hears_tunnels_since, self.handovers.far_delay());
-        let observer = Observer { gateway_of, heard_peers, hears_tunnels_since, far_delay };
+        let silent_locations = self.silent_locations;
+        let observer = Observer { gateway_of, heard_peers, hears_tunnels_since, far_delay, silent_locations };
         self.failure_detector.evaluate(now, observer, &reports);
         self.handovers.evaluate(now, self.failure_detector.returns());
         for (name, target) in &mut self.targets {

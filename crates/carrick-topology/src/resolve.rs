@@ -3,6 +3,7 @@
 mod assignment;
 mod claims;
 mod gateway;
+mod gateway_rule;
 mod index;
 mod location;
 mod member;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 pub(crate) use assignment::Assignment;
+pub(crate) use gateway_rule::GatewayRule;
 pub(crate) use index::MemberIndex;
 pub(crate) use location::Location;
 pub(crate) use member::{Member, PUBLIC_KEY_FIELD};
@@ -55,6 +57,11 @@ impl<'a> Resolved<'a> {
         let outside = outside::admit(cluster, &members, &locations, &mut claims, &mut warnings);
         let outside_networks = outside::networks_by_server(&outside);
         Self { cluster, settings, members, locations, outside, outside_networks, relays, warnings }
+    }
+
+    /// The rule by which gateways are chosen.
+    pub(crate) fn gateway_rule(&self) -> GatewayRule {
+        GatewayRule::of(&self.members)
     }
 
     /// The member of this name; `None` if the node is not a member of the mesh.

@@ -93,3 +93,17 @@ fn warnings_are_reported_when_they_change() {
     });
     assert!(reported.unwrap().iter().any(|warning| warning.object == ObjectName::Node(name("c"))));
 }
+
+#[test]
+fn the_agent_publishes_protocol_3() {
+    let mut fixture = Fixture::new();
+    fixture.report_surroundings();
+    fixture.show_first(&cluster(&["a", "b"]));
+    fixture.event(Event::Api(ApiState::Synced));
+    let effects = fixture.effects();
+    let published = effects.iter().find_map(|effect| match effect {
+        Effect::Publish(published) => published.agent.as_ref(),
+        _ => None,
+    });
+    assert_eq!(published.map(|agent| agent.protocol), Some(3), "{effects:?}");
+}

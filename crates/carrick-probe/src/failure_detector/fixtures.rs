@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrick_topology::plan::PathKind;
+use carrick_topology::plan::{PathKind, SilentLocations};
 use carrick_topology::{LocationName, NodeName};
 
 use super::{FailureDetector, ISOLATION_TIME, Observer, Report};
@@ -16,8 +16,13 @@ pub(crate) const NO_PEER_IN_TUNNELS: HeardPeers =
     HeardPeers { tunnels: Reachability::NoPeer, inside: Reachability::SomePeer };
 pub(crate) const NO_PEER_INSIDE: HeardPeers =
     HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::NoPeer };
-pub(crate) const OUTSIDER: Observer<'_> =
-    Observer { gateway_of: None, heard_peers: HEARS, hears_tunnels_since: Some(Now::ZERO), far_delay: Duration::ZERO };
+pub(crate) const OUTSIDER: Observer<'_> = Observer {
+    gateway_of: None,
+    heard_peers: HEARS,
+    hears_tunnels_since: Some(Now::ZERO),
+    far_delay: Duration::ZERO,
+    silent_locations: SilentLocations::TryNextGateways,
+};
 
 pub(crate) struct Fixture {
     pub(crate) failure_detector: FailureDetector,

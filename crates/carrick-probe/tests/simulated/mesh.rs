@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{Announcement, Condition, Now, PathKind, Position, ProbeId, Prober, ProberEvent};
-use carrick_topology::model::{Cluster, InternalAddresses, Node, PublicKey, Settings};
+use carrick_topology::model::{AgentVersion, Cluster, InternalAddresses, Node, PublicKey, Settings};
 use carrick_topology::plan::{NodePlan, PeerIdentity, Role};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{DeviceName, Liveness, NodeName, plan};
@@ -93,8 +93,19 @@ fn node(text: &str) -> Node {
 impl Mesh {
     /// These nodes, after their first sessions.
     pub fn up(names: &[&str]) -> Self {
+        Self::of(names.iter().map(|name| node(name)))
+    }
+
+    /// The same, while the agent of one of them is of an earlier release.
+    pub fn mixed(names: &[&str], old: &str, protocol: u32) -> Self {
+        let agent = AgentVersion { version: "0.0.1".to_owned(), protocol, settings: String::new() };
+        let agent = |name: &&str| (*name == old).then(|| agent.clone());
+        Self::of(names.iter().map(|name| Node { agent: agent(name), ..node(name) }))
+    }
+
+    fn of(nodes: impl Iterator<Item = Node>) -> Self {
         let (mut cluster, mut settings) = (Cluster::default(), Settings::default());
-        for node in names.iter().map(|name| node(name)) {
+        for node in nodes {
             if let InternalAddresses::Advertised(nets) = &node.internal_addresses {
                 let device: DeviceName = "eth0".parse().unwrap();
                 settings.local.internal_devices.extend(nets.iter().map(|net| (net.addr(), device.clone())));

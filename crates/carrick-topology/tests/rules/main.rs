@@ -12,6 +12,7 @@ mod host_networks;
 mod internal_addresses;
 mod locations;
 mod mesh_addresses;
+mod mixed_versions;
 mod networks;
 mod outside_peers;
 mod packet_sizes;

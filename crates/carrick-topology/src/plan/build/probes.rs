@@ -9,8 +9,8 @@ use super::destinations::Destinations;
 use super::hops::Hop;
 use super::mtu::Mtus;
 use crate::model::{Family, NodeName, host_net};
-use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget};
-use crate::resolve::{Member, Resolved};
+use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget, SilentLocations};
+use crate::resolve::{GatewayRule, Member, Resolved};
 
 pub(super) fn build(
     resolved: &Resolved<'_>,
@@ -30,6 +30,10 @@ pub(super) fn build(
     ProbePlan {
         targets: targets.collect(),
         location_size: resolved.location_of(me).members.len(),
+        silent_locations: match resolved.gateway_rule() {
+            GatewayRule::Groups => SilentLocations::TryNextGateways,
+            GatewayRule::ReplaceEach => SilentLocations::KeepGateways,
+        },
         members: members(resolved, me),
     }
 }
