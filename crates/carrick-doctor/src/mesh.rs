@@ -16,7 +16,7 @@ mod warnings;
 
 pub use tunnel::needs_second_sample;
 
-use crate::{Finding, Observations};
+use crate::{Finding, Observations, Severity};
 
 type MeshCheck = fn(&Observations) -> Vec<Finding>;
 
@@ -38,5 +38,12 @@ const CHECKS: [MeshCheck; 13] = [
 
 /// The findings of all checks of the mesh.
 pub(crate) fn findings(observations: &Observations) -> Vec<Finding> {
-    CHECKS.iter().flat_map(|check| check(observations)).collect()
+    let mut found: Vec<Finding> = CHECKS.iter().flat_map(|check| check(observations)).collect();
+    let is_explained = |consequence: &Finding| {
+        let causes = found.iter().filter(|finding| finding.severity == Severity::Problem);
+        causes.into_iter().any(|cause| consequence.node.as_ref().is_some_and(|node| cause.concerns(node)))
+    };
+    let consequences: Vec<Finding> = faults::consequences(observations).filter(|own| !is_explained(own)).collect();
+    found.extend(consequences);
+    found
 }

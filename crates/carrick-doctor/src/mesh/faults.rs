@@ -4,13 +4,25 @@ use carrick_status::{FaultReport, FaultSeverity, StatusPage};
 
 use crate::{Check, Finding, Observations};
 
-/// Every agent is ready and reports no fault. The text is the agent's, as in `/readyz` and in its Event.
+/// Every agent is ready and reports no fault but [`consequences`]. The text is the agent's, as in `/readyz` and in its Event.
 pub(super) fn faults(observations: &Observations) -> Vec<Finding> {
     let found = observations.answered().flat_map(|(node, pages)| {
-        let reported = pages.status.faults.iter().filter(|fault| !is_of_cluster(fault)).map(finding);
+        let own = |fault: &&FaultReport| !is_of_cluster(fault) && !is_consequence(fault);
+        let reported = pages.status.faults.iter().filter(own).map(finding);
         reported.chain(silent(&pages.status)).map(|finding| finding.on(node)).collect::<Vec<_>>()
     });
     found.collect()
+}
+
+/// The faults that another problem of the node explains, if there is one.
+pub(super) fn consequences(observations: &Observations) -> impl Iterator<Item = Finding> {
+    observations.answered().flat_map(|(node, pages)| {
+        pages.status.faults.iter().filter(|fault| is_consequence(fault)).map(|fault| finding(fault).on(node))
+    })
+}
+
+fn is_consequence(fault: &FaultReport) -> bool {
+    fault.kind == "AllNodesSilent"
 }
 
 /// The check of the admission policies reports these once for all nodes.
@@ -85,6 +97,19 @@ mod tests {
             status.faults = vec![fault(kind, severity)];
         });
         (found.problems(), found.warnings(), found.texts())
+    }
+
+    #[test]
+    fn silence_is_reported_only_where_no_other_problem_explains_it() {
+        let silent = || vec![fault("AllNodesSilent", FaultSeverity::Warning)];
+        let alone = diagnosed(|mesh| mesh.status("b1").faults = silent());
+        assert_eq!(alone.problems(), ["udp-reachability b1"]);
+        let explained = diagnosed(|mesh| {
+            let mut faults = silent();
+            faults.push(fault("ApiLost", FaultSeverity::Warning));
+            mesh.status("b1").faults = faults;
+        });
+        assert_eq!(explained.problems(), ["api-server b1"]);
     }
 
     #[test]
