@@ -153,7 +153,8 @@ impl FailureDetector {
             }
         }
         let has_live_one = own.is_some() || !gateways.iter().all(|gateway| self.counts_as_down(location, gateway.node));
-        if !has_live_one && !has_grace {
+        let may_count_at_once = observer.silent_locations == SilentLocations::TryNextGateways;
+        if may_count_at_once && !has_live_one && !has_grace {
             well.iter().for_each(|node| self.gateway_is_without_alternative(now, node));
         }
     }

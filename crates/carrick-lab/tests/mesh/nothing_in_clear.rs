@@ -9,7 +9,7 @@ use carrick_lab::address::Family;
 use carrick_lab::capture::marked::{MARK_BYTES, MarkedCapture, MarkedFrame};
 use carrick_lab::topology::{Location, Node};
 use carrick_lab::wait;
-use carrick_topology::constants::VXLAN_PORT;
+use carrick_topology::constants::{ROUTING_TABLE, VXLAN_PORT};
 use serde_json::json;
 
 use crate::marked_traffic::MarkedTraffic;
@@ -36,6 +36,18 @@ fn await_unreachable(mesh: &Mesh, node: &str, address: &str) {
     wait::until(&format!("{node} does not send to {address}"), || {
         let route = mesh.node_namespaces(node).exec(&["ip", family, "route", "get", address]);
         Ok(route.is_err().then_some(()))
+    })
+    .unwrap();
+}
+
+/// Waits until the mesh's routing table of a node has a route to an address.
+fn await_route(mesh: &Mesh, node: &str, address: &str) {
+    let family = if address.contains(':') { "-6" } else { "-4" };
+    let table = ROUTING_TABLE.to_string();
+    wait::until(&format!("{node} has a route to {address}"), || {
+        let routes =
+            mesh.node_namespaces(node).exec(&["ip", family, "route", "show", "table", &table, "match", address])?;
+        Ok((!routes.trim().is_empty()).then_some(()))
     })
     .unwrap();
 }
@@ -150,11 +162,18 @@ fn nothing_leaves_in_clear(granularity: &str, encapsulation: &str, second: u8, k
     let location: Location = serde_json::from_value(json!({ "name": "d", "nodes": [{ "name": "d1" }] })).unwrap();
     mesh.add_location(&location).unwrap();
     uplinks.add_router(&mesh, "d");
+    let mut senders = vec!["a1", "a2", "b1"];
     for node in ["b3", "d1"] {
         uplinks.add_node(&mesh, node);
         mesh.start(node).unwrap();
         mesh.node(node).unwrap().await_agent().unwrap();
-        traffic.add(&mesh, &format!("{node}-pod1"));
+        // A node that has not heard of the new Node cannot know its pod CIDR.
+        let pod = format!("{node}-pod1");
+        for address in Family::BOTH.map(|family| mesh.pod_address(&pod, family).to_string()) {
+            senders.iter().for_each(|sender| await_route(&mesh, sender, &address));
+        }
+        senders.push(node);
+        traffic.add(&mesh, &pod);
     }
     for address in &addresses {
         await_unreachable(&mesh, "a1", address);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::mesh::{CLOUDS, Mesh};
 
 /// All agents take a change within this time of each other.
-const SPREAD: Duration = Duration::from_secs(1);
+const SPREAD: Duration = Duration::from_secs(5);
 
 fn api(mesh: &Mesh) -> &ApiServer {
     mesh.kubernetes().embedded().unwrap()
