@@ -146,6 +146,12 @@ impl Dataplane {
         progress.finish(self)
     }
 
+    /// Whether chains of other programs refused the accept rules at the last attempt. The kernel does not announce when such a chain goes.
+    #[must_use]
+    pub fn has_locked_chains(&self) -> bool {
+        !self.firewall.locked_chains().is_empty()
+    }
+
     /// The number of messages and settings that could change something which were sent so far.
     #[must_use]
     pub fn writes(&self) -> u64 {

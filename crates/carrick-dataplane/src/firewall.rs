@@ -209,6 +209,10 @@ impl Firewall {
     }
 
     fn still_refused(&mut self) -> Result<Vec<ForeignChain>, Error> {
+        if !self.refused.is_empty() {
+            // A table goes with the process that owns it, and the kernel counts no generation for that.
+            self.known = None;
+        }
         let foreign = self.observe()?.foreign.clone();
         self.refused.retain(|(chain, _)| foreign.contains(chain));
         Ok(self.refused.iter().map(|(chain, _)| chain.clone()).collect())

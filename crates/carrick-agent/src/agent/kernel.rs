@@ -112,7 +112,8 @@ impl Kernel {
     /// Returns also whether the outcome belongs into the log: what is repaired again and again has lines of its own there.
     fn carry_out(&mut self, order: &Order) -> (Outcome, bool) {
         let started = Instant::now();
-        let applied = self.dataplane.apply(&order.plan, &order.keys, order.scope, SystemTime::now());
+        let scope = if self.dataplane.has_locked_chains() { Scope::Everything } else { order.scope };
+        let applied = self.dataplane.apply(&order.plan, &order.keys, scope, SystemTime::now());
         let outcome = outcome_of(&applied);
         let now = Instant::now();
         let is_repair = order.cause.is_repair() && outcome == ApplyOutcome::Changed;
@@ -126,7 +127,7 @@ impl Kernel {
         let waiting = applied.waiting_for.as_ref().map(faults::missing_process);
         let outcome = Outcome {
             cause: order.cause,
-            scope: order.scope,
+            scope,
             faults: faults::faults_of(&applied, &order.plan.wireguard.device),
             outcome,
             operations: applied.operations,

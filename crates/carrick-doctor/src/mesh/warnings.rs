@@ -27,7 +27,7 @@ fn is_reported_elsewhere(observations: &Observations, warning: &Warning) -> bool
             [one, other].into_iter().all(|node| observations.pages(node).is_some())
         }
         // The check of the keys reports the key, which the proof does not fit.
-        (ObjectName::Node(one), _) if warning.field == "public-key-proof" => {
+        (ObjectName::Node(one), _) if warning.field == "carrick.dev/public-key-proof" => {
             observations.pages(one).and_then(|pages| pages.latest()).is_some_and(|checks| {
                 let published = checks.own_node.as_ref().and_then(|own| own.public_key);
                 published.is_some() && published != checks.public_key

@@ -28,7 +28,7 @@ fn host_settings_that_break_the_mesh_are_problems() {
     );
     assert!(text.contains("IPv4"), "{text}");
 
-    let text = diagnosed.reports(
+    let text = diagnosed.reports_among(
         "problem reverse-path-filter b1",
         |mesh| drop(run(mesh, "b1", &locked_setting("net/ipv4/conf/carrick0/rp_filter", 1))),
         |mesh| drop(run(mesh, "b1", UNLOCK)),
