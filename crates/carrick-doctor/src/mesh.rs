@@ -40,8 +40,8 @@ const CHECKS: [MeshCheck; 13] = [
 pub(crate) fn findings(observations: &Observations) -> Vec<Finding> {
     let mut found: Vec<Finding> = CHECKS.iter().flat_map(|check| check(observations)).collect();
     let is_explained = |consequence: &Finding| {
-        let causes = found.iter().filter(|finding| finding.severity == Severity::Problem);
-        causes.into_iter().any(|cause| consequence.node.as_ref().is_some_and(|node| cause.concerns(node)))
+        let mut causes = found.iter().filter(|finding| finding.severity == Severity::Problem);
+        causes.any(|cause| consequence.node.as_ref().is_some_and(|node| cause.concerns(node)))
     };
     let consequences: Vec<Finding> = faults::consequences(observations).filter(|own| !is_explained(own)).collect();
     found.extend(consequences);

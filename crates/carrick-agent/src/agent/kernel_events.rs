@@ -32,26 +32,12 @@ pub(super) enum KernelEvent {
     PodFilesChanged,
 }
 
-/// Groups that tell of the host's own interfaces and routes, and of pods' devices.
-const INTERFACE_GROUPS: [Group; 10] = [
-    Group::Link,
-    Group::AddressV4,
-    Group::AddressV6,
-    Group::RouteV4,
-    Group::RouteV6,
-    Group::RuleV4,
-    Group::RuleV6,
-    Group::Neighbour,
-    Group::SettingV4,
-    Group::SettingV6,
-];
-
 /// Starts the threads that receive notifications, in the caller's network namespace. They end when the receiver of `to_loop` is dropped.
 ///
 /// # Errors
 /// The kernel gives no socket.
 pub(super) fn start(own: DriftWatch, to_loop: &mpsc::Sender<KernelEvent>) -> Result<(), AgentError> {
-    let monitor = Monitor::route(&INTERFACE_GROUPS)?;
+    let monitor = Monitor::route(&Group::ALL)?;
     let host = Host { monitor, down: BTreeSet::new(), pods: PodDevices::find()? };
     let nftables = Monitor::nftables()?;
     thread("drift", own, to_loop.clone(), read_own)?;

@@ -59,10 +59,7 @@ fn fill(
 
     let (first, others) = group.split_at(group.len().min(active_gateways));
     let mut substitutes = others.iter().copied().filter(|index| is_live(index));
-    for slot in first.iter().copied() {
-        let holder = if is_live(&slot) { Some(slot) } else { substitutes.next() };
-        location.active.extend(holder.map(|holder| ActiveGateway { slot, holder }));
-    }
+    location.fill_slots(first, is_live, &mut substitutes);
     location.standby = substitutes.collect();
     location.down = passed_over.iter().chain(group).copied().filter(|index| !is_live(index)).collect();
     if live_group.is_none() {

@@ -5,7 +5,7 @@
 //! after protocol 3, together with [`SilentLocations`](crate::plan::SilentLocations).
 
 use super::index::MemberIndex;
-use super::location::{ActiveGateway, Location};
+use super::location::Location;
 use super::member::Member;
 use crate::Liveness;
 use crate::model::Settings;
@@ -50,10 +50,7 @@ pub(super) fn replace_each_gateway(
     let slots = ranked.len().min(settings.active_gateways.get());
     let (first, rest) = ranked.split_at(slots);
     let mut substitutes = rest.iter().copied().filter(|index| is_live(index));
-    for slot in first.iter().copied() {
-        let holder = if is_live(&slot) { Some(slot) } else { substitutes.next() };
-        location.active.extend(holder.map(|holder| ActiveGateway { slot, holder }));
-    }
+    location.fill_slots(first, is_live, &mut substitutes);
     location.standby = substitutes.take(settings.standby_gateways).collect();
     let would_be_gateways = ranked.iter().take(slots.saturating_add(settings.standby_gateways));
     location.down = would_be_gateways.copied().filter(|index| !is_live(index)).collect();

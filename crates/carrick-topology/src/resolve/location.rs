@@ -42,6 +42,19 @@ impl Location {
         Self::new(self.name.clone(), self.alone, self.underlay, self.members.clone())
     }
 
+    /// A live node holds its own slot. The next substitute holds the slot of each other one.
+    pub(super) fn fill_slots(
+        &mut self,
+        slots: &[MemberIndex],
+        is_live: impl Fn(&MemberIndex) -> bool,
+        substitutes: &mut impl Iterator<Item = MemberIndex>,
+    ) {
+        for slot in slots.iter().copied() {
+            let holder = if is_live(&slot) { Some(slot) } else { substitutes.next() };
+            self.active.extend(holder.map(|holder| ActiveGateway { slot, holder }));
+        }
+    }
+
     pub(crate) fn is_gateway(&self, member: MemberIndex) -> bool {
         self.is_active(member) || self.standby.contains(&member) || self.down.contains(&member)
     }
