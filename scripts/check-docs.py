@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, the architecture page has a row for
 each crate, decision record 0001 has a row for each dependency of Cargo.toml, and the operations page has a row for each event that
-the programs log at the levels WARN and ERROR. Documents and sources contain no word of `words.py`. Prints what is wrong, and fails then.
+the programs log at the levels WARN and ERROR. The troubleshooting page names each check of `carrickctl doctor`. The table of the chart's values is that of the chart. Documents and sources contain no word of `words.py`. Prints what is wrong, and fails then.
 """
 
 import re
@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import chart_values
 from words import wrong_words
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,8 @@ PATH = re.compile(r"(?:crates|cni-plugin|deploy|docs|scripts|\.ci|\.github)/[\w.
 ARCHITECTURE = ROOT / "docs/architecture.md"
 DEPENDENCIES = ROOT / "docs/decisions/0001-workspace-and-dependencies.md"
 OPERATIONS = ROOT / "docs/operations.md"
+TROUBLESHOOTING = ROOT / "docs/troubleshooting.md"
+CHECKS = ROOT / "crates/carrick-doctor/src/check.rs"
 # A log event: its level and its name.
 LOGGED = re.compile(r'tracing::(error|warn|info|debug|trace)!\(\s*event = "(\w+)"')
 # A log line that needs attention, without an event.
@@ -93,6 +96,14 @@ def wrong_events():
         yield f"has a row for the log event {event}, which no program logs"
 
 
+def wrong_checks():
+    """Each check of `carrickctl doctor` can be reached from a symptom."""
+    named = set(QUOTED.findall(TROUBLESHOOTING.read_text()))
+    for check in re.findall(r'Self::\w+ => "([a-z-]+)"', CHECKS.read_text()):
+        if check not in named:
+            yield f"names the check {check} at no symptom"
+
+
 def main():
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     wrong = []
@@ -103,6 +114,8 @@ def main():
     wrong += [f"{DEPENDENCIES.relative_to(ROOT)} {fault}" for fault in wrong_dependencies()]
     wrong += [f"{ARCHITECTURE.relative_to(ROOT)} {fault}" for fault in wrong_crates()]
     wrong += [f"{OPERATIONS.relative_to(ROOT)} {fault}" for fault in wrong_events()]
+    wrong += [f"{TROUBLESHOOTING.relative_to(ROOT)} {fault}" for fault in wrong_checks()]
+    wrong += chart_values.wrong()
     wrong += wrong_words(ROOT)
     if wrong:
         sys.exit("\n".join(wrong))

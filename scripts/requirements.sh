@@ -7,7 +7,7 @@ readonly REFERENCE_PLUGINS=${CNI_REFERENCE_PLUGINS:-/usr/lib/cni}
 # The Debian and Ubuntu packages of the commands that the lab and the tests run.
 declare -A PACKAGE_OF=(
   [ip]=iproute2 [nft]=nftables [ping]=iputils-ping [tcpdump]=tcpdump [unshare]=util-linux [nsenter]=util-linux [mount]=mount
-  [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [c++]=g++ [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
+  [sysctl]=procps [wg]=wireguard-tools [iptables]=iptables [cc]=gcc [c++]=g++ [aarch64-linux-gnu-gcc]=gcc-aarch64-linux-gnu [x86_64-linux-gnu-gcc]=gcc-x86-64-linux-gnu [openssl]=openssl [runc]=runc [busybox]=busybox-static [strip]=binutils
   [tc]=iproute2 [jq]=jq [chromium]=chromium [chromedriver]=chromium-driver [setpriv]=util-linux
   [qemu-system-x86_64]=qemu-system-x86 [modprobe]=kmod [depmod]=kmod [cpio]=cpio [xz]=xz-utils [flock]=util-linux [timeout]=coreutils [faketime]=faketime [python3]=python3
 )
@@ -15,11 +15,15 @@ for plugin in bandwidth bridge host-local loopback portmap ptp tuning; do PACKAG
 
 say() { printf '%s\n' "$*" >&2; }
 
-# require COMMAND... : installs what is missing where that is possible, else names it and fails.
+# The headers of the C library, which the compiler for another architecture only recommends.
+PACKAGE_OF[/usr/aarch64-linux-gnu/include/stdint.h]=libc6-dev-arm64-cross
+PACKAGE_OF[/usr/x86_64-linux-gnu/include/stdint.h]=libc6-dev-amd64-cross
+
+# require COMMAND|FILE... : installs what is missing where that is possible, else names it and fails.
 require() {
   local command missing=()
   for command in "$@"; do
-    command -v "$command" >/dev/null || missing+=("${PACKAGE_OF[$command]:-$command}")
+    command -v "$command" >/dev/null || [ -e "$command" ] || missing+=("${PACKAGE_OF[$command]:-$command}")
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

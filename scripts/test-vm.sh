@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# test-vm.sh [dataplane] [cni] [lab] [kernels] : tests on a kernel with WireGuard, in a virtual machine: the first three, or the named ones.
-#   dataplane  netlink and the dataplane against that kernel
+# test-vm.sh [PART...] : tests on kernels with WireGuard, in a virtual machine: the named parts, or all of them.
+#   dataplane  netlink and the dataplane against the kernel of Debian
 #   cni        the CNI plugin there, with host ports of SCTP
-#   kernels    what depends on the kernel's version, on the oldest and the newest kernel that Debian has
 #   lab        the demo's clouds on kernel WireGuard, nodes with and without it in one mesh, sessions across a restart
+#   kernels    on the oldest and the newest kernel that Debian has: what depends on the kernel's version, and two agents whose pods
+#              reach each other
 # The programs are built outside. Exit code 0 if all is well. See scripts/run-in-vm.sh for what it needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,8 +15,10 @@ readonly PARTS=(dataplane cni lab kernels)
 readonly SUITES=(bullseye trixie-backports)
 # Without /dev/net/tun there is no userspace WireGuard.
 readonly MODULES=wireguard,tun
+# Read once in a row, the programs start at once; page by page they take seconds.
+readonly PROGRAMS='target/debug/carrick target/debug/carrick-cni target/debug/carrick-lab'
 
-usage() { sed -n '2,7p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 # The first ones make the kernel load modules, so each needs a machine of its own.
 dataplane() {
@@ -39,15 +42,15 @@ cni() {
 lab() {
   local mesh
   mesh=$(scripts/tests.py program carrick-lab mesh) || return 1
-  # Read once in a row, the programs start at once; page by page they take seconds.
   scripts/run-in-vm.sh -v -t 1800 -l "$MODULES" \
-    "cat target/debug/carrick* >/dev/null; $mesh --ignored kernel_wireguard --test-threads=1"
+    "cat $PROGRAMS >/dev/null && $mesh --ignored kernel_wireguard --test-threads=1"
 }
 
-# Messages of netlink, WireGuard's attributes, expressions of nftables, and one plan: each kernel decodes them itself.
+# Messages of netlink, WireGuard's attributes, expressions of nftables, one plan, and agents end to end: each kernel decodes them itself.
 kernels() {
-  local netlink dataplane suite code failed=
-  netlink=$(scripts/tests.py program carrick-netlink kernel) && dataplane=$(scripts/tests.py program carrick-dataplane kernel) || return 1
+  local netlink dataplane mesh suite code failed=
+  netlink=$(scripts/tests.py program carrick-netlink kernel) && dataplane=$(scripts/tests.py program carrick-dataplane kernel) &&
+    mesh=$(scripts/tests.py program carrick-lab mesh) || return 1
   for suite in "${SUITES[@]}"; do
     code=0
     scripts/run-in-vm.sh -k "$suite" true || code=$?
@@ -56,13 +59,14 @@ kernels() {
       if [ "${CARRICK_REQUIRE_ALL:-}" = 1 ]; then failed=1; fi
       continue
     fi
-    scripts/run-in-vm.sh -v -t 600 -k "$suite" -l "$MODULES" \
-      "uname -r; $netlink && $dataplane --include-ignored kernel_wireguard apply" || failed=1
+    scripts/run-in-vm.sh -v -t 900 -k "$suite" -l "$MODULES" \
+      "uname -r; $netlink && $dataplane --include-ignored kernel_ apply && cat $PROGRAMS >/dev/null && $mesh --ignored agents_choose" ||
+      failed=1
   done
   [ -z "$failed" ]
 }
 
-[ $# -gt 0 ] || set -- dataplane cni lab
+[ $# -gt 0 ] || set -- "${PARTS[@]}"
 for part in "$@"; do
   [[ " ${PARTS[*]} " == *" $part "* ]] || usage
 done

@@ -3,7 +3,7 @@
 #   --fuzz  looks for input that breaks a parser, for CARRICK_FUZZ_SECONDS (20) per target, in all about four minutes; other
 #           tiers only when named too. Needs a C++ compiler and cargo-fuzz, which it installs, and no nightly Rust.
 #   checks  formatting, lints, a tier for every test, licences and sources of dependencies, the graph of
-#           crates, documents, workflows, alert rules and the dashboard's queries
+#           crates, long files, documents, workflows, alert rules, the dashboard's queries, the Helm chart, the image's format
 #   pure    unit, property and model tests, and the examples in the documentation; no privileges
 #   kernel  netlink, nftables, dataplane, userspace WireGuard and the CNI plugin in network namespaces; root
 #   lab     agents in simulated clouds, with real packets; root
@@ -11,9 +11,9 @@
 #   api     the client against a real kube-apiserver and etcd; root, and Go to build them the first time
 #   cluster Carrick as a DaemonSet on real kubelets in simulated clouds, with real pods and Services; root, and Go as above:
 #           the first run builds Kubernetes, which takes a quarter of an hour or more
-#   vm      a kernel with WireGuard, in a virtual machine whose processor is usually emulated
-#   runtimes  podman, containerd and cnitool call the CNI plugin for containers that ping; only when named: they come from the
-#           distribution and through Go; root
+#   vm      kernels 5.10, 6.1 and the newest, with WireGuard, in virtual machines whose processor is usually emulated
+#   runtimes  join-node.sh in bare Debian and Ubuntu roots; podman, containerd and cnitool call the CNI plugin for containers that
+#           ping; only when named: they come from the distributions and through Go; root
 # Each crate declares the tiers of its tests in its Cargo.toml; scripts/tests.py describes the format. All tiers run the programs of
 # one build of the whole workspace.
 # A tier that the machine cannot run is skipped, and the reason is printed. With CARRICK_REQUIRE_ALL=1 a skipped tier is a failure,
@@ -27,6 +27,7 @@ readonly UNNAMED=(checks pure kernel lab browser api cluster vm)
 readonly TIERS=("${UNNAMED[@]}" runtimes)
 # What a tier may take in minutes, when nothing is built and the machine has other work.
 declare -rA MINUTES_OF=([cluster]=35 [vm]=15)
+readonly LINES_OF_A_FILE=420
 readonly FUZZ_SECONDS=${CARRICK_FUZZ_SECONDS:-20}
 skipped=() failed=() timings=() refused=0 built=
 
@@ -34,7 +35,8 @@ usage() { sed -n '2,21p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   scripts/tests.py check "${TIERS[@]}" && cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
-  scripts/crate-graph.py --quiet --level files && scripts/check-docs.py && monitoring && workflows || return 1
+  scripts/crate-graph.py --quiet --level files && short_files && scripts/check-docs.py && scripts/check-image.py || return 1
+  monitoring && workflows && chart || return 1
   if command -v cargo-deny >/dev/null; then
     cargo deny check licenses bans sources
   elif [ -n "${CARRICK_REQUIRE_ALL:-}" ]; then
@@ -42,6 +44,13 @@ checks() {
   else
     skip "cargo deny" "it is not installed: cargo install --locked cargo-deny"
   fi
+}
+
+# A file holds one idea; a longer one holds several.
+short_files() {
+  git ls-files -z '*.rs' | xargs -0 wc -l | awk -v most="$LINES_OF_A_FILE" '
+    $2 != "total" && $1 > most { printf "%s has %d lines, more than %d: split it\n", $2, $1, most > "/dev/stderr"; long = 1 }
+    END { exit long }'
 }
 
 monitoring() {
@@ -55,6 +64,13 @@ workflows() {
   local code=0
   scripts/check-workflows.sh || code=$?
   [ "$code" != 77 ] || { skip workflows "there is no Go to build actionlint with, or it cannot download it"; return 0; }
+  return "$code"
+}
+
+chart() {
+  local code=0
+  scripts/check-chart.sh || code=$?
+  [ "$code" != 77 ] || { skip chart "there is no Go to build helm and kubeconform with, or it cannot download them"; return 0; }
   return "$code"
 }
 
@@ -109,7 +125,7 @@ control_groups() {
 
 runtimes() {
   privileged || { skip runtimes "it needs root"; return 0; }
-  scripts/test-runtimes.sh
+  scripts/test-join-node.sh && scripts/test-runtimes.sh
 }
 
 # Has Kubernetes' programs of a set built; 3 if the tier has been skipped because Go or its modules are missing.
@@ -187,8 +203,18 @@ run_tier() {
   started=$SECONDS
   say "== $1"
   in_time "$1" || return 0
-  "$1" || failed+=("$1")
+  "$1" > >(tee -a "$log") 2>&1 || failed+=("$1")
   timings+=("$1 $((SECONDS - started)) s")
+}
+
+# What the tests that failed said, and the step that they were in: one place at the end instead of one in thousands of lines.
+causes() {
+  tr -d '\r' <"$log" | awk '
+    /^step .*\.\.\.$/ { step = " in " $0 }
+    /^test .* \.\.\./ || /^-- / { step = "" }
+    /^(\[[ 0-9.]*\] )?thread .* panicked at/ || /^Error: / { print ""; print $0 step; left = 20; next }
+    /^stack backtrace:/ || /^note: / || /^$/ { left = 0 }
+    left > 0 { print; left-- }' >&2
 }
 
 tiers=()
@@ -202,7 +228,9 @@ done
 require_cargo
 require python3
 times=$(target_directory)/test-times.tsv
-rm -f "$times"
+log=$(target_directory)/test.log
+mkdir -p "$(dirname "$log")"
+rm -f "$times" "$log"
 for tier in "${tiers[@]}"; do run_tier "$tier"; done
 
 say "== took: $(printf '%s, ' "${timings[@]}" | sed 's/, $//')"
@@ -212,5 +240,11 @@ if [ -s "$times" ]; then
   sort -rn "$times" | awk -F '\t' 'NR <= 10 { printf "%8.1f  %-8s %-32s %s\n", $1, $2, $3, $4 }' >&2
 fi
 for line in ${skipped[@]+"${skipped[@]}"}; do say "SKIPPED $line"; done
-if [ ${#failed[@]} -gt 0 ]; then say "FAILED: ${failed[*]}"; exit 1; fi
+if [ ${#failed[@]} -gt 0 ]; then
+  say "== what failed said:"
+  causes
+  say "FAILED: ${failed[*]}"
+  exit 1
+fi
 if [ -n "${CARRICK_REQUIRE_ALL:-}" ] && [ "$refused" -gt 0 ]; then say "FAILED: nothing may be skipped here"; exit 1; fi
+say "== passed: ${tiers[*]}"

@@ -115,9 +115,14 @@ impl Subject {
         let mut subjects = vec![Self::new("floor", false, reference, |_| Vec::new())];
         for host_port in [false, true] {
             subjects.push(Self::new("carrick", host_port, reference, |directory| {
-                NodeData { pod_cidrs: vec!["10.42.0.0/16".parse().unwrap()], mtu: 1370, fault: None }
-                    .write(directory)
-                    .unwrap();
+                NodeData {
+                    pod_cidrs: vec!["10.42.0.0/16".parse().unwrap()],
+                    mtu: 1370,
+                    wireguard_port: None,
+                    fault: None,
+                }
+                .write(directory)
+                .unwrap();
                 vec![(plugin.to_owned(), json!({ "type": "carrick-cni", "runDirectory": directory }))]
             }));
             for name in ["bridge", "ptp"] {

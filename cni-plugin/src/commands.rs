@@ -4,6 +4,7 @@ mod add;
 mod check;
 mod del;
 mod gc;
+mod loopback;
 mod status;
 
 use std::io::Read;
@@ -12,6 +13,8 @@ use std::time::Instant;
 
 use carrick_pods::call_log::CallRecord;
 use serde_json::Value;
+
+pub use loopback::run_loopback;
 
 use crate::protocol::{Call, Code, Environment, Error, Version};
 
@@ -48,6 +51,10 @@ pub fn run(environment: &Environment, input: impl Read) -> Answer {
         // The call succeeds even if it cannot be logged.
         let _ = record.append(&run_directory);
     }
+    answer(version, result)
+}
+
+fn answer(version: Version, result: Result<Option<Value>, Error>) -> Answer {
     match result {
         Ok(output) => Answer { output: output.map(|json| json.to_string()), outcome: Outcome::Success },
         Err(error) => Answer { output: Some(error.to_json(version).to_string()), outcome: Outcome::Failure },

@@ -16,5 +16,5 @@ mod sysctl;
 pub mod view;
 mod wiring;
 
-pub use commands::{Answer, Outcome, run};
+pub use commands::{Answer, Outcome, run, run_loopback};
 pub use panic::answer_panics;

@@ -30,7 +30,7 @@ pub(super) fn add(call: Add) -> Result<AddResult, Error> {
     let pools = pools(&node.pod_cidrs)?;
     check_mtu(node.mtu, &pools)?;
     let families: Vec<Family> = pools.iter().map(Pool::family).collect();
-    let host_ports = requests.host_ports(&families)?;
+    let host_ports = requests.host_ports(&families, node.wireguard_port)?;
     let mut sockets = Sockets::open(&namespace)?;
     let mut firewall = Firewall::open()?;
 

@@ -76,7 +76,7 @@ fn check_add(add: &Add) {
     let device = add.attachment.host_device();
     assert!(device.len() <= LONGEST_DEVICE_NAME, "{device}");
     for families in [&Family::BOTH[..], &[Family::V4], &[Family::V6]] {
-        let Ok(host_ports) = requests.host_ports(families) else { continue };
+        let Ok(host_ports) = requests.host_ports(families, None) else { continue };
         assert!(host_ports.iter().all(|port| families.contains(&port.family())));
         assert!(host_ports.iter().all(|port| port.host_port != 0 && port.pod_port != 0));
         let keys: BTreeSet<_> = host_ports.iter().map(|port| port.key()).collect();

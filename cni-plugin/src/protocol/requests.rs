@@ -119,8 +119,8 @@ impl Requests {
     ///
     /// # Errors
     ///
-    /// A host port maps to two ports of the pod.
-    pub fn host_ports(&self, families: &[Family]) -> Result<Vec<HostPort>, Error> {
+    /// A host port maps to two ports of the pod, or belongs to the mesh. `wireguard` is the port of the node's WireGuard device.
+    pub fn host_ports(&self, families: &[Family], wireguard: Option<u16>) -> Result<Vec<HostPort>, Error> {
         let mut ports: Vec<HostPort> = Vec::new();
         for requested in &self.ports {
             let hosts: Vec<IpAddr> = match requested.host {
@@ -130,6 +130,10 @@ impl Requests {
             for host in hosts {
                 let RequestedPort { transport, host_port, pod_port, .. } = *requested;
                 let port = HostPort { transport, host, host_port, pod_port };
+                if port.belongs_to_mesh(wireguard) {
+                    let problem = format!("{port} is a port of the mesh on every node; choose another host port");
+                    return Err(invalid("portMappings", problem));
+                }
                 match ports.iter().find(|other| other.key() == port.key()) {
                     Some(other) if other.pod_port == pod_port => {}
                     Some(_) => return Err(invalid("portMappings", format!("{port} maps to two ports of the pod"))),
@@ -230,7 +234,8 @@ mod tests {
             "bandwidth": {"IngressRate": 8_000_000, "IngressBurst": u32::MAX, "EgressRate": 0, "EgressBurst": 0},
         }))
         .unwrap();
-        let ports: Vec<String> = requests.host_ports(&[Family::V4]).unwrap().iter().map(HostPort::to_string).collect();
+        let ports: Vec<String> =
+            requests.host_ports(&[Family::V4], None).unwrap().iter().map(HostPort::to_string).collect();
         assert_eq!(ports, ["tcp 0.0.0.0:8081"]);
         assert_eq!(requests.ingress, Some(Rate { rate: 8_000_000, burst: u32::MAX.into() }));
         assert_eq!(requests.egress, None);
@@ -251,7 +256,8 @@ mod tests {
         .unwrap();
         assert_eq!(requests.addresses, ["10.42.0.9", "fd42::9"].map(|text| text.parse::<IpAddr>().unwrap()));
         assert_eq!(requests.ingress, Some(Rate { rate: 8_000_000, burst: 80_000 }));
-        let ports: Vec<String> = requests.host_ports(&Family::BOTH).unwrap().iter().map(HostPort::to_string).collect();
+        let ports: Vec<String> =
+            requests.host_ports(&Family::BOTH, None).unwrap().iter().map(HostPort::to_string).collect();
         assert_eq!(ports, ["tcp 0.0.0.0:8080", "tcp [::]:8080", "udp 192.0.2.1:53"]);
     }
 
@@ -262,7 +268,7 @@ mod tests {
         let entries = [port("0.0.0.0", 80), port("::", 80), port("192.0.2.1", 81), port("2001:db8::1", 82)];
         let requests = read(json!({"portMappings": entries})).unwrap();
         let ports = |families: &[Family]| {
-            requests.host_ports(families).unwrap().iter().map(HostPort::to_string).collect::<Vec<_>>()
+            requests.host_ports(families, None).unwrap().iter().map(HostPort::to_string).collect::<Vec<_>>()
         };
         assert_eq!(ports(&[Family::V4]), ["tcp 0.0.0.0:80", "tcp 192.0.2.1:81"]);
         assert_eq!(ports(&[Family::V6]), ["tcp [::]:80", "tcp [2001:db8::1]:82"]);
@@ -324,8 +330,26 @@ mod tests {
     fn a_host_port_maps_to_one_port() {
         let port = |pod_port: u16| json!({"hostPort": 80, "containerPort": pod_port});
         let requests = read(json!({"portMappings": [port(8080), port(8080)]})).unwrap();
-        assert_eq!(requests.host_ports(&[Family::V4]).unwrap().len(), 1);
+        assert_eq!(requests.host_ports(&[Family::V4], None).unwrap().len(), 1);
         let requests = read(json!({"portMappings": [port(8080), port(8081)]})).unwrap();
-        assert_eq!(requests.host_ports(&[Family::V4]).unwrap_err().code, Code::InvalidConfiguration);
+        assert_eq!(requests.host_ports(&[Family::V4], None).unwrap_err().code, Code::InvalidConfiguration);
+    }
+
+    #[test]
+    fn no_pod_gets_a_port_of_the_mesh() {
+        let refused = |port: u16, protocol: &str, wireguard: Option<u16>| {
+            let mapping = json!({"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": protocol}]});
+            read(mapping).unwrap().host_ports(&Family::BOTH, wireguard).err().map(|error| error.to_string())
+        };
+        for port in 51820..=51823 {
+            let error = refused(port, "udp", None).unwrap();
+            assert!(error.contains(&format!("udp 0.0.0.0:{port} is a port of the mesh")), "{error}");
+            assert_eq!(refused(port, "tcp", None), None);
+        }
+        assert!(refused(4500, "UDP", Some(4500)).is_some());
+        assert_eq!(
+            [(4500, None), (51820, Some(4500)), (51824, None)].map(|(port, own)| refused(port, "udp", own)),
+            [None, None, None]
+        );
     }
 }

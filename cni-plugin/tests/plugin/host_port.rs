@@ -239,7 +239,7 @@ fn a_pod_cannot_reach_the_hosts_loopback() {
     on_node(&DUAL_STACK, |node| {
         let pod = Pod::new();
         Call::new("ADD", node, &pod, "pod").asking(mappings(&[(8080, 80, "tcp", "")])).run().result();
-        let listener = TcpListener::bind("127.0.0.1:7000").unwrap();
+        let listener = TcpListener::bind("127.0.0.9:7000").unwrap();
         listener.set_nonblocking(true).unwrap();
         // A pod that can change its own routes could try this.
         pod.succeed("ip", &["route", "add", "127.0.0.9/32", "via", "169.254.1.1", "dev", "eth0"]);

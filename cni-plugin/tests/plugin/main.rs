@@ -11,6 +11,7 @@ mod echo;
 mod gc;
 mod host_port;
 mod isolation;
+mod loopback;
 mod node;
 mod parallel;
 mod protocol;

@@ -86,7 +86,7 @@ impl Node {
     /// Writes the node data, as the agent does.
     pub fn program(&self, pod_cidrs: &[&str], mtu: u32) {
         let pod_cidrs = pod_cidrs.iter().map(|cidr| cidr.parse().unwrap()).collect();
-        NodeData { pod_cidrs, mtu, fault: None }.write(self.run_directory()).unwrap();
+        NodeData { pod_cidrs, mtu, wireguard_port: None, fault: None }.write(self.run_directory()).unwrap();
     }
 
     pub fn state(&self) -> State {

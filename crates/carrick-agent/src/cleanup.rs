@@ -1,14 +1,20 @@
-//! `carrick cleanup`: removes from the kernel all that is Carrick's, and nothing else.
+//! `carrick cleanup`: removes from the kernel, and with `--files` from the disk, all that is Carrick's, and nothing else.
 //!
-//! The userspace data path is stopped first, or it would make its deleted interface again. State and CNI configuration
-//! on disk stay: they are not the kernel's.
+//! The userspace data path is stopped first, or it would make its deleted interface again.
+
+mod files;
+
+use std::fs::File;
 
 use carrick_dataplane::firewall::Firewall;
 use carrick_netlink::{Protocol, Socket};
 use carrick_topology::DeviceName;
+use carrick_topology::plan::MeshDevices;
+use nix::fcntl::Flock;
 
 use crate::cli::CleanupOptions;
 use crate::exit::Exit;
+use crate::state::wait_for_agent;
 use crate::userspace_wireguard;
 
 /// The result of the cleanup.
@@ -18,15 +24,22 @@ pub struct Cleanup {
     pub removed: Vec<String>,
     /// The failures, as text.
     pub failures: Vec<String>,
+    /// The pods that are still attached. The plugin stays, to detach them.
+    pub pods: Vec<String>,
     is_not_permitted: bool,
 }
 
 /// Removes what there is; what fails does not stop the rest. What is not there is no failure.
 pub async fn run(options: &CleanupOptions) -> Cleanup {
     let mut cleanup = Cleanup::default();
+    // An agent would make again what is removed. It cannot start as long as this lives.
+    let _no_agent = if options.files { cleanup.wait_for_agent(options) } else { None };
     cleanup.stop_userspace(&options.interface).await;
     cleanup.remove_firewall();
     cleanup.remove_routing(options);
+    if options.files {
+        cleanup.remove_files(options);
+    }
     cleanup
 }
 
@@ -39,6 +52,13 @@ impl Cleanup {
             (false, true) => Exit::Permission,
             (false, false) => Exit::Failure,
         }
+    }
+
+    fn wait_for_agent(&mut self, options: &CleanupOptions) -> Option<Flock<File>> {
+        wait_for_agent(&options.state_dir).unwrap_or_else(|error| {
+            self.failures.push(error.to_string());
+            None
+        })
     }
 
     async fn stop_userspace(&mut self, interface: &DeviceName) {
@@ -63,10 +83,10 @@ impl Cleanup {
     }
 
     fn remove_routing(&mut self, options: &CleanupOptions) {
-        let devices = [&options.interface, &DeviceName::vxlan(), &DeviceName::handover()];
+        let devices = MeshDevices::with_wireguard(options.interface.clone());
         match Socket::open(Protocol::Route) {
             Ok(mut socket) => {
-                let cleaned = carrick_dataplane::cleanup(&mut socket, devices, &options.run_dir);
+                let cleaned = carrick_dataplane::cleanup(&mut socket, devices.all(), &options.run_dir);
                 self.removed.extend(cleaned.removed);
                 for failure in cleaned.failures {
                     match failure {

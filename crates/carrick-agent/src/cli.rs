@@ -44,15 +44,25 @@ pub struct LogOptions {
 pub enum Command {
     /// Run the agent, which keeps this node in the mesh.
     Agent(Box<AgentOptions>),
-    /// Remove all that Carrick made in the kernel, and nothing else.
+    /// Remove all that Carrick made in the kernel, and with --files on the disk, and nothing else.
     ///
-    /// The command also stops the userspace data path of the interface. It keeps the state directory and the CNI configuration.
+    /// The command also stops the userspace data path of the interface.
     Cleanup(CleanupOptions),
     /// Copy the CNI plugin to the directory in which container runtimes look for plugins.
+    ///
+    /// Some container runtimes also need the plugin `loopback`. If the directory has none, the command links this name to the plugin.
     ///
     /// The agent then needs no permission to write to this directory. The agent writes the CNI configuration when the kernel holds the
     /// plan; only then do container runtimes use the plugin.
     InstallCni(InstallCniOptions),
+    /// Wait until a DaemonSet has a ready pod on each node. `helm uninstall` runs it after the removal of Carrick.
+    AwaitDaemonset(AwaitDaemonsetOptions),
+    /// Answer the questions of `connectivity-client`. `carrickctl test` runs it in pods.
+    ConnectivityServer(ConnectivityServerOptions),
+    /// Ask servers, and print how long each answer took, as JSON. `carrickctl test` runs it in pods.
+    ConnectivityClient(ConnectivityClientOptions),
+    /// Do nothing until SIGTERM or SIGINT.
+    Pause,
     /// Print a page of the agent on this node, such as /status.
     ///
     /// The command asks the agent through its Unix socket, which only root may use. `carrickctl` executes it in the agents' containers.
@@ -74,6 +84,22 @@ pub struct CleanupOptions {
     /// The directory of runtime files.
     #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_RUN_DIR)]
     pub run_dir: std::path::PathBuf,
+    /// Also remove the CNI configuration, the CNI plugin with its firewall, and the runtime files. The command first waits for the agent to
+    /// end. The plugin stays while there are pods that only the plugin can detach.
+    #[arg(long)]
+    pub files: bool,
+    /// Also remove the state, with the node's key.
+    #[arg(long, requires = "files")]
+    pub state: bool,
+    /// The directory of the state.
+    #[arg(long, env = "CARRICK_STATE_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_STATE_DIR)]
+    pub state_dir: std::path::PathBuf,
+    /// The directory of CNI configurations.
+    #[arg(long, env = "CARRICK_CNI_CONF_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_CNI_CONF_DIR)]
+    pub cni_conf_dir: std::path::PathBuf,
+    /// The directory of CNI plugins.
+    #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_CNI_BIN_DIR)]
+    pub cni_bin_dir: std::path::PathBuf,
 }
 
 /// Options of `carrick install-cni`.
@@ -82,6 +108,39 @@ pub struct InstallCniOptions {
     /// The directory of CNI plugins.
     #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = agent::DEFAULT_CNI_BIN_DIR)]
     pub cni_bin_dir: std::path::PathBuf,
+}
+
+/// Options of `carrick await-daemonset`.
+#[derive(Debug, Args)]
+pub struct AwaitDaemonsetOptions {
+    /// The name of the DaemonSet.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The namespace of the DaemonSet.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: String,
+    /// How many seconds to wait.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+    /// The URL of the API server [default: the in-cluster address, or that of the kubeconfig].
+    #[arg(long, env = "CARRICK_API_SERVER", value_name = "URL")]
+    pub api_server: Option<String>,
+}
+
+/// Options of `carrick connectivity-server`.
+#[derive(Debug, Args)]
+pub struct ConnectivityServerOptions {
+    /// The port, of TCP and UDP.
+    #[arg(long, value_name = "PORT", default_value_t = crate::connectivity::PORT)]
+    pub port: u16,
+}
+
+/// Options of `carrick connectivity-client`.
+#[derive(Debug, Args)]
+pub struct ConnectivityClientOptions {
+    /// What to ask for: NAME=tcp4://HOST:PORT/BYTES for so many bytes, NAME=udp6://HOST:PORT for the largest datagram. May be repeated.
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<crate::connectivity::Target>,
 }
 
 /// Options of `carrick page`.
@@ -104,6 +163,9 @@ pub struct UserspaceWireguardOptions {
     /// The name of the interface. If there is no such interface, the command creates it as a persistent TUN device.
     #[arg(env = "CARRICK_INTERFACE", value_name = "INTERFACE")]
     pub interface: DeviceName,
+    /// Run no interface if the kernel has WireGuard: wait for the end of the pod. A DaemonSet can then have this command on all nodes.
+    #[arg(long)]
+    pub only_without_kernel: bool,
     /// Start a new session, so that the end of the parent's session does not end this process.
     #[arg(long, hide = true)]
     pub new_session: bool,

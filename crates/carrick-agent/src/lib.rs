@@ -4,6 +4,8 @@
 pub mod agent;
 pub mod cleanup;
 pub mod cli;
+pub mod connectivity;
+pub mod daemonset;
 pub mod exit;
 pub mod file_error;
 pub mod key;

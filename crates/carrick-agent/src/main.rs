@@ -5,12 +5,14 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use carrick_agent::cli::{
-    AgentOptions, CleanupOptions, Cli, Command, InstallCniOptions, PageOptions, UserspaceWireguardOptions,
+    AgentOptions, AwaitDaemonsetOptions, CleanupOptions, Cli, Command, InstallCniOptions, PageOptions,
+    UserspaceWireguardOptions,
 };
 use carrick_agent::exit::Exit;
 use carrick_agent::page::{self, PageError};
-use carrick_agent::{agent, cleanup, logging, userspace_wireguard};
-use carrick_pods::installation::{install_binary, own_binary};
+use carrick_agent::userspace_wireguard::Nodes;
+use carrick_agent::{agent, cleanup, connectivity, daemonset, logging, userspace_wireguard};
+use carrick_pods::installation::{install_binary, install_loopback, own_binary};
 use clap::Parser as _;
 
 /// More threads than this do not make one WireGuard device faster.
@@ -25,6 +27,10 @@ fn main() -> ExitCode {
         Command::Agent(options) => run_agent(*options),
         Command::Cleanup(options) => clean_up(&options),
         Command::InstallCni(options) => install_cni(&options),
+        Command::AwaitDaemonset(options) => await_daemonset(&options),
+        Command::ConnectivityServer(options) => serve_connectivity(options.port),
+        Command::ConnectivityClient(options) => ask_servers(&options.targets),
+        Command::Pause => pause(),
         Command::Page(options) => print_page(&options),
         Command::UserspaceWireguard(options) => carry(options),
         Command::Version => version(),
@@ -39,13 +45,7 @@ fn version() -> Exit {
 }
 
 fn run_agent(options: AgentOptions) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(event = "runtime_failed", %error);
-            return Exit::Failure;
-        }
-    };
+    let Some(runtime) = runtime() else { return Exit::Failure };
     match runtime.block_on(agent::run(options)) {
         Ok(()) => Exit::Success,
         Err(error) => {
@@ -56,13 +56,7 @@ fn run_agent(options: AgentOptions) -> Exit {
 }
 
 fn clean_up(options: &CleanupOptions) -> Exit {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(event = "runtime_failed", %error);
-            return Exit::Failure;
-        }
-    };
+    let Some(runtime) = runtime() else { return Exit::Failure };
     let cleanup = runtime.block_on(cleanup::run(options));
     for object in &cleanup.removed {
         tracing::info!(event = "removed", object);
@@ -70,15 +64,84 @@ fn clean_up(options: &CleanupOptions) -> Exit {
     for failure in &cleanup.failures {
         tracing::error!(event = "not_removed", "{failure}");
     }
+    if !cleanup.pods.is_empty() {
+        tracing::warn!(
+            event = "pods_without_network",
+            pods = cleanup.pods.join(","),
+            "these pods have no network any more: delete them, then run the command again, which removes the plugin"
+        );
+    }
     tracing::info!(event = "cleanup_ended", removed = cleanup.removed.len(), failures = cleanup.failures.len());
     cleanup.exit()
 }
 
+fn await_daemonset(options: &AwaitDaemonsetOptions) -> Exit {
+    let Some(runtime) = runtime() else { return Exit::Failure };
+    match runtime.block_on(daemonset::wait(options)) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            tracing::error!(event = "daemonset_not_ready", "{error}");
+            error.exit()
+        }
+    }
+}
+
+fn serve_connectivity(port: u16) -> Exit {
+    // The first process of a container gets only signals that it handles.
+    let ended = std::thread::spawn(pause);
+    std::thread::spawn(move || match connectivity::serve(port) {
+        Ok(never) => match never {},
+        Err(error) => {
+            tracing::error!(event = "connectivity_server_failed", %error);
+            std::process::exit(Exit::Failure.code().into());
+        }
+    });
+    ended.join().unwrap_or(Exit::Failure)
+}
+
+#[expect(clippy::print_stdout, reason = "it is what the command is for")]
+fn ask_servers(targets: &[connectivity::Target]) -> Exit {
+    match serde_json::to_string(&connectivity::ask(targets)) {
+        Ok(outcomes) => {
+            println!("{outcomes}");
+            Exit::Success
+        }
+        Err(error) => {
+            tracing::error!(event = "connectivity_client_failed", %error);
+            Exit::Failure
+        }
+    }
+}
+
+fn pause() -> Exit {
+    let Some(runtime) = runtime() else { return Exit::Failure };
+    match runtime.block_on(async { userspace_wireguard::wait_for_termination().await }) {
+        Ok(_signal) => Exit::Success,
+        Err(error) => {
+            tracing::error!(event = "runtime_failed", %error);
+            Exit::Failure
+        }
+    }
+}
+
+/// A runtime on this thread. A failure is logged.
+fn runtime() -> Option<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .inspect_err(|error| tracing::error!(event = "runtime_failed", %error))
+        .ok()
+}
+
 fn install_cni(options: &InstallCniOptions) -> Exit {
-    let installed = own_binary().and_then(|binary| install_binary(&binary, &options.cni_bin_dir));
+    let directory = &options.cni_bin_dir;
+    let installed = own_binary().and_then(|binary| {
+        let written = install_binary(&binary, directory)?;
+        Ok((written, install_loopback(directory)?))
+    });
     match installed {
-        Ok(written) => {
-            tracing::info!(event = "cni_plugin_installed", directory = %options.cni_bin_dir.display(), ?written);
+        Ok((written, loopback)) => {
+            tracing::info!(event = "cni_plugin_installed", directory = %directory.display(), ?written, ?loopback);
             Exit::Success
         }
         Err(error) => {
@@ -113,6 +176,7 @@ fn carry(options: UserspaceWireguardOptions) -> Exit {
         // It fails only for the leader of a process group, which has left its parent's group already.
         let _ = nix::unistd::setsid();
     }
+    let nodes = if options.only_without_kernel { Nodes::WithoutKernelWireGuard } else { Nodes::All };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(threads.min(MAXIMUM_THREADS)).enable_all().build();
@@ -123,7 +187,7 @@ fn carry(options: UserspaceWireguardOptions) -> Exit {
             return Exit::Failure;
         }
     };
-    match runtime.block_on(userspace_wireguard::run(options.interface)) {
+    match runtime.block_on(userspace_wireguard::run(options.interface, nodes)) {
         Ok(()) => Exit::Success,
         Err(error) => {
             tracing::error!(event = "userspace_wireguard_failed", "{error}");

@@ -15,13 +15,18 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// The end of the head of an answer (RFC 9112 §2.1).
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
+/// The pages of an agent, for people.
+pub(crate) const PAGES: &str = "/healthz, /readyz, /metrics, /status, /checks, /trace?to=ADDRESS&hops=NUMBER";
+/// The status code for a page that the agent does not know (RFC 9110 §15.5.5).
+const NOT_FOUND: u16 = 404;
+
 /// The path of a page, such as `/status` or `/trace?to=10.42.0.1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PagePath(String);
 
 /// A text that is not the path of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("expected a path such as /status, without spaces and control characters")]
+#[error("expected a path without spaces and control characters; the pages are {PAGES}")]
 pub struct InvalidPagePath;
 
 impl FromStr for PagePath {
@@ -47,6 +52,9 @@ pub enum PageError {
     /// The answer is not HTTP.
     #[error("the answer of the agent is not HTTP")]
     NotHttp,
+    /// The agent does not know the page.
+    #[error("the agent has no such page; the pages are {PAGES}")]
+    UnknownPage,
     /// The agent answers with another status code than 200.
     #[error("the agent answers with HTTP status {code}: {}", body.trim_end())]
     Status {
@@ -63,7 +71,7 @@ impl PageError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Socket { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => Exit::Permission,
-            Self::Socket { .. } | Self::NotHttp | Self::Status { .. } => Exit::Failure,
+            Self::Socket { .. } | Self::NotHttp | Self::UnknownPage | Self::Status { .. } => Exit::Failure,
         }
     }
 }
@@ -106,6 +114,7 @@ pub fn body(mut answer: Vec<u8>) -> Result<Vec<u8>, PageError> {
     let code = head.strip_prefix("HTTP/1.").and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
     match code {
         Some(200) => Ok(body),
+        Some(NOT_FOUND) => Err(PageError::UnknownPage),
         Some(code) => Err(PageError::Status { code, body: String::from_utf8_lossy(&body).into_owned() }),
         None => Err(PageError::NotHttp),
     }
@@ -127,6 +136,16 @@ mod tests {
         for text in ["", "status", "/a b", "/a\r\nx: y", "/ä"] {
             assert_eq!(text.parse::<PagePath>(), Err(InvalidPagePath), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_wrong_page_is_answered_with_the_list_of_pages() {
+        let pages = "the pages are /healthz, /readyz, /metrics, /status, /checks, /trace?to=ADDRESS&hops=NUMBER";
+        let no_path = "readyz".parse::<PagePath>().unwrap_err().to_string();
+        assert_eq!(no_path, format!("expected a path without spaces and control characters; {pages}"));
+        let unknown = body(b"HTTP/1.0 404 Not Found\r\n\r\n".to_vec()).unwrap_err();
+        assert_eq!(unknown.to_string(), format!("the agent has no such page; {pages}"));
+        assert_eq!(unknown.exit(), Exit::Failure);
     }
 
     #[test]

@@ -105,6 +105,6 @@ fn without_permission_it_says_which_is_missing() {
 #[test]
 fn without_a_tunnel_device_it_says_how_to_get_one() {
     let attempt = Attempt::new(&["--node-name", "a", "--wireguard", "userspace"]).with_kubeconfig();
-    let output = attempt.run("mount -t tmpfs none /dev/net", "");
+    let output = attempt.run("mount -t tmpfs none /dev/net; mount -t tmpfs none /run", "");
     assert_refused(&output, 77, &["/dev/net/tun", "modprobe tun"]);
 }

@@ -5,7 +5,15 @@
 #[expect(dead_code, reason = "shared with the tests of the data path, which use all of it")]
 mod namespace;
 
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+
+use carrick_pods::ipam::{Reservation, Store, pools};
+use carrick_pods::{Attachment, PodName};
 use namespace::{CARRICK, Namespace};
+use nix::fcntl::{Flock, FlockArg};
 
 /// What stands in the namespace, without counters and interface numbers.
 fn describe(namespace: &Namespace) -> String {
@@ -20,7 +28,7 @@ fn it_removes_what_is_carrick_s_and_nothing_else() {
     let namespace = Namespace::new();
     namespace.run(
         "ip link add foreign0 type bridge && ip link set foreign0 up && \
-         ip route add 198.51.100.0/24 dev foreign0 proto static && ip route add 203.0.113.0/24 dev foreign0 table 1104 proto static && \
+         ip route add 198.51.100.0/24 dev foreign0 proto static && ip route add 203.0.113.0/24 dev foreign0 table 1103 proto static && \
          ip rule add priority 1106 table 1106 && nft add table inet foreign && nft add table inet carrick-cni",
     );
     let before = describe(&namespace);
@@ -52,6 +60,98 @@ fn it_removes_what_is_carrick_s_and_nothing_else() {
     let said = String::from_utf8(again.stderr).unwrap();
     assert!(said.contains("removed=0"), "{said}");
     assert_eq!(describe(&namespace), before);
+}
+
+/// The directories of a node with the plugin, beside things of others.
+struct Directories(tempfile::TempDir);
+
+impl Directories {
+    fn new() -> Self {
+        let directories = Self(tempfile::tempdir().unwrap());
+        for (file, content) in [
+            ("conf/10-carrick.conflist", "{}"),
+            ("conf/20-other.conflist", "{}"),
+            ("bin/carrick-cni", "plugin"),
+            ("bin/other", "plugin"),
+            ("run/node.json", "{}"),
+            ("state/private-key", "key"),
+        ] {
+            let path = directories.0.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        symlink("carrick-cni", directories.0.path().join("bin/loopback")).unwrap();
+        directories
+    }
+
+    fn store(&self) -> Store {
+        Store::under(&self.0.path().join("run"))
+    }
+
+    fn cleanup(&self, namespace: &Namespace, flags: &[&str]) -> Command {
+        let mut command = namespace.command(CARRICK);
+        command.args(["cleanup", "--files"]).args(flags).current_dir(&self.0);
+        for (flag, directory) in
+            [("--state-dir", "state"), ("--run-dir", "run"), ("--cni-conf-dir", "conf"), ("--cni-bin-dir", "bin")]
+        {
+            command.arg(flag).arg(self.0.path().join(directory));
+        }
+        command
+    }
+
+    /// The files, as paths below the directory.
+    fn files(&self) -> Vec<String> {
+        let list = Command::new("find").args([".", "-not", "-type", "d"]).current_dir(&self.0).output().unwrap();
+        let mut files: Vec<_> = String::from_utf8(list.stdout).unwrap().lines().map(str::to_owned).collect();
+        files.sort();
+        files
+    }
+}
+
+#[test]
+fn files_go_too_and_the_plugin_once_no_pod_needs_it() {
+    let namespace = Namespace::new();
+    namespace.run("nft add table inet carrick-cni && nft add table inet foreign");
+    let directories = Directories::new();
+    let attachment =
+        Attachment { network: "carrick".to_owned(), container_id: "0a1b".to_owned(), interface: "eth0".to_owned() };
+    let pod = PodName { namespace: "shop".to_owned(), name: "web".to_owned() };
+    let pools = pools(&["10.42.0.0/24".parse().unwrap()]).unwrap();
+    directories.store().reserve(Reservation::plain(attachment.clone(), Some(pod)), &pools).unwrap();
+
+    let output = directories.cleanup(&namespace, &[]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("pods_without_network") && said.contains("shop/web"), "{said}");
+    let files = directories.files();
+    assert!(!files.contains(&"./conf/10-carrick.conflist".to_owned()), "{files:?}");
+    assert!(files.contains(&"./bin/carrick-cni".to_owned()), "{files:?}");
+    assert!(namespace.run("nft list tables").contains("carrick-cni"), "the pod's firewall stays");
+
+    directories.store().release(&attachment).unwrap();
+    let output = directories.cleanup(&namespace, &[]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(directories.files(), ["./bin/other", "./conf/20-other.conflist", "./state/private-key"]);
+    assert_eq!(namespace.run("nft list tables"), "table inet foreign\n");
+
+    let output = directories.cleanup(&namespace, &["--state"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(directories.files(), ["./bin/other", "./conf/20-other.conflist"]);
+}
+
+#[test]
+fn it_waits_for_the_agent_that_runs() {
+    let namespace = Namespace::new();
+    let directories = Directories::new();
+    let state = fs::File::open(directories.0.path().join("state")).unwrap();
+    let agent = Flock::lock(state, FlockArg::LockExclusiveNonblock).unwrap();
+    let mut cleanup = directories.cleanup(&namespace, &[]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(cleanup.stderr.take().unwrap()).lines();
+    assert!(said.next().unwrap().unwrap().contains("waiting_for_agent"));
+    assert!(directories.files().contains(&"./conf/10-carrick.conflist".to_owned()), "nothing is removed before");
+    drop(agent);
+    assert!(cleanup.wait().unwrap().success());
+    assert!(!directories.files().contains(&"./conf/10-carrick.conflist".to_owned()));
 }
 
 #[test]

@@ -24,7 +24,20 @@ fn it_copies_the_plugin_and_only_what_is_new() {
         assert_eq!(fs::read_to_string(&installed).unwrap(), content);
         assert_eq!(fs::metadata(&installed).unwrap().permissions().mode() & 0o777, 0o755);
     }
-    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1, "nothing beside it");
+    assert_eq!(fs::read_link(directory.join("loopback")).unwrap(), Path::new("carrick-cni"));
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 2, "nothing beside them");
+}
+
+#[test]
+fn a_loopback_plugin_of_the_host_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let (image, directory) = (root.path().join("image"), root.path().join("bin"));
+    fs::create_dir(&directory).unwrap();
+    fs::write(&image, "plugin").unwrap();
+    fs::write(directory.join("loopback"), "of the host").unwrap();
+    let output = install(&image, &directory);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_to_string(directory.join("loopback")).unwrap(), "of the host");
 }
 
 #[test]

@@ -3,11 +3,13 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::net::UdpSocket;
 use std::os::fd::AsRawFd as _;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use carrick_agent::agent::pod_routes::PodRoutes;
 use carrick_netlink::{Protocol, Socket, link};
@@ -35,7 +37,7 @@ fn on_node(test: impl FnOnce(&Node, &mut PodRoutes) + Send) {
         unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root: unshare(CLONE_NEWNET)");
         let node = Node { run_directory: tempfile::tempdir().unwrap() };
         let pod_cidrs = ["10.42.0.0/24", "fd42::/64"].map(|cidr| cidr.parse().unwrap()).to_vec();
-        NodeData { pod_cidrs, mtu: 1370, fault: None }.write(node.run_directory.path()).unwrap();
+        NodeData { pod_cidrs, mtu: 1370, wireguard_port: None, fault: None }.write(node.run_directory.path()).unwrap();
         ip("link set lo up");
         let mut pod_routes = PodRoutes::open(node.run_directory.path()).unwrap();
         test(&node, &mut pod_routes);
@@ -82,10 +84,15 @@ impl Node {
 
 impl Pod {
     fn ip(&self, arguments: &str) {
+        self.run(|| drop(ip(arguments)));
+    }
+
+    /// Runs `work` in the pod's network namespace.
+    fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         on_new_thread(|| {
             setns(&self.namespace, CloneFlags::CLONE_NEWNET).unwrap();
-            ip(arguments);
-        });
+            work()
+        })
     }
 }
 
@@ -226,6 +233,7 @@ fn whatever_another_program_does_to_the_hosts_end_is_put_right() {
             let of_device = |command: &str| ip(&format!("{command} show dev {device}"));
             let settings = [
                 "ipv4/conf/*/forwarding",
+                "ipv4/conf/*/arp_ignore",
                 "ipv6/conf/*/forwarding",
                 "ipv6/conf/*/accept_ra",
                 "ipv6/conf/*/disable_ipv6",
@@ -239,7 +247,7 @@ fn whatever_another_program_does_to_the_hosts_end_is_put_right() {
         let set = |setting: &str, value: &str| {
             std::fs::write(format!("/proc/sys/net/{}", setting.replace('*', &device)), value).unwrap();
         };
-        let changes: [(&str, &dyn Fn()); 11] = [
+        let changes: [(&str, &dyn Fn()); 12] = [
             ("down and up, by a network manager", &|| {
                 ip(&format!("link set {device} down"));
                 ip(&format!("link set {device} up"));
@@ -254,13 +262,14 @@ fn whatever_another_program_does_to_the_hosts_end_is_put_right() {
             }),
             ("the Ethernet address changed", &|| drop(ip(&format!("link set {device} address 02:00:00:00:00:98")))),
             ("IPv4 forwarding off", &|| set("ipv4/conf/*/forwarding", "0")),
+            ("ARP requests answered", &|| set("ipv4/conf/*/arp_ignore", "0")),
             ("router advertisements accepted", &|| set("ipv6/conf/*/accept_ra", "2")),
             ("IPv6 disabled", &|| set("ipv6/conf/*/disable_ipv6", "1")),
         ];
         let mut socket = Socket::open(Protocol::Route).unwrap();
         for (what, change) in changes {
             change();
-            if !what.contains("forwarding") && !what.contains("advertisements") {
+            if !["forwarding", "advertisements", "ARP"].iter().any(|setting| what.contains(setting)) {
                 let records = Store::under(node.run_directory.path()).records().unwrap().readable;
                 assert_eq!(
                     pod_gateways::faults(&mut socket, &records).unwrap().len(),
@@ -293,6 +302,64 @@ fn the_settings_of_a_device_are_read_without_all_else() {
         assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), "0");
         assert_eq!(checked.restore_device_settings().unwrap().settings, 0);
     });
+}
+
+/// An address of the host, and one that the pod does not have by its plugin.
+const HOST_ADDRESS: &str = "198.18.0.1";
+const FORGED_ADDRESS: &str = "10.99.0.1";
+
+#[test]
+fn a_pod_of_an_older_plugin_gets_no_answer_to_arp_requests_and_keeps_its_connections() {
+    on_node(|node, checked| {
+        let pod = node.attach("a");
+        let device = host_device(0);
+        // As a plugin leaves it that does not know the setting.
+        std::fs::write(format!("/proc/sys/net/ipv4/conf/{device}/arp_ignore"), "0").unwrap();
+        ip(&format!("address add {HOST_ADDRESS}/32 dev lo"));
+        pod.ip(&format!("address add {FORGED_ADDRESS}/32 dev eth0"));
+        pod.ip(&format!("route add {HOST_ADDRESS} dev eth0 src {FORGED_ADDRESS}"));
+        let learnt = || ip(&format!("neighbour show {FORGED_ADDRESS} dev {device}"));
+
+        assert_eq!(resolve(&pod), Resolution::Answered);
+        assert!(learnt().contains("lladdr"), "the request fills the table of neighbours: {}", learnt());
+
+        assert_eq!(checked.restore_device_settings().unwrap().settings, 1);
+        ip(&format!("neighbour delete {FORGED_ADDRESS} dev {device}"));
+        assert_eq!(resolve(&pod), Resolution::Failed);
+        assert_eq!(learnt(), "");
+
+        pod.ip(&format!("route delete {HOST_ADDRESS} dev eth0"));
+        pod.run(|| {
+            let status = Command::new("ping").args(["-c1", "-w5", "-I", "10.42.0.2", HOST_ADDRESS]).output().unwrap();
+            assert!(status.status.success(), "by the next hop that the pod knows without asking: {status:?}");
+        });
+    });
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Resolution {
+    Answered,
+    Failed,
+}
+
+/// Lets the pod's kernel ask for the Ethernet address of the host's address, from the forged one.
+fn resolve(pod: &Pod) -> Resolution {
+    pod.run(|| {
+        std::fs::write("/proc/sys/net/ipv4/neigh/eth0/retrans_time_ms", "50").unwrap();
+        ip(&format!("neighbour flush to {HOST_ADDRESS} dev eth0"));
+        let socket = UdpSocket::bind((FORGED_ADDRESS, 0)).unwrap();
+        socket.send_to(b"x", (HOST_ADDRESS, 9)).unwrap();
+        loop {
+            let state = ip(&format!("neighbour show {HOST_ADDRESS} dev eth0"));
+            if state.contains("FAILED") {
+                return Resolution::Failed;
+            }
+            if state.contains("lladdr") {
+                return Resolution::Answered;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    })
 }
 
 fn read_setting(path: &str) -> String {

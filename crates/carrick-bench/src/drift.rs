@@ -62,12 +62,12 @@ const POD_ROUTES: &str = "ip -4 route show proto 108 | sort; ip -6 route show pr
 pub const DISTURBANCES: [Disturbance; 30] = [
     of(
         "route, deleted",
-        "ip route del $(ip -4 route show table 1107 | grep metric.100 | head -1 | cut -d' ' -f1) table 1107 metric 100",
+        "ip route del $(ip -4 route show table 1107 | grep 'metric 100 ' | head -1 | cut -d' ' -f1) table 1107 metric 100",
         ROUTES,
     ),
     of(
         "route, replaced",
-        "ip route replace $(ip -4 route show table 1107 | grep metric.100 | head -1 | cut -d' ' -f1) via 127.0.0.2 dev lo onlink table 1107 metric 100",
+        "ip route replace blackhole $(ip -4 route show table 1107 | grep 'metric 100 ' | head -1 | cut -d' ' -f1) table 1107 metric 100",
         ROUTES,
     ),
     of("route, stray in Carrick's table", "ip route add blackhole 10.99.0.0/16 table 1107", ROUTES),
@@ -157,9 +157,10 @@ pub fn measure(runs: usize, disturbances: &[Disturbance]) -> Result<Vec<Measurem
     let lab = Lab::up(&topology)?;
     lab.nodes().try_for_each(|node| node.await_agent())?;
     let node = lab.node(NODE)?.namespaces()?;
-    wait::until("the routes of the mesh", || {
-        let routes = node.exec(&["sh", "-c", "ip route show table 1107; ip -6 route show table 1107"])?;
-        Ok((routes.matches("metric 100 ").count() > 3).then_some(()))
+    wait::until("the routes of the mesh in both families", || {
+        let count =
+            |routes: &str| Ok::<_, anyhow::Error>(node.exec(&["sh", "-c", routes])?.matches("metric 100 ").count());
+        Ok((count(ROUTES)? > 3 && count(ROUTES_V6)? > 3).then_some(()))
     })?;
     let mut samples = vec![Vec::new(); disturbances.len()];
     for _ in 0..runs {
@@ -176,19 +177,20 @@ pub fn measure(runs: usize, disturbances: &[Disturbance]) -> Result<Vec<Measurem
     Ok(disturbances.iter().zip(&samples).map(measurement).collect())
 }
 
-/// Makes one disturbance, and returns how long its repair takes.
+/// Makes one disturbance, and returns after what time the kernel was seen repaired: the repair and a look.
 fn repair(node: &Namespaces, disturbance: &Disturbance) -> Result<Duration> {
     let show = || node.exec(&["sh", "-c", &format!("{} 2>&1 || true", disturbance.show)]);
     let before = show()?;
     node.exec(&["sh", "-ec", disturbance.change]).with_context(|| format!("disturb: {}", disturbance.object))?;
     let start = Instant::now();
     loop {
-        let asked = start.elapsed();
-        if show()? == before {
-            return Ok(asked);
+        let shown = show()?;
+        let elapsed = start.elapsed();
+        if shown == before {
+            return Ok(elapsed);
         }
-        if asked > PATIENCE {
-            bail!("{}: not repaired after {asked:.1?}; it was\n{before}\nand is\n{}", disturbance.object, show()?);
+        if elapsed > PATIENCE {
+            bail!("{}: not repaired after {elapsed:.1?}; it was\n{before}\nand is\n{shown}", disturbance.object);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! How long the traffic of a location pauses when its gateway fails, and what the gateway's return costs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use carrick_lab::address::Family;
 use carrick_lab::failure::Failure;
 use carrick_lab::flow::{Flow, Report};
 use carrick_lab::lab::Lab;
-use carrick_lab::topology::Topology;
+use carrick_lab::topology::{DEMO, Topology};
 use carrick_lab::{cpu_affinity, wait};
 use serde::Serialize;
 use serde_json::Value;
@@ -42,19 +42,45 @@ const STEADY_PROBES: u64 = 8;
 /// How long the cost of probing is measured.
 const PROBING_TIME: Duration = Duration::from_secs(30);
 
-/// What probing costs each agent of six nodes, in percent of a processor: the mean of all agents.
+/// What probing costs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ProbingCost {
+    /// The number of agents.
+    pub agents: usize,
+    /// The processor time of an agent's probe thread, in percent of a processor: the mean of all agents.
+    pub percent: f64,
+    /// The probes that an agent sends in a second: the mean of all agents. Each agent answers as many probes on average.
+    pub probes_per_second: f64,
+}
+
+/// Measures what probing costs each agent of the demo, which has five nodes.
 ///
 /// # Errors
 /// The lab does not come up.
-pub fn probing_percent() -> Result<f64> {
-    let lab = up()?;
+pub fn probing_cost() -> Result<ProbingCost> {
+    let lab = up(DEMO)?;
     await_steady_paths(&lab)?;
     let agents: Vec<u32> = lab.nodes().filter_map(|node| node.agent_pid()).collect();
     let probing = || agents.iter().map(|pid| Ok(ProcessUsage::of(*pid)?.probing)).sum::<Result<Duration>>();
-    let before = probing()?;
+    let (before, sent_before, began) = (probing()?, probes_sent(&lab)?, Instant::now());
     std::thread::sleep(PROBING_TIME);
-    let spent = probing()? - before;
-    Ok(spent.as_secs_f64() / PROBING_TIME.as_secs_f64() / agents.len() as f64 * 100.0)
+    let (spent, sent) = (probing()? - before, probes_sent(&lab)? - sent_before);
+    let agent_seconds = began.elapsed().as_secs_f64() * agents.len() as f64;
+    Ok(ProbingCost {
+        agents: agents.len(),
+        percent: spent.as_secs_f64() / agent_seconds * 100.0,
+        probes_per_second: sent as f64 / agent_seconds,
+    })
+}
+
+/// The number of probes that all agents together have sent, without those that measure path MTUs.
+fn probes_sent(lab: &Lab) -> Result<u64> {
+    let mut sent = 0;
+    for node in lab.nodes() {
+        let status = status(lab, node.name())?;
+        sent += status["paths"].as_array().into_iter().flatten().filter_map(|path| path["sent"].as_u64()).sum::<u64>();
+    }
+    Ok(sent)
 }
 
 /// The result of the runs of one failure.
@@ -97,7 +123,7 @@ impl Quantiles {
 /// # Errors
 /// The lab does not come up, or the traffic stops.
 pub fn measure(failure: Failure, runs: usize) -> Result<Measurement> {
-    let mut lab = up()?;
+    let mut lab = up(GATEWAYS)?;
     let (mut gaps, mut lost, mut answered_twice) = (Vec::new(), Vec::new(), 0);
     for run in 0..runs {
         await_steady_paths(&lab)?;
@@ -121,8 +147,8 @@ pub fn measure(failure: Failure, runs: usize) -> Result<Measurement> {
     Ok(Measurement { failure, runs, gap_ms, lost_on_return: Quantiles::of(&lost), returns_with_loss, answered_twice })
 }
 
-fn up() -> Result<Lab> {
-    let lab = Lab::up(&Topology::parse(GATEWAYS)?)?;
+fn up(topology: &str) -> Result<Lab> {
+    let lab = Lab::up(&Topology::parse(topology)?)?;
     for node in lab.nodes() {
         node.await_agent()?;
     }

@@ -76,7 +76,9 @@ impl ApplySchedule {
         let wanted = match self.wanted {
             None => Wanted { scope, cause },
             Some(before) => {
-                let (sooner, before_that) = (self.not_before(cause), self.not_before(before.cause));
+                // What a new plan writes is no repair, also if something else was notified meanwhile.
+                let urgency = |cause: Cause| (self.not_before(cause), cause.is_repair());
+                let (sooner, before_that) = (urgency(cause), urgency(before.cause));
                 // Causes that are equally urgent now need not be when the apply in progress ends: then an unrelated cause may have to wait.
                 let is_freer = before.cause.is_often_unrelated() && !cause.is_often_unrelated();
                 let is_stronger = sooner < before_that || (sooner == before_that && (is_freer || scope > before.scope));

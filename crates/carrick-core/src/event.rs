@@ -37,6 +37,9 @@ pub enum Event {
     /// The internal addresses of other nodes of the location to which packets leave by a device that carries no internal address of this
     /// node, with this device.
     StrayNeighbours(BTreeMap<IpAddr, DeviceName>),
+    /// The internal addresses of other nodes of the location to which packets leave by the default route of a device that has a public address
+    /// too, with this device.
+    InternetNeighbours(BTreeMap<IpAddr, DeviceName>),
     /// The MTU of the device by which WireGuard's packets to each endpoint leave, in bytes.
     EndpointMtus(BTreeMap<IpAddr, u32>),
     /// Addresses at which the API server is reached.

@@ -43,6 +43,10 @@ pub enum Fault {
     KernelRefuses(String),
     /// The files of the pod network cannot be written; why.
     PodFilesNotWritten(String),
+    /// The host's ends of pods were changed by another program and cannot be restored: routes, neighbours, devices, kernel settings; why.
+    PodRoutesNotRestored(String),
+    /// The nftables table of the CNI plugin was changed by another program and cannot be restored; why.
+    PodFirewallNotRestored(String),
     /// Nothing is received from the API server.
     ApiLost,
     /// The API server refuses the annotations of the own Node; why.
@@ -66,7 +70,7 @@ pub enum Consequence {
 
 impl Fault {
     /// The kinds of all faults, in the order of the variants.
-    pub const KINDS: [&'static str; 15] = [
+    pub const KINDS: [&'static str; 17] = [
         "ClusterUnknown",
         "NodeMissing",
         "NotAccepted",
@@ -78,6 +82,8 @@ impl Fault {
         "ForwardChainLocked",
         "KernelRefuses",
         "PodFilesNotWritten",
+        "PodRoutesNotRestored",
+        "PodFirewallNotRestored",
         "ApiLost",
         "WriteRefused",
         "PolicyMissing",
@@ -99,6 +105,8 @@ impl Fault {
             Self::ForwardChainLocked { .. } => "ForwardChainLocked",
             Self::KernelRefuses(_) => "KernelRefuses",
             Self::PodFilesNotWritten(_) => "PodFilesNotWritten",
+            Self::PodRoutesNotRestored(_) => "PodRoutesNotRestored",
+            Self::PodFirewallNotRestored(_) => "PodFirewallNotRestored",
             Self::ApiLost => "ApiLost",
             Self::WriteRefused(_) => "WriteRefused",
             Self::PolicyMissing(_) => "PolicyMissing",
@@ -122,6 +130,8 @@ impl Fault {
             Self::PodCidrMissing
             | Self::ForwardChainLocked { .. }
             | Self::PodFilesNotWritten(_)
+            | Self::PodRoutesNotRestored(_)
+            | Self::PodFirewallNotRestored(_)
             | Self::ApiLost
             | Self::WriteRefused(_)
             | Self::PolicyMissing(_)
@@ -173,6 +183,12 @@ impl Fault {
             }
             Self::PodFilesNotWritten(_) => {
                 "check the directories --run-dir, --cni-conf-dir and --cni-bin-dir: permissions, free space, read-only mounts".to_owned()
+            }
+            Self::PodRoutesNotRestored(_) => {
+                "remove the route of another program that has the same destination, or delete the pod of the record that the text names; the agent tries again".to_owned()
+            }
+            Self::PodFirewallNotRestored(_) => {
+                "remove what the text names from the table inet carrick-cni, or load the kernel module that it needs; the agent tries again".to_owned()
             }
             Self::PolicyMissing(_) => "apply deploy/policy.yaml and deploy/rbac.yaml".to_owned(),
             Self::AllNodesSilent => {
@@ -226,6 +242,14 @@ impl fmt::Display for Fault {
             Self::PodFilesNotWritten(reason) => {
                 write!(formatter, "the files of the pod network cannot be written: {reason}")
             }
+            Self::PodRoutesNotRestored(reason) => write!(
+                formatter,
+                "routes or devices of pods on this node cannot be restored: {reason}: packets from and to these pods are lost"
+            ),
+            Self::PodFirewallNotRestored(reason) => write!(
+                formatter,
+                "the nftables table of the CNI plugin cannot be restored: {reason}: host ports do not work, and pods can send with forged source addresses"
+            ),
             Self::ApiLost => formatter.write_str("no changes arrive from the API server; packets still flow"),
             Self::WriteRefused(reason) => write!(
                 formatter,

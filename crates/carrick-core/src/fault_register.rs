@@ -20,6 +20,10 @@ pub enum FaultSource {
     Kernel,
     /// The writer of the pod network's files.
     PodFiles,
+    /// The thread that restores the host's ends of pods.
+    PodRoutes,
+    /// The thread that restores the CNI plugin's nftables table.
+    PodFirewall,
     /// The writer of the own annotations.
     Publication,
     /// The look at the admission policies.

@@ -13,9 +13,10 @@ use carrick_topology::model::{DnsName, KeyProof};
 use carrick_topology::{
     Change, Cluster, DeviceName, Liveness, Mesh, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
 };
+use ipnet::IpNet;
 
 use crate::former_pods::FormerPodCidrs;
-use crate::own::{self, OwnKey};
+use crate::own::{self, Learned, OwnKey};
 
 /// How long to wait for the API before planning from the state on disk. The kernel already carries traffic, and a plan from stale state
 /// could cut it.
@@ -50,6 +51,8 @@ pub(crate) struct Inputs {
     facts: Option<OwnFacts>,
     /// `None` until WireGuard was read: what an earlier agent published stays until then.
     observed_endpoints: Option<BTreeMap<NodeName, SocketAddr>>,
+    /// `None` until there is a plan.
+    outside_mesh: Option<BTreeSet<IpNet>>,
 }
 
 impl Inputs {
@@ -67,6 +70,7 @@ impl Inputs {
             host: None,
             facts: None,
             observed_endpoints: None,
+            outside_mesh: None,
         }
     }
 
@@ -151,8 +155,7 @@ impl Inputs {
     pub(crate) fn is_published(&self) -> bool {
         let Some(shown) = self.cluster.nodes.get(&self.me) else { return false };
         let Some(facts) = &self.facts else { return shown.public_key == Some(self.key.public) };
-        let observed = self.observed_endpoints.as_ref();
-        let wanted = own::published(&self.cluster, &self.me, self.key, facts, observed, &self.settings);
+        let wanted = own::published(&self.cluster, &self.me, self.key, facts, self.learned(), &self.settings);
         own::is_reachable_as(shown, &wanted)
     }
 
@@ -176,6 +179,15 @@ impl Inputs {
     }
 
     /// Returns whether another plan may follow from it.
+    pub(crate) fn set_internet_neighbours(&mut self, neighbours: BTreeMap<IpAddr, DeviceName>) -> bool {
+        if self.settings.local.internet_neighbours == neighbours {
+            return false;
+        }
+        Arc::make_mut(&mut self.settings).local.internet_neighbours = neighbours;
+        true
+    }
+
+    /// Returns whether another plan may follow from it.
     pub(crate) fn set_endpoint_mtus(&mut self, mtus: BTreeMap<IpAddr, u32>) -> bool {
         if self.settings.local.endpoint_mtus == mtus {
             return false;
@@ -192,12 +204,31 @@ impl Inputs {
         Arc::make_mut(&mut self.settings).local.resolved = resolved;
     }
 
+    /// Returns whether another plan may follow from it.
+    pub(crate) fn set_chosen_addresses(&mut self, chosen: BTreeMap<DnsName, IpAddr>) -> bool {
+        if self.settings.local.chosen_addresses == chosen {
+            return false;
+        }
+        Arc::make_mut(&mut self.settings).local.chosen_addresses = chosen;
+        true
+    }
+
     pub(crate) fn set_path_mtus(&mut self, path_mtus: BTreeMap<NodeName, u32>) {
         Arc::make_mut(&mut self.settings).local.path_mtus = path_mtus;
     }
 
     pub(crate) fn set_observed_endpoints(&mut self, observed: BTreeMap<NodeName, SocketAddr>) {
         self.observed_endpoints = Some(observed);
+    }
+
+    pub(crate) fn set_outside_mesh(&mut self, networks: &BTreeSet<IpNet>) {
+        if self.outside_mesh.as_ref() != Some(networks) {
+            self.outside_mesh = Some(networks.clone());
+        }
+    }
+
+    const fn learned(&self) -> Learned<'_> {
+        Learned { observed_endpoints: self.observed_endpoints.as_ref(), outside_mesh: self.outside_mesh.as_ref() }
     }
 
     /// Returns whether another plan may follow from it.
@@ -216,8 +247,8 @@ impl Inputs {
     /// # Errors
     /// This node is not in the cluster, or takes no part in the mesh.
     pub(crate) fn plan(&self) -> Result<NodePlan, PlanError> {
-        let (facts, observed) = (self.facts.as_ref(), self.observed_endpoints.as_ref());
-        let cluster = own::overlay(&self.cluster, &self.me, self.key, facts, observed, &self.settings);
+        let facts = self.facts.as_ref();
+        let cluster = own::overlay(&self.cluster, &self.me, self.key, facts, self.learned(), &self.settings);
         plan(&cluster, &self.settings, &self.liveness, &self.me)
     }
 
@@ -225,8 +256,7 @@ impl Inputs {
     pub(crate) fn missing_publication(&self) -> Option<Published> {
         let facts = self.facts.as_ref().filter(|_| self.are_complete())?;
         let shown = self.cluster.nodes.get(&self.me)?;
-        let observed = self.observed_endpoints.as_ref();
-        let wanted = own::published(&self.cluster, &self.me, self.key, facts, observed, &self.settings);
+        let wanted = own::published(&self.cluster, &self.me, self.key, facts, self.learned(), &self.settings);
         (!own::shows(shown, &wanted)).then_some(wanted)
     }
 
@@ -258,6 +288,7 @@ impl Inputs {
         let local = &mut Arc::make_mut(&mut self.settings).local;
         local.networks = networks;
         local.routed = routed_networks(host);
+        local.default_sources.clone_from(&host.default_sources);
         local.missing_families.clone_from(&host.missing_families);
         match &self.own_node {
             Some(own_node) => {

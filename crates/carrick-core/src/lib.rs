@@ -62,6 +62,7 @@ mod former_pods;
 mod inputs;
 mod jitter;
 mod machine;
+mod name_choice;
 mod names;
 mod own;
 mod peer_statuses;

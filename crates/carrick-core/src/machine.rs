@@ -1,23 +1,26 @@
 //! The state machine.
 
+mod plans;
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use carrick_backoff::{Backoff, Now};
-use carrick_topology::model::{DnsName, KeyProof, PodNetwork, SecretReference};
+use carrick_topology::model::{DnsName, KeyProof, SecretReference};
 use carrick_topology::plan::Scope;
-use carrick_topology::{Cluster, Liveness, NodeName, NodePlan, PlanError, PublicKey, Settings};
+use carrick_topology::{Liveness, NodeName, NodePlan, PlanError, PublicKey, Settings};
 
 use crate::apply_schedule::ApplySchedule;
 use crate::cause::Cause;
 use crate::debounce::Debounce;
 use crate::delivery::Delivery;
-use crate::event::{ApiState, ApplyOutcome, Effect, Event, PodAddressing, Readiness, Waiting, WriteOutcome};
-use crate::fault::{Consequence, Fault};
+use crate::event::{ApiState, Effect, Event, PodAddressing, WriteOutcome};
 use crate::fault_register::{FaultRegister, FaultSource, Lasting};
 use crate::inputs::Inputs;
 use crate::jitter::Jitter;
+use crate::name_choice::NameChoices;
 use crate::names::{names_of, names_to_refresh};
 use crate::peer_statuses::PeerStatuses;
 use crate::peers::{PeerObservation, observed_endpoints, served_peers};
@@ -47,6 +50,7 @@ pub struct Core {
     /// What the prober was told, in milliseconds.
     probe_interval_ms: u16,
     names: BTreeSet<DnsName>,
+    name_choices: NameChoices,
     preshared_keys: BTreeSet<SecretReference>,
     peer_statuses: PeerStatuses,
     /// The pod network that the kernel holds.
@@ -77,6 +81,7 @@ impl Core {
             persistence: Persistence::default(),
             probing: None,
             names: BTreeSet::new(),
+            name_choices: NameChoices::default(),
             preshared_keys: BTreeSet::new(),
             peer_statuses: PeerStatuses::default(),
             pod_network: None,
@@ -129,6 +134,11 @@ impl Core {
                     self.replan_soon(now);
                 }
             }
+            Event::InternetNeighbours(neighbours) => {
+                if self.inputs.set_internet_neighbours(neighbours) {
+                    self.replan_soon(now);
+                }
+            }
             Event::EndpointMtus(mtus) => {
                 if self.inputs.set_endpoint_mtus(mtus) {
                     self.replan_soon(now);
@@ -151,7 +161,7 @@ impl Core {
                 self.inputs.set_path_mtus(path_mtus);
                 self.replan_soon(now);
             }
-            Event::Peers(observations) => self.take_peers(&observations),
+            Event::Peers(observations) => self.take_peers(now, &observations),
             Event::Drift(kind) => self.take_drift(now, Cause::Drift(kind)),
             Event::UplinkUp => {
                 self.applies.forget_failures();
@@ -233,88 +243,23 @@ impl Core {
         self.effects.pop_front()
     }
 
-    /// The plan, applied or not.
-    #[must_use]
-    pub const fn plan(&self) -> Option<&Arc<NodePlan>> {
-        self.plan.as_ref()
-    }
-
-    /// Whether the kernel has held a plan since the agent started.
-    #[must_use]
-    pub const fn has_applied(&self) -> bool {
-        self.applies.has_applied()
-    }
-
-    /// Whether changes arrive from the API.
-    #[must_use]
-    pub const fn api_state(&self) -> ApiState {
-        self.api
-    }
-
-    /// The cluster as far as it is known.
-    #[must_use]
-    pub const fn cluster(&self) -> &Arc<Cluster> {
-        self.inputs.cluster()
-    }
-
-    /// Which nodes answer probes, as far as is known.
-    #[must_use]
-    pub const fn liveness(&self) -> &Liveness {
-        self.inputs.liveness()
-    }
-
-    /// The settings, with what the node knows of itself.
-    #[must_use]
-    pub const fn settings(&self) -> &Arc<Settings> {
-        self.inputs.settings()
-    }
-
-    /// What the agent waits for.
-    #[must_use]
-    pub fn waiting(&self) -> Waiting {
-        match (&self.plan_error, &self.plan) {
-            (Some(_), _) => Waiting::ForNode,
-            (None, Some(plan)) if plan.pod_cidrs.is_empty() => Waiting::ForPodCidr,
-            (None, Some(_)) if !self.is_accepted => Waiting::ForPublication,
-            (None, Some(_)) => Waiting::ForNothing,
-            (None, None) => Waiting::ForCluster,
-        }
-    }
-
-    /// All faults in force.
-    #[must_use]
-    pub fn faults(&self) -> BTreeSet<Fault> {
-        &self.faults.all() | &self.own_faults()
-    }
-
-    /// Whether the node carries what the cluster expects of it. A node becomes ready when its kernel holds a plan and the API has accepted
-    /// what other nodes need to reach it. Later only a fault of its own that stops packets of its pods makes it not ready.
-    #[must_use]
-    pub fn readiness(&self) -> Readiness {
-        let has_started = self.has_applied() && self.waiting() != Waiting::ForPublication;
-        let is_blocked = self.faults().iter().any(|fault| fault.consequence() == Consequence::NoNewPods);
-        if has_started && !is_blocked { Readiness::Ready } else { Readiness::NotReady }
-    }
-
-    /// Whether the API does not show what this node has to publish, as far as that is known.
-    #[must_use]
-    pub fn is_publication_missing(&self) -> bool {
-        self.api == ApiState::Synced && self.inputs.missing_publication().is_some()
-    }
-
     fn save_liveness(&mut self, liveness: &Liveness) {
         if liveness.down != self.inputs.liveness().down {
             self.effects.push_back(Effect::SaveLiveness(Liveness::without(liveness.down.iter().cloned())));
         }
     }
 
-    fn take_peers(&mut self, observations: &BTreeMap<PublicKey, PeerObservation>) {
+    fn take_peers(&mut self, now: Now, observations: &BTreeMap<PublicKey, PeerObservation>) {
         let Some(plan) = self.plan.as_ref().filter(|_| !observations.is_empty()) else { return };
         self.inputs.set_observed_endpoints(observed_endpoints(plan, observations));
         self.peer_statuses.update(&served_peers(plan, observations));
         let names = names_to_refresh(self.inputs.cluster(), plan, observations);
         if !names.is_empty() {
             self.effects.push_back(Effect::RefreshNames(names));
+        }
+        let chosen = self.name_choices.observe(now, plan, observations);
+        if self.inputs.set_chosen_addresses(chosen) {
+            self.replan_soon(now);
         }
     }
 
@@ -355,76 +300,6 @@ impl Core {
         }
     }
 
-    fn replan(&mut self) {
-        match self.inputs.plan() {
-            Ok(new) => self.take_plan(new),
-            // What the kernel holds stays: a node that is missing from a list must not lose its mesh.
-            Err(error) => self.plan_error = Some(error),
-        }
-    }
-
-    fn take_plan(&mut self, new: NodePlan) {
-        self.plan_error = None;
-        let old = self.plan.take();
-        if old.as_ref().map(|old| &old.warnings) != Some(&new.warnings) {
-            self.effects.push_back(Effect::Warn(Arc::new(new.warnings.clone())));
-        }
-        let preshared_keys: BTreeSet<SecretReference> =
-            new.wireguard.peers.values().filter_map(|peer| peer.preshared_key.clone()).collect();
-        if preshared_keys != self.preshared_keys {
-            self.preshared_keys.clone_from(&preshared_keys);
-            self.effects.push_back(Effect::ReadPresharedKeys(preshared_keys));
-        }
-        if old.is_none_or(|old| *old != new) {
-            self.applies.want(Scope::Change, Cause::Plan);
-        }
-        self.plan = Some(Arc::new(new));
-    }
-
-    fn apply_if_due(&mut self, now: Now) {
-        let Some(plan) = &self.plan else { return };
-        let Some((scope, cause)) = self.applies.begin(now, plan) else { return };
-        self.effects.push_back(Effect::Apply { plan: Arc::clone(plan), scope, cause });
-        if scope > Scope::WireGuard {
-            self.restore_pod_routes();
-        }
-    }
-
-    fn take_apply_outcome(&mut self, now: Now, outcome: ApplyOutcome) {
-        let Some(plan) = self.applies.finish(now, outcome, self.jitter.next()) else { return };
-        match outcome {
-            ApplyOutcome::Unchanged | ApplyOutcome::Changed => self.tell_of_pod_network(&plan),
-            ApplyOutcome::Waiting => self.data_path.want_again(()),
-            ApplyOutcome::Failed => {}
-        }
-        self.probe(&plan);
-    }
-
-    /// Probes follow a plan once the kernel was told of it, whether it holds all of it or not.
-    ///
-    /// The next plan is computed from what the probes of this plan find, so that its nodes are the ones to probe. A tunnel that could not
-    /// be made does not answer, and traffic goes around it: that is what probes are for. Before the first attempt, every new tunnel would
-    /// seem down. Other nodes probe this one too: whom it answers must not depend on a fault of its own.
-    fn probe(&mut self, plan: &Arc<NodePlan>) {
-        if self.probing.as_ref().is_some_and(|(followed, _)| Arc::ptr_eq(followed, plan)) {
-            return;
-        }
-        let probing = Arc::new(Probing::new(plan));
-        if self.probing.as_ref().is_none_or(|(_, before)| *before != probing) {
-            self.effects.push_back(Effect::Probe(Arc::clone(&probing)));
-        }
-        self.probing = Some((Arc::clone(plan), probing));
-    }
-
-    /// A runtime that finds the plugin's configuration counts the node as ready for pods, so that it is written only of a plan that the
-    /// kernel holds, and not without a pod CIDR.
-    fn tell_of_pod_network(&mut self, plan: &NodePlan) {
-        if self.inputs.settings().pod_network == PodNetwork::Carrick && !plan.pod_cidrs.is_empty() {
-            self.pod_network =
-                Some(PodAddressing { pod_cidrs: plan.pod_cidrs.clone(), mtu: plan.pod_mtu, fault: None });
-        }
-    }
-
     /// Before the API has accepted what this node publishes, other nodes send to its pods in clear or not at all.
     fn take_acceptance(&mut self) {
         if !self.is_accepted {
@@ -452,26 +327,6 @@ impl Core {
                 self.pod_files.want(PodAddressing { fault, ..network });
             }
             Some((_, Lasting::NotYet)) => {}
-        }
-    }
-
-    /// The faults that follow from what the agent waits for and from the state of the API.
-    fn own_faults(&self) -> BTreeSet<Fault> {
-        let waiting = match self.waiting() {
-            Waiting::ForCluster => Some(Fault::ClusterUnknown),
-            Waiting::ForNode => Some(Fault::NodeMissing),
-            Waiting::ForPublication => Some(Fault::NotAccepted),
-            Waiting::ForPodCidr => Some(Fault::PodCidrMissing),
-            Waiting::ForNothing => None,
-        };
-        let not_applied = (self.plan.is_some() && !self.has_applied()).then_some(Fault::NotApplied);
-        let api_lost = (self.api == ApiState::Lost && self.waiting() != Waiting::ForCluster).then_some(Fault::ApiLost);
-        [waiting, not_applied, api_lost].into_iter().flatten().collect()
-    }
-
-    fn restore_pod_routes(&mut self) {
-        if self.inputs.settings().pod_network == PodNetwork::Carrick {
-            self.effects.push_back(Effect::RestorePodRoutes);
         }
     }
 

@@ -28,8 +28,9 @@ pub(crate) fn names_to_refresh(
     names.cloned().collect()
 }
 
+/// An agent advertises addresses only. Names in what it advertises are not resolved.
 fn of_node(node: &Node) -> Vec<&DnsName> {
-    node.endpoint.iter().chain(&node.advertised_endpoints).filter_map(name).collect()
+    node.endpoint.iter().filter_map(name).collect()
 }
 
 fn of_peer(peer: &Peer) -> Vec<&DnsName> {

@@ -30,19 +30,44 @@ impl OwnKey {
     }
 }
 
+/// What a running agent has found out. What is `None` is not known yet: what an earlier agent published stays until then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Learned<'a> {
+    /// Where nodes behind NAT come from, once WireGuard was read.
+    pub(crate) observed_endpoints: Option<&'a BTreeMap<NodeName, SocketAddr>>,
+    /// [`AgentVersion::outside_mesh`], once there is a plan.
+    pub(crate) outside_mesh: Option<&'a BTreeSet<IpNet>>,
+}
+
+/// So many networks outside the mesh fit into the annotation `agent`, which `deploy/policy.yaml` limits to 8192 characters.
+const MOST_NETWORKS_OUTSIDE_MESH: usize = 128;
+
+impl Learned<'_> {
+    fn observed_endpoints(&self, shown: Option<&Node>) -> BTreeMap<NodeName, SocketAddr> {
+        let known = self.observed_endpoints.or(shown.map(|node| &node.observed_endpoints));
+        known.cloned().unwrap_or_default()
+    }
+
+    fn outside_mesh(&self, shown: Option<&Node>) -> BTreeSet<IpNet> {
+        let published = shown.and_then(|node| node.agent.as_ref()).map(|agent| &agent.outside_mesh);
+        let networks = self.outside_mesh.or(published).into_iter().flatten();
+        networks.copied().take(MOST_NETWORKS_OUTSIDE_MESH).collect()
+    }
+}
+
 /// The cluster as it will be once the API shows what this node publishes. The own plan need not wait for that.
 pub(crate) fn overlay(
     cluster: &Arc<Cluster>,
     me: &NodeName,
     key: OwnKey,
     facts: Option<&OwnFacts>,
-    observed: Option<&BTreeMap<NodeName, SocketAddr>>,
+    learned: Learned<'_>,
     settings: &Settings,
 ) -> Arc<Cluster> {
     let (Some(facts), Some(shown)) = (facts, cluster.nodes.get(me)) else {
         return Arc::clone(cluster);
     };
-    let wanted = published(cluster, me, key, facts, observed, settings);
+    let wanted = published(cluster, me, key, facts, learned, settings);
     if shows(shown, &wanted) {
         return Arc::clone(cluster);
     }
@@ -83,26 +108,25 @@ pub(crate) fn published(
     me: &NodeName,
     key: OwnKey,
     facts: &OwnFacts,
-    observed: Option<&BTreeMap<NodeName, SocketAddr>>,
+    learned: Learned<'_>,
     settings: &Settings,
 ) -> Published {
     let is_present = |family: Family| !settings.local.missing_families.contains(&family);
+    let shown = cluster.nodes.get(me);
     let mesh_addresses = choose_mesh_addresses(cluster, &settings.mesh_cidrs, me).into_iter();
     Published {
         public_key: Some(key.public),
-        public_key_proof: key.proof_to_publish(cluster.nodes.get(me)),
+        public_key_proof: key.proof_to_publish(shown),
         pod_cidrs: facts.pod_cidrs.iter().copied().filter(|cidr| is_present(Family::of_net(cidr))).collect(),
         mesh_addresses: mesh_addresses.filter(|address| is_present(Family::of(address))).collect(),
         advertised_endpoints: facts.advertised_endpoints.clone(),
         advertised_internal_addresses: facts.advertised_internal_addresses.clone(),
-        observed_endpoints: match observed {
-            Some(observed) => observed.clone(),
-            None => cluster.nodes.get(me).map(|node| node.observed_endpoints.clone()).unwrap_or_default(),
-        },
+        observed_endpoints: learned.observed_endpoints(shown),
         agent: Some(AgentVersion {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
             settings: settings.published_hash(cluster.mesh.as_ref()),
+            outside_mesh: learned.outside_mesh(shown),
         }),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
-use carrick_topology::{NodeName, NodePlan, PeerName, PublicKey};
+use carrick_topology::{MOST_OBSERVED_ENDPOINTS_BYTES, NodeName, NodePlan, PeerName, PublicKey};
 
 /// A WireGuard peer as the device shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) fn observed_peers<'a>(
     plan.wireguard.peers.iter().filter_map(|(key, peer)| Some((peer, observations.get(key)?)))
 }
 
-/// Where nodes without an endpoint of their own come from.
+/// Where nodes without an endpoint of their own come from: as many as can be published, in the order of their names.
 pub(crate) fn observed_endpoints(
     plan: &NodePlan,
     observations: &BTreeMap<PublicKey, PeerObservation>,
@@ -54,7 +54,13 @@ pub(crate) fn observed_endpoints(
         }
         PeerIdentity::Node(_) | PeerIdentity::Outside(_) => None,
     };
-    observed_peers(plan, observations).filter_map(dials_in).collect()
+    let observed: BTreeMap<NodeName, SocketAddr> = observed_peers(plan, observations).filter_map(dials_in).collect();
+    let mut bytes = 0;
+    let fits = |(name, endpoint): &(NodeName, SocketAddr)| {
+        bytes += name.as_str().len() + endpoint.to_string().len() + "=,".len();
+        bytes <= MOST_OBSERVED_ENDPOINTS_BYTES
+    };
+    observed.into_iter().take_while(fits).collect()
 }
 
 /// The outside peers that this node serves.

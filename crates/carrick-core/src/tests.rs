@@ -6,6 +6,7 @@ mod faults;
 mod fixture;
 mod former_pods;
 mod invariants;
+mod name_choice;
 mod peers;
 mod publication;
 mod shared_settings;

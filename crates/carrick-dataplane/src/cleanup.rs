@@ -37,7 +37,7 @@ pub enum CleanupFailure {
 /// traffic leaves them, and the files in the run folder. What is not there is no error; what fails does not stop the rest.
 pub fn cleanup(socket: &mut Socket, devices: [&DeviceName; 3], run_folder: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
-    for table in [RoutingTable::HANDOVER, RoutingTable::HANDOVER_OUTER, RoutingTable::MESH] {
+    for table in RoutingTable::ALL {
         cleaned.remove_rules(socket, table);
         for family in Family::BOTH {
             cleaned.remove_routes(socket, table, family);

@@ -3,8 +3,9 @@
 //!
 //! 1. The firewall. Where the plan moves destinations to other devices, the firewall permits the old and the new devices.
 //! 2. Devices, peers, neighbours, routes and rules ([`Reconciler`]).
-//! 3. The handover.
-//! 4. The firewall again, if it permitted more than the plan in step 1.
+//! 3. The routes of packets out of tunnels, to other nodes of the location.
+//! 4. The handover.
+//! 5. The firewall again, if it permitted more than the plan in step 1.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +22,7 @@ use crate::desired::{Desired, Keys};
 use crate::drift::DriftWatch;
 use crate::firewall::{Firewall, LockedChain, TableChange};
 use crate::handover::{HandoverDataplane, HandoverError};
+use crate::location_routes::LocationRoutes;
 use crate::operation::Operation;
 use crate::phases::{Phases, StopWatch};
 use crate::reconciler::{Poll, Reconciler, Report};
@@ -36,6 +38,7 @@ pub const DESCRIBED: usize = 20;
 pub struct Dataplane {
     reconciler: Reconciler,
     firewall: Firewall,
+    location_routes: LocationRoutes,
     handover: HandoverDataplane,
     /// What the firewall permits since the latest apply.
     permitted: Option<FirewallPlan>,
@@ -106,6 +109,7 @@ impl Dataplane {
         Ok(Self {
             reconciler: Reconciler::open(wireguard, sysctls, run_folder)?,
             firewall: Firewall::open()?,
+            location_routes: LocationRoutes::open()?,
             handover: HandoverDataplane::open()?,
             permitted: None,
         })
@@ -118,6 +122,7 @@ impl Dataplane {
     pub fn watch(&mut self, wireguard: &DeviceName, vxlan: &DeviceName) -> Result<DriftWatch, Error> {
         let mut watch = self.reconciler.watch(wireguard, vxlan)?;
         watch.ignore(self.handover.port()?);
+        watch.ignore(self.location_routes.port()?);
         Ok(watch)
     }
 
@@ -136,8 +141,10 @@ impl Dataplane {
         self.apply_firewall(transition.as_ref().unwrap_or(&plan.firewall), &mut progress);
         self.reconcile(&desired, scope, now, &mut progress);
         if scope == Scope::Everything {
+            self.location_routes.look_again();
             self.handover.look_again();
         }
+        self.apply_location_routes(plan, &mut progress);
         self.apply_handover(plan, &mut progress);
         if transition.is_some() {
             self.apply_firewall(&plan.firewall, &mut progress);
@@ -155,7 +162,7 @@ impl Dataplane {
     /// The number of messages and settings that could change something which were sent so far.
     #[must_use]
     pub fn writes(&self) -> u64 {
-        self.reconciler.writes() + self.firewall.writes() + self.handover.writes()
+        self.reconciler.writes() + self.firewall.writes() + self.location_routes.writes() + self.handover.writes()
     }
 
     /// Reads WireGuard alone; `None` if it is not as planned.
@@ -198,6 +205,16 @@ impl Dataplane {
         };
         match reconciled {
             Ok(report) => progress.take_report(report, desired.wireguard_device()),
+            Err(error) => progress.failures.push(ApplyFailure::Observe(error)),
+        }
+    }
+
+    fn apply_location_routes(&mut self, plan: &NodePlan, progress: &mut Progress) {
+        match self.location_routes.apply(plan) {
+            Ok(applied) => {
+                progress.take_operations(&applied.operations);
+                progress.failures.extend(applied.failures.into_iter().map(ApplyFailure::Operation));
+            }
             Err(error) => progress.failures.push(ApplyFailure::Observe(error)),
         }
     }

@@ -60,6 +60,8 @@ pub(crate) struct WantedWireGuard {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WantedPeer {
     pub(crate) endpoint: Option<SocketAddr>,
+    /// All addresses of the endpoint's domain name, if there are several.
+    pub(crate) alternatives: BTreeSet<IpAddr>,
     pub(crate) persistent_keepalive: Option<u16>,
     pub(crate) preshared_key: Option<SecretKey>,
     pub(crate) allowed_ips: BTreeSet<IpNet>,
@@ -154,6 +156,7 @@ impl WantedPeer {
         };
         Some(Self {
             endpoint: peer.endpoint,
+            alternatives: peer.named.iter().flat_map(|named| named.addresses.iter().copied()).collect(),
             persistent_keepalive: peer.persistent_keepalive,
             preshared_key,
             allowed_ips: peer.allowed_ips.iter().map(IpNet::trunc).collect(),

@@ -14,7 +14,6 @@ use carrick_netlink::Family;
 use carrick_netlink::rule::{ListedRule, Mark, PacketOrigin, Rule};
 use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
-use carrick_topology::constants::{ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY};
 
 pub(crate) use changes::Changes;
 pub use changes::Circumstances;
@@ -22,6 +21,7 @@ pub use changes::Circumstances;
 use crate::desired::Desired;
 use crate::observed::Observed;
 use crate::operation::Operation;
+use crate::route::RoutingTable;
 use crate::sysctl::{Fate, host_differences};
 
 /// What must be done.
@@ -89,9 +89,9 @@ fn wanted_rules(desired: &Desired) -> Vec<Rule> {
     let mark = desired.wireguard.firewall_mark;
     let rule = |family: &Family| Rule {
         family: *family,
-        priority: RULE_PRIORITY,
-        table: ROUTING_TABLE,
-        protocol: ROUTE_PROTOCOL,
+        priority: RoutingTable::MESH.rule_priority,
+        table: RoutingTable::MESH.number,
+        protocol: RoutingTable::MESH.protocol,
         origin: PacketOrigin::Any,
         udp_port: None,
         mark: Some(Mark { value: mark, mask: mark }),

@@ -5,26 +5,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use carrick_netlink::address::Scope;
 use carrick_netlink::monitor::{Configured, Event, Group, Monitor, Verb};
 use carrick_netlink::{Error, Socket};
 use carrick_topology::DeviceName;
-use carrick_topology::constants::{
-    HANDOVER_OUTER_RULE_PRIORITY, HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_RULE_PRIORITY,
-    HANDOVER_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY,
-};
 
 use crate::observe::find;
-
-const TABLES: [u32; 3] = [ROUTING_TABLE, HANDOVER_TABLE, HANDOVER_OUTER_TABLE];
-const PRIORITIES: [u32; 3] = [RULE_PRIORITY, HANDOVER_RULE_PRIORITY, HANDOVER_OUTER_RULE_PRIORITY];
-const PROTOCOLS: [u8; 2] = [ROUTE_PROTOCOL, HANDOVER_ROUTE_PROTOCOL];
+use crate::route::{RoutingTable, is_own_table};
 
 /// Something of Carrick's that changed. Whether it still is as planned, an observation tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Drift {
     /// One of the devices was created, changed or removed.
     Device(DeviceName),
-    /// An address of one of the devices was added or removed.
+    /// An address of one of the devices was added or removed, or an address of the host was removed, which routes may have as source.
     Address(String),
     /// A route in one of Carrick's tables.
     Route(String),
@@ -125,14 +119,19 @@ impl DriftWatch {
             }
             // The kernel tells of an own IPv6 address some time after it was added, as if it had done it itself. The
             // comparison then finds nothing.
-            Event::Address(_, address) => {
-                self.indices.contains_key(&address.link).then(|| Drift::Address(address.to_string()))
+            Event::Address(verb, address) => {
+                // The kernel takes an address that is gone from the IPv6 routes that have it as source, and tells nothing of it.
+                let is_source_gone = verb == Verb::Deleted && address.scope != Scope::Link;
+                let matters = is_source_gone || self.indices.contains_key(&address.link);
+                matters.then(|| Drift::Address(address.to_string()))
             }
-            Event::Route(_, route) => TABLES.contains(&route.table).then(|| Drift::Route(route.to_string())),
+            Event::Route(_, route) => is_own_table(route.table).then(|| Drift::Route(route.to_string())),
             Event::Rule(_, rule) => {
-                let is_own = PROTOCOLS.contains(&rule.protocol)
-                    || TABLES.contains(&rule.table)
-                    || PRIORITIES.contains(&rule.priority);
+                let is_own = RoutingTable::ALL.iter().any(|table| {
+                    rule.protocol == table.protocol
+                        || rule.table == table.number
+                        || rule.priority == table.rule_priority
+                });
                 is_own.then(|| Drift::Rule(rule.to_string()))
             }
             Event::Neighbour { link } => self.indices.get(&link).cloned().map(Drift::Neighbours),

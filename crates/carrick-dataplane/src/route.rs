@@ -8,26 +8,45 @@ use carrick_netlink::Family;
 use carrick_netlink::route::{Filter, ListedRoute, PathMtu, ReceivedRoute};
 use carrick_topology::DeviceName;
 use carrick_topology::constants::{
-    HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE,
+    HANDOVER_OUTER_RULE_PRIORITY, HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_RULE_PRIORITY,
+    HANDOVER_TABLE, LOCATION_ROUTE_PROTOCOL, LOCATION_RULE_PRIORITY, LOCATION_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE,
+    RULE_PRIORITY,
 };
 use carrick_topology::plan;
 use ipnet::IpNet;
 
-/// One of Carrick's tables, and the protocol number on its routes and on the rules that lead to it.
+/// One of Carrick's tables, the priority of the rules that lead to it, and the protocol number on these rules and on its routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RoutingTable {
     pub(crate) number: u32,
+    pub(crate) rule_priority: u32,
     pub(crate) protocol: u8,
+}
+
+/// Whether a routing table is one of Carrick's.
+#[must_use]
+pub fn is_own_table(number: u32) -> bool {
+    RoutingTable::ALL.iter().any(|table| table.number == number)
 }
 
 impl RoutingTable {
     /// Where the mesh is.
-    pub(crate) const MESH: Self = Self { number: ROUTING_TABLE, protocol: ROUTE_PROTOCOL };
+    pub(crate) const MESH: Self =
+        Self { number: ROUTING_TABLE, rule_priority: RULE_PRIORITY, protocol: ROUTE_PROTOCOL };
     /// Where forwarded packets go encapsulated during a handover.
-    pub(crate) const HANDOVER: Self = Self { number: HANDOVER_TABLE, protocol: HANDOVER_ROUTE_PROTOCOL };
-
+    pub(crate) const HANDOVER: Self =
+        Self { number: HANDOVER_TABLE, rule_priority: HANDOVER_RULE_PRIORITY, protocol: HANDOVER_ROUTE_PROTOCOL };
     /// Where the encapsulated packets themselves go, on the outside.
-    pub(crate) const HANDOVER_OUTER: Self = Self { number: HANDOVER_OUTER_TABLE, protocol: HANDOVER_ROUTE_PROTOCOL };
+    pub(crate) const HANDOVER_OUTER: Self = Self {
+        number: HANDOVER_OUTER_TABLE,
+        rule_priority: HANDOVER_OUTER_RULE_PRIORITY,
+        protocol: HANDOVER_ROUTE_PROTOCOL,
+    };
+    /// Where packets out of tunnels go that are for other nodes of the location.
+    pub(crate) const LOCATION: Self =
+        Self { number: LOCATION_TABLE, rule_priority: LOCATION_RULE_PRIORITY, protocol: LOCATION_ROUTE_PROTOCOL };
+    /// All of them, in the order in which a cleanup removes them.
+    pub(crate) const ALL: [Self; 4] = [Self::HANDOVER, Self::HANDOVER_OUTER, Self::LOCATION, Self::MESH];
 
     /// The routes in it, whichever program added them: the table is Carrick's.
     pub(crate) const fn routes(self, family: Family) -> Filter {
@@ -128,7 +147,7 @@ impl TableRoute {
     /// The route of `table` as netlink wants it; `index` numbers [`Self::device`].
     pub(crate) fn to_kernel(&self, index: Option<u32>, table: RoutingTable) -> carrick_netlink::route::Route {
         use carrick_netlink::route::{Kind, Route};
-        let RoutingTable { number, protocol } = table;
+        let RoutingTable { number, protocol, .. } = table;
         let without_device = |kind| Route::without_device(self.destination, number, protocol, kind);
         let route = match (&self.hop, index) {
             (Hop::Foreign(listed), _) => return listed.route,

@@ -6,6 +6,7 @@
 //!   (`Documentation/networking/ip-sysctl.rst`). Where it was 2 and becomes 1 later, it becomes 2 again.
 //! - `net.ipv4.conf.*.rp_filter` is 2 on Carrick's devices: with strict filters, packets die whose way back
 //!   leads through the other device.
+//! - `net.ipv6.conf.*.accept_ra` is 0 on Carrick's devices: no other node becomes this host's router.
 //! - `net.ipv6.conf.*.disable_ipv6` is 0 on Carrick's devices when the mesh has IPv6.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use carrick_netlink::Family;
 use carrick_topology::DeviceName;
-use carrick_topology::constants::{LOOPBACK_DEVICE, POD_DEVICE_PREFIX};
+use carrick_topology::constants::{HANDOVER_DEVICE, LOOPBACK_DEVICE, POD_DEVICE_PREFIX};
 
 use crate::desired::Desired;
 
@@ -100,7 +101,7 @@ impl Sysctls {
         }
         let mut values = self.read_all(paths);
         if desired.rules.contains(&Family::V6) {
-            let accepting = self.read_all(self.router_advertisements());
+            let accepting = self.read_all(self.router_advertisements(desired));
             let is_off = values.get(FORWARDING_V6) == Some(&0);
             // Where this host forwards, 1 concerns those alone whose default route another program takes away.
             let concerns = |path: &&String| is_off || self.accepting.contains(*path);
@@ -137,14 +138,15 @@ impl Sysctls {
         paths.into_iter().filter_map(read).collect()
     }
 
-    /// The `accept_ra` of every device; `all` and `default` are not devices.
-    fn router_advertisements(&self) -> BTreeSet<String> {
+    /// The `accept_ra` of every device of others; `all` and `default` are not devices.
+    fn router_advertisements(&self, desired: &Desired) -> BTreeSet<String> {
+        let own = [desired.wireguard.device.as_str(), desired.vxlan.device.as_str(), HANDOVER_DEVICE];
         let entries = std::fs::read_dir(self.root.join(INTERFACES_V6)).into_iter().flatten().flatten();
         entries
             .filter_map(|entry| entry.file_name().into_string().ok())
             .filter(|device| !matches!(device.as_str(), "all" | "default" | LOOPBACK_DEVICE))
-            .filter(|device| !device.starts_with(POD_DEVICE_PREFIX))
-            .map(|device| format!("{INTERFACES_V6}/{device}/accept_ra"))
+            .filter(|device| !device.starts_with(POD_DEVICE_PREFIX) && !own.contains(&device.as_str()))
+            .map(|device| router_advertisements(&device))
             .collect()
     }
 }
@@ -169,7 +171,10 @@ pub(crate) fn host_differences(desired: &Desired, values: &SysctlValues) -> Vec<
         settings.push(on(FORWARDING_V4));
     }
     if desired.rules.contains(&Family::V6) {
-        let in_use = values.iter().filter(|(path, value)| path.ends_with("/accept_ra") && **value == 1);
+        let own = ["all", "default", desired.wireguard.device.as_str(), desired.vxlan.device.as_str()];
+        let own = own.map(router_advertisements);
+        let is_others = |path: &String| path.ends_with("/accept_ra") && !own.contains(path);
+        let in_use = values.iter().filter(|(path, value)| **value == 1 && is_others(path));
         settings.extend(in_use.map(|(path, _)| Setting { path: path.clone(), value: ACCEPT_RA_ALWAYS }));
     }
     if desired.rules.contains(&Family::V6) && is_off(FORWARDING_V6) {
@@ -201,6 +206,9 @@ pub(crate) fn device_differences(
     if values.get(&reverse_path_filter(source)).is_some_and(|value| *value != LOOSE_FILTER) {
         settings.push(Setting { path: reverse_path_filter(device.as_str()), value: LOOSE_FILTER });
     }
+    if families.contains(&Family::V6) && values.get(&router_advertisements(source)).is_some_and(|value| *value != 0) {
+        settings.push(Setting { path: router_advertisements(device.as_str()), value: 0 });
+    }
     if families.contains(&Family::V6) && values.get(&disabled_v6(source)).is_some_and(|value| *value != 0) {
         settings.push(Setting { path: disabled_v6(device.as_str()), value: 0 });
     }
@@ -231,8 +239,12 @@ pub(crate) fn is_told(setting: &Setting, strict: &BTreeMap<DeviceName, String>) 
     is_forwarding || is_filter || setting.path.ends_with("/accept_ra")
 }
 
-fn of_device(device: &str) -> [String; 2] {
-    [reverse_path_filter(device), disabled_v6(device)]
+fn of_device(device: &str) -> [String; 3] {
+    [reverse_path_filter(device), disabled_v6(device), router_advertisements(device)]
+}
+
+fn router_advertisements(device: &str) -> String {
+    format!("{INTERFACES_V6}/{device}/accept_ra")
 }
 
 fn reverse_path_filter(device: &str) -> String {

@@ -7,7 +7,8 @@ use carrick_topology::NodeName;
 use crate::node::{self, Subject};
 use crate::{Check, Finding, Observations, mesh};
 
-/// Runs all checks. A check without a fault gives one finding with [`crate::Severity::Ok`].
+/// Runs all checks. A check without a fault gives one finding with [`crate::Severity::Ok`], or with [`crate::Severity::NotExamined`] if the
+/// pages that it needs are not known.
 #[must_use]
 pub fn diagnose(observations: &Observations) -> Vec<Finding> {
     let mut findings = mesh::findings(observations);
@@ -23,6 +24,9 @@ pub fn diagnose(observations: &Observations) -> Vec<Finding> {
         let own = node::findings(&subject).into_iter().filter(|finding| !reported.contains(&finding.check));
         findings.extend(own.map(|finding| finding.on(name)));
     }
+    let mut unexamined = mesh::unexamined(observations);
+    unexamined.retain(|own| findings.iter().all(|finding| finding.check != own.check));
+    findings.extend(unexamined);
     with_all_checks(findings)
 }
 

@@ -10,8 +10,10 @@ use crate::Check;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Severity {
+    /// Not known: the check needs the pages of nodes that did not answer, or that were not asked.
+    NotExamined,
     /// No fault.
     Ok,
     /// The mesh works, but something may stop working, or does not work for all nodes.
@@ -23,6 +25,7 @@ pub enum Severity {
 impl fmt::Display for Severity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
+            Self::NotExamined => "not examined",
             Self::Ok => "ok",
             Self::Warning => "warning",
             Self::Problem => "problem",
@@ -64,6 +67,11 @@ impl Finding {
         Self::new(check, Severity::Ok, text.into(), String::new())
     }
 
+    /// A finding with [`Severity::NotExamined`] and without a remedy.
+    pub(crate) fn not_examined(check: Check, text: impl Into<String>) -> Self {
+        Self::new(check, Severity::NotExamined, text.into(), String::new())
+    }
+
     const fn new(check: Check, severity: Severity, text: String, remedy: String) -> Self {
         Self { check, severity, node: None, others: BTreeSet::new(), text, remedy }
     }
@@ -89,10 +97,10 @@ impl Finding {
     }
 }
 
-/// The highest severity of the findings; [`Severity::Ok`] if there are none.
+/// The highest severity of the findings; [`Severity::Ok`] if there are none, or if nothing was examined.
 #[must_use]
 pub fn worst(findings: &[Finding]) -> Severity {
-    findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok)
+    findings.iter().map(|finding| finding.severity).fold(Severity::Ok, Severity::max)
 }
 
 /// A list of names for people. A long list is cut after its first names.

@@ -193,6 +193,11 @@ impl MeshFixture {
         self.0.agents.insert(node.parse().unwrap(), Agent::Unreachable(reason.to_owned()));
     }
 
+    /// Forgets all other nodes, as if only the agents of these were asked.
+    pub(crate) fn keep(&mut self, nodes: &[&str]) {
+        self.0.agents.retain(|node, _| nodes.contains(&node.as_str()));
+    }
+
     /// Takes a second sample of all nodes, 6 s later and without a change.
     pub(crate) fn second_sample(&mut self) {
         for (name, _) in NODES {

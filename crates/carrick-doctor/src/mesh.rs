@@ -7,14 +7,17 @@ mod common_end;
 mod endpoints;
 mod faults;
 mod keys;
+mod misspelt_key;
 mod nat;
 mod path_mtu;
 mod probes;
 mod reachability;
 mod tunnel;
+mod unexamined;
 mod warnings;
 
 pub use tunnel::needs_second_sample;
+pub(crate) use unexamined::unexamined;
 
 use crate::{Finding, Observations, Severity};
 

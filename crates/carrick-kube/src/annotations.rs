@@ -59,10 +59,14 @@ pub fn parse_node(metadata: &NodeMetadata, topology_label: &str) -> ParsedNode {
         public_key,
         public_key_proof: reader.one(key::PUBLIC_KEY_PROOF, proof),
         pod_cidrs: reader.list(key::POD_CIDRS, value::network),
-        mesh_addresses: reader.one_per_family(key::MESH_ADDRESSES, value::host_address),
+        mesh_addresses: reader.one_per_family(key::MESH_ADDRESSES, value::host_address, |address| Some(*address)),
         internal_addresses: internal_addresses(&mut reader),
         endpoint: reader.one(key::ENDPOINT, value::parsed::<Endpoint>),
-        advertised_endpoints: reader.list(key::ADVERTISED_ENDPOINTS, value::parsed::<Endpoint>),
+        advertised_endpoints: reader.one_per_family(
+            key::ADVERTISED_ENDPOINTS,
+            value::advertised_endpoint,
+            Endpoint::address,
+        ),
         observed_endpoints: reader.list(key::OBSERVED_ENDPOINTS, value::observed_endpoint).into_iter().collect(),
         gateway: preference(&mut reader, key::GATEWAY),
         relay: preference(&mut reader, key::RELAY),
@@ -86,7 +90,9 @@ fn internal_addresses(reader: &mut Reader<'_>) -> InternalAddresses {
         Some("none") => InternalAddresses::None,
         Some(_) => InternalAddresses::Forced(reader.list(key::INTERNAL_ADDRESSES, value::interface_address)),
         None => {
-            InternalAddresses::Advertised(reader.list(key::ADVERTISED_INTERNAL_ADDRESSES, value::interface_address))
+            let key = key::ADVERTISED_INTERNAL_ADDRESSES;
+            let found = reader.one_per_family(key, value::interface_address, |net| Some(net.addr()));
+            InternalAddresses::Advertised(found)
         }
     }
 }

@@ -16,15 +16,33 @@ pub enum KubeconfigFault {
     /// None of the files in `$KUBECONFIG` exists.
     #[error("none of the files in $KUBECONFIG exists: {0}")]
     NoFile(String),
-    /// A file cannot be read, or what it names is not there.
+    /// The file cannot be read.
+    #[error("cannot read the kubeconfig {path}: {error}", path = .path.display())]
+    Unreadable {
+        /// The path of the file.
+        path: PathBuf,
+        /// The error of the operating system.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The content is not valid, or what it names is not there.
     #[error("cannot use the kubeconfig: {0}")]
-    Content(#[from] KubeconfigError),
+    Content(#[source] KubeconfigError),
     /// `NO_PROXY` cannot be read.
     #[error("cannot use NO_PROXY: {0}; write names, addresses and CIDRs, separated by commas, without empty entries")]
     NoProxy(#[source] KubeconfigError),
     /// The proxy cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
+}
+
+impl From<KubeconfigError> for KubeconfigFault {
+    fn from(error: KubeconfigError) -> Self {
+        match error {
+            KubeconfigError::ReadConfig(error, path) => Self::Unreadable { path, error },
+            error => Self::Content(error),
+        }
+    }
 }
 
 /// Reads the file named, else those of `$KUBECONFIG`, else `~/.kube/config`.
@@ -144,6 +162,12 @@ mod tests {
         let bad = directory.path().join("bad");
         std::fs::write(&bad, "current-context: [").unwrap();
         assert!(merged(&list(&[&good, &bad])).is_err());
+    }
+
+    #[test]
+    fn a_missing_file_is_named_without_quotes() {
+        let error = read(Some(Path::new("/nonexistent/config"))).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read the kubeconfig /nonexistent/config: No such file"), "{error}");
     }
 
     #[tokio::test]

@@ -32,16 +32,21 @@ pub mod agents;
 pub mod annotations;
 mod causes;
 pub mod client;
+pub mod daemonset;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod kubeconfig;
 pub mod mesh;
+#[cfg(feature = "agents")]
+pub mod nodes;
 pub mod objects;
 pub mod own_node;
 pub mod peer;
 mod proxy;
 pub mod publish;
 pub mod secrets;
+#[cfg(feature = "agents")]
+pub mod test_pods;
 pub mod watch;
 
 pub use causes::with_causes;

@@ -79,6 +79,7 @@ pub struct MeshSpec {
     #[x_kube(
         merge_strategy = ListMerge::Set,
         validation = Rule::new("self.all(one, isCIDR(one))").message("must be CIDRs, such as 10.4.0.0/16 or fd00:4::/64"),
+        validation = Rule::new(TOO_WIDE).message(TOO_WIDE_MESSAGE),
         validation = Rule::new("!self.all(one, isCIDR(one)) || size(self) < 2 || cidr(self[0]).ip().family() != cidr(self[1]).ip().family()")
             .message("must be one CIDR for each address family")
     )]

@@ -8,13 +8,24 @@ use carrick_kube::peer::Peer;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-fn check_shipped(crd: &CustomResourceDefinition, source: &str) {
-    let name = crd.metadata.name.as_deref().unwrap();
+/// The chart creates CRDs before all other objects, and the release takes them over: Helm knows its objects by this metadata. The objects of
+/// these kinds outlive the release.
+const OF_HELM: [(&str, &str); 3] = [
+    ("helm.sh/resource-policy", "keep"),
+    ("meta.helm.sh/release-name", "carrick"),
+    ("meta.helm.sh/release-namespace", "kube-system"),
+];
+
+fn check_shipped(mut crd: CustomResourceDefinition, source: &str) {
+    let name = crd.metadata.name.clone().unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crd").join(format!("{name}.yaml"));
+    let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    crd.metadata.annotations = Some(OF_HELM.into_iter().map(owned).collect());
+    crd.metadata.labels = Some([owned(("app.kubernetes.io/managed-by", "Helm"))].into());
     let header = format!(
         "# Made from crates/carrick-kube/src/{source} by: UPDATE_CRD=1 cargo test -p carrick-kube --test crd\n"
     );
-    let made = format!("{header}{}", serde_yaml_ng::to_string(crd).unwrap());
+    let made = format!("{header}{}", serde_yaml_ng::to_string(&crd).unwrap());
     if std::env::var_os("UPDATE_CRD").is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &made).unwrap();
@@ -25,8 +36,8 @@ fn check_shipped(crd: &CustomResourceDefinition, source: &str) {
 
 #[test]
 fn the_shipped_crds_are_current() {
-    check_shipped(&Peer::crd(), "peer.rs");
-    check_shipped(&Mesh::crd(), "mesh.rs");
+    check_shipped(Peer::crd(), "peer.rs");
+    check_shipped(Mesh::crd(), "mesh.rs");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use carrick_kube::annotations::Published;
 use carrick_kube::client::{ApiClient, ClientOptions};
 use carrick_kube::mesh::Mesh;
+use carrick_kube::nodes::{Deletion, Readiness};
 use carrick_kube::peer::{ConditionStatus, Peer};
 use carrick_kube::publish::{
     FIELD_MANAGER, PeerReport, PublishError, needs_publishing, publish_annotations, publish_event, publish_peer_status,
@@ -43,6 +44,7 @@ async fn the_client_works_with_a_real_api_server() {
     the_crd_accepts_valid_meshes_and_rejects_others(&api).await;
     a_mesh_is_received_followed_and_forgotten(&api).await;
     a_node_that_a_finalizer_keeps_stays_a_member(&api).await;
+    a_node_is_deleted_only_as_it_was_listed(&api).await;
     changes_are_received_and_publications_are_visible(&api).await;
     the_agent_owns_its_annotations_and_no_others(&api).await;
     a_preshared_key_is_read(&api).await;
@@ -216,6 +218,46 @@ async fn a_node_that_a_finalizer_keeps_stays_a_member(api: &ApiClient) {
     nodes.patch("b", &PatchParams::default(), &change(json!({"finalizers": null}))).await.unwrap();
     consumer.until(|consumer| consumer.names() == ["a"]).await;
     nodes.delete("a", &DeleteParams::default()).await.unwrap();
+}
+
+/// A kubelet that reports again changes the status of its Node, which the person saw before.
+async fn a_node_is_deleted_only_as_it_was_listed(api: &ApiClient) {
+    let nodes: Api<Node> = Api::all(api.client());
+    for (name, finalizers) in
+        [("back", json!([])), ("gone", json!([])), ("drained", json!(["karpenter.sh/termination"]))]
+    {
+        let node = json!({"metadata": {"name": name, "finalizers": finalizers,
+            "annotations": {"carrick.dev/hold": "in repair"}, "labels": {"node-role.kubernetes.io/control-plane": ""}}});
+        nodes.create(&PostParams::default(), &object(&node)).await.unwrap();
+        condition(&nodes, name, "Unknown").await;
+    }
+    let listed = carrick_kube::nodes::list(&api.client()).await.unwrap();
+    let find = |name: &str| listed.iter().find(|node| node.name.as_str() == name).unwrap();
+    let back = find("back");
+    assert_eq!(back.readiness, Readiness::Silent { since: 100 });
+    assert_eq!((back.is_control_plane, back.hold.as_deref()), (true, Some("in repair")));
+    condition(&nodes, "back", "True").await;
+    let delete = async |name: &str| carrick_kube::nodes::delete(&api.client(), find(name)).await.unwrap();
+    assert_eq!(delete("back").await, Deletion::Changed);
+    assert_eq!(delete("gone").await, Deletion::Deleted);
+    assert_eq!(delete("gone").await, Deletion::Gone);
+    assert_eq!(delete("drained").await, Deletion::AwaitsFinalizers);
+    let left = nodes.list(&ListParams::default()).await.unwrap().items;
+    let left: Vec<_> = left.into_iter().filter_map(|node| node.metadata.name).collect();
+    assert_eq!(left, ["back", "drained"]);
+    // A Node of the same name is another one.
+    nodes.delete("back", &DeleteParams::default()).await.unwrap();
+    nodes.create(&PostParams::default(), &object(&json!({"metadata": {"name": "back"}}))).await.unwrap();
+    assert_eq!(delete("back").await, Deletion::Changed);
+    nodes.delete("back", &DeleteParams::default()).await.unwrap();
+    let released = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    nodes.patch("drained", &PatchParams::default(), &released).await.unwrap();
+}
+
+async fn condition(nodes: &Api<Node>, name: &str, status: &str) {
+    let ready = json!({"type": "Ready", "status": status, "lastTransitionTime": "1970-01-01T00:01:40Z"});
+    let status = json!({"status": {"conditions": [ready]}});
+    nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
 }
 
 async fn changes_are_received_and_publications_are_visible(api: &ApiClient) {

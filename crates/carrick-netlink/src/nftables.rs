@@ -25,11 +25,12 @@ pub use compare::{Difference, ElementChange};
 pub use connection::{ListedChain, Nftables, is_outdated};
 pub use counter::RuleCounter;
 pub use expression::{
-    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
+    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, PortChoice, Register,
+    Verdict,
 };
 pub use generation::Generation;
 pub use interval::Intervals;
 pub use listed_rule::ListedRule;
-pub use rule::{AddressMatch, InterfaceMatch, Origin, Rule};
+pub use rule::{AddressMatch, InterfaceMatch, Origin, Rule, UDP};
 pub use set::{Elements, Field, Key, Set, Target, Value};
 pub use table::{BaseChain, Chain, ChainKind, Hook, Policy, Table, TableFamily, priority};

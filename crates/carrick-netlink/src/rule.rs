@@ -52,6 +52,43 @@ pub enum PacketOrigin {
     Any,
     /// What the host itself sends (`iif lo`). With [`Rule::invert`]: what it forwards.
     Host,
+    /// What comes in by this device (`iif`).
+    Device(InputDevice),
+}
+
+/// The name of a device by which packets come in: 1 to 15 bytes (`IFNAMSIZ`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InputDevice {
+    /// Padded with zeros.
+    bytes: [u8; Self::MOST],
+}
+
+impl InputDevice {
+    const MOST: usize = 15;
+
+    /// The device of this name; `None` if the kernel has no such names.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let mut bytes = [0; Self::MOST];
+        let fits = !name.is_empty() && name.len() <= Self::MOST && !name.contains('\0');
+        fits.then(|| {
+            bytes[..name.len()].copy_from_slice(name.as_bytes());
+            Self { bytes }
+        })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let bytes = self.bytes.iter().copied().take_while(|byte| *byte != 0).collect::<Vec<_>>();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl fmt::Debug for InputDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.name())
+    }
 }
 
 /// Packets with these bits in their firewall mark.
@@ -107,8 +144,10 @@ fn to_message(rule: &Rule) -> RuleMessage {
     message.attributes.push(RuleAttribute::Table(rule.table));
     message.attributes.push(RuleAttribute::Priority(rule.priority));
     message.attributes.push(RuleAttribute::Protocol(rule.protocol.into()));
-    if rule.origin == PacketOrigin::Host {
-        message.attributes.push(RuleAttribute::Iifname(LOOPBACK.to_owned()));
+    match rule.origin {
+        PacketOrigin::Any => {}
+        PacketOrigin::Host => message.attributes.push(RuleAttribute::Iifname(LOOPBACK.to_owned())),
+        PacketOrigin::Device(device) => message.attributes.push(RuleAttribute::Iifname(device.name())),
     }
     if let Some(port) = rule.udp_port {
         message.attributes.push(RuleAttribute::IpProtocol(IpProtocol::Udp));
@@ -144,6 +183,9 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_cor
             RuleAttribute::Table(table) => rule.table = table,
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
             RuleAttribute::Iifname(device) if device == LOOPBACK => rule.origin = PacketOrigin::Host,
+            RuleAttribute::Iifname(device) => {
+                rule.origin = InputDevice::new(&device).map_or(PacketOrigin::Any, PacketOrigin::Device);
+            }
             RuleAttribute::DestinationPortRange(ports) if ports.start == ports.end => rule.udp_port = Some(ports.start),
             RuleAttribute::FwMark(value) => mark.value = value,
             RuleAttribute::FwMask(mask) => mark.mask = mask,

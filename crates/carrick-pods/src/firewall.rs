@@ -117,6 +117,19 @@ impl Firewall {
         Ok(restored)
     }
 
+    /// Removes the table, and returns whether there was one. Host ports no longer work, and source addresses of pods are no longer checked.
+    ///
+    /// # Errors
+    ///
+    /// The kernel rejected a request.
+    pub fn remove(&mut self) -> Result<bool, Error> {
+        let is_there = self.exists()?;
+        if is_there {
+            self.nftables.commit(Batch::new().remove_table(&table_name()), None)?;
+        }
+        Ok(is_there)
+    }
+
     /// Whether the table exists, with any content.
     fn exists(&mut self) -> Result<bool, Error> {
         self.nftables.has_table(&table_name())

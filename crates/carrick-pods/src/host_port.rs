@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use carrick_netlink::Family;
+use carrick_topology::constants::WIREGUARD_PORT;
+use carrick_topology::plan::MeshPorts;
 use serde::{Deserialize, Serialize};
 
 /// A host port and the port of the pod that it maps to, in one address family.
@@ -46,6 +48,13 @@ impl HostPort {
     #[must_use]
     pub fn key(&self) -> (Transport, IpAddr, u16) {
         (self.transport, self.host, self.host_port)
+    }
+
+    /// Whether the port belongs to the mesh, whose packets would go to the pod. `wireguard` is the port of the node's WireGuard device, if it is
+    /// known.
+    #[must_use]
+    pub fn belongs_to_mesh(&self, wireguard: Option<u16>) -> bool {
+        self.transport == Transport::Udp && MeshPorts::of(wireguard.unwrap_or(WIREGUARD_PORT)).contains(&self.host_port)
     }
 
     /// The address family of the host's address and of the pod's.

@@ -9,6 +9,7 @@ mod configuration_list;
 use std::env;
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use carrick_files::{Durability, Replacement, remove_file_if_present};
@@ -19,6 +20,8 @@ use crate::written::Written;
 
 /// The file name of the configuration.
 pub const CONFIGURATION_FILE: &str = "10-carrick.conflist";
+/// The type of the plugin that sets the loopback device up, and the name of its program.
+pub const LOOPBACK_TYPE: &str = "loopback";
 /// The environment variable that holds the path of the binary to install.
 pub const BINARY_VARIABLE: &str = "CARRICK_CNI_BINARY";
 
@@ -90,6 +93,42 @@ pub fn install_binary(binary: &Path, directory: &Path) -> Result<Written, Instal
     Ok(Written::Changed)
 }
 
+/// Makes `loopback` in `directory` a link to the installed binary, which then acts as this plugin. What is there already stays.
+///
+/// # Errors
+///
+/// The link could not be made.
+pub fn install_loopback(directory: &Path) -> Result<Written, InstallError> {
+    let path = directory.join(LOOPBACK_TYPE);
+    match symlink(PLUGIN_TYPE, &path) {
+        Ok(()) => Ok(Written::Changed),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Written::Unchanged),
+        Err(error) => Err(at(&path)(error)),
+    }
+}
+
+/// Removes the configuration. Runtimes then attach no more pods with the plugin.
+///
+/// # Errors
+///
+/// The file could not be removed.
+pub fn remove_configuration(directory: &Path) -> Result<(), InstallError> {
+    remove(&directory.join(CONFIGURATION_FILE))
+}
+
+/// Removes the binary, and the link that [`install_loopback`] made. Runtimes need the binary to detach pods.
+///
+/// # Errors
+///
+/// A file could not be removed.
+pub fn remove_binary(directory: &Path) -> Result<(), InstallError> {
+    let loopback = directory.join(LOOPBACK_TYPE);
+    if fs::read_link(&loopback).is_ok_and(|target| target == Path::new(PLUGIN_TYPE)) {
+        remove(&loopback)?;
+    }
+    remove(&directory.join(PLUGIN_TYPE))
+}
+
 impl Installation {
     /// Installs the binary, then the configuration. Creates the directories if they do not exist. Replaces only files that differ.
     ///
@@ -108,8 +147,8 @@ impl Installation {
     ///
     /// A file could not be removed. The other file is removed nevertheless.
     pub fn remove(&self) -> Result<(), InstallError> {
-        let configuration = remove(&self.configuration_directory.join(CONFIGURATION_FILE));
-        let binary = remove(&self.binary_directory.join(PLUGIN_TYPE));
+        let configuration = remove_configuration(&self.configuration_directory);
+        let binary = remove_binary(&self.binary_directory);
         configuration.and(binary)
     }
 

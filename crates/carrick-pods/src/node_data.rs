@@ -27,6 +27,9 @@ pub struct NodeData {
     pub pod_cidrs: Vec<IpNet>,
     /// The MTU of the pods' interfaces in bytes, without the Ethernet header.
     pub mtu: u32,
+    /// The UDP port of the node's WireGuard device, which no pod can have as a host port. Agents of former versions do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wireguard_port: Option<u16>,
     /// Why new pods should not start on this node, if so: a fault that stops packets of its pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -103,6 +106,7 @@ mod tests {
         NodeData {
             pod_cidrs: vec!["10.42.0.0/24".parse().unwrap(), "fd42::/64".parse().unwrap()],
             mtu: 1370,
+            wireguard_port: None,
             fault: None,
         }
     }

@@ -85,6 +85,14 @@ pub fn is_pod_route(route: &Route) -> bool {
     route.protocol == POD_ROUTE_PROTOCOL && route.table == MAIN_TABLE
 }
 
+/// Whether the route can have taken the place of one of the plugin's, which lead to single addresses. Of a route that is replaced, the kernel
+/// notifies by the new route alone.
+#[must_use]
+pub fn can_replace_pod_route(route: &Route) -> bool {
+    let is_of_one_address = route.destination.prefix_len() == route.destination.max_prefix_len();
+    is_of_one_address && route.protocol != POD_ROUTE_PROTOCOL && route.table == MAIN_TABLE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

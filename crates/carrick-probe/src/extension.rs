@@ -1,5 +1,6 @@
 //! How much longer a node waits for answers because it was delayed itself: a busy machine, a paused virtual machine.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::Now;
@@ -14,8 +15,8 @@ const EXTENSION_LASTS: Duration = Duration::from_secs(5);
 /// How much longer the node waits.
 #[derive(Debug, Default)]
 pub(crate) struct Extension {
-    time: Duration,
-    until: Now,
+    /// The latest delays, each with the moment until which it counts: the longest one first. A shorter one that came earlier cannot count.
+    delays: VecDeque<(Duration, Now)>,
 }
 
 impl Extension {
@@ -25,14 +26,15 @@ impl Extension {
         if delay <= DELAYED_AFTER {
             return None;
         }
-        let time = self.at(now).max(delay.min(LONGEST_EXTENSION));
-        *self = Self { time, until: now + EXTENSION_LASTS };
-        Some(time)
+        let time = delay.min(LONGEST_EXTENSION);
+        self.delays.retain(|(earlier, until)| *earlier > time && now < *until);
+        self.delays.push_back((time, now + EXTENSION_LASTS));
+        Some(self.at(now))
     }
 
     /// How much longer it waits for the answer to a probe that it sends now.
     pub(crate) fn at(&self, now: Now) -> Duration {
-        if now < self.until { self.time } else { Duration::ZERO }
+        self.delays.iter().find(|(_, until)| now < *until).map_or(Duration::ZERO, |(time, _)| *time)
     }
 }
 
@@ -41,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_of_the_latest_delays_counts_until_none_has_come_for_five_seconds() {
+    fn the_longest_delay_of_the_latest_five_seconds_counts() {
         let (ms, at) = (Duration::from_millis, Duration::from_secs);
         let mut extension = Extension::default();
         assert_eq!((extension.note_delay(at(10), ms(100)), extension.at(at(10))), (None, ms(0)));
         assert_eq!(extension.note_delay(at(10), ms(700)), Some(ms(700)));
         assert_eq!(extension.note_delay(at(14), ms(300)), Some(ms(700)));
-        assert_eq!((extension.at(at(18)), extension.at(at(19))), (ms(700), ms(0)));
+        assert_eq!((extension.at(at(15)), extension.at(at(18)), extension.at(at(19))), (ms(300), ms(300), ms(0)));
         assert_eq!(extension.note_delay(at(3600), at(3000)), Some(at(2)), "a machine that was suspended");
     }
 }

@@ -7,14 +7,14 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use carrick_topology::plan::SilentLocations;
-use carrick_topology::{LocationName, NodeName};
+use carrick_topology::plan::{PathKind, SilentLocations};
+use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
 use crate::flap_count::FlapCount;
 use crate::heard_peers::{HeardPeers, Reachability};
 use crate::probed_path::PathState;
-use gateway_history::{GatewayHistory, State};
+use gateway_history::{GatewayHistory, State, Tunnel};
 pub(crate) use gateway_history::{Return, ReturnPhase};
 use outage::Outages;
 pub(crate) use report::Report;
@@ -33,6 +33,8 @@ pub(crate) struct Observer<'a> {
     /// The location of which the node is a gateway, if it is one. It is then a witness for that location like another gateway.
     pub(crate) gateway_of: Option<&'a LocationName>,
     pub(crate) heard_peers: HeardPeers,
+    /// Since when the node hears a peer on each side that has any.
+    pub(crate) well_since: Option<Now>,
     /// Since when the node hears a peer through its own tunnels.
     pub(crate) hears_tunnels_since: Option<Now>,
     /// How much later than the nodes of its own location this node treats a gateway of another location as live again.
@@ -52,10 +54,15 @@ pub(crate) struct FailureDetector {
 
 impl FailureDetector {
     /// Continues with the gateways that were down before the agent started.
-    pub(crate) fn restore<'n>(down: impl IntoIterator<Item = &'n NodeName>) -> Self {
-        let history =
-            |name: &NodeName| (name.clone(), GatewayHistory::new(State::Down, FlapCount::default().and_one()));
-        Self { histories: down.into_iter().map(history).collect(), ..Self::default() }
+    pub(crate) fn restore(known: &Liveness) -> Self {
+        let history = |name: &NodeName| {
+            let mut history = GatewayHistory::new(State::Down, FlapCount::default().and_one());
+            if known.bypassed.contains(name) {
+                history.tunnel = Tunnel::Bypassed { silent_since: Now::ZERO, counted_flaps: FlapCount::default() };
+            }
+            (name.clone(), history)
+        };
+        Self { histories: known.down.iter().map(history).collect(), ..Self::default() }
     }
 
     /// How often a gateway flapped lately, as this node counts.
@@ -68,6 +75,12 @@ impl FailureDetector {
     pub(crate) fn down(&self) -> BTreeSet<NodeName> {
         let down = self.histories.iter().filter(|(_, history)| !matches!(history.state, State::Live { .. }));
         down.map(|(name, _)| name).chain(self.outages.passed_over()).cloned().collect()
+    }
+
+    /// The gateways that are down and to which this node sends through another gateway of their location.
+    pub(crate) fn bypassed(&self) -> BTreeSet<NodeName> {
+        let bypassed = self.histories.iter().filter(|(_, history)| history.is_bypassed());
+        bypassed.map(|(name, _)| name.clone()).collect()
     }
 
     /// The gateways that are about to count as live again, or have begun to.
@@ -139,15 +152,15 @@ impl FailureDetector {
                     || gateways.iter().any(|other| is_well(other) && gateway.is_silent_beside(other))
             };
             match gateway.state {
-                PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway.node),
-                PathState::Up => self.gateway_is_well(now, together_at, gateway),
+                PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway),
+                PathState::Up => self.gateway_is_well(now, observer.well_since, together_at, gateway),
                 PathState::Down | PathState::AgentAway | PathState::Unknown
                     if is_taken_over && self.outages.is_passed_over(location, gateway.node) =>
                 {
                     self.outages.note_takeover(location, gateway.node);
-                    self.gateway_is_down(gateway.node);
+                    self.gateway_is_down(gateway);
                 }
-                PathState::Down if !has_grace && has_witness() => self.gateway_is_down(gateway.node),
+                PathState::Down if !has_grace && has_witness() => self.gateway_is_down(gateway),
                 // While the agent is away, a gateway stays what it is: its kernel carries traffic, and tells nothing of what lies behind it.
                 PathState::Down | PathState::AgentAway | PathState::Unknown => {}
             }
@@ -182,17 +195,41 @@ impl FailureDetector {
         }
     }
 
-    fn gateway_is_down(&mut self, node: &NodeName) {
+    fn gateway_is_down(&mut self, gateway: &Report<'_>) {
         let fresh = || GatewayHistory::new(State::Live { since: Now::ZERO }, FlapCount::default());
-        let history = self.histories.entry(node.clone()).or_insert_with(fresh);
+        let history = self.histories.entry(gateway.node.clone()).or_insert_with(fresh);
         if matches!(history.state, State::Live { .. }) {
             history.flap_count = history.flap_count.and_one();
         }
+        let silent_since = gateway.silent_since.filter(|_| gateway.kind == PathKind::Tunnel);
+        history.tunnel = match (history.tunnel, silent_since) {
+            (bypassed @ Tunnel::Bypassed { .. }, Some(_)) if history.is_bypassed() => bypassed,
+            (_, Some(silent_since)) => Tunnel::Bypassed { silent_since, counted_flaps: FlapCount::default() },
+            (_, None) => Tunnel::Used,
+        };
         history.state = State::Down;
     }
 
-    fn gateway_is_well(&mut self, now: Now, together_at: Option<Now>, gateway: &Report<'_>) {
+    fn gateway_is_well(
+        &mut self,
+        now: Now,
+        own_well_since: Option<Now>,
+        together_at: Option<Now>,
+        gateway: &Report<'_>,
+    ) {
         let Some(history) = self.histories.get_mut(gateway.node) else { return };
+        // If both ends were well all the time, the tunnel between them was broken and nothing else. Both of them see that, and go back to the
+        // tunnel at the end of the stable time. A node that was dead or cut off uses its tunnels at once.
+        if let (State::Down, Tunnel::Bypassed { silent_since, .. }) = (history.state, history.tunnel) {
+            let were_both_well =
+                [gateway.well_since, own_well_since].iter().all(|well| well.is_some_and(|well| well <= silent_since));
+            if !were_both_well {
+                history.tunnel = Tunnel::Used;
+            }
+        }
+        if let Tunnel::Bypassed { counted_flaps, .. } = &mut history.tunnel {
+            *counted_flaps = gateway.counted_flaps;
+        }
         history.kind = gateway.kind;
         history.flap_count = history.flap_count.max(gateway.flap_count);
         history.state = match history.state {

@@ -2,11 +2,13 @@
 //!
 //! - [`flags`]: what two gateways tell each other.
 //! - [`peer`]: what one other gateway said, what this node has to tell it, and whether an encapsulated probe passed.
+//! - [`postponement`]: how a gateway that returns puts the moment off until it is ready.
 //! - [`schedule`]: at which moments a node accepts encapsulated packets, asks for them, and moves source addresses.
 //! - [`Handovers`]: all handovers of this node together.
 
 mod flags;
 mod peer;
+mod postponement;
 mod schedule;
 
 use std::collections::BTreeSet;
@@ -19,7 +21,8 @@ use crate::Now;
 use crate::failure_detector::Return;
 pub use flags::HandoverFlags;
 pub(crate) use peer::{HandoverPeer, PeerObservation, Urgency};
-use schedule::{EncapsulatingSenders, Schedule};
+pub(crate) use postponement::{Postponement, Preparation};
+use schedule::{EncapsulatingSenders, Lead, Schedule};
 
 /// The handovers of one node.
 #[derive(Debug, Default)]
@@ -52,10 +55,11 @@ impl Handovers {
 
     /// Evaluates where the returns of gateways stand now.
     pub(crate) fn evaluate<'a>(&mut self, now: Now, returns: impl Iterator<Item = (&'a NodeName, Return)>) {
-        self.returning.clear();
+        let before = std::mem::take(&mut self.returning);
         (self.asks, self.next_deadline) = (false, None);
         for (name, progress) in returns {
-            let (returning, asking) = (self.schedule.returning(progress), self.schedule.asking(progress));
+            let lead = if before.contains(name) { Lead::Begun } else { Lead::Ahead };
+            let (returning, asking) = (self.schedule.returning(progress, lead), self.schedule.asking(progress, lead));
             if returning.is_some_and(|window| window.contains(now)) {
                 self.returning.insert(name.clone());
             }

@@ -71,6 +71,39 @@ pub(crate) enum Expected {
     NoPeer,
 }
 
+/// Since when a node hears peers without a break.
+#[derive(Debug, Default)]
+pub(crate) struct HeardSince {
+    well: Option<Now>,
+    tunnels: Option<Now>,
+}
+
+impl HeardSince {
+    /// The node hears these peers now.
+    pub(crate) fn note(&mut self, now: Now, heard_peers: HeardPeers) {
+        let is_well = ![heard_peers.tunnels, heard_peers.inside].contains(&Reachability::NoPeer)
+            && heard_peers != HeardPeers::default();
+        self.well = is_well.then(|| self.well.unwrap_or(now));
+        let hears_tunnels = heard_peers.tunnels == Reachability::SomePeer;
+        self.tunnels = hears_tunnels.then(|| self.tunnels.unwrap_or(now));
+    }
+
+    /// For how long a peer has been heard on each side that has any.
+    pub(crate) fn well_for(&self, now: Now) -> Duration {
+        self.well.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    /// Since when a peer is heard on each side that has any.
+    pub(crate) const fn well(&self) -> Option<Now> {
+        self.well
+    }
+
+    /// Since when a peer is heard through tunnels.
+    pub(crate) const fn tunnels(&self) -> Option<Now> {
+        self.tunnels
+    }
+}
+
 impl HeardPeers {
     /// Whether the node hears a peer by paths of this kind.
     #[must_use]
@@ -132,5 +165,18 @@ mod tests {
         assert_eq!(tunnels(&heard, 12), Reachability::NoPeer);
         heard.note(at(12), PathKind::Tunnel);
         assert_eq!((tunnels(&heard, 12), tunnels(&heard, 13)), (Reachability::SomePeer, Reachability::NoPeer));
+    }
+
+    #[test]
+    fn a_node_is_well_while_it_hears_a_peer_on_each_side_that_has_one() {
+        let heard = |tunnels, inside| HeardPeers { tunnels, inside };
+        let mut since = HeardSince::default();
+        since.note(at(1), HeardPeers::default());
+        assert_eq!((since.well_for(at(5)), since.tunnels()), (Duration::ZERO, None), "too early to tell");
+        since.note(at(5), heard(Reachability::Unknown, Reachability::SomePeer));
+        since.note(at(7), heard(Reachability::SomePeer, Reachability::SomePeer));
+        assert_eq!((since.well_for(at(9)), since.tunnels()), (at(4), Some(at(7))));
+        since.note(at(10), heard(Reachability::SomePeer, Reachability::NoPeer));
+        assert_eq!((since.well_for(at(11)), since.tunnels()), (Duration::ZERO, Some(at(7))));
     }
 }

@@ -34,7 +34,8 @@
 //! An ICMP "port unreachable" is a sign of life of the kernel: the agent of that node restarts, and its data path works. Nothing
 //! authenticates it, so that it counts only for a probe that no agent answers within its timeout. The path is then
 //! [`PathState::AgentAway`], which is not a failure. It says nothing else: not that the node reaches others, not that it is well, and nothing
-//! of other gateways. The kernel limits the rate of these messages; a probe that can have no refusal because of that limit is not missed.
+//! of other gateways. The kernel limits the rate of these messages; a probe that can have no refusal because of that limit is not missed, and no
+//! such path is down before 2.25 s without a message.
 //!
 //! ## When a path is suspected, and when it is down
 //!
@@ -51,6 +52,16 @@
 //! location for a node that reaches it through a tunnel, and its tunnels for a node of its own location. An isolated gateway is down if it
 //! has said so for 500 ms, and if another gateway of its location had heard a peer on that side for 500 ms when the isolated one was last
 //! probed. What it said last counts until its agent says otherwise: a kernel without an agent cannot hide it.
+//!
+//! ## When one tunnel is broken
+//!
+//! A silent gateway that another one shows to be down may be well, and only the tunnel to it broken. Until the detector knows, it treats the
+//! tunnel as broken: the gateway is *bypassed*, which means that its own networks go through another gateway of its location too. The first answer
+//! tells. If both ends were well since before the silence, the tunnel was broken, and both ends bypass it until the gateway counts as live
+//! again. Otherwise the gateway is no longer bypassed: a node that was away uses its tunnels at once.
+//!
+//! If no gateway of a location is heard, the node asks the gateways that it hears whether they hear one, and sends through one that
+//! does: a *detour*. Only an answer to a probe that was sent 500 ms after the location became silent counts.
 //!
 //! ## When a whole location is silent
 //!
@@ -89,6 +100,9 @@
 //! - One node may have counted a flap that other nodes did not see. Each probe tells the gateway the count of the probing node, and the
 //!   gateway answers all of them with the highest count of the last half minute. A node that counts any flap uses that number.
 //!
+//! - A gateway that other gateways ask to encapsulate, and that does not do so yet shortly before the moment, says that it has been well for a
+//!   shorter time: all nodes postpone the moment, by 5 s at most.
+//!
 //! Gateways of one location whose moments are not more than 2 s apart return together at the later one, so that traffic moves once.
 //!
 //! From that moment on, traffic moves back to the gateway: see [`carrick_topology::handover`].
@@ -101,6 +115,7 @@
 #![forbid(unsafe_code)]
 
 mod answer_limits;
+mod detour;
 mod extension;
 mod failure_detector;
 mod flap_count;
@@ -109,16 +124,20 @@ pub mod fuzzing;
 mod handover;
 mod heard_peers;
 mod keys;
+mod output;
+mod pacing;
 mod packet;
 mod path_liveness;
 mod path_mtu;
 mod peers;
+mod position;
 mod probe_port;
 mod probed_path;
 mod prober;
 mod record;
 mod session;
 mod target;
+mod targets;
 
 /// A point of the monotonic clock, as the time since an origin that the caller chooses.
 pub type Now = std::time::Duration;
@@ -127,8 +146,10 @@ pub use carrick_topology::plan::{PathKind, ProbeFormat, ProbePeer};
 pub use flap_count::FlapCount;
 pub use handover::HandoverFlags;
 pub use heard_peers::{HeardPeers, Reachability};
-pub use packet::{Announcement, Condition, ProbeId};
+pub use output::{ProberEvent, Transmit};
+pub use packet::{Announcement, AskedLocation, Condition, LocationTag, ProbeId};
+pub use position::Position;
 pub use probe_port::{Identity, Outgoing, ProbePort, Refusal};
 pub use probed_path::{PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};
-pub use prober::{Position, Prober, ProberEvent, Transmit};
+pub use prober::Prober;
 pub use target::Shape;

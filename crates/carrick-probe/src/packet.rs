@@ -5,11 +5,11 @@
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 2 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6) |
+//! | 6 | answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6); answer: the answering node hears the location that the probe asks about (bit 7) |
 //! | 7 | probe: the flap count of the probed node, as the probing node counts; answer: the highest count that the answering node was told |
 //! | 8..16 | the token of the probing node, which an answer repeats |
 //! | 16..24 | the sequence number of the probe, which an answer repeats |
-//! | 24..28 | answer: for how long the answering node has been well, in milliseconds |
+//! | 24..28 | probe: the location that it asks about, by 32 bits of the hash of its name, 0 if none; answer: for how long the answering node has been well, in milliseconds |
 //! | 28..36 | probe: the session number that the probed node gave last, 0 if none; answer: the session number to repeat |
 //! | 36..52 | the message authentication code |
 //!
@@ -24,7 +24,10 @@
 //! Version 1 ends after 28 bytes and has no code. Only agents of protocol 1 send it and are sent it.
 
 use std::net::IpAddr;
+use std::num::NonZero;
 
+use carrick_topology::LocationName;
+use carrick_topology::hash::stable_hash;
 use thiserror::Error;
 
 use crate::flap_count::FlapCount;
@@ -74,6 +77,22 @@ pub struct Condition {
     pub handover: HandoverFlags,
     /// How often it flapped lately: the highest count that it was told.
     pub flap_count: FlapCount,
+    /// Whether it hears the location that the probe asks about.
+    pub asked: AskedLocation,
+}
+
+/// A location that a probe asks about, by 32 bits of the hash of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LocationTag(NonZero<u32>);
+
+/// Whether a node hears a gateway of the location that it was asked about, by its own tunnel to that gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AskedLocation {
+    /// It hears none, or it was asked about no location.
+    #[default]
+    Unheard,
+    /// It hears one.
+    Heard,
 }
 
 /// What a node says when it probes another one.
@@ -83,6 +102,8 @@ pub struct Announcement {
     pub flap_count: FlapCount,
     /// What goes encapsulated between the two nodes.
     pub handover: HandoverFlags,
+    /// A location of which the probing node hears no gateway.
+    pub asks: Option<LocationTag>,
 }
 
 /// What a datagram on the probe port says.
@@ -129,6 +150,31 @@ pub(crate) struct Addresses {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the datagram is neither a probe nor an answer of version 1 or 2")]
 pub(crate) struct NotAPacket;
+
+impl LocationTag {
+    /// The tag of a location.
+    #[must_use]
+    pub fn of(location: &LocationName) -> Self {
+        let hash = stable_hash(&["probed location", location.as_str()]);
+        let bits = u32::try_from(hash & u64::from(u32::MAX)).unwrap_or(u32::MAX);
+        Self(NonZero::new(bits).unwrap_or(NonZero::<u32>::MIN))
+    }
+}
+
+impl AskedLocation {
+    const BIT: u8 = 1 << 7;
+
+    const fn to_bits(self) -> u8 {
+        match self {
+            Self::Unheard => 0,
+            Self::Heard => Self::BIT,
+        }
+    }
+
+    const fn from_bits(bits: u8) -> Self {
+        if bits & Self::BIT == 0 { Self::Unheard } else { Self::Heard }
+    }
+}
 
 impl<'b> Datagram<'b> {
     /// Parses a datagram. Padding after a probe is skipped.
@@ -181,15 +227,18 @@ impl Packet {
     fn from_fields(kind: u8, fields: &[u8; PACKET_BYTES_V1 - 6]) -> Result<Self, NotAPacket> {
         let [bits, flap_count, rest @ ..] = *fields;
         let (token, rest) = rest.split_at(8);
-        let (sequence, well_ms) = rest.split_at(8);
+        let (sequence, number_32) = rest.split_at(8);
+        let number_32 = u32::try_from(number(number_32)).unwrap_or(u32::MAX);
         let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
         let id = ProbeId { token: number(token), sequence: number(sequence) };
         match kind {
-            PROBE => Ok(Self::Probe(id, Announcement { flap_count, handover })),
+            PROBE => {
+                let asks = NonZero::new(number_32).map(LocationTag);
+                Ok(Self::Probe(id, Announcement { flap_count, handover, asks }))
+            }
             ANSWER => {
-                let well_ms = u32::try_from(number(well_ms)).unwrap_or(u32::MAX);
-                let heard_peers = HeardPeers::from_bits(bits);
-                Ok(Self::Answer(id, Condition { heard_peers, well_ms, handover, flap_count }))
+                let (heard_peers, asked) = (HeardPeers::from_bits(bits), AskedLocation::from_bits(bits));
+                Ok(Self::Answer(id, Condition { heard_peers, well_ms: number_32, handover, flap_count, asked }))
             }
             _ => Err(NotAPacket),
         }
@@ -218,14 +267,15 @@ impl Packet {
 
     fn fields(self, version: u8) -> [u8; SIGNED_BYTES] {
         let (kind, id, condition) = match self {
-            Self::Probe(id, Announcement { flap_count, handover }) => {
-                (PROBE, id, Condition { flap_count, handover, ..Condition::default() })
+            Self::Probe(id, Announcement { flap_count, handover, asks }) => {
+                let number_32 = asks.map_or(0, |tag| tag.0.get());
+                (PROBE, id, Condition { flap_count, handover, well_ms: number_32, ..Condition::default() })
             }
             Self::Answer(id, condition) => (ANSWER, id, condition),
         };
         let mut bytes = [0; SIGNED_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        let bits = condition.heard_peers.to_bits() | condition.handover.to_bits();
+        let bits = condition.heard_peers.to_bits() | condition.handover.to_bits() | condition.asked.to_bits();
         bytes[4..8].copy_from_slice(&[version, kind, bits, condition.flap_count.to_byte()]);
         bytes[8..16].copy_from_slice(&id.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&id.sequence.to_be_bytes());

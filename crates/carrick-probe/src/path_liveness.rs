@@ -16,6 +16,10 @@ const DETECTION_MULTIPLIER: u32 = 3;
 /// A kernel without an agent refuses one probe a second once its allowance is used up. Three refusals in a row may get lost.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(3_500);
 
+/// A kernel that refused a probe is not down before this time, whatever its allowance seems to be: a busy machine refuses late, and the allowance
+/// is shared with other programs. Of the refusals at the limit of the rate, one may get lost.
+const SHORTEST_REFUSAL_TIMEOUT: Duration = Duration::from_millis(2_250);
+
 /// Signs of life of the other end.
 #[derive(Debug, Default)]
 pub(crate) struct PathLiveness {
@@ -100,7 +104,9 @@ impl PathLiveness {
         }
         let is_down = match self.state {
             Some(Heard::Kernel { at }) => {
-                self.missed >= DETECTION_MULTIPLIER || now.saturating_sub(at) >= REFUSAL_TIMEOUT
+                let silence = now.saturating_sub(at);
+                let may_be_missed = self.missed >= DETECTION_MULTIPLIER && silence >= SHORTEST_REFUSAL_TIMEOUT;
+                may_be_missed || silence >= REFUSAL_TIMEOUT
             }
             Some(Heard::Agent { .. } | Heard::Nothing) | None => self.missed >= DETECTION_MULTIPLIER,
         };
@@ -260,16 +266,44 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_dies_soon_after_its_agent_is_down_as_soon_as_any_other() {
+    fn a_kernel_without_an_agent_does_not_change_what_its_agent_said() {
+        let mut path_liveness = PathLiveness::default();
+        let heard_peers = HeardPeers { tunnels: Reachability::NoPeer, inside: Reachability::SomePeer };
+        path_liveness.answered(ms(0), ms(0), Condition { heard_peers, ..Condition::default() });
+        path_liveness.note_refusal(ms(250));
+        path_liveness.refused(ms(250), ms(250));
+        assert_eq!(path_liveness.state(), PathState::AgentAway);
+        assert_eq!(path_liveness.isolated_since(PathKind::Tunnel), Some(ms(0)));
+        assert_eq!(path_liveness.connected_since(PathKind::Inside), Some(ms(0)));
+    }
+
+    #[test]
+    fn a_node_that_dies_soon_after_its_agent_is_down_two_seconds_after_its_last_refusal() {
         let mut path_liveness = PathLiveness::default();
         path_liveness.answered(ms(9_000), ms(9_000), Condition::default());
         path_liveness.note_refusal(ms(9_250));
         path_liveness.refused(ms(9_250), ms(9_250));
-        for now in [9_500, 9_750] {
-            path_liveness.missed(ms(now + 250), ms(now));
-            assert_eq!(path_liveness.state(), PathState::AgentAway);
+        for now in (9_500..11_250).step_by(250) {
+            path_liveness.missed(ms(now + 249), ms(now));
+            assert_eq!(path_liveness.state(), PathState::AgentAway, "{now}");
         }
-        path_liveness.missed(ms(10_250), ms(10_000));
+        path_liveness.missed(ms(11_500), ms(11_250));
         assert_eq!(path_liveness.state(), PathState::Down);
+    }
+
+    #[test]
+    fn a_kernel_whose_allowance_is_used_by_others_is_alive() {
+        let mut path_liveness = PathLiveness::default();
+        path_liveness.answered(ms(0), ms(0), Condition::default());
+        for probe in 1..100 {
+            let now = 250 * probe;
+            if probe % 4 == 0 {
+                path_liveness.note_refusal(ms(now));
+                path_liveness.refused(ms(now), ms(now));
+            } else if probe > 4 {
+                path_liveness.missed(ms(now + 250), ms(now));
+            }
+            assert_ne!(path_liveness.state(), PathState::Down, "{now}");
+        }
     }
 }

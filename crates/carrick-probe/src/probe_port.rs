@@ -13,12 +13,14 @@ use thiserror::Error;
 use crate::Now;
 use crate::answer_limits::AnswerLimits;
 use crate::keys::OwnKeys;
+use crate::output::{ProberEvent, Transmit};
 use crate::packet::{
     Addresses, Announcement, Condition, Datagram, NotAPacket, Packet, ProbeId, SessionNumber, SignedPacket,
 };
 use crate::peers::{NextProbe, Peers, Speaks};
+use crate::position::Position;
 use crate::probed_path::ProbedPath;
-use crate::prober::{Position, Prober, ProberEvent, Transmit};
+use crate::prober::Prober;
 use crate::session::Freshness;
 use crate::target::Shape;
 
@@ -201,7 +203,7 @@ impl ProbePort {
             Packet::Probe(id, announcement) => {
                 limited(&mut self.limits_v1, now, addresses.from)?;
                 self.prober.note_probe(now, addresses.from, peer.kind, announcement);
-                let answer = Packet::Answer(id, self.prober.condition(now, addresses.from));
+                let answer = Packet::Answer(id, self.prober.condition(now, addresses.from, announcement.asks));
                 self.send(addresses.reversed(), answer.to_v1().to_vec(), Shape::Plain);
             }
             Packet::Answer(id, condition) if self.prober.awaits(addresses.from, id) => {
@@ -232,7 +234,7 @@ impl ProbePort {
             Freshness::OutOfSession => known.inbound.offer(now, || next_session(&mut self.last_session)),
             Freshness::Repeated => return Err(Refusal::Repeated),
         };
-        let answer = Packet::Answer(id, self.prober.condition(now, addresses.from));
+        let answer = Packet::Answer(id, self.prober.condition(now, addresses.from, announcement.asks));
         let bytes = answer.to_v2(session, &known.keys, addresses.reversed(), 0);
         self.send(addresses.reversed(), bytes, Shape::Plain);
         Ok(())

@@ -1,6 +1,6 @@
 //! One node that is probed, and all that is known of the path to it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use carrick_topology::NodeName;
@@ -9,9 +9,10 @@ use carrick_topology::plan::{PathKind, ProbeTarget};
 
 use crate::Now;
 use crate::failure_detector::Report;
+use crate::flap_count::FlapCount;
 use crate::handover::{HandoverFlags, HandoverPeer, PeerObservation, Urgency};
 use crate::heard_peers::HeardPeers;
-use crate::packet::Condition;
+use crate::packet::{Announcement, AskedLocation, Condition, LocationTag};
 use crate::path_liveness::PathLiveness;
 use crate::path_mtu::PathMtu;
 use crate::probed_path::{PathState, ProbedPath};
@@ -19,6 +20,8 @@ use crate::record::Record;
 
 /// A probe without an answer after this time is lost. A missed probe may still be answered before.
 const LOST_AFTER: Duration = Duration::from_secs(1);
+/// A node that is not up is not probed earlier than this after the latest probe, however often it probes this one.
+const QUIET_TIME: Duration = Duration::from_millis(100);
 /// The path MTU is checked again after this many plain probes.
 const PROBES_BETWEEN_MTU_CHECKS: u32 = 120;
 
@@ -36,6 +39,12 @@ pub(crate) struct Target {
     next: Next,
     plain_since_mtu_check: u32,
     handover: HandoverPeer,
+    /// The locations that the node hears, each with the time of the latest probe to which it said so.
+    hears: BTreeMap<LocationTag, Now>,
+    /// How many probes have asked the node about a location.
+    questions: usize,
+    /// How often this node flapped, as the probed node counts.
+    counted_flaps: FlapCount,
 }
 
 /// The shape of a probe on the wire.
@@ -79,6 +88,7 @@ struct Outstanding {
     /// When the kernel of the node said that no agent listens.
     refused_at: Option<Now>,
     shape: Shape,
+    asks: Option<LocationTag>,
 }
 
 impl Outstanding {
@@ -99,7 +109,20 @@ impl Target {
             next: Next::Plain,
             plain_since_mtu_check: 0,
             handover: HandoverPeer::default(),
+            hears: BTreeMap::new(),
+            questions: 0,
+            counted_flaps: FlapCount::default(),
         }
+    }
+
+    /// How many probes have asked the node about a location.
+    pub(crate) const fn questions(&self) -> usize {
+        self.questions
+    }
+
+    /// When the latest probe was sent to which the node answered that it hears this location; `None` if it answered otherwise since then.
+    pub(crate) fn hears(&self, location: LocationTag) -> Option<Now> {
+        self.hears.get(&location).copied().filter(|_| self.path_liveness.state() == PathState::Up)
     }
 
     /// The target as the plan has it.
@@ -156,6 +179,7 @@ impl Target {
             kind: self.planned.kind,
             state: self.path_liveness.state(),
             flap_count: self.path_liveness.flap_count(),
+            counted_flaps: self.counted_flaps,
             answered_at: self.path_liveness.answered_at(),
             silent_since: self.path_liveness.silent_since(),
             well_since: self.path_liveness.well_since(),
@@ -203,6 +227,7 @@ impl Target {
         shortest: Duration,
         interval: Duration,
         extension: Duration,
+        asks: Option<LocationTag>,
     ) -> Shape {
         let shape = self.shape();
         let missed_at = match shape {
@@ -215,7 +240,8 @@ impl Target {
                 Some(now + shortest.max(median * 2).min(LOST_AFTER) + extension)
             }
         };
-        self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, refused_at: None, shape });
+        self.questions = self.questions.wrapping_add(asks.iter().len());
+        self.outstanding.push_back(Outstanding { sequence, sent_at: now, missed_at, refused_at: None, shape, asks });
         self.next = self.next_after(shape);
         self.next_probe = match self.next {
             Next::Plain => now + if self.path_liveness.is_suspected() { shortest } else { interval },
@@ -268,24 +294,33 @@ impl Target {
         self.path_liveness.state() == PathState::Up && !self.is_suspected()
     }
 
-    /// Takes an answer to an outstanding probe.
-    pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, condition: Condition) {
-        let Some(position) = self.outstanding.iter().position(|probe| probe.sequence == sequence) else { return };
-        let Some(probe) = self.outstanding.remove(position) else { return };
+    /// Takes an answer to an outstanding probe. Returns whether the node says something new of a location that it was asked about.
+    pub(crate) fn take_answer(&mut self, now: Now, sequence: u64, condition: Condition) -> bool {
+        let Some(position) = self.outstanding.iter().position(|probe| probe.sequence == sequence) else { return false };
+        let Some(probe) = self.outstanding.remove(position) else { return false };
         match probe.shape {
             Shape::Padded { ip_bytes } => self.mtu.passed(ip_bytes),
             Shape::Encapsulated { .. } => self.handover.note_trial_passed(),
             Shape::Plain => self.record.answered(probe.sent_at, now.saturating_sub(probe.sent_at)),
         }
+        let is_news = probe.asks.is_some_and(|tag| match condition.asked {
+            AskedLocation::Heard => self.hears.insert(tag, probe.sent_at).is_none(),
+            AskedLocation::Unheard => self.hears.remove(&tag).is_some(),
+        });
         self.path_liveness.answered(now, probe.sent_at, condition);
         self.handover.hear(condition.handover);
         self.clear_deadlines(probe.sent_at);
+        is_news
     }
 
     /// The node probed this one, and said this. Only an answer shows that the path to it is open.
-    pub(crate) fn note_probe(&mut self, handover: HandoverFlags) {
+    /// If the path was down, the probe of the node gives a reason to find out at once.
+    pub(crate) fn note_probe(&mut self, now: Now, announcement: Announcement) {
+        self.counted_flaps = announcement.flap_count;
         if self.path_liveness.state() == PathState::Up {
-            self.handover.hear(handover);
+            self.handover.hear(announcement.handover);
+        } else if self.outstanding.back().is_none_or(|latest| now.saturating_sub(latest.sent_at) >= QUIET_TIME) {
+            self.probe_now(now);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Names and numbers that Carrick occupies in the kernel and on the wire.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -36,6 +36,12 @@ pub const HANDOVER_OUTER_TABLE: u32 = 1105;
 pub const HANDOVER_OUTER_RULE_PRIORITY: u32 = 1105;
 /// Route protocol number of the routes and rules of handovers.
 pub const HANDOVER_ROUTE_PROTOCOL: u8 = 109;
+/// Routing table with the routes of packets that come out of tunnels, to other nodes of the location.
+pub const LOCATION_TABLE: u32 = 1104;
+/// Priority of the rules that lead packets out of tunnels to [`LOCATION_TABLE`].
+pub const LOCATION_RULE_PRIORITY: u32 = 1104;
+/// Route protocol number of these routes and rules.
+pub const LOCATION_ROUTE_PROTOCOL: u8 = 110;
 /// Firewall mark of WireGuard's own outer packets, and its mask.
 pub const FIREWALL_MARK: u32 = 0x1000;
 /// Routing table that holds Carrick's routes.
@@ -85,5 +91,16 @@ pub fn default_permitted_location_cidrs() -> [IpNet; 5] {
         IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12)),
         IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16)),
         IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
+    ]
+}
+
+/// Addresses of clouds' metadata services in ranges that private networks use, where a machine finds its credentials: Alibaba Cloud, AWS and Google
+/// Cloud. Those of other clouds are link-local or public. The mesh never carries them.
+#[must_use]
+pub const fn metadata_services() -> [IpAddr; 3] {
+    [
+        IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+        IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+        IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
     ]
 }

@@ -30,4 +30,4 @@ pub use model::{
     ObjectName, Peer, PeerName, PublicKey, Settings, Warning, WarningReason,
 };
 pub use plan::{NodePlan, PlanError, plan};
-pub use published::Published;
+pub use published::{MOST_OBSERVED_ENDPOINTS_BYTES, Published};

@@ -1,17 +1,25 @@
 //! What probes say of the nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::handover::HandoverReport;
-use crate::model::NodeName;
+use crate::model::{LocationName, NodeName};
 
 /// What one node's probes say of the others. A node that is not named counts as live.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Liveness {
     /// Nodes that do not answer, or do not reach their own location or other locations.
     pub down: BTreeSet<NodeName>,
+    /// Those of them that this node alone does not reach, as far as it knows: gateways of other locations whose tunnel to this node is broken.
+    /// Packets to them go through another gateway of their location.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub bypassed: BTreeSet<NodeName>,
+    /// Locations of which this node reaches no gateway, each with the gateway that reaches one: of this node's location or of a third one.
+    /// Packets to the location go through that gateway.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub detours: BTreeMap<LocationName, NodeName>,
     /// Traffic that moves to gateways that come back.
     #[serde(flatten)]
     pub handover: HandoverReport,
@@ -45,8 +53,8 @@ mod tests {
             returning: [name("a1")].into(),
             decapsulating: [(name("b1"), Decapsulation::Proven)].into(),
         };
-        let busy = Liveness { handover, ..calm };
-        let json = r#"{"down":["a1"],"returning":["a1"],"decapsulating":{"b1":"proven"}}"#;
+        let busy = Liveness { handover, bypassed: [name("a1")].into(), ..calm };
+        let json = r#"{"down":["a1"],"bypassed":["a1"],"returning":["a1"],"decapsulating":{"b1":"proven"}}"#;
         assert_eq!(serde_json::to_string(&busy).unwrap(), json);
         assert_eq!(serde_json::from_str::<Liveness>(json).unwrap(), busy);
     }

@@ -50,7 +50,7 @@ fn choose_in(cluster: &Cluster, cidr: &IpNet, me: &NodeName) -> Option<IpAddr> {
 /// node takes another one's address by its age. An address that does not belong to its node's name, such as one from before a change of
 /// the mesh CIDR, stays unless the address belongs to another node that claims it.
 #[must_use]
-pub(crate) fn precedence<'n>(cidr: &IpNet, address: IpAddr, node: &'n Node) -> (Belonging, CreationTime, &'n NodeName) {
+fn precedence<'n>(cidr: &IpNet, address: IpAddr, node: &'n Node) -> (Belonging, CreationTime, &'n NodeName) {
     let (created, name) = node.age();
     (Belonging::of(cidr, address, name), created, name)
 }
@@ -65,17 +65,18 @@ pub(crate) enum Belonging {
 }
 
 impl Belonging {
-    fn of(cidr: &IpNet, address: IpAddr, name: &NodeName) -> Self {
-        let size = positions(cidr);
-        let position = number_of(address).wrapping_sub(number_of(cidr.network())) % size;
-        let steps = (position + size - first_position(cidr, name)) % size;
+    pub(crate) fn of(cidr: &IpNet, address: IpAddr, name: &NodeName) -> Self {
+        // The number of positions is a power of two, so that the bits below it are the remainder.
+        let mask = positions(cidr) - 1;
+        let position = number_of(address).wrapping_sub(number_of(cidr.network()));
+        let steps = position.wrapping_sub(first_position(cidr, name)) & mask;
         if steps < OWN_ADDRESSES { Self::Own } else { Self::Foreign }
     }
 }
 
 /// The position in the CIDR at which a node begins to look for an address.
 fn first_position(cidr: &IpNet, name: &NodeName) -> u128 {
-    u128::from(stable_hash(&["mesh-address", name.as_str()])) % positions(cidr)
+    u128::from(stable_hash(&["mesh-address", name.as_str()])) & (positions(cidr) - 1)
 }
 
 fn first_free(cidr: &IpNet, me: &NodeName, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {

@@ -14,8 +14,8 @@ mod settings;
 mod shared_settings;
 mod warning;
 
+pub(crate) use address::{address_of, is_link_local, number_of};
 pub use address::{host_net, is_public};
-pub(crate) use address::{is_link_local, number_of};
 pub use carrick_types::{Family, InvalidPublicKey, KeyProof, MacAddress, PublicKey};
 pub use choice::{AllowedLocationMasquerade, Encapsulation, Granularity, MtuSetting, PodNetwork, UnknownChoice};
 pub use cluster::Cluster;

@@ -19,7 +19,7 @@ pub use probe::{PathKind, ProbeFormat, ProbeMember, ProbePeer, ProbePlan, ProbeT
 pub use route::{NextHop, Route};
 pub use scope::Scope;
 pub use vxlan::{VxlanNeighbour, VxlanPlan};
-pub use wireguard::{PeerIdentity, WireGuardPeer, WireGuardPlan};
+pub use wireguard::{NamedEndpoint, PeerIdentity, WireGuardPeer, WireGuardPlan};
 
 use crate::Liveness;
 use crate::model::{Cluster, NodeName, Settings};

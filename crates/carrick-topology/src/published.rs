@@ -7,6 +7,10 @@ use ipnet::IpNet;
 
 use crate::model::{AgentVersion, Endpoint, KeyProof, NodeName, PublicKey};
 
+/// The most bytes that the observed endpoints of one node take when they are published as `node=address:port,…`. Agents write no more and read no
+/// more. A Node can have 256 KiB of annotations (Kubernetes, "Annotations").
+pub const MOST_OBSERVED_ENDPOINTS_BYTES: usize = 65_536;
+
 /// What an agent publishes of its node, for the agents of other nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
+#[path = "properties/claims.rs"]
+mod claims;
 mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,6 +154,13 @@ proptest! {
                 let (there, back) = round_trip(&network, &Origin::Host(from.clone()), packet);
                 prop_assert_eq!(&there.outcome, &Outcome::Host(to.clone()), "{} to {}: {:?}", from, internal, there);
                 prop_assert!(!tunnels(&there).is_empty());
+                let own = match &scenario.cluster.nodes[from].internal_addresses {
+                    InternalAddresses::Advertised(list) => list.iter().map(ipnet::IpNet::addr).collect::<Vec<_>>(),
+                    _ => Vec::new(),
+                };
+                let mut own = own.into_iter().chain(from_plan.mesh_addresses.iter().copied());
+                let own = own.find(|address| Family::of(address) == Family::of(internal));
+                prop_assert_eq!(there.source, own, "the receiver sees the sender: {:?}", there);
                 prop_assert_eq!(back.unwrap().outcome, Outcome::Host(from.clone()));
             }
         }
@@ -210,6 +219,7 @@ proptest! {
                     prop_assert_eq!(seen.insert(*net, key), None, "{}: {} is wanted twice", name, net);
                 }
             }
+            prop_assert!(plan.routes.is_sorted(), "{}: {:?}", name, plan.routes);
             let mut routes = BTreeSet::new();
             for route in &plan.routes {
                 prop_assert!(routes.insert((route.destination, route.metric())), "{}: two routes to {}", name, route.destination);
@@ -383,7 +393,12 @@ fn settings_that_differ_are_reported_with_both_nodes() {
     for (name, hash) in [("a", "one"), ("b", "two")] {
         let mut node = carrick_topology::Node::new(name.parse().unwrap(), 0);
         node.public_key = Some(generated::key(name.len() + usize::from(name.as_bytes()[0])));
-        node.agent = Some(AgentVersion { version: "1".into(), protocol: 1, settings: hash.into() });
+        node.agent = Some(AgentVersion {
+            version: "1".into(),
+            protocol: 1,
+            settings: hash.into(),
+            outside_mesh: Default::default(),
+        });
         cluster.insert_node(node);
     }
     let plan = plan(&cluster, &Settings::default(), &Liveness::default(), &"a".parse().unwrap()).unwrap();

@@ -83,7 +83,7 @@ impl<'s> Return<'s> {
         }
         let gateway = |is: bool| is.then(|| self.gateway.clone()).into_iter().collect();
         let handover = HandoverReport { returning: gateway(returning), ..HandoverReport::default() };
-        Liveness { down: gateway(down), handover }
+        Liveness { handover, ..Liveness::without(gateway(down)) }
     }
 
     /// The plans with every node at this stage, or at the stage before if the node is `late`. A node that `hears` knows already that a far

@@ -2,6 +2,7 @@
 
 mod print;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use carrick_kube::objects::Objects;
@@ -11,12 +12,14 @@ use clap_complete::Shell;
 use crate::access::{self, Access, AccessOptions};
 use crate::bundle::Bundle;
 use crate::cluster_plan::ClusterPlan;
+use crate::connectivity::{self, TestOptions};
 use crate::dashboard::{self, DashboardOptions};
 use crate::doctor::{self, DoctorOptions};
 use crate::dry_run::{Annotation, Change, DryRun};
 use crate::failure::Failure;
 use crate::graph::Graph;
 use crate::latency::{Between, Form, Latency};
+use crate::nodes::{self, NodesCommand};
 use crate::output::{OutputOptions, Rendered, Terminal, View, render};
 use crate::peers::Peers;
 use crate::routes::Routes;
@@ -24,6 +27,7 @@ use crate::snapshot::Snapshot;
 use crate::status::Status;
 use crate::trace::{End, Trace, look_up_pods, send_probes};
 use crate::traffic::{Prices, TrafficTable};
+use crate::wait::{self, WaitOptions};
 
 /// Inspect a Carrick mesh: paths, gateways, latency, traffic and faults.
 ///
@@ -47,12 +51,30 @@ pub struct Cli {
 pub enum Command {
     /// Show an overview of the cluster: locations, gateways, nodes, tunnels and warnings.
     ///
+    /// API: whether the node's agent receives changes from the API server (`synced`, `lost`). TUNNELS: the WireGuard tunnels without a fault, of
+    /// those in the node's plan. A node has tunnels to the gateways of other locations only, so that nodes differ. WORST RTT: the longest of the
+    /// median round trips to the nodes that it probes. WORST LOSS: the largest loss of them.
+    ///
     /// The command exits with status 1 if a node has a fault.
     Status,
     /// Find faults in the mesh, with a remedy for each.
     ///
     /// The command exits with status 1 if it finds a problem.
     Doctor(DoctorOptions),
+    /// Wait until nodes, or all nodes of the mesh, have no problem.
+    ///
+    /// A problem is what `status` reports. The command writes each change to standard error. It exits with status 1 if there is a problem
+    /// at the end of the time.
+    Wait(WaitOptions),
+    /// Test the connectivity between all locations with pods of its own.
+    ///
+    /// The command makes a namespace with pods on one node of each location, which ask each other: pod, one megabyte, largest packet, node,
+    /// host port, Service and DNS name, in both address families. It deletes the namespace at the end, also after Ctrl-C. If something does not
+    /// answer, it shows what `doctor` finds, and exits with status 1.
+    Test(TestOptions),
+    /// List the Nodes whose machines are gone, and delete them on request.
+    #[command(subcommand)]
+    Nodes(NodesCommand),
     /// Show the WireGuard peers of the devices, compared with the plans.
     Peers {
         /// Show only the peers of this node.
@@ -168,6 +190,11 @@ impl LatencyOptions {
     }
 }
 
+/// Writes a line of progress.
+fn say(line: &str) {
+    let _closed = writeln!(anstream::stderr().lock(), "{line}");
+}
+
 impl Cli {
     /// Runs the command once.
     ///
@@ -180,6 +207,14 @@ impl Cli {
             Command::Version => Ok(print::version()),
             Command::Status => self.render(&Status::of(&self.snapshot().await?), terminal),
             Command::Doctor(options) => self.render(&doctor::run(&self.access, options).await?, terminal),
+            Command::Wait(options) => self.render(&wait::run(&self.access, options, say).await?, terminal),
+            Command::Test(options) => self.render(&connectivity::run(&self.access, options, say).await?, terminal),
+            Command::Nodes(NodesCommand::Prune(options)) => {
+                if self.output.watch {
+                    return Err(Failure::Usage("nodes prune does not repeat: omit --watch".to_owned()));
+                }
+                self.render(&nodes::prune(&self.access, options, say).await?, terminal)
+            }
             Command::Peers { node } => self.render(&Peers::of(&self.pages().await?, node.as_deref())?, terminal),
             Command::Latency(options) => {
                 let between = if options.nodes { Between::Nodes } else { Between::Locations };
@@ -249,5 +284,21 @@ impl Cli {
             "the command needs agents that answer, not saved objects: use a kubeconfig, `--local` or `--socket`"
                 .to_owned()
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_says_what_is_deleted_and_what_the_columns_of_status_are() {
+        let mut program = Cli::command();
+        let nodes = program.find_subcommand("nodes").unwrap().get_about().unwrap().to_string();
+        assert_eq!(nodes, "List the Nodes whose machines are gone, and delete them on request");
+        let status = program.find_subcommand_mut("status").unwrap().render_long_help().to_string();
+        for column in ["API:", "TUNNELS:", "WORST RTT:", "WORST LOSS:"] {
+            assert!(status.contains(column), "{column}: {status}");
+        }
     }
 }

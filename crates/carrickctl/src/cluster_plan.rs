@@ -76,6 +76,16 @@ impl ClusterPlan {
         self.notes.push(format!("computed, because the agents gave no plan: {}", names.join(", ")));
     }
 
+    /// The values that the plans ignore, for people, each with the number of plans.
+    #[must_use]
+    pub fn warnings(&self) -> BTreeMap<String, usize> {
+        let mut warnings = BTreeMap::new();
+        for warning in self.plans.values().flat_map(|plan| &plan.warnings) {
+            *warnings.entry(warning.to_string()).or_default() += 1;
+        }
+        warnings
+    }
+
     /// The plans that the agents would compute for the cluster.
     #[must_use]
     pub fn planned(&self) -> BTreeMap<NodeName, NodePlan> {
@@ -131,6 +141,13 @@ impl ClusterPlan {
             InternalAddresses::None => false,
         };
         self.cluster.nodes.values().find(has).map(|node| &node.name)
+    }
+
+    /// Whether an address is in a network that the settings give to the mesh: a mesh CIDR, or a network of all pods.
+    #[must_use]
+    pub fn is_of_mesh(&self, address: IpAddr) -> bool {
+        let mut nets = self.shared.mesh_cidrs.iter().chain(&self.shared.cluster_cidrs);
+        nets.any(|net| net.contains(&address))
     }
 
     /// The label that contains nodes' locations if no Mesh gives another one.

@@ -42,7 +42,11 @@ pub async fn run(access: &AccessOptions, options: &DoctorOptions) -> Result<Repo
     if let Some(node) = &options.node
         && !observations.agents.contains_key(node)
     {
-        return Err(Failure::Usage(format!("there is no agent on a node `{node}`")));
+        let known: Vec<_> = observations.agents.keys().map(NodeName::as_str).take(10).collect();
+        return Err(Failure::Usage(format!(
+            "there is no agent on a node `{node}`; the nodes are: {}",
+            known.join(", ")
+        )));
     }
     if needs_second_sample(&observations) {
         tokio::time::sleep(BETWEEN_SAMPLES).await;

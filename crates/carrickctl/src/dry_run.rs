@@ -14,9 +14,15 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Document, Style, View};
 use crate::snapshot::Snapshot;
+use crate::status::draw_ignored_values;
 
 pub use facts::facts;
 pub use reachability::Reachability;
+
+/// Why a dry run is refused. The agents' pages contain neither annotations nor the ages of Nodes, so plans that are computed from them differ
+/// from those of agents without a fault.
+const WITHOUT_OBJECTS: &str =
+    "without the API server and without `-f`, only `--without` works: use a kubeconfig or `-f FILE`";
 
 /// A possible change of the cluster.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +33,13 @@ pub struct Change {
     pub applied: Objects,
     /// A node that fails.
     pub without: Option<String>,
+}
+
+impl Change {
+    /// Whether Nodes, Peers or the Mesh change.
+    fn changes_objects(&self) -> bool {
+        !self.annotations.is_empty() || self.applied != Objects::default()
+    }
 }
 
 /// An annotation of a Node that is set or removed.
@@ -65,6 +78,8 @@ pub struct DryRun {
     pub nodes: BTreeMap<String, NodeChange>,
     /// The change of reachability between nodes and outside peers.
     pub reachability: Reachability,
+    /// The values that the plans ignored before the change, each with the number of nodes that report it.
+    pub warnings: BTreeMap<String, usize>,
     /// What is not known, for people.
     pub notes: Vec<String>,
     #[serde(skip)]
@@ -86,8 +101,12 @@ impl DryRun {
     /// Computes the effect of a change. Without a change, the plans in force are compared with the plans that the agents should have.
     ///
     /// # Errors
-    /// A named node does not exist, or the objects are not known.
+    /// A named node does not exist, or the objects are not known and the change needs them.
     pub fn of(snapshot: &Snapshot, change: &Change) -> Result<Self, Failure> {
+        let needs_objects = change.without.is_none() || change.changes_objects();
+        if snapshot.objects.is_none() && needs_objects {
+            return Err(Failure::Usage(WITHOUT_OBJECTS.to_owned()));
+        }
         let now = ClusterPlan::of(snapshot)?;
         let planned = now.with_cluster(now.cluster.clone());
         if *change == Change::default() {
@@ -124,18 +143,14 @@ impl DryRun {
             }
         }
         let reachability = Reachability::between(before, after, gone);
-        Self { compared, nodes, is_loss: reachability.is_loss(), reachability, notes: before.notes.clone() }
+        let is_loss = reachability.is_loss();
+        Self { compared, nodes, reachability, warnings: before.warnings(), notes: before.notes.clone(), is_loss }
     }
 }
 
 fn changed(snapshot: &Snapshot, planned: &ClusterPlan, change: &Change) -> Result<ClusterPlan, Failure> {
-    if change.annotations.is_empty() && change.applied == Objects::default() {
+    let Some(objects) = snapshot.objects.as_ref().filter(|_| change.changes_objects()) else {
         return Ok(planned.clone());
-    }
-    let Some(objects) = &snapshot.objects else {
-        return Err(Failure::Usage(
-            "the effect of a change cannot be computed without the objects: use a kubeconfig or `-f FILE`".to_owned(),
-        ));
     };
     let mut objects = objects.clone();
     objects.nodes.extend(change.applied.nodes.clone());
@@ -169,6 +184,7 @@ impl View for DryRun {
         }
         document.gap();
         self.reachability.draw(document);
+        draw_ignored_values(&self.warnings, document);
         for note in &self.notes {
             document.styled(format_args!("note: {note}"), Style::Dim);
         }

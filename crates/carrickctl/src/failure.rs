@@ -19,7 +19,9 @@ pub enum Failure {
     #[error("{0}")]
     Unreachable(String),
     /// The API server is not configured.
-    #[error("{0}; on a node, `--local` asks the node's agent, and `-f FILE` reads saved objects")]
+    #[error(
+        "{0}; name a kubeconfig with `--kubeconfig FILE` or in $KUBECONFIG; on a node, `--local` asks the node's agent; `-f FILE` reads saved objects; for a lab, run `carrick-lab carrickctl …`"
+    )]
     Client(#[from] ClientError),
     /// The API server does not return Nodes and Peers.
     #[error("{}", with_causes(.0))]

@@ -51,8 +51,12 @@ pub fn objects() -> Objects {
 
 /// A snapshot in which every agent answers and every tunnel is up.
 pub fn snapshot() -> Snapshot {
+    snapshot_of(objects())
+}
+
+/// A snapshot of these objects in which every agent answers and every tunnel is up.
+pub fn snapshot_of(objects: Objects) -> Snapshot {
     let settings = Settings { standby_gateways: 0, ..Settings::default() };
-    let objects = objects();
     let plans = plan_all(&objects.cluster(&settings.topology_label), &settings, &Default::default());
     let agents = plans.into_values().map(|plan| agent(plan, &settings)).collect();
     Snapshot { agents, objects: Some(objects) }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Document, Style, Table, View, loss_cell, loss_style, units};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Agent, Snapshot};
 
 /// The width of the longest bar of a histogram, in columns.
 const WIDEST_BAR: u64 = 40;
@@ -78,28 +78,51 @@ impl Latency {
     /// # Errors
     /// No path of the pair of a histogram is probed.
     pub fn of(snapshot: &Snapshot, between: Between, form: Form) -> Result<Self, Failure> {
-        let mut paths: BTreeMap<(String, String), Vec<&ProbedPath>> = BTreeMap::new();
-        for (agent, page) in snapshot.pages() {
-            let location = page.plan.as_ref().map(|plan| plan.location.name.to_string());
-            for path in &page.paths {
-                let pair = match (between, &location) {
-                    (Between::Nodes, _) => (agent.name.clone(), path.to.to_string()),
-                    (Between::Locations, Some(location)) => (location.clone(), path.location.to_string()),
-                    (Between::Locations, None) => continue,
-                };
-                paths.entry(pair).or_default().push(path);
-            }
-        }
+        let paths = paths(snapshot, between);
         let mut pairs: Vec<Pair> = paths.into_iter().map(|((from, to), paths)| pair(from, to, &paths)).collect();
         if let Form::Histogram(from, to) = &form {
             pairs.retain(|pair| pair.from == *from && pair.to == *to);
             if pairs.is_empty() {
-                return Err(Failure::Usage(format!(
-                    "no agent probes the path from `{from}` to `{to}`; `carrickctl latency --nodes` lists the probed paths"
-                )));
+                return Err(Failure::Usage(not_probed(snapshot, between, from, to)));
             }
         }
         Ok(Self { between, pairs, form })
+    }
+}
+
+/// The probed paths of each ordered pair.
+fn paths(snapshot: &Snapshot, between: Between) -> BTreeMap<(String, String), Vec<&ProbedPath>> {
+    let mut paths: BTreeMap<(String, String), Vec<&ProbedPath>> = BTreeMap::new();
+    for (agent, page) in snapshot.pages() {
+        let location = page.plan.as_ref().map(|plan| plan.location.name.to_string());
+        for path in &page.paths {
+            let pair = match (between, &location) {
+                (Between::Nodes, _) => (agent.name.clone(), path.to.to_string()),
+                (Between::Locations, Some(location)) => (location.clone(), path.location.to_string()),
+                (Between::Locations, None) => continue,
+            };
+            paths.entry(pair).or_default().push(path);
+        }
+    }
+    paths
+}
+
+/// Why there is no histogram of a pair, for people.
+fn not_probed(snapshot: &Snapshot, between: Between, from: &str, to: &str) -> String {
+    let pair = (from.to_owned(), to.to_owned());
+    let (other, list) = match between {
+        Between::Locations => (Between::Nodes, "carrickctl latency"),
+        Between::Nodes => (Between::Locations, "carrickctl latency --nodes"),
+    };
+    let meant = paths(snapshot, other).remove(&pair).and_then(|paths| paths.first().copied());
+    match (between, meant) {
+        (Between::Locations, Some(path)) => {
+            let location = snapshot.agent(from).and_then(Agent::plan).map(|plan| plan.location.name.as_str());
+            let names = location.map(|location| format!(" ({location}, {})", path.location)).unwrap_or_default();
+            format!("`{from}` and `{to}` are nodes: name locations{names}, or add --nodes")
+        }
+        (Between::Nodes, Some(_)) => format!("`{from}` and `{to}` are locations: name nodes, or omit --nodes"),
+        (_, None) => format!("no agent probes the path from `{from}` to `{to}`; `{list}` lists the probed paths"),
     }
 }
 

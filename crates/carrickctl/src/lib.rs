@@ -4,13 +4,14 @@
 //! command line ──cli──▶ Access ──snapshot──▶ Snapshot ──status, peers, …──▶ View ──output──▶ table, JSON, YAML
 //! ```
 //!
-//! A command is a pure function from a [`snapshot::Snapshot`] to an [`output::View`]. Only [`access`], [`bundle`] and [`dashboard`] do I/O.
+//! A command is a pure function from a [`snapshot::Snapshot`] to an [`output::View`]. Only [`access`], [`bundle`], [`dashboard`] and [`nodes`] do I/O.
 #![forbid(unsafe_code)]
 
 pub mod access;
 pub mod bundle;
 pub mod cli;
 pub mod cluster_plan;
+pub mod connectivity;
 pub mod dashboard;
 pub mod doctor;
 pub mod dry_run;
@@ -22,6 +23,7 @@ pub mod fuzzing;
 pub mod graph;
 pub mod health;
 pub mod latency;
+pub mod nodes;
 pub mod output;
 pub mod peers;
 pub mod routes;
@@ -29,6 +31,7 @@ pub mod snapshot;
 pub mod status;
 pub mod trace;
 pub mod traffic;
+pub mod wait;
 
 #[cfg(test)]
 mod fixtures;

@@ -1,18 +1,27 @@
 //! `carrickctl status`: an overview of the cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod elsewhere;
+mod gateways;
+mod locations;
+mod recovery;
 
-use carrick_probe::PathState;
+use std::collections::BTreeMap;
+
+use carrick_probe::{PathState, ProbedPath};
 use carrick_status::{ApiConnection, StatusPage};
 use carrick_topology::model::MESH_NAME;
 use carrick_topology::plan::Role;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cluster_plan::ClusterPlan;
 use crate::exit::Exit;
 use crate::health::{self, TunnelState};
 use crate::output::{Cell, Column, Document, HIGH_LOSS, Style, Table, View, loss_cell, units};
 use crate::snapshot::{Agent, Answer, Snapshot};
+
+pub use gateways::Gateways;
+pub use locations::{LocationStatus, OtherView, SeenDown};
 
 /// An overview of the cluster.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,7 +30,8 @@ pub struct Status {
     pub locations: Vec<LocationStatus>,
     /// The nodes, by name.
     pub nodes: Vec<NodeStatus>,
-    /// The values that plans ignore, each with the number of nodes that report it.
+    /// The values that plans ignore, each with the number of nodes that report it. If no agent was asked, the plans are computed from the
+    /// objects.
     pub warnings: BTreeMap<String, usize>,
     /// The versions of agents, each with its number of agents.
     pub versions: BTreeMap<String, usize>,
@@ -31,21 +41,6 @@ pub struct Status {
     pub healthy: bool,
     #[serde(skip)]
     exit: Exit,
-}
-
-/// The state of a location.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct LocationStatus {
-    /// The name of the location.
-    pub name: String,
-    /// The number of its nodes whose agents answer.
-    pub nodes: usize,
-    /// Its active gateways.
-    pub active: BTreeSet<String>,
-    /// Its standby gateways.
-    pub standby: BTreeSet<String>,
-    /// The nodes that are down according to another node's probes.
-    pub down: BTreeSet<String>,
 }
 
 /// The state of a node.
@@ -65,7 +60,7 @@ pub struct NodeStatus {
     pub tunnels: Option<Tunnels>,
     /// The longest median round trip of its paths, in microseconds.
     pub worst_round_trip_us: Option<u64>,
-    /// The largest loss of its paths that are not down, from 0 to 1.
+    /// The largest loss of its paths, from 0 to 1. A path that is down loses everything.
     pub worst_loss: Option<f64>,
     /// The faults, for people; empty if there are none.
     pub problems: Vec<String>,
@@ -95,9 +90,22 @@ impl Status {
             }
             *versions.entry(page.version.clone()).or_default() += 1;
         }
+        if snapshot.agents.is_empty()
+            && let Ok(cluster_plan) = ClusterPlan::of(snapshot)
+        {
+            warnings = cluster_plan.warnings();
+        }
         let exit = exit(snapshot, &nodes);
         let mesh = mesh(snapshot);
-        Self { locations: locations(snapshot), nodes, warnings, versions, mesh, healthy: exit == Exit::Healthy, exit }
+        Self {
+            locations: locations::locations(snapshot),
+            nodes,
+            warnings,
+            versions,
+            mesh,
+            healthy: exit == Exit::Healthy,
+            exit,
+        }
     }
 }
 
@@ -114,38 +122,6 @@ fn exit(snapshot: &Snapshot, nodes: &[NodeStatus]) -> Exit {
     } else {
         Exit::Healthy
     }
-}
-
-fn locations(snapshot: &Snapshot) -> Vec<LocationStatus> {
-    let mut locations: BTreeMap<String, LocationStatus> = BTreeMap::new();
-    for plan in snapshot.agents.iter().filter_map(Agent::plan) {
-        let name = plan.location.name.to_string();
-        let location =
-            locations.entry(name.clone()).or_insert_with(|| LocationStatus { name, ..LocationStatus::default() });
-        let names = |nodes: &BTreeSet<_>| nodes.iter().map(ToString::to_string).collect::<Vec<_>>();
-        location.nodes += 1;
-        location.active.extend(names(&plan.location.active));
-        location.standby.extend(names(&plan.location.standby));
-    }
-    for (node, name) in down(snapshot) {
-        locations
-            .entry(name.clone())
-            .or_insert_with(|| LocationStatus { name, ..LocationStatus::default() })
-            .down
-            .insert(node);
-    }
-    locations.into_values().collect()
-}
-
-/// The nodes that are down according to other nodes' probes, with their locations.
-fn down(snapshot: &Snapshot) -> BTreeMap<String, String> {
-    let paths = snapshot.pages().flat_map(|(_, page)| &page.paths);
-    let probed = paths.map(|path| (path.to.to_string(), path.location.to_string()));
-    let planned = snapshot.agents.iter().filter_map(Agent::plan);
-    let locations: BTreeMap<_, _> =
-        probed.chain(planned.map(|plan| (plan.node.to_string(), plan.location.name.to_string()))).collect();
-    let down = snapshot.pages().flat_map(|(_, page)| &page.liveness.down);
-    down.filter_map(|node| Some((node.to_string(), locations.get(node.as_str())?.clone()))).collect()
 }
 
 fn node(agent: &Agent) -> NodeStatus {
@@ -180,22 +156,16 @@ fn worst_round_trip(page: &StatusPage) -> Option<u64> {
 }
 
 fn worst_loss(page: &StatusPage) -> Option<f64> {
-    let up = page.paths.iter().filter(|path| path.state != PathState::Down);
-    up.filter_map(|path| path.loss).max_by(f64::total_cmp)
+    let loss = |path: &ProbedPath| if path.state == PathState::Down { Some(1.0) } else { path.loss };
+    page.paths.iter().filter_map(loss).max_by(f64::total_cmp)
 }
 
 impl View for Status {
     fn draw(&self, document: &mut Document) {
-        self.draw_locations(document);
+        locations::draw(&self.locations, document);
         document.gap();
         self.draw_nodes(document);
-        if !self.warnings.is_empty() {
-            document.gap();
-            document.styled("ignored values:", Style::Strong);
-            for (warning, nodes) in &self.warnings {
-                document.styled(format_args!("  {warning} (reported by {})", count(*nodes, "node")), Style::Warn);
-            }
-        }
+        draw_ignored_values(&self.warnings, document);
         if let Some(mesh) = &self.mesh {
             document.gap();
             let fields: Vec<_> = mesh.iter().map(|(field, value)| format!("{field} {}", in_words(value))).collect();
@@ -211,9 +181,12 @@ impl View for Status {
         let unhealthy = self.nodes.iter().filter(|node| !node.problems.is_empty()).count();
         match unhealthy {
             0 if self.healthy => document.styled("all nodes are healthy", Style::Good),
+            0 if self.nodes.is_empty() => document.styled("no agent was asked", Style::Bad),
             0 => document.styled("no agent answers", Style::Bad),
-            _ => document
-                .styled(format_args!("{unhealthy} of {} not healthy", count(self.nodes.len(), "node")), Style::Bad),
+            _ => document.styled(
+                format_args!("{unhealthy} of {} not healthy", units::count(self.nodes.len(), "node")),
+                Style::Bad,
+            ),
         }
     }
 
@@ -223,30 +196,6 @@ impl View for Status {
 }
 
 impl Status {
-    fn draw_locations(&self, document: &mut Document) {
-        let mut table = Table::new([
-            Column::text("LOCATION"),
-            Column::numbers("NODES"),
-            Column::text("ACTIVE"),
-            Column::text("STANDBY"),
-            Column::text("DOWN"),
-        ]);
-        for location in &self.locations {
-            let active = if location.active.is_empty() {
-                Cell::of("none: isolated", Style::Bad)
-            } else {
-                Cell::plain(joined(&location.active))
-            };
-            let or_dash = |names: &BTreeSet<String>| Cell::or_dash((!names.is_empty()).then(|| joined(names)));
-            let down = match or_dash(&location.down) {
-                dash if location.down.is_empty() => dash,
-                _ => Cell::of(joined(&location.down), Style::Bad),
-            };
-            table.row([Cell::plain(&location.name), location.nodes.into(), active, or_dash(&location.standby), down]);
-        }
-        document.table(&table);
-    }
-
     fn draw_nodes(&self, document: &mut Document) {
         let mut table = Table::new([
             Column::text("NODE"),
@@ -281,6 +230,18 @@ impl Status {
     }
 }
 
+/// The values that plans ignore, each with the number of nodes.
+pub(crate) fn draw_ignored_values(warnings: &BTreeMap<String, usize>, document: &mut Document) {
+    if warnings.is_empty() {
+        return;
+    }
+    document.gap();
+    document.styled("ignored values:", Style::Strong);
+    for (warning, nodes) in warnings {
+        document.styled(format_args!("  {warning} (reported by {})", units::count(*nodes, "node")), Style::Warn);
+    }
+}
+
 fn state(node: &NodeStatus) -> Cell {
     match node.problems.as_slice() {
         [] if !node.in_mesh => Cell::of("not in the mesh", Style::Dim),
@@ -307,12 +268,4 @@ fn in_words(value: &Value) -> String {
         Value::Array(values) => values.iter().map(in_words).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
-}
-
-fn joined(names: &BTreeSet<String>) -> String {
-    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
-}
-
-fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }

@@ -5,6 +5,7 @@ mod live;
 mod live_path;
 mod obstacle;
 mod route;
+mod verdict;
 
 use std::net::IpAddr;
 
@@ -28,6 +29,7 @@ pub use live::send_probes;
 use live_path::PlannedRoute;
 pub use live_path::{LivePath, LiveRow};
 use route::{route_text, route_to};
+use verdict::Ends;
 
 /// The paths of packets between two ends.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +47,8 @@ pub struct TracedPath {
     pub from: String,
     /// The source address; absent if the sender has not chosen one.
     pub source: Option<IpAddr>,
+    /// The source address that the receiver sees, if a node on the path replaces it.
+    pub masqueraded_source: Option<IpAddr>,
     /// The receiver.
     pub to: String,
     /// The destination address.
@@ -57,7 +61,9 @@ pub struct TracedPath {
     pub nodes: Vec<String>,
     /// Whether the packet arrives, according to the plans.
     pub arrives: bool,
-    /// Where the path ends, for people.
+    /// Whether the packet leaves the mesh towards an address that is not in the mesh. This is no fault.
+    pub leaves_mesh: bool,
+    /// Where the path ends according to the plans, for people.
     pub end: String,
     /// The size of the largest packet that passes according to the plans, in bytes.
     pub mtu: Option<u32>,
@@ -124,12 +130,11 @@ impl Trace {
             let packet = Packet { source, destination };
             let there = network.walk(origin, packet);
             let back = network.answer(&there, packet);
-            paths.push(traced_path(snapshot, cluster_plan, &there, destination, (&from.name, &to.name)));
-            if let (Some(back), Some(source)) = (back, there.source) {
-                paths.push(TracedPath {
-                    answer: true,
-                    ..traced_path(snapshot, cluster_plan, &back, source, (&to.name, &from.name))
-                });
+            let ends = Ends { from, to, receiver: destination };
+            paths.push(traced_path(snapshot, cluster_plan, &there, destination, ends));
+            if let (Some(back), Some(answered)) = (back, there.source) {
+                let ends = Ends { from: to, to: from, receiver: source.unwrap_or(answered) };
+                paths.push(TracedPath { answer: true, ..traced_path(snapshot, cluster_plan, &back, answered, ends) });
             }
         }
         if paths.is_empty() {
@@ -144,11 +149,16 @@ fn traced_path(
     cluster_plan: &ClusterPlan,
     walk: &Walk,
     destination: IpAddr,
-    (from, to): (&str, &str),
+    ends: Ends<'_>,
 ) -> TracedPath {
-    let ends = walk.hops.iter().skip(1).map(|hop| hop.from.to_string()).chain([last_node(&walk.outcome).to_owned()]);
-    let hops: Vec<HopRow> =
-        walk.hops.iter().zip(ends).map(|(hop, next)| hop_row(snapshot, cluster_plan, hop, next, destination)).collect();
+    let next_nodes =
+        walk.hops.iter().skip(1).map(|hop| hop.from.to_string()).chain([last_node(&walk.outcome).to_owned()]);
+    let hops: Vec<HopRow> = walk
+        .hops
+        .iter()
+        .zip(next_nodes)
+        .map(|(hop, next)| hop_row(snapshot, cluster_plan, hop, next, destination))
+        .collect();
     let mut obstacles: Vec<String> = hops.iter().filter_map(HopRow::obstacle).collect();
     for hop in &hops {
         obstacles.extend(obstacle::missing_allowed_ip(snapshot, cluster_plan, &hop.from, &hop.to, destination));
@@ -156,16 +166,19 @@ fn traced_path(
     obstacles.extend(obstacle::of(cluster_plan, walk, destination));
     let mut nodes: Vec<String> = walk.nodes().map(ToString::to_string).collect();
     nodes.push(last_node(&walk.outcome).to_owned());
+    let source = walk.translations.first().map(|translation| translation.before).or(walk.source);
     TracedPath {
-        from: from.to_owned(),
-        source: walk.source,
-        to: to.to_owned(),
+        from: ends.from.name.clone(),
+        source,
+        masqueraded_source: walk.source.filter(|seen| source != Some(*seen)),
+        to: ends.to.name.clone(),
         destination,
         answer: false,
         nodes,
         hops,
         arrives: walk.arrives(),
-        end: outcome_text(&walk.outcome),
+        leaves_mesh: verdict::leaves_mesh(cluster_plan, walk, ends),
+        end: verdict::end_text(cluster_plan, walk, ends),
         mtu: (walk.mtu < u32::MAX).then_some(walk.mtu),
         obstacles,
         live: None,
@@ -181,17 +194,6 @@ fn last_node(outcome: &Outcome) -> &str {
         | Outcome::LocationNetwork(node)
         | Outcome::Uplink(node)
         | Outcome::Dropped(node, _) => node.as_str(),
-    }
-}
-
-fn outcome_text(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Pod(node) => format!("reaches the pod on {node}"),
-        Outcome::Host(node) => format!("reaches the node {node}"),
-        Outcome::Outside(peer) => format!("reaches the outside peer {peer}"),
-        Outcome::LocationNetwork(node) => format!("leaves the mesh at {node} into its location's network"),
-        Outcome::Uplink(node) => format!("leaves {node} by its uplink, outside the mesh"),
-        Outcome::Dropped(node, _) => format!("ends at {node}"),
     }
 }
 
@@ -289,8 +291,7 @@ impl View for Trace {
     }
 
     fn exit(&self) -> Exit {
-        let is_healthy = |path: &TracedPath| path.arrives && path.obstacles.is_empty();
-        if self.paths.iter().all(is_healthy) { Exit::Healthy } else { Exit::Unhealthy }
+        if self.paths.iter().all(TracedPath::is_healthy) { Exit::Healthy } else { Exit::Unhealthy }
     }
 }
 
@@ -299,11 +300,38 @@ impl TracedPath {
         PlannedRoute { nodes: &self.nodes, to: &self.to, destination: self.destination }
     }
 
+    fn is_healthy(&self) -> bool {
+        (self.arrives || self.leaves_mesh) && self.obstacles.is_empty()
+    }
+
+    /// Lines are not cut, so that obstacles are complete.
+    fn draw_verdict(&self, document: &mut Document) {
+        let mtu = self.mtu.filter(|_| self.arrives);
+        let mtu = mtu.map(|mtu| format!(", packets up to {mtu} bytes")).unwrap_or_default();
+        let end = format!("{}{mtu}", self.end);
+        let is_good = self.arrives || self.leaves_mesh;
+        let others = match self.obstacles.as_slice() {
+            [first, others @ ..] if is_good => {
+                document.uncut(format_args!("by the plans, the packet {end}, but: {first}"), Style::Bad);
+                others
+            }
+            obstacles => {
+                document.uncut(end, if is_good { Style::Good } else { Style::Bad });
+                obstacles
+            }
+        };
+        for obstacle in others {
+            document.uncut(format_args!("  {obstacle}"), Style::Bad);
+        }
+    }
+
     fn draw(&self, document: &mut Document) {
-        let source = self.source.map(|source| format!(" ({source})")).unwrap_or_default();
+        let masqueraded = self.masqueraded_source.map(|seen| format!(", masqueraded as {seen}")).unwrap_or_default();
+        let source = self.source.map(|source| format!(" ({source}{masqueraded})")).unwrap_or_default();
         let back = if self.answer { "back: " } else { "" };
-        document
-            .styled(format_args!("{back}{}{source} to {} ({})", self.from, self.to, self.destination), Style::Strong);
+        let destination = self.destination.to_string();
+        let destination = if self.to == destination { destination } else { format!("{} ({destination})", self.to) };
+        document.styled(format_args!("{back}{}{source} to {destination}", self.from), Style::Strong);
         let mut table = Table::new([
             Column::numbers("HOP"),
             Column::text("NODE"),
@@ -329,18 +357,7 @@ impl TracedPath {
             ]);
         }
         document.table(&table);
-        let mtu = self.mtu.map(|mtu| format!(", packets up to {mtu} bytes")).unwrap_or_default();
-        if self.arrives {
-            document.styled(
-                format_args!("{}{mtu}", self.end),
-                if self.obstacles.is_empty() { Style::Good } else { Style::Warn },
-            );
-        } else {
-            document.styled(&self.end, Style::Bad);
-        }
-        for obstacle in &self.obstacles {
-            document.styled(format_args!("  {obstacle}"), Style::Bad);
-        }
+        self.draw_verdict(document);
         if let Some(live) = &self.live {
             live.draw(document);
         }

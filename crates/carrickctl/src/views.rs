@@ -1,6 +1,8 @@
 //! Compares the tables of all commands with the files in `src/views/`. `UPDATE_VIEWS=1 cargo test -p carrickctl --lib` rewrites the
 //! files.
 
+use carrick_kube::agents::NamedPod;
+
 use crate::cluster_plan::ClusterPlan;
 use crate::dry_run::{Annotation, Change, DryRun};
 use crate::exit::Exit;
@@ -72,8 +74,17 @@ fn latency_is_a_list_a_matrix_or_a_histogram() {
     expect("latency-list.txt", &of(Between::Locations, Form::List));
     expect("latency-matrix.txt", &of(Between::Nodes, Form::Matrix));
     expect("latency-histogram.txt", &of(Between::Nodes, Form::Histogram("a1".into(), "b1".into())));
-    let unknown = Latency::of(&snapshot, Between::Nodes, Form::Histogram("a2".into(), "b1".into()));
-    assert_eq!(unknown.unwrap_err().exit(), Exit::Usage);
+    let refused = |between, from: &str, to: &str| {
+        let refused = Latency::of(&snapshot, between, Form::Histogram(from.into(), to.into())).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Usage);
+        refused.to_string()
+    };
+    let of_nodes = refused(Between::Locations, "a1", "b1");
+    assert_eq!(of_nodes, "`a1` and `b1` are nodes: name locations (basel, zürich), or add --nodes");
+    let of_locations = refused(Between::Nodes, "basel", "zürich");
+    assert_eq!(of_locations, "`basel` and `zürich` are locations: name nodes, or omit --nodes");
+    assert!(refused(Between::Nodes, "a2", "b1").ends_with("; `carrickctl latency --nodes` lists the probed paths"));
+    assert!(refused(Between::Locations, "a2", "b1").ends_with("; `carrickctl latency` lists the probed paths"));
 }
 
 #[test]
@@ -97,13 +108,69 @@ fn a_trace_has_a_path_in_each_direction() {
 }
 
 #[test]
+fn an_end_that_is_no_node_may_be_meant_as_a_pod() {
+    let cluster_plan = ClusterPlan::of(&snapshot()).unwrap();
+    let refused = End::of(&cluster_plan, &NamedPods::new(), "a1-pod1").unwrap_err();
+    let text = "there is no node `a1-pod1`; the nodes are: a1, a2, b1; pods: NAMESPACE/NAME, which needs a kubeconfig, or their address";
+    assert_eq!((refused.to_string().as_str(), refused.exit()), (text, Exit::Usage));
+}
+
+#[test]
+fn a_node_without_a_plan_is_not_taken_for_a_pod() {
+    let mut objects = objects();
+    objects.nodes.get_mut("a2").unwrap().annotations.remove("carrick.dev/public-key");
+    let cluster_plan = ClusterPlan::of(&Snapshot { agents: Vec::new(), objects: Some(objects) }).unwrap();
+    let refused = End::of(&cluster_plan, &NamedPods::new(), "a2").unwrap_err().to_string();
+    assert!(refused.contains("not a member of the mesh") && !refused.contains("pods:"), "{refused}");
+}
+
+#[test]
 fn a_trace_is_the_same_without_objects() {
     let mut snapshot = snapshot();
     let with_objects = trace(&snapshot, "10.42.2.7", "b1");
     snapshot.objects = None;
     let without = trace(&snapshot, "10.42.2.7", "b1");
     assert_eq!(without.paths, with_objects.paths);
-    assert!(without.notes[0].starts_with("reconstructed from the agents' pages"), "{:?}", without.notes);
+    assert!(without.notes[0].starts_with("computed without the API server: "), "{:?}", without.notes);
+}
+
+#[test]
+fn a_trace_to_an_address_claims_no_pod_that_is_not_known() {
+    let snapshot = snapshot();
+    let end = |trace: &Trace| (trace.paths[0].end.clone(), trace.paths[0].arrives, trace.exit());
+    let by_address = trace(&snapshot, "a1", "10.42.3.99");
+    let text = "reaches b1, which holds the pod CIDR of 10.42.3.99".to_owned();
+    assert_eq!(end(&by_address), (text, true, Exit::Healthy));
+    let cluster_plan = ClusterPlan::of(&snapshot).unwrap();
+    let pod = NamedPod { node: None, addresses: vec!["10.42.3.7".parse().unwrap()] };
+    let pods = NamedPods::from([("default/web".to_owned(), pod)]);
+    let [from, to] = ["a1", "default/web"].map(|end| End::of(&cluster_plan, &pods, end).unwrap());
+    let by_name = Trace::of(&snapshot, &cluster_plan, &from, &to).unwrap();
+    assert_eq!(end(&by_name), ("reaches the pod default/web on b1".to_owned(), true, Exit::Healthy));
+}
+
+#[test]
+fn a_path_that_is_down_is_in_the_verdict() {
+    let mut snapshot = snapshot();
+    change(&mut snapshot, "a1", |page| page.paths[1].state = carrick_probe::PathState::Down);
+    let down = trace(&snapshot, "10.42.2.7", "10.42.3.7");
+    let verdict = "by the plans, the packet reaches b1, which holds the pod CIDR of 10.42.3.7, packets up to 1440 bytes, but: the path from a1 to b1 is down: the probes of a1 are not answered\n";
+    assert!(text(&down).contains(verdict), "{}", text(&down));
+    assert_eq!(text(&down).matches("is down").count(), 1, "{}", text(&down));
+    assert_eq!(down.exit(), Exit::Unhealthy);
+}
+
+#[test]
+fn an_address_outside_the_mesh_is_no_fault() {
+    let snapshot = snapshot();
+    let outside = trace(&snapshot, "10.42.1.2", "8.8.8.8");
+    let shown = text(&outside);
+    assert!(shown.starts_with("pod on a1 (10.42.1.2, masqueraded as 10.1.0.1) to 8.8.8.8\n"), "{shown}");
+    assert!(shown.ends_with("\nleaves the mesh by a1's own routes (masqueraded)\n"), "{shown}");
+    assert_eq!((outside.paths[0].arrives, outside.exit()), (false, Exit::Healthy));
+    // A mesh address that no node has is inside the mesh.
+    let no_node = trace(&snapshot, "10.42.1.2", "10.4.0.99");
+    assert_eq!((no_node.paths[0].leaves_mesh, no_node.exit()), (false, Exit::Unhealthy));
 }
 
 #[test]
@@ -143,6 +210,47 @@ fn a_change_shows_in_every_plan_that_it_affects() {
     assert_eq!(run.exit(), Exit::Healthy);
     let nothing = DryRun::of(&snapshot(), &Change::default()).unwrap();
     assert!(nothing.nodes.is_empty(), "{:?}", nothing.nodes);
+}
+
+#[test]
+fn without_objects_a_plan_is_compared_only_with_that_of_a_failed_node() {
+    let without = |node: &str| Change { without: Some(node.to_owned()), ..Change::default() };
+    let annotations = vec![Annotation::parse("a1", "gateway=never").unwrap()];
+    let annotated = Change { annotations, ..without("a2") };
+    let mut snapshot = snapshot();
+    for change in [Change::default(), annotated.clone(), without("a2")] {
+        DryRun::of(&snapshot, &change).unwrap();
+    }
+    snapshot.objects = None;
+    for change in [Change::default(), annotated] {
+        let refused = DryRun::of(&snapshot, &change).unwrap_err();
+        let text = "without the API server and without `-f`, only `--without` works: use a kubeconfig or `-f FILE`";
+        assert_eq!((refused.to_string().as_str(), refused.exit()), (text, Exit::Usage));
+    }
+    DryRun::of(&snapshot, &without("a2")).unwrap();
+}
+
+#[test]
+fn ignored_values_of_saved_objects_are_shown() {
+    let mut objects = objects();
+    let a1 = objects.nodes.get_mut("a1").unwrap();
+    a1.annotations.insert("carrick.dev/gateway".to_owned(), "perhaps".to_owned());
+    let snapshot = Snapshot { agents: Vec::new(), objects: Some(objects) };
+    let shown = text(&DryRun::of(&snapshot, &Change::default()).unwrap());
+    let expected = "\nignored values:\n  node `a1`: carrick.dev/gateway `perhaps` ";
+    assert!(shown.contains(expected), "{shown}");
+    let shown = text(&Status::of(&snapshot));
+    assert!(shown.contains(expected.trim_start()) && shown.ends_with("no agent was asked\n"), "{shown}");
+}
+
+#[test]
+fn a_path_that_is_down_loses_everything() {
+    let mut snapshot = snapshot();
+    change(&mut snapshot, "a1", |page| page.paths[1].state = carrick_probe::PathState::Down);
+    let of = |snapshot: &Snapshot| Status::of(snapshot).nodes[0].worst_loss;
+    assert_eq!(of(&snapshot), Some(1.0));
+    change(&mut snapshot, "a1", |page| page.paths[1].loss = None);
+    assert_eq!(of(&snapshot), Some(1.0));
 }
 
 #[test]

@@ -49,6 +49,8 @@ const QUEUE: usize = 64;
 pub(super) struct EventLoop {
     me: NodeName,
     options: AgentOptions,
+    /// Keeps other agents from the node.
+    _state: StateDir,
     wireguard_maker: WireGuardMaker,
     saver: Saver,
     uid: Option<ClusterUid>,
@@ -113,9 +115,11 @@ impl EventLoop {
         let (to_loop, outcomes) = mpsc::channel(QUEUE);
         let wireguard_maker = wireguard.maker();
         let own = kernel::start(wireguard, &options.interface, options.run_dir.clone(), orders, to_loop)?;
-        let pod_routes = if options.cni { Some(PodRouteRestorer::start(&options.run_dir)?) } else { None };
+        let finished = mpsc::channel(QUEUE);
+        let pod_routes =
+            if options.cni { Some(PodRouteRestorer::start(&options.run_dir, finished.0.clone())?) } else { None };
         if options.cni {
-            pod_firewall::start(&options.run_dir)?;
+            pod_firewall::start(&options.run_dir, finished.0.clone())?;
         }
         let (to_loop, kernel_events) = mpsc::channel(QUEUE);
         let pod_files = PodNetworkFiles::new(&options);
@@ -154,13 +158,13 @@ impl EventLoop {
             watch(watched, config, &known, api, events).await;
         });
 
-        let finished = mpsc::channel(QUEUE);
         tokio::spawn(admission::look(client.clone(), status.clone(), finished.0.clone()));
 
         let own_keys = (private.clone(), public_key);
         Ok(Self {
             wireguard_maker,
             saver: Saver::start(&state, &me),
+            _state: state,
             checks: Checks::new(me.clone(), &options, status.clone(), client.clone(), own_keys),
             status,
             me,

@@ -96,6 +96,8 @@ fn provoked() -> Vec<(Fault, Core)> {
         (FaultSource::Kernel, Fault::ForwardChainLocked { chain: chain(), reason: reason() }),
         (FaultSource::Kernel, Fault::KernelRefuses(reason())),
         (FaultSource::PodFiles, Fault::PodFilesNotWritten(reason())),
+        (FaultSource::PodRoutes, Fault::PodRoutesNotRestored(reason())),
+        (FaultSource::PodFirewall, Fault::PodFirewallNotRestored(reason())),
         (FaultSource::AdmissionPolicies, Fault::PolicyMissing(policy)),
         (FaultSource::Probes, Fault::AllNodesSilent),
     ] {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use carrick_netlink::address::{Address, Role};
+use carrick_dataplane::route::is_own_table;
+use carrick_netlink::address::{Address, Role, Scope};
 use carrick_netlink::route::{Kind, Route};
 use carrick_netlink::{Error, Protocol, Socket, address, link, route, rule};
-use carrick_topology::constants::{HANDOVER_OUTER_TABLE, HANDOVER_TABLE, ROUTING_TABLE};
 use carrick_topology::discovery::{AddressRank, HostFacts, Interface, InterfaceAddress};
-use carrick_topology::model::RoutedNetwork;
+use carrick_topology::model::{RoutedNetwork, is_public};
 use carrick_topology::{DeviceName, Family};
 use ipnet::IpNet;
 use nix::errno::Errno;
@@ -57,7 +57,8 @@ pub fn find() -> Result<HostFacts, Error> {
         })
         .collect();
     let routed = routed(routes.iter().flatten(), &names);
-    Ok(HostFacts { interfaces, routed, missing_families: missing_families() })
+    let default_sources = default_sources(default_routes.iter().flatten(), &addresses, &names);
+    Ok(HostFacts { interfaces, routed, default_sources, missing_families: missing_families() })
 }
 
 /// The next hops of the routes in the tables that rules lead to, without those of Carrick.
@@ -72,8 +73,8 @@ fn routes_of_host(socket: &mut Socket, family: Family) -> Result<Vec<Route>, Err
 }
 
 /// Whether a table holds routes that other programs made.
-pub(super) const fn is_of_host(table: u32) -> bool {
-    !matches!(table, LOCAL_TABLE | ROUTING_TABLE | HANDOVER_TABLE | HANDOVER_OUTER_TABLE)
+pub(super) fn is_of_host(table: u32) -> bool {
+    table != LOCAL_TABLE && !is_own_table(table)
 }
 
 /// The networks that routes reach through gateways.
@@ -105,6 +106,49 @@ fn default_route(routes: &[Route]) -> Vec<Route> {
     let all = || routes.iter().filter(is_default).filter(|route| route.device.is_some());
     let best = all().map(|route| route.metric).min();
     all().filter(|route| Some(route.metric) == best).copied().collect()
+}
+
+/// The source addresses that default routes name, by the device of the next hop, where the kernel's masquerading would choose another one. It
+/// is left to choose where it can: it ends connections whose address the host loses.
+fn default_sources<'r>(
+    routes: impl Iterator<Item = &'r Route>,
+    addresses: &[Address],
+    names: &BTreeMap<u32, DeviceName>,
+) -> BTreeMap<DeviceName, BTreeSet<IpAddr>> {
+    let mut sources: BTreeMap<DeviceName, BTreeSet<IpAddr>> = BTreeMap::new();
+    for route in routes {
+        let device = route.device.and_then(|device| names.get(&device));
+        let (Some(device), Some(source)) = (device, route.source) else { continue };
+        let of_device = sources.entry(device.clone()).or_default();
+        let is_first = of_device.iter().all(|other| Family::of(other) != Family::of(&source));
+        if is_first && masqueraded(route, addresses) != Some(source) {
+            of_device.insert(source);
+        }
+    }
+    sources.retain(|_, of_device| !of_device.is_empty());
+    sources
+}
+
+/// The address that masquerading gives to packets which take a next hop of the default route. IPv4: the first address of the device in the
+/// gateway's subnet, else the first one (`inet_select_addr`). IPv6: depends on the destination (RFC 6724), so that it is known only where the
+/// device has one address that counts.
+fn masqueraded(route: &Route, addresses: &[Address]) -> Option<IpAddr> {
+    let is_candidate = |address: &&Address| {
+        let of_family = Family::from(address.network) == route.family();
+        Some(address.link) == route.device && of_family && address.role == Role::Primary && address.scope != Scope::Link
+    };
+    let candidates = || addresses.iter().filter(is_candidate);
+    match route.family() {
+        Family::V4 => {
+            let in_subnet = route.via.and_then(|via| candidates().find(|address| address.network.contains(&via)));
+            in_subnet.or_else(|| candidates().next()).map(|address| address.network.addr())
+        }
+        Family::V6 => {
+            let counts = |address: &IpAddr| route.source.is_some_and(|source| is_public(&source) == is_public(address));
+            let mut counting = candidates().map(|address| address.network.addr()).filter(counts);
+            counting.next().filter(|_| counting.next().is_none())
+        }
+    }
 }
 
 /// The source address of the host's own packets that take a next hop of the default route: the one that the route names, else the first
@@ -159,6 +203,8 @@ pub(super) fn is_network(route: &Route) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use carrick_topology::constants::ROUTING_TABLE;
+
     use super::*;
 
     fn address(net: &str, link: u32, role: Role) -> Address {
@@ -178,6 +224,46 @@ mod tests {
         let elsewhere = hop.via("198.51.100.1".parse().unwrap());
         let found = [hop, named, elsewhere].map(|route| source_of(&route, &addresses));
         assert_eq!(found, [Some("203.0.113.50".parse().unwrap()), Some("10.10.1.5".parse().unwrap()), None]);
+    }
+
+    #[test]
+    fn each_device_has_the_source_that_a_default_route_names_and_masquerading_would_not_choose() {
+        let hop = |via: &str, device, source: Option<&str>| {
+            let via: IpAddr = via.parse().unwrap();
+            let all = if via.is_ipv4() { "0.0.0.0/0" } else { "::/0" };
+            let hop = Route::through(all.parse().unwrap(), MAIN_TABLE, 2, device).via(via);
+            Route { source: source.map(|source| source.parse().unwrap()), ..hop }
+        };
+        let names = [(3, "eth0".parse().unwrap()), (4, "eth1".parse().unwrap())].into();
+        let addresses = [
+            address("192.0.2.5/24", 3, Role::Primary),
+            address("192.0.2.6/24", 3, Role::Secondary),
+            address("203.0.113.5/24", 3, Role::Primary),
+            address("198.51.100.2/31", 4, Role::Primary),
+            address("10.9.9.9/32", 1, Role::Primary),
+            address("2001:db8::5/64", 3, Role::Primary),
+            address("2001:db8::77/64", 3, Role::Temporary),
+            address("fd00::5/64", 3, Role::Primary),
+            address("2001:db8:1::5/64", 4, Role::Primary),
+            address("2001:db8:1::6/64", 4, Role::Primary),
+        ];
+        let found = |routes: &[Route]| -> Vec<String> {
+            let found = default_sources(routes.iter(), &addresses, &names);
+            found.iter().map(|(device, sources)| format!("{device} {sources:?}")).collect()
+        };
+        let none = [""; 0];
+        assert_eq!(found(&[hop("192.0.2.1", 3, None)]), none);
+        assert_eq!(found(&[hop("192.0.2.1", 3, Some("192.0.2.5"))]), none, "as a DHCP client writes it");
+        assert_eq!(found(&[hop("192.0.2.1", 3, Some("192.0.2.6"))]), ["eth0 {192.0.2.6}"]);
+        assert_eq!(found(&[hop("203.0.113.1", 3, Some("203.0.113.5"))]), none, "the gateway's subnet");
+        assert_eq!(found(&[hop("203.0.113.1", 3, Some("192.0.2.5"))]), ["eth0 {192.0.2.5}"]);
+        let uplinks = [hop("192.0.2.1", 3, Some("10.9.9.9")), hop("198.51.100.3", 4, Some("10.9.9.9"))];
+        assert_eq!(found(&uplinks), ["eth0 {10.9.9.9}", "eth1 {10.9.9.9}"], "two uplinks, the address on lo");
+        assert_eq!(found(&[hop("fe80::1", 3, Some("2001:db8::5"))]), none, "the only lasting public one");
+        assert_eq!(found(&[hop("fe80::1", 4, Some("2001:db8:1::6"))]), ["eth1 {2001:db8:1::6}"]);
+        let both = [hop("192.0.2.1", 3, Some("192.0.2.6")), hop("fe80::1", 3, Some("2001:db8::77"))];
+        assert_eq!(found(&both), ["eth0 {192.0.2.6, 2001:db8::77}"]);
+        assert_eq!(found(&[hop("192.0.2.1", 9, Some("192.0.2.6"))]), none, "a device that is gone");
     }
 
     #[test]

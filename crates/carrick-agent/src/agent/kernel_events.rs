@@ -9,7 +9,7 @@ use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::monitor::{Configured, Event, Group, Monitor, Verb};
 use carrick_netlink::{Protocol, Socket};
 use carrick_pods::is_host_device;
-use carrick_pods::pod_routes::is_pod_route;
+use carrick_pods::pod_routes::{can_replace_pod_route, is_pod_route};
 use carrick_topology::constants::HANDOVER_DEVICE;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc;
@@ -174,13 +174,13 @@ impl PodDevices {
                 false
             }
             Event::Route(Verb::Deleted, route) => is_pod_route(route),
+            Event::Route(Verb::Set, route) => can_replace_pod_route(route),
             Event::Address(Verb::Deleted, address) => self.0.contains(&address.link),
             Event::Neighbour { link } => self.0.contains(link),
             Event::Setting(Configured::Device(device)) => self.0.contains(device),
             Event::Setting(Configured::All) | Event::Lost => true,
             Event::Setting(Configured::Default)
             | Event::Link(Verb::Set, _)
-            | Event::Route(Verb::Set, _)
             | Event::Address(Verb::Set, _)
             | Event::Rule(..)
             | Event::Nftables { .. } => false,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use carrick_core::{Event, Fault, FaultSource};
 use carrick_dataplane::Sysctls;
 use carrick_netlink::link::{Change, Link};
 use carrick_netlink::route::{self, Filter, Route};
@@ -19,6 +20,7 @@ use carrick_pods::ipam::{Record, Store, StoreError};
 use carrick_pods::pod_routes::{HostEntries, is_pod_route, set_down, wanted};
 use carrick_topology::constants::POD_ROUTE_PROTOCOL;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use super::AgentError;
 
@@ -214,21 +216,31 @@ fn changed_macs(records: &[Record], links: &[Link]) -> Vec<Request> {
 pub(super) struct PodRouteRestorer(SyncSender<()>);
 
 impl PodRouteRestorer {
-    /// Starts the thread in the caller's network namespace. It ends when this is dropped.
+    /// Starts the thread in the caller's network namespace. It ends when this is dropped. It tells `events` what cannot be restored.
     ///
     /// # Errors
     /// The kernel gives no socket or no thread.
-    pub(super) fn start(run_directory: &Path) -> Result<Self, AgentError> {
+    pub(super) fn start(run_directory: &Path, events: mpsc::Sender<Event>) -> Result<Self, AgentError> {
         let mut pod_routes = PodRoutes::open(run_directory)?;
         let (ask, asked) = sync_channel(1);
         let serve = move || {
             let mut trouble = Vec::new();
             loop {
-                match asked.recv_timeout(SETTINGS_INTERVAL) {
-                    Ok(()) => report(pod_routes.restore(), &mut trouble),
-                    Err(RecvTimeoutError::Timeout) => report(pod_routes.restore_device_settings(), &mut trouble),
+                let result = match asked.recv_timeout(SETTINGS_INTERVAL) {
                     Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) if trouble.is_empty() => pod_routes.restore_device_settings(),
+                    // What failed is tried again. A comparison of the settings alone would not know whether it still fails.
+                    Ok(()) | Err(RecvTimeoutError::Timeout) => pod_routes.restore(),
+                };
+                let failures = report(result, &trouble);
+                if failures != trouble {
+                    let fault = failures.first().cloned().map(Fault::PodRoutesNotRestored);
+                    if events.blocking_send(Event::Faults(FaultSource::PodRoutes, fault.into_iter().collect())).is_err()
+                    {
+                        return;
+                    }
                 }
+                trouble = failures;
                 std::thread::sleep(PAUSE);
             }
         };
@@ -246,8 +258,8 @@ impl PodRouteRestorer {
     }
 }
 
-/// Logs the result. A failure that repeats is logged once.
-fn report(result: Result<Restored, RestoreError>, trouble: &mut Vec<String>) {
+/// Logs the result, and returns the failures. A failure that repeats is logged once.
+fn report(result: Result<Restored, RestoreError>, trouble: &[String]) -> Vec<String> {
     let restored = result.unwrap_or_else(|error| Restored { failures: vec![error], ..Restored::default() });
     let Restored { routes, neighbours, devices, settings, failures } = restored;
     if routes + neighbours + devices + settings > 0 {
@@ -257,5 +269,5 @@ fn report(result: Result<Restored, RestoreError>, trouble: &mut Vec<String>) {
     if let Some(first) = failures.first().filter(|_| failures != *trouble) {
         tracing::warn!(event = "pod_routes_not_restored", failures = failures.len(), first);
     }
-    *trouble = failures;
+    failures
 }

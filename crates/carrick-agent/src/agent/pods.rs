@@ -17,6 +17,7 @@ pub(super) struct PodNetworkFiles {
     configuration_directory: PathBuf,
     binary_directory: PathBuf,
     run_directory: PathBuf,
+    wireguard_port: u16,
 }
 
 impl PodNetworkFiles {
@@ -25,6 +26,7 @@ impl PodNetworkFiles {
             configuration_directory: options.cni_conf_dir.clone(),
             binary_directory: options.cni_bin_dir.clone(),
             run_directory: options.run_dir.clone(),
+            wireguard_port: options.port,
         }
     }
 
@@ -45,11 +47,16 @@ impl PodNetworkFiles {
     pub(super) async fn write(self, addressing: PodAddressing) -> Result<(), String> {
         let PodAddressing { pod_cidrs, mtu, fault } = addressing;
         let fault = fault.map(|fault| fault.to_string());
-        let data = NodeData { pod_cidrs: pod_cidrs.into_iter().collect(), mtu, fault };
+        let data = NodeData {
+            pod_cidrs: pod_cidrs.into_iter().collect(),
+            mtu,
+            wireguard_port: Some(self.wireguard_port),
+            fault,
+        };
         let written = spawn_blocking(move || self.write_blocking(&data).map(|written| (data, written))).await;
         match written.map_err(anyhow::Error::from).flatten() {
             Ok((data, Written::Changed)) => {
-                let NodeData { pod_cidrs, mtu, fault } = data;
+                let NodeData { pod_cidrs, mtu, fault, .. } = data;
                 tracing::info!(event = "pod_network_written", ?pod_cidrs, mtu, fault);
                 Ok(())
             }

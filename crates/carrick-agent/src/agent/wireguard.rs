@@ -35,14 +35,9 @@ pub(super) async fn choose(
 }
 
 fn kernel() -> Result<Option<Box<dyn WireGuard>>, AgentError> {
-    match KernelWireGuard::open() {
-        Ok(kernel) => {
-            tracing::info!(event = "wireguard_chosen", backend = "kernel");
-            Ok(Some(Box::new(kernel)))
-        }
-        Err(error) if error.is_not_found() || error.is_not_supported() => Ok(None),
-        Err(error) => Err(AgentError::Kernel(error)),
-    }
+    let Some(kernel) = KernelWireGuard::find().map_err(AgentError::Kernel)? else { return Ok(None) };
+    tracing::info!(event = "wireguard_chosen", backend = "kernel");
+    Ok(Some(Box::new(kernel)))
 }
 
 async fn userspace(interface: &DeviceName, run_directory: &Path) -> Result<Box<dyn WireGuard>, AgentError> {

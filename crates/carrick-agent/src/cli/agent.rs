@@ -15,6 +15,10 @@ const LARGEST_MTU: u32 = 65535 - constants::WIREGUARD_OVERHEAD_V6;
 
 /// The default of `--run-dir`.
 pub const DEFAULT_RUN_DIR: &str = "/run/carrick";
+/// The default of `--state-dir`.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/carrick";
+/// The default of `--cni-conf-dir`.
+pub const DEFAULT_CNI_CONF_DIR: &str = "/etc/cni/net.d";
 /// The default of `--cni-bin-dir`.
 pub const DEFAULT_CNI_BIN_DIR: &str = "/opt/cni/bin";
 
@@ -86,7 +90,7 @@ pub struct AgentOptions {
     #[arg(long, env = "CARRICK_CNI", value_name = "true|false", default_value_t = true, action = ArgAction::Set)]
     pub cni: bool,
     /// The directory of CNI configurations.
-    #[arg(long, env = "CARRICK_CNI_CONF_DIR", value_name = "DIRECTORY", default_value = "/etc/cni/net.d")]
+    #[arg(long, env = "CARRICK_CNI_CONF_DIR", value_name = "DIRECTORY", default_value = DEFAULT_CNI_CONF_DIR)]
     pub cni_conf_dir: PathBuf,
     /// The directory of CNI plugins.
     #[arg(long, env = "CARRICK_CNI_BIN_DIR", value_name = "DIRECTORY", default_value = DEFAULT_CNI_BIN_DIR)]
@@ -96,7 +100,7 @@ pub struct AgentOptions {
     #[arg(long, env = "CARRICK_MASQUERADE_ALLOWED_LOCATION", value_name = "true|false", action = ArgAction::Set)]
     pub masquerade_allowed_location: Option<bool>,
     /// The directory of the state that survives a reboot: the private key and the last good state of the cluster.
-    #[arg(long, env = "CARRICK_STATE_DIR", value_name = "DIRECTORY", default_value = "/var/lib/carrick")]
+    #[arg(long, env = "CARRICK_STATE_DIR", value_name = "DIRECTORY", default_value = DEFAULT_STATE_DIR)]
     pub state_dir: PathBuf,
     /// The directory of runtime files.
     #[arg(long, env = "CARRICK_RUN_DIR", value_name = "DIRECTORY", default_value = DEFAULT_RUN_DIR)]

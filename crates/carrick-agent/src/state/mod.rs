@@ -17,7 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use carrick_types::SecretKey;
 
-use crate::file_error::failed;
+use crate::file_error::{FileError, failed};
 
 use error::FILE;
 pub use error::StateError;
@@ -27,6 +27,27 @@ const NODE_NAME: &str = "node-name";
 
 /// The file with the node's private key.
 const PRIVATE_KEY: &str = "private-key";
+
+/// Waits until no agent uses the state directory, and keeps agents from it for as long as the result lives. A directory that does not exist
+/// has no agent.
+///
+/// # Errors
+/// The directory cannot be opened or locked.
+pub fn wait_for_agent(path: &Path) -> Result<Option<Flock<File>>, FileError> {
+    let directory = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed("open", path))?,
+    };
+    match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((directory, Errno::EWOULDBLOCK)) => {
+            tracing::info!(event = "waiting_for_agent", directory = %path.display());
+            let lock = Flock::lock(directory, FlockArg::LockExclusive);
+            lock.map(Some).map_err(|(_, errno)| failed("lock", path)(errno.into()))
+        }
+        Err((_, errno)) => Err(failed("lock", path)(errno.into())),
+    }
+}
 
 /// The state directory, locked for as long as this lives.
 #[derive(Debug)]

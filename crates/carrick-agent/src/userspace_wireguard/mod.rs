@@ -13,12 +13,14 @@ mod steady_udp;
 mod tun;
 pub mod uapi;
 
+use std::io;
 use std::panic;
 use std::process;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use carrick_dataplane::wireguard::KernelWireGuard;
 use carrick_topology::DeviceName;
 pub use detached::{DetachError, Detached, start_detached, stop};
 
@@ -26,6 +28,15 @@ use crate::exit::Exit;
 use gotatun_engine::GotatunEngine;
 use tun::{Tun, TunError};
 use uapi::{Server, SocketError, UapiSocket};
+
+/// The nodes on which the data path carries the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// All nodes.
+    All,
+    /// Nodes whose kernel has no WireGuard. On other nodes the process only waits for its end.
+    WithoutKernelWireGuard,
+}
 
 /// Why the data path could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +50,12 @@ pub enum StartError {
     /// The engine does not start.
     #[error(transparent)]
     Engine(#[from] engine::ConfigureError),
+    /// It cannot be found out whether the kernel has WireGuard.
+    #[error("cannot find out whether the kernel has WireGuard: {0}")]
+    Kernel(#[source] carrick_netlink::Error),
     /// Signals cannot be received.
     #[error("cannot wait for signals: {0}")]
-    Signal(#[source] std::io::Error),
+    Signal(#[source] io::Error),
 }
 
 impl StartError {
@@ -49,10 +63,12 @@ impl StartError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Tun(TunError::NoDriver | TunError::NoPermission { .. }) => Exit::Permission,
+            Self::Kernel(error) if error.is_not_permitted() => Exit::Permission,
             Self::Tun(TunError::NameTaken { .. }) | Self::Socket(SocketError::NotASocket { .. }) => Exit::Configuration,
             Self::Tun(TunError::Busy { .. } | TunError::Io { .. })
             | Self::Socket(SocketError::AlreadyServed { .. } | SocketError::File(_))
             | Self::Engine(_)
+            | Self::Kernel(_)
             | Self::Signal(_) => Exit::Failure,
         }
     }
@@ -62,9 +78,13 @@ impl StartError {
 ///
 /// # Errors
 /// [`StartError`]; once started it runs until it is told to stop.
-pub async fn run(interface: DeviceName) -> Result<(), StartError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signal)?;
+pub async fn run(interface: DeviceName, nodes: Nodes) -> Result<(), StartError> {
+    let termination = wait_for_termination();
+    if nodes == Nodes::WithoutKernelWireGuard && KernelWireGuard::find().map_err(StartError::Kernel)?.is_some() {
+        tracing::info!(event = "userspace_wireguard_idle", "the kernel has WireGuard: this process carries nothing");
+        termination.await.map_err(StartError::Signal)?;
+        return Ok(());
+    }
     abort_on_panic();
     UapiSocket::ensure_free(&interface)?;
     // Opening the TUN device is what only one process can do, so it decides between two that start at once.
@@ -77,11 +97,27 @@ pub async fn run(interface: DeviceName) -> Result<(), StartError> {
         never = server.serve(&socket) => match never {},
         never = engine.look_after_peers() => match never {},
         never = tun.follow_mtu() => match never {},
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+        signal = termination => signal.map_err(StartError::Signal)?,
     };
     tracing::info!(event = "userspace_wireguard_stopped", %interface, signal);
     Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT, and returns its name. Must be called in a runtime.
+///
+/// # Errors
+/// Signals cannot be received.
+pub fn wait_for_termination() -> impl Future<Output = io::Result<&'static str>> {
+    // From now on, and not only from the first poll on, the signals do not end the process.
+    let signals =
+        signal(SignalKind::terminate()).and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    async move {
+        let (mut terminate, mut interrupt) = signals?;
+        Ok(tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        })
+    }
 }
 
 /// A panic in one of the engine's tasks would leave a device that answers and forwards nothing. If the process ends

@@ -23,6 +23,10 @@ const DEVICE_NODE: &str = "/dev/net/tun";
 /// The MTU of a new interface in bytes: what the kernel's WireGuard begins with. The agent sets the real one.
 const INITIAL_MTU: u16 = 1420;
 
+/// Packets that wait in the kernel while a busy machine does not run this process. The driver's default is 500. A kernel's WireGuard queues
+/// 1,024 for each peer (`MAX_QUEUED_PACKETS`).
+const QUEUE_PACKETS: u32 = 2048;
+
 /// The time between two reads of the interface's MTU. The MTU only limits the padding, so a delay does no harm.
 const MTU_INTERVAL: Duration = Duration::from_secs(3);
 
@@ -195,6 +199,7 @@ fn open_device(interface: &DeviceName) -> Result<AsyncDevice, TunError> {
         .map_err(|source| explain(source, interface, exists))?;
     let failed = |action| move |source| TunError::Io { action, interface: interface.clone(), source };
     device.persist().map_err(failed("keep"))?;
+    device.set_tx_queue_len(QUEUE_PACKETS).map_err(failed("set the queue of"))?;
     if !exists {
         device.set_mtu(INITIAL_MTU).map_err(failed("set the MTU of"))?;
     }

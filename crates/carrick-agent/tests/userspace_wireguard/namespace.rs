@@ -180,9 +180,13 @@ impl Drop for Namespace {
 }
 
 impl DataPath {
+    pub fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+    }
+
     /// Sends it a signal, waits for its end and returns its exit code, if it ended by itself.
     pub fn end(&mut self, signal: Signal) -> Option<i32> {
-        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        self.send(signal);
         self.child.wait().unwrap().code()
     }
 }

@@ -1,5 +1,7 @@
 //! What passes through tunnels.
 
+use nix::sys::signal::Signal;
+
 use crate::end::{End, connected_pair, join};
 use crate::namespace::{KeyPair, await_condition};
 
@@ -86,6 +88,21 @@ fn outer_packets_carry_the_mark() {
         .namespace
         .run("nft flush chain inet test out && nft add rule inet test out udp dport 51820 meta mark 0x1000 drop");
     first.namespace.ping("10.1.0.2");
+}
+
+#[test]
+fn packets_wait_while_the_process_does_not_run() {
+    let (first, second) = connected_pair();
+    first.reaches(&second);
+    let dropped = || first.namespace.run("ip -s link show dev wg0 | awk '/TX:/ { getline; print $4 }'");
+    let before = dropped();
+    first.path.send(Signal::SIGSTOP);
+    first.namespace.output("ping -q -l 2000 -c 2000 -w 1 10.1.0.2");
+    assert_eq!(dropped(), before);
+    first.namespace.output("ping -q -l 1000 -c 1000 -w 1 10.1.0.2");
+    assert_ne!(dropped(), before, "the queue has an end, and packets beyond it are counted");
+    first.path.send(Signal::SIGCONT);
+    first.reaches(&second);
 }
 
 #[test]

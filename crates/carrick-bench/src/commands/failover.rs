@@ -1,7 +1,7 @@
 //! The benchmark of a gateway that fails.
 
 use anyhow::Result;
-use carrick_bench::failover::{self, Measurement, Quantiles};
+use carrick_bench::failover::{self, Measurement, ProbingCost, Quantiles};
 use carrick_lab::failure::Failure;
 use carrick_lab::text_table;
 use serde::Serialize;
@@ -11,8 +11,8 @@ use super::print;
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// The number of failures of each kind.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    /// The number of failures of each kind; 0 measures only what probing costs.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=1000))]
     runs: u16,
     /// The kinds of failure; all by default.
     #[arg(long = "failure", value_name = "KIND", value_enum)]
@@ -24,8 +24,7 @@ pub struct Options {
 
 #[derive(Serialize)]
 struct Output {
-    /// What probing costs each of the six agents, in percent of a processor.
-    probing_percent: f64,
+    probing: ProbingCost,
     rows: Vec<Measurement>,
 }
 
@@ -34,16 +33,20 @@ struct Output {
 /// # Errors
 /// A lab does not come up, or its traffic stops.
 pub fn run(options: &Options) -> Result<()> {
-    let probing_percent = failover::probing_percent()?;
+    let probing = failover::probing_cost()?;
     let mut rows = Vec::new();
     let failures = if options.failures.is_empty() { &Failure::ALL[..] } else { &options.failures };
-    for failure in failures {
+    for failure in failures.iter().filter(|_| options.runs > 0) {
         rows.push(failover::measure(*failure, options.runs.into())?);
     }
     if options.json {
-        return print(&(serde_json::to_string(&Output { probing_percent, rows })? + "\n"));
+        return print(&(serde_json::to_string(&Output { probing, rows })? + "\n"));
     }
-    print(&format!("{}probing costs each of six agents {probing_percent:.2} % of a processor\n", table(&rows)))
+    let ProbingCost { agents, percent, probes_per_second } = probing;
+    print(&format!(
+        "{}probing costs each of {agents} agents {percent:.3} % of a processor, at {probes_per_second:.1} probes a second\n",
+        table(&rows)
+    ))
 }
 
 fn table(rows: &[Measurement]) -> String {

@@ -239,3 +239,25 @@ fn what_is_missing_outside_is_looked_for_every_second_and_at_once_after_a_notifi
     fixture.event(Event::Drift(DriftKind::Device));
     assert_eq!(causes(&fixture.effects()).len(), 1);
 }
+
+#[test]
+fn what_a_new_plan_writes_is_no_repair_of_what_was_notified_meanwhile() {
+    for drift_comes_first in [true, false] {
+        let mut fixture = Fixture::steady();
+        fixture.event(Event::Drift(DriftKind::Route));
+        fixture.await_apply();
+        // Both come while this apply is in progress.
+        if drift_comes_first {
+            fixture.event(Event::Drift(DriftKind::Device));
+        }
+        fixture.show(&published_cluster(&["a", "b", "c"]));
+        fixture.wait(Duration::from_millis(50));
+        if !drift_comes_first {
+            fixture.event(Event::Drift(DriftKind::Device));
+        }
+        fixture.event(Event::Applied(ApplyOutcome::Unchanged));
+        let effects = fixture.effects_within(Duration::from_millis(200)).into_iter();
+        let applied = applies(&effects.map(|effect| (Duration::ZERO, effect)).collect::<Vec<_>>());
+        assert_eq!(applied, [(Duration::ZERO, Scope::Everything, Cause::Plan)], "{drift_comes_first}");
+    }
+}

@@ -80,8 +80,12 @@ fn probes_follow_the_protocol_of_another_agent_at_once() {
     let mut fixture = Fixture::steady();
     let mut cluster = Cluster::clone(fixture.core.cluster());
     let other = cluster.nodes.get_mut("b").unwrap();
-    other.agent =
-        Some(AgentVersion { version: "0.0.1".to_owned(), protocol: 1, settings: Settings::default().shared_hash() });
+    other.agent = Some(AgentVersion {
+        version: "0.0.1".to_owned(),
+        protocol: 1,
+        settings: Settings::default().shared_hash(),
+        outside_mesh: BTreeSet::new(),
+    });
     let address = *other.mesh_addresses.first().unwrap();
     fixture.show(&cluster);
     fixture.wait(SHORTLY);

@@ -21,6 +21,8 @@ fn reported() -> Vec<Fault> {
         Fault::ForwardChainLocked { chain: chain(), reason: reason() },
         Fault::KernelRefuses(reason()),
         Fault::PodFilesNotWritten(reason()),
+        Fault::PodRoutesNotRestored(reason()),
+        Fault::PodFirewallNotRestored(reason()),
         Fault::WriteRefused(reason()),
         Fault::PolicyMissing("the ValidatingAdmissionPolicy carrick-nodes is not installed".to_owned()),
         Fault::AllNodesSilent,

@@ -212,8 +212,14 @@ pub(super) fn cluster(names: &[&str]) -> Cluster {
 
 /// The cluster after the API shows what node `a` published.
 pub(super) fn published_cluster(names: &[&str]) -> Cluster {
-    let overlaid =
-        own::overlay(&Arc::new(cluster(names)), &name("a"), own_key(1), Some(&facts()), None, &Settings::default());
+    let overlaid = own::overlay(
+        &Arc::new(cluster(names)),
+        &name("a"),
+        own_key(1),
+        Some(&facts()),
+        own::Learned::default(),
+        &Settings::default(),
+    );
     Cluster::clone(&overlaid)
 }
 

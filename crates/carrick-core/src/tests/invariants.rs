@@ -106,7 +106,8 @@ impl Trial {
 
     fn echo(&mut self) {
         let known = Arc::clone(self.fixture.core.cluster());
-        let shown = own::overlay(&known, &name("a"), own_key(1), Some(&facts()), None, &Settings::default());
+        let shown =
+            own::overlay(&known, &name("a"), own_key(1), Some(&facts()), own::Learned::default(), &Settings::default());
         self.fixture.show(&shown);
     }
 

@@ -108,8 +108,9 @@ fn a_node_whose_kernel_has_no_ipv6_publishes_none() {
     let mut settings = Settings::default();
     let dual = ["10.42.1.0/24", "fd42:1::/64"].map(|cidr| cidr.parse().unwrap());
     let facts = OwnFacts { pod_cidrs: dual.into(), ..facts() };
-    let published =
-        |settings: &Settings| own::published(&cluster(&["a", "b"]), &name("a"), own_key(1), &facts, None, settings);
+    let published = |settings: &Settings| {
+        own::published(&cluster(&["a", "b"]), &name("a"), own_key(1), &facts, own::Learned::default(), settings)
+    };
     let both = published(&settings);
     assert_eq!((both.mesh_addresses.len(), both.pod_cidrs.len()), (2, 2));
     settings.local.missing_families = [Family::V6].into();

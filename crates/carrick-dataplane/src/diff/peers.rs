@@ -114,7 +114,8 @@ fn changed_peer(peer: Compared<'_>, found: &Peer, circumstances: &Circumstances<
     (change != PeerChange::new(found.public_key, PeerVerb::Update)).then_some(change)
 }
 
-/// A peer that moved keeps its endpoint while its session lives, unless the wanted endpoint changed. Once the session is dead, the next
+/// A peer that moved keeps its endpoint while its session lives, unless the wanted endpoint changed to an address that is not one of the same
+/// domain name. Once the session is dead, the next
 /// handshake can go to the wanted endpoint without loss.
 fn endpoint_to_write(
     wanted: &WantedPeer,
@@ -126,7 +127,8 @@ fn endpoint_to_write(
         return None;
     }
     let written = circumstances.written_endpoints.get(&found.public_key);
-    let wish_changed = written.is_some_and(|written| *written != endpoint);
+    let is_alternative = found.endpoint.is_some_and(|found| wanted.alternatives.contains(&found.ip()));
+    let wish_changed = written.is_some_and(|written| *written != endpoint) && !is_alternative;
     let stale = found.last_handshake.is_none_or(|handshake| age(circumstances.now, handshake) > SESSION_LIFETIME);
     (wish_changed || stale).then_some(endpoint)
 }

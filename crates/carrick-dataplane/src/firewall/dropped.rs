@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use carrick_netlink::Error;
-use carrick_netlink::nftables::Nftables;
+use carrick_netlink::nftables::{Nftables, Rule};
 
 use super::name::table_name;
 
@@ -14,6 +14,10 @@ pub enum DropReason {
     MeshPortFromPod,
     /// A packet out of the mesh goes to a port of the mesh, and its sender is no node.
     MeshPortFromOutside,
+    /// A translation has chosen a port of the mesh as the source of a forwarded packet.
+    MeshPortAsSource,
+    /// A packet was translated to a port of the mesh, for instance by a Service.
+    MeshPortTranslated,
     /// VXLAN comes to an address that is no internal address.
     VxlanToOtherAddress,
     /// VXLAN comes from an address that is no internal address of the location.
@@ -26,6 +30,12 @@ pub enum DropReason {
     VxlanForwarded,
     /// A packet has the source of another node's pod or mesh address, and comes in by a device that is none of the mesh's.
     MeshSourceByOtherDevice,
+    /// A packet has the source of a pod of this node, and comes in by a device that is no pod's.
+    OwnPodSourceByOtherDevice,
+    /// A packet has the source of this node itself, and comes in from outside.
+    OwnSourceByOtherDevice,
+    /// An ICMP error says that a packet of the mesh is too large.
+    ForgedPathMtu,
     /// Packets of a handover do not come out of a tunnel.
     HandoverOutsideTunnels,
     /// Packets of a handover come from a gateway that is in no handover.
@@ -40,15 +50,20 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::MeshPortFromPod,
         Self::MeshPortFromOutside,
+        Self::MeshPortTranslated,
+        Self::MeshPortAsSource,
         Self::VxlanToOtherAddress,
         Self::VxlanFromOutsideLocation,
         Self::VxlanByOtherDevice,
         Self::VxlanOutByOtherDevice,
         Self::VxlanForwarded,
         Self::MeshSourceByOtherDevice,
+        Self::OwnPodSourceByOtherDevice,
+        Self::OwnSourceByOtherDevice,
+        Self::ForgedPathMtu,
         Self::HandoverOutsideTunnels,
         Self::HandoverFromUnknownGateway,
         Self::HandoverUnexpectedSource,
@@ -62,12 +77,17 @@ impl DropReason {
         match self {
             Self::MeshPortFromPod => "mesh port from a pod",
             Self::MeshPortFromOutside => "mesh port from outside the nodes",
+            Self::MeshPortTranslated => "translated to a mesh port",
+            Self::MeshPortAsSource => "mesh port as a translated source",
             Self::VxlanToOtherAddress => "VXLAN to no internal address",
             Self::VxlanFromOutsideLocation => "VXLAN from outside the location",
             Self::VxlanByOtherDevice => "VXLAN by another device",
             Self::VxlanOutByOtherDevice => "VXLAN out by another device",
             Self::VxlanForwarded => "VXLAN forwarded into the location",
             Self::MeshSourceByOtherDevice => "mesh source by another device",
+            Self::OwnPodSourceByOtherDevice => "own pods' source by another device",
+            Self::OwnSourceByOtherDevice => "the node's own source by another device",
+            Self::ForgedPathMtu => "path MTU of the mesh by ICMP",
             Self::HandoverOutsideTunnels => "encapsulated packets outside the tunnels",
             Self::HandoverFromUnknownGateway => "encapsulated packets of unknown gateways",
             Self::HandoverUnexpectedSource => "encapsulated packets with an unexpected source",
@@ -82,12 +102,17 @@ impl DropReason {
         match self {
             Self::MeshPortFromPod => "mesh-port-from-pod",
             Self::MeshPortFromOutside => "mesh-port-from-outside",
+            Self::MeshPortTranslated => "mesh-port-translated",
+            Self::MeshPortAsSource => "mesh-port-as-source",
             Self::VxlanToOtherAddress => "vxlan-to-other-address",
             Self::VxlanFromOutsideLocation => "vxlan-from-outside-location",
             Self::VxlanByOtherDevice => "vxlan-by-other-device",
             Self::VxlanOutByOtherDevice => "out-vxlan-by-other-device",
             Self::VxlanForwarded => "vxlan-forwarded",
             Self::MeshSourceByOtherDevice => "mesh-source-by-other-device",
+            Self::OwnPodSourceByOtherDevice => "own-pod-source-by-other-device",
+            Self::OwnSourceByOtherDevice => "own-source-by-other-device",
+            Self::ForgedPathMtu => "forged-path-mtu",
             Self::HandoverOutsideTunnels => "handover-outside-tunnels",
             Self::HandoverFromUnknownGateway => "handover-from-unknown-gateway",
             Self::HandoverUnexpectedSource => "handover-unexpected-source",
@@ -95,6 +120,11 @@ impl DropReason {
             Self::MeshDestinationInClear => "mesh-destination-in-clear",
         }
     }
+}
+
+/// Drops and counts the packets that a rule selects.
+pub(super) fn dropped(rule: Rule, reason: DropReason) -> Rule {
+    rule.counter().drop().comment(reason.comment())
 }
 
 /// Reads how many packets the table `inet carrick` has dropped.

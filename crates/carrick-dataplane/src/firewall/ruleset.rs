@@ -4,129 +4,57 @@
 //! prerouting   decapsulate: an encapsulated packet of another gateway has an expected source
 //! prerouting   source-check: packets of other nodes' pods come in by devices of the mesh, where no plain packets are expected
 //! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
+//! input        no message says that a packet of the mesh is too large (chain path-mtu)
 //! input        VXLAN is accepted from the own location only, and through tunnels from the gateways that encapsulate
-//! forward      VXLAN to a node of the location is forwarded only if it came in from the location
+//! forward      nothing is forwarded to the VXLAN port in the network of the location, unless it came in from the location
 //! forward      what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! forward      TCP segments through the mesh fit the route's MTU
 //! postrouting  leak-guard: nothing that the mesh carries leaves in clear
 //! postrouting  leak-guard: this node's VXLAN leaves only by devices that lead into the location
 //! postrouting  translate: which packets take this node's address
+//! postrouting  translated: no source is translated to a port of the mesh, so nothing that goes there is an answer
 //! ```
 //!
 //! The leak guard comes before source NAT, so that a packet that it drops uses no port. The translation comes after priority `srcnat`, which
 //! kube-proxy and egress gateways use: a packet that they translate keeps the source that they chose.
+
+mod path_mtu;
+mod sets;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use carrick_netlink::Family;
 use carrick_netlink::nftables::{
-    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, Origin, Rule, Set, Table, Verdict, priority,
+    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, Origin, Rule, Table, UDP, Verdict, priority,
 };
-use carrick_topology::DeviceName;
 use carrick_topology::model::AllowedLocationMasquerade;
-use carrick_topology::plan::FirewallPlan;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use carrick_topology::plan::{FirewallPlan, MeshPorts};
 
-use super::dropped::DropReason;
+use self::sets::{
+    INTERNAL_DEVICES, MESH_DEVICES, SetNames, TUNNEL_DEVICES, carried_by, carriers, narrow_set, with_sets,
+};
+use super::dropped::{DropReason, dropped};
 use super::name::table_name;
 
-const UDP: u8 = 17;
 const LOOPBACK: &str = "lo";
-const MESH_DEVICES: &str = "mesh_devices";
 /// The chain that protects the ports of the mesh.
 const MESH_PORTS: &str = "mesh-ports";
-/// The devices that carry internal addresses of this node.
-const INTERNAL_DEVICES: &str = "internal_devices";
-/// The devices by which packets of other locations come in.
-const TUNNEL_DEVICES: &str = "tunnel_devices";
-
 /// The table that a plan asks for.
 #[must_use]
 pub fn ruleset(plan: &FirewallPlan) -> Table {
     let name = table_name();
     let table = Table::new(name.family, name.name)
-        .with_set(MESH_DEVICES, Set::interface_names(plan.mesh_devices.all().map(DeviceName::as_str)))
-        .with_set(TUNNEL_DEVICES, Set::interface_names(plan.mesh_devices.tunnels().map(DeviceName::as_str)))
-        .with_set(INTERNAL_DEVICES, Set::interface_names(plan.vxlan_devices.iter().flatten().map(DeviceName::as_str)))
         .with_chain("decapsulate", decapsulate(plan))
-        .with_chain("source-check", source_check())
+        .with_chain("source-check", source_check(plan))
         .with_chain(MESH_PORTS, mesh_ports(plan))
+        .with_chain(path_mtu::CHAIN, path_mtu::chain(plan))
         .with_chain("input", input(plan))
         .with_chain("forward", forward(plan))
         .with_chain("leak-guard", leak_guard(plan))
-        .with_chain("translate", translate(plan));
-    Family::BOTH.into_iter().fold(table, |table, version| with_sets(table, plan, version))
-}
-
-/// The name of each set of networks, in one version.
-struct SetNames {
-    mesh_port_addresses: String,
-    mesh_port_senders: String,
-    vxlan_sources: String,
-    handover_senders: String,
-    handover_sources: String,
-    own_pods: String,
-    mesh_addresses: String,
-    carried: String,
-    direct: String,
-    encapsulated_sources: String,
-    allowed_location: String,
-    location_addresses: String,
-}
-
-impl SetNames {
-    fn of(version: Family) -> Self {
-        let name = |stem| versioned(stem, version);
-        Self {
-            mesh_port_addresses: name("mesh_port_addresses"),
-            mesh_port_senders: name("mesh_port_senders"),
-            vxlan_sources: name("vxlan_sources"),
-            handover_senders: name("handover_senders"),
-            handover_sources: name("handover_sources"),
-            own_pods: name("own_pods"),
-            mesh_addresses: name("mesh_addresses"),
-            carried: name("carried"),
-            direct: name("direct"),
-            encapsulated_sources: name("encapsulated_sources"),
-            allowed_location: name("allowed_location"),
-            location_addresses: name("location_addresses"),
-        }
-    }
-}
-
-fn with_sets(table: Table, plan: &FirewallPlan, version: Family) -> Table {
-    let names = SetNames::of(version);
-    let table = table
-        .with_set(names.mesh_port_addresses, networks(version, &plan.mesh_ports.addresses))
-        .with_set(names.mesh_port_senders, networks(version, &plan.mesh_ports.senders))
-        .with_set(names.vxlan_sources, addresses(version, &plan.vxlan_sources))
-        .with_set(names.handover_senders, addresses(version, &plan.handover.senders))
-        .with_set(names.handover_sources, networks(version, &plan.handover.sources))
-        .with_set(names.own_pods, networks(version, &plan.own_pods))
-        .with_set(names.mesh_addresses, addresses(version, &plan.mesh_addresses))
-        .with_set(names.carried, networks(version, &plan.carried))
-        .with_set(names.direct, networks(version, &plan.direct))
-        .with_set(names.encapsulated_sources, networks(version, &plan.encapsulated_sources))
-        .with_set(names.allowed_location, networks(version, &plan.allowed_location.destinations))
-        .with_set(names.location_addresses, addresses(version, &plan.location_internal_addresses));
-    let table = carriers(plan).into_iter().fold(table, |table, device| {
-        let destinations = plan.carried_by.get(device).into_iter().flatten();
-        table.with_set(carried_by(device, version), networks(version, destinations))
-    });
-    if version == Family::V4 {
-        return table;
-    }
-    let narrow = |(segment, destinations)| (narrow_set(segment), networks(version, destinations));
-    plan.narrow
-        .iter()
-        .map(|(segment, nets)| narrow((*segment, nets)))
-        .fold(table, |table, (name, set)| table.with_set(name, set))
-}
-
-/// Drops and counts the packets that a rule selects.
-fn dropped(rule: Rule, reason: DropReason) -> Rule {
-    rule.counter().drop().comment(reason.comment())
+        .with_chain("translate", translate(plan))
+        .with_chain("translated", translated(plan));
+    with_sets(table, plan)
 }
 
 /// Sends every UDP packet through the chain that protects the ports of the mesh.
@@ -143,8 +71,10 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
                 let to_port = Rule::new().version(version).protocol(UDP).destination_port(*port);
                 to_port.destination(version, AddressMatch::In(&names.mesh_port_addresses))
             };
-            // A reply may go to such a port: its source is translated behind this chain.
-            let dropped = |rule: Rule, reason| dropped(rule.is_no_reply(), reason);
+            // A Service whose back end is such a port. WireGuard authenticates its packets itself, and a router in front of it may translate.
+            let translated = MeshPorts::BESIDES_WIREGUARD
+                .contains(port)
+                .then(|| dropped(to_port().destination_was_translated(), DropReason::MeshPortTranslated));
             let from_pod = to_port().source(version, AddressMatch::In(&names.own_pods));
             let by_pod_device = plan
                 .pod_device_prefix
@@ -154,7 +84,7 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
             let from_mesh = to_port()
                 .input_interface(InterfaceMatch::In(MESH_DEVICES))
                 .source(version, AddressMatch::NotIn(&names.mesh_port_senders));
-            by_pod_device.into_iter().chain([
+            by_pod_device.into_iter().chain(translated).chain([
                 dropped(from_pod, DropReason::MeshPortFromPod),
                 dropped(from_mesh, DropReason::MeshPortFromOutside),
             ])
@@ -171,15 +101,23 @@ fn vxlan_by_other_device(plan: &FirewallPlan) -> Option<Rule> {
     Some(dropped(by_other_device, DropReason::VxlanByOtherDevice))
 }
 
-/// A packet that this node forwards to another node's VXLAN port could have any source.
+/// A packet that this node forwards to another node's VXLAN port could have any source, and gets an address of this node as source. An address
+/// in the location's network may be that of a node which this node does not know yet: so nothing goes to this port there but what the mesh
+/// carries without encapsulation.
 fn vxlan_forwarded(plan: &FirewallPlan) -> Vec<Rule> {
-    let rule = |version: Family| {
-        let to_port = Rule::new().version(version).protocol(UDP).destination_port(plan.vxlan_port);
-        let to_node = to_port.destination(version, AddressMatch::In(&SetNames::of(version).location_addresses));
-        let from_elsewhere = to_node.input_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES));
-        dropped(from_elsewhere.is_no_reply(), DropReason::VxlanForwarded)
+    let rules = |version: Family| {
+        let names = SetNames::of(version);
+        let from_elsewhere = || {
+            let to_port = Rule::new().version(version).protocol(UDP).destination_port(plan.vxlan_port);
+            to_port.input_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES))
+        };
+        let to_node = from_elsewhere().destination(version, AddressMatch::In(&names.location_addresses));
+        let into_location = from_elsewhere()
+            .output_interface(InterfaceMatch::In(INTERNAL_DEVICES))
+            .destination(version, AddressMatch::NotIn(&names.carried));
+        [to_node, into_location].map(|rule| dropped(rule, DropReason::VxlanForwarded))
     };
-    plan.vxlan_devices.iter().flat_map(|_| Family::BOTH.map(rule)).collect()
+    plan.vxlan_devices.iter().flat_map(|_| Family::BOTH.into_iter().flat_map(rules)).collect()
 }
 
 /// This node's own VXLAN, known by its network identifier (RFC 7348 §5), stays in the location's network, wherever the host's routes lead.
@@ -218,6 +156,7 @@ fn input(plan: &FirewallPlan) -> Chain {
     Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER)
         .with_rules([to_mesh_ports(), outside_tunnels])
         .with_rules(vxlan_by_other_device(plan))
+        .with_rules(path_mtu::jumps())
         .with_rules(rules)
 }
 
@@ -233,9 +172,30 @@ fn decapsulate(plan: &FirewallPlan) -> Chain {
     Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
 }
 
-/// A host on the network of the location could send packets in the name of any pod. Networks of this host stay reachable, whatever they
+/// A host on the network of the location could send packets in the name of this node or of any pod. Those of this node's pods come in by their devices, those of
+/// other nodes' pods by devices of the mesh. Networks of this host stay reachable, whatever they
 /// overlap. Before connection tracking, as in [`decapsulate`].
-fn source_check() -> Chain {
+fn source_check(plan: &FirewallPlan) -> Chain {
+    let own_pods = plan.pod_device_prefix.iter().flat_map(|prefix| {
+        Family::BOTH.map(|version| {
+            let by_other_device = Rule::new()
+                .version(version)
+                .input_interface(InterfaceMatch::StartsNotWith(prefix))
+                .source(version, AddressMatch::In(&SetNames::of(version).own_pods));
+            dropped(by_other_device, DropReason::OwnPodSourceByOtherDevice)
+        })
+    });
+    // IPv4 drops packets from outside with a source of the host itself; IPv6 does not.
+    let of_this_node = Family::BOTH.into_iter().flat_map(|version| {
+        let names = SetNames::of(version);
+        [names.mesh_addresses, names.internal_sources].map(|own| {
+            let by_other_device = Rule::new()
+                .version(version)
+                .input_interface(InterfaceMatch::IsNot(LOOPBACK))
+                .source(version, AddressMatch::In(&own));
+            dropped(by_other_device, DropReason::OwnSourceByOtherDevice)
+        })
+    });
     let rules = Family::BOTH.map(|version| {
         let names = SetNames::of(version);
         let forged = Rule::new()
@@ -246,12 +206,10 @@ fn source_check() -> Chain {
             .source(version, AddressMatch::NotIn(&names.direct));
         dropped(forged, DropReason::MeshSourceByOtherDevice)
     });
-    Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW).with_rules(rules)
-}
-
-/// The name of the set of destinations that take segments of this size.
-fn narrow_set(segment: u16) -> String {
-    format!("segments_{segment}")
+    Chain::at(Hook::Prerouting, ChainKind::Filter, priority::RAW)
+        .with_rules(own_pods)
+        .with_rules(of_this_node)
+        .with_rules(rules)
 }
 
 /// TCP over IPv6 through tunnels that take less than an IPv6 route can say.
@@ -308,8 +266,13 @@ fn leak_guard_rules(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
             .destination(version, AddressMatch::In(&carried_by(device, version)))
             .accept()
     });
+    // A network of the host, which a neighbour may have taught it, takes no packet of pods to other pods.
+    let pods_in_clear = to(&names.encapsulated_sources)
+        .source(version, AddressMatch::In(&names.own_pods))
+        .destination(version, AddressMatch::In(&names.direct));
     stray_pods
-        .chain([to(&names.own_pods).accept(), to(&names.direct).accept()])
+        .chain([to(&names.own_pods).accept(), dropped(pods_in_clear, DropReason::MeshDestinationInClear)])
+        .chain([to(&names.direct).accept()])
         .chain(permitted)
         .chain([dropped(to(&names.carried), DropReason::MeshDestinationInClear)])
         .collect()
@@ -318,11 +281,21 @@ fn leak_guard_rules(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
 fn translate(plan: &FirewallPlan) -> Chain {
     let rules = Family::BOTH.into_iter().flat_map(|version| {
         let mut rules = leaving_for_location(plan, version);
-        rules.extend(leaving_pods(version));
+        rules.extend(leaving_pods(plan, version));
         rules.extend(own_flows(plan, version));
         rules
     });
     Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT + 1).with_rules(rules)
+}
+
+/// If the translation has chosen a port of the mesh, the first packet is dropped, and its repetition gets another port. So a packet to such a port
+/// is never an answer, which the chain [`MESH_PORTS`] relies on.
+fn translated(plan: &FirewallPlan) -> Chain {
+    let rules = plan.mesh_ports.ports.iter().map(|port| {
+        let first = Rule::new().protocol(UDP).source_port(*port).origin(Origin::Received).is_no_reply();
+        dropped(first.source_was_translated(), DropReason::MeshPortAsSource)
+    });
+    Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT + 2).with_rules(rules)
 }
 
 /// What leaves the mesh here for networks or nodes of this location.
@@ -332,27 +305,64 @@ fn leaving_for_location(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let to_network = |rule: Rule| {
         let rule = rule.destination(version, AddressMatch::In(&names.allowed_location));
         match plan.allowed_location.masquerade {
-            AllowedLocationMasquerade::On => rule.masquerade().comment("network of the location"),
+            AllowedLocationMasquerade::On => masqueraded(plan, version, &rule, "network of the location"),
             AllowedLocationMasquerade::Off => {
-                rule.verdict(Verdict::Return).comment("network of the location keeps the source")
+                vec![rule.verdict(Verdict::Return).comment("network of the location keeps the source")]
             }
         }
     };
     let from = |set| leaving().source(version, AddressMatch::In(set));
-    vec![
+    let networks = [
         to_network(leaving().input_interface(InterfaceMatch::In(MESH_DEVICES))),
         to_network(from(&names.own_pods)),
         to_network(from(&names.carried)),
-        leaving()
-            .input_interface(InterfaceMatch::In(TUNNEL_DEVICES))
-            .destination(version, AddressMatch::In(&names.location_addresses))
-            .masquerade()
-            .comment("node of the location"),
-    ]
+    ];
+    networks.into_iter().flatten().chain(to_nodes_of_location(plan, version)).collect()
+}
+
+/// Gives what a rule selects the source that the default route names, where one does, and else the address of the device that it leaves
+/// by.
+fn masqueraded(plan: &FirewallPlan, version: Family, rule: &Rule, comment: &str) -> Vec<Rule> {
+    let names = SetNames::of(version);
+    let by_default_route = plan.default_sources.iter().filter_map(|(device, sources)| {
+        let address = first_of(sources, version)?;
+        let by_device = rule.clone().output_interface(InterfaceMatch::Is(device.as_str()));
+        Some(by_device.destination(version, AddressMatch::NotIn(&names.host_networks)).masquerade_as(address))
+    });
+    by_default_route.chain([rule.clone().masquerade()]).map(|rule| rule.comment(comment)).collect()
+}
+
+/// What comes out of tunnels for nodes of this location. Packets of nodes keep their source where the location's network takes it.
+fn to_nodes_of_location(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
+    let names = SetNames::of(version);
+    let comment = "node of the location";
+    let to = |set| {
+        let out_of_tunnel = Rule::new().version(version).input_interface(InterfaceMatch::In(TUNNEL_DEVICES));
+        out_of_tunnel.destination(version, AddressMatch::In(set))
+    };
+    let plain_from_node = to(&names.plain_neighbours)
+        .source(version, AddressMatch::In(&names.node_senders))
+        .verdict(Verdict::Return)
+        .comment("node to node of the location");
+    let plain = to(&names.location_addresses).output_interface(InterfaceMatch::NotIn(MESH_DEVICES));
+    let encapsulated = to(&names.location_addresses)
+        .output_interface(InterfaceMatch::In(MESH_DEVICES))
+        .source(version, AddressMatch::NotIn(&names.node_senders));
+    let encapsulated = match first_of(&plan.internal_sources, version) {
+        Some(address) => encapsulated.source_nat(address),
+        None => encapsulated.masquerade(),
+    };
+    let plain = masqueraded(plan, version, &plain, comment);
+    [vec![plain_from_node], plain, vec![encapsulated.comment(comment)]].concat()
+}
+
+/// The address of a family.
+fn first_of(addresses: &BTreeSet<IpAddr>, version: Family) -> Option<IpAddr> {
+    addresses.iter().copied().find(|address| Family::of(address) == version)
 }
 
 /// Pods that leave for somewhere the mesh does not carry.
-fn leaving_pods(version: Family) -> [Rule; 2] {
+fn leaving_pods(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let names = SetNames::of(version);
     let pods = || {
         Rule::new()
@@ -360,79 +370,28 @@ fn leaving_pods(version: Family) -> [Rule; 2] {
             .source(version, AddressMatch::In(&names.own_pods))
             .destination(version, AddressMatch::NotIn(&names.own_pods))
     };
-    [
-        pods().destination(version, AddressMatch::NotIn(&names.carried)).masquerade().comment("pods leave the mesh"),
-        pods().destination(version, AddressMatch::In(&names.direct)).masquerade().comment("pods leave beside the mesh"),
-    ]
+    let not_carried = pods().destination(version, AddressMatch::NotIn(&names.carried));
+    let direct = pods().destination(version, AddressMatch::In(&names.direct));
+    let leaving = masqueraded(plan, version, &not_carried, "pods leave the mesh");
+    leaving.into_iter().chain(masqueraded(plan, version, &direct, "pods leave beside the mesh")).collect()
 }
 
-/// The host's own flows into the mesh.
-fn own_flows(plan: &FirewallPlan, version: Family) -> Option<Rule> {
+/// The host's own flows into the mesh: to internal addresses of nodes that answer to this node's internal address, and to all others.
+fn own_flows(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let names = SetNames::of(version);
-    let address = plan.mesh_addresses.iter().find(|address| Family::of(address) == version)?;
-    Some(
+    let with_other_source = || {
         Rule::new()
             .version(version)
             .origin(Origin::Local)
             .output_interface(InterfaceMatch::In(MESH_DEVICES))
             .source(version, AddressMatch::NotIn(&names.mesh_addresses))
             .source(version, AddressMatch::NotIn(&names.own_pods))
-            .source_nat(*address)
-            .comment("the host's own flows"),
-    )
-}
-
-fn versioned(stem: &str, version: Family) -> String {
-    match version {
-        Family::V4 => format!("{stem}4"),
-        Family::V6 => format!("{stem}6"),
-    }
-}
-
-/// The name of the set of what may leave by a device. Characters that `nft` could not read back are written as
-/// their number, and so is the one that marks them, so that no two devices share a name.
-fn carried_by(device: &DeviceName, version: Family) -> String {
-    let mut stem = "carried_by_".to_owned();
-    for character in device.as_str().chars() {
-        match character {
-            '-' | '.' | '0'..='9' | 'A'..='Z' | 'a'..='z' => stem.push(character),
-            other => stem.push_str(&format!("_{:x}_", u32::from(other))),
-        }
-    }
-    stem.push('_');
-    versioned(&stem, version)
-}
-
-/// The devices that may carry what the mesh carries. The mesh's own are always there, so that routes that come and go change elements
-/// alone.
-fn carriers(plan: &FirewallPlan) -> BTreeSet<&DeviceName> {
-    plan.mesh_devices.all().into_iter().chain(plan.carried_by.keys()).collect()
-}
-
-fn networks<'a>(version: Family, all: impl IntoIterator<Item = &'a IpNet>) -> Set {
-    let all = all.into_iter();
-    match version {
-        Family::V4 => Set::ipv4_networks(all.filter_map(|network| match network {
-            IpNet::V4(network) => Some(*network),
-            IpNet::V6(_) => None,
-        })),
-        Family::V6 => Set::ipv6_networks(all.filter_map(|network| match network {
-            IpNet::V4(_) => None,
-            IpNet::V6(network) => Some(*network),
-        })),
-    }
-}
-
-fn addresses<'a>(version: Family, all: impl IntoIterator<Item = &'a IpAddr>) -> Set {
-    let all = all.into_iter();
-    match version {
-        Family::V4 => Set::ipv4_networks(all.filter_map(|address| match address {
-            IpAddr::V4(address) => Some(Ipv4Net::from(*address)),
-            IpAddr::V6(_) => None,
-        })),
-        Family::V6 => Set::ipv6_networks(all.filter_map(|address| match address {
-            IpAddr::V4(_) => None,
-            IpAddr::V6(address) => Some(Ipv6Net::from(*address)),
-        })),
-    }
+    };
+    let to_nodes = first_of(&plan.internal_sources, version).map(|address| {
+        let to_node = with_other_source().destination(version, AddressMatch::In(&names.internal_destinations));
+        to_node.source_nat(address).comment("the host's own flows to nodes")
+    });
+    let others = first_of(&plan.mesh_addresses, version)
+        .map(|address| with_other_source().source_nat(address).comment("the host's own flows"));
+    to_nodes.into_iter().chain(others).collect()
 }

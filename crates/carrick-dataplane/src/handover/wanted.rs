@@ -12,9 +12,7 @@ use carrick_netlink::route::PathMtu;
 use carrick_netlink::rule::{PacketOrigin, Rule};
 use carrick_netlink::{Family, MacAddress};
 use carrick_topology::DeviceName;
-use carrick_topology::constants::{
-    HANDOVER_OUTER_RULE_PRIORITY, HANDOVER_RULE_PRIORITY, LEAST_DEVICE_MTU, ROUTE_METRIC,
-};
+use carrick_topology::constants::{LEAST_DEVICE_MTU, ROUTE_METRIC};
 use carrick_topology::handover::{HandoverPlan, HandoverRoute};
 use carrick_topology::plan::{NextHop, NodePlan};
 use ipnet::IpNet;
@@ -84,7 +82,7 @@ fn outer_route(plan: &NodePlan, receiver: IpAddr) -> TableRoute {
 fn outer_rule(handover: &HandoverPlan) -> Rule {
     Rule {
         family: Family::V4,
-        priority: HANDOVER_OUTER_RULE_PRIORITY,
+        priority: RoutingTable::HANDOVER_OUTER.rule_priority,
         table: RoutingTable::HANDOVER_OUTER.number,
         protocol: RoutingTable::HANDOVER_OUTER.protocol,
         origin: PacketOrigin::Host,
@@ -128,7 +126,7 @@ fn exception(destination: &IpNet) -> TableRoute {
 fn forwarding_rule(family: Family) -> Rule {
     Rule {
         family,
-        priority: HANDOVER_RULE_PRIORITY,
+        priority: RoutingTable::HANDOVER.rule_priority,
         table: RoutingTable::HANDOVER.number,
         protocol: RoutingTable::HANDOVER.protocol,
         origin: PacketOrigin::Host,

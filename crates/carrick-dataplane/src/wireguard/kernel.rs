@@ -20,6 +20,19 @@ impl KernelWireGuard {
     pub fn open() -> Result<Self, carrick_netlink::Error> {
         Ok(Self { connection: wireguard::WireGuard::open()? })
     }
+
+    /// [`Self::open`], or nothing if the kernel has no WireGuard.
+    ///
+    /// # Errors
+    ///
+    /// The socket cannot be opened.
+    pub fn find() -> Result<Option<Self>, carrick_netlink::Error> {
+        match Self::open() {
+            Ok(kernel) => Ok(Some(kernel)),
+            Err(error) if error.is_not_found() || error.is_not_supported() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl WireGuard for KernelWireGuard {

@@ -69,8 +69,24 @@ fn wireguards_own_packets_pass() {
 }
 
 #[test]
+fn a_network_of_the_host_takes_no_packet_of_pods_to_other_pods() {
+    let mut plan = plan();
+    plan.direct = nets(&["10.2.0.4/31", "fd02::4/127"]).into_iter().collect();
+    let network = Network::with(&plan);
+    network.node.ip("link delete carrick0");
+    let ears = eavesdropper(&network.outside, REMOTE_POD);
+    send(&network.pod, POD, REMOTE_POD);
+    assert_eq!(network.counted(CLEAR), 2);
+    assert!(ears.iter().all(is_silent));
+    for (ear, node) in ears.iter().zip(NODE.both()) {
+        assert_eq!(source_seen(&network.node.socket(node), ear), address(node), "the host's own network works");
+    }
+}
+
+#[test]
 fn exceptions_leave_beside_the_mesh() {
     let mut plan = plan();
+    plan.encapsulated_sources = [].into();
     plan.direct = nets(&["10.2.0.4/31", "fd02::4/127"]).into_iter().collect();
     let network = Network::with(&plan);
     network.node.ip("link delete carrick0");

@@ -112,7 +112,7 @@ fn every_word_of_the_table_is_readable() {
         "udp dport 51823 ip6 saddr != @handover_senders6 counter packets 0 bytes 0 drop",
         "type filter hook prerouting priority raw; policy accept;",
         "iifname \"carrick-ho\" ip saddr != @handover_sources4 counter packets 0 bytes 0 drop",
-        "oifname != @mesh_devices iifname @tunnel_devices ip daddr @location_addresses4 masquerade",
+        "iifname @tunnel_devices ip daddr @location_addresses4 oifname != @mesh_devices masquerade fully-random",
         "iif 0 oifname @mesh_devices ip saddr != @mesh_addresses4 ip saddr != @own_pods4 snat ip to 10.4.0.1",
     ] {
         assert!(printed.contains(line), "no {line:?} in\n{printed}");

@@ -4,8 +4,8 @@ use carrick_topology::model::AllowedLocationMasquerade;
 
 use crate::namespace::source_seen;
 use crate::network::{
-    INTERNET, MESH, NEAR_POD, NEIGHBOUR, NODE, Network, POD, PRINTER, Pair, REMOTE_POD, address, attach, in_both, nets,
-    plan,
+    INTERNET, MESH, NEAR_POD, NEIGHBOUR, NODE, Network, POD, PRINTER, Pair, REMOTE_HOST, REMOTE_POD, address, attach,
+    give, in_both, nets, plan,
 };
 
 #[test]
@@ -15,6 +15,44 @@ fn a_pod_reaches_the_internet_with_the_nodes_address() {
         let seen = source_seen(&network.pod.socket(pod), &network.outside.socket(internet));
         assert_eq!(seen, address(node));
     }
+}
+
+/// The address that the default route names is another one of the device, and one of the loopback device, which stands for a host with several
+/// uplinks.
+#[test]
+fn a_pod_reaches_the_internet_with_the_address_that_the_default_route_names() {
+    let named = Pair("192.0.2.77", "2001:db8::77");
+    for device in ["eth0", "lo"] {
+        let mut plan = plan();
+        plan.default_sources = [("eth0".parse().unwrap(), named.both().map(address).into())].into();
+        plan.host_networks = nets(&["192.0.2.3/32", "2001:db8::3/128"]).into_iter().collect();
+        let network = Network::with(&plan);
+        give(&network.node, device, &[named]);
+        for (((pod, internet), printer), named) in
+            in_both(POD, INTERNET).into_iter().zip(PRINTER.both()).zip(named.both())
+        {
+            let pod = network.pod.socket(pod);
+            assert_eq!(source_seen(&pod, &network.outside.socket(internet)), address(named), "{device}");
+            let seen = source_seen(&pod, &network.outside.socket(printer));
+            assert_eq!(seen, address(named), "a network of the location, {device}");
+        }
+        for ((pod, neighbour), node) in in_both(POD, NEIGHBOUR).into_iter().zip(NODE.both()) {
+            let seen = source_seen(&network.pod.socket(pod), &network.outside.socket(neighbour));
+            assert_eq!(seen, address(node), "a network that has a route of its own, {device}");
+        }
+    }
+}
+
+#[test]
+fn a_default_route_that_names_a_source_in_one_family_changes_nothing_in_the_other() {
+    let Pair(named, _) = Pair("192.0.2.77", "2001:db8::77");
+    let mut plan = plan();
+    plan.default_sources = [("eth0".parse().unwrap(), [address(named)].into())].into();
+    let network = Network::with(&plan);
+    network.node.ip(&format!("address add {named}/32 dev lo"));
+    let seen = |pod, internet| source_seen(&network.pod.socket(pod), &network.outside.socket(internet));
+    assert_eq!(seen(POD.0, INTERNET.0), address(named));
+    assert_eq!(seen(POD.1, INTERNET.1), address(NODE.1));
 }
 
 #[test]
@@ -43,6 +81,7 @@ fn a_pod_keeps_its_address_towards_a_pod_of_the_same_node() {
 #[test]
 fn a_pod_leaves_with_the_nodes_address_for_an_exception_inside_the_mesh() {
     let mut plan = plan();
+    plan.encapsulated_sources = [].into();
     plan.direct = nets(&["10.2.0.0/24", "fd02::/64"]).into_iter().collect();
     let network = Network::with(&plan);
     for ((pod, remote), mesh) in in_both(POD, REMOTE_POD).into_iter().zip(MESH.both()) {
@@ -127,6 +166,61 @@ fn the_hosts_own_flows_into_the_mesh_have_its_mesh_address() {
     for (internet, remote) in in_both(INTERNET, REMOTE_POD) {
         let seen = source_seen(&network.outside.socket(internet), &network.remote.socket(remote));
         assert_eq!(seen, address(internet), "what the host only passes on is not its own");
+    }
+}
+
+#[test]
+fn the_hosts_own_flows_to_nodes_have_its_internal_address_where_the_plan_says_so() {
+    let network = Network::guarded();
+    let second = Pair("192.0.2.77", "2001:db8::77");
+    give(&network.node, "eth0", &[second]);
+    for (((bound, host), node), mesh) in in_both(second, REMOTE_HOST).into_iter().zip(NODE.both()).zip(MESH.both()) {
+        let receiver = network.remote.socket(host);
+        assert_eq!(source_seen(&network.node.socket(bound), &receiver), address(node), "another address of the host");
+        assert_eq!(source_seen(&network.node.socket(node), &receiver), address(node));
+        assert_eq!(source_seen(&network.node.socket(mesh), &receiver), address(mesh), "the mesh address is kept");
+    }
+    let mut without = plan();
+    without.internal_destinations.clear();
+    let network = Network::with(&without);
+    for ((node, host), mesh) in in_both(NODE, REMOTE_HOST).into_iter().zip(MESH.both()) {
+        assert_eq!(source_seen(&network.node.socket(node), &network.remote.socket(host)), address(mesh));
+    }
+}
+
+#[test]
+fn a_node_of_the_location_sees_the_far_node_where_packets_of_nodes_are_encapsulated() {
+    let mut encapsulating = plan();
+    encapsulating.location_internal_addresses = NEAR_POD.both().map(address).into();
+    let network = Network::with(&encapsulating);
+    for (((far, near), pod), node) in in_both(REMOTE_HOST, NEAR_POD).into_iter().zip(REMOTE_POD.both()).zip(NODE.both())
+    {
+        let receiver = network.near.socket(near);
+        assert_eq!(source_seen(&network.remote.socket(far), &receiver), address(far));
+        assert_eq!(
+            source_seen(&network.remote.socket(pod), &receiver),
+            address(node),
+            "the network does not know pods"
+        );
+    }
+}
+
+#[test]
+fn a_node_of_the_location_sees_the_far_node_where_packets_are_plain() {
+    let mut plain = plan();
+    plain.plain_neighbours = NEIGHBOUR.both().map(address).into();
+    let network = Network::with(&plain);
+    for (((far, neighbour), pod), node) in
+        in_both(REMOTE_HOST, NEIGHBOUR).into_iter().zip(REMOTE_POD.both()).zip(NODE.both())
+    {
+        let receiver = network.outside.socket(neighbour);
+        assert_eq!(source_seen(&network.remote.socket(far), &receiver), address(far));
+        assert_eq!(source_seen(&network.remote.socket(pod), &receiver), address(node), "a pod");
+    }
+    let network = Network::guarded();
+    for ((far, neighbour), node) in in_both(REMOTE_HOST, NEIGHBOUR).into_iter().zip(NODE.both()) {
+        let seen = source_seen(&network.remote.socket(far), &network.outside.socket(neighbour));
+        assert_eq!(seen, address(node), "the location's network takes no foreign sources");
     }
 }
 

@@ -127,6 +127,7 @@ impl Mesh {
                 ));
             }
         }
+        count_datagrams(&far);
         let open = |gateway: &Namespace| gateway.run(|| HandoverDataplane::open().unwrap());
         let (encapsulating, decapsulating) = (open(&near), open(&far));
         Self { client, near, far, server, encapsulating, decapsulating }
@@ -152,11 +153,23 @@ impl Mesh {
     }
 }
 
-/// Packets that the device has received.
+/// The devices whose datagrams the far gateway counts.
+const COUNTED: [&str; 2] = ["carrick0", "carrick-ho"];
+
+/// Counts UDP datagrams by device: the kernel also sends neighbour discovery and multicast reports, whenever it likes.
+fn count_datagrams(gateway: &Namespace) {
+    let rule =
+        |device| format!("add rule inet test datagrams iifname {device} meta l4proto udp counter comment {device};");
+    let chain = "add table inet test; add chain inet test datagrams { type filter hook prerouting priority -400; };";
+    gateway.command("nft", &[&format!("{chain}{}", COUNTED.map(rule).concat())], "");
+}
+
+/// UDP datagrams that came in by the device.
 fn received(gateway: &Namespace, device: &str) -> u64 {
-    let statistics = gateway.command("ip", &["-s", "link", "show", "dev", device], "");
-    let counts = statistics.lines().skip_while(|line| !line.contains("RX:")).nth(1).unwrap();
-    counts.split_whitespace().nth(1).unwrap().parse().unwrap()
+    let rules = gateway.command("nft", &["list", "chain", "inet", "test", "datagrams"], "");
+    let rule = rules.lines().find(|rule| rule.contains(&format!("\"{device}\" "))).unwrap();
+    let (_, count) = rule.split_once("packets ").unwrap();
+    count.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn encapsulates() -> NodePlan {

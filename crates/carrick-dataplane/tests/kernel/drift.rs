@@ -89,6 +89,8 @@ fn a_setting_that_another_program_writes_is_found_by_the_next_look() {
             ("net.ipv4.conf.carrick0.rp_filter=1", "2"),
             ("net.ipv6.conf.carrick-vx.disable_ipv6=1", "0"),
             ("net.ipv6.conf.eth0.accept_ra=1", "2"),
+            ("net.ipv6.conf.carrick-vx.accept_ra=2", "0"),
+            ("net.ipv6.conf.carrick0.accept_ra=1", "0"),
         ] {
             run(&format!("sysctl -q -w {setting}"));
             assert!(!is_as_planned(node), "{setting}");

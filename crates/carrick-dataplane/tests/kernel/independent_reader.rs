@@ -165,7 +165,17 @@ fn the_firewall_reads_as_planned_by_nft() {
         let chains: Vec<&str> = table.chains.keys().map(String::as_str).collect();
         assert_eq!(
             chains,
-            ["decapsulate", "forward", "input", "leak-guard", "mesh-ports", "source-check", "translate"]
+            [
+                "decapsulate",
+                "forward",
+                "input",
+                "leak-guard",
+                "mesh-ports",
+                "path-mtu",
+                "source-check",
+                "translate",
+                "translated"
+            ]
         );
         assert_eq!(table.sets["mesh_devices"], [HANDOVER_DEVICE, VXLAN_DEVICE, WIREGUARD_DEVICE]);
         assert_eq!(table.sets["vxlan_sources4"], ["10.0.0.2"]);

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use carrick_dataplane::wireguard::UserspaceWireGuard;
 use carrick_dataplane::{Desired, Keys, Reconciler, Report, Sysctls, WireGuardMaker};
@@ -44,6 +44,10 @@ pub fn on_node<T: Send>(test: impl FnOnce(&mut Node) -> T + Send) -> T {
         run("ip address add 10.0.0.1/24 dev eth0");
         run("ip address add fd00::1/64 dev eth0 nodad");
         run("ip tuntap add carrick0 mode tun");
+        // The kernel marks the uplink's routes `linkdown` until it has noticed the carrier, up to a second later.
+        while run("ip -brief link show dev eth0").split_whitespace().nth(1) != Some("UP") {
+            thread::sleep(Duration::from_millis(5));
+        }
         let folder = tempfile::tempdir().unwrap();
         let wireguard = UserspaceDouble::start(folder.path(), "carrick0");
         let dataplane = dataplane(folder.path());

@@ -55,6 +55,8 @@ pub fn alone() -> NodePlan {
         rules: Family::BOTH.into(),
         firewall: FirewallPlan::default(),
         probes: ProbePlan::default(),
+        location_routes: Vec::new(),
+        outside_mesh: BTreeSet::new(),
         warnings: BTreeSet::new(),
     }
 }
@@ -129,6 +131,7 @@ pub fn peer(number: u32) -> WireGuardPeer {
     WireGuardPeer {
         identity: PeerIdentity::Node(name(&format!("gateway-{number}"))),
         endpoint: Some((Ipv4Addr::from(0xc633_6400 + number), 51820).into()),
+        named: None,
         persistent_keepalive: None,
         preshared_key: None,
         allowed_ips: BTreeSet::new(),

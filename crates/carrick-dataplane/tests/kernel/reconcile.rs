@@ -345,7 +345,11 @@ fn router_advertisements_survive_forwarding() {
     on_node(|node| {
         assert_eq!(sysctl("ipv6/conf/eth0/accept_ra"), "1");
         run("sysctl -q -w net.ipv6.conf.eth0-far.accept_ra=0");
-        node.reach(&plans::alone());
+        node.reach(&plans::mesh(20, 3));
+        for own in ["carrick0", "carrick-vx"] {
+            assert_eq!(sysctl(&format!("ipv6/conf/{own}/accept_ra")), "0", "no node is a router of others");
+        }
+        assert_eq!(sysctl("ipv6/conf/default/accept_ra"), "1");
         assert_eq!(sysctl("ipv6/conf/all/forwarding"), "1");
         assert_eq!(sysctl("ipv4/ip_forward"), "1");
         assert_eq!(sysctl("ipv6/conf/eth0/accept_ra"), "2");

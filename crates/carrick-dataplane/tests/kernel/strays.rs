@@ -17,8 +17,8 @@ fn seen() -> BTreeSet<String> {
         "ip -6 route show table 1107",
         "ip rule show",
         "ip -6 rule show",
-        "ip address show dev carrick0",
-        "ip address show dev carrick-vx",
+        "ip -oneline address show dev carrick0",
+        "ip -oneline address show dev carrick-vx",
         "ip neighbour show dev carrick-vx nud permanent",
         "bridge fdb show dev carrick-vx",
     ]
@@ -125,7 +125,7 @@ fn what_is_not_carricks_stays() {
                 "ip -6 route show table 1000",
                 "ip rule",
                 "ip -6 rule",
-                "ip -4 address",
+                "ip -oneline -4 address",
             ]
             .map(run)
         };

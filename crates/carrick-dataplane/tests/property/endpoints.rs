@@ -7,7 +7,8 @@ use carrick_dataplane::endpoint_memory::Endpoints;
 use carrick_dataplane::observed::Observed;
 use carrick_dataplane::{Circumstances, Operation, diff};
 use carrick_netlink::wireguard::PublicKey;
-use carrick_topology::plan::NodePlan;
+use carrick_topology::plan::{NamedEndpoint, NodePlan};
+use carrick_topology::{Endpoint, Host};
 
 use crate::model::untouched;
 use crate::{desired, plans, reach};
@@ -129,4 +130,25 @@ fn handshake_from_the_future_counts_as_fresh() {
     let peers = &mut state.wireguard.as_mut().unwrap().configuration.as_mut().unwrap().peers;
     peers[0].last_handshake = Some(HANDSHAKE * 2);
     assert_eq!(written(&plan, &state, 0, &[wanted(&plan)]), None);
+}
+
+/// A peer whose domain name has the address of [`roamed`] too.
+fn plan_with_named_peer() -> NodePlan {
+    let mut plan = plan_with_peer();
+    let peer = plan.wireguard.peers.get_mut(&plans::key(1)).unwrap();
+    let Host::Name(name) = "gate.example".parse::<Endpoint>().unwrap().host else { panic!("a name") };
+    let addresses = vec![peer.endpoint.unwrap().ip(), roamed().ip()];
+    peer.named = Some(NamedEndpoint { name, addresses });
+    plan
+}
+
+#[test]
+fn a_peer_that_answers_at_another_address_of_its_name_is_left_there_after_a_restart() {
+    let plan = plan_with_named_peer();
+    let state = heard_from(&plan, roamed());
+    assert_eq!(written(&plan, &state, 100, &[roamed()]), None, "the restarted agent wants the first address again");
+    assert_eq!(written(&plan, &state, 181, &[roamed()]), Some(wanted(&plan)), "the session is dead");
+    let elsewhere: SocketAddr = "192.0.2.200:40000".parse().unwrap();
+    let state = heard_from(&plan, elsewhere);
+    assert_eq!(written(&plan, &state, 100, &[elsewhere]), Some(wanted(&plan)), "no address of the name");
 }

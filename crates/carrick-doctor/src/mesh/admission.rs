@@ -1,4 +1,4 @@
-//! The admission policies, as the agents found them when they started.
+//! The admission policies, as the agents found them when they last looked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,8 @@ pub(super) fn policies(observations: &Observations) -> Vec<Finding> {
                 "{fault}: a node can write annotations that speak for other nodes (according to {})",
                 listed(&reporters)
             ),
-            "apply deploy/policy.yaml and deploy/rbac.yaml; agents look again within 10 min",
+            "apply deploy/policy.yaml and deploy/rbac.yaml from the checkout of the running version, or with Helm run \
+             `helm upgrade`; agents look again within 10 min",
         )
     };
     seen.into_iter().map(finding).collect()
@@ -42,6 +43,7 @@ mod tests {
         });
         assert_eq!(found.warnings(), ["admission-policy -"]);
         assert!(found.texts().contains("speak for other nodes (according to a1, b1)"), "{}", found.texts());
-        assert!(found.remedies().contains("deploy/policy.yaml"));
+        let remedy = "deploy/rbac.yaml from the checkout of the running version, or with Helm run `helm upgrade`;";
+        assert!(found.remedies().contains(remedy), "{}", found.remedies());
     }
 }

@@ -59,6 +59,8 @@ fn is_problem(kind: &str) -> bool {
         "PodCidrMissing"
             | "KernelRefuses"
             | "PodFilesNotWritten"
+            | "PodRoutesNotRestored"
+            | "PodFirewallNotRestored"
             | "ApiLost"
             | "WriteRefused"
             | "AllNodesSilent"
@@ -73,7 +75,8 @@ fn check(kind: &str) -> Check {
         "ForwardingOff" => Check::IpForwarding,
         "ForwardChainDrops" | "ForwardChainLocked" => Check::ForwardPolicy,
         "ApiLost" => Check::ApiServer,
-        "KernelRefuses" => Check::KernelState,
+        "KernelRefuses" | "PodFirewallNotRestored" => Check::KernelState,
+        "PodRoutesNotRestored" => Check::PodGateway,
         "PodFilesNotWritten" => Check::CniConfiguration,
         "AllNodesSilent" => Check::UdpReachability,
         _ => Check::AgentReady,

@@ -46,7 +46,7 @@ fn share_no_network(observations: &Observations, one: &NodeName, other: &NodeNam
     let reports = |node: &NodeName, far: &NodeName| {
         let plan = observations.pages(node).and_then(|pages| pages.plan());
         plan.into_iter().flat_map(|plan| &plan.warnings).any(|warning| {
-            matches!(warning.reason, WarningReason::RoutedElsewhere(_))
+            matches!(warning.reason, WarningReason::RoutedElsewhere(_) | WarningReason::RoutedToInternet(_))
                 && warning.object == ObjectName::Node(far.clone())
         })
     };

@@ -6,6 +6,7 @@ use carrick_topology::NodeName;
 use carrick_topology::model::MESH_NAME;
 use carrick_topology::{ObjectName, Warning, WarningReason};
 
+use super::misspelt_key;
 use crate::finding::listed;
 use crate::{Check, Finding, Observations};
 
@@ -58,6 +59,13 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
             Check::OverlappingCidrs,
             format!("renumber one of the two networks if {} must reach the other one", listed(&reporters)),
         ),
+        WarningReason::MeshAddressTowards { node, .. } => (
+            Check::OverlappingCidrs,
+            format!(
+                "renumber the network of {node} or that of {} if servers there must see the internal address; otherwise allow the mesh address",
+                listed(&reporters)
+            ),
+        ),
         WarningReason::OutsidePermittedCidrs => (
             Check::IgnoredValues,
             format!(
@@ -72,7 +80,7 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 warning.field, warning.object
             ),
         ),
-        WarningReason::RoutedElsewhere(_) => (
+        WarningReason::RoutedElsewhere(_) | WarningReason::RoutedToInternet(_) => (
             Check::LocationNetwork,
             format!(
                 "if {} and {} share no network, give them different locations, by the label of --topology-label or by the annotation carrick.dev/location; otherwise correct the route on {}",
@@ -88,6 +96,7 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 warning.object
             ),
         ),
+        WarningReason::UnknownKey(nearest) => (Check::IgnoredValues, misspelt_key::remedy(warning, nearest)),
         WarningReason::FamilyMissing(_) => (
             Check::IgnoredValues,
             format!("boot {} with ipv6.disable=0 if its pods need IPv6; otherwise nothing", warning.object),

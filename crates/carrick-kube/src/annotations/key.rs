@@ -1,5 +1,7 @@
 //! The keys of Carrick's annotations: [`PREFIX`] and a word.
 
+use carrick_topology::MOST_OBSERVED_ENDPOINTS_BYTES;
+
 /// The prefix of Carrick's keys.
 pub const PREFIX: &str = "carrick.dev/";
 
@@ -17,6 +19,8 @@ pub const RELAY: &str = "carrick.dev/relay";
 pub const PERSISTENT_KEEPALIVE: &str = "carrick.dev/persistent-keepalive";
 /// People's: CIDRs inside the node's location.
 pub const ALLOWED_LOCATION_CIDRS: &str = "carrick.dev/allowed-location-cidrs";
+/// People's: why `carrickctl nodes prune` keeps the Node, as text.
+pub const HOLD: &str = "carrick.dev/hold";
 
 /// The agent's: its WireGuard public key.
 pub const PUBLIC_KEY: &str = "carrick.dev/public-key";
@@ -32,12 +36,12 @@ pub const ADVERTISED_ENDPOINTS: &str = "carrick.dev/advertised-endpoints";
 pub const ADVERTISED_INTERNAL_ADDRESSES: &str = "carrick.dev/advertised-internal-addresses";
 /// The agent's: where it sees NATed nodes come from, as `node=address:port`.
 pub const OBSERVED_ENDPOINTS: &str = "carrick.dev/observed-endpoints";
-/// The agent's: `version=…,protocol=…,settings=…`.
+/// The agent's: `version=…,protocol=…,settings=…`, and `outside-mesh=NETWORK` for each network that the node reaches outside the mesh.
 pub const AGENT: &str = "carrick.dev/agent";
 
 /// The keys that people set. Neither an agent nor a kubelet may write them.
-pub const PEOPLES: [&str; 7] =
-    [LOCATION, ENDPOINT, INTERNAL_ADDRESSES, GATEWAY, RELAY, PERSISTENT_KEEPALIVE, ALLOWED_LOCATION_CIDRS];
+pub const PEOPLES: [&str; 8] =
+    [LOCATION, ENDPOINT, INTERNAL_ADDRESSES, GATEWAY, RELAY, PERSISTENT_KEEPALIVE, ALLOWED_LOCATION_CIDRS, HOLD];
 
 /// The keys that the agent owns. No other client may set them.
 pub const AGENTS: [&str; 8] = [
@@ -50,3 +54,13 @@ pub const AGENTS: [&str; 8] = [
     OBSERVED_ENDPOINTS,
     AGENT,
 ];
+
+/// The most bytes of an agent's annotation that are read. `deploy/policy.yaml` has the same rule. More than that is no list that an agent makes, and
+/// would burden all agents.
+pub(crate) fn most_bytes_of_agents(key: &str) -> Option<usize> {
+    match key {
+        OBSERVED_ENDPOINTS => Some(MOST_OBSERVED_ENDPOINTS_BYTES),
+        AGENT => Some(8192),
+        _ => AGENTS.contains(&key).then_some(512),
+    }
+}

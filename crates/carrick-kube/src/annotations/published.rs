@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use carrick_topology::Published;
+use carrick_topology::model::AgentVersion;
 
 use super::key;
 
 /// The annotations of what an agent publishes, by key. What is empty has none.
 #[must_use]
 pub fn published_annotations(published: &Published) -> BTreeMap<String, String> {
-    let agent = published
-        .agent
-        .as_ref()
-        .map(|agent| format!("version={},protocol={},settings={}", agent.version, agent.protocol, agent.settings));
+    let agent = published.agent.as_ref().map(agent);
     let observed = published.observed_endpoints.iter().map(|(node, address)| format!("{node}={address}"));
     [
         (key::PUBLIC_KEY, published.public_key.map(|key| key.to_string()).unwrap_or_default()),
@@ -29,6 +27,12 @@ pub fn published_annotations(published: &Published) -> BTreeMap<String, String> 
     .filter(|(_, value)| !value.is_empty())
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
+}
+
+fn agent(agent: &AgentVersion) -> String {
+    let AgentVersion { version, protocol, settings, outside_mesh } = agent;
+    let words = [format!("version={version}"), format!("protocol={protocol}"), format!("settings={settings}")];
+    list(words.into_iter().chain(outside_mesh.iter().map(|network| format!("outside-mesh={network}"))))
 }
 
 fn list(elements: impl IntoIterator<Item = impl Display>) -> String {

@@ -1,8 +1,10 @@
 //! Reads values one by one, and notes those that cannot be read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
+use super::key::most_bytes_of_agents;
 use carrick_topology::Warning;
 use carrick_topology::model::Family;
 use carrick_topology::{ObjectName, WarningReason};
@@ -37,8 +39,20 @@ impl<'a> Reader<'a> {
 
     /// The single value of an annotation.
     pub(crate) fn one<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
-        let text = self.text(key)?;
+        let text = self.short_text(key)?;
         self.read(key, text, parse)
+    }
+
+    /// The annotation's value, without those of agents that are too long.
+    fn short_text(&mut self, key: &str) -> Option<&'a str> {
+        let text = self.text(key)?;
+        match most_bytes_of_agents(key).filter(|most| text.len() > *most) {
+            None => Some(text),
+            Some(most) => {
+                self.warn_of(key, text, &format!("the value is longer than what an agent writes ({most} bytes)"));
+                None
+            }
+        }
     }
 
     /// One value of `field`.
@@ -54,7 +68,7 @@ impl<'a> Reader<'a> {
 
     /// The elements of a list that can be read.
     pub(crate) fn list<T: Ord>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> BTreeSet<T> {
-        let text = self.text(key).unwrap_or_default();
+        let text = self.short_text(key).unwrap_or_default();
         let elements = text.split(',').map(str::trim).filter(|element| !element.is_empty());
         self.read_all(key, elements, parse)
     }
@@ -89,17 +103,19 @@ impl<'a> Reader<'a> {
         read
     }
 
-    /// The elements of a list of addresses, the first in order of each family.
-    pub(crate) fn one_per_family(
+    /// The elements of a list of which an agent writes one for each family: the first in order of each. `address_of` gives an element's address.
+    pub(crate) fn one_per_family<T: Ord + Clone + fmt::Display>(
         &mut self,
         key: &str,
-        parse: impl Fn(&str) -> Result<IpAddr, String>,
-    ) -> BTreeSet<IpAddr> {
-        let mut kept: BTreeMap<Family, IpAddr> = BTreeMap::new();
-        for address in self.list(key, parse) {
-            let first = *kept.entry(Family::of(&address)).or_insert(address);
-            if first != address {
-                self.warn(key, address.to_string(), &format!("one address for each family; {first} is used"));
+        parse: impl Fn(&str) -> Result<T, String>,
+        address_of: impl Fn(&T) -> Option<IpAddr>,
+    ) -> BTreeSet<T> {
+        let mut kept: BTreeMap<Option<Family>, T> = BTreeMap::new();
+        for element in self.list(key, parse) {
+            let family = address_of(&element).map(Family::from);
+            let first = kept.entry(family).or_insert_with(|| element.clone()).clone();
+            if first != element {
+                self.warn(key, element.to_string(), &format!("one address for each family; {first} is used"));
             }
         }
         kept.into_values().collect()

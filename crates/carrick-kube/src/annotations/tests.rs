@@ -186,11 +186,43 @@ fn every_bad_value_is_named_with_what_would_be_right() {
         ("observed-endpoints", "b", "node=1.2.3.4:51820"),
         ("observed-endpoints", "B=1.2.3.4:5", "lower-case"),
         ("agent", "version=1", "protocol=NUMBER"),
+        ("agent", "version=1,protocol=1,settings=a\nlevel=ERROR", "protocol=NUMBER"),
+        ("agent", "version=1\u{1b}[2J,protocol=1,settings=a", "protocol=NUMBER"),
+        ("agent", format!("version=1,protocol=1,settings={}", "a".repeat(65)).as_str(), "protocol=NUMBER"),
+        ("advertised-internal-addresses", "255.255.255.255/32", "no host has"),
+        ("advertised-internal-addresses", "240.0.0.1/24", "no host has"),
+        ("advertised-internal-addresses", "0.1.2.3/24", "no host has"),
+        ("advertised-internal-addresses", "::ffff:10.20.0.99/128", "no host has"),
+        ("internal-addresses", "::10.20.0.99/128", "no host has"),
+        ("advertised-endpoints", "240.0.0.1:51820", "no host has"),
+        ("advertised-endpoints", "[::ffff:10.20.0.99]:51820", "no host has"),
+        ("advertised-internal-addresses", "10.0.0.7/24,192.168.1.53/32", "10.0.0.7/24 is used"),
+        ("advertised-internal-addresses", "fd00::7/64,fd01::7/64", "fd00::7/64 is used"),
+        ("advertised-endpoints", "198.51.100.7:51820,198.51.100.8:51820", "198.51.100.7:51820 is used"),
+        ("advertised-internal-addresses", "100.100.100.200/32", "metadata service"),
+        ("allowed-location-cidrs", "169.254.169.254/32", "leaves a host or a link"),
+        ("allowed-location-cidrs", "ff00::/8", "leaves a host or a link"),
+        ("internal-addresses", "fd00:ec2::254/128", "metadata service"),
+        ("advertised-endpoints", "gate.example:51820", "set the annotation `endpoint`"),
         ("agent", "version=1,protocol=x,settings=y", "protocol=NUMBER"),
     ] {
         let warning = warning(key, value);
         assert!(warning.starts_with(&format!("node `a`: carrick.dev/{key} `")), "{warning}");
         assert!(warning.contains(hint), "{key}={value}: {warning}");
+    }
+}
+
+#[test]
+fn a_value_that_is_longer_than_what_an_agent_writes_is_ignored() {
+    let observed = |count: usize| (0..count).map(|n| format!("n{n:04}=192.0.2.1:51820")).collect::<Vec<_>>().join(",");
+    assert!(observed(2978).len() < 65_536 && observed(2979).len() > 65_536);
+    assert_eq!(clean(&[("observed-endpoints", &observed(2978))]).observed_endpoints.len(), 2978);
+    let internal = vec!["10.0.0.7/24"; 60].join(",");
+    for (key, value) in [("observed-endpoints", observed(2979)), ("advertised-internal-addresses", internal)] {
+        let parsed = parse(&[(key, &value)]);
+        assert_eq!(parsed.node, clean(&[]), "{key}");
+        let warnings = strings(parsed.warnings);
+        assert!(warnings.len() == 1 && warnings[0].contains("longer than what an agent writes"), "{warnings:?}");
     }
 }
 
@@ -210,11 +242,12 @@ fn an_unreadable_label_is_named() {
 
 #[test]
 fn a_flood_of_garbage_makes_few_short_warnings() {
-    let parsed = parse(&[("pod-cidrs", &vec!["x".repeat(500); 300].join(",")), ("endpoint", &"y".repeat(9000))]);
-    assert!(parsed.warnings.len() <= 10, "{}", parsed.warnings.len());
+    let flood = vec!["x".repeat(500); 300].join(",");
+    let parsed = parse(&[("allowed-location-cidrs", &flood), ("pod-cidrs", &flood), ("endpoint", &"y".repeat(9000))]);
+    assert!(parsed.warnings.len() <= 11, "{}", parsed.warnings.len());
     assert!(parsed.warnings.iter().all(|warning| warning.to_string().chars().count() < 400));
     let distinct = (0..300).map(|number| format!("x{number}")).collect::<Vec<_>>().join(",");
-    let parsed = parse(&[("pod-cidrs", &distinct)]);
+    let parsed = parse(&[("allowed-location-cidrs", &distinct)]);
     assert_eq!(parsed.warnings.len(), 9);
     assert!(parsed.warnings.iter().any(|warning| warning.value == "292 more"));
 }
@@ -247,23 +280,28 @@ prop_compose! {
         key in proptest::option::of(any::<[u8; 32]>()),
         pod_cidrs in btree_set(network(), 0..4),
         mesh_address in proptest::option::of(address()),
-        endpoints in btree_set((address(), 1_u16..), 0..4),
-        internal in btree_set(interface_address(), 0..4),
+        endpoint in proptest::option::of((address(), 1_u16..)),
+        internal in proptest::option::of(interface_address()),
         observed in btree_map("[a-z0-9]([-a-z0-9]{0,8}[a-z0-9])?", (address(), any::<u16>()), 0..4),
-        agent in proptest::option::of(("[0-9a-z.+-]{1,12}", any::<u32>(), "[0-9a-f]{16}")),
+        agent in proptest::option::of(("[0-9a-z.+-]{1,12}", any::<u32>(), "[0-9a-f]{16}", btree_set(network(), 0..3))),
     ) -> Published {
         Published {
             public_key: key.map(PublicKey::from_bytes),
             public_key_proof: None,
             pod_cidrs,
             mesh_addresses: mesh_address.into_iter().collect(),
-            advertised_endpoints: endpoints.into_iter().map(|(host, port)| Endpoint::at(host, port)).collect(),
+            advertised_endpoints: endpoint.into_iter().map(|(host, port)| Endpoint::at(host, port)).collect(),
             advertised_internal_addresses: internal.into_iter().flatten().collect(),
             observed_endpoints: observed
                 .into_iter()
                 .map(|(name, (host, port))| (name.parse().unwrap(), SocketAddr::new(host, port)))
                 .collect(),
-            agent: agent.map(|(version, protocol, settings)| AgentVersion { version, protocol, settings }),
+            agent: agent.map(|(version, protocol, settings, outside_mesh)| AgentVersion {
+                version,
+                protocol,
+                settings,
+                outside_mesh,
+            }),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The formats of values. An error says what is expected.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use carrick_topology::NodeName;
+use carrick_topology::constants::metadata_services;
 use carrick_topology::model::{AgentVersion, Family, KeyProof, Preference, PublicKey, host_net};
+use carrick_topology::{Endpoint, NodeName};
 use ipnet::IpNet;
 
 /// Bytes beyond which no name, key or endpoint is valid.
@@ -28,9 +30,18 @@ pub(crate) fn key_proof(text: &str, public_key: Option<PublicKey>, node: &NodeNa
 
 /// A network. Bits behind the prefix are cut off: `192.168.1.7/24` is the network `192.168.1.0/24`.
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
-    let net = address_with_length(text).ok_or("write a network such as `192.168.1.0/24` or `2001:db8::/64`")?;
-    Ok(net.trunc())
+    let net = address_with_length(text).ok_or("write a network such as `192.168.1.0/24` or `2001:db8::/64`")?.trunc();
+    let is_of_link = |link: &&&str| link.parse().is_ok_and(|link: IpNet| link.contains(&net));
+    match NETWORKS_OF_A_LINK.iter().find(is_of_link) {
+        None => Ok(net),
+        Some(link) => Err(format!("no packet for {link} leaves a host or a link: the mesh cannot carry it")),
+    }
 }
+
+/// Networks whose addresses mean something on one host or one link alone: loopback, link-local and multicast (RFC 6890, RFC 4291 §2.4). Without
+/// them, a host finds no neighbours.
+const NETWORKS_OF_A_LINK: [&str; 6] =
+    ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::1/128", "fe80::/10", "ff00::/8"];
 
 /// The shortest prefixes of networks that hold for the whole cluster. `mesh.rs` has the same rule in CEL.
 const SHORTEST_PREFIX_V4: u8 = 8;
@@ -101,20 +112,47 @@ pub(crate) fn keepalive_seconds(text: &str) -> Result<u16, String> {
     seconds.ok_or_else(|| "write seconds from 0 to 65535, such as `25` or `25s`".to_owned())
 }
 
-/// `version=…,protocol=…,settings=…`, in any order; words of later versions are skipped.
+/// An endpoint that an agent advertises. Only people can set a name: its addresses change without a write that the API server could refuse.
+pub(crate) fn advertised_endpoint(text: &str) -> Result<Endpoint, String> {
+    let endpoint = parsed::<Endpoint>(text)?;
+    let address =
+        endpoint.address().ok_or("an agent advertises addresses. To use a name, set the annotation `endpoint`")?;
+    if is_reserved(&address) {
+        return Err(NO_HOST.to_owned());
+    }
+    Ok(endpoint)
+}
+
+/// Bytes of the longest word in what an agent says of itself.
+const LONGEST_WORD: usize = 64;
+
+/// A version or a hash. Logs and metrics of all agents show it.
+fn plain_word(text: &str) -> Option<String> {
+    let is_of_word = |c: char| c.is_ascii_alphanumeric() || ".-_+".contains(c);
+    let is_word = !text.is_empty() && text.len() <= LONGEST_WORD && text.chars().all(is_of_word);
+    is_word.then(|| text.to_owned())
+}
+
+/// `version=…,protocol=…,settings=…`, and any number of `outside-mesh=NETWORK`, in any order; words of later versions are skipped.
 pub(crate) fn agent_version(text: &str) -> Result<AgentVersion, String> {
     let expected = || "write `version=…,protocol=NUMBER,settings=…`".to_owned();
     let mut agent = (None, None, None);
+    let mut outside_mesh = BTreeSet::new();
     for word in text.split(',') {
         match word.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
-            Some(("version", value)) => agent.0 = Some(value.to_owned()),
+            Some(("version", value)) => agent.0 = Some(plain_word(value).ok_or_else(expected)?),
             Some(("protocol", value)) => agent.1 = Some(value.parse().map_err(|_| expected())?),
-            Some(("settings", value)) => agent.2 = Some(value.to_owned()),
+            Some(("settings", value)) => agent.2 = Some(plain_word(value).ok_or_else(expected)?),
+            Some(("outside-mesh", value)) => {
+                let network: IpNet =
+                    value.parse().map_err(|_| "write networks as `outside-mesh=NETWORK`".to_owned())?;
+                outside_mesh.insert(network.trunc());
+            }
             Some(_) | None => {}
         }
     }
     let (Some(version), Some(protocol), Some(settings)) = agent else { return Err(expected()) };
-    Ok(AgentVersion { version, protocol, settings })
+    Ok(AgentVersion { version, protocol, settings, outside_mesh })
 }
 
 /// The key of a label: a name of up to 63 characters, after an optional prefix and a slash (Kubernetes, "Labels and Selectors").
@@ -144,7 +182,21 @@ fn host_address_rule(address: &IpAddr) -> Result<(), String> {
     if address.is_unspecified() || address.is_loopback() || address.is_multicast() || link_local_v6 {
         return Err("no other node can reach this address".to_owned());
     }
-    Ok(())
+    if metadata_services().contains(address) {
+        return Err("this is the address of a cloud's metadata service".to_owned());
+    }
+    if is_reserved(address) { Err(NO_HOST.to_owned()) } else { Ok(()) }
+}
+
+const NO_HOST: &str = "no host has an address of this kind";
+
+/// Whether no host has the address: the networks 0.0.0.0/8 and 240.0.0.0/4 (RFC 6890), the broadcast address among them, and IPv4 addresses that
+/// are written as IPv6 ones (RFC 4291 §2.5.5).
+fn is_reserved(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => matches!(address.octets(), [0 | 240.., ..]),
+        IpAddr::V6(address) => address.to_ipv4().is_some() && !address.is_loopback() && !address.is_unspecified(),
+    }
 }
 
 fn example_in(net: &IpNet) -> IpNet {

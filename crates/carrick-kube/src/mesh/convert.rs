@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
     fn mesh_cidrs(&mut self, name: &str) -> Option<BTreeSet<IpNet>> {
         let field = format!("spec.{name}");
         let mut kept: BTreeMap<Family, IpNet> = BTreeMap::new();
-        for cidr in self.networks(name, value::network)? {
+        for cidr in self.networks(name, value::network_of_cluster)? {
             let first = *kept.entry(Family::of_net(&cidr)).or_insert(cidr);
             if first != cidr {
                 let expected = format!("one network for each family; {first} is used");

@@ -127,9 +127,27 @@ fn by_agents() -> Vec<Forged> {
             TOO_LONG,
         ),
         (
+            "two resolvers of other networks",
+            Agent("a"),
+            Merge(Node("a"), annotation("advertised-internal-addresses", "10.0.0.7/24,192.168.1.53/32")),
+            TOO_LONG,
+        ),
+        (
+            "two endpoints of one family",
+            Agent("a"),
+            Merge(Node("a"), annotation("advertised-endpoints", "[2001:db8::1]:51820,[2001:db8::2]:51820")),
+            TOO_LONG,
+        ),
+        (
             "many networks within its own",
             Agent("a"),
             Merge(Node("a"), annotation("pod-cidrs", vec!["10.244.1.0/25"; 100].join(","))),
+            TOO_LONG,
+        ),
+        (
+            "more observed endpoints than agents read",
+            Agent("a"),
+            Merge(Node("a"), annotation("observed-endpoints", "b=192.0.2.1:51820,".repeat(12_000))),
             TOO_LONG,
         ),
         ("no location", Agent("a"), Merge(Node("a"), annotation("location", Value::Null)), OTHER_ANNOTATION),

@@ -41,6 +41,9 @@ fn what_a_dead_node_takes_with_it_is_foreseen() {
     let present = ask(&mesh, &["plan", "-f", file, "-o", "json"]);
     assert_eq!(present.json()["nodes"], serde_json::json!({}), "agents hold what carrickctl computes");
 
+    let without_objects = ask(&mesh, &["plan"]);
+    assert!(without_objects.code == 2 && without_objects.err.contains("only `--without` works"), "{without_objects:?}");
+
     let said = ask(&mesh, &["plan", "--without", "a1", "-f", file, "-o", "json"]);
     assert_eq!(said.code, 1, "{said:?}");
     let lost = pairs(&said.json(), "lost");

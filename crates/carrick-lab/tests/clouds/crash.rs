@@ -60,7 +60,9 @@ fn on_the_machine() -> [String; 3] {
 fn nothing_is_left(name: &str, namespaces: &BTreeSet<String>, before: &[String; 3]) {
     wait::until("the end of all processes", || Ok(inside(namespaces).is_empty().then_some(()))).unwrap();
     assert_eq!(&on_the_machine(), before);
-    assert!(!state::clear().unwrap().contains(&name.to_owned()));
+    // The process that holds the lab is in none of its namespaces, and ends after them.
+    wait::until("the end of the lab's holder", || Ok((!state::clear()?.contains(&name.to_owned())).then_some(())))
+        .unwrap();
     assert!(!state::path_of(name).unwrap().exists());
 }
 

@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Output, Stdio};
 
-use carrick_lab::Lab;
 use carrick_lab::binaries;
+use carrick_lab::{Lab, wait};
 
 /// The program with an admin's kubeconfig in a temporary directory.
 struct Admin<'l> {
@@ -47,6 +47,9 @@ impl<'l> Admin<'l> {
 pub fn carrickctl_needs_a_kubeconfig_alone(lab: &Lab) {
     let admin = Admin::new(lab);
     let nodes: Vec<&str> = lab.nodes().map(|node| node.name()).collect();
+    admin.sees(&["wait", "--within", "60"]);
+    assert_eq!(admin.run(&["wait", "a9", "--within", "1"]).status.code(), Some(1), "there is no such node");
+    pods_of_a_test_reach_each_other(lab, &admin);
     for command in ["status", "peers", "latency"] {
         let text = admin.sees(&[command, if command == "latency" { "--nodes" } else { "--no-color" }]);
         let missing: Vec<_> = nodes.iter().filter(|node| !text.contains(**node)).collect();
@@ -71,7 +74,7 @@ fn dashboard(admin: &Admin<'_>, nodes: &[&str]) {
     let mut line = String::new();
     BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address: SocketAddr = line.trim().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-    let data = carrick_lab::wait::until("the dashboard's data", || {
+    let data = wait::until("the dashboard's data", || {
         let text = namespaces.enter(|| get(address, "/data.json"))?;
         Ok(nodes.iter().all(|node| text.contains(*node)).then_some(()))
     });
@@ -87,4 +90,17 @@ fn get(address: SocketAddr, page: &str) -> anyhow::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// One node of each of the three locations asks the two others.
+fn pods_of_a_test_reach_each_other(lab: &Lab, admin: &Admin<'_>) {
+    let text = admin.sees(&["test"]);
+    for part in ["LARGEST PACKET", "DNS NAME", "(home)", "questions were answered"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    wait::until("the namespace of the test to be gone", || {
+        let namespaces = lab.kubernetes().kubectl(&["get", "namespaces", "--output=name"])?;
+        Ok((!namespaces.contains("carrick-test-")).then_some(()))
+    })
+    .unwrap();
 }

@@ -1,9 +1,11 @@
 //! Updates of Carrick and outages of the API server interrupt no traffic.
 
-use carrick_lab::Lab;
 use carrick_lab::address::Family;
 use carrick_lab::cluster::Rollout;
 use carrick_lab::flow::Flow;
+use carrick_lab::node::Node;
+use carrick_lab::{Lab, wait};
+use carrick_status::StatusPage;
 use carrick_test_apiserver::proxy::Mode;
 
 use crate::{INTERVAL, cluster, flow, kubectl};
@@ -19,10 +21,11 @@ fn outage_seconds() -> u64 {
 pub type Watched = (&'static str, &'static str, Family);
 
 /// Between clouds, and from behind NAT.
-const BETWEEN_LOCATIONS: &[Watched] = &[("a1-pod1", "b1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
+pub const BETWEEN_LOCATIONS: &[Watched] = &[("a1-pod1", "b1-pod1", Family::V4), ("h1-pod1", "a2-pod1", Family::V6)];
 
 /// Runs an action under pings. No ping may be lost.
 pub fn loses_nothing(lab: &Lab, event: &str, watched: &[Watched], happen: impl FnOnce()) {
+    await_settled(lab);
     let start = |(from, to, family): &Watched| (format!("{from} to {to}"), flow(lab, from, to, *family));
     let flows: Vec<_> = watched.iter().map(start).collect();
     happen();
@@ -32,6 +35,19 @@ pub fn loses_nothing(lab: &Lab, event: &str, watched: &[Watched], happen: impl F
         eprintln!("{event}: {name}: {} of {} lost", report.lost.len(), report.sent);
         assert!(report.lost.is_empty(), "{event}: {name}: {report:?}");
     }
+}
+
+/// Waits until no node sees a gateway of its location as down, and none takes part in a handover.
+fn await_settled(lab: &Lab) {
+    let is_settled = |node: &Node| -> anyhow::Result<bool> {
+        let page: StatusPage = serde_json::from_str(&node.agent_page("/status")?.body)?;
+        Ok(page.plan.is_some_and(|plan| plan.location.down.is_empty() && plan.handover.is_none()))
+    };
+    wait::until("all gateways to be up", || {
+        let settled: Vec<_> = lab.nodes().map(|node| is_settled(node).unwrap_or(false)).collect();
+        Ok(settled.iter().all(|settled| *settled).then_some(()))
+    })
+    .unwrap();
 }
 
 pub fn an_update_loses_nothing(lab: &Lab) {

@@ -8,6 +8,7 @@
 #![expect(clippy::print_stderr, reason = "the steps' names, and numbers measured")]
 
 mod audit;
+mod chart;
 mod churn;
 mod ctl;
 mod deployment;
@@ -73,6 +74,8 @@ fn a_control_plane_on_a_node_reaches_all_nodes() {
             ("logs_exec_and_port_forward_work_on_every_node", kubelets::logs_exec_and_port_forward_work_on_every_node),
             ("carrickctl_needs_a_kubeconfig_alone", ctl::carrickctl_needs_a_kubeconfig_alone),
             ("a_removal_leaves_nothing", removal::a_removal_leaves_nothing),
+            ("a_release_is_installed_and_leaves_clean_nodes", chart::a_release_is_installed_and_leaves_clean_nodes),
+            ("an_upgrade_of_a_release_loses_nothing", chart::an_upgrade_of_a_release_loses_nothing),
         ],
     );
 }

@@ -13,15 +13,12 @@ pub fn a_removal_leaves_nothing(lab: &Lab) {
     cluster(lab).delete_carrick(lab.kubernetes()).unwrap();
     for node in lab.nodes() {
         clean_up(lab, node);
-        node.exec(&["rm", "-r", "/etc/cni/net.d/10-carrick.conflist", "/opt/cni/bin/carrick-cni"]).unwrap();
-        node.exec(&["sh", "-c", "rm -r /var/lib/carrick/* /run/carrick"]).unwrap();
-        node.exec(&["nft", "delete", "table", "inet", "carrick-cni"]).unwrap();
         assert_eq!(traces(node), "", "{}", node.name());
     }
 }
 
 /// Deletes the pods first: only the plugin that attached a pod can detach it.
-fn end_pods(lab: &Lab) {
+pub fn end_pods(lab: &Lab) {
     kubectl(lab, &["delete", "daemonset", "--all", "--namespace=default"]);
     kubectl(lab, &["delete", "deployment", "--all", "--namespace=kube-system"]);
     wait::until("the last pods to be gone", || {
@@ -35,15 +32,11 @@ fn end_pods(lab: &Lab) {
 /// Runs the image's own `carrick cleanup` without Kubernetes.
 fn clean_up(lab: &Lab, node: &Node) {
     let run = ["--namespace", "k8s.io", "run", "--rm", "--net-host", "--cap-add", "CAP_NET_ADMIN"];
-    let mounts = [
-        "--mount",
-        "type=bind,src=/run/carrick,dst=/run/carrick,options=rbind:rw",
-        "--mount",
-        "type=bind,src=/run/wireguard,dst=/run/wireguard,options=rbind:rw",
-    ];
-    cluster(lab)
-        .exec(node, "ctr", &[&run[..], &mounts, &[CARRICK, "cleanup", "/bin/carrick", "cleanup"]].concat())
-        .unwrap();
+    let directories = ["/run", "/var/lib/carrick", "/etc/cni/net.d", "/opt/cni/bin"];
+    let mounts = directories.map(|path| format!("type=bind,src={path},dst={path},options=rbind:rw"));
+    let mounts: Vec<_> = mounts.iter().flat_map(|mount| ["--mount", mount]).collect();
+    let program = [CARRICK, "cleanup", "/bin/carrick", "cleanup", "--files", "--state"];
+    cluster(lab).exec(node, "ctr", &[&run[..], &mounts, &program].concat()).unwrap();
 }
 
 /// Carrick's objects on a node.

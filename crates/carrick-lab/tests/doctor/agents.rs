@@ -8,6 +8,7 @@ use carrick_test_apiserver::{Key, Resource};
 use serde_json::{Value, json};
 
 use crate::changed_pages::ChangedPages;
+use crate::ctl::run;
 use crate::diagnosed_mesh::DiagnosedMesh;
 use crate::mesh::Mesh;
 
@@ -24,6 +25,10 @@ fn restart(mesh: &Mesh, options: AgentOptions) {
 #[test]
 fn an_agent_that_does_not_answer_or_has_other_flags_is_a_problem() {
     let diagnosed = DiagnosedMesh::without_findings();
+    let socket = diagnosed.0.node("a1").unwrap().path("/run/carrick/agent.sock").unwrap();
+    let alone = run(["doctor", "--socket", socket.to_str().unwrap()]);
+    assert!(alone.code == 0 && alone.out.contains("\nnot examined  handshakes "), "{alone:?}");
+
     diagnosed.reports(
         "problem agent-reachable -",
         |mesh| mesh.node("b1").unwrap().kill_agent().unwrap(),

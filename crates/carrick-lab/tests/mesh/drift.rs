@@ -31,8 +31,10 @@ impl Uplinks {
 
     fn saw_nothing(self) {
         for capture in self.0 {
-            let packets = capture.stop().unwrap();
-            assert!(packets.is_empty(), "{} packets in clear, the first: {:#?}", packets.len(), &packets[..1]);
+            let mut packets = capture.stop().unwrap();
+            // A gateway answers to the internal address of a node of its location, from which the node's own packets come.
+            packets.retain(|packet| !packet.contains("ICMP6, destination unreachable"));
+            assert!(packets.is_empty(), "{} packets in clear, the first: {:#?}", packets.len(), packets.first());
         }
     }
 }

@@ -48,11 +48,8 @@ fn two_gateways_that_die_together(failure: Failure) {
     }
     running.iter().for_each(|(_, flow)| flow.await_answers(300).unwrap());
     none_paused_for(running, LONGEST_PAUSE);
-    let dead = || vec!["a1".to_owned(), "a2".to_owned()];
-    for node in ["a3", "a4", "b1", "b2"] {
-        assert_eq!(down(&mesh, node), dead(), "{node}");
-    }
-    assert_eq!(gateways(&mesh, "a4"), (vec!["a3".to_owned()], dead()));
+    await_down(&mesh, &["a3", "a4", "b1", "b2"], &["a1", "a2"]);
+    assert_eq!(gateways(&mesh, "a4"), (vec!["a3".to_owned()], vec!["a1".to_owned(), "a2".to_owned()]));
 
     let running = flows(&mesh);
     for gateway in ["a2", "a1"] {

@@ -261,10 +261,16 @@ impl Drop for Over<'_> {
     }
 }
 
+/// The packets with a wrong code that the gateway has refused.
+fn refused(mesh: &Mesh) -> f64 {
+    mesh.metric(GATEWAY, r#"carrick_probe_packets_refused_total{reason="wrong-code"}"#).unwrap_or(0.0)
+}
+
 fn forged_packets_change_nothing(families: &str) {
     let mesh = up(families);
     let host = Host::new(&mesh, forged_probes(&mesh), Some(HEARS_NONE));
     let capture = Capture::start(&mesh.node_namespaces(GATEWAY), "any", &answers_to_forged(&mesh)).unwrap();
+    assert!(refused(&mesh) < 100.0, "{}", refused(&mesh));
     host.attack_during(|| {
         let count = |field| NODES.map(|node| numbers(&mesh, node, field).iter().sum::<u64>()).iter().sum::<u64>();
         let (sent, answered) = (count("sent"), count("answered"));
@@ -272,6 +278,7 @@ fn forged_packets_change_nothing(families: &str) {
         let (sent, answered) = (count("sent") - sent, count("answered") - answered);
         // A busy machine loses some. A forger that uses up the answers to a node lets nearly all be lost.
         assert!(answered * 2 > sent, "{answered} of {sent} probes are answered");
+        assert!(refused(&mesh) > 1_000.0, "{}", refused(&mesh));
         restart_agent(&mesh, "a3");
         restart_agent(&mesh, GATEWAY);
         await_answers(&mesh, &NODES, 20);

@@ -20,8 +20,9 @@ const PEOPLES: [(&str, &str); 7] = [
 ];
 
 /// The annotations that the agent writes, with invalid values.
-const AGENTS: [(&str, &str); 7] = [
+const AGENTS: [(&str, &str); 8] = [
     ("public-key", "none of your business"),
+    ("public-key-proof", "proof by assertion"),
     ("pod-cidrs", "10.42.4.0/240"),
     ("mesh-addresses", "ten dot four"),
     ("advertised-endpoints", "[::1"),

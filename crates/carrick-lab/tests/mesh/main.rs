@@ -4,16 +4,20 @@
 #![expect(clippy::print_stderr, reason = "measured times, and the agents' state when a test fails")]
 
 mod allowed_location;
+mod broken_tunnels;
+mod claims;
 mod drift;
 mod encapsulation;
 mod failover;
 mod faults;
 mod forged_probes;
+mod former_device;
 mod frames;
 mod garbage;
 mod gateways;
 mod granularity;
 mod host_addresses;
+mod host_source;
 mod injection;
 mod kernel;
 mod kernel_wireguard;
@@ -23,11 +27,16 @@ mod mesh;
 mod newcomer;
 mod nothing_in_clear;
 mod outages;
+mod outside_peer;
 mod overlap;
 mod pages;
+mod pod_faults;
 mod probe_wire;
 mod probes;
 mod reboot;
 mod relay;
+mod renumbering;
+mod returns;
 mod shared_settings;
 mod spoofing;
+mod state_directory;

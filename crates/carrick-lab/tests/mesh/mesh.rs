@@ -122,6 +122,13 @@ impl Mesh {
         serde_json::from_str(&page.body).unwrap()
     }
 
+    /// The value of a metric with exactly these labels; `None` while the agent has counted nothing of it.
+    pub fn metric(&self, node: &str, name_and_labels: &str) -> Option<f64> {
+        let page = self.node(node).unwrap().agent_page("/metrics").unwrap().body;
+        let value = |line: &str| line.strip_prefix(name_and_labels)?.strip_prefix(' ')?.parse().ok();
+        page.lines().find_map(value)
+    }
+
     /// The agent's warnings, as text.
     pub fn warnings(&self, node: &str) -> Vec<String> {
         serde_json::from_value(self.status(node)["warnings"].clone()).unwrap()

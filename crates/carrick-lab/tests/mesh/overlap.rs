@@ -127,7 +127,12 @@ locations:
     })
     .unwrap();
     all_reach(&mesh.pods_only());
-    assert!(mesh.warnings("b1").is_empty(), "b1 is not concerned: {:?}", mesh.warnings("b1"));
+    let own = mesh.internal_address("b1", carrick_topology::Family::V4).to_string();
+    wait::until("b1 uses its mesh address towards a1", || {
+        let warnings = mesh.warnings("b1");
+        Ok((warnings.len() == 1 && warnings[0].contains(&own) && warnings[0].contains("mesh address")).then_some(()))
+    })
+    .unwrap();
 
     node.exec(&["ip", "link", "delete", "vpn0"]).unwrap();
     await_device(&mesh, "a1", &far, "carrick0");

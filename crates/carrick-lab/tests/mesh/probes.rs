@@ -43,14 +43,6 @@ fn await_least(mesh: &Mesh, from: &str, to: &str, expected: Range<f64>) {
     }
 }
 
-/// The value of a metric with exactly these labels.
-fn metric(mesh: &Mesh, node: &str, name_and_labels: &str) -> Option<f64> {
-    let page = mesh.node(node).unwrap().agent_page("/metrics").unwrap().body;
-    let line =
-        page.lines().find(|line| line.strip_prefix(name_and_labels).is_some_and(|rest| rest.starts_with(' ')))?;
-    line.rsplit(' ').next()?.parse().ok()
-}
-
 #[test]
 fn a_long_path_shows_for_exactly_the_pairs_that_take_it() {
     let mesh = Mesh::up(CLOUDS);
@@ -69,8 +61,8 @@ fn a_long_path_shows_for_exactly_the_pairs_that_take_it() {
         await_least(&mesh, from, to, 0.0..3.0);
     }
     let slow = r#"carrick_path_round_trip_seconds_bucket{le="0.04",from="a",to="b",kind="tunnel"}"#;
-    assert_eq!(metric(&mesh, "a1", slow), Some(0.0));
-    assert!(metric(&mesh, "a1", &slow.replace(r#"to="b""#, r#"to="c""#)).unwrap() > 0.0);
+    assert_eq!(mesh.metric("a1", slow), Some(0.0));
+    assert!(mesh.metric("a1", &slow.replace(r#"to="b""#, r#"to="c""#)).unwrap() > 0.0);
     assert_eq!(mesh.status("a1")["liveness"]["down"], serde_json::json!([]));
 }
 
@@ -124,7 +116,7 @@ fn sent(mesh: &Mesh) -> Vec<((&'static str, &'static str), f64)> {
         [("a1", "a", "b"), ("a1", "a", "c"), ("b1", "b", "a"), ("b1", "b", "c"), ("c1", "c", "a"), ("c1", "c", "b")];
     let of = |(node, from, to): (&str, &'static str, &'static str)| {
         let name = format!(r#"carrick_tunnel_sent_bytes_total{{from="{from}",to="{to}"}}"#);
-        ((from, to), metric(mesh, node, &name).unwrap_or_else(|| panic!("{node} has no {name}")))
+        ((from, to), mesh.metric(node, &name).unwrap_or_else(|| panic!("{node} has no {name}")))
     };
     pairs.into_iter().map(of).collect()
 }
@@ -132,7 +124,7 @@ fn sent(mesh: &Mesh) -> Vec<((&'static str, &'static str), f64)> {
 /// Waits for two reads of WireGuard's counters, which agents read every 5 s.
 fn await_polls(mesh: &Mesh) {
     for node in ["a1", "b1", "c1"] {
-        let polls = |mesh: &Mesh| metric(mesh, node, r#"carrick_applies_total{result="Unchanged"}"#).unwrap_or(0.0);
+        let polls = |mesh: &Mesh| mesh.metric(node, r#"carrick_applies_total{result="Unchanged"}"#).unwrap_or(0.0);
         let before = polls(mesh);
         wait::until("two polls", || Ok((polls(mesh) >= before + 2.0).then_some(()))).unwrap();
     }

@@ -138,6 +138,8 @@ pub enum Expression {
         address: Option<Register>,
         /// The new port.
         port: Option<Register>,
+        /// How the kernel chooses the port where none is given.
+        choice: PortChoice,
     },
     /// Loads the largest TCP segment that fits the route's MTU, both ways, as a 16-bit host number.
     RouteSegmentSize {
@@ -158,6 +160,15 @@ pub enum Expression {
     Reject,
     /// Any other instruction: its name.
     Foreign(String),
+}
+
+/// How the kernel chooses the port of a connection that it translates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortChoice {
+    /// The connection's own port, unless another connection has it.
+    Kept,
+    /// A random one (`fully-random`), as for [`Expression::Masquerade`].
+    Random,
 }
 
 /// What [`Expression::Meta`] loads (`enum nft_meta_keys`).

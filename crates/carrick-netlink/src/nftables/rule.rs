@@ -1,5 +1,7 @@
 //! Rules, built from the conditions and actions that `nft` has words for.
 
+mod actions;
+mod instructions;
 mod message;
 
 use std::net::IpAddr;
@@ -8,21 +10,28 @@ use carrick_types::Family;
 
 use super::expression::ProtocolFamily as _;
 use super::expression::{
-    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict,
+    ConntrackKey, ConntrackState, Direction, Expression, Header, Membership, MetaKey, Operator, Register,
 };
 use super::set::padded_interface_name;
+use instructions::{address_words, compare, load_address, load_destination_port, load_meta, lookup, masked, octets};
 
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
+/// The protocol number of UDP (`IPPROTO_UDP`).
+pub const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 /// Byte of the TCP header that holds the flags, and two of them.
 const TCP_FLAGS_OFFSET: u32 = 13;
 const TCP_SYN: u8 = 0x02;
 const TCP_RST: u8 = 0x04;
-const DESTINATION_PORT_OFFSET: u32 = 2;
 /// Bytes of a UDP header.
 const UDP_HEADER_LENGTH: u32 = 8;
+/// Bytes of the header of an ICMP error, behind which the packet is quoted.
+const ICMP_HEADER_LENGTH: u32 = 8;
 /// `RTN_LOCAL`.
 const ROUTE_TYPE_LOCAL: u32 = 2;
+/// `IPS_SRC_NAT`.
+const CONNTRACK_SOURCE_NAT: u32 = 0x10;
 /// `IPS_DST_NAT`.
 const CONNTRACK_DESTINATION_NAT: u32 = 0x20;
 
@@ -141,6 +150,13 @@ impl Rule {
         self.meta_is(MetaKey::TransportProtocol, vec![number])
     }
 
+    /// Only packets from this port. The rule must be limited to a protocol with ports already.
+    #[must_use]
+    pub fn source_port(self, port: u16) -> Self {
+        let load = Expression::Payload { base: Header::Transport, offset: 0, length: 2, destination: Register::FIRST };
+        self.with([load, compare(Operator::Equal, port.to_be_bytes().to_vec())])
+    }
+
     /// Only packets to this port. The rule must be limited to a protocol with ports already.
     #[must_use]
     pub fn destination_port(self, port: u16) -> Self {
@@ -150,14 +166,7 @@ impl Rule {
     /// Only UDP packets that have these bytes, up to 16, at this offset behind the UDP header. The rule must be limited to UDP already.
     #[must_use]
     pub fn udp_payload(self, offset: u32, bytes: &[u8]) -> Self {
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let load = Expression::Payload {
-            base: Header::Transport,
-            offset: UDP_HEADER_LENGTH + offset,
-            length,
-            destination: Register::FIRST,
-        };
-        self.with([load, compare(Operator::Equal, bytes.to_vec())])
+        self.transport_bytes(UDP_HEADER_LENGTH + offset, Operator::Equal, bytes)
     }
 
     /// Only ICMPv6 messages of this type (RFC 4443 §2.1). The rule must be limited to IPv6 already.
@@ -165,6 +174,28 @@ impl Rule {
     pub fn icmpv6_type(self, number: u8) -> Self {
         let load = Expression::Payload { base: Header::Transport, offset: 0, length: 1, destination: Register::FIRST };
         self.protocol(ICMPV6).with([load, compare(Operator::Equal, vec![number])])
+    }
+
+    /// Only messages that a packet is too large for a path (RFC 792 "fragmentation needed", RFC 4443 §3.2). The rule must be limited to this version
+    /// already.
+    #[must_use]
+    pub fn packet_too_big(self, version: Family) -> Self {
+        match version {
+            Family::V4 => self.protocol(ICMP).transport_bytes(0, Operator::Equal, &[3, 4]),
+            Family::V6 => self.icmpv6_type(2),
+        }
+    }
+
+    /// Only ICMP errors that quote a packet whose IP header begins with these bytes at this offset, or does not, up to 16 bytes.
+    #[must_use]
+    pub fn quotes(self, operator: Operator, offset: u32, bytes: &[u8]) -> Self {
+        self.transport_bytes(ICMP_HEADER_LENGTH + offset, operator, bytes)
+    }
+
+    fn transport_bytes(self, offset: u32, operator: Operator, bytes: &[u8]) -> Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let load = Expression::Payload { base: Header::Transport, offset, length, destination: Register::FIRST };
+        self.with([load, compare(operator, bytes.to_vec())])
     }
 
     /// Only packets whose firewall mark has these bits under this mask.
@@ -212,62 +243,6 @@ impl Rule {
         ])
     }
 
-    /// Counts the packets that come this far.
-    #[must_use]
-    pub fn counter(self) -> Self {
-        self.with([Expression::Counter])
-    }
-
-    /// Lowers the `MSS` option of a TCP segment to what the route's MTU allows, both ways.
-    #[must_use]
-    pub fn clamp_segment_size(self) -> Self {
-        let register = Register::FIRST;
-        self.with([
-            Expression::RouteSegmentSize { destination: register },
-            Expression::HostToNetwork16 { source: register, destination: register },
-            Expression::LowerSegmentSize { source: register },
-        ])
-    }
-
-    /// Lowers the `MSS` option of a TCP segment to this many bytes.
-    #[must_use]
-    pub fn limit_segment_size(self, bytes: u16) -> Self {
-        let register = Register::FIRST;
-        self.with([
-            Expression::Immediate { value: bytes.to_be_bytes().to_vec(), destination: register },
-            Expression::LowerSegmentSize { source: register },
-        ])
-    }
-
-    /// Sets the packet's firewall mark.
-    #[must_use]
-    pub fn set_mark(self, mark: u32) -> Self {
-        self.with([
-            Expression::Immediate { value: mark.to_ne_bytes().to_vec(), destination: Register::FIRST },
-            Expression::SetMeta { key: MetaKey::Mark, source: Register::FIRST },
-        ])
-    }
-
-    /// Gives the connection the address of the outgoing device as its source.
-    #[must_use]
-    pub fn masquerade(self) -> Self {
-        self.with([Expression::Masquerade])
-    }
-
-    /// Gives the connection this source.
-    #[must_use]
-    pub fn source_nat(self, address: IpAddr) -> Self {
-        self.with([
-            Expression::Immediate { value: octets(address), destination: Register::FIRST },
-            Expression::Nat {
-                direction: Direction::Source,
-                version: Family::of(&address),
-                address: Some(Register::FIRST),
-                port: None,
-            },
-        ])
-    }
-
     /// Only packets whose source and destination are, in this order, an element of this set. The rule must be
     /// limited to this version already.
     #[must_use]
@@ -295,66 +270,23 @@ impl Rule {
         self.with([Expression::ReversePath { destination: Register::FIRST }, compare(Operator::Equal, vec![0; 4])])
     }
 
+    /// Only packets of connections whose source is translated (`ct status snat`).
+    #[must_use]
+    pub fn source_was_translated(self) -> Self {
+        self.conntrack_status(CONNTRACK_SOURCE_NAT)
+    }
+
     /// Only packets whose connection has another destination than its first packet said.
     #[must_use]
     pub fn destination_was_translated(self) -> Self {
+        self.conntrack_status(CONNTRACK_DESTINATION_NAT)
+    }
+
+    fn conntrack_status(self, bit: u32) -> Self {
         self.with([
             Expression::Conntrack { key: ConntrackKey::Status, destination: Register::FIRST },
-            masked(CONNTRACK_DESTINATION_NAT.to_ne_bytes().to_vec()),
+            masked(bit.to_ne_bytes().to_vec()),
             compare(Operator::NotEqual, vec![0; 4]),
-        ])
-    }
-
-    /// Gives the connection the address and port that a map holds for its destination address, protocol and
-    /// destination port, where there is an entry; otherwise as [`Rule::destination_nat_by_port`].
-    #[must_use]
-    pub fn destination_nat_by_address(self, version: Family, map: &str) -> Self {
-        let words = address_words(version);
-        self.with([
-            load_address(version, Direction::Destination, Register::FIRST),
-            Expression::Meta { key: MetaKey::TransportProtocol, destination: Register::FIRST.offset(words) },
-            load_destination_port(Register::FIRST.offset(words + 1)),
-        ])
-        .destination_nat_from(version, map)
-    }
-
-    /// Gives the connection the address and port that a map holds for its protocol and destination port,
-    /// where there is an entry. The rule must be limited to this version and to protocols with ports already.
-    #[must_use]
-    pub fn destination_nat_by_port(self, version: Family, map: &str) -> Self {
-        self.with([load_meta(MetaKey::TransportProtocol), load_destination_port(Register::FIRST.offset(1))])
-            .destination_nat_from(version, map)
-    }
-
-    /// Ends with a verdict.
-    #[must_use]
-    pub fn verdict(self, verdict: Verdict) -> Self {
-        self.with([Expression::Verdict(verdict)])
-    }
-
-    /// Ends with [`Verdict::Accept`].
-    #[must_use]
-    pub fn accept(self) -> Self {
-        self.verdict(Verdict::Accept)
-    }
-
-    /// Ends with [`Verdict::Drop`].
-    #[must_use]
-    pub fn drop(self) -> Self {
-        self.verdict(Verdict::Drop)
-    }
-
-    /// The key stands in the first register and those behind it; the value takes its place.
-    fn destination_nat_from(self, version: Family, map: &str) -> Self {
-        let address = Register::FIRST;
-        self.with([
-            Expression::MapLookup { map: map.to_owned(), source: Register::FIRST, destination: address },
-            Expression::Nat {
-                direction: Direction::Destination,
-                version,
-                address: Some(address),
-                port: Some(address.offset(address_words(version))),
-            },
         ])
     }
 
@@ -383,45 +315,5 @@ impl Rule {
             AddressMatch::NotIn(set) => lookup(set, Membership::NotIn),
         };
         self.with([load_address(version, direction, Register::FIRST), condition])
-    }
-}
-
-fn load_address(version: Family, direction: Direction, destination: Register) -> Expression {
-    let (offset, length) = version.address_field(direction);
-    Expression::Payload { base: Header::Network, offset, length, destination }
-}
-
-fn load_destination_port(destination: Register) -> Expression {
-    Expression::Payload { base: Header::Transport, offset: DESTINATION_PORT_OFFSET, length: 2, destination }
-}
-
-/// The registers that an address takes.
-const fn address_words(version: Family) -> u8 {
-    match version {
-        Family::V4 => 1,
-        Family::V6 => 4,
-    }
-}
-
-fn load_meta(key: MetaKey) -> Expression {
-    Expression::Meta { key, destination: Register::FIRST }
-}
-
-fn compare(operator: Operator, value: Vec<u8>) -> Expression {
-    Expression::Compare { source: Register::FIRST, operator, value }
-}
-
-fn masked(mask: Vec<u8>) -> Expression {
-    Expression::Bitwise { source: Register::FIRST, destination: Register::FIRST, xor: vec![0; mask.len()], mask }
-}
-
-fn lookup(set: &str, membership: Membership) -> Expression {
-    Expression::Lookup { set: set.to_owned(), source: Register::FIRST, membership }
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }

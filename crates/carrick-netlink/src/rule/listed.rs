@@ -5,7 +5,7 @@ use std::fmt;
 use netlink_packet_core::{DecodeError, DefaultNla, Nla as _, Parseable as _};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
-use super::{LOOPBACK, RTM_DELRULE, RTM_GETRULE, Rule, read as read_rule, to_message};
+use super::{InputDevice, RTM_DELRULE, RTM_GETRULE, Rule, read as read_rule, to_message};
 use crate::error::none_without_family;
 use crate::family::KernelFamily as _;
 use crate::frame::Frame;
@@ -109,7 +109,7 @@ fn is_whole(message: &RuleMessage) -> bool {
         | RuleAttribute::FwMask(_) => true,
         RuleAttribute::SuppressPrefixLen(value) | RuleAttribute::SuppressIfGroup(value) => *value == NO_SUPPRESSION,
         RuleAttribute::L3MDev(of_device) => !of_device,
-        RuleAttribute::Iifname(device) => device == LOOPBACK,
+        RuleAttribute::Iifname(device) => InputDevice::new(device).is_some(),
         RuleAttribute::IpProtocol(_) => has_udp && has_port,
         RuleAttribute::DestinationPortRange(ports) => has_udp && ports.start == ports.end,
         // Kernels since 6.15 tell the mask of the ports too.

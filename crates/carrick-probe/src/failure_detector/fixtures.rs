@@ -19,6 +19,7 @@ pub(crate) const NO_PEER_INSIDE: HeardPeers =
 pub(crate) const OUTSIDER: Observer<'_> = Observer {
     gateway_of: None,
     heard_peers: HEARS,
+    well_since: Some(Now::ZERO),
     hears_tunnels_since: Some(Now::ZERO),
     far_delay: Duration::ZERO,
     silent_locations: SilentLocations::TryNextGateways,
@@ -31,6 +32,8 @@ pub(crate) struct Fixture {
     pub(crate) now: Now,
     /// Since when gateways hear a peer on their other side, if they do.
     pub(crate) connected_since: Now,
+    /// Since when gateways say that they have been well.
+    pub(crate) well_since: Option<Now>,
 }
 
 impl Fixture {
@@ -41,6 +44,7 @@ impl Fixture {
             gateways: vec!["a1".parse().unwrap(), "a2".parse().unwrap()],
             now: Duration::from_secs(1000),
             connected_since: Now::ZERO,
+            well_since: None,
         }
     }
 
@@ -58,9 +62,10 @@ impl Fixture {
             kind,
             state,
             flap_count: FlapCount::default(),
+            counted_flaps: FlapCount::default(),
             answered_at: (state != PathState::Down).then_some(now),
             silent_since: (state == PathState::Down).then_some(now - ISOLATION_TIME),
-            well_since: None,
+            well_since: self.well_since,
             isolated_since: [heard_peers.tunnels, heard_peers.inside]
                 .contains(&Reachability::NoPeer)
                 .then_some(now - ISOLATION_TIME),

@@ -15,8 +15,22 @@ const FLAP_DECAY: Duration = Duration::from_secs(900);
 pub(super) struct GatewayHistory {
     pub(super) state: State,
     pub(super) flap_count: FlapCount,
+    pub(super) tunnel: Tunnel,
     /// The kind of path by which the gateway was last heard.
     pub(super) kind: PathKind,
+}
+
+/// Whether this node sends to a gateway that is down by its tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tunnel {
+    /// It does.
+    Used,
+    /// It sends through another gateway of the location. The gateway has been silent since then.
+    Bypassed {
+        silent_since: Now,
+        /// How often this node flapped, as the gateway counts: both ends use the higher count of the two.
+        counted_flaps: FlapCount,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +65,12 @@ pub(crate) enum ReturnPhase {
 
 impl GatewayHistory {
     pub(super) const fn new(state: State, flap_count: FlapCount) -> Self {
-        Self { state, flap_count, kind: PathKind::Tunnel }
+        Self { state, flap_count, tunnel: Tunnel::Used, kind: PathKind::Tunnel }
+    }
+
+    /// Whether this node sends to the gateway through another gateway of its location.
+    pub(super) const fn is_bypassed(&self) -> bool {
+        matches!(self.tunnel, Tunnel::Bypassed { .. }) && !matches!(self.state, State::Live { .. })
     }
 
     /// Whether the gateway has been live for so long that its flaps do not count any more.
@@ -61,7 +80,11 @@ impl GatewayHistory {
 
     /// The moment at which a gateway that is well since then counts as live, if it stays well.
     pub(super) fn moment(&self, well_since: Now) -> Now {
-        well_since + self.flap_count.stable_time()
+        let flap_count = match self.tunnel {
+            Tunnel::Used => self.flap_count,
+            Tunnel::Bypassed { counted_flaps, .. } => self.flap_count.max(counted_flaps),
+        };
+        well_since + flap_count.stable_time()
     }
 
     /// When this node treats it as live; `far_delay` is what a node adds for gateways of other locations.

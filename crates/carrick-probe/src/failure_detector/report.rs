@@ -16,6 +16,8 @@ pub(crate) struct Report<'a> {
     pub(crate) state: PathState,
     /// The flap count that the gateway answers with.
     pub(crate) flap_count: FlapCount,
+    /// How often this node flapped, as the gateway counts.
+    pub(crate) counted_flaps: FlapCount,
     /// When the latest probe was sent that the gateway's agent answered.
     pub(crate) answered_at: Option<Now>,
     /// When the probes were sent of which none was answered.

@@ -273,6 +273,7 @@ fn all_nodes_find_the_same_moment_for_a_return() {
             kind: PathKind::Tunnel,
             state: PathState::Up,
             flap_count,
+            counted_flaps: FlapCount::default(),
             answered_at: Some(heard_at),
             silent_since: None,
             well_since: Some(well_since),
@@ -299,7 +300,7 @@ fn all_nodes_find_the_same_moment_for_a_return() {
 #[test]
 fn gateways_that_are_down_stay_down_when_the_agent_restarts() {
     let mut fixture = Fixture::new();
-    fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap()]);
+    fixture.failure_detector = FailureDetector::restore(&Liveness::without(["a1".parse().unwrap()]));
     assert_eq!(fixture.after(1, &[(PathState::Unknown, DOWN.1), (PathState::Unknown, DOWN.1)]), ["a1"]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
 }
@@ -315,7 +316,8 @@ fn gateways_that_are_well_again_within_two_seconds_return_together() {
     };
     let both_down = || {
         let mut fixture = Fixture::new();
-        fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap(), "a2".parse().unwrap()]);
+        fixture.failure_detector =
+            FailureDetector::restore(&Liveness::without(["a1".parse().unwrap(), "a2".parse().unwrap()]));
         assert_eq!(after(&mut fixture, 1, &[UP, DOWN]), ["a1", "a2"]);
         fixture
     };
@@ -333,7 +335,8 @@ fn gateways_that_are_well_again_within_two_seconds_return_together() {
 #[test]
 fn a_gateway_is_live_at_once_if_all_others_are_down() {
     let mut fixture = Fixture::new();
-    fixture.failure_detector = FailureDetector::restore(&["a1".parse().unwrap(), "a2".parse().unwrap()]);
+    fixture.failure_detector =
+        FailureDetector::restore(&Liveness::without(["a1".parse().unwrap(), "a2".parse().unwrap()]));
     assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1", "a2"]);
     fixture.after(6, &[DOWN, DOWN]);
     assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1", "a2"], "the other one may be about to answer");

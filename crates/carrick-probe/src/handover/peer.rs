@@ -105,6 +105,11 @@ impl HandoverPeer {
         })
     }
 
+    /// Whether the gateway asks this node to encapsulate, and does not know yet that it does.
+    pub(crate) fn waits_for_encapsulation(&self) -> bool {
+        self.said.decapsulates() && !(self.told.encapsulates() && self.is_told())
+    }
+
     pub(crate) fn observation(&self) -> PeerObservation {
         PeerObservation { said: self.said, decapsulation: self.decapsulation() }
     }
@@ -122,6 +127,20 @@ mod tests {
         assert_eq!(peer.update(HandoverFlags::ENCAPSULATES, false), Urgency::Regular);
         peer.note_plain_probe();
         assert!(peer.is_told());
+    }
+
+    #[test]
+    fn a_gateway_that_asks_waits_until_a_plain_probe_told_it() {
+        let mut peer = HandoverPeer::default();
+        peer.update(HandoverFlags::ENCAPSULATES, true);
+        assert!(!peer.waits_for_encapsulation(), "it does not ask");
+        peer.hear(HandoverFlags::DECAPSULATES);
+        assert!(peer.waits_for_encapsulation());
+        peer.note_plain_probe();
+        assert!(!peer.waits_for_encapsulation());
+        peer.update(HandoverFlags::NONE, true);
+        peer.note_plain_probe();
+        assert!(peer.waits_for_encapsulation(), "it is told, and nothing is encapsulated");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! | time | in the gateway's location | at far gateways |
 //! |---|---|---|
-//! | the lead time before the moment | | it is returning: encapsulated packets are accepted, and asked for |
+//! | the lead time before the moment | it may postpone the moment (see [`super::postponement`]) | it is returning: encapsulated packets are accepted, and asked for |
 //! | the moment | it is live, and returning: the nodes that were gateways in its place keep their tunnels | it is live, unless all of its location that this node hears say that they encapsulate |
 //! | 1 s later | | it is live |
 //! | 1 s after it is live | | no node is asked to encapsulate any more |
@@ -35,7 +35,7 @@ const LONGEST_HANDOVER: Duration = Duration::from_secs(60);
 /// The lead time holds this many rounds of probes, so that the returning gateway hears that it is asked to encapsulate.
 const ROUNDS_OF_LEAD: u32 = 3;
 /// By how much the moment may differ between nodes, until the kernel holds what follows from it.
-const SKEW: Duration = Duration::from_secs(1);
+pub(super) const SKEW: Duration = Duration::from_secs(1);
 /// The longest lead time: less than the shortest stable time, so that a gateway is asked only after it was well for a while. It is enough
 /// however long a round takes, because news goes out before the regular probes.
 const LONGEST_LEAD: Duration = FIRST_STABLE_TIME.saturating_sub(Duration::from_secs(2));
@@ -57,6 +57,13 @@ pub(super) enum EncapsulatingSenders {
     Some,
     /// All of them.
     All,
+}
+
+/// Whether the lead time of a return has begun. What a node asks for then, it asks for until the moment, also if that is postponed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lead {
+    Ahead,
+    Begun,
 }
 
 /// From one moment on and until another one, as far as that is known.
@@ -81,7 +88,7 @@ impl Schedule {
     }
 
     /// When a gateway is returning, as [`carrick_topology::handover::HandoverReport::returning`] means it.
-    pub(super) fn returning(&self, gateway: Return) -> Option<Window> {
+    pub(super) fn returning(&self, gateway: Return, lead: Lead) -> Option<Window> {
         match (gateway.kind, gateway.phase) {
             (PathKind::Inside, ReturnPhase::Live { since }) => {
                 Some(Window { from: since, until: Some(since + KEPT_TIME) })
@@ -93,16 +100,20 @@ impl Schedule {
                 };
                 Some(Window { from: since, until: Some(since + accepted) })
             }
-            (PathKind::Tunnel, ReturnPhase::Recovering { .. }) => self.asking(gateway),
+            (PathKind::Tunnel, ReturnPhase::Recovering { .. }) => self.asking(gateway, lead),
             (PathKind::Inside, ReturnPhase::Recovering { .. }) => None,
         }
     }
 
     /// When encapsulated packets are asked for because of a gateway.
-    pub(super) fn asking(&self, gateway: Return) -> Option<Window> {
+    pub(super) fn asking(&self, gateway: Return, lead: Lead) -> Option<Window> {
         match (gateway.kind, gateway.phase) {
             (PathKind::Tunnel, ReturnPhase::Recovering { moment }) => {
-                Some(Window { from: moment.saturating_sub(self.lead), until: None })
+                let from = match lead {
+                    Lead::Ahead => moment.saturating_sub(self.lead),
+                    Lead::Begun => Now::ZERO,
+                };
+                Some(Window { from, until: None })
             }
             (PathKind::Tunnel, ReturnPhase::Live { since }) => {
                 Some(Window { from: since, until: Some(since + MOVING_TIME) })

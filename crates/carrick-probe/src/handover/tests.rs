@@ -186,3 +186,16 @@ fn other_gateways_that_return_are_asked_on_while_one_goes_down_again() {
     assert_eq!(returns.handovers.returning().iter().collect::<Vec<_>>(), [a2]);
     assert_eq!(returns.handovers.flags_for(a2), HandoverFlags::DECAPSULATES);
 }
+
+#[test]
+fn a_gateway_that_was_asked_is_asked_until_a_moment_that_is_postponed() {
+    let (mut returns, moment) = Returns::of_a1(PathKind::Tunnel);
+    let begins = moment - LEAD;
+    assert!(returns.at(begins, PathKind::Tunnel, EncapsulatingSenders::None).is_asked_to_encapsulate);
+    returns.fixture.well_since = Some(moment - FIRST_STABLE_TIME + Duration::from_secs(4));
+    let seen = returns.at(begins, PathKind::Tunnel, EncapsulatingSenders::None);
+    assert_eq!((seen.is_live, seen.is_asked_to_encapsulate, seen.next), (false, true, Some(after(moment, 4))));
+    let before = after(moment, 3);
+    assert!(!returns.at(before, PathKind::Tunnel, EncapsulatingSenders::None).is_live);
+    assert!(returns.at(after(moment, 4), PathKind::Tunnel, EncapsulatingSenders::None).is_live);
+}

@@ -37,8 +37,11 @@ fn is_genuine(bytes: &[u8], keys: &PairKeys, addresses: Addresses) -> bool {
 fn the_bytes_on_the_wire_are_as_documented() {
     let heard_peers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::NoPeer };
     let (flap_count, handover) = (FlapCount::from_byte(3), HandoverFlags::ENCAPSULATES);
-    let answer = Packet::Answer(ID, Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count });
-    let probe = Packet::Probe(ID, Announcement { flap_count, handover: HandoverFlags::DECAPSULATES });
+    let answer = Packet::Answer(
+        ID,
+        Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count, asked: AskedLocation::Unheard },
+    );
+    let probe = Packet::Probe(ID, Announcement { flap_count, handover: HandoverFlags::DECAPSULATES, asks: None });
     assert_eq!(answer.to_v1()[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");
     assert_eq!(answer.to_v1()[16..], *b"\0\0\0\0\0\0\0\x09\0\0\x0a\x0b");
     assert_eq!(probe.to_v1()[..16], *b"CRKP\x01\x01\x40\x03\x01\x02\x03\x04\x05\x06\x07\x08");
@@ -58,13 +61,25 @@ fn the_bytes_on_the_wire_are_as_documented() {
 }
 
 #[test]
+fn a_question_and_its_answer_are_on_the_wire() {
+    let asks = Some(LocationTag(NonZero::new(0x0a0b).unwrap()));
+    let probe = Packet::Probe(ID, Announcement { asks, ..Announcement::default() });
+    assert_eq!(probe.to_v1()[24..], *b"\0\0\x0a\x0b");
+    let answer = Packet::Answer(ID, Condition { asked: AskedLocation::Heard, ..Condition::default() });
+    assert_eq!(answer.to_v1()[6], 0x80);
+    for packet in [probe, answer] {
+        assert_eq!(Datagram::parse(&packet.to_v1()), Ok(Datagram::V1(packet)));
+    }
+}
+
+#[test]
 fn reserved_bits_are_ignored() {
     for packet in [
         Packet::Probe(ID, Announcement { handover: HandoverFlags::ENCAPSULATES, ..Announcement::default() }),
         Packet::Answer(ID, Condition::default()),
     ] {
         let mut bytes = packet.to_v1();
-        bytes[6] |= 1 << 4 | 1 << 7;
+        bytes[6] |= 1 << 4;
         assert_eq!(Datagram::parse(&bytes), Ok(Datagram::V1(packet)));
     }
 }
@@ -103,10 +118,10 @@ proptest! {
         token: u64, sequence: u64, session: u64, bits: u8, well_ms: u32, flap_count: u8
     ) {
         let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
-        let condition = Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count };
+        let condition = Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count, asked: AskedLocation::from_bits(bits) };
         let id = ProbeId { token, sequence };
         let [keys, other_end] = pair();
-        for packet in [Packet::Probe(id, Announcement { flap_count, handover }), Packet::Answer(id, condition)] {
+        for packet in [Packet::Probe(id, Announcement { flap_count, handover, asks: NonZero::new(well_ms).map(LocationTag) }), Packet::Answer(id, condition)] {
             let v1 = packet.to_v1();
             prop_assert_eq!(Datagram::parse(&v1), Ok(Datagram::V1(packet)));
             let bytes = packet.to_v2(SessionNumber(session), &keys, addresses(), 0);

@@ -198,10 +198,13 @@ fn a_new_statement_is_sent_before_all_regular_probes() {
         let handover = HandoverInForce { encapsulates_to: nodes(&["n7", "n150"]), ..HandoverInForce::default() };
         world.prober.set_handover(world.now, handover.clone());
         for name in ["n7", "n150"] {
-            assert_eq!(world.prober.condition(world.now, world.address(name)).handover, HandoverFlags::ENCAPSULATES);
+            assert_eq!(
+                world.prober.condition(world.now, world.address(name), None).handover,
+                HandoverFlags::ENCAPSULATES
+            );
         }
-        let others = world.prober.condition(world.now, world.address("n8")).handover;
-        let unknown = world.prober.condition(world.now, "10.9.9.9".parse().unwrap()).handover;
+        let others = world.prober.condition(world.now, world.address("n8"), None).handover;
+        let unknown = world.prober.condition(world.now, "10.9.9.9".parse().unwrap(), None).handover;
         assert_eq!((others, unknown), (HandoverFlags::NONE, HandoverFlags::NONE));
         let (sent_before, at) = (world.sent.len(), world.now);
         world.run(Duration::from_millis(41));

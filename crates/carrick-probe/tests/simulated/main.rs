@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod attacks;
+mod broken_tunnels;
 mod encapsulation;
 mod faults;
 mod gateways;
@@ -15,7 +16,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use carrick_probe::{Announcement, FlapCount, PathKind, PathState, ProberEvent};
+use carrick_probe::{Announcement, FlapCount, Now, PathKind, PathState, ProberEvent};
 
 use world::{Answering, LONG_WELL, WELL, World, seconds};
 
@@ -67,7 +68,7 @@ fn the_highest_flap_count_of_all_probing_nodes_is_answered_to_each_of_them() {
         let announcement = Announcement { flap_count: FlapCount::from_byte(flap_count), ..Announcement::default() };
         world.prober.note_probe(world.now, one, PathKind::Tunnel, announcement);
     }
-    assert_eq!(world.prober.condition(world.now, other).flap_count, FlapCount::from_byte(3));
+    assert_eq!(world.prober.condition(world.now, other, None).flap_count, FlapCount::from_byte(3));
 }
 
 #[test]
@@ -229,4 +230,23 @@ fn a_refusal_of_a_probe_that_was_never_sent_is_ignored() {
     world.prober.take_refusal(world.now, transmit.to, transmit.id);
     world.run(world::INTERVAL);
     assert_eq!(world.path("b1").state, PathState::AgentAway);
+}
+
+#[test]
+fn a_silent_node_that_probes_this_one_is_probed_at_once_and_ten_times_a_second_at_most() {
+    let names: Vec<String> = (0..200).map(|number| format!("n{number}")).collect();
+    let mut nodes: Vec<(&str, Answering)> = names.iter().map(|name| (name.as_str(), WELL)).collect();
+    nodes.push(("b1", Answering::Silent));
+    let mut world = World::with(&nodes);
+    world.run(seconds(30));
+    assert_eq!(world.path("b1").state, PathState::Down);
+    let (b1, began) = (world.address("b1"), world.now);
+    for _ in 0..100 {
+        world.prober.note_probe(world.now, b1, PathKind::Tunnel, Announcement::default());
+        world.run(Duration::from_millis(10));
+    }
+    let probes: Vec<Now> =
+        world.sent.iter().filter(|(at, sent)| *at >= began && sent.to == b1).map(|(at, _)| *at).collect();
+    assert!(probes[0] - began <= Duration::from_millis(300), "{probes:?} from {began:?}");
+    assert!((5..=10).contains(&probes.len()), "{probes:?}");
 }

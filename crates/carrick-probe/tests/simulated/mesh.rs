@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{Announcement, Condition, Now, PathKind, Position, ProbeId, Prober, ProberEvent};
+use carrick_topology::handover::HandoverReport;
 use carrick_topology::model::{AgentVersion, Cluster, InternalAddresses, Node, PublicKey, Settings};
 use carrick_topology::plan::{NodePlan, PeerIdentity, Role};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
@@ -30,6 +31,13 @@ struct Member {
     held: Liveness,
 }
 
+impl Member {
+    fn new(token: u64) -> Self {
+        let prober = Prober::new(INTERVAL, token, Liveness::default());
+        Self { prober, pending: VecDeque::new(), held: Liveness::default() }
+    }
+}
+
 enum InFlight {
     Probe { from: NodeName, to: NodeName, addresses: (IpAddr, IpAddr), kind: PathKind, id: ProbeId, said: Announcement },
     Answer { to: NodeName, from: IpAddr, id: ProbeId, condition: Condition },
@@ -47,6 +55,8 @@ pub struct Mesh {
     pub dead: BTreeSet<NodeName>,
     /// Nodes that run, and have no network.
     pub unplugged: BTreeSet<NodeName>,
+    /// Tunnels that carry nothing from the first node to the second one.
+    pub broken: BTreeSet<(NodeName, NodeName)>,
     /// From the liveness to the kernel that holds the plan.
     pub apply_time: Duration,
     /// Nodes whose agents do not run until then. Datagrams wait in their sockets.
@@ -98,7 +108,12 @@ impl Mesh {
 
     /// The same, while the agent of one of them is of an earlier release.
     pub fn mixed(names: &[&str], old: &str, protocol: u32) -> Self {
-        let agent = AgentVersion { version: "0.0.1".to_owned(), protocol, settings: String::new() };
+        let agent = AgentVersion {
+            version: "0.0.1".to_owned(),
+            protocol,
+            settings: String::new(),
+            outside_mesh: BTreeSet::new(),
+        };
         let agent = |name: &&str| (*name == old).then(|| agent.clone());
         Self::of(names.iter().map(|name| Node { agent: agent(name), ..node(name) }))
     }
@@ -115,10 +130,7 @@ impl Mesh {
         let (cluster, settings): (&'static Cluster, &'static Settings) =
             (Box::leak(Box::new(cluster)), Box::leak(Box::new(settings)));
         let now = Duration::from_secs(100);
-        let member = |(token, name): (u64, &NodeName)| {
-            let prober = Prober::new(INTERVAL, token, Liveness::default());
-            (name.clone(), Member { prober, pending: VecDeque::new(), held: Liveness::default() })
-        };
+        let member = |(token, name): (u64, &NodeName)| (name.clone(), Member::new(token));
         let plans = BTreeMap::new();
         let mut mesh = Self {
             now,
@@ -130,6 +142,7 @@ impl Mesh {
             in_flight: Vec::new(),
             dead: BTreeSet::new(),
             unplugged: BTreeSet::new(),
+            broken: BTreeSet::new(),
             apply_time: APPLY,
             asleep: BTreeMap::new(),
             tunnels: RefCell::default(),
@@ -139,6 +152,18 @@ impl Mesh {
         mesh.run(Duration::from_secs(12), |_| ());
         assert_eq!(mesh.cut_off(), [""; 0]);
         mesh
+    }
+
+    /// Starts a node that was dead, which remembers nothing.
+    pub fn restart(&mut self, node: &str) {
+        let node = name(node);
+        assert!(self.dead.remove(&node));
+        let member = self.members.get_mut(&node).unwrap();
+        let token = 1_000 + u64::try_from(self.now.as_millis()).unwrap();
+        *member = Member::new(token);
+        let tunnels = self.tunnels.get_mut();
+        tunnels.sessions.retain(|(one, other)| *one != node && *other != node);
+        self.apply(&node, Liveness::default());
     }
 
     /// Lets this time pass, and calls `check` every 50 ms.
@@ -213,6 +238,25 @@ impl Mesh {
         self.members[&name(node)].held.down.iter().map(ToString::to_string).collect()
     }
 
+    /// The locations to which a node sends by a detour.
+    pub fn detours(&self, node: &str) -> Vec<String> {
+        self.members[&name(node)].held.detours.keys().map(ToString::to_string).collect()
+    }
+
+    /// The pairs of nodes, dead ones included, between whose pods packets run in a circle.
+    pub fn circles(&self) -> Vec<String> {
+        let nodes = || self.cluster.nodes.values();
+        let pairs =
+            nodes().flat_map(|from| nodes().map(move |to| (from, to))).filter(|(from, to)| from.name != to.name);
+        let runs_in_a_circle = |(from, to): &(&Node, &Node)| {
+            let pod = |node: &Node| sample_address(node.pod_cidrs.first().unwrap());
+            let packet = Packet { source: Some(pod(from)), destination: pod(to) };
+            let outcome = self.network.walk(&Origin::Pod(from.name.clone()), packet).outcome;
+            matches!(outcome, Outcome::Dropped(_, carrick_topology::walk::DropReason::Loop))
+        };
+        pairs.filter(runs_in_a_circle).map(|(from, to)| format!("{} to {}", from.name, to.name)).collect()
+    }
+
     fn is_away(&self, node: &NodeName) -> bool {
         self.dead.contains(node) || self.unplugged.contains(node)
     }
@@ -222,7 +266,9 @@ impl Mesh {
         let receivers = walk.hops.iter().skip(1).map(|hop| &hop.from).chain([last]);
         walk.hops.iter().zip(receivers).all(|(hop, to)| match hop.link {
             _ if self.is_away(&hop.from) || self.is_away(to) => false,
-            Link::WireGuard | Link::Encapsulated => self.has_session(&hop.from, to),
+            Link::WireGuard | Link::Encapsulated => {
+                !self.broken.contains(&(hop.from.clone(), to.clone())) && self.has_session(&hop.from, to)
+            }
             Link::Vxlan | Link::Plain(_) => true,
         })
     }
@@ -296,7 +342,7 @@ impl Mesh {
             InFlight::Probe { from, to, addresses: (source, target), kind, id, said } => {
                 let prober = &mut self.members.get_mut(&to).unwrap().prober;
                 prober.note_probe(self.now, source, kind, said);
-                let condition = prober.condition(self.now, source);
+                let condition = prober.condition(self.now, source, said.asks);
                 if self.is_delivered(&to, &from, (target, source), kind) {
                     let answer = InFlight::Answer { to: from, from: target, id, condition };
                     self.in_flight.push((self.now + latency(kind), answer));
@@ -331,7 +377,9 @@ impl Mesh {
         while let Some(event) = member.prober.next_event() {
             if let ProberEvent::Liveness(liveness) = event {
                 // Handovers are the subject of other tests.
-                member.pending.push_back((now + self.apply_time, Liveness::without(liveness.down)));
+                member
+                    .pending
+                    .push_back((now + self.apply_time, Liveness { handover: HandoverReport::default(), ..liveness }));
             }
         }
         let mut transmits = Vec::new();

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{
-    Condition, FlapCount, HandoverFlags, HeardPeers, Now, PathKind, Position, ProbedPath, Prober, ProberEvent,
-    Reachability, Shape, Transmit,
+    AskedLocation, Condition, FlapCount, HandoverFlags, HeardPeers, Now, PathKind, Position, ProbedPath, Prober,
+    ProberEvent, Reachability, Shape, Transmit,
 };
 use carrick_topology::Liveness;
 use carrick_topology::NodeName;
@@ -19,6 +19,7 @@ pub const LONG_WELL: Condition = Condition {
     well_ms: u32::MAX,
     handover: HandoverFlags::NONE,
     flap_count: FlapCount::from_byte(0),
+    asked: AskedLocation::Unheard,
 };
 
 /// How a node answers.

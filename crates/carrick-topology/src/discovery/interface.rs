@@ -14,6 +14,8 @@ pub struct HostFacts {
     pub interfaces: Vec<Interface>,
     /// The networks that its routes reach through gateways, in all tables that its rules use, without the routes of Carrick.
     pub routed: BTreeMap<IpNet, RoutedNetwork>,
+    /// The source addresses that its default routes name, at most one for each device and family.
+    pub default_sources: BTreeMap<DeviceName, BTreeSet<IpAddr>>,
     /// The address families that its kernel does not have.
     pub missing_families: BTreeSet<Family>,
 }

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::interface::{AddressRank, Interface, InterfaceAddress};
-use crate::constants::{DEFAULT_UPLINK_MTU, HANDOVER_DEVICE, LOOPBACK_DEVICE, POD_DEVICE_PREFIX, VXLAN_DEVICE};
+use crate::constants::{DEFAULT_UPLINK_MTU, LOOPBACK_DEVICE, POD_DEVICE_PREFIX};
 use crate::model::{DeviceName, Family, Node, Settings};
+use crate::plan::MeshDevices;
 
 /// The own Node object, reduced to what its agent needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,11 +189,10 @@ pub(super) fn networks(interfaces: &[Interface], settings: &Settings) -> BTreeMa
 
 /// The interfaces that are neither Carrick's nor pods'.
 fn interfaces_of_host<'a>(interfaces: &'a [Interface], settings: &Settings) -> impl Iterator<Item = &'a Interface> {
-    let is_carricks = |name: &str| {
-        [settings.interface.as_str(), VXLAN_DEVICE, HANDOVER_DEVICE].contains(&name)
-            || name.starts_with(POD_DEVICE_PREFIX)
-    };
-    interfaces.iter().filter(move |interface| !is_carricks(interface.name.as_str()))
+    let devices = MeshDevices::with_wireguard(settings.interface.clone());
+    let is_carricks =
+        move |name: &DeviceName| devices.all().contains(&name) || name.as_str().starts_with(POD_DEVICE_PREFIX);
+    interfaces.iter().filter(move |interface| !is_carricks(&interface.name))
 }
 
 fn is_network(network: &IpNet) -> bool {

@@ -78,10 +78,12 @@ pub struct HandoverFilter {
 }
 
 impl HandoverPlan {
-    /// The destinations that may leave by the handover device: those of the routes, and the receivers, to which encapsulated probes go.
+    /// The destinations that may leave by the handover device: those of the routes, and the receivers, to which encapsulated probes go. None
+    /// where nothing is sent to a receiver.
     pub fn leaving(&self) -> impl Iterator<Item = IpNet> {
         let receivers = self.receivers.values().map(|receiver| host_net(receiver.address));
-        self.routes.iter().map(|route| route.destination).chain(receivers)
+        let routes = self.routes.iter().filter(|_| !self.receivers.is_empty());
+        routes.map(|route| route.destination).chain(receivers)
     }
 }
 

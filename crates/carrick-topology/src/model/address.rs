@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use carrick_types::Family;
 use ipnet::IpNet;
 
 /// An address as a number. Numbers of one family are ordered as the addresses are, and compared faster than addresses of two families.
@@ -9,6 +10,14 @@ pub(crate) const fn number_of(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => address.to_bits() as u128,
         IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The address of this family with this number.
+pub(crate) const fn address_of(family: Family, number: u128) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::from_bits(number as u32)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::from_bits(number)),
     }
 }
 

@@ -53,6 +53,21 @@ pub struct AgentVersion {
     pub protocol: u32,
     /// Hash of the settings that all nodes must share, see [`crate::Settings::shared_hash`].
     pub settings: String,
+    /// Networks with internal addresses of other locations that the node reaches outside the mesh: networks of its host, and single
+    /// addresses such as those of the API server. Agents of [`Self::TELLS_OUTSIDE_MESH`] and later protocols publish them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub outside_mesh: BTreeSet<IpNet>,
+}
+
+impl AgentVersion {
+    /// The first protocol whose agents publish [`Self::outside_mesh`].
+    pub const TELLS_OUTSIDE_MESH: u32 = 3;
+
+    /// Whether the agent publishes [`Self::outside_mesh`].
+    #[must_use]
+    pub const fn tells_outside_mesh(&self) -> bool {
+        self.protocol >= Self::TELLS_OUTSIDE_MESH
+    }
 }
 
 /// The part of a Kubernetes Node that the mesh needs.
@@ -135,13 +150,13 @@ impl Node {
         self.persistent_keepalive.filter(|seconds| *seconds > 0)
     }
 
-    /// Whether other locations cannot dial this node: keepalive on, no forced endpoint, no public address or domain name.
+    /// Whether other locations cannot dial this node: keepalive on, no forced endpoint, no public address.
     #[must_use]
     pub fn is_behind_nat(&self) -> bool {
         let has_public_endpoint = self
             .advertised_endpoints
             .iter()
-            .any(|endpoint| endpoint.address().is_none_or(|address| is_public(&address)));
+            .any(|endpoint| endpoint.address().is_some_and(|address| is_public(&address)));
         self.keepalive().is_some() && self.endpoint.is_none() && !has_public_endpoint
     }
 }

@@ -36,6 +36,9 @@ pub struct LocalFacts {
     /// The networks that the host reaches through gateways. The mesh takes none of them away.
     #[serde(default)]
     pub routed: BTreeMap<IpNet, RoutedNetwork>,
+    /// The source addresses that the host's default routes name, at most one for each device and family. Pods leave the mesh with them.
+    #[serde(default)]
+    pub default_sources: BTreeMap<DeviceName, BTreeSet<IpAddr>>,
     /// The address families that the kernel does not have. The plan has nothing of them.
     #[serde(default)]
     pub missing_families: BTreeSet<Family>,
@@ -43,6 +46,10 @@ pub struct LocalFacts {
     /// node, with this device.
     #[serde(default)]
     pub stray_neighbours: BTreeMap<IpAddr, DeviceName>,
+    /// The internal addresses of other nodes of the location to which packets leave by the default route of a device that has a public address
+    /// too, with this device.
+    #[serde(default)]
+    pub internet_neighbours: BTreeMap<IpAddr, DeviceName>,
     /// The smallest MTU of the devices of the default routes, in bytes.
     pub uplink_mtu: u32,
     /// In each family, the smallest MTU of the devices that lead to internal addresses of the own location, in bytes. Where none is known,
@@ -55,6 +62,10 @@ pub struct LocalFacts {
     pub endpoint_mtus: BTreeMap<IpAddr, u32>,
     /// The addresses of the domain names of endpoints.
     pub resolved: BTreeMap<DnsName, BTreeSet<IpAddr>>,
+    /// The address that is dialled of each domain name with several: the one that answered, or the one that is tried now. Where none is known,
+    /// the first one counts that the node can dial.
+    #[serde(default)]
+    pub chosen_addresses: BTreeMap<DnsName, IpAddr>,
     /// The path MTU to each probed node, in bytes, where it is less than the devices permit.
     #[serde(default)]
     pub path_mtus: BTreeMap<NodeName, u32>,
@@ -75,12 +86,15 @@ impl Default for LocalFacts {
             internal_devices: BTreeMap::new(),
             networks: BTreeMap::new(),
             routed: BTreeMap::new(),
+            default_sources: BTreeMap::new(),
             missing_families: BTreeSet::new(),
             stray_neighbours: BTreeMap::new(),
+            internet_neighbours: BTreeMap::new(),
             uplink_mtu: constants::DEFAULT_UPLINK_MTU,
             internal_mtus: BTreeMap::new(),
             endpoint_mtus: BTreeMap::new(),
             resolved: BTreeMap::new(),
+            chosen_addresses: BTreeMap::new(),
             path_mtus: BTreeMap::new(),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::mesh::MESH_NAME;
-use super::name::{NodeName, PeerName};
+use super::name::{LocationName, NodeName, PeerName};
 
 /// The object that a warning is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -76,8 +77,20 @@ pub enum WarningReason {
     PartOfOwnSubnet(String),
     /// Packets to the internal address leave by this device, which carries no internal address of this node: VXLAN to it is dropped.
     RoutedElsewhere(String),
+    /// Packets to the internal address leave by the default route of this device, which has a public address too.
+    RoutedToInternet(String),
     /// Packets without encapsulation need a subnet that both nodes are attached to.
     NoSharedSubnet(NodeName),
+    /// A node reaches this node's internal address outside the mesh, so that packets of the host itself to nodes of its location have the mesh
+    /// address as source.
+    MeshAddressTowards {
+        /// The location of the nodes to which packets have the mesh address as source.
+        location: LocationName,
+        /// The node that reaches the address outside the mesh.
+        node: NodeName,
+        /// The network in which it does.
+        network: IpNet,
+    },
     /// The kernel of the node does not have this address family.
     FamilyMissing(String),
     /// Another node has the same endpoint: packets to it do not reach one certain node.
@@ -86,6 +99,8 @@ pub enum WarningReason {
     OwnAddress(NodeName),
     /// The domain name is not resolved.
     Unresolved,
+    /// The domain name has addresses, and none of a family in which this node can send.
+    NoUsableAddress,
     /// A flag of the agent has another value than the Mesh; the value that holds.
     OverriddenByMesh(String),
     /// The agent of the node has other settings than the agent of this one.
@@ -117,11 +132,14 @@ impl WarningReason {
             Self::OverlapsOwnSubnet(_) => "OverlapsOwnSubnet",
             Self::PartOfOwnSubnet(_) => "PartOfOwnSubnet",
             Self::RoutedElsewhere(_) => "RoutedElsewhere",
+            Self::RoutedToInternet(_) => "RoutedToInternet",
             Self::NoSharedSubnet(_) => "NoSharedSubnet",
+            Self::MeshAddressTowards { .. } => "MeshAddressTowards",
             Self::FamilyMissing(_) => "FamilyMissing",
             Self::SharedEndpoint(_) => "SharedEndpoint",
             Self::OwnAddress(_) => "OwnAddress",
             Self::Unresolved => "Unresolved",
+            Self::NoUsableAddress => "NoUsableAddress",
             Self::OverriddenByMesh(_) => "OverriddenByMesh",
             Self::SettingsDiffer(_) => "SettingsDiffer",
         }
@@ -138,8 +156,11 @@ impl WarningReason {
             Self::OverlapsOwnSubnet(_)
                 | Self::PartOfOwnSubnet(_)
                 | Self::RoutedElsewhere(_)
+                | Self::MeshAddressTowards { .. }
+                | Self::RoutedToInternet(_)
                 | Self::FamilyMissing(_)
                 | Self::OwnAddress(_)
+                | Self::NoUsableAddress
         )
     }
 }
@@ -196,9 +217,17 @@ impl fmt::Display for WarningReason {
                 formatter,
                 "is reached by {device}, which carries no internal address of this node: packets to it inside the location are dropped. If the nodes share no network, give them different locations, by the label of `--topology-label` or by the annotation `carrick.dev/location`"
             ),
+            Self::RoutedToInternet(device) => write!(
+                formatter,
+                "is reached by the default route of {device}, which has a public address too: packets to it inside the location may leave for the internet, and VXLAN is not encrypted. If the nodes share no network, give them different locations, by the label of `--topology-label` or by the annotation `carrick.dev/location`"
+            ),
             Self::NoSharedSubnet(other) => {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")
             }
+            Self::MeshAddressTowards { location, node, network } => write!(
+                formatter,
+                "is in the network {network} that node `{node}` reaches outside the mesh: packets of this host to nodes of location `{location}` have the mesh address as source, not this one"
+            ),
             Self::FamilyMissing(family) => write!(
                 formatter,
                 "is not in use on this node: its kernel has no {family} (`ipv6.disable=1` on the kernel's command line). The node and its pods have no addresses of this family"
@@ -210,6 +239,9 @@ impl fmt::Display for WarningReason {
             Self::OwnAddress(node) => {
                 write!(formatter, "has an address of node `{node}`: node `{node}` does not dial it, because the packets would not leave the node")
             }
+            Self::NoUsableAddress => formatter.write_str(
+                "resolves to no address that this node can dial: the node has no address of their family. Give the name an address of the other family, or the node an address of this one",
+            ),
             Self::Unresolved => formatter.write_str("is not resolved to an address"),
             Self::OverriddenByMesh(value) => {
                 write!(formatter, "is overridden by the Mesh `{MESH_NAME}`, where the value is `{value}`: remove the flag from the agent")

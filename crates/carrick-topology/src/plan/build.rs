@@ -6,7 +6,9 @@ mod firewall;
 mod handover;
 mod hops;
 mod host_networks;
+mod host_sources;
 mod inside;
+mod into_location;
 mod mtu;
 mod probes;
 mod routes;
@@ -21,8 +23,11 @@ use crate::plan::{LocationSummary, NodePlan, Role, VxlanPlan};
 use crate::resolve::{Member, MemberIndex, Resolved, warn_of_own};
 use crate::{Warning, WarningReason};
 use destinations::Destinations;
+use firewall::Carried;
 pub(super) use handover::Handovers;
 use hops::hops;
+use host_sources::HostSources;
+use into_location::IntoLocation;
 
 /// Builds the plan of member `me`.
 pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<'_>) -> NodePlan {
@@ -41,7 +46,9 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
     let tunnels = tunnels::build(resolved, me, &hops, &mut warnings);
     let mtus = mtu::Mtus::new(resolved, me, &tunnels);
     let tunnels = handovers.kept_tunnels(resolved, me).unwrap_or(tunnels);
-    let routes = routes::build(resolved, me, &destinations, &mtus, &mut warnings);
+    let sources = HostSources::new(resolved, me, &destinations, &mut warnings);
+    let routes = routes::build(resolved, me, &destinations, &sources, &mtus, &mut warnings);
+    let into_location = IntoLocation::new(resolved, me, &destinations, &mtus);
     let handover = handovers.plan(resolved, me, &hops, &destinations, &mtus);
     NodePlan {
         node: me.node.name.clone(),
@@ -51,11 +58,24 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
         pod_mtu: mtus.pods,
         wireguard: tunnels::plan(resolved.settings, tunnels, mtus.wireguard_device()),
         vxlan: vxlan(resolved, me, mtus.vxlan_device()),
-        firewall: firewall::build(resolved, me, &destinations, &routes, handover.as_ref(), &mtus),
+        firewall: firewall::build(
+            resolved,
+            me,
+            &Carried {
+                destinations: &destinations,
+                sources: &sources,
+                into_location: &into_location,
+                routes: &routes,
+                handover: handover.as_ref(),
+                mtus: &mtus,
+            },
+        ),
         handover,
         rules: Family::BOTH.into_iter().filter(|family| !missing.contains(family)).collect(),
         probes: probes::build(resolved, me, &hops, &destinations, &mtus),
         routes,
+        location_routes: into_location.routes,
+        outside_mesh: destinations.outside_mesh,
         warnings,
     }
 }

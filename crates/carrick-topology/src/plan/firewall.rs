@@ -33,6 +33,19 @@ pub struct FirewallPlan {
     pub mesh_ports: MeshPorts,
     /// This node's mesh addresses: the source of the host's own flows into the mesh.
     pub mesh_addresses: BTreeSet<IpAddr>,
+    /// This node's internal addresses: sources of the host's own flows to [`Self::internal_destinations`], and of packets that come out of
+    /// tunnels for a node of the location. At most one for each family.
+    #[serde(default)]
+    pub internal_sources: BTreeSet<IpAddr>,
+    /// Internal addresses of other locations from which packets to [`Self::internal_sources`] come back through the mesh.
+    #[serde(default)]
+    pub internal_destinations: BTreeSet<IpAddr>,
+    /// Mesh addresses and internal addresses of nodes of other locations, whose packets to nodes of this location keep their source.
+    #[serde(default)]
+    pub node_senders: BTreeSet<IpAddr>,
+    /// Those of [`Self::location_internal_addresses`] to which packets out of tunnels go without encapsulation.
+    #[serde(default)]
+    pub plain_neighbours: BTreeSet<IpAddr>,
     /// This node's pod CIDRs.
     pub own_pods: BTreeSet<IpNet>,
     /// The beginning of the names of the devices of pods: a packet for a pod of this node that leaves by another device is dropped. `None`
@@ -51,8 +64,15 @@ pub struct FirewallPlan {
     pub encapsulated_sources: BTreeSet<IpNet>,
     /// Networks of this location whose packets leave the mesh at this node.
     pub allowed_location: AllowedLocation,
-    /// Internal addresses of the other nodes of the location: packets from the WireGuard device to one of them get this node's source
-    /// address.
+    /// What leaves the mesh by one of these devices gets this source address, unless it is for one of [`Self::host_networks`]: the kernel's
+    /// masquerading takes the first address of the device, not the one that the route names. At most one for each family.
+    #[serde(default)]
+    pub default_sources: BTreeMap<DeviceName, BTreeSet<IpAddr>>,
+    /// Networks behind these devices that packets reach by other routes than the default route.
+    #[serde(default)]
+    pub host_networks: BTreeSet<IpNet>,
+    /// Internal addresses of the other nodes of the location: packets out of tunnels to one of them get this node's source address, unless
+    /// they are of a node.
     pub location_internal_addresses: BTreeSet<IpAddr>,
     /// IPv6 destinations behind tunnels whose MTU is below that of an IPv6 route, by the largest TCP segment that fits, in bytes.
     #[serde(default)]
@@ -76,6 +96,12 @@ pub struct MeshDevices {
 }
 
 impl MeshDevices {
+    /// Those of a node whose WireGuard device has this name.
+    #[must_use]
+    pub fn with_wireguard(wireguard: DeviceName) -> Self {
+        Self { wireguard, vxlan: DeviceName::vxlan(), handover: DeviceName::handover() }
+    }
+
     /// All of them.
     #[must_use]
     pub const fn all(&self) -> [&DeviceName; 3] {
@@ -91,11 +117,7 @@ impl MeshDevices {
 
 impl Default for MeshDevices {
     fn default() -> Self {
-        Self {
-            wireguard: DeviceName::default_wireguard(),
-            vxlan: DeviceName::vxlan(),
-            handover: DeviceName::handover(),
-        }
+        Self::with_wireguard(DeviceName::default_wireguard())
     }
 }
 

@@ -33,6 +33,10 @@ pub struct NodePlan {
     pub handover: Option<HandoverPlan>,
     /// The routes in Carrick's own table, sorted. No two have the same destination and metric.
     pub routes: Vec<Route>,
+    /// Routes in [`LOCATION_TABLE`](crate::constants::LOCATION_TABLE), sorted: packets out of tunnels go to other nodes of the location in
+    /// VXLAN, so that they can keep a source that the location's network does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub location_routes: Vec<Route>,
     /// The families that need a rule to Carrick's table.
     pub rules: BTreeSet<Family>,
     /// The nftables table.
@@ -40,6 +44,10 @@ pub struct NodePlan {
     /// Which nodes are probed.
     #[serde(default)]
     pub probes: ProbePlan,
+    /// Networks with internal addresses of other locations that this node reaches outside the mesh, for
+    /// [`AgentVersion::outside_mesh`](crate::model::AgentVersion::outside_mesh).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub outside_mesh: BTreeSet<IpNet>,
     /// What was ignored, and why.
     pub warnings: BTreeSet<Warning>,
 }

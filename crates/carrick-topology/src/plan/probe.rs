@@ -120,7 +120,12 @@ mod tests {
     #[test]
     fn agents_of_protocol_1_get_packets_without_a_code() {
         let of = |protocol| {
-            ProbeFormat::of(Some(&AgentVersion { version: "0.1.0".to_owned(), protocol, settings: String::new() }))
+            ProbeFormat::of(Some(&AgentVersion {
+                version: "0.1.0".to_owned(),
+                protocol,
+                settings: String::new(),
+                outside_mesh: Default::default(),
+            }))
         };
         assert_eq!([0, 1, 2, 3].map(of), [ProbeFormat::V1, ProbeFormat::V1, ProbeFormat::V2, ProbeFormat::V2]);
         assert_eq!(ProbeFormat::of(None), ProbeFormat::V2);

@@ -8,7 +8,7 @@ use super::index::MemberIndex;
 use super::location::Location;
 use super::member::{ClusterClaims, Member};
 use crate::hash::rendezvous;
-use crate::model::{Cluster, LocationName, Peer, PeerName};
+use crate::model::{Cluster, LocationName, Peer, PeerName, PublicKey};
 use crate::{ObjectName, Warning, WarningReason};
 
 /// An outside peer that a node serves.
@@ -19,37 +19,55 @@ pub(crate) struct OutsidePeer<'a> {
     pub(crate) server: MemberIndex,
 }
 
+/// The outside peers that count.
+pub(super) struct Admitted<'a> {
+    /// Those that a node serves, sorted by name.
+    pub(super) served: Vec<OutsidePeer<'a>>,
+    /// The networks of the others. No packet to them leaves beside the mesh, because the agent of one node can make its node a server of peers or none.
+    pub(super) unserved_networks: Vec<(IpNet, &'a PeerName)>,
+}
+
 /// Admits the peers that share their key with no node and no older peer, and finds the node that serves each of them.
 pub(super) fn admit<'a>(
     cluster: &'a Cluster,
     members: &[Member<'_>],
     locations: &[Location],
-    claims: &mut ClusterClaims,
+    claims: &mut ClusterClaims<'_>,
     warnings: &mut BTreeSet<Warning>,
-) -> Vec<OutsidePeer<'a>> {
+) -> Admitted<'a> {
     let mut by_age: Vec<&Peer> = cluster.peers.values().collect();
     by_age.sort_by_key(|peer| peer.age());
     let servers = Servers::new(members, locations);
 
-    let mut admitted = Vec::new();
+    let mut keys: BTreeMap<PublicKey, ObjectName> = BTreeMap::new();
+    let mut served = Vec::new();
+    let mut unserved = Vec::new();
     for peer in by_age {
         let object = ObjectName::Peer(peer.name.clone());
-        if let Some(owner) = claims.keys.get(&peer.public_key) {
-            let reason = WarningReason::AlreadyClaimed(owner.clone());
+        let node = claims.keys.owner(&peer.public_key).cloned().map(ObjectName::Node);
+        if let Some(owner) = node.or_else(|| keys.get(&peer.public_key).cloned()) {
+            let reason = WarningReason::AlreadyClaimed(owner);
             warnings.insert(Warning::new(object, "publicKey", peer.public_key, reason));
             continue;
         }
-        claims.keys.insert(peer.public_key, object.clone());
+        keys.insert(peer.public_key, object.clone());
         let Some(server) = servers.of(peer) else {
             let wanted = peer.location.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
             warnings.insert(Warning::new(object, "location", wanted, WarningReason::NoServingNode));
+            unserved.push(peer);
             continue;
         };
         let allowed_ips = admit_allowed_ips(peer, &object, claims, warnings);
-        admitted.push(OutsidePeer { peer, allowed_ips, server });
+        served.push(OutsidePeer { peer, allowed_ips, server });
     }
-    admitted.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
-    admitted
+    served.sort_by(|a, b| a.peer.name.cmp(&b.peer.name));
+    let mut unserved_networks = Vec::new();
+    for peer in unserved {
+        let object = ObjectName::Peer(peer.name.clone());
+        let networks = admit_allowed_ips(peer, &object, claims, warnings).into_iter();
+        unserved_networks.extend(networks.map(|net| (net, &peer.name)));
+    }
+    Admitted { served, unserved_networks }
 }
 
 /// The node that serves each of these peers, in the order of the peers.
@@ -75,7 +93,7 @@ pub(super) fn networks_by_server<'a>(outside: &[OutsidePeer<'a>]) -> BTreeMap<Me
 fn admit_allowed_ips(
     peer: &Peer,
     object: &ObjectName,
-    claims: &mut ClusterClaims,
+    claims: &mut ClusterClaims<'_>,
     warnings: &mut BTreeSet<Warning>,
 ) -> Vec<IpNet> {
     let mut admitted = Vec::new();
@@ -83,7 +101,7 @@ fn admit_allowed_ips(
         let reason = if let Some(owner) = claims.ranges.overlap(&net) {
             Some(owner.reason())
         } else if let Some(owner) = claims.addresses.inside(&net) {
-            Some(WarningReason::OverlapsCluster(format!("an internal address of {owner}")))
+            Some(WarningReason::OverlapsCluster(format!("an internal address of {}", owner.object())))
         } else {
             match claims.outside_networks.claim(net, object.clone()) {
                 Ok(()) => None,

@@ -4,7 +4,7 @@
 //! A handshake to it reaches the wrong node or the sender itself. Such an endpoint comes after all others of its node, and no node dials an
 //! address of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::member::Member;
@@ -16,13 +16,7 @@ use crate::{Warning, WarningReason};
 /// The endpoint stays the last choice, because an agent can publish any endpoint: otherwise one node could make others unreachable by
 /// publishing theirs.
 pub(super) fn demote(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning>) {
-    let mut owners: BTreeMap<&Endpoint, Vec<usize>> = BTreeMap::new();
-    for (index, member) in members.iter().enumerate() {
-        for endpoint in &member.endpoints {
-            owners.entry(endpoint).or_default().push(index);
-        }
-    }
-    for (endpoint, owners) in owners.into_iter().filter(|(_, owners)| owners.len() > 1) {
+    for (endpoint, owners) in shared(members) {
         let forced: Vec<usize> = owners.iter().copied().filter(|index| is_forced(&members[*index])).collect();
         let kept_by = if forced.len() == 1 { forced.first().copied() } else { None };
         for index in owners.iter().copied().filter(|index| Some(*index) != kept_by) {
@@ -34,6 +28,17 @@ pub(super) fn demote(members: &mut [Member<'_>], warnings: &mut BTreeSet<Warning
             warnings.insert(Warning::new(member.object(), endpoint_field(member), endpoint, reason));
         }
     }
+}
+
+/// The endpoints that several members have, each with the positions of these members.
+fn shared<'a>(members: &[Member<'a>]) -> Vec<(&'a Endpoint, Vec<usize>)> {
+    let positions = members.iter().enumerate();
+    let mut all: Vec<(&'a Endpoint, usize)> =
+        positions.flat_map(|(index, member)| member.endpoints.iter().map(move |endpoint| (*endpoint, index))).collect();
+    all.sort_unstable();
+    let runs = all.chunk_by(|(a, _), (b, _)| a == b).filter(|run| run.len() > 1);
+    let owners = |run: &[(&'a Endpoint, usize)]| Some((run.first()?.0, run.iter().map(|(_, index)| *index).collect()));
+    runs.filter_map(owners).collect()
 }
 
 /// Whether a node itself has this address, so that its packets to the endpoint never leave it.

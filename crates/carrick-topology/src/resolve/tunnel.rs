@@ -1,5 +1,7 @@
 //! How two gateways reach each other.
 
+use std::net::IpAddr;
+
 use super::Resolved;
 use super::index::MemberIndex;
 use super::member::Member;
@@ -55,30 +57,37 @@ fn can_join(a: &Member<'_>, b: &Member<'_>) -> bool {
 /// The endpoint at which `from` dials `to` in another location: the first one of a family that `from` can send in, and
 /// not at an address of `from` itself.
 pub(crate) fn dialled_endpoint<'m>(from: &Member<'_>, to: &Member<'m>) -> Option<&'m Endpoint> {
-    to.endpoints.iter().copied().find(|endpoint| {
-        endpoint.address().is_none_or(|address| {
-            if is_own(from, address) {
-                return false;
-            }
-            let public = is_public(&address);
-            match Family::of(&address) {
-                // An IPv4 host without a public address reaches the internet through NAT.
-                Family::V4 => has_address(from, |other| Family::of(&other) == Family::V4) || has_no_address(from),
-                Family::V6 if public => {
-                    has_address(from, |other| Family::of(&other) == Family::V6 && is_public(&other))
-                        || !has_address(from, |other| Family::of(&other) == Family::V4)
-                }
-                Family::V6 => has_address(from, |other| Family::of(&other) == Family::V6),
-            }
-        })
-    })
+    let is_dialled = |endpoint: &&Endpoint| endpoint.address().is_none_or(|address| can_dial(from, address));
+    to.endpoints.iter().copied().find(is_dialled)
+}
+
+/// Whether `from` can send to an address of another location: not if it has the address itself, or no address of the family.
+pub(crate) fn can_dial(from: &Member<'_>, address: IpAddr) -> bool {
+    if is_own(from, address) {
+        return false;
+    }
+    match Family::of(&address) {
+        // An IPv4 host without a public address reaches the internet through NAT.
+        Family::V4 => has_address(from, |other| Family::of(&other) == Family::V4) || has_no_address(from),
+        Family::V6 if is_public(&address) => {
+            has_address(from, |other| Family::of(&other) == Family::V6 && is_public(&other))
+                || !has_address(from, |other| Family::of(&other) == Family::V4)
+        }
+        Family::V6 => has_address(from, |other| Family::of(&other) == Family::V6),
+    }
+}
+
+/// Whether `from` has any address of the family of an address that is not its own. A node with a private IPv6 address alone may reach the internet
+/// through a translation that it does not know of.
+pub(crate) fn may_send_to(from: &Member<'_>, address: IpAddr) -> bool {
+    !is_own(from, address) && has_address(from, |other| Family::of(&other) == Family::of(&address))
 }
 
 fn has_no_address(member: &Member<'_>) -> bool {
     !has_address(member, |_| true)
 }
 
-fn has_address(member: &Member<'_>, is_wanted: impl Fn(std::net::IpAddr) -> bool) -> bool {
+fn has_address(member: &Member<'_>, is_wanted: impl Fn(IpAddr) -> bool) -> bool {
     member.internal_addresses.iter().map(ipnet::IpNet::addr).any(&is_wanted)
         || member.endpoints.iter().filter_map(|endpoint| endpoint.address()).any(&is_wanted)
 }

@@ -10,7 +10,7 @@ use super::step::{Arrival, Entry, Verdict};
 use super::{DropReason, Hop, Link, Outcome, Packet, Translation, Walk};
 use crate::handover::HandoverRoute;
 use crate::model::{AllowedLocationMasquerade, DeviceName, Family, NodeName, PublicKey, host_net};
-use crate::plan::{NextHop, NodePlan, PeerIdentity, Route};
+use crate::plan::{FirewallPlan, NextHop, NodePlan, PeerIdentity, Route};
 use crate::resolve::Member;
 
 /// Networks to values, looked up by longest prefix.
@@ -34,6 +34,8 @@ pub(super) struct Host<'a> {
     /// The nodes that it reaches directly.
     location: BTreeSet<NodeName>,
     routes: PrefixTable<&'a Route>,
+    /// The routes of packets out of tunnels, to other nodes of the location.
+    location_routes: PrefixTable<&'a Route>,
     /// The routes of forwarded packets that go encapsulated; `None` for an exception.
     encapsulated: PrefixTable<Option<&'a HandoverRoute>>,
     allowed_ips: PrefixTable<PublicKey>,
@@ -64,6 +66,7 @@ impl<'a> Host<'a> {
                 routes.insert(route.destination, route);
             }
         }
+        let location_routes = plan.location_routes.iter().filter(|route| !leads_to(plan, route, gone));
         let mut allowed_ips = PrefixTable::new();
         for (key, peer) in &plan.wireguard.peers {
             for net in &peer.allowed_ips {
@@ -87,6 +90,7 @@ impl<'a> Host<'a> {
             internal_addresses: member.internal_addresses.clone(),
             location,
             routes,
+            location_routes: location_routes.map(|route| (route.destination, route)).collect(),
             encapsulated,
             allowed_ips,
             carried: table(&plan.firewall.carried),
@@ -113,7 +117,12 @@ impl<'a> Host<'a> {
         }
         let route = self.routes.get_lpm(&host_net(destination)).map(|(_, route)| *route);
         let encapsulated = self.encapsulated.get_lpm(&host_net(destination)).and_then(|(_, route)| *route);
+        let is_out_of_tunnel = matches!(arrival.by, Entry::WireGuard | Entry::Encapsulated);
+        let location_route = self.location_routes.get_lpm(&host_net(destination)).map(|(_, route)| *route);
         let (exit, mtu) = match route {
+            _ if let Some(route) = location_route.filter(|_| is_out_of_tunnel) => {
+                self.exit_by(hosts, route, destination)
+            }
             _ if let Some(encapsulated) = encapsulated.filter(|_| arrival.by != Entry::Host) => {
                 (Exit::Encapsulated(encapsulated.via), encapsulated.mtu)
             }
@@ -126,7 +135,7 @@ impl<'a> Host<'a> {
         if packet.source.is_none() {
             walk.source = route.and_then(|route| route.source).or_else(|| self.own_address(destination));
         }
-        if !self.leak_guard_permits(&exit, destination) {
+        if !self.leak_guard_permits(&exit, walk.source, destination) {
             return Verdict::End(Outcome::Dropped(name.clone(), DropReason::LeakGuard));
         }
         self.translate_source(&exit, arrival.by, destination, walk);
@@ -160,15 +169,23 @@ impl<'a> Host<'a> {
     /// Whether packets with this source must come in by devices of the mesh.
     fn is_always_encapsulated(&self, source: IpAddr) -> bool {
         let host = host_net(source);
-        self.plan.firewall.encapsulated_sources.iter().any(|net| net.contains(&source))
+        self.is_encapsulated_source(source)
             && self.carried.get_lpm(&host).is_some()
             && self.direct.get_lpm(&host).is_none()
     }
 
-    fn leak_guard_permits(&self, exit: &Exit<'_>, destination: IpAddr) -> bool {
+    fn is_encapsulated_source(&self, address: IpAddr) -> bool {
+        self.plan.firewall.encapsulated_sources.iter().any(|net| net.contains(&address))
+    }
+
+    fn leak_guard_permits(&self, exit: &Exit<'_>, source: Option<IpAddr>, destination: IpAddr) -> bool {
         let host = host_net(destination);
-        if self.carried.get_lpm(&host).is_none() || self.direct.get_lpm(&host).is_some() {
+        if self.carried.get_lpm(&host).is_none() {
             return true;
+        }
+        if self.direct.get_lpm(&host).is_some() {
+            let is_pod = |source: IpAddr| self.plan.firewall.own_pods.iter().any(|net| net.contains(&source));
+            return !(source.is_some_and(is_pod) && self.is_encapsulated_source(destination));
         }
         let devices = &self.plan.firewall.mesh_devices;
         let device = match exit {
@@ -193,17 +210,18 @@ impl<'a> Host<'a> {
 
         let after = match exit {
             Exit::WireGuard | Exit::Vxlan(_) | Exit::Encapsulated(_) if by == Entry::Host => {
-                self.mesh_address_unless_held(source)
+                self.host_source(source, destination)
             }
             _ if leaves_mesh && to_location_network && keeps_source_there => None,
             _ if leaves_mesh && (to_location_network || (by == Entry::Pod && !is_carried)) => {
                 self.own_address(destination)
             }
-            _ if leaves_mesh
-                && matches!(by, Entry::WireGuard | Entry::Encapsulated)
+            _ if matches!(by, Entry::WireGuard | Entry::Encapsulated)
                 && firewall.location_internal_addresses.contains(&destination) =>
             {
-                self.own_address(destination)
+                let may_keep_source = !leaves_mesh || firewall.plain_neighbours.contains(&destination);
+                let keeps_source = may_keep_source && firewall.node_senders.contains(&source);
+                if keeps_source { None } else { self.own_address(destination) }
             }
             _ => None,
         };
@@ -213,11 +231,15 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn mesh_address_unless_held(&self, source: IpAddr) -> Option<IpAddr> {
+    /// The source that the host's own packets into the mesh get, unless it is a mesh address of the host already.
+    fn host_source(&self, source: IpAddr, destination: IpAddr) -> Option<IpAddr> {
+        let FirewallPlan { internal_sources, internal_destinations, .. } = &self.plan.firewall;
         if self.plan.mesh_addresses.contains(&source) {
             return None;
         }
-        self.plan.mesh_addresses.iter().copied().find(|address| Family::of(address) == Family::of(&source))
+        let sources =
+            if internal_destinations.contains(&destination) { internal_sources } else { &self.plan.mesh_addresses };
+        sources.iter().copied().find(|address| Family::of(address) == Family::of(&source))
     }
 
     /// The source address of the host outside the mesh.

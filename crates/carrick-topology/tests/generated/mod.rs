@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroUsize;
 
 use carrick_topology::model::{
-    Encapsulation, Endpoint, Granularity, InternalAddresses, Node, Peer, Preference, PublicKey, Settings,
+    AgentVersion, Encapsulation, Endpoint, Granularity, InternalAddresses, Node, Peer, Preference, PublicKey, Settings,
 };
 use carrick_topology::{Cluster, Family};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -146,6 +146,12 @@ fn node(number: usize, seed: &NodeSeed, families: Families) -> Node {
     let mut node = Node::new(format!("n{number:03}").parse().unwrap(), seed.created);
     node.location = Some(format!("place-{place}").parse().unwrap());
     node.public_key = Some(key(number));
+    node.agent = Some(AgentVersion {
+        version: "1".to_owned(),
+        protocol: AgentVersion::TELLS_OUTSIDE_MESH,
+        settings: String::new(),
+        outside_mesh: BTreeSet::new(),
+    });
     node.gateway = seed.gateway;
     node.relay = seed.relay;
     let v4_pods = IpNet::V4(Ipv4Net::new(Ipv4Addr::new(10, 42 + high, low, 0), 24).unwrap());

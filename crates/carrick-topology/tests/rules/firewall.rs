@@ -2,7 +2,7 @@
 
 use carrick_topology::DeviceName;
 use carrick_topology::model::{Encapsulation, Granularity, PodNetwork};
-use carrick_topology::plan::NodePlan;
+use carrick_topology::plan::{NextHop, NodePlan};
 
 use crate::fixtures::*;
 
@@ -70,8 +70,10 @@ fn a_destination_without_a_hop_is_in_the_leak_guard_and_permitted_on_no_device()
 fn only_exceptions_inside_carried_networks_are_direct() {
     let plan = world().plan("a1");
     assert!(plan.firewall.direct.is_empty(), "{:?}", plan.firewall.direct);
-    let wide = world().peer(outside("office", 201, &["198.51.0.0/16"])).plan("a1");
-    assert_eq!(wide.firewall.direct, nets(&["198.51.1.1/32", "198.51.1.2/32", "198.51.2.1/32"]));
+    let wide = world().peer(outside("office", 201, &["198.51.0.0/16"]));
+    assert!(wide.plan("a1").firewall.direct.is_empty(), "agents found the endpoints");
+    let forced = wide.change("b1", |node| node.endpoint = Some("198.51.2.1:51820".parse().unwrap()));
+    assert_eq!(forced.plan("a1").firewall.direct, nets(&["198.51.2.1/32"]));
 }
 
 #[test]
@@ -109,6 +111,23 @@ fn the_ports_of_the_mesh_are_protected_at_every_address_of_every_node() {
 }
 
 #[test]
+fn vxlan_is_taken_from_no_node_where_none_sends_any() {
+    use Encapsulation::{Always, CrossSubnet, Never};
+    use Granularity::{Cross, Full, Location};
+    for granularity in [Location, Cross, Full] {
+        for encapsulation in [Always, CrossSubnet, Never] {
+            let world = mesh([node("a1"), node("a2"), node("b1")])
+                .set(|settings| (settings.granularity, settings.encapsulation) = (granularity, encapsulation));
+            let plan = world.plan("a1");
+            let is_used = plan.routes.iter().any(|route| matches!(route.next_hop, NextHop::Vxlan { .. }));
+            let is_taken = !plan.firewall.vxlan_sources.is_empty();
+            assert_eq!(is_taken, granularity != Full && encapsulation != Never, "{granularity} {encapsulation}");
+            assert!(is_taken || !is_used, "{granularity} {encapsulation}");
+        }
+    }
+}
+
+#[test]
 fn sources_are_checked_where_no_packet_of_theirs_comes_without_encapsulation() {
     use Encapsulation::{Always, CrossSubnet, Never};
     use Granularity::{Cross, Full, Location};
@@ -136,5 +155,31 @@ fn sources_are_checked_where_no_packet_of_theirs_comes_without_encapsulation() {
         assert!(checked.is_disjoint(&nets(&own)), "{granularity} {encapsulation}: {checked:?}");
         let foreign = world.set(|settings| settings.pod_network = PodNetwork::Foreign);
         assert!(foreign.plan("a1").firewall.encapsulated_sources.is_empty());
+    }
+}
+
+#[test]
+fn sources_are_checked_where_no_neighbour_in_the_subnet_sends_packets_without_encapsulation() {
+    use Granularity::{Cross, Location};
+    let far = ["10.42.21.0/24", "fd42:0:0:21::/64", "10.4.0.21/32"];
+    let of_a1 = ["10.42.11.0/24", "10.4.0.11/32"];
+    let of_a1_v6 = ["fd42:0:0:11::/64", "fdca:7272:6963:6b00::11/128"];
+    for (granularity, encapsulation) in [Location, Cross]
+        .into_iter()
+        .flat_map(|granularity| [(granularity, Encapsulation::CrossSubnet), (granularity, Encapsulation::Never)])
+    {
+        // `a4` is alone in its subnet. `a2` shares an IPv4 subnet with `a1`, and no IPv6 subnet.
+        let near = node("a2").with(|n| n.internal_addresses = internal(&["192.168.1.2/24"]));
+        let apart = node("a4").with(|n| n.internal_addresses = internal(&["192.168.101.4/24"]));
+        let world = mesh([node("a1"), near, apart, node("b1")])
+            .set(|settings| (settings.granularity, settings.encapsulation) = (granularity, encapsulation));
+        let checked = |node: &str| world.plan(node).firewall.encapsulated_sources;
+        let what = format!("{granularity} {encapsulation}");
+        assert!(checked("a4").is_superset(&nets(&of_a1)) && checked("a4").is_superset(&nets(&far)), "{what}");
+        assert!(checked("a1").is_superset(&nets(&["10.42.14.0/24", "fd42:0:0:14::/64"])), "{what}");
+        assert!(checked("a2").is_disjoint(&nets(&of_a1)) && checked("a2").is_superset(&nets(&of_a1_v6)), "{what}");
+        let far_v4_is_plain = granularity == Location;
+        assert_eq!(checked("a2").is_disjoint(&nets(&["10.42.21.0/24", "10.4.0.21/32"])), far_v4_is_plain, "{what}");
+        assert!(checked("a2").contains(&net("fd42:0:0:21::/64")), "{what}");
     }
 }

@@ -156,7 +156,8 @@ fn a_network_inside_an_encapsulated_one_with_another_hop_is_an_exception() {
     let wide = clouds()
         .set(|settings| settings.permitted_location_cidrs.extend(nets(&["198.51.0.0/16"])))
         .change("b3", |node| node.allowed_location_cidrs = nets(&["172.16.0.0/12", "198.51.0.0/16"]))
-        .change("b2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]));
+        .change("b2", |node| node.allowed_location_cidrs = nets(&["172.20.0.0/16"]))
+        .change("b1", |node| node.endpoint = Some("198.51.2.1:51820".parse().unwrap()));
     let plan = encapsulating(wide.clone());
     assert_eq!(route(&plan, "172.16.0.0/12").via, address("10.4.0.21"));
     for excepted in ["172.20.0.0/16", "198.51.2.1/32"] {

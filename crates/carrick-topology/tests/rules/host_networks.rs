@@ -124,6 +124,17 @@ fn a_neighbour_behind_another_device_is_reported_where_vxlan_would_go_there() {
     }
 }
 
+#[test]
+fn a_neighbour_behind_the_router_to_the_internet_is_reported_where_vxlan_would_go_there() {
+    let mesh = mesh([node("a1"), node("a2"), node("a3"), node("b1")]).set(|settings| {
+        settings.local.internet_neighbours = [("192.168.1.2".parse().unwrap(), "eth0".parse().unwrap())].into();
+    });
+    let reason = WarningReason::RoutedToInternet("eth0".to_owned());
+    let expected = warning(node_object("a2"), "internal-addresses", "192.168.1.2", reason);
+    assert_eq!(mesh.plan("a1").warnings, [expected].into());
+    assert!(mesh.granularity(Granularity::Full).plan("a1").warnings.is_empty());
+}
+
 /// The host of this node reaches these networks through a gateway.
 fn routed(networks: &[(&str, &str)]) -> impl FnOnce(&mut Settings) {
     let routed = |via: &str| RoutedNetwork { device: "eth0".parse().unwrap(), via: [via.parse().unwrap()].into() };

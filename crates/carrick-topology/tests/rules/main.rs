@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
 
+mod broken_tunnels;
+mod claims_of_agents;
 mod closed_networks;
 mod encapsulation;
 mod firewall;
@@ -9,6 +11,7 @@ mod fixtures;
 mod gateways;
 mod handover;
 mod host_networks;
+mod host_sources;
 mod internal_addresses;
 mod locations;
 mod mesh_addresses;

@@ -6,7 +6,14 @@ use carrick_topology::plan::SilentLocations;
 use crate::fixtures::*;
 
 fn speaks(protocol: u32) -> impl Fn(&mut Node) {
-    move |node| node.agent = Some(AgentVersion { version: "1".to_owned(), protocol, settings: String::new() })
+    move |node| {
+        node.agent = Some(AgentVersion {
+            version: "1".to_owned(),
+            protocol,
+            settings: String::new(),
+            outside_mesh: Default::default(),
+        })
+    }
 }
 
 fn all_speak_3(names: &[&str]) -> Mesh {

@@ -1,7 +1,7 @@
 //! Networks of locations, and the subnets of a node.
 
 use carrick_topology::WarningReason;
-use carrick_topology::model::AllowedLocationMasquerade;
+use carrick_topology::model::{AllowedLocationMasquerade, InternalAddresses};
 use carrick_topology::plan::NextHop;
 use carrick_topology::walk::Outcome;
 
@@ -88,8 +88,11 @@ fn overlaps_across_locations_stay_with_the_older_node_and_inside_one_both_count(
 }
 
 #[test]
-fn a_wide_network_leaves_the_own_location_endpoints_and_the_api_server_outside_the_mesh() {
-    let wide = node("b1").with(|n| n.allowed_location_cidrs = nets(&["192.168.0.0/16", "198.51.0.0/16"]));
+fn a_wide_network_leaves_the_own_location_endpoints_of_people_and_the_api_server_outside_the_mesh() {
+    let wide = node("b1").with(|n| {
+        n.allowed_location_cidrs = nets(&["192.168.0.0/16", "198.51.0.0/16"]);
+        n.endpoint = Some("198.51.2.1:51820".parse().unwrap());
+    });
     let mesh = mesh([node("a1"), node("a2"), node("a3"), wide])
         .set(|settings| settings.local.api_servers = ["198.51.9.9".parse().unwrap()].into())
         .set(|settings| settings.permitted_location_cidrs.extend(nets(&["198.51.0.0/16"])));
@@ -101,6 +104,22 @@ fn a_wide_network_leaves_the_own_location_endpoints_and_the_api_server_outside_t
         assert!(plan.firewall.direct.contains(&net(outside)), "{outside}");
     }
     assert_eq!(next_hop(&plan, "fd99:0:0:1::/64"), None, "no network covers it");
+}
+
+#[test]
+fn a_metadata_service_of_a_cloud_is_never_carried() {
+    let claims = node("b1").with(|n| {
+        n.allowed_location_cidrs = nets(&["100.64.0.0/10", "100.100.100.200/32", "fd00:ec2::254/128"]);
+        n.internal_addresses = InternalAddresses::Forced(nets(&["fd20:ce::254/128"]));
+    });
+    let plan = mesh([node("a1"), claims]).plan("a1");
+    assert_eq!(next_hop(&plan, "100.64.0.0/10"), Some(&NextHop::WireGuard));
+    assert_eq!(next_hop(&plan, "100.100.100.200/32"), Some(&NextHop::Throw), "the host's own routes lead there");
+    for claimed in ["fd00:ec2::254/128", "fd20:ce::254/128"] {
+        assert!(routes(&plan, claimed).is_empty(), "{claimed}");
+    }
+    let refused: Vec<_> = plan.warnings.iter().map(|warning| warning.value.as_str()).collect();
+    assert_eq!(refused, ["100.100.100.200/32", "fd00:ec2::254/128"]);
 }
 
 #[test]

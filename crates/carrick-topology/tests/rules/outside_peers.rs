@@ -131,7 +131,20 @@ fn a_peer_that_claims_its_own_endpoint_alone_does_not_get_it_routed() {
     for (name, plan) in small().peer(office).plans() {
         assert!(routes(&plan, "203.0.113.5/32").is_empty(), "{name}: {:?}", routes(&plan, "203.0.113.5/32"));
         assert!(!routes(&plan, "172.30.0.0/24").is_empty());
-        let reason = WarningReason::OverlapsCluster("an endpoint or the API server".to_owned());
+        let reason =
+            WarningReason::OverlapsCluster("an endpoint, the API server or a cloud's metadata service".to_owned());
         assert!(plan.warnings.contains(&warning(peer_object("office"), "allowedIPs", "203.0.113.5/32", reason)));
+    }
+}
+
+#[test]
+fn a_network_of_a_peer_that_no_node_serves_is_closed() {
+    let laptop = outside("laptop", 200, &["172.30.0.0/24"]).with(|peer| peer.location = location("a"));
+    let served = mesh([node("a1"), node("b1")]).peer(laptop);
+    // The agent of `a1` withdraws its endpoints.
+    let unserved = served.change("a1", |node| node.advertised_endpoints.clear());
+    for (name, plan) in unserved.plans() {
+        assert_eq!(next_hop(&plan, "172.30.0.0/24"), Some(&NextHop::Unreachable), "{name}");
+        assert!(plan.firewall.carried.contains(&net("172.30.0.0/24")), "the leak guard holds it too");
     }
 }

@@ -67,8 +67,42 @@ fn a_node_without_tunnels_leaves_room_for_its_gateways() {
 fn the_uplinks_mtu_counts() {
     let plan = v4_only(world()).set(uplink(1400)).plan("a1");
     assert_eq!((plan.wireguard.mtu, plan.vxlan.mtu, plan.pod_mtu), (1340, 1350, 1340));
-    let jumbo = v4_only(world()).set(uplink(9000)).plan("a1");
-    assert_eq!((jumbo.wireguard.mtu, jumbo.pod_mtu), (8940, 8940));
+}
+
+/// `b1` is dialled at this address.
+fn dialled_at(endpoint: &str) -> Mesh {
+    v4_only(world()).change("b1", |node| node.advertised_endpoints = endpoints(&[endpoint]))
+}
+
+/// Nodes with uplinks of 9001 bytes, and no measured path: a probe of any size passes, because routers fragment outer packets.
+#[test]
+fn tunnels_over_the_internet_carry_what_the_internet_carries_unfragmented() {
+    for (mesh, mtu) in [(v4_only(world()), 1440), (v6_only(world()), 1420)] {
+        let mesh = mesh.set(uplink(9001));
+        for node in ["a1", "a3"] {
+            let plan = mesh.plan(node);
+            assert_eq!((plan.wireguard.mtu, plan.pod_mtu), (mtu, mtu), "{node}");
+        }
+        let probed = &mesh.plan("a1").probes.targets["b1"];
+        assert_eq!(probed.device_mtu, mtu, "no probe is larger");
+    }
+    let behind_nat = v4_only(mesh([nat_node("a1"), node("b1")])).set(uplink(9001)).plan("b1");
+    assert_eq!((behind_nat.wireguard.mtu, behind_nat.pod_mtu), (1440, 1440), "a node that dials in");
+
+    let private = dialled_at("172.31.0.1").set(uplink(9001));
+    for node in ["a1", "a3"] {
+        let plan = private.plan(node);
+        assert_eq!((plan.wireguard.mtu, plan.pod_mtu), (8941, 8941), "a private interconnect: probes decide");
+    }
+    let both = v4_only(mesh([node("a1"), node("b1"), node("c1")])).set(uplink(9001));
+    let both = both.change("c1", |node| node.advertised_endpoints = endpoints(&["172.31.0.1"]));
+    let plan = both.plan("a1");
+    let mtu = |net: &str| routes(&plan, net)[0].mtu;
+    assert_eq!((plan.wireguard.mtu, mtu("10.42.21.0/24"), mtu("10.42.31.0/24")), (8941, Some(1440), None));
+    assert_eq!(plan.pod_mtu, 1440, "pods use both");
+
+    let chosen = dialled_at("198.51.2.1").set(uplink(9001)).set(|settings| settings.mtu = MtuSetting::Bytes(8900));
+    assert_eq!(chosen.plan("a1").wireguard.mtu, 8900, "the operator knows better");
 }
 
 #[test]

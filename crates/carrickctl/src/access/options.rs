@@ -25,7 +25,7 @@ pub struct AccessOptions {
     #[arg(long = "socket", global = true, value_name = "PATH", help_heading = "Access")]
     pub sockets: Vec<PathBuf>,
     /// Read Nodes and Peers from a file instead of the API (YAML or JSON, as written by
-    /// `kubectl get nodes,peers.carrick.dev -o yaml`). May be repeated. Without sockets, no agent is asked.
+    /// `kubectl get nodes,peers.carrick.dev,meshes.carrick.dev -o yaml`). May be repeated. Without sockets, no agent is asked.
     #[arg(short = 'f', long = "filename", global = true, value_name = "FILE", help_heading = "Access")]
     pub files: Vec<PathBuf>,
     /// How long an agent may take to answer, in seconds.

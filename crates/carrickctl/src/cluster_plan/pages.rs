@@ -25,7 +25,7 @@ pub(super) fn cluster(snapshot: &Snapshot, notes: &mut Vec<String>) -> Cluster {
             .for_each(|peer| cluster.insert_peer(peer));
     }
     notes.push(
-        "reconstructed from the agents' pages: annotations, ages and nodes without an agent that answers are not known (use a kubeconfig or `-f FILE`)"
+        "computed without the API server: annotations, ages, and nodes whose agent does not answer are unknown (use a kubeconfig or `-f FILE`)"
             .to_owned(),
     );
     cluster

@@ -115,7 +115,10 @@ fn check_plans(snapshot: &Snapshot, traces: &[LiveTracePage]) {
             show(&trace);
         }
     }
-    DryRun::of(snapshot, &Change::default()).iter().for_each(show);
+    let failed = names.first().map(|name| Change { without: Some(name.to_string()), ..Change::default() });
+    for change in failed.into_iter().chain([Change::default()]) {
+        DryRun::of(snapshot, &change).iter().for_each(show);
+    }
 }
 
 fn check_graph(snapshot: &Snapshot) {

@@ -76,7 +76,13 @@ impl<T: Display> From<T> for Cell {
 
 /// Replaces control characters. Any user may write the texts of objects and pages, and a control sequence must not reach the terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+    let replaced = |character: char| character.is_control() || changes_order(character);
+    text.chars().map(|character| if replaced(character) { '\u{fffd}' } else { character }).collect()
+}
+
+/// Whether the character makes a terminal show others in another order, or shows nothing (Unicode UAX #9, and the zero-width characters).
+const fn changes_order(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A table.
@@ -223,5 +229,6 @@ mod tests {
     #[test]
     fn control_characters_in_a_cell_are_replaced() {
         assert_eq!(Cell::plain("a\u{1b}[2Jb\n").text, "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(Cell::plain("a\u{202e}b\u{200b}\u{2066}").text, "a\u{fffd}b\u{fffd}\u{fffd}", "nor reordered");
     }
 }

@@ -46,6 +46,12 @@ pub fn seconds(seconds: u64) -> String {
     }
 }
 
+/// A number with its noun, which gets an `s` unless the number is 1.
+#[must_use]
+pub fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

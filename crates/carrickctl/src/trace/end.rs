@@ -21,6 +21,8 @@ pub struct End {
     pub origin: Option<Origin>,
     /// The addresses of the end.
     pub addresses: Vec<IpAddr>,
+    /// The pod, as namespace/name, if the API server knows it.
+    pub pod: Option<String>,
 }
 
 /// The pods from the command line, by `namespace/name`.
@@ -38,11 +40,12 @@ impl End {
         match text.parse::<IpAddr>() {
             Ok(address) => Ok(of_address(cluster_plan, address)),
             Err(_) => {
-                let plan = cluster_plan.plan_of(text)?;
+                let plan = cluster_plan.plan_of(text).map_err(|failure| no_end(cluster_plan, text, failure))?;
                 Ok(Self {
                     name: text.to_owned(),
                     origin: Some(Origin::Host(plan.node.clone())),
                     addresses: plan.mesh_addresses.iter().copied().collect(),
+                    pod: None,
                 })
             }
         }
@@ -54,11 +57,24 @@ impl End {
     }
 }
 
+/// Says how to name a pod if there is no such node.
+fn no_end(cluster_plan: &ClusterPlan, text: &str, failure: Failure) -> Failure {
+    if cluster_plan.cluster.nodes.keys().any(|name| name.as_str() == text) {
+        return failure;
+    }
+    Failure::Usage(format!("{failure}; pods: NAMESPACE/NAME, which needs a kubeconfig, or their address"))
+}
+
 fn of_pod(cluster_plan: &ClusterPlan, pod: &NamedPod, text: &str) -> Result<End, Failure> {
     let Some(first) = pod.addresses.first() else {
         return Err(Failure::Usage(format!("the pod {text} has no address yet")));
     };
-    let of_pod = End { name: text.to_owned(), addresses: pod.addresses.clone(), ..of_address(cluster_plan, *first) };
+    let of_pod = End {
+        name: text.to_owned(),
+        addresses: pod.addresses.clone(),
+        pod: Some(text.to_owned()),
+        ..of_address(cluster_plan, *first)
+    };
     match (&of_pod.origin, &pod.node) {
         (Some(_), _) | (None, None) => Ok(of_pod),
         // A pod in the host's network namespace, whose node's address the mesh does not carry.
@@ -84,7 +100,7 @@ fn of_address(cluster_plan: &ClusterPlan, address: IpAddr) -> End {
         Some(Origin::Outside(peer)) => peer.to_string(),
         None => name,
     };
-    End { name, origin, addresses: vec![address] }
+    End { name, origin, addresses: vec![address], pod: None }
 }
 
 /// The node with a mesh address or an internal address.

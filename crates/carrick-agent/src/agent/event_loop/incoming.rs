@@ -124,8 +124,9 @@ impl EventLoop {
         let Some(plan) = self.core.plan() else { return };
         let found = stray_neighbours::find(plan).and_then(|strays| Ok((strays, endpoint_mtus::find(plan)?)));
         match found {
-            Ok((strays, mtus)) => {
-                self.event(Event::StrayNeighbours(strays));
+            Ok((found, mtus)) => {
+                self.event(Event::StrayNeighbours(found.elsewhere));
+                self.event(Event::InternetNeighbours(found.internet));
                 self.event(Event::EndpointMtus(mtus));
             }
             Err(error) => tracing::warn!(event = "routes_unreadable", %error),

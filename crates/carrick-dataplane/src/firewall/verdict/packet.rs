@@ -1,14 +1,13 @@
 //! The packets of pods, as far as they are known beforehand.
 
 use carrick_netlink::Family;
-use carrick_netlink::nftables::{ConntrackKey, ConntrackState, Header, MetaKey};
+use carrick_netlink::nftables::{ConntrackKey, ConntrackState, Header, MetaKey, UDP};
 use carrick_topology::plan::FirewallPlan;
 use ipnet::IpNet;
 
 use super::bytes::Bytes;
 
 const TCP: u8 = 6;
-const UDP: u8 = 17;
 const DEVICE_NAME_LENGTH: usize = 16;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;

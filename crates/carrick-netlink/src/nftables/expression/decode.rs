@@ -3,7 +3,9 @@
 use super::encode::{SEGMENT_SIZE_LENGTH, SEGMENT_SIZE_OFFSET, SEGMENT_SIZE_OPTION, fib_flag, nat_type};
 use carrick_types::Family;
 
-use super::{ConntrackKey, Direction, Expression, Header, Membership, MetaKey, Operator, Register, Verdict};
+use super::{
+    ConntrackKey, Direction, Expression, Header, Membership, MetaKey, Operator, PortChoice, Register, Verdict,
+};
 use crate::nftables::abi::data;
 use crate::nftables::abi::expression::{
     bitwise, byteorder, compare, conntrack, extension, exthdr, fib, immediate, lookup, masquerade, meta, nat, payload,
@@ -170,7 +172,12 @@ fn nat(attributes: Received<'_>) -> Option<Expression> {
     let is_range = attributes.u32(nat::ADDRESS_MAX).is_some_and(|max| Some(max) != address)
         || attributes.u32(nat::PORT_MAX).is_some_and(|max| Some(max) != port);
     let flags = attributes.u32(nat::FLAGS).unwrap_or(0) & !nat::DERIVED_FLAGS;
-    if is_range || flags != 0 {
+    let choice = match flags {
+        0 => PortChoice::Kept,
+        masquerade::FULLY_RANDOM => PortChoice::Random,
+        _ => return None,
+    };
+    if is_range {
         return None;
     }
     Some(Expression::Nat {
@@ -184,6 +191,7 @@ fn nat(attributes: Received<'_>) -> Option<Expression> {
         },
         address: register(attributes, nat::ADDRESS),
         port: register(attributes, nat::PORT),
+        choice,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Instructions as the kernel reads them.
 
-use super::{Direction, Expression, Membership, ProtocolFamily as _, Register, Verdict};
+use super::{Direction, Expression, Membership, PortChoice, ProtocolFamily as _, Register, Verdict};
 use crate::nftables::abi::data;
 use crate::nftables::abi::expression::{
     bitwise, byteorder, compare, conntrack, exthdr, fib, immediate, lookup, masquerade, meta, nat, payload, route,
@@ -96,7 +96,7 @@ impl Expression {
             ),
             Expression::Counter => ("counter", new),
             Expression::Masquerade => ("masq", new.with_u32(masquerade::FLAGS, masquerade::FULLY_RANDOM)),
-            Expression::Nat { direction, version, address, port } => {
+            Expression::Nat { direction, version, address, port, choice } => {
                 let mut attributes =
                     new.with_u32(nat::TYPE, nat_type(*direction)).with_u32(nat::FAMILY, u32::from(version.number()));
                 if let Some(address) = address {
@@ -104,6 +104,9 @@ impl Expression {
                 }
                 if let Some(port) = port {
                     attributes = attributes.with_u32(nat::PORT, port.number());
+                }
+                if *choice == PortChoice::Random {
+                    attributes = attributes.with_u32(nat::FLAGS, masquerade::FULLY_RANDOM);
                 }
                 ("nat", attributes)
             }

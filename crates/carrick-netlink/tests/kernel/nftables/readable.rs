@@ -62,6 +62,7 @@ fn translation_rules() -> Vec<Rule> {
             .source_nat(address("10.4.0.1")),
         Rule::new().version(Family::V6).address_pair_in(Family::V6, "pairs").masquerade(),
         Rule::new().version(Family::V6).source_nat(address("fdca::1")),
+        Rule::new().version(Family::V4).masquerade_as(address("192.0.2.9")),
     ]
 }
 

@@ -4,20 +4,22 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 
-use crate::resolve::{Member, Resolved};
+use crate::resolve::Resolved;
 
 /// The networks that stay closed where no node is known that has the pods.
 ///
 /// They are the cluster CIDRs of the settings. Without these, they are the pod CIDRs that nodes had until recently, and those of nodes that
 /// are no members of the mesh.
-pub(super) fn closed_networks(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeSet<IpNet> {
+pub(super) fn closed_networks(resolved: &Resolved<'_>) -> BTreeSet<IpNet> {
     let settings = resolved.settings;
     if !settings.cluster_cidrs.is_empty() {
         return settings.cluster_cidrs.iter().map(IpNet::trunc).collect();
     }
     let cluster = resolved.cluster;
+    // Both are sorted by name.
+    let mut members = resolved.members.iter().peekable();
     let without_key =
-        cluster.nodes.values().filter(|node| resolved.member(&node.name).is_none() && node.name != me.node.name);
+        cluster.nodes.values().filter(move |node| members.next_if(|member| member.node.name == node.name).is_none());
     let claimed = without_key.flat_map(|node| &node.pod_cidrs);
     let reserved: Vec<IpNet> = settings.mesh_cidrs.iter().chain(&settings.service_cidrs).map(IpNet::trunc).collect();
     let known: Vec<IpNet> = resolved.members.iter().flat_map(|member| member.pod_cidrs.iter().copied()).collect();

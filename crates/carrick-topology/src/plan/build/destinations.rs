@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use super::cluster_networks::closed_networks;
 use super::hops::Hop;
 use super::host_networks::{HostNetwork, HostNetworks};
-use crate::model::{Endpoint, Family, Host, Settings, host_net, number_of};
-use crate::resolve::{Member, Resolved};
+use crate::constants::metadata_services;
+use crate::model::{Endpoint, Host, InternalAddresses, Settings, host_net};
+use crate::resolve::{Member, MemberIndex, MemberNetwork, NetworkKind, Resolved, order};
 use crate::{ObjectName, Warning, WarningReason};
 
 /// One network that the mesh carries.
@@ -19,6 +20,18 @@ pub(super) struct Destination {
     pub(super) hop: Hop,
     /// Whether it is in another location.
     pub(super) is_remote: bool,
+    pub(super) holds: Holds,
+}
+
+/// What a network that the mesh carries holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// The mesh address of a node.
+    MeshAddress,
+    /// An internal address of this node.
+    InternalAddress(MemberIndex),
+    /// Anything else.
+    Others,
 }
 
 /// All networks that the mesh carries for one node, and the exceptions.
@@ -30,6 +43,8 @@ pub(super) struct Destinations {
     pub(super) closed: BTreeSet<IpNet>,
     /// Networks inside carried or closed ones that are reached outside the mesh.
     pub(super) direct: BTreeSet<IpNet>,
+    /// Networks with internal addresses of other locations that are reached outside the mesh, as far as other nodes cannot know that.
+    pub(super) outside_mesh: BTreeSet<IpNet>,
 }
 
 impl Destinations {
@@ -39,23 +54,25 @@ impl Destinations {
         hops: &[Hop],
         warnings: &mut BTreeSet<Warning>,
     ) -> Self {
-        let exceptions = Exceptions::new(resolved, me);
+        let closed_networks = closed_networks(resolved);
+        let exceptions = Exceptions::new(resolved, me, &closed_networks);
         let mesh_cidrs = &resolved.settings.mesh_cidrs;
+        // At first the networks of the host and the API servers inside networks that the cluster itself has.
+        let mut direct = BTreeSet::new();
         for cidr in mesh_cidrs {
             let cidr = cidr.trunc();
-            warnings.extend(exceptions.host.inside(&cidr).map(|host| refused(cidr, host, me.object(), "mesh-cidr")));
+            for host in exceptions.host.inside(&cidr) {
+                warnings.insert(refused(cidr, host, me.object(), "mesh-cidr"));
+                direct.insert(host.net());
+            }
+            direct.extend(exceptions.api_servers_inside(&cidr));
             warnings.extend(exceptions.host.around(&cidr).map(|host| {
                 Warning::new(me.object(), "mesh-cidr", cidr, WarningReason::PartOfOwnSubnet(host.in_words()))
             }));
         }
-        let mut carried = Vec::with_capacity(resolved.members.len() * 6);
-        // Networks that operators set, which can be wide enough to contain an exception.
-        let mut wide: Vec<IpNet> = Vec::new();
-        // Networks that the cluster itself has, which can contain a network of the host.
-        let mut ranges: Vec<IpNet> = mesh_cidrs.iter().map(IpNet::trunc).collect();
-
+        let mut outside_mesh = BTreeSet::new();
         let mut closed = BTreeSet::new();
-        for cidr in closed_networks(resolved, me) {
+        for cidr in closed_networks {
             match exceptions.host.containing_pods(&cidr) {
                 Some(host) => drop(warnings.insert(refused(cidr, host, me.object(), "cluster-cidr"))),
                 None => {
@@ -67,60 +84,89 @@ impl Destinations {
             }
         }
 
-        for (other, hop) in resolved.members.iter().zip(hops) {
+        let mut carried = Vec::with_capacity(resolved.networks.len());
+        for MemberNetwork { net, member, kind } in resolved.networks.iter().copied() {
+            if member == me.index {
+                continue;
+            }
+            let other = resolved.at(member);
             let is_remote = other.location != me.location;
-            let mut carry = |net| carried.push(Destination { net, hop: *hop, is_remote });
-            if other.index != me.index {
-                for cidr in &other.pod_cidrs {
-                    if let Some(host) = exceptions.host.containing_pods(cidr) {
-                        warnings.insert(refused(*cidr, host, other.object(), "pod-cidrs"));
+            let hop = hops[member.0];
+            match kind {
+                NetworkKind::Pods => {
+                    if exceptions.is_api_server(&net) {
+                        warnings.insert(excepted_address(net, other.object(), "pod-cidrs"));
                         continue;
                     }
-                    warnings.extend(
-                        exceptions.host.inside(cidr).map(|host| refused(*cidr, host, other.object(), "pod-cidrs")),
-                    );
-                    carry(*cidr);
-                    ranges.push(*cidr);
+                    if let Some(host) = exceptions.host.containing_pods(&net) {
+                        warnings.insert(refused(net, host, other.object(), "pod-cidrs"));
+                        continue;
+                    }
+                    for host in exceptions.host.inside(&net) {
+                        warnings.insert(refused(net, host, other.object(), "pod-cidrs"));
+                        direct.insert(host.net());
+                    }
+                    direct.extend(exceptions.api_servers_inside(&net));
+                    carried.push(Destination { net, hop: hop.to_networks(), is_remote, holds: Holds::Others });
                 }
-                for address in &other.mesh_addresses {
-                    match exceptions.host.containing_mesh_address(address, mesh_cidrs.iter()) {
+                NetworkKind::MeshAddress => {
+                    match exceptions.host.containing_mesh_address(&net.addr(), mesh_cidrs.iter()) {
                         Some(host) => {
-                            let net = host_net(*address);
                             warnings.insert(refused(net, host, other.object(), "mesh-addresses"));
                         }
-                        None => carry(host_net(*address)),
-                    }
-                }
-                for cidr in other.owned_cidrs.iter().filter(|cidr| !me.exit_cidrs.contains(cidr)) {
-                    if exceptions.permit_named(*cidr, || other.object(), "allowed-location-cidrs", warnings) {
-                        carry(*cidr);
-                        wide.push(*cidr);
-                    }
-                }
-                if is_remote {
-                    for net in &other.internal_addresses {
-                        let host = host_net(net.addr());
-                        if !exceptions.addresses.contains(&net.addr())
-                            && exceptions.permit(host, || other.object(), "internal-addresses", warnings)
-                        {
-                            carry(host);
+                        None => {
+                            let hop = hop.to_mesh_addresses(member);
+                            carried.push(Destination { net, hop, is_remote, holds: Holds::MeshAddress });
                         }
                     }
                 }
+                NetworkKind::InternalAddress if is_remote => {
+                    outside_mesh.extend(exceptions.outside_mesh(&net));
+                    if !exceptions.addresses.contains(&net.addr())
+                        && !is_interconnect(resolved, other, net.addr())
+                        && exceptions.permit(net, || other.object(), "internal-addresses", warnings)
+                    {
+                        let holds = Holds::InternalAddress(member);
+                        carried.push(Destination { net, hop: hop.to_networks(), is_remote, holds });
+                    }
+                }
+                NetworkKind::InternalAddress => {}
             }
-            let hop = if other.index == me.index { Hop::Tunnel(me.index) } else { *hop };
+        }
+        // Networks that operators set, which can be wide enough to contain an exception.
+        let mut wide: Vec<IpNet> = Vec::new();
+        for (other, hop) in resolved.members.iter().zip(hops) {
+            let is_remote = other.location != me.location;
+            let is_me = other.index == me.index;
+            let mut carry = |net, hop| {
+                carried.push(Destination { net, hop, is_remote, holds: Holds::Others });
+                wide.push(net);
+            };
+            for cidr in other.owned_cidrs.iter().filter(|cidr| !is_me && !me.exit_cidrs.contains(cidr)) {
+                if exceptions.permit_named(*cidr, || other.object(), "allowed-location-cidrs", warnings) {
+                    carry(*cidr, hop.to_networks());
+                }
+            }
+            let hop = if is_me { Hop::Tunnel(me.index) } else { hop.to_networks() };
             for (net, peer) in resolved.outside_networks.get(&other.index).into_iter().flatten() {
                 let owner = || ObjectName::Peer((*peer).clone());
                 if exceptions.permit_named(*net, owner, "allowedIPs", warnings) {
-                    carried.push(Destination { net: *net, hop, is_remote });
-                    wide.push(*net);
+                    carry(*net, hop);
                 }
             }
         }
-        carried.sort_unstable_by_key(|destination| order(&destination.net));
-        let mut direct = exceptions.inside(&wide, &ranges);
-        direct.extend(exceptions.inside_closed(&closed));
-        Self { carried, closed, direct }
+        for (net, peer) in &resolved.unserved_networks {
+            let owner = || ObjectName::Peer((*peer).clone());
+            if exceptions.permit_named(*net, owner, "allowedIPs", warnings) {
+                carried.push(Destination { net: *net, hop: Hop::Nowhere, is_remote: true, holds: Holds::Others });
+                wide.push(*net);
+            }
+        }
+        // One long sorted run, and a few destinations after it: the stable sort merges the two.
+        carried.sort_by_key(|destination| order(&destination.net));
+        direct.extend(exceptions.inside(&wide, warnings));
+        direct.extend(exceptions.inside_closed(&closed, warnings));
+        Self { carried, closed, direct, outside_mesh }
     }
 
     /// Whether the mesh carries this very network.
@@ -133,9 +179,9 @@ fn refused(net: IpNet, host: HostNetwork<'_>, owner: ObjectName, field: &str) ->
     Warning::new(owner, field, net, host.reason())
 }
 
-/// A key that sorts networks as their type does, in numbers.
-fn order(net: &IpNet) -> (Family, u128, u8) {
-    (Family::of_net(net), number_of(net.addr()), net.prefix_len())
+fn excepted_address(net: IpNet, owner: ObjectName, field: &str) -> Warning {
+    let with = "an endpoint, the API server or a cloud's metadata service".to_owned();
+    Warning::new(owner, field, net, WarningReason::OverlapsCluster(with))
 }
 
 /// Networks and addresses that the mesh never carries.
@@ -149,27 +195,59 @@ struct Exceptions<'r> {
     /// Networks of the location that leave the mesh at this node.
     exits: Vec<IpNet>,
     /// Internal addresses of the own location.
-    location: Vec<IpAddr>,
-    /// Addresses at which tunnels are dialled, and those of the API server.
+    location: Vec<Neighbour<'r>>,
+    /// Addresses of endpoints that people set, and those of the API server and of clouds' metadata services.
     addresses: BTreeSet<IpAddr>,
+    /// Those of [`Self::addresses`] by which this node reaches the API server.
+    api_servers: &'r BTreeSet<IpAddr>,
+    /// Those of [`Self::addresses`] that only this node knows: of the API server, and of domain names.
+    known_here: BTreeSet<IpAddr>,
+}
+
+/// An internal address of the own location.
+struct Neighbour<'r> {
+    member: &'r Member<'r>,
+    address: IpAddr,
+    /// Whether this node itself has the address, or people set it.
+    is_certain: bool,
 }
 
 impl<'r> Exceptions<'r> {
-    fn new(resolved: &'r Resolved<'_>, me: &'r Member<'_>) -> Self {
-        let location = resolved.location_of(me);
-        let location = location
-            .members
-            .iter()
-            .flat_map(|index| resolved.at(*index).internal_addresses.iter().map(IpNet::addr))
-            .collect();
+    fn new(resolved: &'r Resolved<'_>, me: &'r Member<'_>, closed: &BTreeSet<IpNet>) -> Self {
+        let location = resolved.location_of(me).members.iter().map(|index| resolved.at(*index));
+        let neighbours = |member: &'r Member<'r>| {
+            let is_forced = matches!(member.node.internal_addresses, InternalAddresses::Forced(_));
+            let is_certain = is_forced || member.index == me.index;
+            let addresses = member.internal_addresses.iter().map(IpNet::addr);
+            addresses.map(move |address| Neighbour { member, address, is_certain })
+        };
+        let location = location.flat_map(neighbours).collect();
         Self {
             host: HostNetworks::new(resolved, me),
             own_pods: me.pod_cidrs.clone(),
             services: resolved.settings.service_cidrs.iter().map(IpNet::trunc).collect(),
             exits: me.exit_cidrs.clone(),
             location,
-            addresses: dialled_addresses(resolved),
+            addresses: addresses_set_by_people(resolved, closed),
+            api_servers: &resolved.settings.local.api_servers,
+            known_here: addresses_known_here(resolved.settings),
         }
+    }
+
+    /// The network in which this node reaches an internal address outside the mesh, if it does and other nodes cannot know it.
+    fn outside_mesh(&self, address: &IpNet) -> Option<IpNet> {
+        let is_known_here = self.known_here.contains(&address.addr());
+        self.host.containing(address).map(|host| host.net()).or(is_known_here.then_some(*address))
+    }
+
+    /// Whether this is an address of the API server alone.
+    fn is_api_server(&self, net: &IpNet) -> bool {
+        host_net(net.addr()) == *net && self.api_servers.contains(&net.addr())
+    }
+
+    /// The addresses of the API server inside a network.
+    fn api_servers_inside(&self, net: &IpNet) -> impl Iterator<Item = IpNet> {
+        self.api_servers.iter().filter(|server| net.contains(*server)).copied().map(host_net)
     }
 
     /// Whether a network may be routed on this node: not if a network of the host contains it.
@@ -196,41 +274,100 @@ impl<'r> Exceptions<'r> {
         warnings: &mut BTreeSet<Warning>,
     ) -> bool {
         if host_net(net.addr()) == net && self.addresses.contains(&net.addr()) {
-            let reason = WarningReason::OverlapsCluster("an endpoint or the API server".to_owned());
-            warnings.insert(Warning::new(owner(), field, net, reason));
+            warnings.insert(excepted_address(net, owner(), field));
             return false;
         }
         self.permit(net, owner, field, warnings)
     }
 
     /// The exceptions inside the closed networks: the networks of the host, its own pods, Service CIDRs, and the rest.
-    fn inside_closed(&self, closed: &BTreeSet<IpNet>) -> BTreeSet<IpNet> {
+    fn inside_closed(&self, closed: &BTreeSet<IpNet>, warnings: &mut BTreeSet<Warning>) -> BTreeSet<IpNet> {
         let nets: Vec<IpNet> = closed.iter().copied().collect();
         let own = self.own_pods.iter().chain(&self.services).copied();
         let own = own.filter(|exception| nets.iter().any(|net| net.contains(exception)));
-        own.chain(self.inside(&nets, &[])).collect()
+        own.chain(self.inside(&nets, warnings)).collect()
     }
 
-    /// The exceptions inside these networks, and the networks of the host inside these ranges of the cluster.
-    fn inside(&self, nets: &[IpNet], ranges: &[IpNet]) -> BTreeSet<IpNet> {
-        let is_inside = |exception: &IpNet, all: &[IpNet]| all.iter().any(|net| net.contains(exception));
-        let host = self.host.all().filter(|network| is_inside(network, nets) || is_inside(network, ranges));
-        let addresses = self.addresses.iter().chain(&self.location).copied().map(host_net);
-        let others = addresses.chain(self.exits.iter().copied()).filter(|exception| is_inside(exception, nets));
-        host.chain(others).collect()
+    /// The exceptions inside these networks.
+    fn inside(&self, nets: &[IpNet], warnings: &mut BTreeSet<Warning>) -> BTreeSet<IpNet> {
+        let is_inside = |exception: &IpNet| nets.iter().any(|net| net.contains(exception));
+        let addresses = self.addresses.iter().copied().map(host_net);
+        let others = self.host.all().chain(addresses).chain(self.exits.iter().copied()).filter(is_inside);
+        let neighbours = self.location.iter().filter(|neighbour| self.is_excepted(neighbour, nets, warnings));
+        let neighbours: Vec<IpNet> = neighbours.map(|neighbour| host_net(neighbour.address)).collect();
+        others.chain(neighbours).collect()
+    }
+
+    /// Whether an internal address of the own location is an exception in these networks. An agent can claim any address. So its word alone takes
+    /// no address out of a network in which the location has no other address.
+    fn is_excepted(&self, neighbour: &Neighbour<'_>, nets: &[IpNet], warnings: &mut BTreeSet<Warning>) -> bool {
+        let mut around = nets.iter().filter(|net| net.contains(&neighbour.address)).peekable();
+        if around.peek().is_none() {
+            return false;
+        }
+        // People declare the networks of a node's location: the node may well stand in one of them.
+        let is_declared = neighbour.member.exit_cidrs.iter().any(|net| net.contains(&neighbour.address));
+        if neighbour.is_certain || is_declared || self.host.containing(&host_net(neighbour.address)).is_some() {
+            return true;
+        }
+        let is_other = |other: &&Neighbour<'_>| other.member.index != neighbour.member.index;
+        let has_others = |net: &IpNet| self.location.iter().filter(is_other).any(|other| net.contains(&other.address));
+        let Some(net) = around.find(|net| !has_others(net)) else { return true };
+        let reason = WarningReason::OverlapsCluster(format!(
+            "the network {net}, which contains no other internal address of its location"
+        ));
+        warnings.insert(Warning::new(
+            neighbour.member.object(),
+            "advertised-internal-addresses",
+            neighbour.address,
+            reason,
+        ));
+        false
     }
 }
 
-/// Addresses at which gateways and outside peers are dialled, and those of the API server.
+/// The addresses of endpoints that people set for gateways and outside peers, and those of the API server and of clouds' metadata services.
 ///
-/// A node behind a gateway is never dialled: its internal addresses are carried even if its agent advertises them as endpoints.
-fn dialled_addresses(resolved: &Resolved<'_>) -> BTreeSet<IpAddr> {
+/// An address of the cluster's pods does not count. Neither does another node's internal address that a name resolves to: people set the name, but
+/// not the address.
+fn addresses_set_by_people(resolved: &Resolved<'_>, closed: &BTreeSet<IpNet>) -> BTreeSet<IpAddr> {
     let settings = resolved.settings;
     let gateways = resolved.members.iter().filter(|member| member.carrier == Some(member.index));
-    let endpoints = gateways.flat_map(|member| member.endpoints.iter().copied());
-    let outside = resolved.outside.iter().filter_map(|outside| outside.peer.endpoint.as_ref());
-    let dialled = endpoints.chain(outside).flat_map(|endpoint| addresses_of(settings, endpoint));
-    settings.local.api_servers.iter().copied().chain(dialled).collect()
+    let nodes = gateways.filter_map(|member| Some((Some(member.index), member.node.endpoint.as_ref()?)));
+    let outside = resolved.outside.iter().filter_map(|outside| Some((None, outside.peer.endpoint.as_ref()?)));
+    let mut addresses = settings.local.api_servers.clone();
+    addresses.extend(metadata_services());
+    for (owner, endpoint) in nodes.chain(outside) {
+        let is_pod = |address: &IpAddr| {
+            let pod_cidrs = resolved.members.iter().flat_map(|member| &member.pod_cidrs);
+            closed.iter().chain(pod_cidrs).any(|cidr| cidr.contains(address))
+        };
+        let is_of_other = |address: &IpAddr| {
+            let others = resolved.members.iter().filter(|member| Some(member.index) != owner);
+            others.flat_map(|member| &member.internal_addresses).any(|net| net.addr() == *address)
+        };
+        let is_literal = endpoint.address().is_some();
+        let counts = |address: &IpAddr| !is_pod(address) && (is_literal || !is_of_other(address));
+        addresses.extend(addresses_of(settings, endpoint).filter(counts));
+    }
+    addresses
+}
+
+/// Whether other locations dial a gateway at this internal address of its own: they reach the address without the mesh.
+///
+/// The agent's word is enough for that where the address is of no concern to others: no other node claims it, and it is in no network that
+/// people gave to a location or a Peer.
+fn is_interconnect(resolved: &Resolved<'_>, gateway: &Member<'_>, address: IpAddr) -> bool {
+    let contains = |net: &IpNet| net.contains(&address);
+    gateway.carrier == Some(gateway.index)
+        && gateway.endpoints.iter().any(|endpoint| endpoint.address() == Some(address))
+        && !resolved.contested_addresses.contains(&address)
+        && !resolved.members.iter().flat_map(|member| &member.owned_cidrs).any(contains)
+        && !resolved.outside_networks.values().flatten().any(|(net, _)| contains(net))
+}
+
+fn addresses_known_here(settings: &Settings) -> BTreeSet<IpAddr> {
+    settings.local.api_servers.iter().chain(settings.local.resolved.values().flatten()).copied().collect()
 }
 
 /// The addresses of an endpoint, as far as this node knows them.
@@ -240,27 +377,4 @@ pub(super) fn addresses_of(settings: &Settings, endpoint: &Endpoint) -> impl Ite
         Host::Name(name) => (None, settings.local.resolved.get(name)),
     };
     address.into_iter().chain(name.into_iter().flatten().copied())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_sort_key_orders_networks_as_their_type_does() {
-        let nets = [
-            "0.0.0.0/0",
-            "9.255.0.0/16",
-            "10.0.0.0/8",
-            "10.0.0.0/24",
-            "10.0.0.1/32",
-            "255.0.0.0/8",
-            "::/0",
-            "fd00::/8",
-            "fd00::/64",
-        ];
-        let nets = nets.map(|net| net.parse::<IpNet>().unwrap());
-        assert!(nets.is_sorted());
-        assert!(nets.is_sorted_by_key(order));
-    }
 }

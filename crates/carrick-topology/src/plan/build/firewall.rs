@@ -5,33 +5,44 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::destinations::Destinations;
+use super::host_sources::HostSources;
+use super::inside;
+use super::into_location::IntoLocation;
 use super::mtu::Mtus;
 use crate::constants;
 use crate::handover::{HandoverFilter, HandoverPlan};
-use crate::model::{AllowedLocationMasquerade, DeviceName, Encapsulation, Granularity, PodNetwork, Settings, host_net};
+use crate::model::{AllowedLocationMasquerade, DeviceName, Encapsulation, Family, Granularity, PodNetwork, Settings};
 use crate::plan::{AllowedLocation, FirewallPlan, MeshDevices, MeshPorts, NextHop, Route};
-use crate::resolve::{Member, Resolved};
+use crate::resolve::{Member, NetworkKind, Resolved};
+
+/// What the sets are derived from.
+pub(super) struct Carried<'a> {
+    pub(super) destinations: &'a Destinations,
+    pub(super) sources: &'a HostSources,
+    pub(super) into_location: &'a IntoLocation,
+    pub(super) routes: &'a [Route],
+    pub(super) handover: Option<&'a HandoverPlan>,
+    pub(super) mtus: &'a Mtus,
+}
 
 /// Derives the sets from the routes, so that the leak guard permits exactly what the routes do.
-pub(super) fn build(
-    resolved: &Resolved<'_>,
-    me: &Member<'_>,
-    destinations: &Destinations,
-    routes: &[Route],
-    handover: Option<&HandoverPlan>,
-    mtus: &Mtus,
-) -> FirewallPlan {
+pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, carried_by_mesh: &Carried<'_>) -> FirewallPlan {
+    let Carried { destinations, sources, into_location, routes, handover, mtus } = *carried_by_mesh;
     let settings = resolved.settings;
-    let devices = MeshDevices { wireguard: settings.interface.clone(), ..MeshDevices::default() };
+    let devices = MeshDevices::with_wireguard(settings.interface.clone());
     let others: BTreeSet<_> =
         others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr)).collect();
     FirewallPlan {
         vxlan_port: constants::VXLAN_PORT,
-        vxlan_sources: others.clone(),
+        vxlan_sources: if inside::sends_vxlan(settings) { others.clone() } else { BTreeSet::new() },
         vxlan_identifier: constants::VXLAN_IDENTIFIER,
         vxlan_devices: vxlan_devices(settings, me),
         mesh_ports: mesh_ports(resolved),
         mesh_addresses: me.mesh_addresses.iter().copied().collect(),
+        internal_sources: sources.own().collect(),
+        internal_destinations: sources.destinations().collect(),
+        node_senders: into_location.senders.clone(),
+        plain_neighbours: into_location.plain.clone(),
         own_pods: me.pod_cidrs.iter().copied().collect(),
         pod_device_prefix: match settings.pod_network {
             PodNetwork::Carrick => Some(constants::POD_DEVICE_PREFIX.to_owned()),
@@ -46,11 +57,22 @@ pub(super) fn build(
             destinations: me.exit_cidrs.iter().copied().collect(),
             masquerade: settings.allowed_location_masquerade,
         },
+        default_sources: settings.local.default_sources.clone(),
+        host_networks: networks_behind_default_routes(settings),
         location_internal_addresses: others,
         narrow: narrow(destinations, mtus),
         handover: HandoverFilter::of(handover),
         firewall_mark: constants::FIREWALL_MARK,
     }
+}
+
+/// The networks behind the devices of default routes that name a source.
+fn networks_behind_default_routes(settings: &Settings) -> BTreeSet<IpNet> {
+    let local = &settings.local;
+    let attached = local.networks.iter();
+    let routed = local.routed.iter().map(|(net, routed)| (net, &routed.device));
+    let behind = attached.chain(routed).filter(|(_, device)| local.default_sources.contains_key(*device));
+    behind.map(|(net, _)| net.trunc()).collect()
 }
 
 fn vxlan_devices(settings: &Settings, me: &Member<'_>) -> Option<BTreeSet<DeviceName>> {
@@ -67,28 +89,35 @@ fn encapsulated_sources(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeSet<Ip
     if settings.pod_network == PodNetwork::Foreign || leaves_unchanged {
         return BTreeSet::new();
     }
-    let may_be_plain = |other: &Member<'_>| match (settings.granularity, settings.encapsulation) {
+    let has_neighbour =
+        |family| others_of_location(resolved, me).any(|neighbour| inside::share_subnet(me, neighbour, family));
+    let neighbours: Vec<Family> = Family::BOTH.into_iter().filter(|family| has_neighbour(*family)).collect();
+    let may_be_plain = |other: &Member<'_>, family| match (settings.granularity, settings.encapsulation) {
         (Granularity::Full, _) | (_, Encapsulation::Always) => false,
+        (Granularity::Location | Granularity::Cross, Encapsulation::CrossSubnet | Encapsulation::Never)
+            if other.location == me.location =>
+        {
+            inside::share_subnet(me, other, family)
+        }
         // Gateways forward packets of all locations without encapsulation.
-        (Granularity::Location, Encapsulation::CrossSubnet | Encapsulation::Never) => true,
-        (Granularity::Cross, Encapsulation::CrossSubnet | Encapsulation::Never) => other.location == me.location,
+        (Granularity::Location, Encapsulation::CrossSubnet | Encapsulation::Never) => neighbours.contains(&family),
+        (Granularity::Cross, Encapsulation::CrossSubnet | Encapsulation::Never) => false,
     };
-    let others = resolved.members.iter().filter(|other| other.index != me.index && !may_be_plain(other));
-    let sources = |other: &Member<'_>| {
-        let mesh_addresses = other.mesh_addresses.iter().map(|address| host_net(*address)).collect::<Vec<_>>();
-        [other.pod_cidrs.clone(), mesh_addresses].concat()
-    };
-    others.flat_map(sources).collect()
+    let sources = resolved.networks.iter().filter(|network| {
+        network.kind != NetworkKind::InternalAddress
+            && network.member != me.index
+            && !may_be_plain(resolved.at(network.member), Family::of_net(&network.net))
+    });
+    sources.map(|network| network.net).collect()
 }
 
 fn mesh_ports(resolved: &Resolved<'_>) -> MeshPorts {
     let settings = resolved.settings;
     let mesh: BTreeSet<IpNet> = settings.mesh_cidrs.iter().map(IpNet::trunc).collect();
-    let internal =
-        resolved.members.iter().flat_map(|member| &member.internal_addresses).map(|net| IpNet::from(net.addr()));
+    let internal = resolved.networks.iter().filter(|network| network.kind == NetworkKind::InternalAddress);
     MeshPorts {
-        ports: [settings.port, constants::VXLAN_PORT, constants::HANDOVER_PORT, constants::PROBE_PORT].into(),
-        addresses: mesh.iter().copied().chain(internal).collect(),
+        ports: MeshPorts::of(settings.port),
+        addresses: mesh.iter().copied().chain(internal.map(|network| network.net)).collect(),
         senders: mesh,
     }
 }
@@ -131,8 +160,8 @@ fn carried_by(
         };
         by_device.entry(device).or_default().push(route.destination);
     }
-    if let Some(handover) = handover.filter(|plan| !plan.receivers.is_empty()) {
-        by_device.entry(&devices.handover).or_default().extend(handover.leaving());
+    for net in handover.into_iter().flat_map(HandoverPlan::leaving) {
+        by_device.entry(&devices.handover).or_default().push(net);
     }
     by_device.into_iter().map(|(device, nets)| (device.clone(), nets.into_iter().collect())).collect()
 }

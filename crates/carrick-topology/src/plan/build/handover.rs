@@ -28,7 +28,7 @@ pub(in crate::plan) struct Handovers {
 
 impl Handovers {
     pub(in crate::plan) fn new(resolved: &Resolved<'_>, liveness: &Liveness) -> Self {
-        let Liveness { down, handover: HandoverReport { returning, decapsulating } } = liveness;
+        let Liveness { down, handover: HandoverReport { returning, decapsulating }, .. } = liveness;
         let change =
             (!returning.is_empty()).then(|| CarrierChange::between(resolved, down | returning, down - returning));
         let decapsulating = decapsulating.iter().filter_map(|(name, how)| Some((resolved.member(name)?.index, *how)));
@@ -91,7 +91,12 @@ impl Handovers {
         };
         // Behind a relay the tunnel changes at both ends at once: encapsulation by one of them does not help.
         let is_direct = |carrier: &MemberIndex| {
-            resolved.at(*carrier).location != me.location && hops.get(carrier.0) == Some(&Hop::Tunnel(*carrier))
+            resolved.at(*carrier).location != me.location
+                && match hops.get(carrier.0) {
+                    Some(Hop::Tunnel(to)) => to == carrier,
+                    Some(Hop::Bypass(_)) => true,
+                    Some(Hop::Inside(_) | Hop::Nowhere) | None => false,
+                }
         };
         let new_carriers = change.new_carriers().into_iter().filter(is_direct);
         new_carriers.filter_map(|carrier| sender(resolved, change, carrier)).collect()

@@ -11,10 +11,41 @@ use crate::{Warning, WarningReason};
 pub(super) enum Hop {
     /// Through the tunnel to this gateway.
     Tunnel(MemberIndex),
+    /// By another hop than the tunnel to the gateway itself, which is broken. The gateway's mesh addresses stay with its own tunnel, so that probes
+    /// notice when the tunnel works again.
+    Bypass(Through),
     /// Through this node of the own location.
     Inside(MemberIndex),
     /// Not at all.
     Nowhere,
+}
+
+/// How packets go around a broken tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Through {
+    /// Through the tunnel to this gateway.
+    Tunnel(MemberIndex),
+    /// Through this gateway of the own location.
+    Inside(MemberIndex),
+}
+
+impl Hop {
+    /// The hop towards all networks of a member except its mesh addresses.
+    pub(super) const fn to_networks(self) -> Self {
+        match self {
+            Self::Bypass(Through::Tunnel(gateway)) => Self::Tunnel(gateway),
+            Self::Bypass(Through::Inside(gateway)) => Self::Inside(gateway),
+            Self::Tunnel(_) | Self::Inside(_) | Self::Nowhere => self,
+        }
+    }
+
+    /// The hop towards the mesh addresses of this member.
+    pub(super) const fn to_mesh_addresses(self, of: MemberIndex) -> Self {
+        match self {
+            Self::Bypass(_) => Self::Tunnel(of),
+            Self::Tunnel(_) | Self::Inside(_) | Self::Nowhere => self,
+        }
+    }
 }
 
 /// How `me` sends towards each member, in the members' order.
@@ -46,7 +77,15 @@ fn hop(
         return Hop::Inside(gateway);
     }
     match tunnel_to.tunnel(carrier) {
-        Tunnel::Direct => Hop::Tunnel(carrier),
+        Tunnel::Direct => match resolved.bypass(me.index, carrier) {
+            Some(gateway) => {
+                let is_inside = resolved.at(gateway).location == me.location;
+                let through = if is_inside { Through::Inside(gateway) } else { Through::Tunnel(gateway) };
+                let hop = Hop::Bypass(through);
+                if other.index == carrier { hop } else { hop.to_networks() }
+            }
+            None => Hop::Tunnel(carrier),
+        },
         Tunnel::Relay(relay) => Hop::Tunnel(relay),
         Tunnel::None => {
             let far = resolved.at(carrier).node.name.clone();

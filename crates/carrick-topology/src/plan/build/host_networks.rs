@@ -4,6 +4,7 @@
 //! One exception: the part of a wider host network that an operator gives to the cluster is the cluster's. That is a mesh CIDR inside the
 //! host network, and the pod CIDRs inside it if this node's own pod CIDR is inside it too.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -15,7 +16,8 @@ use crate::resolve::{Member, Resolved};
 
 /// The networks of one host.
 pub(super) struct HostNetworks<'r> {
-    networks: BTreeMap<IpNet, Reached<'r>>,
+    /// Sorted; no network twice.
+    networks: Vec<HostNetwork<'r>>,
     own_pods: &'r [IpNet],
 }
 
@@ -38,6 +40,11 @@ enum Reached<'r> {
 }
 
 impl HostNetwork<'_> {
+    /// The network.
+    pub(super) const fn net(&self) -> IpNet {
+        self.net
+    }
+
     /// Whether it is inside one of these networks.
     pub(super) fn is_inside(&self, nets: &[IpNet]) -> bool {
         nets.iter().any(|net| net.contains(&self.net))
@@ -67,16 +74,19 @@ impl<'r> HostNetworks<'r> {
         let subnets = me.internal_addresses.iter().map(|net| (net.trunc(), Reached::InternalAddress));
         let attached = local.networks.iter().map(|(net, device)| (net.trunc(), Reached::Device(device)));
         // Other CNI plugins route pod CIDRs through the nodes themselves: these routes are the cluster's, not the host's.
-        let nodes: BTreeSet<IpAddr> =
-            resolved.members.iter().flat_map(|member| &member.internal_addresses).map(IpNet::addr).collect();
+        let nodes: LazyCell<BTreeSet<IpAddr>, _> = LazyCell::new(|| {
+            resolved.members.iter().flat_map(|member| &member.internal_addresses).map(IpNet::addr).collect()
+        });
         let routed = local.routed.iter().filter(|(_, routed)| routed.via.is_disjoint(&nodes));
         let routed = routed.map(|(net, routed)| (net.trunc(), Reached::Gateways(routed)));
-        Self { networks: routed.chain(subnets).chain(attached).collect(), own_pods: &me.pod_cidrs }
+        let networks: BTreeMap<IpNet, Reached<'r>> = routed.chain(subnets).chain(attached).collect();
+        let networks = networks.into_iter().map(|(net, reached)| HostNetwork { net, reached });
+        Self { networks: networks.collect(), own_pods: &me.pod_cidrs }
     }
 
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = IpNet> {
-        self.networks.keys().copied()
+        self.networks.iter().map(HostNetwork::net)
     }
 
     /// The host network that contains a destination which an object of the cluster names.
@@ -113,6 +123,6 @@ impl<'r> HostNetworks<'r> {
     }
 
     fn list(&self) -> impl Iterator<Item = HostNetwork<'r>> {
-        self.networks.iter().map(|(net, reached)| HostNetwork { net: *net, reached: *reached })
+        self.networks.iter().copied()
     }
 }

@@ -5,10 +5,15 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{DeviceName, Encapsulation, Family, Granularity, NodeName, mac_of_node};
+use crate::model::{DeviceName, Encapsulation, Family, Granularity, NodeName, Settings, mac_of_node};
 use crate::plan::{NextHop, VxlanNeighbour};
 use crate::resolve::{Member, Resolved};
 use crate::{ObjectName, Warning, WarningReason};
+
+/// Whether nodes of a location send VXLAN to each other. The handover between gateways has a port of its own.
+pub(super) fn sends_vxlan(settings: &Settings) -> bool {
+    settings.granularity != Granularity::Full && settings.encapsulation != Encapsulation::Never
+}
 
 /// All other nodes of the location.
 pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<NodeName, VxlanNeighbour> {
@@ -30,17 +35,19 @@ pub(super) fn neighbours(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<N
         .collect()
 }
 
-/// Warns of the nodes of the location to which VXLAN would leave by a device that does not lead into the location.
+/// Warns of the nodes of the location to which VXLAN would leave by a device that does not lead into the location, or by the way to the internet.
 pub(super) fn warn_of_stray_neighbours(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) {
     let settings = resolved.settings;
-    let sends_vxlan = settings.granularity != Granularity::Full && settings.encapsulation != Encapsulation::Never;
-    if !sends_vxlan {
+    if !sends_vxlan(settings) {
         return;
     }
     for (name, neighbour) in neighbours(resolved, me) {
         let address = neighbour.internal_address;
         if let Some(device) = settings.local.stray_neighbours.get(&address) {
             let reason = WarningReason::RoutedElsewhere(device.to_string());
+            warnings.insert(Warning::new(ObjectName::Node(name), "internal-addresses", address, reason));
+        } else if let Some(device) = settings.local.internet_neighbours.get(&address) {
+            let reason = WarningReason::RoutedToInternet(device.to_string());
             warnings.insert(Warning::new(ObjectName::Node(name), "internal-addresses", address, reason));
         }
     }
@@ -81,11 +88,26 @@ fn shared_subnet<'r>(
     other: &Member<'_>,
     family: Family,
 ) -> Option<(IpAddr, &'r DeviceName)> {
-    let of_family = |net: &&IpNet| Family::of_net(net) == family;
-    let own = me.internal_addresses.iter().filter(of_family);
-    let pairs = own.flat_map(|own| other.internal_addresses.iter().filter(of_family).map(move |theirs| (own, theirs)));
-    pairs.filter(|(own, theirs)| own.trunc() == theirs.trunc()).find_map(|(own, theirs)| {
+    subnet_pairs(me, other, family).find_map(|(own, theirs)| {
         let device = resolved.settings.local.internal_devices.get(&own.addr())?;
         Some((theirs.addr(), device))
     })
+}
+
+/// Whether two nodes have internal addresses in one subnet, so that packets of this family may go between them without encapsulation.
+pub(super) fn share_subnet(me: &Member<'_>, other: &Member<'_>, family: Family) -> bool {
+    subnet_pairs(me, other, family).next().is_some()
+}
+
+/// The internal addresses of both nodes in each subnet that both are attached to.
+fn subnet_pairs<'m>(
+    me: &'m Member<'_>,
+    other: &'m Member<'_>,
+    family: Family,
+) -> impl Iterator<Item = (&'m IpNet, &'m IpNet)> {
+    let of_family = move |net: &&IpNet| Family::of_net(net) == family;
+    let own = me.internal_addresses.iter().filter(of_family);
+    let pairs =
+        own.flat_map(move |own| other.internal_addresses.iter().filter(of_family).map(move |theirs| (own, theirs)));
+    pairs.filter(|(own, theirs)| own.trunc() == theirs.trunc())
 }

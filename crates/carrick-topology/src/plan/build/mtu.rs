@@ -1,18 +1,23 @@
 //! The largest packets on each path.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use super::destinations::Destination;
-use super::hops::Hop;
+use super::hops::{Hop, Through};
 use crate::constants::{
-    LEAST_DEVICE_MTU, VXLAN_OVERHEAD_V4, VXLAN_OVERHEAD_V6, WIREGUARD_OVERHEAD_V4, WIREGUARD_OVERHEAD_V6,
+    DEFAULT_UPLINK_MTU, LEAST_DEVICE_MTU, VXLAN_OVERHEAD_V4, VXLAN_OVERHEAD_V6, WIREGUARD_OVERHEAD_V4,
+    WIREGUARD_OVERHEAD_V6,
 };
-use crate::model::{Endpoint, Family, MtuSetting, PublicKey};
+use crate::model::{Endpoint, Family, MtuSetting, PublicKey, is_public};
 use crate::plan::{NextHop, PeerIdentity, WireGuardPeer};
 use crate::resolve::{Member, MemberIndex, Resolved};
 
 /// Bytes of an IPv6 header and a TCP header without options.
 const IPV6_AND_TCP_HEADERS: u32 = 60;
+
+/// The largest packet that the internet carries unfragmented, in bytes: that of Ethernet.
+const INTERNET_MTU: u32 = DEFAULT_UPLINK_MTU;
 
 /// The largest packets on each path, in bytes.
 #[derive(Clone, Debug)]
@@ -35,7 +40,10 @@ impl Mtus {
         let uplink = settings.local.uplink_mtu;
         let wireguard = match settings.mtu {
             MtuSetting::Bytes(bytes) => bytes,
-            MtuSetting::Auto => uplink.saturating_sub(wireguard_overhead(resolved, me, peers)),
+            MtuSetting::Auto => {
+                let outer = if crosses_internet_only(resolved, me, peers) { uplink.min(INTERNET_MTU) } else { uplink };
+                outer.saturating_sub(wireguard_overhead(resolved, me, peers))
+            }
         };
         let underlay = resolved.location_of(me).underlay;
         let vxlan_overhead = match underlay {
@@ -46,7 +54,7 @@ impl Mtus {
         let measured = &settings.local.path_mtus;
         let mut measured: BTreeMap<MemberIndex, u32> =
             measured.iter().filter_map(|(name, mtu)| Some((resolved.member(name)?.index, *mtu))).collect();
-        let narrow = narrow_tunnels(resolved, peers, wireguard);
+        let narrow = narrow_tunnels(resolved, me, peers, wireguard);
         for (index, mtu) in &narrow {
             let known = measured.entry(*index).or_insert(*mtu);
             *known = (*mtu).min(*known);
@@ -65,7 +73,7 @@ impl Mtus {
 
     /// The largest TCP segment towards an IPv6 destination behind a tunnel that takes less than 1280 bytes, in bytes.
     pub(super) fn segment_below_ipv6(&self, destination: &Destination) -> Option<u16> {
-        let Hop::Tunnel(to) = destination.hop else { return None };
+        let Hop::Tunnel(to) = destination.hop.to_networks() else { return None };
         let path = self.wireguard.min(self.measured.get(&to).copied().unwrap_or(u32::MAX));
         let is_narrow = path < LEAST_DEVICE_MTU && Family::of_net(&destination.net) == Family::V6;
         is_narrow.then(|| u16::try_from(path.saturating_sub(IPV6_AND_TCP_HEADERS)).ok()).flatten()
@@ -76,7 +84,9 @@ impl Mtus {
     /// An IPv6 path has 1280 bytes at least: outer packets of the tunnel are fragmented if necessary.
     pub(super) fn of_route(&self, next_hop: &NextHop, destination: &Destination, family: Family) -> Option<u32> {
         let measured = match destination.hop {
-            Hop::Tunnel(to) | Hop::Inside(to) => self.measured.get(&to).copied(),
+            Hop::Tunnel(to) | Hop::Inside(to) | Hop::Bypass(Through::Tunnel(to) | Through::Inside(to)) => {
+                self.measured.get(&to).copied()
+            }
             Hop::Nowhere => None,
         };
         let measured = measured.unwrap_or(u32::MAX);
@@ -99,37 +109,74 @@ impl Mtus {
     }
 }
 
-/// The MTUs of the tunnels whose outer packets leave by a device that takes less than the device of the default route. Not where the
-/// operator chose the MTU.
+/// The MTUs of the tunnels whose outer packets leave by a device that takes less than the device of the default route, or cross the
+/// internet, which takes less. Not where the operator chose the MTU.
 fn narrow_tunnels(
     resolved: &Resolved<'_>,
+    me: &Member<'_>,
     peers: &BTreeMap<PublicKey, WireGuardPeer>,
     wireguard: u32,
 ) -> BTreeMap<MemberIndex, u32> {
     if resolved.settings.mtu != MtuSetting::Auto {
         return BTreeMap::new();
     }
+    let local = &resolved.settings.local;
     let tunnel = |peer: &WireGuardPeer| {
-        let (PeerIdentity::Node(name), Some(endpoint)) = (&peer.identity, peer.endpoint) else { return None };
-        let device = resolved.settings.local.endpoint_mtus.get(&endpoint.ip())?;
-        let overhead = if endpoint.is_ipv6() { WIREGUARD_OVERHEAD_V6 } else { WIREGUARD_OVERHEAD_V4 };
-        Some((resolved.member(name)?.index, device.saturating_sub(overhead)))
+        let PeerIdentity::Node(name) = &peer.identity else { return None };
+        let other = resolved.member(name)?;
+        let device = peer.endpoint.and_then(|endpoint| local.endpoint_mtus.get(&endpoint.ip())).copied();
+        let internet = crosses_internet(me, other, peer.endpoint).then_some(INTERNET_MTU);
+        let outer = device.into_iter().chain(internet).min()?;
+        let overhead = if may_use_ipv6(me, peer) { WIREGUARD_OVERHEAD_V6 } else { WIREGUARD_OVERHEAD_V4 };
+        Some((other.index, outer.saturating_sub(overhead)))
     };
     peers.values().filter_map(tunnel).filter(|(_, mtu)| *mtu < wireguard).collect()
 }
 
+/// Whether outer packets to a node cross the internet: it is dialled at a public address, or dials in from an address that is not known.
+/// WireGuard lets routers fragment its packets, so that no probe shows that a packet is too large for the path.
+fn crosses_internet(me: &Member<'_>, other: &Member<'_>, endpoint: Option<SocketAddr>) -> bool {
+    other.location != me.location && endpoint.is_none_or(|endpoint| is_public(&endpoint.ip()))
+}
+
+/// Whether all tunnels of the node, or those of its gateway, cross the internet.
+fn crosses_internet_only(resolved: &Resolved<'_>, me: &Member<'_>, peers: &BTreeMap<PublicKey, WireGuardPeer>) -> bool {
+    let is_tunnel = |peer: &&WireGuardPeer| matches!(peer.identity, PeerIdentity::Node(_));
+    if peers.values().any(|peer| is_tunnel(&peer)) {
+        return peers.values().all(|peer| match &peer.identity {
+            PeerIdentity::Node(name) => {
+                resolved.member(name).is_none_or(|other| crosses_internet(me, other, peer.endpoint))
+            }
+            PeerIdentity::Outside(_) => true,
+        });
+    }
+    let gateways = resolved.members.iter().filter(|member| member.carrier == Some(member.index));
+    let mut endpoints = gateways
+        .filter(|gateway| gateway.location != me.location)
+        .flat_map(|gateway| gateway.endpoints.iter().copied().filter_map(Endpoint::address));
+    endpoints.all(|address| is_public(&address))
+}
+
 /// The size of the outer headers: those of IPv6 as soon as one tunnel may use IPv6.
 fn wireguard_overhead(resolved: &Resolved<'_>, me: &Member<'_>, peers: &BTreeMap<PublicKey, WireGuardPeer>) -> u32 {
-    let may_be_v6 = |endpoint: &Endpoint| endpoint.family() != Some(Family::V4);
     let any_v6 = if peers.is_empty() {
         // A node without tunnels depends on the tunnels of its gateway.
         let gateways = resolved.members.iter().filter(|member| member.carrier == Some(member.index));
-        gateways.flat_map(|gateway| gateway.endpoints.iter().copied()).any(may_be_v6)
+        gateways.flat_map(|gateway| gateway.endpoints.iter().copied()).any(may_be_ipv6)
     } else {
-        peers.values().any(|peer| match peer.endpoint {
-            Some(endpoint) => endpoint.is_ipv6(),
-            None => me.endpoints.iter().copied().any(may_be_v6),
-        })
+        peers.values().any(|peer| may_use_ipv6(me, peer))
     };
     if any_v6 { WIREGUARD_OVERHEAD_V6 } else { WIREGUARD_OVERHEAD_V4 }
+}
+
+/// Whether the outer packets of a tunnel may be IPv6. A peer that dials in may dial any endpoint of `me`.
+fn may_use_ipv6(me: &Member<'_>, peer: &WireGuardPeer) -> bool {
+    match peer.endpoint {
+        Some(endpoint) => endpoint.is_ipv6(),
+        None => me.endpoints.iter().copied().any(may_be_ipv6),
+    }
+}
+
+fn may_be_ipv6(endpoint: &Endpoint) -> bool {
+    endpoint.family() != Some(Family::V4)
 }

@@ -22,7 +22,7 @@ pub(super) fn build(
     let others = resolved.members.iter().zip(hops);
     let gateways = others.filter(|(other, _)| other.carrier == Some(other.index));
     let target = |other: &Member<'_>, hop: Hop| match hop {
-        Hop::Tunnel(_) => through_tunnel(resolved, me, other, destinations, mtus),
+        Hop::Tunnel(_) | Hop::Bypass(_) => through_tunnel(resolved, me, other, destinations, mtus),
         Hop::Inside(via) if via == other.index => inside(resolved, me, other),
         Hop::Inside(_) | Hop::Nowhere => None,
     };

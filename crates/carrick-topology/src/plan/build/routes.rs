@@ -1,12 +1,14 @@
 //! Routes in Carrick's table.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::destinations::{Destination, Destinations};
-use super::hops::Hop;
+use super::hops::{Hop, Through};
+use super::host_sources::HostSources;
 use super::inside;
 use super::mtu::Mtus;
 use crate::model::Family;
@@ -19,20 +21,25 @@ pub(super) fn build(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
     destinations: &Destinations,
+    sources: &HostSources,
     mtus: &Mtus,
     warnings: &mut BTreeSet<Warning>,
 ) -> Vec<Route> {
+    let missing = &resolved.settings.local.missing_families;
+    let mut others = routes_besides_carried(resolved, destinations).into_iter().peekable();
     let mut hops = HopCache::new(resolved, me);
-    let mut routes = Vec::with_capacity(destinations.carried.len() * 2);
+    let mut routes = Vec::with_capacity(destinations.carried.len() * 2 + others.len());
+    // Merges what is sorted: a sort of all routes costs more.
     for destination in &destinations.carried {
         let family = Family::of_net(&destination.net);
-        if resolved.settings.local.missing_families.contains(&family) {
+        if missing.contains(&family) {
             continue;
         }
+        routes.extend(iter::from_fn(|| others.next_if(|other| other.destination < destination.net)));
         match hops.next_hop(destination, family) {
             Ok(Some(next_hop)) => {
                 let mtu = mtus.of_route(&next_hop, destination, family);
-                let source = me.mesh_address(family);
+                let source = sources.towards(&destination.net).or_else(|| me.mesh_address(family));
                 routes.push(Route { destination: destination.net, next_hop, source, mtu });
             }
             Ok(None) => {}
@@ -44,13 +51,20 @@ pub(super) fn build(
             routes.push(without_source(destination.net, NextHop::Unreachable));
         }
     }
-    routes.extend(resolved.settings.mesh_cidrs.iter().map(|cidr| without_source(cidr.trunc(), NextHop::Unreachable)));
+    routes.extend(others);
+    routes
+}
+
+/// The routes for networks that the mesh does not carry, sorted.
+fn routes_besides_carried(resolved: &Resolved<'_>, destinations: &Destinations) -> Vec<Route> {
+    let mesh_cidrs = resolved.settings.mesh_cidrs.iter().map(IpNet::trunc);
     let is_closed = |net: &&IpNet| !destinations.carries(net) && !covered_by_mesh_cidr(resolved, net);
-    routes.extend(destinations.closed.iter().filter(is_closed).map(|net| without_source(*net, NextHop::Unreachable)));
-    routes.extend(destinations.direct.iter().map(|net| without_source(*net, NextHop::Throw)));
-    let missing = &resolved.settings.local.missing_families;
-    routes.retain(|route| !missing.contains(&Family::of_net(&route.destination)));
-    // One long sorted run, and a few routes after it: the stable sort merges the two.
+    let unreachable = mesh_cidrs.chain(destinations.closed.iter().filter(is_closed).copied());
+    let unreachable = unreachable.map(|net| without_source(net, NextHop::Unreachable));
+    let mut routes: Vec<Route> = unreachable
+        .chain(destinations.direct.iter().map(|net| without_source(*net, NextHop::Throw)))
+        .filter(|route| !resolved.settings.local.missing_families.contains(&Family::of_net(&route.destination)))
+        .collect();
     routes.sort();
     routes
 }
@@ -83,8 +97,8 @@ impl<'r> HopCache<'r> {
     ) -> Result<Option<NextHop>, (&'r Member<'r>, WarningReason)> {
         match destination.hop {
             Hop::Nowhere => Ok(None),
-            Hop::Tunnel(_) => Ok(Some(NextHop::WireGuard)),
-            Hop::Inside(index) => {
+            Hop::Tunnel(_) | Hop::Bypass(Through::Tunnel(_)) => Ok(Some(NextHop::WireGuard)),
+            Hop::Inside(index) | Hop::Bypass(Through::Inside(index)) => {
                 let through = self.resolved.at(index);
                 self.inside(through, family).map(Some).map_err(|reason| (through, reason))
             }

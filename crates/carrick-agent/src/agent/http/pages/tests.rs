@@ -56,6 +56,17 @@ async fn health_needs_a_turning_loop() {
 }
 
 #[tokio::test]
+async fn the_listed_pages_are_those_that_the_agent_serves_or_refuses() {
+    let listed: Vec<&str> = crate::page::PAGES.split(", ").filter_map(|page| page.split('?').next()).collect();
+    for page in &listed {
+        let (code, answer) = fetch(public_pages(Status::new("me".parse().unwrap())), page).await;
+        assert_ne!(code, 404, "{page}: {answer}");
+    }
+    assert!(PRIVATE.iter().all(|page| listed.contains(page)));
+    assert_eq!(fetch(public_pages(Status::new("me".parse().unwrap())), "/foo").await.0, 404);
+}
+
+#[tokio::test]
 async fn readiness_says_what_is_missing() {
     let status = Status::new("me".parse().unwrap());
     status.turn(&core());
