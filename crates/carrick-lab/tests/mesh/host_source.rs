@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::mesh::Mesh;
 
 /// How long a packet may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The source that a server on this node sees of a packet that the other node's host sends it.
 fn seen(from: &Namespaces, to: &Namespaces, address: IpAddr) -> Option<IpAddr> {
