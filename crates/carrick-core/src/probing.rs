@@ -31,6 +31,7 @@ impl Probing {
                 targets: plan.probes.targets.clone(),
                 location_size: plan.probes.location_size,
                 silent_locations: plan.probes.silent_locations,
+                duty: plan.probes.duty,
                 members: BTreeMap::new(),
             },
             peers: peers(plan),

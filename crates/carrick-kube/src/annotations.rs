@@ -15,7 +15,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::ObjectName;
-use carrick_topology::model::{CreationTime, InternalAddresses, LocationName, Node, NodeName, Preference};
+use carrick_topology::model::{CreationTime, Duty, InternalAddresses, LocationName, Node, NodeName, Preference};
 use carrick_topology::{Endpoint, PublicKey, Warning};
 
 pub use carrick_topology::Published;
@@ -69,6 +69,7 @@ pub fn parse_node(metadata: &NodeMetadata, topology_label: &str) -> ParsedNode {
         ),
         observed_endpoints: reader.list(key::OBSERVED_ENDPOINTS, value::observed_endpoint).into_iter().collect(),
         gateway: preference(&mut reader, key::GATEWAY),
+        duty: reader.text(key::DRAIN).map_or(Duty::Serving, |_reason| Duty::Draining),
         relay: preference(&mut reader, key::RELAY),
         persistent_keepalive: reader.one(key::PERSISTENT_KEEPALIVE, value::keepalive_seconds),
         allowed_location_cidrs: reader.list(key::ALLOWED_LOCATION_CIDRS, value::network),

@@ -14,8 +14,8 @@ use crate::Now;
 use crate::flap_count::FlapCount;
 use crate::heard_peers::{HeardPeers, Reachability};
 use crate::probed_path::PathState;
-use gateway_history::{GatewayHistory, State, Tunnel};
-pub(crate) use gateway_history::{Return, ReturnPhase};
+use gateway_history::{DRAIN_NOTICE, GatewayHistory, State, Tunnel};
+pub(crate) use gateway_history::{Direction, Move, MovePhase};
 use outage::Outages;
 pub(crate) use report::Report;
 
@@ -33,6 +33,8 @@ pub(crate) struct Observer<'a> {
     /// The location of which the node is a gateway, if it is one. It is then a witness for that location like another gateway.
     pub(crate) gateway_of: Option<&'a LocationName>,
     pub(crate) heard_peers: HeardPeers,
+    /// Since when the node drains.
+    pub(crate) draining_since: Option<Now>,
     /// Since when the node hears a peer on each side that has any.
     pub(crate) well_since: Option<Now>,
     /// Since when the node hears a peer through its own tunnels.
@@ -73,7 +75,7 @@ impl FailureDetector {
 
     /// The gateways that count as down.
     pub(crate) fn down(&self) -> BTreeSet<NodeName> {
-        let down = self.histories.iter().filter(|(_, history)| !matches!(history.state, State::Live { .. }));
+        let down = self.histories.iter().filter(|(_, history)| history.state.is_down());
         down.map(|(name, _)| name).chain(self.outages.passed_over()).cloned().collect()
     }
 
@@ -83,14 +85,14 @@ impl FailureDetector {
         bypassed.map(|(name, _)| name.clone()).collect()
     }
 
-    /// The gateways that are about to count as live again, or have begun to.
-    pub(crate) fn returns(&self) -> impl Iterator<Item = (&NodeName, Return)> {
+    /// The gateways that traffic is about to move to or away from, or has moved to or away from.
+    pub(crate) fn moves(&self) -> impl Iterator<Item = (&NodeName, Move)> {
         self.histories.iter().filter_map(|(name, history)| Some((name, history.progress()?)))
     }
 
-    /// When a gateway counts as live again, or the next gateways of a location are tried, if nothing happens before.
+    /// When traffic moves to a gateway or away from it, or the next gateways of a location are tried, if nothing happens before.
     pub(crate) fn next_deadline(&self) -> Option<Now> {
-        let due = self.histories.values().filter_map(|history| history.due_return(self.far_delay));
+        let due = self.histories.values().filter_map(|history| history.due(self.far_delay));
         // What was due already waits for an answer, not for the time.
         due.chain(self.outages.deadlines()).filter(|due| *due > self.evaluated_at).min()
     }
@@ -146,6 +148,17 @@ impl FailureDetector {
         let has_grace = now < self.outages.grace_until(location);
         let dues = well.iter().filter_map(|node| self.histories.get(*node)?.due_return(self.far_delay));
         let together_at = dues.filter(|due| *due <= now + RETURN_TOGETHER).max();
+        let own_draining = own.map(|_| observer.draining_since);
+        let draining: BTreeSet<&NodeName> = gateways
+            .iter()
+            .filter(|gateway| {
+                let others = gateways.iter().filter(|other| other.node != gateway.node && well.contains(other.node));
+                let live = others.filter(|other| !self.counts_as_down(location, other.node));
+                let mut alternatives = live.map(|other| other.draining_since).chain(own_draining);
+                well.contains(gateway.node) && alternatives.any(|since| self.may_leave_to(gateway, since))
+            })
+            .map(|gateway| gateway.node)
+            .collect();
         for gateway in gateways {
             let has_witness = || {
                 own.is_some_and(hears_a_peer)
@@ -153,6 +166,7 @@ impl FailureDetector {
             };
             match gateway.state {
                 PathState::Up | PathState::AgentAway if is_isolated(gateway) => self.gateway_is_down(gateway),
+                PathState::Up if draining.contains(gateway.node) => self.gateway_drains(now, gateway),
                 PathState::Up => self.gateway_is_well(now, observer.well_since, together_at, gateway),
                 PathState::Down | PathState::AgentAway | PathState::Unknown
                     if is_taken_over && self.outages.is_passed_over(location, gateway.node) =>
@@ -173,32 +187,60 @@ impl FailureDetector {
     }
 
     fn counts_as_down(&self, location: &LocationName, node: &NodeName) -> bool {
-        let is_down = |history: &GatewayHistory| !matches!(history.state, State::Live { .. });
-        self.histories.get(node).is_some_and(is_down) || self.outages.is_passed_over(location, node)
+        self.histories.get(node).is_some_and(|history| history.state.is_down()) || self.outages.is_passed_over(location, node)
     }
 
     /// All other gateways are down: nothing is carried that the return of this one could interrupt.
     fn gateway_is_without_alternative(&mut self, now: Now, node: &NodeName) {
         if let Some(history) = self.histories.get_mut(node)
-            && matches!(history.state, State::Recovering { .. })
+            && matches!(history.state, State::Recovering { .. } | State::Drained { .. })
         {
             history.state = State::Live { since: now };
         }
     }
 
-    /// A gateway that was recovering begins again; the others stay what they are.
+    /// A gateway that was recovering or draining begins again; the others stay what they are.
     fn location_is_silent(&mut self, node: &NodeName) {
-        if let Some(history) = self.histories.get_mut(node)
-            && matches!(history.state, State::Recovering { .. })
-        {
-            history.state = State::Down;
-        }
+        let Some(history) = self.histories.get_mut(node) else { return };
+        history.state = match history.state {
+            State::Recovering { .. } => State::Down,
+            State::Draining { .. } => State::Live { since: Now::ZERO },
+            state @ (State::Down | State::Live { .. } | State::Drained { .. }) => state,
+        };
+    }
+
+    /// Whether a gateway drains in favour of another one that is live, and has drained since then itself. Of two gateways that drain, the one that
+    /// began first leaves.
+    fn may_leave_to(&self, gateway: &Report<'_>, other: Option<Now>) -> bool {
+        let Some(since) = gateway.draining_since else { return false };
+        let has_left = self.histories.get(gateway.node).is_some_and(|history| history.has_drained());
+        has_left || other.is_none_or(|other| other > since + WELL_TOLERANCE)
+    }
+
+    /// A gateway drains, and another one of its location serves.
+    fn gateway_drains(&mut self, now: Now, gateway: &Report<'_>) {
+        let Some(said) = gateway.draining_since else { return };
+        let fresh = || GatewayHistory::new(State::Live { since: Now::ZERO }, FlapCount::default());
+        let history = self.histories.entry(gateway.node.clone()).or_insert_with(fresh);
+        (history.kind, history.tunnel) = (gateway.kind, Tunnel::Used);
+        let is_due = history.due(self.far_delay).is_some_and(|due| now >= due);
+        history.state = match history.state {
+            // A gateway that has drained for longer was without an alternative until now.
+            State::Live { .. } => {
+                State::Draining { since: if now.saturating_sub(said) < DRAIN_NOTICE { said } else { now } }
+            }
+            State::Draining { .. } if is_due => State::Drained { since: now },
+            State::Draining { since } if said > since + WELL_TOLERANCE => State::Draining { since: said },
+            // Nothing is carried that could move.
+            State::Down | State::Recovering { .. } => State::Drained { since: Now::ZERO },
+            state @ (State::Draining { .. } | State::Drained { .. }) => state,
+        };
     }
 
     fn gateway_is_down(&mut self, gateway: &Report<'_>) {
         let fresh = || GatewayHistory::new(State::Live { since: Now::ZERO }, FlapCount::default());
         let history = self.histories.entry(gateway.node.clone()).or_insert_with(fresh);
-        if matches!(history.state, State::Live { .. }) {
+        if !history.state.is_down() {
             history.flap_count = history.flap_count.and_one();
         }
         let silent_since = gateway.silent_since.filter(|_| gateway.kind == PathKind::Tunnel);
@@ -232,8 +274,9 @@ impl FailureDetector {
         }
         history.kind = gateway.kind;
         history.flap_count = history.flap_count.max(gateway.flap_count);
+        let is_due = history.due(self.far_delay).is_some_and(|due| now >= due);
         history.state = match history.state {
-            State::Down => {
+            State::Down | State::Drained { .. } => {
                 // A gateway that was well for longer was cut off from this node alone.
                 let recovered =
                     gateway.well_since.filter(|well| now.saturating_sub(*well) < history.flap_count.stable_time());
@@ -242,9 +285,9 @@ impl FailureDetector {
             State::Recovering { since } if gateway.well_since > Some(since + WELL_TOLERANCE) => {
                 State::Recovering { since: gateway.well_since.unwrap_or(since) }
             }
-            State::Recovering { since } if now >= history.due(since, self.far_delay) && Some(now) >= together_at => {
-                State::Live { since: now }
-            }
+            State::Recovering { .. } if is_due && Some(now) >= together_at => State::Live { since: now },
+            // It drains no more, or nobody else serves.
+            State::Draining { .. } => State::Live { since: Now::ZERO },
             state @ (State::Recovering { .. } | State::Live { .. }) => state,
         };
     }

@@ -18,7 +18,7 @@ use carrick_topology::NodeName;
 use carrick_topology::handover::HandoverInForce;
 
 use crate::Now;
-use crate::failure_detector::Return;
+use crate::failure_detector::{Direction, Move};
 pub use flags::HandoverFlags;
 pub(crate) use peer::{HandoverPeer, PeerObservation, Urgency};
 pub(crate) use postponement::{Postponement, Preparation};
@@ -30,6 +30,7 @@ pub(crate) struct Handovers {
     in_force: HandoverInForce,
     schedule: Schedule,
     returning: BTreeSet<NodeName>,
+    draining: BTreeSet<NodeName>,
     asks: bool,
     next_deadline: Option<Now>,
 }
@@ -53,18 +54,22 @@ impl Handovers {
         self.schedule.far_delay()
     }
 
-    /// Evaluates where the returns of gateways stand now.
-    pub(crate) fn evaluate<'a>(&mut self, now: Now, returns: impl Iterator<Item = (&'a NodeName, Return)>) {
-        let before = std::mem::take(&mut self.returning);
+    /// Evaluates where the moves of traffic stand now.
+    pub(crate) fn evaluate<'a>(&mut self, now: Now, moves: impl Iterator<Item = (&'a NodeName, Move)>) {
+        let (returning, draining) = (std::mem::take(&mut self.returning), std::mem::take(&mut self.draining));
         (self.asks, self.next_deadline) = (false, None);
-        for (name, progress) in returns {
+        for (name, progress) in moves {
+            let (before, moving) = match progress.direction {
+                Direction::To => (&returning, &mut self.returning),
+                Direction::From => (&draining, &mut self.draining),
+            };
             let lead = if before.contains(name) { Lead::Begun } else { Lead::Ahead };
-            let (returning, asking) = (self.schedule.returning(progress, lead), self.schedule.asking(progress, lead));
-            if returning.is_some_and(|window| window.contains(now)) {
-                self.returning.insert(name.clone());
+            let (accepting, asking) = (self.schedule.accepting(progress, lead), self.schedule.asking(progress, lead));
+            if accepting.is_some_and(|window| window.contains(now)) {
+                moving.insert(name.clone());
             }
             self.asks |= asking.is_some_and(|window| window.contains(now));
-            let edges = [returning, asking].into_iter().flatten().flat_map(|window| window.edges());
+            let edges = [accepting, asking].into_iter().flatten().flat_map(|window| window.edges());
             self.next_deadline = edges.chain(self.next_deadline).filter(|edge| *edge > now).min();
         }
     }
@@ -72,6 +77,11 @@ impl Handovers {
     /// Gateways that traffic returns to, as [`carrick_topology::handover::HandoverReport::returning`] means it.
     pub(crate) const fn returning(&self) -> &BTreeSet<NodeName> {
         &self.returning
+    }
+
+    /// Gateways that traffic leaves, as [`carrick_topology::handover::HandoverReport::draining`] means it.
+    pub(crate) const fn draining(&self) -> &BTreeSet<NodeName> {
+        &self.draining
     }
 
     /// When [`Self::evaluate`] has another result, if nothing happens before.

@@ -88,11 +88,6 @@ impl HeardSince {
         self.tunnels = hears_tunnels.then(|| self.tunnels.unwrap_or(now));
     }
 
-    /// For how long a peer has been heard on each side that has any.
-    pub(crate) fn well_for(&self, now: Now) -> Duration {
-        self.well.map_or(Duration::ZERO, |since| now.saturating_sub(since))
-    }
-
     /// Since when a peer is heard on each side that has any.
     pub(crate) const fn well(&self) -> Option<Now> {
         self.well
@@ -172,11 +167,11 @@ mod tests {
         let heard = |tunnels, inside| HeardPeers { tunnels, inside };
         let mut since = HeardSince::default();
         since.note(at(1), HeardPeers::default());
-        assert_eq!((since.well_for(at(5)), since.tunnels()), (Duration::ZERO, None), "too early to tell");
+        assert_eq!((since.well(), since.tunnels()), (None, None), "too early to tell");
         since.note(at(5), heard(Reachability::Unknown, Reachability::SomePeer));
         since.note(at(7), heard(Reachability::SomePeer, Reachability::SomePeer));
-        assert_eq!((since.well_for(at(9)), since.tunnels()), (at(4), Some(at(7))));
+        assert_eq!((since.well(), since.tunnels()), (Some(at(5)), Some(at(7))));
         since.note(at(10), heard(Reachability::SomePeer, Reachability::NoPeer));
-        assert_eq!((since.well_for(at(11)), since.tunnels()), (Duration::ZERO, Some(at(7))));
+        assert_eq!((since.well(), since.tunnels()), (None, Some(at(7))));
     }
 }

@@ -116,6 +116,7 @@
 
 mod answer_limits;
 mod detour;
+mod duty;
 mod extension;
 mod failure_detector;
 mod flap_count;
@@ -142,6 +143,7 @@ mod targets;
 /// A point of the monotonic clock, as the time since an origin that the caller chooses.
 pub type Now = std::time::Duration;
 
+pub use carrick_topology::model::Duty;
 pub use carrick_topology::plan::{PathKind, ProbeFormat, ProbePeer};
 pub use flap_count::FlapCount;
 pub use handover::HandoverFlags;

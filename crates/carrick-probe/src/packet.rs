@@ -5,11 +5,11 @@
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 2 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6); answer: the answering node hears the location that the probe asks about (bit 7) |
+//! | 6 | answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it drains (bit 4); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6); answer: the answering node hears the location that the probe asks about (bit 7) |
 //! | 7 | probe: the flap count of the probed node, as the probing node counts; answer: the highest count that the answering node was told |
 //! | 8..16 | the token of the probing node, which an answer repeats |
 //! | 16..24 | the sequence number of the probe, which an answer repeats |
-//! | 24..28 | probe: the location that it asks about, by 32 bits of the hash of its name, 0 if none; answer: for how long the answering node has been well, in milliseconds |
+//! | 24..28 | probe: the location that it asks about, by 32 bits of the hash of its name, 0 if none; answer: for how long the answering node has been well, or has drained if it does, in milliseconds |
 //! | 28..36 | probe: the session number that the probed node gave last, 0 if none; answer: the session number to repeat |
 //! | 36..52 | the message authentication code |
 //!
@@ -28,8 +28,10 @@ use std::num::NonZero;
 
 use carrick_topology::LocationName;
 use carrick_topology::hash::stable_hash;
+use carrick_topology::model::Duty;
 use thiserror::Error;
 
+use crate::duty;
 use crate::flap_count::FlapCount;
 use crate::handover::HandoverFlags;
 use crate::heard_peers::HeardPeers;
@@ -71,7 +73,9 @@ impl SessionNumber {
 pub struct Condition {
     /// Which peers it hears.
     pub heard_peers: HeardPeers,
-    /// For how long it has heard a peer on each side that has any, in milliseconds.
+    /// Whether it drains.
+    pub duty: Duty,
+    /// For how long it has heard a peer on each side that has any, or for how long it has drained if it does, in milliseconds.
     pub well_ms: u32,
     /// What goes encapsulated between it and the probing node.
     pub handover: HandoverFlags,
@@ -238,7 +242,8 @@ impl Packet {
             }
             ANSWER => {
                 let (heard_peers, asked) = (HeardPeers::from_bits(bits), AskedLocation::from_bits(bits));
-                Ok(Self::Answer(id, Condition { heard_peers, well_ms: number_32, handover, flap_count, asked }))
+                let (duty, well_ms) = (duty::from_bits(bits), number_32);
+                Ok(Self::Answer(id, Condition { heard_peers, duty, well_ms, handover, flap_count, asked }))
             }
             _ => Err(NotAPacket),
         }
@@ -275,7 +280,8 @@ impl Packet {
         };
         let mut bytes = [0; SIGNED_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
-        let bits = condition.heard_peers.to_bits() | condition.handover.to_bits() | condition.asked.to_bits();
+        let Condition { heard_peers, duty, handover, asked, .. } = condition;
+        let bits = heard_peers.to_bits() | duty::to_bits(duty) | handover.to_bits() | asked.to_bits();
         bytes[4..8].copy_from_slice(&[version, kind, bits, condition.flap_count.to_byte()]);
         bytes[8..16].copy_from_slice(&id.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&id.sequence.to_be_bytes());

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use carrick_topology::plan::PathKind;
+use carrick_topology::model::Duty;
+use carrick_topology::plan::{PathKind};
 
 use crate::Now;
 use crate::flap_count::FlapCount;
@@ -36,6 +37,8 @@ pub(crate) struct PathLiveness {
     allowance: Allowance,
     /// Since when the other end is well, as it says.
     well_since: Option<Now>,
+    /// Since when it drains, as it says.
+    draining_since: Option<Now>,
 }
 
 /// Moments on both sides of a node.
@@ -56,8 +59,12 @@ enum Heard {
 impl PathLiveness {
     /// The agent of the other end answered a probe that was sent then.
     pub(crate) fn answered(&mut self, now: Now, sent_at: Now, condition: Condition) {
-        let Condition { heard_peers, well_ms, flap_count, .. } = condition;
-        self.well_since = now.checked_sub(Duration::from_millis(well_ms.into()));
+        let Condition { heard_peers, duty, well_ms, flap_count, .. } = condition;
+        let since = now.checked_sub(Duration::from_millis(well_ms.into()));
+        (self.well_since, self.draining_since) = match duty {
+            Duty::Serving => (since, None),
+            Duty::Draining => (None, Some(since.unwrap_or_default())),
+        };
         self.state = Some(Heard::Agent { heard_peers, flap_count });
         let since = |before: BySide, reachability| {
             let one = |before: Option<Now>, said| (said == reachability).then(|| before.unwrap_or(now));
@@ -137,6 +144,10 @@ impl PathLiveness {
 
     pub(crate) const fn well_since(&self) -> Option<Now> {
         self.well_since
+    }
+
+    pub(crate) const fn draining_since(&self) -> Option<Now> {
+        self.draining_since
     }
 
     pub(crate) const fn silent_since(&self) -> Option<Now> {

@@ -5,11 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_topology::handover::{HandoverInForce, HandoverReport};
+use carrick_topology::model::Duty;
 use carrick_topology::plan::{PathKind, ProbePlan, SilentLocations};
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
 use crate::detour::Detours;
+use crate::duty::OwnDuty;
 use crate::extension::Extension;
 use crate::failure_detector::{FailureDetector, Observer, Report};
 use crate::flap_count::ReportedFlaps;
@@ -85,6 +87,7 @@ pub struct Prober {
     postponement: Postponement,
     own_flaps: ReportedFlaps,
     silent_locations: SilentLocations,
+    duty: OwnDuty,
     targets: Targets,
     last_heard: LastHeard,
     failure_detector: FailureDetector,
@@ -114,6 +117,7 @@ impl Prober {
             postponement: Postponement::default(),
             own_flaps: ReportedFlaps::default(),
             silent_locations: SilentLocations::default(),
+            duty: OwnDuty::default(),
             targets: Targets::default(),
             last_heard: LastHeard::default(),
             failure_detector: FailureDetector::restore(&known),
@@ -141,6 +145,7 @@ impl Prober {
         }
         self.position = Some(position);
         self.silent_locations = plan.silent_locations;
+        self.duty.set(now, plan.duty);
         self.targets.set_plan(now, plan);
         self.pacing.set_sizes(self.targets.len(), plan.location_size);
         self.evaluate(now);
@@ -217,12 +222,18 @@ impl Prober {
     /// What this node says of itself in its answers to this address, and of the location that the probe asks about.
     #[must_use]
     pub fn condition(&self, now: Now, prober: IpAddr, asks: Option<LocationTag>) -> Condition {
-        let well_for = self.heard_since.well_for(now).saturating_sub(self.postponement.by());
+        let since = self.duty.since(self.heard_since.well());
+        let well_for = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        let well_for = match self.duty.duty() {
+            Duty::Serving => well_for.saturating_sub(self.postponement.by()),
+            Duty::Draining => well_for,
+        };
         let well_ms = u32::try_from(well_for.as_millis()).unwrap_or(u32::MAX);
         let handover = self.targets.at(prober).map_or(HandoverFlags::NONE, |target| target.handover().to_tell());
         let asked = asks.map_or(AskedLocation::Unheard, |tag| self.detours.asked(tag, &self.targets));
         Condition {
             heard_peers: self.heard_peers(now),
+            duty: self.duty.duty(),
             well_ms,
             handover,
             flap_count: self.own_flaps.highest(now),
@@ -273,7 +284,10 @@ impl Prober {
     }
 
     fn postpone_own_return(&mut self, now: Now) {
-        let well_since = self.heard_since.well();
+        let well_since = match self.duty.duty() {
+            Duty::Serving => self.duty.since(self.heard_since.well()),
+            Duty::Draining => None,
+        };
         let stable_time = self.own_flaps.highest(now).stable_time();
         let preparation = Preparation::of_all(self.targets.iter().map(|(_, target)| target.handover()));
         let round = self.pacing.interval_of(PathKind::Inside);
@@ -360,6 +374,7 @@ impl Prober {
         let observer = Observer {
             gateway_of,
             heard_peers,
+            draining_since: self.duty.draining_since(),
             well_since: self.heard_since.well(),
             hears_tunnels_since: self.heard_since.tunnels(),
             far_delay: self.handovers.far_delay(),
@@ -367,7 +382,7 @@ impl Prober {
         };
         self.failure_detector.evaluate(now, observer, &reports);
         self.detours.evaluate(now, self.heard_since.well(), &self.targets);
-        self.handovers.evaluate(now, self.failure_detector.returns());
+        self.handovers.evaluate(now, self.failure_detector.moves());
         for (name, target) in self.targets.iter_mut() {
             target.update_handover(now, self.handovers.flags_for(name), self.handovers.leads_to(name));
         }
@@ -384,7 +399,11 @@ impl Prober {
     }
 
     fn handover_report(&self) -> HandoverReport {
-        HandoverReport { returning: self.handovers.returning().clone(), decapsulating: self.targets.decapsulating() }
+        HandoverReport {
+            returning: self.handovers.returning().clone(),
+            draining: self.handovers.draining().clone(),
+            decapsulating: self.targets.decapsulating(),
+        }
     }
 
     fn report_mtus(&mut self) {

@@ -76,6 +76,7 @@ enum Next {
 pub(crate) struct Observation {
     pub(crate) state: PathState,
     pub(crate) heard_peers: HeardPeers,
+    is_draining: bool,
     handover: PeerObservation,
 }
 
@@ -183,6 +184,7 @@ impl Target {
             answered_at: self.path_liveness.answered_at(),
             silent_since: self.path_liveness.silent_since(),
             well_since: self.path_liveness.well_since(),
+            draining_since: self.path_liveness.draining_since(),
             isolated_since: self.path_liveness.isolated_since(self.planned.kind.other_side()),
             connected_since: self.path_liveness.connected_since(self.planned.kind.other_side()),
         }
@@ -193,6 +195,7 @@ impl Target {
         Observation {
             state: self.path_liveness.state(),
             heard_peers: self.path_liveness.heard_peers(),
+            is_draining: self.path_liveness.draining_since().is_some(),
             handover: self.handover.observation(),
         }
     }

@@ -20,7 +20,7 @@ pub struct Liveness {
     /// Packets to the location go through that gateway.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub detours: BTreeMap<LocationName, NodeName>,
-    /// Traffic that moves to gateways that come back.
+    /// Traffic that moves to gateways that come back, and away from those that drain.
     #[serde(flatten)]
     pub handover: HandoverReport,
 }
@@ -51,10 +51,11 @@ mod tests {
         assert_eq!(serde_json::to_string(&calm).unwrap(), r#"{"down":["a1"]}"#);
         let handover = HandoverReport {
             returning: [name("a1")].into(),
+            draining: [name("a2")].into(),
             decapsulating: [(name("b1"), Decapsulation::Proven)].into(),
         };
         let busy = Liveness { handover, bypassed: [name("a1")].into(), ..calm };
-        let json = r#"{"down":["a1"],"bypassed":["a1"],"returning":["a1"],"decapsulating":{"b1":"proven"}}"#;
+        let json = r#"{"down":["a1"],"bypassed":["a1"],"returning":["a1"],"draining":["a2"],"decapsulating":{"b1":"proven"}}"#;
         assert_eq!(serde_json::to_string(&busy).unwrap(), json);
         assert_eq!(serde_json::from_str::<Liveness>(json).unwrap(), busy);
     }

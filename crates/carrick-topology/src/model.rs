@@ -23,7 +23,7 @@ pub use endpoint::{DEFAULT_PORT, DnsName, Endpoint, Host, InvalidEndpoint};
 pub use mac::mac_of_node;
 pub use mesh::{MESH_NAME, Mesh};
 pub use name::{DeviceName, InvalidName, LocationName, NodeName, PeerName};
-pub use node::{AgentVersion, CreationTime, InternalAddresses, Node, Preference};
+pub use node::{AgentVersion, CreationTime, Duty, InternalAddresses, Node, Preference};
 pub use peer::{Peer, SecretReference};
 pub use settings::{LocalFacts, RoutedNetwork, Settings};
 pub use shared_settings::SharedSettings;

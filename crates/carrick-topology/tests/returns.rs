@@ -1,4 +1,4 @@
-//! While a gateway returns, nodes switch to it one after the other. No packet may be lost in any mixture of nodes that have switched and
+//! While a gateway returns or drains, nodes move their traffic one after the other. No packet may be lost in any mixture of nodes that have moved it and
 //! nodes that have not.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail wherever it likes")]
@@ -19,13 +19,20 @@ use proptest::test_runner::FileFailurePersistence;
 
 type Plans = BTreeMap<NodeName, NodePlan>;
 
-/// How far a return has come.
+/// What a gateway does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Returns,
+    Drains,
+}
+
+/// How far the event has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    Down,
+    Before,
     /// Far gateways accept encapsulated packets and ask for them.
     Accepted,
-    /// The nodes of the gateway's own location send by it.
+    /// The nodes of the gateway's own location send by the new carrier.
     Sent,
     /// Far gateways have moved the source addresses.
     Moved,
@@ -36,29 +43,30 @@ enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 6] = [Self::Down, Self::Accepted, Self::Sent, Self::Moved, Self::Settling, Self::Over];
+    const ALL: [Self; 6] = [Self::Before, Self::Accepted, Self::Sent, Self::Moved, Self::Settling, Self::Over];
 
     fn before(self) -> Self {
         Self::ALL.into_iter().rfind(|stage| *stage < self).unwrap_or(self)
     }
 }
 
-/// The return of one gateway.
-struct Return<'s> {
+/// The traffic that moves to or from one gateway.
+struct Move<'s> {
     scenario: &'s Scenario,
     gateway: NodeName,
+    event: Event,
     /// The plans of a mesh without and with the gateway.
     without: Plans,
     with: Plans,
 }
 
-impl<'s> Return<'s> {
-    fn new(scenario: &'s Scenario, gateway: &NodeName) -> Self {
+impl<'s> Move<'s> {
+    fn new(scenario: &'s Scenario, gateway: &NodeName, event: Event) -> Self {
         let of = |down: &[&NodeName]| {
             let down = down.iter().map(|name| (*name).clone());
             plan_all(&scenario.cluster, &scenario.settings, &Liveness::without(down))
         };
-        Self { scenario, gateway: gateway.clone(), without: of(&[gateway]), with: of(&[]) }
+        Self { scenario, gateway: gateway.clone(), event, without: of(&[gateway]), with: of(&[]) }
     }
 
     fn is_beside(&self, node: &NodeName) -> bool {
@@ -72,17 +80,20 @@ impl<'s> Return<'s> {
     }
 
     fn liveness(&self, node: &NodeName, stage: Stage) -> Liveness {
-        let (mut down, mut returning) = (false, false);
-        if node == &self.gateway {
+        let (has_moved, moves) = if node == &self.gateway {
+            return Liveness::default();
         } else if self.is_beside(node) {
-            down = stage < Stage::Sent;
-            returning = (Stage::Sent..=Stage::Moved).contains(&stage);
+            (stage >= Stage::Sent, (Stage::Sent..=Stage::Moved).contains(&stage))
         } else if self.is_far_gateway(node) {
-            down = stage < Stage::Moved;
-            returning = (Stage::Accepted..=Stage::Settling).contains(&stage);
-        }
+            (stage >= Stage::Moved, (Stage::Accepted..=Stage::Settling).contains(&stage))
+        } else {
+            return Liveness::default();
+        };
         let gateway = |is: bool| is.then(|| self.gateway.clone()).into_iter().collect();
-        let handover = HandoverReport { returning: gateway(returning), ..HandoverReport::default() };
+        let (down, handover) = match self.event {
+            Event::Returns => (!has_moved, HandoverReport { returning: gateway(moves), ..HandoverReport::default() }),
+            Event::Drains => (has_moved, HandoverReport { draining: gateway(moves), ..HandoverReport::default() }),
+        };
         Liveness { handover, ..Liveness::without(gateway(down)) }
     }
 
@@ -97,7 +108,7 @@ impl<'s> Return<'s> {
             let plan = plan(cluster, settings, &self.liveness(node, progress(node)), node).unwrap();
             for sender in plan.handover.iter().flat_map(|handover| handover.senders.keys()) {
                 let knows = match stage {
-                    Stage::Down | Stage::Over => false,
+                    Stage::Before | Stage::Over => false,
                     Stage::Sent | Stage::Moved => true,
                     Stage::Accepted | Stage::Settling => hears(sender),
                 };
@@ -156,27 +167,30 @@ proptest! {
     fn no_mixture_of_stages_loses_a_packet(
         scenario in scenario(14),
         place in any::<prop::sample::Index>(),
+        event in prop::sample::select(vec![Event::Returns, Event::Drains]),
         late in prop::collection::vec(any::<bool>(), 16),
         hears in prop::collection::vec(any::<bool>(), 16),
     ) {
         let calm = plan_all(&scenario.cluster, &scenario.settings, &Liveness::default());
-        let gateways: BTreeSet<NodeName> =
-            calm.values().flat_map(|plan| plan.location.active.iter().chain(&plan.location.standby)).cloned().collect();
+        // A gateway does not drain where no other one serves.
+        let may = |gateways: &BTreeSet<&NodeName>| event == Event::Returns || gateways.len() > 1;
+        let gateways = calm.values().map(|plan| plan.location.active.iter().chain(&plan.location.standby).collect());
+        let gateways: BTreeSet<NodeName> = gateways.filter(may).flatten().cloned().collect();
         if gateways.is_empty() {
             return Ok(());
         }
         let gateways: Vec<NodeName> = gateways.into_iter().collect();
-        let returns = Return::new(&scenario, place.get(&gateways));
+        let moved = Move::new(&scenario, place.get(&gateways), event);
         let names: Vec<&NodeName> = calm.keys().collect();
         let by_name = |flags: &[bool], name: &NodeName| flags[names.binary_search(&name).unwrap() % flags.len()];
-        let (first, last) = (returns.walks(&returns.without), returns.walks(&returns.with));
+        let (without, with) = (moved.walks(&moved.without), moved.walks(&moved.with));
         for stage in Stage::ALL {
-            let plans = returns.plans(stage, |node| by_name(&late, node), |node| by_name(&hears, node));
-            for (pair, walk) in returns.walks(&plans) {
-                if arrives_directly(&first[&pair]) && arrives_directly(&last[&pair]) {
+            let plans = moved.plans(stage, |node| by_name(&late, node), |node| by_name(&hears, node));
+            for (pair, walk) in moved.walks(&plans) {
+                if arrives_directly(&without[&pair]) && arrives_directly(&with[&pair]) {
                     prop_assert!(
                         matches!(walk.outcome, Outcome::Pod(_)) || is_reported(&walk, &plans),
-                        "{:?} at {:?}, return of {}: {:?} {:?}", pair, stage, returns.gateway, walk.hops, walk.outcome
+                        "{:?} at {:?}, {} {:?}: {:?} {:?}", pair, stage, moved.gateway, event, walk.hops, walk.outcome
                     );
                 }
             }

@@ -3,7 +3,7 @@
 use carrick_topology::{ObjectName, Warning};
 
 /// The keys that people set. Agents write all others themselves.
-const PEOPLES: [&str; 8] = [
+const PEOPLES: [&str; 9] = [
     "carrick.dev/location",
     "carrick.dev/endpoint",
     "carrick.dev/internal-addresses",
@@ -11,6 +11,7 @@ const PEOPLES: [&str; 8] = [
     "carrick.dev/relay",
     "carrick.dev/persistent-keepalive",
     "carrick.dev/allowed-location-cidrs",
+    "carrick.dev/drain",
     "carrick.dev/hold",
 ];
 

@@ -19,6 +19,8 @@ pub const RELAY: &str = "carrick.dev/relay";
 pub const PERSISTENT_KEEPALIVE: &str = "carrick.dev/persistent-keepalive";
 /// People's: CIDRs inside the node's location.
 pub const ALLOWED_LOCATION_CIDRS: &str = "carrick.dev/allowed-location-cidrs";
+/// People's: why the node gives the traffic that it carries as a gateway to others, as text.
+pub const DRAIN: &str = "carrick.dev/drain";
 /// People's: why `carrickctl nodes prune` keeps the Node, as text.
 pub const HOLD: &str = "carrick.dev/hold";
 
@@ -40,8 +42,8 @@ pub const OBSERVED_ENDPOINTS: &str = "carrick.dev/observed-endpoints";
 pub const AGENT: &str = "carrick.dev/agent";
 
 /// The keys that people set. Neither an agent nor a kubelet may write them.
-pub const PEOPLES: [&str; 8] =
-    [LOCATION, ENDPOINT, INTERNAL_ADDRESSES, GATEWAY, RELAY, PERSISTENT_KEEPALIVE, ALLOWED_LOCATION_CIDRS, HOLD];
+pub const PEOPLES: [&str; 9] =
+    [LOCATION, ENDPOINT, INTERNAL_ADDRESSES, GATEWAY, RELAY, DRAIN, PERSISTENT_KEEPALIVE, ALLOWED_LOCATION_CIDRS, HOLD];
 
 /// The keys that the agent owns. No other client may set them.
 pub const AGENTS: [&str; 8] = [

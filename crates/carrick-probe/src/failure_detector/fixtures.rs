@@ -19,6 +19,7 @@ pub(crate) const NO_PEER_INSIDE: HeardPeers =
 pub(crate) const OUTSIDER: Observer<'_> = Observer {
     gateway_of: None,
     heard_peers: HEARS,
+    draining_since: None,
     well_since: Some(Now::ZERO),
     hears_tunnels_since: Some(Now::ZERO),
     far_delay: Duration::ZERO,
@@ -66,6 +67,7 @@ impl Fixture {
             answered_at: (state != PathState::Down).then_some(now),
             silent_since: (state == PathState::Down).then_some(now - ISOLATION_TIME),
             well_since: self.well_since,
+            draining_since: None,
             isolated_since: [heard_peers.tunnels, heard_peers.inside]
                 .contains(&Reachability::NoPeer)
                 .then_some(now - ISOLATION_TIME),

@@ -5,10 +5,12 @@ use std::time::Duration;
 use carrick_topology::plan::PathKind;
 
 use crate::Now;
-use crate::flap_count::FlapCount;
+use crate::flap_count::{FIRST_STABLE_TIME, FlapCount};
 
 /// A gateway loses its flap count after it has been live for this long.
 const FLAP_DECAY: Duration = Duration::from_secs(900);
+/// Traffic leaves a gateway this long after the gateway began to drain: longer than it takes until all nodes know it, and are prepared.
+pub(super) const DRAIN_NOTICE: Duration = FIRST_STABLE_TIME;
 
 /// What is kept of a gateway that is or was down.
 #[derive(Debug)]
@@ -44,23 +46,51 @@ pub(super) enum State {
     Live {
         since: Now,
     },
+    /// It has drained since then, and counts as live until its traffic moves.
+    Draining {
+        since: Now,
+    },
+    /// It drains, and counts as down since then.
+    Drained {
+        since: Now,
+    },
 }
 
-/// How far the return of a gateway has come.
+/// Traffic that moves to a gateway or away from it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Return {
+pub(crate) struct Move {
     /// The kind of path by which the gateway is heard.
     pub(crate) kind: PathKind,
-    pub(crate) phase: ReturnPhase,
+    pub(crate) direction: Direction,
+    pub(crate) phase: MovePhase,
 }
 
-/// The part of a return in which a gateway is.
+/// Whether a gateway gets traffic or gives it away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// The gateway returns.
+    To,
+    /// The gateway drains.
+    From,
+}
+
+/// How far a move has come.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum ReturnPhase {
-    /// The nodes of its location treat the gateway as live from this moment on, if it stays well.
-    Recovering { moment: Now },
-    /// This node has treated the gateway as live since then.
-    Live { since: Now },
+pub(crate) enum MovePhase {
+    /// The nodes of the gateway's location move their traffic at this moment, if nothing changes before.
+    Ahead { moment: Now },
+    /// This node has moved its traffic then.
+    Made { since: Now },
+}
+
+impl State {
+    /// Whether a gateway in this state counts as down.
+    pub(super) const fn is_down(self) -> bool {
+        match self {
+            Self::Down | Self::Recovering { .. } | Self::Drained { .. } => true,
+            Self::Live { .. } | Self::Draining { .. } => false,
+        }
+    }
 }
 
 impl GatewayHistory {
@@ -70,7 +100,12 @@ impl GatewayHistory {
 
     /// Whether this node sends to the gateway through another gateway of its location.
     pub(super) const fn is_bypassed(&self) -> bool {
-        matches!(self.tunnel, Tunnel::Bypassed { .. }) && !matches!(self.state, State::Live { .. })
+        matches!(self.tunnel, Tunnel::Bypassed { .. }) && self.state.is_down()
+    }
+
+    /// Whether its traffic has left it because it drains.
+    pub(super) const fn has_drained(&self) -> bool {
+        matches!(self.state, State::Drained { .. })
     }
 
     /// Whether the gateway has been live for so long that its flaps do not count any more.
@@ -79,7 +114,7 @@ impl GatewayHistory {
     }
 
     /// The moment at which a gateway that is well since then counts as live, if it stays well.
-    pub(super) fn moment(&self, well_since: Now) -> Now {
+    fn moment_of_return(&self, well_since: Now) -> Now {
         let flap_count = match self.tunnel {
             Tunnel::Used => self.flap_count,
             Tunnel::Bypassed { counted_flaps, .. } => self.flap_count.max(counted_flaps),
@@ -87,30 +122,41 @@ impl GatewayHistory {
         well_since + flap_count.stable_time()
     }
 
-    /// When this node treats it as live; `far_delay` is what a node adds for gateways of other locations.
-    pub(super) fn due(&self, well_since: Now, far_delay: Duration) -> Now {
-        let delay = match self.kind {
-            PathKind::Tunnel => far_delay,
-            PathKind::Inside => Duration::ZERO,
-        };
-        self.moment(well_since) + delay
+    /// The move of traffic that is ahead, and its moment.
+    fn ahead(&self) -> Option<(Direction, Now)> {
+        match self.state {
+            State::Recovering { since } => Some((Direction::To, self.moment_of_return(since))),
+            State::Draining { since } => Some((Direction::From, since + DRAIN_NOTICE)),
+            State::Down | State::Live { .. } | State::Drained { .. } => None,
+        }
     }
 
     /// When this node treats it as live, if it is recovering.
     pub(super) fn due_return(&self, far_delay: Duration) -> Option<Now> {
-        match self.state {
-            State::Recovering { since } => Some(self.due(since, far_delay)),
-            State::Down | State::Live { .. } => None,
-        }
+        let is_recovering = matches!(self.state, State::Recovering { .. });
+        self.due(far_delay).filter(|_| is_recovering)
     }
 
-    /// How far its return has come; `None` while it is down.
-    pub(super) fn progress(&self) -> Option<Return> {
-        let phase = match self.state {
-            State::Down => return None,
-            State::Recovering { since } => ReturnPhase::Recovering { moment: self.moment(since) },
-            State::Live { since } => ReturnPhase::Live { since },
+    /// When this node moves traffic to it or away from it, if nothing changes before; `far_delay` is what a node adds for gateways of other
+    /// locations.
+    pub(super) fn due(&self, far_delay: Duration) -> Option<Now> {
+        let delay = match self.kind {
+            PathKind::Tunnel => far_delay,
+            PathKind::Inside => Duration::ZERO,
         };
-        Some(Return { kind: self.kind, phase })
+        self.ahead().map(|(_, moment)| moment + delay)
+    }
+
+    /// The move of traffic that is ahead, or that was made last; `None` while the gateway is down without having drained.
+    pub(super) fn progress(&self) -> Option<Move> {
+        let made = match self.state {
+            State::Live { since } => Some((Direction::To, since)),
+            State::Drained { since } => Some((Direction::From, since)),
+            State::Down | State::Recovering { .. } | State::Draining { .. } => None,
+        };
+        let made = made.map(|(direction, since)| (direction, MovePhase::Made { since }));
+        let ahead = self.ahead().map(|(direction, moment)| (direction, MovePhase::Ahead { moment }));
+        let (direction, phase) = made.or(ahead)?;
+        Some(Move { kind: self.kind, direction, phase })
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Report<'a> {
     pub(crate) silent_since: Option<Now>,
     /// Since when the gateway is well, as it says.
     pub(crate) well_since: Option<Now>,
+    /// Since when the gateway drains, as it says.
+    pub(crate) draining_since: Option<Now>,
     /// Since when the gateway says that it hears no peer on its other side.
     pub(crate) isolated_since: Option<Now>,
     /// Since when the gateway says that it hears a peer there.

@@ -268,6 +268,7 @@ fn all_nodes_find_the_same_moment_for_a_return() {
         let mut fixture = Fixture::new();
         fixture.after(1, &[DOWN, UP]);
         let report = |node| Report {
+            draining_since: None,
             node,
             location: &fixture.location,
             kind: PathKind::Tunnel,

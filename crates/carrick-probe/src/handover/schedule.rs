@@ -19,7 +19,7 @@ use carrick_topology::plan::PathKind;
 
 use super::flags::HandoverFlags;
 use crate::Now;
-use crate::failure_detector::{Return, ReturnPhase};
+use crate::failure_detector::{Direction, Move, MovePhase};
 use crate::flap_count::FIRST_STABLE_TIME;
 
 /// Far gateways move source addresses this long after the moment, and ask for encapsulated packets for this long after that. Both are more
@@ -87,35 +87,36 @@ impl Schedule {
         }
     }
 
-    /// When a gateway is returning, as [`carrick_topology::handover::HandoverReport::returning`] means it.
-    pub(super) fn returning(&self, gateway: Return, lead: Lead) -> Option<Window> {
+    /// When a gateway is returning or draining, as [`carrick_topology::handover::HandoverReport`] means it.
+    pub(super) fn accepting(&self, gateway: Move, lead: Lead) -> Option<Window> {
         match (gateway.kind, gateway.phase) {
-            (PathKind::Inside, ReturnPhase::Live { since }) => {
+            (PathKind::Inside, MovePhase::Made { since }) => {
                 Some(Window { from: since, until: Some(since + KEPT_TIME) })
             }
-            (PathKind::Tunnel, ReturnPhase::Live { since }) => {
+            (PathKind::Tunnel, MovePhase::Made { since }) => {
                 let accepted = match self.senders {
                     EncapsulatingSenders::None => MOVING_TIME + DRAIN_TIME,
                     EncapsulatingSenders::Some | EncapsulatingSenders::All => LONGEST_HANDOVER,
                 };
                 Some(Window { from: since, until: Some(since + accepted) })
             }
-            (PathKind::Tunnel, ReturnPhase::Recovering { .. }) => self.asking(gateway, lead),
-            (PathKind::Inside, ReturnPhase::Recovering { .. }) => None,
+            (PathKind::Tunnel, MovePhase::Ahead { .. }) => self.asking(gateway, lead),
+            (PathKind::Inside, MovePhase::Ahead { .. }) => None,
         }
     }
 
     /// When encapsulated packets are asked for because of a gateway.
-    pub(super) fn asking(&self, gateway: Return, lead: Lead) -> Option<Window> {
+    pub(super) fn asking(&self, gateway: Move, lead: Lead) -> Option<Window> {
         match (gateway.kind, gateway.phase) {
-            (PathKind::Tunnel, ReturnPhase::Recovering { moment }) => {
-                let from = match lead {
-                    Lead::Ahead => moment.saturating_sub(self.lead),
-                    Lead::Begun => Now::ZERO,
+            (PathKind::Tunnel, MovePhase::Ahead { moment }) => {
+                let from = match (lead, gateway.direction) {
+                    (Lead::Ahead, Direction::To) => moment.saturating_sub(self.lead),
+                    (Lead::Ahead, Direction::From) => moment.saturating_sub(LONGEST_LEAD),
+                    (Lead::Begun, Direction::To | Direction::From) => Now::ZERO,
                 };
                 Some(Window { from, until: None })
             }
-            (PathKind::Tunnel, ReturnPhase::Live { since }) => {
+            (PathKind::Tunnel, MovePhase::Made { since }) => {
                 Some(Window { from: since, until: Some(since + MOVING_TIME) })
             }
             (PathKind::Inside, _) => None,

@@ -57,7 +57,7 @@ impl Returns {
         self.handovers.schedule = Schedule { senders, lead: LEAD };
         let far_delay = self.handovers.far_delay();
         let down = self.fixture.evaluate(Observer { far_delay, ..OUTSIDER }, kind, heard);
-        self.handovers.evaluate(self.fixture.now, self.fixture.failure_detector.returns());
+        self.handovers.evaluate(self.fixture.now, self.fixture.failure_detector.moves());
         let a1 = &self.fixture.gateways[0];
         Seen {
             is_live: !down.contains(&a1.to_string()),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use carrick_topology::model::Duty;
 use crate::heard_peers::Reachability;
 use crate::keys::OwnKeys;
 use carrick_topology::PublicKey;
@@ -39,7 +40,7 @@ fn the_bytes_on_the_wire_are_as_documented() {
     let (flap_count, handover) = (FlapCount::from_byte(3), HandoverFlags::ENCAPSULATES);
     let answer = Packet::Answer(
         ID,
-        Condition { heard_peers, well_ms: 0x0a0b, handover, flap_count, asked: AskedLocation::Unheard },
+        Condition { heard_peers, duty: Duty::Serving, well_ms: 0x0a0b, handover, flap_count, asked: AskedLocation::Unheard },
     );
     let probe = Packet::Probe(ID, Announcement { flap_count, handover: HandoverFlags::DECAPSULATES, asks: None });
     assert_eq!(answer.to_v1()[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");
@@ -74,14 +75,20 @@ fn a_question_and_its_answer_are_on_the_wire() {
 
 #[test]
 fn reserved_bits_are_ignored() {
-    for packet in [
-        Packet::Probe(ID, Announcement { handover: HandoverFlags::ENCAPSULATES, ..Announcement::default() }),
-        Packet::Answer(ID, Condition::default()),
-    ] {
-        let mut bytes = packet.to_v1();
-        bytes[6] |= 1 << 4;
-        assert_eq!(Datagram::parse(&bytes), Ok(Datagram::V1(packet)));
+    let probe = Packet::Probe(ID, Announcement { handover: HandoverFlags::ENCAPSULATES, ..Announcement::default() });
+    for bit in [0, 1, 2, 3, 4, 7] {
+        let mut bytes = probe.to_v1();
+        bytes[6] |= 1 << bit;
+        assert_eq!(Datagram::parse(&bytes), Ok(Datagram::V1(probe)), "bit {bit}");
     }
+}
+
+#[test]
+fn a_node_that_drains_says_so_in_bit_4_of_its_answers() {
+    let answer = Packet::Answer(ID, Condition { duty: Duty::Draining, well_ms: 7, ..Condition::default() });
+    let bytes = answer.to_v1();
+    assert_eq!((bytes[6], &bytes[24..]), (1 << 4, &[0, 0, 0, 7][..]));
+    assert_eq!(Datagram::parse(&bytes), Ok(Datagram::V1(answer)));
 }
 
 #[test]
@@ -118,7 +125,7 @@ proptest! {
         token: u64, sequence: u64, session: u64, bits: u8, well_ms: u32, flap_count: u8
     ) {
         let (flap_count, handover) = (FlapCount::from_byte(flap_count), HandoverFlags::from_bits(bits));
-        let condition = Condition { heard_peers: HeardPeers::from_bits(bits), well_ms, handover, flap_count, asked: AskedLocation::from_bits(bits) };
+        let condition = Condition { heard_peers: HeardPeers::from_bits(bits), duty: duty::from_bits(bits), well_ms, handover, flap_count, asked: AskedLocation::from_bits(bits) };
         let id = ProbeId { token, sequence };
         let [keys, other_end] = pair();
         for packet in [Packet::Probe(id, Announcement { flap_count, handover, asks: NonZero::new(well_ms).map(LocationTag) }), Packet::Answer(id, condition)] {

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod broken_tunnels;
+mod drains;
 mod encapsulation;
 mod faults;
 mod gateways;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use carrick_probe::{Announcement, Condition, Now, PathKind, Position, ProbeId, Prober, ProberEvent};
 use carrick_topology::handover::HandoverReport;
-use carrick_topology::model::{AgentVersion, Cluster, InternalAddresses, Node, PublicKey, Settings};
+use carrick_topology::model::{AgentVersion, Cluster, Duty, InternalAddresses, Node, PublicKey, Settings};
 use carrick_topology::plan::{NodePlan, PeerIdentity, Role};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{DeviceName, Liveness, NodeName, plan};
@@ -152,6 +152,16 @@ impl Mesh {
         mesh.run(Duration::from_secs(12), |_| ());
         assert_eq!(mesh.cut_off(), [""; 0]);
         mesh
+    }
+
+    /// A person lets a gateway drain, or serve again.
+    pub fn set_duty(&mut self, node: &str, duty: Duty) {
+        let node = name(node);
+        let mut cluster = self.cluster.clone();
+        cluster.nodes.get_mut(&node).unwrap().duty = duty;
+        self.cluster = Box::leak(Box::new(cluster));
+        let held = self.members[&node].held.clone();
+        self.apply(&node, held);
     }
 
     /// Starts a node that was dead, which remembers nothing.

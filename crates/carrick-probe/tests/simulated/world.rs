@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use carrick_probe::{
-    AskedLocation, Condition, FlapCount, HandoverFlags, HeardPeers, Now, PathKind, Position, ProbedPath, Prober,
+    AskedLocation, Condition, Duty, FlapCount, HandoverFlags, HeardPeers, Now, PathKind, Position, ProbedPath, Prober,
     ProberEvent, Reachability, Shape, Transmit,
 };
 use carrick_topology::Liveness;
@@ -16,6 +16,7 @@ use carrick_topology::plan::{ProbePlan, ProbeTarget};
 pub const INTERVAL: Duration = Duration::from_millis(250);
 pub const LONG_WELL: Condition = Condition {
     heard_peers: HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer },
+    duty: Duty::Serving,
     well_ms: u32::MAX,
     handover: HandoverFlags::NONE,
     flap_count: FlapCount::from_byte(0),

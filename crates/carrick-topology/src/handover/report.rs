@@ -15,6 +15,11 @@ pub struct HandoverReport {
     /// gateways in its place keep their tunnels.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub returning: BTreeSet<NodeName>,
+    /// Gateways that traffic leaves because they drain: from a little before they count as down until the handover is over.
+    ///
+    /// A gateway of another location: this node accepts encapsulated packets from the gateways that take over.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub draining: BTreeSet<NodeName>,
     /// Gateways of other locations that accept encapsulated packets from this node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub decapsulating: BTreeMap<NodeName, Decapsulation>,

@@ -26,6 +26,17 @@ pub enum Preference {
     Never,
 }
 
+/// Whether a node serves as a gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Duty {
+    /// It serves wherever the plan makes it a gateway.
+    #[default]
+    Serving,
+    /// It drains: other gateways of its location take over, if there are any, because a person wants that.
+    Draining,
+}
+
 /// The addresses of a node inside its location, each with the length of its subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -98,6 +109,9 @@ pub struct Node {
     pub observed_endpoints: BTreeMap<NodeName, SocketAddr>,
     /// Whether it should be a gateway of its location.
     pub gateway: Preference,
+    /// Whether it serves where it is one.
+    #[serde(default)]
+    pub duty: Duty,
     /// Whether it should carry traffic between two other locations.
     pub relay: Preference,
     /// Seconds between keepalives; `None` or 0 turns them off.
@@ -125,6 +139,7 @@ impl Node {
             advertised_endpoints: BTreeSet::new(),
             observed_endpoints: BTreeMap::new(),
             gateway: Preference::Auto,
+            duty: Duty::default(),
             relay: Preference::Auto,
             persistent_keepalive: None,
             allowed_location_cidrs: BTreeSet::new(),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{AgentVersion, LocationName, NodeName, PublicKey};
+use crate::model::{AgentVersion, Duty, LocationName, NodeName, PublicKey};
 
 /// The kind of a path between two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct ProbePlan {
     /// What the node does while no gateway of a location answers.
     #[serde(default)]
     pub silent_locations: SilentLocations,
+    /// Whether the node serves as a gateway.
+    #[serde(default)]
+    pub duty: Duty,
     /// All other members of the mesh: each may send probes.
     #[serde(default)]
     pub members: BTreeMap<NodeName, ProbeMember>,

@@ -28,9 +28,11 @@ pub(in crate::plan) struct Handovers {
 
 impl Handovers {
     pub(in crate::plan) fn new(resolved: &Resolved<'_>, liveness: &Liveness) -> Self {
-        let Liveness { down, handover: HandoverReport { returning, decapsulating }, .. } = liveness;
-        let change =
-            (!returning.is_empty()).then(|| CarrierChange::between(resolved, down | returning, down - returning));
+        let Liveness { down, handover: HandoverReport { returning, draining, decapsulating }, .. } = liveness;
+        let is_moving = !(returning.is_empty() && draining.is_empty());
+        let before = || &(down | returning) - draining;
+        let after = || &(down - returning) | draining;
+        let change = is_moving.then(|| CarrierChange::between(resolved, before(), after()));
         let decapsulating = decapsulating.iter().filter_map(|(name, how)| Some((resolved.member(name)?.index, *how)));
         Self { change, decapsulating: decapsulating.collect() }
     }

@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 use super::destinations::Destinations;
 use super::hops::Hop;
 use super::mtu::Mtus;
-use crate::model::{Family, NodeName, host_net};
+use crate::model::{Duty, Family, NodeName, host_net};
 use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget, SilentLocations};
 use crate::resolve::{GatewayRule, Member, Resolved};
+
+/// Agents of this protocol and later ones know gateways that drain.
+const DRAINS_SINCE: u32 = 4;
 
 pub(super) fn build(
     resolved: &Resolved<'_>,
@@ -34,7 +37,17 @@ pub(super) fn build(
             GatewayRule::Groups => SilentLocations::TryNextGateways,
             GatewayRule::ReplaceEach => SilentLocations::KeepGateways,
         },
+        duty: duty(resolved, me),
         members: members(resolved, me),
+    }
+}
+
+/// A node drains once the agents of all members understand it: the others would go on to send by it while the new gateway carries for the rest.
+fn duty(resolved: &Resolved<'_>, me: &Member<'_>) -> Duty {
+    let protocols = resolved.members.iter().filter_map(|member| member.node.agent.as_ref()).map(|agent| agent.protocol);
+    match protocols.min() {
+        Some(..DRAINS_SINCE) => Duty::Serving,
+        Some(DRAINS_SINCE..) | None => me.node.duty,
     }
 }
 
