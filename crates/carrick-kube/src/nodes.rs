@@ -3,7 +3,8 @@
 use carrick_topology::NodeName;
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 pub use kube::Client;
-use kube::api::{Api, DeleteParams, ListParams, Preconditions};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use serde_json::json;
 
 use crate::annotations::key;
 
@@ -130,6 +131,16 @@ fn readiness(conditions: &[NodeCondition]) -> Readiness {
         ("Unknown", Some(time)) => Readiness::Silent { since: time.0.as_second() },
         (_, _) => Readiness::NotReady,
     }
+}
+
+/// Lets a gateway drain for a reason, or serve again: writes or removes [`key::DRAIN`].
+///
+/// # Errors
+/// The API server refuses the change or does not answer, or there is no such Node.
+pub async fn set_drain(client: &Client, node: &NodeName, reason: Option<&str>) -> Result<(), kube::Error> {
+    let patch = json!({"metadata": {"annotations": {key::DRAIN: reason}}});
+    let nodes: Api<Node> = Api::all(client.clone());
+    nodes.patch_metadata(node.as_str(), &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
 }
 
 #[cfg(test)]

@@ -85,6 +85,12 @@ impl FailureDetector {
         bypassed.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Those of them whose traffic has left because they drain.
+    pub(crate) fn drained(&self) -> BTreeSet<NodeName> {
+        let drained = self.histories.iter().filter(|(_, history)| history.has_drained());
+        drained.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The gateways that traffic is about to move to or away from, or has moved to or away from.
     pub(crate) fn moves(&self) -> impl Iterator<Item = (&NodeName, Move)> {
         self.histories.iter().filter_map(|(name, history)| Some((name, history.progress()?)))

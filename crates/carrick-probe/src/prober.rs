@@ -389,6 +389,7 @@ impl Prober {
         let liveness = Liveness {
             down: self.failure_detector.down(),
             bypassed: self.failure_detector.bypassed(),
+            drained: self.failure_detector.drained(),
             detours: self.detours.in_use(),
             handover: self.handover_report(),
         };

@@ -16,6 +16,9 @@ pub struct Liveness {
     /// Packets to them go through another gateway of their location.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub bypassed: BTreeSet<NodeName>,
+    /// Those of them that drain: other gateways carry their traffic because a person wants that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub drained: BTreeSet<NodeName>,
     /// Locations of which this node reaches no gateway, each with the gateway that reaches one: of this node's location or of a third one.
     /// Packets to the location go through that gateway.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

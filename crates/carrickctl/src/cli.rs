@@ -17,6 +17,7 @@ use crate::dashboard::{self, DashboardOptions};
 use crate::doctor::{self, DoctorOptions};
 use crate::dry_run::{Annotation, Change, DryRun};
 use crate::failure::Failure;
+use crate::gateway::{self, GatewayCommand};
 use crate::graph::Graph;
 use crate::latency::{Between, Form, Latency};
 use crate::nodes::{self, NodesCommand};
@@ -75,6 +76,9 @@ pub enum Command {
     /// List the Nodes whose machines are gone, and delete them on request.
     #[command(subcommand)]
     Nodes(NodesCommand),
+    /// Move the traffic of a gateway to the other gateways of its location, and back.
+    #[command(subcommand)]
+    Gateway(GatewayCommand),
     /// Show the WireGuard peers of the devices, compared with the plans.
     Peers {
         /// Show only the peers of this node.
@@ -214,6 +218,12 @@ impl Cli {
                     return Err(Failure::Usage("nodes prune does not repeat: omit --watch".to_owned()));
                 }
                 self.render(&nodes::prune(&self.access, options, say).await?, terminal)
+            }
+            Command::Gateway(command) => {
+                if self.output.watch {
+                    return Err(Failure::Usage("gateway does not repeat: omit --watch".to_owned()));
+                }
+                self.render(&gateway::run(&self.access, command, say).await?, terminal)
             }
             Command::Peers { node } => self.render(&Peers::of(&self.pages().await?, node.as_deref())?, terminal),
             Command::Latency(options) => {

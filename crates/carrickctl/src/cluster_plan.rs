@@ -53,6 +53,7 @@ impl ClusterPlan {
         let known = || snapshot.pages().map(|(_, page)| &page.liveness);
         let liveness = Liveness {
             down: known().flat_map(|liveness| liveness.down.iter().cloned()).collect(),
+            drained: known().flat_map(|liveness| liveness.drained.iter().cloned()).collect(),
             // The plans are those outside of a handover.
             ..Liveness::default()
         };

@@ -20,7 +20,8 @@ pub mod failure;
 pub mod fetch_error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
-pub mod graph;
+pub mod gateway;
+mod graph;
 pub mod health;
 pub mod latency;
 pub mod nodes;

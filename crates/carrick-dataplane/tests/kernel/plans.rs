@@ -29,6 +29,7 @@ pub fn alone() -> NodePlan {
             active: [name("me")].into(),
             standby: BTreeSet::new(),
             down: BTreeSet::new(),
+            drained: BTreeSet::new(),
         },
         mesh_addresses: [ip("10.4.0.1"), ip("fdca:7272:6963:6b00::1")].into(),
         pod_cidrs: [net("10.42.0.0/24"), net("fd42::/64")].into(),

@@ -6,6 +6,7 @@
 mod allowed_location;
 mod broken_tunnels;
 mod claims;
+mod drains;
 mod drift;
 mod encapsulation;
 mod failover;

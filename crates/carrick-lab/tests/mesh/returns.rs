@@ -12,7 +12,7 @@ use crate::failover::{GATEWAYS, await_down, await_paths, down, gateways};
 use crate::mesh::Mesh;
 
 /// Two clouds; in one of them a gateway, its standby, and two nodes that need one of them: while `a1` is down, `a2` carries for `a3` and `a4`.
-const GATEWAYS_AND_INNER: &str = "
+pub(crate) const GATEWAYS_AND_INNER: &str = "
 locations:
   - {name: a, nodes: [{name: a1}, {name: a2}, {name: a3}, {name: a4}]}
   - {name: b, nodes: [{name: b1}, {name: b2}]}
@@ -43,7 +43,7 @@ fn handover_routes(mesh: &Mesh, node: &str) -> String {
 }
 
 /// The nodes that probe the gateway `a1`.
-const OBSERVERS: [&str; 5] = ["a2", "a3", "a4", "b1", "b2"];
+pub(crate) const OBSERVERS: [&str; 5] = ["a2", "a3", "a4", "b1", "b2"];
 
 /// Restarts the agents of all observers, so that they forget the gateway's flaps.
 fn forget_flaps(mesh: &Mesh) {
@@ -55,14 +55,14 @@ fn forget_flaps(mesh: &Mesh) {
 }
 
 /// The gateways that each node has found down so far, in order.
-fn found_down(mesh: &Mesh) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn found_down(mesh: &Mesh) -> BTreeMap<String, Vec<String>> {
     let gateway = |line: String| line.rsplit_once("node=").map(|(_, gateway)| gateway.to_owned()).unwrap();
     let of = |node: &str| mesh.logged(node, "event=\"gateway_down\"").into_iter().map(gateway).collect();
     mesh.nodes().map(|node| (node.name().to_owned(), of(node.name()))).collect()
 }
 
 /// The packets that the tunnel device of each gateway dropped because the data path did not run for so long that the device's queue was full.
-fn dropped_by_tunnels(mesh: &Mesh) -> BTreeMap<&'static str, u64> {
+pub(crate) fn dropped_by_tunnels(mesh: &Mesh) -> BTreeMap<&'static str, u64> {
     let count = |node| {
         let links = mesh.node_namespaces(node).exec(&["ip", "-s", "-j", "link", "show", "dev", "carrick0"]).unwrap();
         let links: Value = serde_json::from_str(&links).unwrap();

@@ -52,7 +52,7 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
     let handover = handovers.plan(resolved, me, &hops, &destinations, &mtus);
     NodePlan {
         node: me.node.name.clone(),
-        location: summary(resolved, me),
+        location: summary(resolved, handovers, me),
         mesh_addresses: me.mesh_addresses.iter().copied().collect(),
         pod_cidrs: me.pod_cidrs.iter().copied().collect(),
         pod_mtu: mtus.pods,
@@ -105,7 +105,7 @@ fn warn_of_other_settings(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &m
     }
 }
 
-fn summary(resolved: &Resolved<'_>, me: &Member<'_>) -> LocationSummary {
+fn summary(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<'_>) -> LocationSummary {
     let location = resolved.location_of(me);
     let name_of = |index: MemberIndex| resolved.at(index).node.name.clone();
     let role = if resolved.settings.granularity != Granularity::Location || location.is_active(me.index) {
@@ -122,7 +122,8 @@ fn summary(resolved: &Resolved<'_>, me: &Member<'_>) -> LocationSummary {
         gateway: me.carrier.map(name_of),
         active: location.active.iter().map(|gateway| name_of(gateway.holder)).collect(),
         standby: location.standby.iter().copied().map(name_of).collect(),
-        down: location.down.iter().copied().map(name_of).collect(),
+        down: location.down.iter().copied().map(name_of).filter(|name| !handovers.has_drained(name)).collect(),
+        drained: location.down.iter().copied().map(name_of).filter(|name| handovers.has_drained(name)).collect(),
     }
 }
 

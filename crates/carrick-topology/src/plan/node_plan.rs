@@ -79,7 +79,10 @@ pub struct LocationSummary {
     pub active: BTreeSet<NodeName>,
     /// The standby gateways of the location.
     pub standby: BTreeSet<NodeName>,
-    /// The nodes of the location that would be gateways if they were not down.
+    /// The nodes of the location that would be gateways if they were not down, except for those that drain.
     #[serde(default)]
     pub down: BTreeSet<NodeName>,
+    /// The nodes of the location that would be gateways if they did not drain.
+    #[serde(default)]
+    pub drained: BTreeSet<NodeName>,
 }

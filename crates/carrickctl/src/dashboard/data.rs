@@ -122,7 +122,8 @@ impl<'a> PeerReports<'a> {
     fn of(node: &str, pages: &[&'a StatusPage]) -> Self {
         let mut reports = Self { reporters: BTreeSet::new(), answers: false };
         for page in pages.iter().filter(|page| page.node.as_ref().is_some_and(|name| name.as_str() != node)) {
-            let is_down = page.liveness.down.iter().any(|name| name.as_str() == node);
+            let mut failed = page.liveness.down.difference(&page.liveness.drained);
+            let is_down = failed.any(|name| name.as_str() == node);
             reports.reporters.extend(page.node.as_ref().filter(|_| is_down));
             let mut paths = page.paths.iter().filter(|path| path.to.as_str() == node);
             reports.answers |= paths.any(|path| matches!(path.state, PathState::Up | PathState::AgentAway));

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use carrick_topology::{Liveness, NodeName};
 use serde::Serialize;
 
 use super::gateways::{Gateways, Views, listed, some};
@@ -32,6 +33,8 @@ pub struct LocationStatus {
     pub seen_down: BTreeMap<String, SeenDown>,
     /// Those of them that have no problem and answer again: they return after their stable time.
     pub recovering: BTreeSet<String>,
+    /// The gateways that drain, with the nodes that have moved their traffic to other gateways.
+    pub drained: BTreeMap<String, BTreeSet<String>>,
     /// The nodes whose tunnel to another node is broken, with the nodes at the other ends, which send through another gateway.
     pub bypassed: BTreeMap<String, BTreeSet<String>>,
     /// The gateways through which nodes that reach no gateway of this location send to it, with these nodes.
@@ -69,8 +72,11 @@ pub(super) fn locations(snapshot: &Snapshot) -> Vec<LocationStatus> {
         entry(&mut locations, name);
     }
     add_down(&mut locations, snapshot, &own_views, &seen_down);
-    for (node, (location, by)) in bypassed(snapshot) {
+    for (node, (location, by)) in named(snapshot, |liveness| &liveness.bypassed) {
         entry(&mut locations, &location).bypassed.insert(node, by);
+    }
+    for (node, (location, by)) in named(snapshot, |liveness| &liveness.drained) {
+        entry(&mut locations, &location).drained.insert(node, by);
     }
     for (agent, page) in snapshot.pages() {
         for (location, gateway) in &page.liveness.detours {
@@ -129,12 +135,14 @@ fn entry<'a>(locations: &'a mut BTreeMap<String, LocationStatus>, name: &str) ->
     locations.entry(name.to_owned()).or_insert_with(new)
 }
 
-/// The nodes that other agents see down. The agents that only have a broken tunnel to the node do not count.
+/// The nodes that other agents see down. The agents that only have a broken tunnel to the node do not count, and neither do nodes that drain.
 fn seen_down(snapshot: &Snapshot) -> Down {
     let locations = locations_of_nodes(snapshot);
     let mut nodes = Down::new();
     for (agent, page) in snapshot.pages() {
-        for node in page.liveness.down.difference(&page.liveness.bypassed).filter(|node| node.as_str() != agent.name) {
+        let Liveness { down, bypassed, drained, .. } = &page.liveness;
+        let failed = down.iter().filter(|node| !bypassed.contains(*node) && !drained.contains(*node));
+        for node in failed.filter(|node| node.as_str() != agent.name) {
             let Some(location) = locations.get(node.as_str()) else { continue };
             let agents = snapshot.pages().filter(|(other, _)| other.name != node.as_str()).count();
             let new = || (location.clone(), SeenDown { agents, by: BTreeSet::new() });
@@ -144,12 +152,15 @@ fn seen_down(snapshot: &Snapshot) -> Down {
     nodes
 }
 
-/// The nodes that single agents bypass because of a broken tunnel, each with its location.
-fn bypassed(snapshot: &Snapshot) -> BTreeMap<String, (String, BTreeSet<String>)> {
+/// The nodes that the agents name in one list of their liveness, each with its location and these agents.
+fn named(
+    snapshot: &Snapshot,
+    list: impl Fn(&Liveness) -> &BTreeSet<NodeName>,
+) -> BTreeMap<String, (String, BTreeSet<String>)> {
     let locations = locations_of_nodes(snapshot);
     let mut nodes: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for (agent, page) in snapshot.pages() {
-        for node in &page.liveness.bypassed {
+        for node in list(&page.liveness) {
             let Some(location) = locations.get(node.as_str()) else { continue };
             let new = || (location.clone(), BTreeSet::new());
             nodes.entry(node.to_string()).or_insert_with(new).1.insert(agent.name.clone());
@@ -200,6 +211,9 @@ pub(super) fn draw(locations: &[LocationStatus], document: &mut Document) {
 impl LocationStatus {
     /// Takes over the view of most agents, and keeps the others.
     fn take_views(&mut self, mut views: Views, seen_down: &Down) {
+        // A gateway that drains does not see that its traffic has left it.
+        views.values_mut().for_each(|by| by.retain(|node| !self.drained.contains_key(node)));
+        views.retain(|_, by| !by.is_empty());
         let votes = |name: &String| seen_down.get(name).map_or(0, |(_, seen)| seen.by.len());
         let down_votes = |gateways: &Gateways| gateways.active.iter().map(votes).sum::<usize>();
         let most = views.iter().min_by_key(|(gateways, by)| (Reverse(by.len()), down_votes(gateways)));
@@ -232,6 +246,10 @@ impl LocationStatus {
         for (node, seen) in self.seen_down.iter().filter(|(node, _)| !self.down.contains(*node)) {
             let (by, agents) = (some(&seen.by), units::count(seen.agents, "agent"));
             let view = format!("location {name}: {node} is seen down only by {by} ({} of {agents})", seen.by.len());
+            document.uncut(view, Style::Warn);
+        }
+        for (node, by) in &self.drained {
+            let view = format!("location {name}: {node} drains; other gateways carry its traffic for {}", some(by));
             document.uncut(view, Style::Warn);
         }
         for node in &self.recovering {

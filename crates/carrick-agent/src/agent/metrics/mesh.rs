@@ -121,7 +121,13 @@ fn encode_gateways(encoder: &mut DescriptorEncoder<'_>, plan: &NodePlan) -> fmt:
     let help = "Gateways of the own location, as this node sees them";
     let mut family = encoder.encode_descriptor("gateways", help, None, MetricType::Gauge)?;
     let location = &plan.location;
-    for (role, gateways) in [("active", &location.active), ("standby", &location.standby), ("down", &location.down)] {
+    let gateways = [
+        ("active", &location.active),
+        ("standby", &location.standby),
+        ("down", &location.down),
+        ("drained", &location.drained),
+    ];
+    for (role, gateways) in gateways {
         family.encode_family(&RoleLabel { role })?.encode_gauge(&count(gateways.len()))?;
     }
     Ok(())

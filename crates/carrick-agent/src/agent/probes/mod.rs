@@ -11,7 +11,7 @@ use std::time::Duration;
 use carrick_core::{Event, Fault, FaultSource, Probing};
 use carrick_probe::{PathState, ProberEvent};
 use carrick_status::AgentEventKind;
-use carrick_topology::Liveness;
+use carrick_topology::{Liveness, NodeName};
 use carrick_topology::handover::HandoverInForce;
 use carrick_types::SecretKey;
 use tokio::sync::mpsc;
@@ -104,7 +104,12 @@ impl Probes {
                 Some(Event::Faults(FaultSource::Probes, faults))
             }
             ProberEvent::Liveness(liveness) => {
-                for node in liveness.down.difference(&self.liveness.down) {
+                for node in liveness.drained.difference(&self.liveness.drained) {
+                    tracing::info!(event = "gateway_drained", %node, "other gateways carry its traffic");
+                    status.add_event(AgentEventKind::Gateway, format!("gateway {node} drains"));
+                }
+                let failed = |node: &&NodeName| !liveness.drained.contains(*node);
+                for node in liveness.down.difference(&self.liveness.down).filter(failed) {
                     tracing::warn!(event = "gateway_down", %node, "another node carries its traffic, if the location has one that answers");
                     status.add_event(AgentEventKind::Gateway, format!("gateway {node} is down"));
                 }
@@ -112,7 +117,8 @@ impl Probes {
                     tracing::info!(event = "gateway_back", %node);
                     status.add_event(AgentEventKind::Gateway, format!("gateway {node} carries traffic again"));
                 }
-                for node in liveness.down.symmetric_difference(&self.liveness.down) {
+                let flapped = |node: &&NodeName| failed(node) && !self.liveness.drained.contains(*node);
+                for node in liveness.down.symmetric_difference(&self.liveness.down).filter(flapped) {
                     let target = self.followed.as_ref().and_then(|followed| followed.targets.targets.get(node));
                     target.iter().for_each(|target| status.metrics().gateway_changed(&target.location));
                 }

@@ -24,17 +24,24 @@ pub(in crate::plan) struct Handovers {
     change: Option<CarrierChange>,
     /// Gateways that decapsulate what the planned node forwards to them.
     decapsulating: BTreeMap<MemberIndex, Decapsulation>,
+    /// Gateways whose traffic has left because they drain.
+    drained: BTreeSet<NodeName>,
 }
 
 impl Handovers {
     pub(in crate::plan) fn new(resolved: &Resolved<'_>, liveness: &Liveness) -> Self {
-        let Liveness { down, handover: HandoverReport { returning, draining, decapsulating }, .. } = liveness;
+        let Liveness { down, drained, handover: HandoverReport { returning, draining, decapsulating }, .. } = liveness;
         let is_moving = !(returning.is_empty() && draining.is_empty());
         let before = || &(down | returning) - draining;
         let after = || &(down - returning) | draining;
         let change = is_moving.then(|| CarrierChange::between(resolved, before(), after()));
         let decapsulating = decapsulating.iter().filter_map(|(name, how)| Some((resolved.member(name)?.index, *how)));
-        Self { change, decapsulating: decapsulating.collect() }
+        Self { change, decapsulating: decapsulating.collect(), drained: drained.clone() }
+    }
+
+    /// Whether the traffic of a gateway has left it because it drains.
+    pub(super) fn has_drained(&self, gateway: &NodeName) -> bool {
+        self.drained.contains(gateway)
     }
 
     /// What `me` encapsulates and decapsulates; `None` where that is nothing.
