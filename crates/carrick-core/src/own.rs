@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 /// Version of what agents tell each other, in annotations and on the probe port, and of the rules by which all of them must choose gateways.
 /// Protocol 2: packets on the probe port have a message authentication code ([`carrick_topology::plan::ProbeFormat`]). Protocol 3: gateways
-/// are chosen by groups ([`carrick_topology::plan::SilentLocations`]). Protocol 4: gateways drain ([`carrick_topology::model::Duty`]).
+/// are chosen by groups (decision 0022). Protocol 4: gateways drain ([`carrick_topology::model::Duty`]).
 const PROTOCOL: u32 = 4;
 
 /// The node's own key, and the proof that it holds the private key.

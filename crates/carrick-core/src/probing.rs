@@ -30,7 +30,6 @@ impl Probing {
             targets: ProbePlan {
                 targets: plan.probes.targets.clone(),
                 location_size: plan.probes.location_size,
-                silent_locations: plan.probes.silent_locations,
                 duty: plan.probes.duty,
                 members: BTreeMap::new(),
             },

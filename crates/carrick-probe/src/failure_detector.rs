@@ -7,7 +7,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use carrick_topology::plan::{PathKind, SilentLocations};
+use carrick_topology::plan::PathKind;
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
@@ -41,8 +41,6 @@ pub(crate) struct Observer<'a> {
     pub(crate) hears_tunnels_since: Option<Now>,
     /// How much later than the nodes of its own location this node treats a gateway of another location as live again.
     pub(crate) far_delay: Duration,
-    /// What the node does while no gateway of a location answers.
-    pub(crate) silent_locations: SilentLocations,
 }
 
 /// The gateways that are or were down.
@@ -140,10 +138,7 @@ impl FailureDetector {
             |heard_peers: HeardPeers| [heard_peers.tunnels, heard_peers.inside].contains(&Reachability::SomePeer);
         if !gateways.iter().any(|gateway| is_well(gateway)) && !own.is_some_and(hears_a_peer) {
             gateways.iter().for_each(|gateway| self.location_is_silent(gateway.node));
-            match observer.silent_locations {
-                SilentLocations::TryNextGateways => self.outages.note_silence(now, location, gateways),
-                SilentLocations::KeepGateways => self.outages.end(location),
-            }
+            self.outages.note_silence(now, location, gateways);
             return;
         }
         let well: BTreeSet<&NodeName> =
@@ -186,14 +181,14 @@ impl FailureDetector {
             }
         }
         let has_live_one = own.is_some() || !gateways.iter().all(|gateway| self.counts_as_down(location, gateway.node));
-        let may_count_at_once = observer.silent_locations == SilentLocations::TryNextGateways;
-        if may_count_at_once && !has_live_one && !has_grace {
+        if !has_live_one && !has_grace {
             well.iter().for_each(|node| self.gateway_is_without_alternative(now, node));
         }
     }
 
     fn counts_as_down(&self, location: &LocationName, node: &NodeName) -> bool {
-        self.histories.get(node).is_some_and(|history| history.state.is_down()) || self.outages.is_passed_over(location, node)
+        self.histories.get(node).is_some_and(|history| history.state.is_down())
+            || self.outages.is_passed_over(location, node)
     }
 
     /// All other gateways are down: nothing is carried that the return of this one could interrupt.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use carrick_topology::model::Duty;
-use carrick_topology::plan::{PathKind};
+use carrick_topology::plan::PathKind;
 
 use crate::Now;
 use crate::flap_count::FlapCount;

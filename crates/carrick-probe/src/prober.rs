@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carrick_topology::handover::{HandoverInForce, HandoverReport};
 use carrick_topology::model::Duty;
-use carrick_topology::plan::{PathKind, ProbePlan, SilentLocations};
+use carrick_topology::plan::{PathKind, ProbePlan};
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
@@ -86,7 +86,6 @@ pub struct Prober {
     handovers: Handovers,
     postponement: Postponement,
     own_flaps: ReportedFlaps,
-    silent_locations: SilentLocations,
     duty: OwnDuty,
     targets: Targets,
     last_heard: LastHeard,
@@ -116,7 +115,6 @@ impl Prober {
             handovers: Handovers::default(),
             postponement: Postponement::default(),
             own_flaps: ReportedFlaps::default(),
-            silent_locations: SilentLocations::default(),
             duty: OwnDuty::default(),
             targets: Targets::default(),
             last_heard: LastHeard::default(),
@@ -144,7 +142,6 @@ impl Prober {
             self.last_heard = LastHeard::since(now);
         }
         self.position = Some(position);
-        self.silent_locations = plan.silent_locations;
         self.duty.set(now, plan.duty);
         self.targets.set_plan(now, plan);
         self.pacing.set_sizes(self.targets.len(), plan.location_size);
@@ -378,7 +375,6 @@ impl Prober {
             well_since: self.heard_since.well(),
             hears_tunnels_since: self.heard_since.tunnels(),
             far_delay: self.handovers.far_delay(),
-            silent_locations: self.silent_locations,
         };
         self.failure_detector.evaluate(now, observer, &reports);
         self.detours.evaluate(now, self.heard_since.well(), &self.targets);

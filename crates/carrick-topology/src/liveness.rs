@@ -58,7 +58,8 @@ mod tests {
             decapsulating: [(name("b1"), Decapsulation::Proven)].into(),
         };
         let busy = Liveness { handover, bypassed: [name("a1")].into(), ..calm };
-        let json = r#"{"down":["a1"],"bypassed":["a1"],"returning":["a1"],"draining":["a2"],"decapsulating":{"b1":"proven"}}"#;
+        let json =
+            r#"{"down":["a1"],"bypassed":["a1"],"returning":["a1"],"draining":["a2"],"decapsulating":{"b1":"proven"}}"#;
         assert_eq!(serde_json::to_string(&busy).unwrap(), json);
         assert_eq!(serde_json::from_str::<Liveness>(json).unwrap(), busy);
     }

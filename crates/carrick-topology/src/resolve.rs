@@ -7,7 +7,6 @@ mod bypass;
 mod claims;
 mod endpoints;
 mod gateway;
-mod gateway_rule;
 mod index;
 mod keys;
 mod location;
@@ -25,7 +24,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 pub(crate) use assignment::Assignment;
-pub(crate) use gateway_rule::GatewayRule;
 pub(crate) use index::MemberIndex;
 pub(crate) use keys::PUBLIC_KEY_FIELD;
 pub(crate) use location::Location;
@@ -94,11 +92,6 @@ impl<'a> Resolved<'a> {
             broken,
             warnings,
         }
-    }
-
-    /// The rule by which gateways are chosen.
-    pub(crate) fn gateway_rule(&self) -> GatewayRule {
-        GatewayRule::of(&self.members)
     }
 
     /// The member of this name; `None` if the node is not a member of the mesh.

@@ -95,7 +95,7 @@ fn warnings_are_reported_when_they_change() {
 }
 
 #[test]
-fn the_agent_publishes_protocol_3() {
+fn the_agent_publishes_protocol_4() {
     let mut fixture = Fixture::new();
     fixture.report_surroundings();
     fixture.show_first(&cluster(&["a", "b"]));
@@ -105,5 +105,5 @@ fn the_agent_publishes_protocol_3() {
         Effect::Publish(published) => published.agent.as_ref(),
         _ => None,
     });
-    assert_eq!(published.map(|agent| agent.protocol), Some(3), "{effects:?}");
+    assert_eq!(published.map(|agent| agent.protocol), Some(4), "{effects:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carrick_topology::plan::{PathKind, SilentLocations};
+use carrick_topology::plan::PathKind;
 use carrick_topology::{LocationName, NodeName};
 
 use super::{FailureDetector, ISOLATION_TIME, Observer, Report};
@@ -23,7 +23,6 @@ pub(crate) const OUTSIDER: Observer<'_> = Observer {
     well_since: Some(Now::ZERO),
     hears_tunnels_since: Some(Now::ZERO),
     far_delay: Duration::ZERO,
-    silent_locations: SilentLocations::TryNextGateways,
 };
 
 pub(crate) struct Fixture {

@@ -128,11 +128,6 @@ impl Outages {
         }
     }
 
-    /// The gateways of this location are not passed over, or not any longer.
-    pub(super) fn end(&mut self, location: &LocationName) {
-        self.by_location.remove(location);
-    }
-
     /// The gateways that are passed over.
     pub(super) fn passed_over(&self) -> impl Iterator<Item = &NodeName> {
         self.by_location.values().flat_map(|outage| outage.passed_over.keys())

@@ -1,7 +1,7 @@
 //! The failure detector, with reports that the tests make.
 
 use super::fixtures::{AWAY, DOWN, Fixture, HEARS, NO_PEER_IN_TUNNELS, NO_PEER_INSIDE, OUTSIDER, UP};
-use carrick_topology::plan::{PathKind, SilentLocations};
+use carrick_topology::plan::PathKind;
 
 use super::*;
 use crate::flap_count::FIRST_STABLE_TIME;
@@ -22,23 +22,6 @@ fn both_gateways_of_a_silent_location_are_passed_over_after_half_a_second() {
     assert_eq!(fixture.failure_detector.next_deadline(), Some(due));
     assert_eq!(fixture.after(1, &[DOWN, DOWN]), ["a1", "a2"]);
     assert_eq!(fixture.failure_detector.next_deadline(), None, "nothing is left to try");
-}
-
-#[test]
-fn a_silent_location_keeps_its_gateways_while_the_plan_says_so() {
-    let mut fixture = Fixture::new();
-    let kept = Observer { silent_locations: SilentLocations::KeepGateways, ..OUTSIDER };
-    let mut evaluate = |seconds, observer, heard: &[(PathState, HeardPeers)]| {
-        fixture.now += Duration::from_secs(seconds);
-        let down = fixture.evaluate(observer, PathKind::Tunnel, heard);
-        (down, fixture.failure_detector.next_deadline())
-    };
-    evaluate(1, kept, &[UP, UP]);
-    assert_eq!(evaluate(1, kept, &[DOWN, DOWN]), (vec![], None));
-    assert_eq!(evaluate(60, kept, &[DOWN, DOWN]), (vec![], None));
-    evaluate(1, OUTSIDER, &[DOWN, DOWN]);
-    assert_eq!(evaluate(1, OUTSIDER, &[DOWN, DOWN]).0, ["a1", "a2"]);
-    assert_eq!(evaluate(1, kept, &[DOWN, DOWN]), (vec![], None), "an agent of protocol 2 joins the mesh meanwhile");
 }
 
 #[test]

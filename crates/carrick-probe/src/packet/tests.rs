@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use carrick_topology::model::Duty;
 use crate::heard_peers::Reachability;
 use crate::keys::OwnKeys;
 use carrick_topology::PublicKey;
+use carrick_topology::model::Duty;
 use carrick_types::SecretKey;
 
 const ID: ProbeId = ProbeId { token: 0x0102_0304_0506_0708, sequence: 9 };
@@ -40,7 +40,14 @@ fn the_bytes_on_the_wire_are_as_documented() {
     let (flap_count, handover) = (FlapCount::from_byte(3), HandoverFlags::ENCAPSULATES);
     let answer = Packet::Answer(
         ID,
-        Condition { heard_peers, duty: Duty::Serving, well_ms: 0x0a0b, handover, flap_count, asked: AskedLocation::Unheard },
+        Condition {
+            heard_peers,
+            duty: Duty::Serving,
+            well_ms: 0x0a0b,
+            handover,
+            flap_count,
+            asked: AskedLocation::Unheard,
+        },
     );
     let probe = Packet::Probe(ID, Announcement { flap_count, handover: HandoverFlags::DECAPSULATES, asks: None });
     assert_eq!(answer.to_v1()[..16], *b"CRKP\x01\x02\x29\x03\x01\x02\x03\x04\x05\x06\x07\x08");

@@ -35,26 +35,12 @@ pub struct ProbePlan {
     pub targets: BTreeMap<NodeName, ProbeTarget>,
     /// The number of nodes in the location, this one included: all of them probe its gateways.
     pub location_size: usize,
-    /// What the node does while no gateway of a location answers.
-    #[serde(default)]
-    pub silent_locations: SilentLocations,
     /// Whether the node serves as a gateway.
     #[serde(default)]
     pub duty: Duty,
     /// All other members of the mesh: each may send probes.
     #[serde(default)]
     pub members: BTreeMap<NodeName, ProbeMember>,
-}
-
-/// What a node does while no gateway of a location answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SilentLocations {
-    /// The gateways are passed over, so that the next nodes in rank become gateways.
-    #[default]
-    TryNextGateways,
-    /// The gateways stay, as agents of protocol 2 do it, of which one is a member of the mesh.
-    KeepGateways,
 }
 
 /// How the packets of another member of the mesh are recognised.

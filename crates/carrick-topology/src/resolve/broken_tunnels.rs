@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::gateway_rule::GatewayRule;
 use super::index::MemberIndex;
 use super::member::Member;
 use crate::Liveness;
@@ -22,8 +21,7 @@ impl BrokenTunnels {
     pub(super) fn new(members: &[Member<'_>], settings: &Settings, liveness: &Liveness) -> Self {
         let is_empty = liveness.bypassed.is_empty() && liveness.detours.is_empty();
         // In `full`, nodes of one location use tunnels, which accept no packets of other locations.
-        if is_empty || settings.granularity == Granularity::Full || GatewayRule::of(members) == GatewayRule::ReplaceEach
-        {
+        if is_empty || settings.granularity == Granularity::Full {
             return Self::default();
         }
         let bypassed = members.iter().filter(|member| liveness.bypassed.contains(&member.node.name));

@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use super::gateway_rule::{GatewayRule, replace_each_gateway};
 use super::index::MemberIndex;
 use super::location::{ActiveGateway, Location};
 use super::member::Member;
@@ -20,7 +19,6 @@ pub(super) fn choose(
     liveness: &Liveness,
     warnings: &mut BTreeSet<Warning>,
 ) {
-    let rule = GatewayRule::of(members);
     for location in locations {
         let ranked = rank(members, &location.members, settings.granularity);
         if ranked.is_empty() {
@@ -29,10 +27,7 @@ pub(super) fn choose(
             warnings.insert(Warning::new(object, "gateway", names.join(","), WarningReason::NoGateway));
             continue;
         }
-        match rule {
-            GatewayRule::Groups => fill(location, &ranked, members, settings, liveness),
-            GatewayRule::ReplaceEach => replace_each_gateway(location, &ranked, members, settings, liveness),
-        }
+        fill(location, &ranked, members, settings, liveness);
     }
 }
 

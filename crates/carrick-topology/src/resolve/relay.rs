@@ -1,6 +1,5 @@
 //! Which gateways may relay.
 
-use super::gateway_rule::GatewayRule;
 use super::index::MemberIndex;
 use super::location::Location;
 use super::member::Member;
@@ -45,16 +44,8 @@ pub(super) fn candidates(
         .filter(permitted)
         .collect();
     candidates.sort();
-    match GatewayRule::of(members) {
-        GatewayRule::Groups => {
-            let (first_choice, last_choice) = candidates.into_iter().partition(is_first_choice);
-            Relays { first_choice, last_choice }
-        }
-        GatewayRule::ReplaceEach => {
-            candidates.retain(is_live);
-            Relays { first_choice: candidates, last_choice: Vec::new() }
-        }
-    }
+    let (first_choice, last_choice) = candidates.into_iter().partition(is_first_choice);
+    Relays { first_choice, last_choice }
 }
 
 /// Active gateways, and standby ones that the operator prefers.

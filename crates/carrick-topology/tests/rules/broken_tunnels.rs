@@ -52,25 +52,6 @@ fn where_all_nodes_have_tunnels_to_each_other_a_node_accepts_the_networks_of_oth
 }
 
 #[test]
-fn while_one_member_has_protocol_2_no_tunnel_is_bypassed() {
-    let old = AgentVersion {
-        version: "1".to_owned(),
-        protocol: 2,
-        settings: String::new(),
-        outside_mesh: Default::default(),
-    };
-    let plan = broken().change("a3", |node| node.agent = Some(old)).plan("a1");
-    assert!(tunnel(&plan, "b1").unwrap().allowed_ips.contains(&net("10.42.21.0/24")), "{plan:?}");
-}
-
-/// `a1` reaches no gateway of `b`, and sends through this one.
-fn detour(through: &str) -> NodePlan {
-    let mut mesh = mesh(["a1", "a2", "a3", "b1", "b2", "c1"].map(node));
-    mesh.liveness.detours = [("b".parse().unwrap(), through.parse().unwrap())].into();
-    mesh.plan("a1")
-}
-
-#[test]
 fn a_detour_leads_through_a_gateway_of_the_own_location_or_of_a_third_one() {
     let plan = detour("a2");
     for net in ["10.42.21.0/24", "10.42.22.0/24"] {

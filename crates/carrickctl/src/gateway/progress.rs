@@ -89,8 +89,7 @@ fn outlook(snapshot: &Snapshot, node: &NodeName, own: Option<&NodePlan>, progres
         Goal::Drained => Duty::Draining,
         Goal::Serving => Duty::Serving,
     };
-    let has_drained =
-        |other: &NodeName| snapshot.pages().any(|(_, page)| page.liveness.drained.contains(other));
+    let has_drained = |other: &NodeName| snapshot.pages().any(|(_, page)| page.liveness.drained.contains(other));
     let mut others = own.location.active.iter().chain(&own.location.standby).filter(|other| *other != node);
     let has_alternative = others.any(|other| !has_drained(other));
     match progress.goal {

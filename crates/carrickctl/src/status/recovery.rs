@@ -10,7 +10,9 @@ use crate::snapshot::Snapshot;
 pub(super) fn is_recovering(snapshot: &Snapshot, node: &str) -> bool {
     let is_well =
         |node| snapshot.agent(node).is_some_and(|agent| agent.page().is_some() && health::problems(agent).is_empty());
-    let observers = snapshot.pages().filter(|(_, page)| page.liveness.down.difference(&page.liveness.drained).any(|down| down.as_str() == node));
+    let observers = snapshot
+        .pages()
+        .filter(|(_, page)| page.liveness.down.difference(&page.liveness.drained).any(|down| down.as_str() == node));
     let mut paths =
         observers.flat_map(|(_, page)| page.paths.iter().filter(|path| path.to.as_str() == node)).peekable();
     paths.peek().is_some() && paths.all(|path| path.state == PathState::Up) && is_well(node)

@@ -11,8 +11,8 @@ use std::time::Duration;
 use carrick_core::{Event, Fault, FaultSource, Probing};
 use carrick_probe::{PathState, ProberEvent};
 use carrick_status::AgentEventKind;
-use carrick_topology::{Liveness, NodeName};
 use carrick_topology::handover::HandoverInForce;
+use carrick_topology::{Liveness, NodeName};
 use carrick_types::SecretKey;
 use tokio::sync::mpsc;
 

@@ -9,8 +9,8 @@ use super::destinations::Destinations;
 use super::hops::Hop;
 use super::mtu::Mtus;
 use crate::model::{Duty, Family, NodeName, host_net};
-use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget, SilentLocations};
-use crate::resolve::{GatewayRule, Member, Resolved};
+use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget};
+use crate::resolve::{Member, Resolved};
 
 /// Agents of this protocol and later ones know gateways that drain.
 const DRAINS_SINCE: u32 = 4;
@@ -33,10 +33,6 @@ pub(super) fn build(
     ProbePlan {
         targets: targets.collect(),
         location_size: resolved.location_of(me).members.len(),
-        silent_locations: match resolved.gateway_rule() {
-            GatewayRule::Groups => SilentLocations::TryNextGateways,
-            GatewayRule::ReplaceEach => SilentLocations::KeepGateways,
-        },
         duty: duty(resolved, me),
         members: members(resolved, me),
     }
