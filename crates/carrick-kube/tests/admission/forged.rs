@@ -32,6 +32,8 @@ const PEOPLES: &str = "with a credential that may update Nodes: kubectl annotate
 const KUBELET: &str = "The credential of a kubelet must not write";
 const FINALIZER: &str = "A kubelet adds no finalizer to its Node";
 const CHOSEN_CIDR: &str = "A kubelet does not choose the pod CIDRs";
+const OWNER: &str = "Neither an agent nor a kubelet owns an annotation of people";
+const OWNS_LABEL: &str = "An agent owns no label, taint or other field";
 const AGENTS: &str = "Only the agent of the node";
 const REPAIR: &str = "needs the verb repair on nodes.carrick.dev";
 const PEER: &str = "Only agents write the status of the Peer laptop";
@@ -118,6 +120,27 @@ fn by_agents() -> Vec<Forged> {
             OTHER_ANNOTATION,
         ),
         ("its own keepalive", Agent("a"), Merge(Node("a"), annotation("persistent-keepalive", "1")), OTHER_ANNOTATION),
+        (
+            "a location that stays when its owner removes it",
+            Agent("a"),
+            Apply(Node("a"), applied("a", "location", "basel")),
+            OWNER,
+        ),
+        (
+            "a location whose owner is forgotten",
+            Agent("a"),
+            Merge(Node("a"), json!({"metadata": {"managedFields": [{}]}})),
+            OWNER,
+        ),
+        (
+            "a label that stays when its owner removes it",
+            Agent("a"),
+            Apply(
+                Node("a"),
+                json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a", "labels": {"kubernetes.io/hostname": "a"}}}),
+            ),
+            OWNS_LABEL,
+        ),
         ("a key that does not exist yet", Agent("a"), Merge(Node("a"), annotation("future", "x")), OTHER_ANNOTATION),
         ("a node with very many annotations", Agent("e"), Merge(Node("e"), annotation("public-key", KEY)), TOO_MANY),
         (
@@ -234,6 +257,12 @@ fn by_kubelets() -> Vec<Forged> {
             Kubelet("a"),
             Strategic(NodeStatus("a"), annotation("location", "elsewhere")),
             PEOPLES,
+        ),
+        (
+            "a location whose owner is forgotten",
+            Kubelet("a"),
+            Merge(Node("a"), json!({"metadata": {"managedFields": [{}]}})),
+            OWNER,
         ),
         ("no location", Kubelet("a"), Merge(Node("a"), annotation("location", Value::Null)), PEOPLES),
         (

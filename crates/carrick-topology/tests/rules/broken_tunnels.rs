@@ -1,7 +1,7 @@
 //! What a gateway's plan sends through another gateway because one of its tunnels is broken.
 
-use carrick_topology::model::{AgentVersion, Granularity};
-use carrick_topology::plan::{NextHop, NodePlan, PathKind};
+use carrick_topology::model::Granularity;
+use carrick_topology::plan::{NextHop, PathKind};
 
 use crate::fixtures::*;
 
