@@ -287,7 +287,7 @@ impl FailureDetector {
                 State::Recovering { since: gateway.well_since.unwrap_or(since) }
             }
             State::Recovering { .. } if is_due && Some(now) >= together_at => State::Live { since: now },
-            // It drains no more, or nobody else serves.
+            // It drains no more, or no other gateway serves.
             State::Draining { .. } => State::Live { since: Now::ZERO },
             state @ (State::Recovering { .. } | State::Live { .. }) => state,
         };

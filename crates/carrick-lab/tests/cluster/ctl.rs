@@ -64,7 +64,23 @@ pub fn carrickctl_needs_a_kubeconfig_alone(lab: &Lab) {
     }
     let live = admin.sees(&["trace", "a2", "h1", "--live"]);
     assert!(live.matches("probes arrive").count() >= 2, "there and back: {live}");
+    gateways_drain(&admin);
     dashboard(&admin, &nodes);
+}
+
+/// `h1` is the only node of its location.
+fn gateways_drain(admin: &Admin<'_>) {
+    let drained = admin.sees(&["gateway", "drain", "a1", "--reason", "a new disk"]);
+    assert!(drained.contains("a1: traffic has left it on"), "{drained}");
+    let status = admin.sees(&["status"]);
+    assert!(status.contains("a1 drains; other gateways carry its traffic"), "{status}");
+    let back = admin.sees(&["gateway", "undrain", "a1"]);
+    assert!(back.contains("a1: traffic goes to it again on"), "{back}");
+    let alone = admin.run(&["gateway", "drain", "h1"]);
+    let text = String::from_utf8_lossy(&alone.stdout).into_owned();
+    assert!(alone.status.code() == Some(1) && text.contains("no other gateway of its location"), "{text}");
+    admin.sees(&["gateway", "undrain", "h1"]);
+    assert_eq!(admin.run(&["gateway", "drain", "a9"]).status.code(), Some(2), "there is no such node");
 }
 
 fn dashboard(admin: &Admin<'_>, nodes: &[&str]) {

@@ -1,7 +1,7 @@
 //! What a gateway's plan sends through another gateway because one of its tunnels is broken.
 
 use carrick_topology::model::Granularity;
-use carrick_topology::plan::{NextHop, PathKind};
+use carrick_topology::plan::{NextHop, NodePlan, PathKind};
 
 use crate::fixtures::*;
 
@@ -49,6 +49,13 @@ fn where_all_nodes_have_tunnels_to_each_other_a_node_accepts_the_networks_of_oth
     assert!(tunnel(&plan, "b1").unwrap().allowed_ips.contains(&net("10.42.21.0/24")), "{plan:?}");
     let plan = broken().granularity(Granularity::Cross).plan("a1");
     assert!(tunnel(&plan, "b2").unwrap().allowed_ips.contains(&net("10.42.21.0/24")), "{plan:?}");
+}
+
+/// `a1` reaches no gateway of `b`, and sends through this one.
+fn detour(through: &str) -> NodePlan {
+    let mut mesh = mesh(["a1", "a2", "a3", "b1", "b2", "c1"].map(node));
+    mesh.liveness.detours = [("b".parse().unwrap(), through.parse().unwrap())].into();
+    mesh.plan("a1")
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub struct Progress {
     pub moved: BTreeSet<String>,
     /// Those that have not.
     pub waiting: BTreeSet<String>,
-    /// The nodes whose agents do not answer: nobody knows what they do.
+    /// The nodes whose agents do not answer, so that their traffic is not known.
     pub unknown: BTreeSet<String>,
     /// The outside peers that the gateway serves.
     pub outside_peers: BTreeSet<String>,
