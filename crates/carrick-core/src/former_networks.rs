@@ -132,8 +132,7 @@ fn lost(change: &Change, me: &NodeName, cluster: &Cluster) -> Option<Lost> {
     Some(Lost { location: before.location_name(), pod_cidrs, others })
 }
 
-/// The internal addresses and allowed-location CIDRs of a node. Without a key, the node has only the addresses that its agent found: they are
-/// closed, see `carrick_topology`.
+/// The internal addresses and allowed-location CIDRs of a node.
 fn held(node: &Node) -> BTreeMap<IpNet, FoundBy> {
     let found_by = match &node.internal_addresses {
         InternalAddresses::Advertised(_) => FoundBy::Agent(node.name.clone()),
@@ -141,8 +140,7 @@ fn held(node: &Node) -> BTreeMap<IpNet, FoundBy> {
     };
     let declared = node.allowed_location_cidrs.iter().map(|net| (net.trunc(), FoundBy::Others));
     let addresses = node.internal_addresses.single().map(|net| (net, found_by.clone()));
-    let is_member = node.public_key.is_some();
-    declared.chain(addresses).filter(|(_, found_by)| is_member || *found_by != FoundBy::Others).collect()
+    declared.chain(addresses).collect()
 }
 
 /// Whether the plan lets no packet to this very network leave in clear.

@@ -158,6 +158,19 @@ fn a_former_network_is_open_where_the_host_reaches_something_inside() {
 }
 
 #[test]
+fn a_neighbour_opens_no_former_network_in_which_the_location_has_no_other_address() {
+    let neighbour = node("a2").with(|node| node.internal_addresses = internal(&["172.22.0.2/24"]));
+    let plain = mesh([node("a1"), neighbour, node("b1")]);
+    let mesh = plain.clone().with(former(&[("172.22.0.0/16", "z")]));
+    assert!(is_closed(&mesh, "a1", "172.22.0.0/16"));
+    assert_eq!(next_hop(&mesh.plan("a1"), "172.22.0.2/32"), None);
+    assert_eq!(mesh.plan("a1").warnings, plain.plan("a1").warnings);
+    let certain =
+        mesh.change("a2", |node| node.internal_addresses = InternalAddresses::Forced(nets(&["172.22.0.2/24"])));
+    assert_eq!(next_hop(&certain.plan("a1"), "172.22.0.2/32"), Some(&NextHop::Throw));
+}
+
+#[test]
 fn a_gateway_that_is_dialled_at_its_internal_address_stays_reachable_inside_a_former_network() {
     let interconnected = node("b1").with(|node| {
         node.advertised_endpoints = endpoints(&["192.168.2.1"]);
@@ -186,7 +199,9 @@ fn the_address_that_the_agent_of_a_node_without_a_key_found_is_closed() {
     for granularity in [Granularity::Location, Granularity::Cross, Granularity::Full] {
         let mesh = mesh([node("a1"), node("b1"), without_key("b2")]).granularity(granularity);
         assert!(is_closed(&mesh, "a1", "192.168.2.2/32") && is_closed(&mesh, "a1", "fd99:0:0:2::2/128"));
-        assert!(!is_closed(&mesh, "b1", "192.168.2.2/32"), "its neighbour reaches it directly");
+        let elsewhere = mesh.clone().change("b2", |node| node.internal_addresses = internal(&["192.168.60.2/24"]));
+        assert!(is_closed(&elsewhere, "a1", "192.168.60.2/32"));
+        assert!(!is_closed(&elsewhere, "b1", "192.168.60.2/32"), "its neighbour reaches it directly");
         let published = mesh.change("b2", |node| node.public_key = Some(key(22)));
         assert_eq!(next_hop(&published.plan("a1"), "192.168.2.2/32"), Some(&NextHop::WireGuard));
         assert!(routes(&published.plan("a1"), "192.168.2.2/32").len() == 2, "the route behind it stays");
