@@ -76,7 +76,7 @@ impl MarkedTraffic {
         self.former.extend(Family::BOTH.map(|family| SocketAddr::new(mesh.pod_address(pod, family), PORT)));
     }
 
-    /// Lets a host or pod receive, and send to these addresses whoever has them.
+    /// Lets a host or pod receive, and send to these addresses.
     pub fn add_host(&mut self, from: &Namespaces, targets: &[IpAddr]) {
         let sockets = from.enter(|| Ok((bound(Ipv4Addr::UNSPECIFIED.into())?, bound(Ipv6Addr::UNSPECIFIED.into())?)));
         let sockets = sockets.unwrap();

@@ -102,7 +102,7 @@ fn full_world() -> Mesh {
 }
 
 #[test]
-fn a_former_network_closes_nothing_that_anybody_has_now() {
+fn a_former_network_closes_nothing_that_is_in_use() {
     let plain = full_world();
     for (network, owner) in [
         ("192.168.2.2/32", "a node of another location"),
@@ -150,7 +150,7 @@ fn a_former_network_is_open_where_the_host_reaches_something_inside() {
         assert_eq!(next_hop(&plan, open), Some(&NextHop::Throw), "{open}");
         assert!(plan.firewall.direct.contains(&net(open)), "{open}");
     }
-    assert_eq!(plan.warnings, plain.plan("a1").warnings, "nobody has the network, so that there is nobody to warn");
+    assert_eq!(plan.warnings, plain.plan("a1").warnings, "no object has the network, so that no warning names one");
     for carried in ["192.168.2.2/32", "10.42.22.0/24", "10.4.0.22/32"] {
         assert_eq!(next_hop(&plan, carried), next_hop(&plain.plan("a1"), carried), "{carried}");
         assert_eq!(next_hop(&plan, carried), Some(&NextHop::WireGuard), "{carried}");
@@ -209,7 +209,8 @@ fn the_address_that_the_agent_of_a_node_without_a_key_found_is_closed() {
     let same_key = node("b2").with(|node| node.public_key = Some(key(21)));
     assert!(is_closed(&mesh([node("a1"), node("b1"), same_key]), "a1", "192.168.2.2/32"));
 
-    let open: [(&str, fn(&mut Node)); 4] = [
+    type Case = (&'static str, fn(&mut Node));
+    let open: [Case; 4] = [
         ("people set it", |node| node.internal_addresses = InternalAddresses::Forced(nets(&["192.168.2.2/24"]))),
         ("it is public", |node| node.internal_addresses = internal(&["203.0.113.7/24"])),
         ("it is dialled there", |node| node.advertised_endpoints = endpoints(&["192.168.2.2", "fd99:0:0:2::2"])),

@@ -167,7 +167,7 @@ impl Destinations {
         carried.sort_by_key(|destination| order(&destination.net));
         direct.extend(exceptions.inside(&wide, warnings));
         direct.extend(exceptions.inside_closed(&closed, warnings));
-        // Nobody has these networks any more, so that there is nobody to warn.
+        // No object has these networks any more that a warning could name.
         let former: BTreeSet<IpNet> = former_networks.into_iter().filter(|net| !exceptions.include(net)).collect();
         let is_former = |interconnect: &IpNet| former.iter().any(|net| net.contains(interconnect));
         direct.extend(interconnects.into_iter().filter(is_former));
