@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use carrick_lab::address::Family;
 use carrick_lab::capture::marked::MarkedCapture;
+use carrick_topology::constants::FIREWALL_MARK;
 
 use crate::marked_traffic::MarkedTraffic;
 use crate::mesh::{Mesh, reaches};
@@ -33,10 +34,19 @@ fn internal(mesh: &Mesh, node: &str) -> [IpAddr; 2] {
     Family::BOTH.map(|family| mesh.internal_address(node, family))
 }
 
+/// An endpoint can be any address: WireGuard's own packets have the firewall mark.
+fn wireguard_has_route(mesh: &Mesh, node: &str, address: &IpAddr) {
+    let family = if address.is_ipv6() { "-6" } else { "-4" };
+    let (address, mark) = (address.to_string(), FIREWALL_MARK.to_string());
+    let route = mesh.node_namespaces(node).exec(&["ip", family, "route", "get", &address, "mark", &mark]).unwrap();
+    assert!(route.contains("dev eth0"), "{node} to {address}: {route}");
+}
+
 /// The nodes of location a send nothing in clear to these addresses, and nothing arrives.
 fn are_closed(mesh: &Mesh, traffic: &MarkedTraffic, addresses: &[IpAddr]) {
     for node in ["a1", "a2"] {
         addresses.iter().for_each(|address| await_unreachable(mesh, node, &address.to_string()));
+        addresses.iter().for_each(|address| wireguard_has_route(mesh, node, address));
     }
     traffic.await_sent(200);
 }
