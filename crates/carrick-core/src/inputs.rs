@@ -15,7 +15,7 @@ use carrick_topology::{
 };
 use ipnet::IpNet;
 
-use crate::former_pods::FormerPodCidrs;
+use crate::former_networks::{self, FormerNetworks};
 use crate::own::{self, Learned, OwnKey};
 
 /// How long to wait for the API before planning from the state on disk. The kernel already carries traffic, and a plan from stale state
@@ -41,7 +41,7 @@ pub(crate) struct Inputs {
     /// The settings in force: the command line, the object `Mesh`, and what the node knows of itself.
     settings: Arc<Settings>,
     cluster: Arc<Cluster>,
-    former_pod_cidrs: FormerPodCidrs,
+    former_networks: FormerNetworks,
     source: Source,
     /// The state on disk alone is no base for a plan before this.
     disk_counts_from: Option<Now>,
@@ -62,7 +62,7 @@ impl Inputs {
             key: OwnKey { public: key, proof: None },
             settings: Arc::new(settings),
             cluster: Arc::default(),
-            former_pod_cidrs: FormerPodCidrs::default(),
+            former_networks: FormerNetworks::default(),
             source: Source::None,
             disk_counts_from: None,
             liveness: Liveness::default(),
@@ -118,7 +118,7 @@ impl Inputs {
     /// Takes over the state on disk, unless the API has told of everything before.
     pub(crate) fn restore(&mut self, now: Now, cluster: Arc<Cluster>) {
         if self.source == Source::None {
-            self.former_pod_cidrs.restore(now, &cluster);
+            self.former_networks.restore(now, &cluster);
             let before = std::mem::replace(&mut self.cluster, cluster);
             self.follow_mesh(before.mesh.as_ref());
             self.source = Source::Disk;
@@ -127,28 +127,29 @@ impl Inputs {
         }
     }
 
-    pub(crate) fn change(&mut self, now: Now, changes: Vec<Change>) {
+    /// Makes changes in the cluster. `plan` is the one in force.
+    pub(crate) fn change(&mut self, now: Now, changes: Vec<Change>, plan: Option<&NodePlan>) {
         let before = self.cluster.mesh.clone();
+        // An agent that has just started has no plan yet, and the kernel still holds that of the agent before.
+        let takes_away = |change| former_networks::takes_away(change, &self.me, &self.cluster);
+        let is_needed = plan.is_none() && changes.iter().any(takes_away);
+        let first_plan = is_needed.then(|| self.plan().ok()).flatten();
+        let plan = plan.or(first_plan.as_ref());
         let cluster = Arc::make_mut(&mut self.cluster);
         for change in changes {
-            self.former_pod_cidrs.apply(now, change, &self.me, cluster);
+            self.former_networks.apply(now, change, &self.me, cluster, plan);
         }
         self.follow_mesh(before.as_ref());
     }
 
-    /// When [`Inputs::forget_former_pod_cidrs`] has something to do.
-    pub(crate) fn former_pod_cidrs_due(&self) -> Option<Now> {
-        self.former_pod_cidrs.due()
+    /// When [`Inputs::forget_former_networks`] has something to do.
+    pub(crate) fn former_networks_due(&self) -> Option<Now> {
+        self.former_networks.due()
     }
 
-    /// Forgets the pod CIDRs of nodes that have been gone for long. Returns whether there were any.
-    pub(crate) fn forget_former_pod_cidrs(&mut self, now: Now) -> bool {
-        let forgotten = self.former_pod_cidrs.take_due(now);
-        if forgotten.is_empty() {
-            return false;
-        }
-        Arc::make_mut(&mut self.cluster).former_pod_cidrs.retain(|cidr| !forgotten.contains(cidr));
-        true
+    /// Forgets the networks of nodes that have been gone for long. Returns whether there were any.
+    pub(crate) fn forget_former_networks(&mut self, now: Now) -> bool {
+        self.former_networks.forget_due(now, &mut self.cluster)
     }
 
     /// Whether the API shows, or has shown when the state was saved, all that other nodes need to reach this one.

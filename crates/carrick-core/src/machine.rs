@@ -108,7 +108,7 @@ impl Core {
             }
             Event::LivenessRestored(liveness) => self.inputs.set_liveness(liveness),
             Event::Changed(changes) => {
-                self.inputs.change(now, changes);
+                self.inputs.change(now, changes, self.plan.as_deref());
                 self.tell_probe_interval();
                 self.resolve_names();
                 self.persist_soon(now);
@@ -191,7 +191,7 @@ impl Core {
         if self.inputs.take_disk_due(now) {
             self.replan_soon(now);
         }
-        if self.inputs.forget_former_pod_cidrs(now) {
+        if self.inputs.forget_former_networks(now) {
             self.persist_soon(now);
             self.replan_soon(now);
         }
@@ -223,7 +223,7 @@ impl Core {
         let statuses = self.peer_statuses.due().filter(|_| self.api == ApiState::Synced);
         [
             self.inputs.disk_counts_from(),
-            self.inputs.former_pod_cidrs_due(),
+            self.inputs.former_networks_due(),
             self.debounce.due(),
             self.applies.next_deadline(self.plan.is_some()),
             publication,

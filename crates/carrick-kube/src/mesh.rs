@@ -22,10 +22,11 @@ pub fn fields() -> BTreeSet<String> {
     schemas.flatten().map(|(name, _)| name).collect()
 }
 
-/// No network is wider than any of an operator. The agents have the same rule (`network_of_cluster`), because the schema in the cluster
+/// No network is wider than any of an operator. The agents have the same rule (`network_of_operator`), because the schema in the cluster
 /// may be an older one.
-const TOO_WIDE: &str = "self.all(one, !isCIDR(one) || cidr(one).prefixLength() >= (cidr(one).ip().family() == 4 ? 8 : 16) || cidr('fc00::/7').containsCIDR(one))";
-const TOO_WIDE_MESSAGE: &str = "must have prefixes of at least /8 (IPv4) or /16 (IPv6), or be within fc00::/7";
+pub(crate) const TOO_WIDE: &str = "self.all(one, !isCIDR(one) || cidr(one).prefixLength() >= (cidr(one).ip().family() == 4 ? 8 : 16) || cidr('fc00::/7').containsCIDR(one))";
+pub(crate) const TOO_WIDE_MESSAGE: &str =
+    "must have prefixes of at least /8 (IPv4) or /16 (IPv6), or be within fc00::/7";
 
 /// The settings that all nodes of the cluster share.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

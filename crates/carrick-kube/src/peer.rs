@@ -9,6 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::mesh::{TOO_WIDE, TOO_WIDE_MESSAGE};
 pub use convert::{ParsedPeer, PeerMetadata, parse_peer};
 
 /// The condition that says whether the peer is connected.
@@ -48,8 +49,7 @@ pub struct PeerSpec {
         validation = Rule::new("self.all(one, isCIDR(one))").message(Message::Expression(
             "'must be CIDRs, such as 192.168.7.0/24 or fd00:7::/64, and not ' + self.filter(one, !isCIDR(one))[0]".into()
         )),
-        validation = Rule::new("self.all(one, !isCIDR(one) || cidr(one).prefixLength() > 0)")
-            .message("must not contain 0.0.0.0/0 or ::/0, which overlap the networks of the cluster")
+        validation = Rule::new(TOO_WIDE).message(TOO_WIDE_MESSAGE)
     )]
     pub allowed_ips: Vec<String>,
 

@@ -70,7 +70,7 @@ async fn the_crd_accepts_valid_peers_and_rejects_others(api: &ApiClient) {
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     for valid in [
         json!({}),
-        json!({"allowedIPs": ["0.0.0.0/1", "8000::/1", "192.168.7.1/32", "2001:db8::1/128", "192.168.7.1/24"]}),
+        json!({"allowedIPs": ["11.0.0.0/8", "2001::/16", "fc00::/7", "192.168.7.1/32", "2001:db8::1/128", "192.168.7.1/24"]}),
         json!({"endpoint": "198.51.100.7:51820"}),
         json!({"endpoint": "[2001:db8::7]:1"}),
         json!({"endpoint": "office.example:65535"}),
@@ -99,8 +99,10 @@ async fn the_crd_accepts_valid_peers_and_rejects_others(api: &ApiClient) {
         (json!({"allowedIPs": ["fd00::%eth0/64"]}), "must be CIDRs"),
         (json!({"allowedIPs": ["::ffff:10.9.0.0/112"]}), "must be CIDRs"),
         (json!({"allowedIPs": ["10.9.0.0/16", "10.9.0.0/ 8", "x"]}), "and not 10.9.0.0/ 8"),
-        (json!({"allowedIPs": ["0.0.0.0/0"]}), "must not contain 0.0.0.0/0"),
-        (json!({"allowedIPs": ["fd00:9::/64", "::/0"]}), "must not contain 0.0.0.0/0"),
+        (json!({"allowedIPs": ["0.0.0.0/0"]}), "must have prefixes of at least /8"),
+        (json!({"allowedIPs": ["fd00:9::/64", "::/0"]}), "must have prefixes of at least /8"),
+        (json!({"allowedIPs": ["128.0.0.0/1"]}), "must have prefixes of at least /8"),
+        (json!({"allowedIPs": ["8000::/1"]}), "must have prefixes of at least /8"),
         (json!({"allowedIPs": ["10.9.0.0/16", "10.9.0.0/16"]}), "Duplicate"),
         (json!({"endpoint": "office.example"}), "must be host:port"),
         (json!({"endpoint": "office.example:0"}), "must be host:port"),

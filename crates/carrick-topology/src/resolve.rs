@@ -27,7 +27,7 @@ pub(crate) use assignment::Assignment;
 pub(crate) use index::MemberIndex;
 pub(crate) use keys::PUBLIC_KEY_FIELD;
 pub(crate) use location::Location;
-pub(crate) use member::Member;
+pub(crate) use member::{Member, refused_as_internal};
 pub(crate) use networks::{MemberNetwork, NetworkKind, order};
 pub(crate) use outside::OutsidePeer;
 pub(crate) use shared_endpoints::warn_of_own;

@@ -4,6 +4,8 @@
 
 #[path = "properties/claims.rs"]
 mod claims;
+#[path = "properties/former_networks.rs"]
+mod former_networks;
 mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -157,6 +157,7 @@ mod tests {
         let mut cluster = Cluster::default();
         cluster.insert_node(parsed.node);
         cluster.warnings = parsed.warnings;
+        cluster.former_networks = [("10.0.1.7/32".parse().unwrap(), "c".parse().unwrap())].into();
         cluster
     }
 
@@ -205,6 +206,21 @@ mod tests {
             let error = load(&path, &me, None).unwrap_err();
             assert!(matches!(error, LoadError::Corrupt { .. }) && error.to_string().contains("cluster.json"));
         }
+    }
+
+    #[test]
+    fn the_file_of_a_release_with_fewer_or_more_fields_is_loaded() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cluster.json");
+        let (me, uid) = names();
+        save(&path, &me, &uid, &cluster()).unwrap();
+        let mut written: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let fields = written["cluster"].as_object_mut().unwrap();
+        assert!(fields.remove("former_networks").is_some());
+        fields.insert("of_a_later_release".to_owned(), vec!["10.0.0.0/8"].into());
+        fs::write(&path, written.to_string()).unwrap();
+        let loaded = load(&path, &me, Some(&uid)).unwrap().unwrap().cluster;
+        assert_eq!(loaded, Cluster { former_networks: BTreeMap::new(), ..cluster() });
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::fixture::{Fixture, cluster, interfaces, own_node, published_cluster};
 use crate::{
-    ApiState, ApplyOutcome, Core, DISK_PATIENCE, Effect, Event, FORMER_POD_CIDR_LIFETIME, Waiting, WriteOutcome,
+    ApiState, ApplyOutcome, Core, DISK_PATIENCE, Effect, Event, FORMER_NETWORK_LIFETIME, Waiting, WriteOutcome,
 };
 
 const MOMENT: Duration = Duration::from_millis(50);
@@ -36,7 +36,7 @@ fn the_pod_cidr_of_a_deleted_node_stays_closed_for_an_hour() {
         .any(|effect| matches!(effect, Effect::Persist(cluster) if cluster.former_pod_cidrs.contains(&pods_of_b())));
     assert!(saved, "the state on disk does not have it");
 
-    fixture.wait(FORMER_POD_CIDR_LIFETIME - Duration::from_secs(20));
+    fixture.wait(FORMER_NETWORK_LIFETIME - Duration::from_secs(20));
     assert_eq!(next_hop(&fixture.core), Some(NextHop::Unreachable));
     fixture.wait(Duration::from_secs(20));
     assert_eq!(next_hop(&fixture.core), None);
@@ -48,15 +48,15 @@ fn a_node_that_comes_back_is_reached_and_one_that_goes_again_is_closed_for_an_ho
     let mut fixture = Fixture::steady();
     let (with, without) = (published_cluster(&["a", "b"]), published_cluster(&["a"]));
     fixture.show(&without);
-    fixture.wait(FORMER_POD_CIDR_LIFETIME / 2);
+    fixture.wait(FORMER_NETWORK_LIFETIME / 2);
     fixture.show(&with);
     fixture.wait(MOMENT);
     assert_eq!(next_hop(&fixture.core), Some(NextHop::WireGuard));
     fixture.show(&without);
-    fixture.wait(FORMER_POD_CIDR_LIFETIME - Duration::from_secs(1));
+    fixture.wait(FORMER_NETWORK_LIFETIME - Duration::from_secs(1));
     assert_eq!(next_hop(&fixture.core), Some(NextHop::Unreachable));
     fixture.show(&with);
-    fixture.wait(FORMER_POD_CIDR_LIFETIME * 2);
+    fixture.wait(FORMER_NETWORK_LIFETIME * 2);
     assert_eq!(next_hop(&fixture.core), Some(NextHop::WireGuard));
 }
 
@@ -82,9 +82,9 @@ fn an_agent_that_restarts_keeps_the_pod_cidrs_of_nodes_that_are_gone_for_another
     restarted.wait(DISK_PATIENCE);
     assert_eq!(next_hop(&restarted.core), Some(NextHop::Unreachable));
     restarted.show_first(&published_cluster(&["a"]));
-    restarted.wait(FORMER_POD_CIDR_LIFETIME / 2);
+    restarted.wait(FORMER_NETWORK_LIFETIME / 2);
     assert_eq!(next_hop(&restarted.core), Some(NextHop::Unreachable));
-    restarted.wait(FORMER_POD_CIDR_LIFETIME);
+    restarted.wait(FORMER_NETWORK_LIFETIME);
     assert_eq!(next_hop(&restarted.core), None);
 }
 

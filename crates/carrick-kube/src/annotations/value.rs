@@ -43,14 +43,14 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
 const NETWORKS_OF_A_LINK: [&str; 6] =
     ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "::1/128", "fe80::/10", "ff00::/8"];
 
-/// The shortest prefixes of networks that hold for the whole cluster. `mesh.rs` has the same rule in CEL.
+/// The shortest prefixes of networks that all nodes follow. `mesh.rs` has the same rule in CEL.
 const SHORTEST_PREFIX_V4: u8 = 8;
 /// Of IPv6, except for unique local addresses (fc00::/7).
 const SHORTEST_PREFIX_V6: u8 = 16;
 
-/// A network that holds for the whole cluster. One that is wider than any network of an operator is a mistake: it would close the internet
-/// to the nodes, or permit everything.
-pub(crate) fn network_of_cluster(text: &str) -> Result<IpNet, String> {
+/// A network that all nodes follow: of the whole cluster, or of a Peer. One that is wider than any network of an operator is a mistake: it would
+/// close the internet to the nodes, permit everything, or send a part of the internet to a Peer.
+pub(crate) fn network_of_operator(text: &str) -> Result<IpNet, String> {
     let net = network(text)?;
     let is_narrow = match net {
         IpNet::V4(net) => net.prefix_len() >= SHORTEST_PREFIX_V4,

@@ -46,8 +46,8 @@ pub fn parse_mesh(spec: &Value) -> ParsedMesh {
     };
     let mesh = Mesh {
         shared,
-        permitted_location_cidrs: fields.networks("permittedLocationCIDRs", value::network_of_cluster),
-        cluster_cidrs: fields.networks("clusterCIDRs", value::network_of_cluster),
+        permitted_location_cidrs: fields.networks("permittedLocationCIDRs", value::network_of_operator),
+        cluster_cidrs: fields.networks("clusterCIDRs", value::network_of_operator),
         internal_cidrs: fields.internal_cidrs("internalCIDRs"),
     };
     ParsedMesh { mesh, warnings: fields.reader.into_warnings() }
@@ -94,7 +94,7 @@ impl<'a> Fields<'a> {
     fn mesh_cidrs(&mut self, name: &str) -> Option<BTreeSet<IpNet>> {
         let field = format!("spec.{name}");
         let mut kept: BTreeMap<Family, IpNet> = BTreeMap::new();
-        for cidr in self.networks(name, value::network_of_cluster)? {
+        for cidr in self.networks(name, value::network_of_operator)? {
             let first = *kept.entry(Family::of_net(&cidr)).or_insert(cidr);
             if first != cidr {
                 let expected = format!("one network for each family; {first} is used");
@@ -110,7 +110,7 @@ impl<'a> Fields<'a> {
 
     /// Without any network, no node would have an internal address, so that an empty list is no value.
     fn internal_cidrs(&mut self, name: &str) -> Option<BTreeSet<IpNet>> {
-        let networks = self.networks(name, value::network_of_cluster)?;
+        let networks = self.networks(name, value::network_of_operator)?;
         if networks.is_empty() {
             self.reader.warn_of(&format!("spec.{name}"), "", "write at least one network");
         }

@@ -52,7 +52,7 @@ pub fn parse_peer(metadata: PeerMetadata, spec: &Value) -> ParsedPeer {
 fn convert(reader: &mut Reader<'_>, metadata: PeerMetadata, spec: &PeerSpec) -> Option<Peer> {
     let public_key = reader.read("spec.publicKey", &spec.public_key, value::parsed::<PublicKey>);
     let allowed_ips =
-        reader.read_all("spec.allowedIPs", spec.allowed_ips.iter().map(|cidr| cidr.trim()), value::network);
+        reader.read_all("spec.allowedIPs", spec.allowed_ips.iter().map(|cidr| cidr.trim()), value::network_of_operator);
     let endpoint = spec.endpoint.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let endpoint = endpoint.and_then(|text| reader.read("spec.endpoint", text, value::parsed::<Endpoint>));
     let persistent_keepalive = spec
@@ -125,6 +125,20 @@ mod tests {
         assert_eq!(parsed.warnings.len(), 3, "{:?}", messages(&parsed));
         let peer = parsed.peer.unwrap();
         assert_eq!((peer.allowed_ips.len(), peer.endpoint, peer.persistent_keepalive), (1, None, None));
+    }
+
+    #[test]
+    fn a_network_that_is_wider_than_any_of_an_operator_is_ignored() {
+        let wide = ["0.0.0.0/0", "128.0.0.0/1", "0.0.0.0/7", "::/0", "8000::/1", "2000::/15"];
+        for wide in wide {
+            let parsed = parse(&json!({"publicKey": KEY, "allowedIPs": [wide, "11.0.0.0/8", "2001::/16", "fc00::/7"]}));
+            let messages = messages(&parsed);
+            assert!(
+                messages.len() == 1 && messages[0].contains(wide) && messages[0].contains("too wide"),
+                "{messages:?}"
+            );
+            assert_eq!(parsed.peer.unwrap().allowed_ips.len(), 3, "{wide}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Traffic of pods in which every packet contains a mark.
+//! Traffic of pods and hosts in which every packet contains a mark.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use carrick_lab::address::Family;
 use carrick_lab::capture::marked::MARK_BYTES;
+use carrick_lab::namespace::Namespaces;
 use carrick_lab::wait;
 use socket2::{Domain, Socket, Type};
 
@@ -33,6 +34,8 @@ struct Shared {
     stop: AtomicBool,
     targets: Mutex<Vec<SocketAddr>>,
     received: AtomicU64,
+    /// The packets that were sent, also those that found no route.
+    sent: AtomicU64,
 }
 
 impl MarkedTraffic {
@@ -57,7 +60,15 @@ impl MarkedTraffic {
         self.shared.targets.lock().unwrap().extend(&own);
         let (shared, mark) = (self.shared.clone(), self.mark);
         let ignored = [own, self.former.clone()].concat();
-        self.threads.push(std::thread::spawn(move || run(&shared, &sockets, &ignored, &mark)));
+        let targets = {
+            let shared = shared.clone();
+            move || {
+                let mut targets = shared.targets.lock().unwrap().clone();
+                targets.retain(|target| !ignored.contains(target));
+                targets
+            }
+        };
+        self.threads.push(std::thread::spawn(move || run(&shared, &sockets, targets, &mark)));
     }
 
     /// Pods that are added from now on do not send to this pod.
@@ -65,11 +76,23 @@ impl MarkedTraffic {
         self.former.extend(Family::BOTH.map(|family| SocketAddr::new(mesh.pod_address(pod, family), PORT)));
     }
 
+    /// Lets a host or pod receive, and send to these addresses.
+    pub fn add_host(&mut self, from: &Namespaces, targets: &[IpAddr]) {
+        let sockets = from.enter(|| Ok((bound(Ipv4Addr::UNSPECIFIED.into())?, bound(Ipv6Addr::UNSPECIFIED.into())?)));
+        let sockets = sockets.unwrap();
+        let targets: Vec<SocketAddr> = targets.iter().map(|address| SocketAddr::new(*address, PORT)).collect();
+        let (shared, mark) = (self.shared.clone(), self.mark);
+        self.threads.push(std::thread::spawn(move || run(&shared, &sockets, || targets.clone(), &mark)));
+    }
+
     /// Waits until this number of further packets has arrived.
     pub fn await_packets(&self, more: u64) {
-        let wanted = self.shared.received.load(Ordering::Relaxed) + more;
-        wait::until("marked packets", || Ok((self.shared.received.load(Ordering::Relaxed) >= wanted).then_some(())))
-            .unwrap();
+        await_more("marked packets", &self.shared.received, more);
+    }
+
+    /// Waits until hosts and pods have sent this many further times.
+    pub fn await_sent(&self, more: u64) {
+        await_more("packets that are sent", &self.shared.sent, more);
     }
 }
 
@@ -80,6 +103,11 @@ impl Drop for MarkedTraffic {
             let _ended = thread.join();
         }
     }
+}
+
+fn await_more(what: &str, count: &AtomicU64, more: u64) {
+    let wanted = count.load(Ordering::Relaxed) + more;
+    wait::until(what, || Ok((count.load(Ordering::Relaxed) >= wanted).then_some(()))).unwrap();
 }
 
 /// A socket of one address family.
@@ -93,17 +121,17 @@ fn bound(address: IpAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn run(shared: &Shared, (v4, v6): &(UdpSocket, UdpSocket), ignored: &[SocketAddr], mark: &[u8]) {
+fn run(shared: &Shared, (v4, v6): &(UdpSocket, UdpSocket), targets: impl Fn() -> Vec<SocketAddr>, mark: &[u8]) {
     for socket in [v4, v6] {
         socket.set_nonblocking(true).unwrap();
     }
     let mut buffer = [0; 64];
     while !shared.stop.load(Ordering::Relaxed) {
-        let targets = shared.targets.lock().unwrap().clone();
-        for target in targets.iter().filter(|target| !ignored.contains(target)) {
+        for target in targets() {
             let socket = if target.is_ipv4() { v4 } else { v6 };
             // A target that is gone has no route.
             let _sent = socket.send_to(mark, target);
+            shared.sent.fetch_add(1, Ordering::Relaxed);
         }
         for socket in [v4, v6] {
             while socket.recv_from(&mut buffer).is_ok_and(|(length, _)| &buffer[..length] == mark) {

@@ -2,20 +2,17 @@
 //!
 //! Each packet of the pods contains a mark. Captures on the uplinks of all nodes and routers search whole frames for it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-
 use carrick_lab::address::Family;
-use carrick_lab::capture::marked::{MARK_BYTES, MarkedCapture, MarkedFrame};
+use carrick_lab::capture::marked::MarkedCapture;
 use carrick_lab::topology::{Location, Node};
 use carrick_lab::wait;
-use carrick_topology::constants::{ROUTING_TABLE, VXLAN_PORT};
+use carrick_topology::constants::ROUTING_TABLE;
 use serde_json::json;
 
 use crate::marked_traffic::MarkedTraffic;
 use crate::mesh::Mesh;
 use crate::shared_settings::create;
-use crate::spoofing::mac_of;
+use crate::uplinks::{Inside, Uplinks};
 
 /// Node a2 is in another subnet than a1 if `second` is 1.
 fn clouds(granularity: &str, encapsulation: &str, second: u8) -> String {
@@ -31,7 +28,7 @@ locations:
 }
 
 /// Waits until a node does not route an address any more.
-fn await_unreachable(mesh: &Mesh, node: &str, address: &str) {
+pub fn await_unreachable(mesh: &Mesh, node: &str, address: &str) {
     let family = if address.contains(':') { "-6" } else { "-4" };
     wait::until(&format!("{node} does not send to {address}"), || {
         let route = mesh.node_namespaces(node).exec(&["ip", family, "route", "get", address]);
@@ -52,65 +49,6 @@ fn await_route(mesh: &Mesh, node: &str, address: &str) {
     .unwrap();
 }
 
-/// The internal and Ethernet addresses of the nodes of a location, also of those that are gone.
-#[derive(Default)]
-struct Members {
-    internal: BTreeSet<(String, IpAddr)>,
-    ethernet: BTreeSet<(String, [u8; 6])>,
-}
-
-impl Members {
-    fn add(&mut self, mesh: &Mesh, node: &str) {
-        let location = &mesh.node(node).unwrap().layout().location;
-        let internal = Family::BOTH.map(|family| (location.clone(), mesh.internal_address(node, family)));
-        self.internal.extend(internal);
-        self.ethernet.insert((location.clone(), mac_of(&mesh.node_namespaces(node), "eth0")));
-    }
-
-    /// VXLAN between internal addresses of the location, or a packet that one of its nodes sends to another one.
-    fn is_inside(&self, location: &str, frame: &MarkedFrame) -> bool {
-        let is_internal = |address| self.internal.contains(&(location.to_owned(), address));
-        let is_vxlan = frame.udp_port == Some(VXLAN_PORT)
-            && frame.addresses.is_some_and(|(from, to)| is_internal(from) && is_internal(to));
-        let is_node = |address| self.ethernet.contains(&(location.to_owned(), address));
-        is_vxlan || (is_node(frame.from) && is_node(frame.to))
-    }
-}
-
-/// The captures on the uplinks of nodes and routers.
-struct Uplinks {
-    /// With the location whose network the uplink leads into; `None` for the internet.
-    captures: BTreeMap<String, (Option<String>, MarkedCapture)>,
-    members: Members,
-    /// Whether packets between nodes of one location may be in clear.
-    is_clear_inside: bool,
-    mark: [u8; MARK_BYTES],
-}
-
-impl Uplinks {
-    fn add_router(&mut self, mesh: &Mesh, location: &str) {
-        let capture = MarkedCapture::start(mesh.site(location).unwrap().router(), "wan0").unwrap();
-        self.captures.insert(format!("the router of {location}"), (None, capture));
-    }
-
-    fn add_node(&mut self, mesh: &Mesh, node: &str) {
-        let location = mesh.node(node).unwrap().layout().location.clone();
-        let capture = MarkedCapture::start(&mesh.node_namespaces(node), "eth0").unwrap();
-        self.captures.insert(node.to_owned(), (Some(location), capture));
-        self.members.add(mesh, node);
-    }
-
-    /// Ends a capture and checks its frames.
-    fn check(&mut self, uplink: &str) {
-        let (location, capture) = self.captures.remove(uplink).unwrap();
-        let frames = capture.stop(&self.mark).unwrap();
-        let location = location.filter(|_| self.is_clear_inside);
-        let is_inside = |frame: &MarkedFrame| location.as_ref().is_some_and(|name| self.members.is_inside(name, frame));
-        let in_clear: Vec<_> = frames.into_iter().filter(|frame| !is_inside(frame)).collect();
-        assert!(in_clear.is_empty(), "{uplink}: {in_clear:#?}");
-    }
-}
-
 /// Who knows the pod CIDRs of nodes that are gone.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
@@ -127,12 +65,7 @@ fn nothing_leaves_in_clear(granularity: &str, encapsulation: &str, second: u8, k
     }
     mesh.all_reach();
     let mut traffic = MarkedTraffic::new();
-    let mut uplinks = Uplinks {
-        captures: BTreeMap::new(),
-        members: Members::default(),
-        is_clear_inside: granularity != "full",
-        mark: traffic.mark,
-    };
+    let mut uplinks = Uplinks::new(Inside::of(granularity), traffic.mark);
     for location in ["a", "b", "c"] {
         uplinks.add_router(&mesh, location);
     }
@@ -184,9 +117,7 @@ fn nothing_leaves_in_clear(granularity: &str, encapsulation: &str, second: u8, k
     let report = steady.stop().unwrap();
     assert!(report.lost.is_empty(), "{report:?}");
     assert!(!pod.stop(&traffic.mark).unwrap().is_empty(), "the mark is not found where packets are in clear");
-    for uplink in uplinks.captures.keys().cloned().collect::<Vec<_>>() {
-        uplinks.check(&uplink);
-    }
+    uplinks.check_all();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Mesh, Node, NodeName, Peer, PeerName, Warning};
+use crate::model::{LocationName, Mesh, Node, NodeName, Peer, PeerName, Warning};
 
 /// All nodes and peers, and the settings that nodes share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,10 @@ pub struct Cluster {
     /// Pod CIDRs that a node of the cluster had until recently: no packet to them leaves in clear.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub former_pod_cidrs: BTreeSet<IpNet>,
+    /// Internal addresses (as /32 and /128) and allowed-location CIDRs that a node of the cluster had until recently, each with the location
+    /// that had it last: no packet from other locations to them leaves in clear.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former_networks: BTreeMap<IpNet, LocationName>,
     /// Values that were ignored when the objects were parsed.
     #[serde(default)]
     pub warnings: BTreeSet<Warning>,

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Endpoint, KeyProof, LocationName, NodeName, PublicKey, is_public};
+use crate::model::{Endpoint, KeyProof, LocationName, NodeName, PublicKey, host_net, is_public};
 
 /// When an object was created, in seconds since 1970-01-01 UTC (`metadata.creationTimestamp`).
 ///
@@ -47,6 +47,17 @@ pub enum InternalAddresses {
     Forced(BTreeSet<IpNet>),
     /// The operator set `none`: the node is alone in its location.
     None,
+}
+
+impl InternalAddresses {
+    /// The addresses, each as the network that holds it alone.
+    pub fn single(&self) -> impl Iterator<Item = IpNet> {
+        let addresses = match self {
+            Self::Advertised(addresses) | Self::Forced(addresses) => Some(addresses),
+            Self::None => None,
+        };
+        addresses.into_iter().flatten().map(|net| host_net(net.addr()))
+    }
 }
 
 impl Default for InternalAddresses {

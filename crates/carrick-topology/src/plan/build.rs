@@ -2,7 +2,9 @@
 
 mod cluster_networks;
 mod destinations;
+mod exceptions;
 mod firewall;
+mod former_networks;
 mod handover;
 mod hops;
 mod host_networks;

@@ -249,11 +249,7 @@ fn admit_internal_addresses<'a>(
     };
     for net in addresses {
         let address = net.addr();
-        let reason = if is_link_local(&address) {
-            Some(WarningReason::LinkLocalInternalAddress)
-        } else if settings.internal_address_bounds.as_ref().is_some_and(|bounds| !is_within(bounds, address)) {
-            Some(WarningReason::OutsideInternalCidrs)
-        } else if let Some(reason) = refused_as_public(member.node, address, settings) {
+        let reason = if let Some(reason) = refused_as_internal(member.node, address, settings) {
             Some(reason)
         } else if let Some(owner) = claims.ranges.overlap(&host_net(address)) {
             Some(owner.reason())
@@ -270,6 +266,17 @@ fn admit_internal_addresses<'a>(
                 warnings.insert(Warning::new(member.object(), field, net, reason));
             }
         }
+    }
+}
+
+/// Why an address of the node does not count as internal, whatever other nodes claim; `None` if it does.
+pub(crate) fn refused_as_internal(node: &Node, address: IpAddr, settings: &Settings) -> Option<WarningReason> {
+    if is_link_local(&address) {
+        Some(WarningReason::LinkLocalInternalAddress)
+    } else if settings.internal_address_bounds.as_ref().is_some_and(|bounds| !is_within(bounds, address)) {
+        Some(WarningReason::OutsideInternalCidrs)
+    } else {
+        refused_as_public(node, address, settings)
     }
 }
 

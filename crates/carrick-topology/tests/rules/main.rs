@@ -8,6 +8,7 @@ mod closed_networks;
 mod encapsulation;
 mod firewall;
 mod fixtures;
+mod former_networks;
 mod gateways;
 mod handover;
 mod host_networks;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::destinations::addresses_of;
+use super::exceptions::addresses_of;
 use super::hops::Hop;
 use crate::constants::{FIREWALL_MARK, WARM_KEEPALIVE_SECONDS};
 use crate::model::{Endpoint, Granularity, Host, PublicKey, Settings, host_net};
