@@ -194,7 +194,7 @@ impl FailureDetector {
     /// All other gateways are down: nothing is carried that the return of this one could interrupt.
     fn gateway_is_without_alternative(&mut self, now: Now, node: &NodeName) {
         if let Some(history) = self.histories.get_mut(node)
-            && matches!(history.state, State::Recovering { .. } | State::Drained { .. })
+            && matches!(history.state, State::Recovering { .. })
         {
             history.state = State::Live { since: now };
         }
