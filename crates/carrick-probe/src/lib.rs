@@ -107,6 +107,13 @@
 //!
 //! From that moment on, traffic moves back to the gateway: see [`carrick_topology::handover`].
 //!
+//! # Drains
+//!
+//! A gateway that a person drains says so in its answers, and for how long. Ten seconds after it began, all nodes move their traffic to another
+//! gateway of its location, as they move it back to a gateway that returns. It counts as down from then on, without a flap, and stays so until it
+//! says that it serves: then it returns after the stable time. A gateway drains only while another one of its location is well and serves. Of two
+//! that drain, the one that began first leaves. If all others fail, it carries traffic again at once.
+//!
 //! # Path MTU
 //!
 //! Padded probes find the largest packet that passes: first the size that the devices permit, then by bisection. A size does not pass if

@@ -10,6 +10,8 @@
 //! So the new carrier encapsulates what it forwards while addresses move: VXLAN inside the tunnel, between the mesh addresses of the two
 //! gateways. These addresses never move, and the far gateway accepts the encapsulated packet before and after it has moved the others.
 //!
+//! A gateway that returns is the new carrier. A gateway that drains is the old carrier.
+//!
 //! # What is moved, from whom, to whom, and when
 //!
 //! | question | answer | where |
