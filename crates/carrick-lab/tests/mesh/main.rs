@@ -22,6 +22,7 @@ mod injection;
 mod kernel;
 mod kernel_wireguard;
 mod location_network;
+mod lost_address;
 mod marked_traffic;
 mod mesh;
 mod newcomer;
