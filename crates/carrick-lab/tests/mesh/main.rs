@@ -41,3 +41,4 @@ mod returns;
 mod shared_settings;
 mod spoofing;
 mod state_directory;
+mod uplinks;
