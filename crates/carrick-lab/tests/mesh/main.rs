@@ -19,6 +19,7 @@ mod granularity;
 mod host_addresses;
 mod host_source;
 mod injection;
+mod jumbo;
 mod kernel;
 mod kernel_wireguard;
 mod location_network;
