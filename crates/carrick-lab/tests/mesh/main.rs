@@ -27,6 +27,7 @@ mod lost_address;
 mod marked_traffic;
 mod mesh;
 mod newcomer;
+mod no_ipv6;
 mod nothing_in_clear;
 mod outages;
 mod outside_peer;
