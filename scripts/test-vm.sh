@@ -3,6 +3,7 @@
 #   dataplane  netlink and the dataplane against the kernel of Debian
 #   cni        the CNI plugin there, with host ports of SCTP
 #   lab        the demo's clouds on kernel WireGuard, nodes with and without it in one mesh, sessions across a restart
+#   no-ipv6    agents and pods on a kernel that was started with ipv6.disable=1
 #   kernels    on the oldest and the newest kernel that Debian has: what depends on the kernel's version, and two agents whose pods
 #              reach each other
 # The programs are built outside. Exit code 0 if all is well. See scripts/run-in-vm.sh for what it needs.
@@ -10,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/requirements.sh
 
-readonly PARTS=(dataplane cni lab kernels)
+readonly PARTS=(dataplane cni lab no-ipv6 kernels)
 # Suites of Debian beside the machine's own, with their kernels: 5.10, and the newest one.
 readonly SUITES=(bullseye trixie-backports)
 # Without /dev/net/tun there is no userspace WireGuard.
@@ -18,7 +19,7 @@ readonly MODULES=wireguard,tun
 # Read once in a row, the programs start at once; page by page they take seconds.
 readonly PROGRAMS='target/debug/carrick target/debug/carrick-cni target/debug/carrick-lab'
 
-usage() { sed -n '2,8p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
+usage() { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 # The first ones make the kernel load modules, so each needs a machine of its own.
 dataplane() {
@@ -44,6 +45,13 @@ lab() {
   mesh=$(scripts/tests.py program carrick-lab mesh) || return 1
   scripts/run-in-vm.sh -v -t 1800 -l "$MODULES" \
     "cat $PROGRAMS >/dev/null && $mesh --ignored kernel_wireguard --test-threads=1"
+}
+
+no-ipv6() {
+  local mesh
+  mesh=$(scripts/tests.py program carrick-lab mesh) || return 1
+  scripts/run-in-vm.sh -v -t 900 -l "$MODULES" -a ipv6.disable=1 \
+    "cat $PROGRAMS >/dev/null && $mesh --ignored without_ipv6_in_the_kernel"
 }
 
 # Messages of netlink, WireGuard's attributes, expressions of nftables, one plan, and agents end to end: each kernel decodes them itself.

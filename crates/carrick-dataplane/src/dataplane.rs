@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use carrick_netlink::Error;
+use carrick_netlink::monitor::Monitor;
 use carrick_topology::handover::HandoverInForce;
 use carrick_topology::plan::{FirewallPlan, NodePlan, Scope};
 use carrick_topology::{DeviceName, PublicKey};
@@ -124,6 +125,14 @@ impl Dataplane {
         watch.ignore(self.handover.port()?);
         watch.ignore(self.location_routes.port()?);
         Ok(watch)
+    }
+
+    /// Watches what other programs change of nftables. The kernel does not say in which table.
+    ///
+    /// # Errors
+    /// The kernel gives no socket.
+    pub fn watch_nftables(&self) -> Result<Monitor, Error> {
+        self.firewall.watch()
     }
 
     /// Makes the kernel hold `plan`, and writes only what differs. `scope` says how much of the plan is compared with the kernel.

@@ -9,6 +9,7 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use carrick_netlink::Error;
+use carrick_netlink::monitor::Monitor;
 use carrick_netlink::nftables::{
     Batch, Difference, Generation, Hook, ListedChain, ListedRule, Nftables, Table, is_outdated,
 };
@@ -115,6 +116,17 @@ impl Firewall {
     /// The kernel lacks nfnetlink.
     pub fn open() -> Result<Self, Error> {
         Ok(Self { nftables: Nftables::open()?, known: None, refused: Vec::new() })
+    }
+
+    /// Watches the transactions on nftables of all other sockets.
+    ///
+    /// # Errors
+    ///
+    /// The kernel gives no socket.
+    pub fn watch(&self) -> Result<Monitor, Error> {
+        let mut monitor = Monitor::nftables()?;
+        monitor.ignore(self.nftables.port()?);
+        Ok(monitor)
     }
 
     /// The number of messages that could change the kernel which were sent so far.

@@ -7,21 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Response, StatusCode, Uri};
+use http::response::Parts;
+use http::{StatusCode, Uri};
 use hyper_util::client::legacy::connect::HttpInfo;
-use kube::client::ClientBuilder;
 use kube::{Client, Config};
 use thiserror::Error;
 use tokio::sync::watch;
-use tower::util::MapResponseLayer;
+use tokio::time::sleep;
 
+use crate::connections::Connections;
+use crate::connector;
 use crate::kubeconfig::{self, KubeconfigFault, config_of, set_proxy};
 use crate::proxy::ProxyError;
 
-/// The timeout for a new connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long sent data may stay unacknowledged.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// No server makes us wait longer than this.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// An address that was last used so much earlier than the latest one is not in use: watches last half of this.
@@ -67,6 +65,7 @@ pub struct ApiClient {
     client: Client,
     pace: Arc<ServerPace>,
     servers: Arc<Servers>,
+    connections: Connections,
 }
 
 impl ApiClient {
@@ -98,31 +97,32 @@ impl ApiClient {
     /// # Errors
     /// [`ClientError::Client`].
     pub fn from_config(mut config: Config) -> Result<Self, ClientError> {
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
-        config.write_timeout = Some(WRITE_TIMEOUT);
-        // Retries belong to those who ask: they know what is urgent, and say so when the server is away.
-        config.default_retry = false;
         let agent = HeaderValue::from_static(concat!("carrick/", env!("CARGO_PKG_VERSION")));
         config.headers.push((USER_AGENT, agent));
 
         let pace = Arc::new(ServerPace::default());
         let servers = Arc::new(Servers::new(literal_address(&config.cluster_url)));
         let observer = (pace.clone(), servers.clone());
-        let layer = MapResponseLayer::new(move |response: Response<_>| {
-            observer.0.heed(response.status(), response.headers(), Instant::now());
-            if let Some(info) = response.extensions().get::<HttpInfo>() {
+        let observe = move |response: &Parts| {
+            observer.0.heed(response.status, &response.headers, Instant::now());
+            if let Some(info) = response.extensions.get::<HttpInfo>() {
                 observer.1.observe(info.remote_addr().ip(), Instant::now());
             }
-            response
-        });
-        let builder = ClientBuilder::try_from(config).map_err(ClientError::Client)?;
-        Ok(Self { client: builder.with_layer(&layer).build(), pace, servers })
+        };
+        let connections = Connections::default();
+        let client = connector::client(&config, &connections, observe).map_err(ClientError::Client)?;
+        Ok(Self { client, pace, servers, connections })
     }
 
     /// Uses a client of the caller. The state of its connection is not known.
     #[must_use]
     pub fn from_client(client: Client) -> Self {
-        Self { client, pace: Arc::default(), servers: Arc::new(Servers::new(None)) }
+        Self {
+            client,
+            pace: Arc::default(),
+            servers: Arc::new(Servers::new(None)),
+            connections: Connections::default(),
+        }
     }
 
     /// The client itself.
@@ -142,6 +142,22 @@ impl ApiClient {
     #[must_use]
     pub fn server_addresses(&self) -> watch::Receiver<BTreeSet<IpAddr>> {
         self.servers.in_use.subscribe()
+    }
+
+    /// Waits after a failure: for a time, or until the host's network changes, and as long as the server wants in any case.
+    pub(crate) async fn pause(&self, time: Duration) {
+        let mut changes = self.connections.network_changes();
+        tokio::select! {
+            () = sleep(time) => {}
+            _ = changes.changed() => {}
+        }
+        sleep(self.pace.remaining(Instant::now())).await;
+    }
+
+    /// The open connections.
+    #[must_use]
+    pub const fn connections(&self) -> &Connections {
+        &self.connections
     }
 }
 
@@ -261,6 +277,27 @@ mod tests {
         assert!(!in_use.has_changed().unwrap());
         servers.observe("192.0.2.2".parse().unwrap(), start + IN_USE * 2);
         assert_eq!(texts(&in_use.borrow()), ["10.96.0.1", "192.0.2.2"]);
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_when_the_network_changes_but_not_before_the_server_wants() {
+        let config = Config::new("http://127.0.0.1:1".parse().unwrap());
+        let api = ApiClient::from_config(config).unwrap();
+        let hour = Duration::from_secs(3600);
+        let pause = async || {
+            let pausing = api.clone();
+            let pause = tokio::spawn(async move { pausing.pause(hour).await });
+            sleep(Duration::from_millis(50)).await;
+            assert!(!pause.is_finished());
+            api.connections().network_changed();
+            tokio::time::timeout(Duration::from_secs(60), pause).await.is_ok()
+        };
+        assert!(pause().await);
+        let began = Instant::now();
+        let retry_after = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("2"))]);
+        api.pace().heed(StatusCode::TOO_MANY_REQUESTS, &retry_after, began);
+        assert!(pause().await);
+        assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     }
 
     #[test]

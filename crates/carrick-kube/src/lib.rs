@@ -32,6 +32,8 @@ pub mod agents;
 pub mod annotations;
 mod causes;
 pub mod client;
+pub mod connections;
+mod connector;
 pub mod daemonset;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -163,12 +163,12 @@ impl Watch {
         let (to_peers, mut peers) = mpsc::channel(QUEUE);
         let (to_meshes, mut meshes) = mpsc::channel(QUEUE);
         let the_mesh = Some(format!("metadata.name={MESH_NAME}"));
-        let pace = || self.api.pace();
+        let api = || self.api.clone();
         let followers = futures::future::join4(
-            follow(Api::all(client.clone()), None, limits.clone(), pace(), to_nodes),
-            follow(Api::all(client.clone()), own, limits.clone(), pace(), to_own),
-            follow(Api::all(client.clone()), None, limits.clone(), pace(), to_peers),
-            follow(Api::all(client), the_mesh, limits, pace(), to_meshes),
+            follow(Api::all(client.clone()), None, limits.clone(), api(), to_nodes),
+            follow(Api::all(client.clone()), own, limits.clone(), api(), to_own),
+            follow(Api::all(client.clone()), None, limits.clone(), api(), to_peers),
+            follow(Api::all(client), the_mesh, limits, api(), to_meshes),
         );
         let take = async {
             loop {
@@ -270,9 +270,8 @@ impl Watch {
                 self.events.send(ClusterEvent::Api(state)).await?;
             }
             let delay = backoff.delay(began.elapsed(), rand::random());
-            let delay = delay.max(self.api.pace().remaining(Instant::now()));
             tokio::select! {
-                () = sleep(delay) => {}
+                () = self.api.pause(delay) => {}
                 () = self.events.closed() => return Err(Ended::NoReceiver),
             }
         };

@@ -26,7 +26,8 @@ impl Internet {
         let supervisor = Supervisor::start("internet", &NamespaceSetup::default(), None)?;
         let namespaces = supervisor.namespaces();
         network::prepare(namespaces, Role::Router)?;
-        let own = [Some(IpAddr::V4(INTERNET_GATEWAY)), API_ADDRESSES.of(Family::V4), API_ADDRESSES.of(Family::V6)];
+        let v6 = API_ADDRESSES.of(Family::V6).filter(|_| network::kernel_has_ipv6());
+        let own = [Some(IpAddr::V4(INTERNET_GATEWAY)), API_ADDRESSES.of(Family::V4), v6];
         network::configure(namespaces, |kernel| {
             own.into_iter()
                 .flatten()
@@ -68,7 +69,9 @@ impl Internet {
         let (own, router_address) = UPLINK_LINK_LOCAL;
         network::configure(self.namespaces(), |kernel| {
             kernel.add_veth(end(name), end("wan0"), router)?;
-            kernel.add_address(name, Ipv6Net::new(own, 64)?.into(), PrefixRoute::Added)?;
+            if network::kernel_has_ipv6() {
+                kernel.add_address(name, Ipv6Net::new(own, 64)?.into(), PrefixRoute::Added)?;
+            }
             kernel.set_up(name)?;
             if let Some(v4) = location.wan.v4 {
                 kernel.add_route(&Route::new(location.public_v4, name).via_on_link(v4))?;

@@ -63,10 +63,15 @@ pub fn sysctl(namespaces: &Namespaces, settings: &[(&str, &str)]) -> Result<()> 
 /// # Errors
 /// The kernel refuses a setting.
 pub fn prepare(namespaces: &Namespaces, role: Role) -> Result<()> {
-    let mut settings = vec![("net.ipv6.conf.default.accept_dad", "0"), ("net.ipv6.conf.default.dad_transmits", "0")];
-    match role {
-        Role::Host => {}
-        Role::Router => settings.extend([("net.ipv4.ip_forward", "1"), ("net.ipv6.conf.all.forwarding", "1")]),
+    let mut settings = Vec::new();
+    if role == Role::Router {
+        settings.push(("net.ipv4.ip_forward", "1"));
+    }
+    if kernel_has_ipv6() {
+        settings.extend([("net.ipv6.conf.default.accept_dad", "0"), ("net.ipv6.conf.default.dad_transmits", "0")]);
+        if role == Role::Router {
+            settings.push(("net.ipv6.conf.all.forwarding", "1"));
+        }
     }
     if role == Role::Router && Path::new("/proc/sys/net/bridge").exists() {
         // The router's firewall does not see the frames between two machines of a LAN.
@@ -74,6 +79,12 @@ pub fn prepare(namespaces: &Namespaces, role: Role) -> Result<()> {
     }
     sysctl(namespaces, &settings)?;
     configure(namespaces, |kernel| kernel.set_up("lo"))
+}
+
+/// Whether the kernel was started without `ipv6.disable=1`. Otherwise all locations must have `families: v4`.
+#[must_use]
+pub fn kernel_has_ipv6() -> bool {
+    Path::new("/proc/net/if_inet6").exists()
 }
 
 /// What a network namespace does with packets for other hosts.

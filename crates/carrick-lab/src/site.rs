@@ -148,7 +148,9 @@ impl Site {
 
 fn connect_uplink(kernel: &Netlink, location: &LocationLayout) -> Result<()> {
     let (internet, own) = UPLINK_LINK_LOCAL;
-    kernel.add_address("wan0", Ipv6Net::new(own, 64)?.into(), PrefixRoute::Added)?;
+    if network::kernel_has_ipv6() {
+        kernel.add_address("wan0", Ipv6Net::new(own, 64)?.into(), PrefixRoute::Added)?;
+    }
     kernel.set_up("wan0")?;
     if let Some(v4) = location.wan.v4 {
         kernel.add_address("wan0", IpAddr::from(v4).into(), PrefixRoute::Added)?;

@@ -24,7 +24,7 @@ pub use wireguard::{NamedEndpoint, PeerIdentity, WireGuardPeer, WireGuardPlan};
 use crate::Liveness;
 use crate::model::{Cluster, NodeName, Settings};
 use crate::resolve::{PUBLIC_KEY_FIELD, Resolved};
-use crate::{ObjectName, WarningReason};
+use crate::{ObjectName, Warning, WarningReason};
 use build::Handovers;
 
 /// Why there is no plan for a node.
@@ -36,15 +36,13 @@ pub enum PlanError {
     /// The node has published no public key.
     #[error("node `{0}` is not a member of the mesh: its agent has not published a public key")]
     NoPublicKey(NodeName),
-    /// An older object has the same public key.
-    #[error(
-        "node `{node}` is not a member of the mesh: its public key is claimed by {owner}, which is older. If the machine was cloned with its state directory, empty the directory on one of the two"
-    )]
-    PublicKeyClaimed {
+    /// The public key of the node does not count.
+    #[error("node `{node}` is not a member of the mesh: its public key {reason}{}", advice(.reason))]
+    PublicKeyIgnored {
         /// The node.
         node: NodeName,
-        /// The object that keeps the key.
-        owner: ObjectName,
+        /// Why.
+        reason: WarningReason,
     },
 }
 
@@ -109,18 +107,23 @@ fn plan_resolved(resolved: &Resolved<'_>, handovers: &Handovers, me: &NodeName) 
     Ok(build::build(resolved, handovers, me))
 }
 
+/// What to do about a public key that does not count, where the reason does not say so.
+const fn advice(reason: &WarningReason) -> &'static str {
+    match reason {
+        WarningReason::AlreadyClaimed(ObjectName::Node(_)) => {
+            ". If the machine was cloned with its state directory, empty the directory on one of the two"
+        }
+        _ => "",
+    }
+}
+
 /// Why a node of the cluster is not a member of the mesh.
 fn no_member(resolved: &Resolved<'_>, node: &NodeName) -> PlanError {
-    let owner = resolved.warnings.iter().find_map(|warning| match (&warning.object, &warning.reason) {
-        (ObjectName::Node(name), WarningReason::AlreadyClaimed(owner) | WarningReason::KeyOfOther(owner))
-            if name == node && warning.field == PUBLIC_KEY_FIELD =>
-        {
-            Some(owner.clone())
-        }
-        _ => None,
-    });
-    match owner {
-        Some(owner) => PlanError::PublicKeyClaimed { node: node.clone(), owner },
+    let of_key = |warning: &&Warning| {
+        warning.field == PUBLIC_KEY_FIELD && matches!(&warning.object, ObjectName::Node(name) if name == node)
+    };
+    match resolved.warnings.iter().find(of_key) {
+        Some(warning) => PlanError::PublicKeyIgnored { node: node.clone(), reason: warning.reason.clone() },
         None => PlanError::NoPublicKey(node.clone()),
     }
 }

@@ -18,6 +18,7 @@ use carrick_kube::own_node::OwnNode;
 use carrick_kube::watch::{ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_netlink::wireguard::SecretKey;
 use carrick_pods::call_log::CallLog;
+use carrick_topology::discovery::HostFacts;
 use carrick_topology::model::KeyProof;
 use carrick_topology::{NodeName, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -64,6 +65,10 @@ pub(super) struct EventLoop {
     cluster_events: mpsc::Receiver<ClusterEvent>,
     api_servers: tokio::sync::watch::Receiver<BTreeSet<IpAddr>>,
     kernel_events: mpsc::Receiver<KernelEvent>,
+    /// The host's interfaces when they were last read.
+    host: Option<HostFacts>,
+    /// The addresses of all interfaces then.
+    assigned_addresses: BTreeSet<IpAddr>,
     orders: mpsc::Sender<Order>,
     outcomes: mpsc::Receiver<Outcome>,
     /// The results of background tasks.
@@ -176,6 +181,8 @@ impl EventLoop {
             api_servers: client.server_addresses(),
             cluster_events,
             kernel_events,
+            host: None,
+            assigned_addresses: BTreeSet::new(),
             orders: to_kernel,
             outcomes,
             finished,

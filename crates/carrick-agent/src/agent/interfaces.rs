@@ -61,6 +61,15 @@ pub fn find() -> Result<HostFacts, Error> {
     Ok(HostFacts { interfaces, routed, default_sources, missing_families: missing_families() })
 }
 
+/// The addresses of all interfaces, also of those that are down.
+///
+/// # Errors
+/// The kernel could not be asked.
+pub fn assigned_addresses() -> Result<BTreeSet<IpAddr>, Error> {
+    let addresses = address::dump(&mut Socket::open(Protocol::Route)?, None)?;
+    Ok(addresses.into_iter().map(|address| address.network.addr()).collect())
+}
+
 /// The next hops of the routes in the tables that rules lead to, without those of Carrick.
 fn routes_of_host(socket: &mut Socket, family: Family) -> Result<Vec<Route>, Error> {
     let rules = rule::dump(socket, family)?;

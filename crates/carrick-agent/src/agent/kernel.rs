@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use carrick_dataplane::drift::DriftWatch;
 use carrick_dataplane::wireguard::WireGuard;
 use carrick_dataplane::{Applied, Dataplane, Keys, Phases, Sighting, Sysctls};
 use carrick_topology::handover::HandoverInForce;
@@ -16,6 +15,7 @@ use carrick_topology::{DeviceName, NodePlan, PublicKey};
 use tokio::sync::mpsc;
 
 use super::AgentError;
+use super::kernel_events::Watches;
 use super::repeated_drift::RepeatedDrift;
 use carrick_core::{ApplyOutcome, Cause, Fault};
 
@@ -74,18 +74,21 @@ pub(super) fn start(
     run_directory: PathBuf,
     orders: mpsc::Receiver<Order>,
     outcomes: mpsc::Sender<Outcome>,
-) -> Result<DriftWatch, AgentError> {
+) -> Result<Watches, AgentError> {
     let mut kernel = Kernel {
         dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?,
         reported: Vec::new(),
         repeated: RepeatedDrift::default(),
     };
-    let watch = kernel.dataplane.watch(interface, &DeviceName::vxlan())?;
+    let watches = Watches {
+        routing: kernel.dataplane.watch(interface, &DeviceName::vxlan())?,
+        nftables: kernel.dataplane.watch_nftables()?,
+    };
     std::thread::Builder::new()
         .name("kernel".to_owned())
         .spawn(move || kernel.serve(orders, &outcomes))
         .map_err(|error| AgentError::Start(format!("a thread: {error}")))?;
-    Ok(watch)
+    Ok(watches)
 }
 
 struct Kernel {

@@ -32,17 +32,24 @@ pub(super) enum KernelEvent {
     PodFilesChanged,
 }
 
+/// What other programs change of Carrick's, without the changes that the kernel thread makes.
+pub(super) struct Watches {
+    /// Devices, addresses, routes, rules, neighbours, settings.
+    pub(super) routing: DriftWatch,
+    /// Transactions on nftables.
+    pub(super) nftables: Monitor,
+}
+
 /// Starts the threads that receive notifications, in the caller's network namespace. They end when the receiver of `to_loop` is dropped.
 ///
 /// # Errors
 /// The kernel gives no socket.
-pub(super) fn start(own: DriftWatch, to_loop: &mpsc::Sender<KernelEvent>) -> Result<(), AgentError> {
+pub(super) fn start(own: Watches, to_loop: &mpsc::Sender<KernelEvent>) -> Result<(), AgentError> {
     let monitor = Monitor::route(&Group::ALL)?;
     let host = Host { monitor, down: BTreeSet::new(), pods: PodDevices::find()? };
-    let nftables = Monitor::nftables()?;
-    thread("drift", own, to_loop.clone(), read_own)?;
+    thread("drift", own.routing, to_loop.clone(), read_own)?;
     thread("routing", host, to_loop.clone(), Host::read)?;
-    thread("nftables", nftables, to_loop.clone(), |monitor| {
+    thread("nftables", own.nftables, to_loop.clone(), |monitor| {
         Ok(monitor.wait()?.iter().map(|_| KernelEvent::Own(DriftKind::Nftables)).collect())
     })
 }

@@ -2,6 +2,8 @@
 
 use carrick_dataplane::Poll;
 use carrick_dataplane::drift::Drift;
+use carrick_dataplane::firewall::Firewall;
+use carrick_netlink::monitor::Event;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::os::fd::AsFd;
 use std::time::SystemTime;
@@ -117,5 +119,30 @@ fn the_kernel_tells_of_forwarding_and_filters() {
         }
         run("sysctl -q -w net.ipv4.conf.eth0.rp_filter=1");
         assert!(!watch.read().unwrap().contains(&Drift::Setting), "not Carrick's device");
+    });
+}
+
+#[test]
+fn own_transactions_on_nftables_are_no_drift() {
+    on_node(|_| {
+        let mut firewall = Firewall::open().unwrap();
+        let mut monitor = firewall.watch().unwrap();
+        let mut told = || {
+            let mut events = Vec::new();
+            while let Some(more) = monitor.try_receive().unwrap() {
+                events.extend(more);
+            }
+            events
+        };
+        let plan = plans::mesh(20, 3).firewall;
+        assert!(firewall.apply(&plan).unwrap().is_change());
+        assert_eq!(told(), [], "the agent's own changes");
+        for change in ["nft insert rule inet carrick forward drop", "nft delete table inet carrick"] {
+            run(change);
+            let events = told();
+            assert!(matches!(events[..], [Event::Nftables { .. }]), "{change}: {events:?}");
+            assert!(firewall.apply(&plan).unwrap().is_change());
+            assert_eq!(told(), [], "the repair");
+        }
     });
 }

@@ -4,7 +4,6 @@
 //! quiet resource nothing else says that the connection lives. Here both are signals, every request has a limit, and silence ends a watch.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use carrick_backoff::Backoff;
@@ -14,10 +13,10 @@ use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::causes::with_causes;
-use crate::client::ServerPace;
+use crate::client::ApiClient;
 
 /// A signal about a followed resource.
 #[derive(Debug)]
@@ -115,7 +114,7 @@ pub(crate) async fn follow<K>(
     api: Api<K>,
     fields: Option<String>,
     limits: Limits,
-    pace: Arc<ServerPace>,
+    client: ApiClient,
     signals: mpsc::Sender<Signal<K>>,
 ) where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -141,7 +140,7 @@ pub(crate) async fn follow<K>(
         {
             return;
         }
-        sleep(delay.max(pace.remaining(Instant::now()))).await;
+        client.pause(delay).await;
     }
 }
 

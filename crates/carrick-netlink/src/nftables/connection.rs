@@ -43,6 +43,15 @@ impl Nftables {
         Socket::open(Protocol::Netfilter).map(|socket| Self { socket })
     }
 
+    /// The number by which notifications name this connection as the cause of a change.
+    ///
+    /// # Errors
+    ///
+    /// The socket has no address, which does not happen.
+    pub fn port(&self) -> Result<u32, Error> {
+        self.socket.port()
+    }
+
     /// The number of messages that could change the kernel which went over this connection so far.
     #[must_use]
     pub fn writes(&self) -> u64 {

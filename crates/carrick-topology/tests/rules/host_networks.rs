@@ -187,3 +187,38 @@ fn a_kernel_without_ipv6_gets_no_ipv6_and_a_warning_says_so() {
         assert!(plan.warnings.contains(&warning(node_object("a1"), "mesh-cidr", cidr, reason)), "{:?}", plan.warnings);
     }
 }
+
+#[test]
+fn a_kernel_without_ipv6_in_a_mesh_that_needs_none_gets_no_warning() {
+    let v4_alone = |name: &str| {
+        node(name).with(|n| {
+            n.mesh_addresses.retain(std::net::IpAddr::is_ipv4);
+            n.pod_cidrs.retain(|cidr| Family::of_net(cidr) == Family::V4);
+        })
+    };
+    let mesh = mesh(["a1", "a2", "b1"].map(v4_alone)).set(|settings| {
+        settings.mesh_cidrs = nets(&["10.4.0.0/16"]);
+        settings.local.missing_families = [Family::V6].into();
+    });
+    let plan = mesh.plan("a1");
+    assert_eq!(plan.warnings, [].into());
+    assert!(next_hop(&plan, "10.42.21.0/24").is_some() && next_hop(&plan, "10.42.12.0/24").is_some());
+    assert_eq!(plan.rules, [Family::V4].into());
+}
+
+#[test]
+fn a_kernel_without_ipv6_gets_no_route_to_ipv6_networks_of_peers_and_locations() {
+    for encapsulation in [Encapsulation::Always, Encapsulation::CrossSubnet, Encapsulation::Never] {
+        let b1 = node("b1").with(|n| n.allowed_location_cidrs = nets(&["fd77::/48", "172.20.0.0/24"]));
+        let mesh = mesh([node("a1"), node("a2"), b1]).peer(outside("laptop", 9, &["fd09::/64", "10.9.0.0/16"]));
+        let mesh = mesh.set(|settings| {
+            settings.encapsulation = encapsulation;
+            settings.local.missing_families = [Family::V6].into();
+        });
+        let plan = mesh.plan("a1");
+        let is_v6 = |route: &&carrick_topology::plan::Route| Family::of_net(&route.destination) == Family::V6;
+        assert_eq!(plan.routes.iter().find(is_v6), None, "{encapsulation}");
+        assert!(next_hop(&plan, "172.20.0.0/24").is_some() && next_hop(&plan, "10.9.0.0/16").is_some());
+        assert_eq!(plan.rules, [Family::V4].into());
+    }
+}

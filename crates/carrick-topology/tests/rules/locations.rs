@@ -79,10 +79,32 @@ fn a_node_without_a_key_is_no_member() {
 }
 
 #[test]
-fn a_node_with_the_key_of_an_older_node_is_no_member_and_is_told_so() {
-    let key = node("a1").public_key;
-    let mesh = mesh([node("a1"), node("a2").with(|n| n.public_key = key)]);
-    let error =
-        carrick_topology::plan(&mesh.cluster, &mesh.settings, &mesh.liveness, &"a2".parse().unwrap()).unwrap_err();
-    assert!(error.to_string().contains("its public key is claimed by node `a1`, which is older"), "{error}");
+fn a_node_whose_key_does_not_count_is_no_member_and_the_true_reason_is_told() {
+    let of = |mesh: &Mesh, name: &str| {
+        carrick_topology::plan(&mesh.cluster, &mesh.settings, &mesh.liveness, &name.parse().unwrap())
+            .unwrap_err()
+            .to_string()
+    };
+    let (key, proof) = (node("a1").public_key, format!("{}==", "A".repeat(86)).parse().ok());
+    let clone = || node("a2").with(|n| n.public_key = key);
+
+    let cloned = of(&mesh([node("a1"), clone()]), "a2");
+    assert!(
+        cloned.contains("its public key is claimed by node `a1`, which is older. If the machine was cloned"),
+        "{cloned}"
+    );
+
+    let younger = mesh([node("a1"), clone().with(|n| n.public_key_proof = proof)]);
+    let proved = of(&younger, "a1");
+    assert!(proved.contains("is claimed by node `a2`, which proves that it holds the private key"), "{proved}");
+    assert!(!proved.contains("older"), "{proved}");
+
+    let mut unreadable = mesh([node("a1"), node("a2").with(|n| n.public_key = None)]);
+    let reason = WarningReason::Unreadable("a WireGuard key has 44 characters".to_owned());
+    assert!(unreadable.cluster.warnings.insert(warning(node_object("a2"), "public-key", "c2hvcnQ=", reason)));
+    let garbled = of(&unreadable, "a2");
+    assert!(garbled.contains("its public key cannot be parsed: a WireGuard key has 44 characters"), "{garbled}");
+
+    let empty = of(&mesh([node("a1"), node("a2").with(|n| n.public_key = None)]), "a2");
+    assert!(empty.contains("its agent has not published a public key"), "{empty}");
 }

@@ -1,6 +1,7 @@
 //! Converts inputs to events of the core: outcomes of the kernel thread, changes of the cluster, notifications of the kernel.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use carrick_core::{ApiState, Cause, Event, FaultSource};
 use carrick_kube::watch::{ApiState as WatchState, ClusterEvent};
@@ -112,11 +113,32 @@ impl EventLoop {
     }
 
     pub(super) fn read_interfaces(&mut self) {
+        self.end_connections_from_lost_addresses();
         match interfaces::find() {
-            Ok(host) => self.event(Event::Host(host)),
+            Ok(host) => {
+                if self.host.as_ref() != Some(&host) {
+                    self.client.connections().network_changed();
+                    self.host = Some(host.clone());
+                }
+                self.event(Event::Host(host));
+            }
             Err(error) => tracing::warn!(event = "interfaces_unreadable", %error),
         }
         self.look_up_routes();
+    }
+
+    /// The kernel keeps the connections from an address that the host has lost, and a watch would notice after more than a minute.
+    fn end_connections_from_lost_addresses(&mut self) {
+        let assigned = match interfaces::assigned_addresses() {
+            Ok(assigned) => assigned,
+            Err(error) => return tracing::warn!(event = "interfaces_unreadable", %error),
+        };
+        let before = std::mem::replace(&mut self.assigned_addresses, assigned);
+        let lost: BTreeSet<IpAddr> = before.difference(&self.assigned_addresses).copied().collect();
+        if !lost.is_empty() {
+            let ended = self.client.connections().end_from(&lost);
+            tracing::info!(event = "addresses_lost", ?lost, api_connections_ended = ended);
+        }
     }
 
     /// Asks the kernel by which devices the plan's outer packets leave.
