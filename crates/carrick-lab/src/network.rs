@@ -84,7 +84,8 @@ pub fn prepare(namespaces: &Namespaces, role: Role) -> Result<()> {
 /// Whether the kernel was started without `ipv6.disable=1`. Otherwise all locations must have `families: v4`.
 #[must_use]
 pub fn kernel_has_ipv6() -> bool {
-    Path::new("/proc/net/if_inet6").exists()
+    // Not by `/proc`: in the PID namespace of a node, it does not show the caller.
+    socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None).is_ok()
 }
 
 /// What a network namespace does with packets for other hosts.
