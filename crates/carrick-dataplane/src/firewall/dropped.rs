@@ -18,7 +18,7 @@ pub enum DropReason {
     MeshPortAsSource,
     /// A packet was translated to a port of the mesh, for instance by a Service.
     MeshPortTranslated,
-    /// VXLAN comes to an address that is no internal address.
+    /// VXLAN comes to an address that is no internal address of this node.
     VxlanToOtherAddress,
     /// VXLAN comes from an address that is no internal address of the location.
     VxlanFromOutsideLocation,
@@ -26,7 +26,7 @@ pub enum DropReason {
     VxlanByOtherDevice,
     /// VXLAN of this node would leave by a device that carries no internal address of this node.
     VxlanOutByOtherDevice,
-    /// This node would forward VXLAN into the location from elsewhere.
+    /// This node would forward VXLAN that no node sent, to a node or into the location.
     VxlanForwarded,
     /// A packet has the source of another node's pod or mesh address, and comes in by a device that is none of the mesh's.
     MeshSourceByOtherDevice,
@@ -83,7 +83,7 @@ impl DropReason {
             Self::VxlanFromOutsideLocation => "VXLAN from outside the location",
             Self::VxlanByOtherDevice => "VXLAN by another device",
             Self::VxlanOutByOtherDevice => "VXLAN out by another device",
-            Self::VxlanForwarded => "VXLAN forwarded into the location",
+            Self::VxlanForwarded => "forwarded VXLAN",
             Self::MeshSourceByOtherDevice => "mesh source by another device",
             Self::OwnPodSourceByOtherDevice => "own pods' source by another device",
             Self::OwnSourceByOtherDevice => "the node's own source by another device",

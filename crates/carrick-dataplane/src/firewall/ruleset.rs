@@ -5,8 +5,8 @@
 //! prerouting   source-check: packets of other nodes' pods come in by devices of the mesh, where no plain packets are expected
 //! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! input        no message says that a packet of the mesh is too large (chain path-mtu)
-//! input        VXLAN is accepted from the own location only, and through tunnels from the gateways that encapsulate
-//! forward      nothing is forwarded to the VXLAN port in the network of the location, unless it came in from the location
+//! input        VXLAN is accepted from the own location only, at internal addresses, and through tunnels from the gateways that encapsulate
+//! forward      nothing is forwarded to a VXLAN port of a node or in the network of the location, unless nodes of the mesh sent it
 //! forward      what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! forward      TCP segments through the mesh fit the route's MTU
 //! postrouting  leak-guard: nothing that the mesh carries leaves in clear
@@ -20,6 +20,7 @@
 
 mod path_mtu;
 mod sets;
+mod vxlan;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -31,9 +32,7 @@ use carrick_netlink::nftables::{
 use carrick_topology::model::AllowedLocationMasquerade;
 use carrick_topology::plan::{FirewallPlan, MeshPorts};
 
-use self::sets::{
-    INTERNAL_DEVICES, MESH_DEVICES, SetNames, TUNNEL_DEVICES, carried_by, carriers, narrow_set, with_sets,
-};
+use self::sets::{MESH_DEVICES, SetNames, TUNNEL_DEVICES, carried_by, carriers, narrow_set, with_sets};
 use super::dropped::{DropReason, dropped};
 use super::name::table_name;
 
@@ -93,42 +92,6 @@ fn mesh_ports(plan: &FirewallPlan) -> Chain {
     Chain::regular().with_rules(rules)
 }
 
-/// VXLAN out of the location's network: it comes in by a device that leads into the location.
-fn vxlan_by_other_device(plan: &FirewallPlan) -> Option<Rule> {
-    plan.vxlan_devices.as_ref()?;
-    let vxlan = Rule::new().protocol(UDP).destination_port(plan.vxlan_port);
-    let by_other_device = vxlan.input_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES));
-    Some(dropped(by_other_device, DropReason::VxlanByOtherDevice))
-}
-
-/// A packet that this node forwards to another node's VXLAN port could have any source, and gets an address of this node as source. An address
-/// in the location's network may be that of a node which this node does not know yet: so nothing goes to this port there but what the mesh
-/// carries without encapsulation.
-fn vxlan_forwarded(plan: &FirewallPlan) -> Vec<Rule> {
-    let rules = |version: Family| {
-        let names = SetNames::of(version);
-        let from_elsewhere = || {
-            let to_port = Rule::new().version(version).protocol(UDP).destination_port(plan.vxlan_port);
-            to_port.input_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES))
-        };
-        let to_node = from_elsewhere().destination(version, AddressMatch::In(&names.location_addresses));
-        let into_location = from_elsewhere()
-            .output_interface(InterfaceMatch::In(INTERNAL_DEVICES))
-            .destination(version, AddressMatch::NotIn(&names.carried));
-        [to_node, into_location].map(|rule| dropped(rule, DropReason::VxlanForwarded))
-    };
-    plan.vxlan_devices.iter().flat_map(|_| Family::BOTH.into_iter().flat_map(rules)).collect()
-}
-
-/// This node's own VXLAN, known by its network identifier (RFC 7348 §5), stays in the location's network, wherever the host's routes lead.
-fn vxlan_out_by_other_device(plan: &FirewallPlan) -> Option<Rule> {
-    plan.vxlan_devices.as_ref()?;
-    let [_, identifier @ ..] = plan.vxlan_identifier.to_be_bytes();
-    let vxlan = Rule::new().protocol(UDP).destination_port(plan.vxlan_port).udp_payload(4, &identifier);
-    let out_by_other_device = vxlan.output_interface(InterfaceMatch::NotIn(INTERNAL_DEVICES));
-    Some(dropped(out_by_other_device, DropReason::VxlanOutByOtherDevice))
-}
-
 fn input(plan: &FirewallPlan) -> Chain {
     let of_unknown = |version, port, set: &str, reason| {
         let to_port = Rule::new().version(version).protocol(UDP).destination_port(port);
@@ -141,21 +104,15 @@ fn input(plan: &FirewallPlan) -> Chain {
     );
     let rules = Family::BOTH.into_iter().flat_map(|version| {
         let names = SetNames::of(version);
-        let to_other_address = Rule::new()
-            .version(version)
-            .protocol(UDP)
-            .destination_port(plan.vxlan_port)
-            .destination(version, AddressMatch::NotIn(&names.mesh_port_addresses));
         [
-            // The kernel takes VXLAN at all addresses of the host, and a pod may send to those that no rule of its node protects.
-            dropped(to_other_address, DropReason::VxlanToOtherAddress),
+            vxlan::to_other_address(plan, version),
             of_unknown(version, plan.vxlan_port, &names.vxlan_sources, DropReason::VxlanFromOutsideLocation),
             of_unknown(version, plan.handover.port, &names.handover_senders, DropReason::HandoverFromUnknownGateway),
         ]
     });
     Chain::at(Hook::Input, ChainKind::Filter, priority::FILTER)
         .with_rules([to_mesh_ports(), outside_tunnels])
-        .with_rules(vxlan_by_other_device(plan))
+        .with_rules(vxlan::by_other_device(plan))
         .with_rules(path_mtu::jumps())
         .with_rules(rules)
 }
@@ -229,7 +186,7 @@ fn forward(plan: &FirewallPlan) -> Chain {
     let clamp = |rule: Rule| rule.opens_tcp().clamp_segment_size();
     Chain::at(Hook::Forward, ChainKind::Filter, priority::MANGLE)
         .with_rules([to_mesh_ports()])
-        .with_rules(vxlan_forwarded(plan))
+        .with_rules(vxlan::forwarded(plan))
         .with_rules([
             clamp(Rule::new().output_interface(mesh)).comment("into the mesh"),
             clamp(Rule::new().input_interface(mesh)).comment("out of the mesh"),
@@ -248,7 +205,7 @@ fn leak_guard(plan: &FirewallPlan) -> Chain {
     ];
     Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT - 1)
         .with_rules(always)
-        .with_rules(vxlan_out_by_other_device(plan))
+        .with_rules(vxlan::out_by_other_device(plan))
         .with_rules(Family::BOTH.into_iter().flat_map(|version| leak_guard_rules(plan, version)))
 }
 

@@ -69,7 +69,7 @@ fn a_pod_sends_no_vxlan_to_a_node_that_is_not_known_yet() {
         let receiver = network.outside.socket_at(unknown, 51824);
         assert!(arrives(&sender, &receiver, unknown, 51824), "another port of {unknown}");
     }
-    assert_eq!(network.counted("VXLAN forwarded into the location"), 2);
+    assert_eq!(network.counted("forwarded VXLAN"), 2);
 }
 
 #[test]
@@ -230,15 +230,20 @@ fn no_packet_is_translated_to_a_port_of_the_mesh_but_to_that_of_wireguard() {
 #[test]
 fn vxlan_is_taken_at_internal_addresses_only() {
     let network = network();
-    // A second address of the host, such as a virtual address that moves between nodes.
-    give(&network.node, "eth0", &[Pair("192.0.2.77", "2001:db8::77")]);
-    for (other, neighbour) in in_both(Pair("192.0.2.77", "2001:db8::77"), NEIGHBOUR) {
+    // A second address of the host, such as a virtual address that moves between nodes, and one that neighbours reach without encapsulation.
+    give(&network.node, "eth0", &[UNKNOWN]);
+    for (other, neighbour) in in_both(UNKNOWN, NEIGHBOUR) {
         let sender = network.outside.socket(neighbour);
-        let receiver = network.node.socket_at(other, 51822);
-        assert!(!arrives(&sender, &receiver, other, 51822), "{other}");
-        let receiver = network.node.socket_at(in_family(NODE, other), 51822);
-        assert!(arrives(&sender, &receiver, in_family(NODE, other), 51822));
+        for address in [other, in_family(MESH, other)] {
+            let receiver = network.node.socket_at(address, VXLAN_PORT);
+            assert!(!arrives(&sender, &receiver, address, VXLAN_PORT), "{address}");
+            let receiver = network.node.socket_at(address, 51824);
+            assert!(arrives(&sender, &receiver, address, 51824), "another port of {address}");
+        }
+        let receiver = network.node.socket_at(in_family(NODE, other), VXLAN_PORT);
+        assert!(arrives(&sender, &receiver, in_family(NODE, other), VXLAN_PORT));
     }
+    assert_eq!(network.counted("VXLAN to no internal address"), 2 * 2);
 }
 
 fn in_family(pair: Pair, like: &str) -> &'static str {

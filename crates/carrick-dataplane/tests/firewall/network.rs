@@ -122,6 +122,7 @@ pub fn plan() -> FirewallPlan {
     FirewallPlan {
         mesh_devices: MeshDevices::default(),
         vxlan_port: 51822,
+        vxlan_addresses: addresses(&[NODE]),
         vxlan_sources: addresses(&[NEIGHBOUR]),
         vxlan_identifier: 1107,
         vxlan_devices: Some(["eth0".parse().unwrap()].into()),

@@ -15,14 +15,14 @@ use crate::mesh::Mesh;
 use crate::spoofing::{gateway_mac, mac_of, send_frames_by};
 
 /// The port on which the target listens.
-const PORT: u16 = 9999;
+pub const PORT: u16 = 9999;
 /// The node of the target, and the target.
-const NODE: &str = "a2";
-const TARGET: &str = "a2-pod1";
+pub const NODE: &str = "a2";
+pub const TARGET: &str = "a2-pod1";
 /// A sender of frames inside of VXLAN.
 const SOME_MAC: Mac = [2, 0, 0, 0, 0, 1];
 
-fn clouds(granularity: &str, encapsulation: &str) -> String {
+pub fn clouds(granularity: &str, encapsulation: &str) -> String {
     format!(
         "
 agent: {{granularity: {granularity}, encapsulation: {encapsulation}}}
@@ -49,7 +49,7 @@ const fn unspecified(family: Family) -> IpAddr {
 }
 
 /// Sends a datagram from an ordinary socket. A host without a route to the target sends nothing.
-fn send(from: &Namespaces, content: &[u8], to: SocketAddr) {
+pub fn send(from: &Namespaces, content: &[u8], to: SocketAddr) {
     let family = Family::of(&to.ip());
     let send = || Ok(UdpSocket::bind((unspecified(family), 0))?.send_to(content, to).is_ok());
     from.enter(send).unwrap();
@@ -62,7 +62,7 @@ fn in_vxlan(mesh: &Mesh, identifier: u32, family: Family, content: &str) -> Vec<
 }
 
 /// Sends VXLAN to all addresses of the target's node, as an ordinary program can.
-fn send_vxlan(mesh: &Mesh, who: &str, from: &Namespaces) {
+pub fn send_vxlan(mesh: &Mesh, who: &str, from: &Namespaces) {
     let layout = mesh.node(NODE).unwrap().layout();
     let mesh_addresses: Vec<IpAddr> =
         serde_json::from_value(mesh.status(NODE)["plan"]["mesh_addresses"].clone()).unwrap();
@@ -79,7 +79,14 @@ fn send_vxlan(mesh: &Mesh, who: &str, from: &Namespaces) {
 }
 
 /// Sends packets with the sources of other pods, of nodes, and of no host at all, as a program with raw sockets can.
-fn send_forged_sources(mesh: &Mesh, who: &str, from: &Namespaces, interface: &str, gateway: Mac, sources: &[IpAddr]) {
+pub fn send_forged_sources(
+    mesh: &Mesh,
+    who: &str,
+    from: &Namespaces,
+    interface: &str,
+    gateway: Mac,
+    sources: &[IpAddr],
+) {
     let own = mac_of(from, interface);
     for source in sources {
         let content = format!("plain from {who} with the source {source}");
@@ -89,8 +96,19 @@ fn send_forged_sources(mesh: &Mesh, who: &str, from: &Namespaces, interface: &st
     }
 }
 
+/// Sockets of the target at these ports, in both families.
+pub fn target_sockets(mesh: &Mesh, ports: &[u16]) -> Vec<UdpSocket> {
+    let bind = |family, port| {
+        let bind = || Ok(UdpSocket::bind((mesh.pod_address(TARGET, family), port))?);
+        let socket = mesh.pod(TARGET).unwrap().namespaces().enter(bind).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        socket
+    };
+    Family::BOTH.into_iter().flat_map(|family| ports.iter().map(move |port| bind(family, *port))).collect()
+}
+
 /// What has arrived at the target. The sockets wait up to 200 ms for a packet.
-fn received(sockets: &[UdpSocket]) -> Vec<String> {
+pub fn received(sockets: &[UdpSocket]) -> Vec<String> {
     let mut buffer = [0; 256];
     let mut all = Vec::new();
     for socket in sockets {
@@ -112,14 +130,7 @@ pub fn dropped(mesh: &Mesh, node: &str, comment: &str) -> u64 {
 fn crafted_packets_reach_no_pod(granularity: &str, encapsulation: &str) {
     let mesh = Mesh::up(&clouds(granularity, encapsulation));
     mesh.all_reach();
-    let sockets = Family::BOTH.map(|family| {
-        [PORT, VXLAN_PORT].map(|port| {
-            let bind = || Ok(UdpSocket::bind((mesh.pod_address(TARGET, family), port))?);
-            let socket = mesh.pod(TARGET).unwrap().namespaces().enter(bind).unwrap();
-            socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-            socket
-        })
-    });
+    let sockets = target_sockets(&mesh, &[PORT, VXLAN_PORT]);
 
     for pod in ["a1-pod1", "b1-pod1"] {
         let from = mesh.pod(pod).unwrap().namespaces();
@@ -162,7 +173,7 @@ fn crafted_packets_reach_no_pod(granularity: &str, encapsulation: &str) {
             expected.push(content);
         }
     }
-    let mut arrived = received(sockets.as_flattened());
+    let mut arrived = received(&sockets);
     arrived.sort();
     expected.sort();
     assert_eq!(arrived, expected, "{granularity}, {encapsulation}");

@@ -11,6 +11,7 @@ mod drift;
 mod encapsulation;
 mod failover;
 mod faults;
+mod foreign_bridge;
 mod forged_probes;
 mod former_device;
 mod former_networks;

@@ -129,7 +129,7 @@ impl Drop for OutsidePeer {
     }
 }
 
-fn run(inside: &Namespaces, script: &str) {
+pub fn run(inside: &Namespaces, script: &str) {
     inside.exec(&["sh", "-ec", script]).unwrap();
 }
 

@@ -19,6 +19,9 @@ pub struct FirewallPlan {
     pub mesh_devices: MeshDevices,
     /// UDP port of the VXLAN device.
     pub vxlan_port: u16,
+    /// The addresses at which VXLAN is accepted: this node's internal addresses.
+    #[serde(default)]
+    pub vxlan_addresses: BTreeSet<IpAddr>,
     /// The addresses from which VXLAN is accepted: internal addresses of the other nodes of the location.
     pub vxlan_sources: BTreeSet<IpAddr>,
     /// The VXLAN network identifier of the VXLAN device.

@@ -277,15 +277,16 @@ impl<'a> Host<'a> {
     }
 
     fn vxlan_receiver(&self, hosts: &Hosts<'_>, via: IpAddr) -> Option<NodeName> {
-        let (name, _) =
+        let (name, neighbour) =
             self.plan.vxlan.neighbours.iter().find(|(_, neighbour)| neighbour.mesh_addresses.contains(&via))?;
         let receiver = hosts.by_name.get(name)?;
-        let accepts = self
+        let is_taken_there = receiver.plan.firewall.vxlan_addresses.contains(&neighbour.internal_address);
+        let is_believed = self
             .internal_addresses
             .iter()
             .filter(|net| Family::of_net(net) == self.plan.vxlan.underlay)
             .any(|net| receiver.plan.firewall.vxlan_sources.contains(&net.addr()));
-        accepts.then(|| name.clone())
+        (is_taken_there && is_believed).then(|| name.clone())
     }
 
     fn send_by_tunnel(&self, hosts: &Hosts<'_>, source: IpAddr, destination: IpAddr, mtu: u32) -> Verdict {

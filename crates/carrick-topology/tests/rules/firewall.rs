@@ -83,6 +83,8 @@ fn vxlan_is_accepted_only_from_other_nodes_of_the_location() {
     assert_eq!(sources, ["192.168.1.1", "192.168.1.2", "192.168.101.4", "fd99:0:0:1::1", "fd99:0:0:1::2"]);
     assert_eq!(plan.firewall.location_internal_addresses, plan.firewall.vxlan_sources);
     assert!(world().plan("b1").firewall.vxlan_sources.is_empty());
+    let own: Vec<String> = plan.firewall.vxlan_addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(own, ["192.168.1.3", "fd99:0:0:1::3"], "and at the node's own internal addresses");
 }
 
 #[test]

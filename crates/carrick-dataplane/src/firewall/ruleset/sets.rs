@@ -28,6 +28,7 @@ pub(super) fn with_sets(table: Table, plan: &FirewallPlan) -> Table {
 pub(super) struct SetNames {
     pub(super) mesh_port_addresses: String,
     pub(super) mesh_port_senders: String,
+    pub(super) vxlan_addresses: String,
     pub(super) vxlan_sources: String,
     pub(super) handover_senders: String,
     pub(super) handover_sources: String,
@@ -51,6 +52,7 @@ impl SetNames {
         Self {
             mesh_port_addresses: name("mesh_port_addresses"),
             mesh_port_senders: name("mesh_port_senders"),
+            vxlan_addresses: name("vxlan_addresses"),
             vxlan_sources: name("vxlan_sources"),
             handover_senders: name("handover_senders"),
             handover_sources: name("handover_sources"),
@@ -75,6 +77,7 @@ fn with_sets_of(table: Table, plan: &FirewallPlan, version: Family) -> Table {
     let table = table
         .with_set(names.mesh_port_addresses, networks(version, &plan.mesh_ports.addresses))
         .with_set(names.mesh_port_senders, networks(version, &plan.mesh_ports.senders))
+        .with_set(names.vxlan_addresses, addresses(version, &plan.vxlan_addresses))
         .with_set(names.vxlan_sources, addresses(version, &plan.vxlan_sources))
         .with_set(names.handover_senders, addresses(version, &plan.handover.senders))
         .with_set(names.handover_sources, networks(version, &plan.handover.sources))

@@ -34,6 +34,7 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, carried_by_mesh: &
         others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr)).collect();
     FirewallPlan {
         vxlan_port: constants::VXLAN_PORT,
+        vxlan_addresses: me.internal_addresses.iter().map(IpNet::addr).collect(),
         vxlan_sources: if inside::sends_vxlan(settings) { others.clone() } else { BTreeSet::new() },
         vxlan_identifier: constants::VXLAN_IDENTIFIER,
         vxlan_devices: vxlan_devices(settings, me),

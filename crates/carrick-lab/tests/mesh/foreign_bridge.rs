@@ -1,0 +1,110 @@
+//! Containers of another program on a node, behind a bridge whose packets the node masquerades, as Docker does: they send ordinary packets, and
+//! nothing that they craft reaches a pod.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use carrick_lab::namespace::{Namespaces, network_path};
+use carrick_lab::{ping, wait};
+use carrick_topology::Family;
+
+use crate::injection::{NODE, PORT, TARGET, clouds, dropped, received, send, send_vxlan, target_sockets};
+use crate::mesh::Mesh;
+use crate::outside_peer::run;
+
+/// The node of the container.
+const HOST: &str = "a1";
+/// The time after which an answer to an ordinary packet counts as lost.
+const LATE: Duration = Duration::from_secs(10);
+
+/// Makes the bridge and the container on the node.
+fn container(mesh: &Mesh) -> Namespaces {
+    let host = mesh.node_namespaces(HOST);
+    let path = network_path("container");
+    host.make_network(&path).unwrap();
+    run(
+        &host,
+        "ip link add docker0 type bridge
+         ip address add 172.17.0.1/16 dev docker0
+         ip address add fd17::1/64 dev docker0 nodad
+         ip link set docker0 up
+         ip link add veth0 type veth peer name eth0 netns container
+         ip link set veth0 master docker0 up
+         nft add table inet docker
+         nft 'add chain inet docker postrouting { type nat hook postrouting priority srcnat; }'
+         nft 'add rule inet docker postrouting ip saddr 172.17.0.0/16 oifname != docker0 masquerade'
+         nft 'add rule inet docker postrouting ip6 saddr fd17::/64 oifname != docker0 masquerade'",
+    );
+    let own = Namespaces::network("container", &mesh.node(HOST).unwrap().path(&path).unwrap()).unwrap();
+    let container = host.with_network_of(&own).unwrap();
+    run(
+        &container,
+        "ip link set lo up
+         ip address add 172.17.0.2/16 dev eth0
+         ip address add fd17::2/64 dev eth0 nodad
+         ip link set eth0 up
+         ip route add default via 172.17.0.1
+         ip route add default via fd17::1",
+    );
+    container
+}
+
+/// What containers reach: nodes, pods, and hosts in the internet.
+fn ordinary_targets(mesh: &Mesh) -> Vec<IpAddr> {
+    let internet = mesh.node("b1").unwrap().layout().public.list();
+    let of_family = |family| {
+        let pods = [TARGET, "a1-pod1", "b1-pod1"].map(|pod| mesh.pod_address(pod, family));
+        let nodes = [HOST, NODE, "b1"].map(|node| mesh.internal_address(node, family));
+        [pods, nodes].concat()
+    };
+    Family::BOTH.into_iter().flat_map(of_family).chain(internet).collect()
+}
+
+fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation: &str) {
+    let mesh = Mesh::up(&clouds(granularity, encapsulation));
+    mesh.all_reach();
+    let container = container(&mesh);
+    for target in ordinary_targets(&mesh) {
+        let answer = ping::until_answered(&container, target, LATE).unwrap();
+        assert!(answer.is_some(), "{granularity}, {encapsulation}: no answer of {target}");
+    }
+    let sockets = target_sockets(&mesh, &[PORT]);
+
+    send_vxlan(&mesh, "a container", &container);
+
+    let mut expected = Vec::new();
+    for family in Family::BOTH {
+        let content = format!("{family} without tricks");
+        send(&container, content.as_bytes(), SocketAddr::new(mesh.pod_address(TARGET, family), PORT));
+        expected.push(content);
+    }
+    let mut arrived = received(&sockets);
+    arrived.sort();
+    expected.sort();
+    assert_eq!(arrived, expected, "{granularity}, {encapsulation}");
+    wait::until("the container's node counts what it drops", || {
+        Ok((dropped(&mesh, HOST, "forwarded VXLAN") > 0).then_some(()))
+    })
+    .unwrap();
+}
+
+#[test]
+fn crafted_packets_of_a_container_reach_no_pod_in_location() {
+    for encapsulation in ["always", "cross-subnet", "never"] {
+        crafted_packets_of_a_container_reach_no_pod("location", encapsulation);
+    }
+}
+
+#[test]
+fn crafted_packets_of_a_container_reach_no_pod_in_cross() {
+    for encapsulation in ["always", "cross-subnet", "never"] {
+        crafted_packets_of_a_container_reach_no_pod("cross", encapsulation);
+    }
+}
+
+#[test]
+fn crafted_packets_of_a_container_reach_no_pod_in_full() {
+    for encapsulation in ["always", "cross-subnet", "never"] {
+        crafted_packets_of_a_container_reach_no_pod("full", encapsulation);
+    }
+}
