@@ -3,6 +3,7 @@
 //! ```text
 //! prerouting   decapsulate: an encapsulated packet of another gateway has an expected source
 //! prerouting   source-check: packets of other nodes' pods come in by devices of the mesh, where no plain packets are expected
+//! prerouting   source-check: containers of other programs send with no source of the mesh (chain container-sources)
 //! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! input        no message says that a packet of the mesh is too large (chain path-mtu)
 //! input        VXLAN is accepted from the own location only, at internal addresses, and through tunnels from the gateways that encapsulate
@@ -18,6 +19,7 @@
 //! The leak guard comes before source NAT, so that a packet that it drops uses no port. The translation comes after priority `srcnat`, which
 //! kube-proxy and egress gateways use: a packet that they translate keeps the source that they chose.
 
+mod containers;
 mod path_mtu;
 mod sets;
 mod vxlan;
@@ -46,6 +48,7 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
     let table = Table::new(name.family, name.name)
         .with_chain("decapsulate", decapsulate(plan))
         .with_chain("source-check", source_check(plan))
+        .with_chain(containers::CHAIN, containers::chain(plan))
         .with_chain(MESH_PORTS, mesh_ports(plan))
         .with_chain(path_mtu::CHAIN, path_mtu::chain(plan))
         .with_chain("input", input(plan))
@@ -167,6 +170,7 @@ fn source_check(plan: &FirewallPlan) -> Chain {
         .with_rules(own_pods)
         .with_rules(of_this_node)
         .with_rules(rules)
+        .with_rules(containers::jumps(plan))
 }
 
 /// TCP over IPv6 through tunnels that take less than an IPv6 route can say.

@@ -1,7 +1,11 @@
 //! Packets in the name of other nodes' pods come in by devices of the mesh.
 
 use crate::namespace::{at_port, is_silent, source_seen};
-use crate::network::{MESH, NEAR_POD, NODE, Network, POD, Pair, REMOTE_POD, address, give, in_both, nets, plan};
+use carrick_topology::plan::FirewallPlan;
+
+use crate::network::{
+    MESH, NEAR_POD, NEIGHBOUR, NODE, Network, POD, Pair, REMOTE_POD, address, attach, give, in_both, nets, plan,
+};
 
 const PORT: u16 = 7001;
 
@@ -81,5 +85,61 @@ fn no_device_but_a_pods_brings_packets_in_the_name_of_this_nodes_pods() {
     for (pod, forged) in in_both(POD, OTHER_POD) {
         let receiver = network.pod.socket(pod);
         assert_eq!(source_seen(&network.outside.socket(forged), &receiver), address(forged));
+    }
+}
+
+/// A program with a raw socket has any source, also where packets of pods may come without encapsulation.
+#[test]
+fn no_device_of_containers_brings_packets_in_the_name_of_nodes_and_pods() {
+    const CONTAINER: Pair = Pair("172.17.0.2", "fd17::2");
+    /// A node in a virtual machine on this host, to which the host's route leads by the device.
+    const INSIDE: Pair = Pair("172.31.5.9", "fd09:5::9");
+    let mut plain = plan();
+    plain.encapsulated_sources.clear();
+    plain.carried.extend(nets(&["172.31.5.9/32", "fd09:5::9/128"]));
+    let arrives = |plan: &FirewallPlan, device: &str, source: Pair| {
+        let network = Network::with(plan);
+        let container = attach(&network.node, device, CONTAINER);
+        give(&container, "lo", &[NEIGHBOUR, NEAR_POD, INSIDE]);
+        network.node.ip(&format!("route add 172.31.5.9 dev {device}\nroute add fd09:5::9 dev {device}"));
+        let both = in_both(POD, source).into_iter().zip(REMOTE_POD.both()).map(|((pod, source), remote)| {
+            let (inside, outside) = (network.pod.socket(pod), network.remote.socket(remote));
+            let sender = container.socket(source);
+            for to in [pod, remote] {
+                sender.send_to(b"x", at_port(to, 7000)).unwrap();
+            }
+            let [pod_got, remote_got] = [&inside, &outside].map(|receiver| !is_silent(receiver));
+            assert_eq!(pod_got, remote_got, "{source} by {device}");
+            pod_got
+        });
+        let [ipv4, ipv6] = both.collect::<Vec<_>>().try_into().unwrap();
+        assert_eq!(ipv4, ipv6, "{source:?} by {device}", source = source.both());
+        ipv4
+    };
+    for forged in [NEIGHBOUR, NEAR_POD] {
+        assert!(!arrives(&plain, "docker0", forged), "{:?}", forged.both());
+        assert!(arrives(&plain, "eth1", forged), "{:?} by a device that may be an uplink", forged.both());
+    }
+    assert!(arrives(&plain, "docker0", CONTAINER), "ordinary packets of the container");
+    assert!(arrives(&plain, "virbr0", INSIDE), "packets of a node in a virtual machine");
+
+    let internal = FirewallPlan {
+        vxlan_devices: Some(["eth0".parse().unwrap(), "docker0".parse().unwrap()].into()),
+        ..plain.clone()
+    };
+    let unknown = FirewallPlan { vxlan_devices: None, ..plain.clone() };
+    let foreign = FirewallPlan { container_devices: [].into(), ..plain };
+    for permitting in [internal, unknown, foreign] {
+        assert!(arrives(&permitting, "docker0", NEIGHBOUR));
+    }
+
+    // WireGuard checks its packets itself, wherever they come from.
+    let network = Network::guarded();
+    let container = attach(&network.node, "docker0", CONTAINER);
+    give(&container, "lo", &[NEIGHBOUR]);
+    for (neighbour, node) in in_both(NEIGHBOUR, NODE) {
+        let receiver = network.node.socket_at(node, 51820);
+        container.socket(neighbour).send_to(b"x", at_port(node, 51820)).unwrap();
+        assert!(!is_silent(&receiver), "{neighbour} to {node}");
     }
 }

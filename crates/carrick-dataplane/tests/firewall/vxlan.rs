@@ -130,7 +130,7 @@ fn vxlan_of_hosts_behind_another_device_is_not_forwarded_to_nodes() {
 #[test]
 fn vxlan_with_the_source_of_a_node_is_forwarded_only_from_the_location() {
     let network = with_mesh_addresses(&plan());
-    let container = attach(&network.node, "docker0", ELSEWHERE);
+    let container = attach(&network.node, "eth1", ELSEWHERE);
     give(&container, "lo", &[REMOTE_HOST]);
     for (forged, neighbour) in in_both(REMOTE_HOST, NEIGHBOUR_MESH) {
         let receiver = network.outside.socket_at(neighbour, PORT);

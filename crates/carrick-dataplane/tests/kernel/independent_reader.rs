@@ -166,6 +166,7 @@ fn the_firewall_reads_as_planned_by_nft() {
         assert_eq!(
             chains,
             [
+                "container-sources",
                 "decapsulate",
                 "forward",
                 "input",

@@ -1,19 +1,24 @@
 //! Containers of another program on a node, behind a bridge whose packets the node masquerades, as Docker does: they send ordinary packets, and
 //! nothing that they craft reaches a pod.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use carrick_lab::namespace::{Namespaces, network_path};
 use carrick_lab::{ping, wait};
 use carrick_topology::Family;
 
-use crate::injection::{NODE, PORT, TARGET, clouds, dropped, received, send, send_vxlan, target_sockets};
+use crate::frames::udp_with;
+use crate::injection::{NODE, PORT, TARGET, clouds, dropped, pod_sockets, received, send, send_vxlan};
 use crate::mesh::Mesh;
 use crate::outside_peer::run;
+use crate::spoofing::{mac_of, send_frames_by};
 
 /// The node of the container.
 const HOST: &str = "a1";
+/// Pods of the node, of its location, and of another one.
+const PODS: [&str; 3] = ["a1-pod1", TARGET, "b1-pod1"];
+const NODES: [&str; 3] = [HOST, NODE, "b1"];
 /// The time after which an answer to an ordinary packet counts as lost.
 const LATE: Duration = Duration::from_secs(10);
 
@@ -53,11 +58,35 @@ fn container(mesh: &Mesh) -> Namespaces {
 fn ordinary_targets(mesh: &Mesh) -> Vec<IpAddr> {
     let internet = mesh.node("b1").unwrap().layout().public.list();
     let of_family = |family| {
-        let pods = [TARGET, "a1-pod1", "b1-pod1"].map(|pod| mesh.pod_address(pod, family));
-        let nodes = [HOST, NODE, "b1"].map(|node| mesh.internal_address(node, family));
+        let pods = PODS.map(|pod| mesh.pod_address(pod, family));
+        let nodes = NODES.map(|node| mesh.internal_address(node, family));
         [pods, nodes].concat()
     };
     Family::BOTH.into_iter().flat_map(of_family).chain(internet).collect()
+}
+
+/// Sends packets to all pods in the name of other pods and of nodes, as a program with raw sockets can.
+fn send_forged_sources(mesh: &Mesh, container: &Namespaces) {
+    let bridge = mac_of(&mesh.node_namespaces(HOST), "docker0");
+    let own = mac_of(container, "eth0");
+    let mesh_addresses =
+        |node| -> Vec<IpAddr> { serde_json::from_value(mesh.status(node)["plan"]["mesh_addresses"].clone()).unwrap() };
+    let mut sources = NODES.map(mesh_addresses).concat();
+    for family in Family::BOTH {
+        sources.extend(NODES.map(|node| mesh.internal_address(node, family)));
+        sources.extend(PODS.map(|pod| mesh.pod_address(pod, family)));
+    }
+    let mut frames = Vec::new();
+    for pod in PODS {
+        for source in &sources {
+            let target = mesh.pod_address(pod, Family::of(source));
+            let content = format!("from {source} to {pod}");
+            if *source != target {
+                frames.push(("forged", udp_with(content.as_bytes(), own, bridge, *source, target, PORT)));
+            }
+        }
+    }
+    send_frames_by(container, "eth0", &frames);
 }
 
 fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation: &str) {
@@ -68,15 +97,18 @@ fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation:
         let answer = ping::until_answered(&container, target, LATE).unwrap();
         assert!(answer.is_some(), "{granularity}, {encapsulation}: no answer of {target}");
     }
-    let sockets = target_sockets(&mesh, &[PORT]);
+    let sockets: Vec<UdpSocket> = PODS.into_iter().flat_map(|pod| pod_sockets(&mesh, pod, &[PORT])).collect();
 
     send_vxlan(&mesh, "a container", &container);
+    send_forged_sources(&mesh, &container);
 
     let mut expected = Vec::new();
     for family in Family::BOTH {
-        let content = format!("{family} without tricks");
-        send(&container, content.as_bytes(), SocketAddr::new(mesh.pod_address(TARGET, family), PORT));
-        expected.push(content);
+        for pod in PODS {
+            let content = format!("{family} without tricks to {pod}");
+            send(&container, content.as_bytes(), SocketAddr::new(mesh.pod_address(pod, family), PORT));
+            expected.push(content);
+        }
     }
     let mut arrived = received(&sockets);
     arrived.sort();

@@ -79,14 +79,7 @@ pub fn send_vxlan(mesh: &Mesh, who: &str, from: &Namespaces) {
 }
 
 /// Sends packets with the sources of other pods, of nodes, and of no host at all, as a program with raw sockets can.
-pub fn send_forged_sources(
-    mesh: &Mesh,
-    who: &str,
-    from: &Namespaces,
-    interface: &str,
-    gateway: Mac,
-    sources: &[IpAddr],
-) {
+fn send_forged_sources(mesh: &Mesh, who: &str, from: &Namespaces, interface: &str, gateway: Mac, sources: &[IpAddr]) {
     let own = mac_of(from, interface);
     for source in sources {
         let content = format!("plain from {who} with the source {source}");
@@ -96,18 +89,18 @@ pub fn send_forged_sources(
     }
 }
 
-/// Sockets of the target at these ports, in both families.
-pub fn target_sockets(mesh: &Mesh, ports: &[u16]) -> Vec<UdpSocket> {
+/// Sockets of a pod at these ports, in both families.
+pub fn pod_sockets(mesh: &Mesh, pod: &str, ports: &[u16]) -> Vec<UdpSocket> {
     let bind = |family, port| {
-        let bind = || Ok(UdpSocket::bind((mesh.pod_address(TARGET, family), port))?);
-        let socket = mesh.pod(TARGET).unwrap().namespaces().enter(bind).unwrap();
+        let bind = || Ok(UdpSocket::bind((mesh.pod_address(pod, family), port))?);
+        let socket = mesh.pod(pod).unwrap().namespaces().enter(bind).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         socket
     };
     Family::BOTH.into_iter().flat_map(|family| ports.iter().map(move |port| bind(family, *port))).collect()
 }
 
-/// What has arrived at the target. The sockets wait up to 200 ms for a packet.
+/// What has arrived. The sockets wait up to 200 ms for a packet.
 pub fn received(sockets: &[UdpSocket]) -> Vec<String> {
     let mut buffer = [0; 256];
     let mut all = Vec::new();
@@ -130,7 +123,7 @@ pub fn dropped(mesh: &Mesh, node: &str, comment: &str) -> u64 {
 fn crafted_packets_reach_no_pod(granularity: &str, encapsulation: &str) {
     let mesh = Mesh::up(&clouds(granularity, encapsulation));
     mesh.all_reach();
-    let sockets = target_sockets(&mesh, &[PORT, VXLAN_PORT]);
+    let sockets = pod_sockets(&mesh, TARGET, &[PORT, VXLAN_PORT]);
 
     for pod in ["a1-pod1", "b1-pod1"] {
         let from = mesh.pod(pod).unwrap().namespaces();

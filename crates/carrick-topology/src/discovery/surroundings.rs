@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::interface::{AddressRank, Interface, InterfaceAddress};
 use crate::constants::{DEFAULT_UPLINK_MTU, LOOPBACK_DEVICE, POD_DEVICE_PREFIX};
 use crate::model::{DeviceName, Family, Node, Settings};
-use crate::plan::MeshDevices;
+use crate::plan::{FirewallPlan, MeshDevices};
 
 /// The own Node object, reduced to what its agent needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,30 +38,12 @@ pub(super) struct Surroundings<'a> {
     interfaces: Vec<&'a Interface>,
 }
 
-/// Devices whose names begin so belong to containers, to other CNI plugins or to kube-proxy; their addresses are not the node's own.
-const FOREIGN_DEVICES: [&str; 17] = [
-    "br-",
-    "cali",
-    "cbr",
-    "cilium",
-    "cni",
-    "docker",
-    "dummy",
-    "flannel",
-    "kube-",
-    "lxc",
-    "lxdbr",
-    "nodelocaldns",
-    "podman",
-    "tunl",
-    "veth",
-    "virbr",
-    "weave",
-];
+/// Devices whose names begin so belong to other CNI plugins or to kube-proxy.
+const OTHER_FOREIGN_DEVICES: [&str; 7] = ["cilium", "dummy", "flannel", "kube-", "nodelocaldns", "tunl", "weave"];
 
-/// Whether a device belongs to containers, to another CNI plugin or to kube-proxy.
+/// Whether a device belongs to containers, to another CNI plugin or to kube-proxy: its addresses are not the node's own.
 pub(super) fn is_foreign(device: &str) -> bool {
-    FOREIGN_DEVICES.iter().any(|prefix| device.starts_with(prefix))
+    FirewallPlan::CONTAINER_DEVICES.iter().chain(&OTHER_FOREIGN_DEVICES).any(|prefix| device.starts_with(prefix))
 }
 
 impl<'a> Surroundings<'a> {

@@ -65,6 +65,9 @@ pub struct FirewallPlan {
     /// source, while the source is in [`Self::carried`] and not in [`Self::direct`], is forged.
     #[serde(default)]
     pub encapsulated_sources: BTreeSet<IpNet>,
+    /// The beginnings of the names of devices that lead to containers of other programs. None if another plugin connects the pods.
+    #[serde(default)]
+    pub container_devices: BTreeSet<String>,
     /// Networks of this location whose packets leave the mesh at this node.
     pub allowed_location: AllowedLocation,
     /// What leaves the mesh by one of these devices gets this source address, unless it is for one of [`Self::host_networks`]: the kernel's
@@ -125,6 +128,10 @@ impl Default for MeshDevices {
 }
 
 impl FirewallPlan {
+    /// Devices whose names begin so lead to containers or virtual machines of other programs, or to pods of another CNI plugin.
+    pub const CONTAINER_DEVICES: [&str; 10] =
+        ["br-", "cali", "cbr", "cni", "docker", "lxc", "lxdbr", "podman", "veth", "virbr"];
+
     /// This plan, and in addition the devices that `before` permitted: for the time in which routes change from one to the other.
     #[must_use]
     pub fn permitting_also(&self, before: &Self) -> Self {

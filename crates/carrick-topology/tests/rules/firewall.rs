@@ -97,6 +97,8 @@ fn the_firewall_plan_names_own_networks_and_devices() {
     assert_eq!((plan.firewall.firewall_mark, plan.wireguard.firewall_mark), (0x1000, 0x1000));
     let foreign = world().set(|settings| settings.pod_network = PodNetwork::Foreign).plan("a3");
     assert_eq!(foreign.firewall.pod_device_prefix, None);
+    let containers = |plan: &NodePlan| plan.firewall.container_devices.contains("docker");
+    assert!(containers(&plan) && !containers(&foreign));
 }
 
 #[test]

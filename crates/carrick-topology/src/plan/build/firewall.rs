@@ -54,6 +54,10 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, carried_by_mesh: &
         mesh_devices: devices,
         direct: destinations.direct.clone(),
         encapsulated_sources: encapsulated_sources(resolved, me),
+        container_devices: match settings.pod_network {
+            PodNetwork::Carrick => FirewallPlan::CONTAINER_DEVICES.map(str::to_owned).into(),
+            PodNetwork::Foreign => BTreeSet::new(),
+        },
         allowed_location: AllowedLocation {
             destinations: me.exit_cidrs.iter().copied().collect(),
             masquerade: settings.allowed_location_masquerade,
