@@ -90,6 +90,12 @@ fn nodes_of_two_providers_without_a_label_send_nothing_in_clear() {
             Ok(mesh.warnings(node).iter().any(is_said).then_some(()))
         })
         .unwrap();
+        // The plan has the warning before the kernel has the plan.
+        wait::until("the firewall with the device of the internal address", || {
+            let table = mesh.node_namespaces(node).exec(&["nft", "list", "table", "inet", "carrick"])?;
+            Ok(table.contains("priv0").then_some(()))
+        })
+        .unwrap();
     }
     let mut traffic = MarkedTraffic::new();
     for pod in ["a1-pod1", "b1-pod1"] {
