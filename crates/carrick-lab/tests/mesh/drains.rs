@@ -43,10 +43,10 @@ fn lost_on_a_drain(mesh: &Mesh, round: usize) -> Option<usize> {
     await_drained(mesh, &["a1"]);
     await_down(mesh, &OBSERVERS, &["a1"]);
     let while_drained = gateways(mesh, "a4");
-    flows.iter().for_each(|(.., flow)| flow.await_answers(2_500).unwrap());
+    flows.iter().for_each(|(.., flow)| flow.await_answers(400).unwrap());
     mesh.kubernetes().annotate("a1", "carrick.dev/drain", None).unwrap();
     await_down(mesh, &OBSERVERS, &[]);
-    flows.iter().for_each(|(.., flow)| flow.await_answers(2_500).unwrap());
+    flows.iter().for_each(|(.., flow)| flow.await_answers(400).unwrap());
     let at_the_end = gateways(mesh, "a4");
     let mut all_lost = 0;
     for (from, to, flow) in flows {
