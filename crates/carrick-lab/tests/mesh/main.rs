@@ -43,6 +43,7 @@ mod reboot;
 mod relay;
 mod renumbering;
 mod returns;
+mod secrets;
 mod several_uplinks;
 mod shared_settings;
 mod spoofing;
