@@ -9,9 +9,9 @@ const PEOPLES: [&str; 9] = [
     "carrick.dev/internal-addresses",
     "carrick.dev/gateway",
     "carrick.dev/relay",
+    "carrick.dev/drain",
     "carrick.dev/persistent-keepalive",
     "carrick.dev/allowed-location-cidrs",
-    "carrick.dev/drain",
     "carrick.dev/hold",
 ];
 
