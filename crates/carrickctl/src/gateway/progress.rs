@@ -128,7 +128,10 @@ impl Progress {
         if self.goal == Goal::Drained && self.is_reached() {
             lines.push("still through the node: the traffic of its own pods and of its host".to_owned());
             if !self.outside_peers.is_empty() {
-                lines.push(format!("still at the node: the Peers that dial it: {}", joined(&self.outside_peers)));
+                lines.push(format!(
+                    "another gateway serves these Peers now; those that only dial the node are cut off from other nodes: {}",
+                    joined(&self.outside_peers)
+                ));
             }
         }
         if self.outlook == Outlook::AgentBehind {
