@@ -41,6 +41,13 @@ fn warning(key: &str, value: &str) -> String {
 }
 
 #[test]
+fn every_reason_drains_the_node_and_an_empty_one_does_not() {
+    let duty = |reason| clean(&[("drain", reason)]).duty;
+    assert_eq!(["a new disk", "true", "no"].map(duty), [Duty::Draining; 3]);
+    assert_eq!([duty(""), duty("  "), clean(&[]).duty], [Duty::Serving; 3]);
+}
+
+#[test]
 fn a_node_without_annotations_has_its_label_only() {
     let node = clean(&[]);
     assert_eq!(node.location, Some("basel".parse().unwrap()));
