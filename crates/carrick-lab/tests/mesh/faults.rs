@@ -18,8 +18,9 @@ locations:
   - {name: b, nodes: [{name: b1}, {name: b2}]}
 ";
 
-/// The longest pause of a flow after the second gateway of its location has died, and when both return.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause of a flow after the second gateway of its location has died, and when both return, on a busy machine: WireGuard repeats a
+/// handshake after 5 s. `scripts/bench-failover.sh` measures the pauses.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Stops the flows and checks that none of them paused for longer than this.
 fn none_paused_for(flows: Vec<(&str, Flow)>, limit: Duration) {
@@ -120,7 +121,7 @@ locations:
 ";
 
 /// The longest pause of a flow when the location of its relay dies.
-const LONGEST_PAUSE_OF_A_RELAY: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE_OF_A_RELAY: Duration = Duration::from_secs(10);
 
 /// The relay by which `c1` sends to `h1`: the peer that holds the pods of both.
 fn relay(mesh: &Mesh) -> &'static str {
