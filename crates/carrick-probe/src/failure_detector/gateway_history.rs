@@ -149,14 +149,14 @@ impl GatewayHistory {
 
     /// The move of traffic that is ahead, or that was made last; `None` while the gateway is down without having drained.
     pub(super) fn progress(&self) -> Option<Move> {
-        let made = match self.state {
-            State::Live { since } => Some((Direction::To, since)),
-            State::Drained { since } => Some((Direction::From, since)),
-            State::Down | State::Recovering { .. } | State::Draining { .. } => None,
+        let (direction, phase) = match self.state {
+            State::Live { since } => (Direction::To, MovePhase::Made { since }),
+            State::Drained { since } => (Direction::From, MovePhase::Made { since }),
+            State::Down | State::Recovering { .. } | State::Draining { .. } => {
+                let (direction, moment) = self.ahead()?;
+                (direction, MovePhase::Ahead { moment })
+            }
         };
-        let made = made.map(|(direction, since)| (direction, MovePhase::Made { since }));
-        let ahead = self.ahead().map(|(direction, moment)| (direction, MovePhase::Ahead { moment }));
-        let (direction, phase) = made.or(ahead)?;
         Some(Move { kind: self.kind, direction, phase })
     }
 }

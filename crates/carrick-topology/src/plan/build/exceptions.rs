@@ -84,8 +84,12 @@ impl<'r> Exceptions<'r> {
 
     /// Whether a network is an exception as a whole.
     pub(super) fn include(&self, net: &IpNet) -> bool {
-        let is_address = host_net(net.addr()) == *net && self.addresses.contains(&net.addr());
-        is_address || self.host.containing(net).is_some()
+        self.is_excepted_address(net) || self.host.containing(net).is_some()
+    }
+
+    /// Whether a network is a single address that is an exception.
+    fn is_excepted_address(&self, net: &IpNet) -> bool {
+        host_net(net.addr()) == *net && self.addresses.contains(&net.addr())
     }
 
     /// Whether a network may be routed on this node: not if a network of the host contains it.
@@ -111,7 +115,7 @@ impl<'r> Exceptions<'r> {
         field: &str,
         warnings: &mut BTreeSet<Warning>,
     ) -> bool {
-        if host_net(net.addr()) == net && self.addresses.contains(&net.addr()) {
+        if self.is_excepted_address(&net) {
             warnings.insert(excepted_address(net, owner(), field));
             return false;
         }
