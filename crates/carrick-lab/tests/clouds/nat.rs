@@ -17,10 +17,16 @@ fn bind(inside: &Namespaces, address: IpAddr, port: u16) -> UdpSocket {
     socket
 }
 
-/// The addresses from which several servers in the internet see packets of a node.
-fn mappings(lab: &Lab, node: &str, port: u16, family: Family) -> Vec<SocketAddr> {
+/// A socket of a node at WireGuard's port of its internal address.
+///
+/// A test binds the port once: a process that another test forks at that moment holds a closed socket until its exec.
+fn wireguard_port(lab: &Lab, node: &str, family: Family) -> UdpSocket {
     let node = lab.node(node).unwrap();
-    let own = bind(&node.namespaces().unwrap(), node.layout().internal.of(family).unwrap(), port);
+    bind(&node.namespaces().unwrap(), node.layout().internal.of(family).unwrap(), WIREGUARD)
+}
+
+/// The addresses from which several servers in the internet see packets of a node's socket.
+fn mappings(lab: &Lab, own: &UdpSocket, family: Family) -> Vec<SocketAddr> {
     ["a1", "a2", "a3"]
         .into_iter()
         .map(|server| {
@@ -43,8 +49,8 @@ fn a_mapping_of_nat_is_the_same_for_every_destination() {
     let lab = lab(&format!("[{SERVERS}, {{name: home, router: nat, nodes: [{{name: h1}}, {{name: h2}}]}}]"));
     let wan = lab.site("home").unwrap().layout().wan;
     for family in [Family::V4, Family::V6] {
-        let first = mappings(&lab, "h1", WIREGUARD, family);
-        let second = mappings(&lab, "h2", WIREGUARD, family);
+        let first = mappings(&lab, &wireguard_port(&lab, "h1", family), family);
+        let second = mappings(&lab, &wireguard_port(&lab, "h2", family), family);
         for seen in [&first, &second] {
             assert!(seen.iter().all(|address| *address == seen[0]), "{seen:?}");
             assert_eq!(Some(seen[0].ip()), wan.of(family));
@@ -57,7 +63,7 @@ fn a_mapping_of_nat_is_the_same_for_every_destination() {
 fn a_mapping_of_symmetric_nat_differs_by_destination() {
     let lab = lab(&format!("[{SERVERS}, {{name: cafe, router: symmetric, nodes: [{{name: c1}}]}}]"));
     for family in [Family::V4, Family::V6] {
-        let seen = mappings(&lab, "c1", WIREGUARD, family);
+        let seen = mappings(&lab, &wireguard_port(&lab, "c1", family), family);
         assert!(seen[0] != seen[1] || seen[1] != seen[2], "{seen:?}");
         assert!(seen.iter().all(|address| Some(address.ip()) == lab.site("cafe").unwrap().layout().wan.of(family)));
     }
@@ -66,11 +72,10 @@ fn a_mapping_of_symmetric_nat_differs_by_destination() {
 #[test]
 fn nothing_unsolicited_gets_in() {
     let lab = lab(&format!("[{SERVERS}, {{name: home, router: nat, nodes: [{{name: h1}}]}}]"));
-    let node = lab.node("h1").unwrap();
     let stranger = lab.node("a1").unwrap();
     let family = Family::V4;
-    let outside = mappings(&lab, "h1", WIREGUARD, family)[0];
-    let own = bind(&node.namespaces().unwrap(), node.layout().internal.of(family).unwrap(), WIREGUARD);
+    let own = wireguard_port(&lab, "h1", family);
+    let outside = mappings(&lab, &own, family)[0];
     // From another port than the one the node has talked to, so no mapping's filter lets it in.
     let stranger = bind(&stranger.namespaces().unwrap(), stranger.layout().public.of(family).unwrap(), 0);
     stranger.send_to(b"hello?", outside).unwrap();
