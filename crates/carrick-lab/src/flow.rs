@@ -89,17 +89,33 @@ impl Flow {
     /// # Errors
     /// The flow has ended with an error, or no answer has come for 30 s.
     pub fn await_answers(&self, more: u64) -> Result<()> {
-        let mut answered = self.control.answered.load(Ordering::Relaxed);
-        let wanted = answered + more;
-        let mut heard = Instant::now();
+        self.await_answer(self.answered() + more)
+    }
+
+    /// Waits until each flow has this number of further answers. The flows are waited for at the same time.
+    ///
+    /// # Errors
+    /// Those of [`Flow::await_answers`].
+    pub fn await_answers_of_all<'a>(flows: impl IntoIterator<Item = &'a Self>, more: u64) -> Result<()> {
+        let wanted: Vec<_> = flows.into_iter().map(|flow| (flow, flow.answered() + more)).collect();
+        wanted.into_iter().try_for_each(|(flow, number)| flow.await_answer(number))
+    }
+
+    fn answered(&self) -> u64 {
+        self.control.answered.load(Ordering::Relaxed)
+    }
+
+    /// Waits until this number of answers has come since the flow's start.
+    fn await_answer(&self, number: u64) -> Result<()> {
+        let (mut answered, mut heard) = (self.answered(), Instant::now());
         wait::until("answers of a flow", || {
             ensure!(!self.thread.is_finished(), "the flow has ended with an error");
-            let now = self.control.answered.load(Ordering::Relaxed);
+            let now = self.answered();
             if now != answered {
                 (answered, heard) = (now, Instant::now());
             }
             ensure!(heard.elapsed() < TIMEOUT, "no answer for {} s", TIMEOUT.as_secs());
-            Ok((answered >= wanted).then_some(()))
+            Ok((answered >= number).then_some(()))
         })
     }
 

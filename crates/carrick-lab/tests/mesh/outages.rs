@@ -42,9 +42,7 @@ impl Watched {
 
     /// Waits while the pings run.
     fn for_seconds(&self, seconds: u64) {
-        for (name, flow) in &self.flows {
-            flow.await_answers(seconds * REQUESTS_PER_SECOND).unwrap_or_else(|error| panic!("{name}: {error:#}"));
-        }
+        Flow::await_answers_of_all(self.flows.iter().map(|(_, flow)| flow), seconds * REQUESTS_PER_SECOND).unwrap();
     }
 
     /// Checks that no ping was lost and that the kernel's state is as before.
