@@ -328,7 +328,7 @@ undo() {
   esac
   rm -f "$SYSCTL"
   if is_installed carrick; then carrick cleanup --files --state >&2
-  else say "Carrick's devices, rules and files stay until they are removed as docs/operations.md says (Remove Carrick)"; fi
+  else say "Carrick's devices, rules and files stay until they are removed: docs/operations.md, 'Remove a node', step 4"; fi
   rm -rf "$STATE"
   say "the machine has left; with a credential of the cluster run: kubectl delete node $node_name"
 }

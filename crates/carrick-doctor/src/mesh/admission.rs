@@ -23,7 +23,7 @@ pub(super) fn policies(observations: &Observations) -> Vec<Finding> {
                 listed(&reporters)
             ),
             "apply deploy/policy.yaml and deploy/rbac.yaml from the checkout of the running version, or with Helm run \
-             `helm upgrade`; agents look again within 10 min",
+             `helm upgrade` (docs/operations.md, \"Restore the admission policies\"); agents look again within 10 min",
         )
     };
     seen.into_iter().map(finding).collect()
@@ -43,7 +43,10 @@ mod tests {
         });
         assert_eq!(found.warnings(), ["admission-policy -"]);
         assert!(found.texts().contains("speak for other nodes (according to a1, b1)"), "{}", found.texts());
-        let remedy = "deploy/rbac.yaml from the checkout of the running version, or with Helm run `helm upgrade`;";
-        assert!(found.remedies().contains(remedy), "{}", found.remedies());
+        for remedy in
+            ["deploy/rbac.yaml from the checkout of the running version", "\"Restore the admission policies\""]
+        {
+            assert!(found.remedies().contains(remedy), "{}", found.remedies());
+        }
     }
 }
