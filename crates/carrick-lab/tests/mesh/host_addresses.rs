@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::mesh::Mesh;
 
 /// How long a new address may take from the kernel's notification to the Node, on a machine that runs other tests.
-const PUBLICATION_LIMIT: Duration = Duration::from_secs(5);
+const PUBLICATION_LIMIT: Duration = Duration::from_secs(20);
 
 fn published(mesh: &Mesh, node: &str) -> String {
     let node = mesh.kubernetes().node(node).unwrap();

