@@ -36,8 +36,8 @@ pub struct PeerSpec {
     /// WireGuard public key: 44 characters of base64.
     #[schemars(length(min = 44, max = 44))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$')")
-            .message("must be a WireGuard public key: 44 characters of base64 that hold 32 bytes")
+        validation = Rule::new("self.matches('^[A-Za-z0-9+/]{41}[A-HQ-Xg-nw-z0-3][AEIMQUYcgkosw048]=$')")
+            .message("must be a WireGuard public key: 44 characters of base64 that hold 32 bytes, the highest bit 0")
     )]
     pub public_key: String,
 

@@ -293,7 +293,7 @@ prop_compose! {
         agent in proptest::option::of(("[0-9a-z.+-]{1,12}", any::<u32>(), "[0-9a-f]{16}", btree_set(network(), 0..3))),
     ) -> Published {
         Published {
-            public_key: key.map(PublicKey::from_bytes),
+            public_key: key.and_then(|bytes| PublicKey::from_bytes(bytes).to_string().parse().ok()),
             public_key_proof: None,
             pod_cidrs,
             mesh_addresses: mesh_address.into_iter().collect(),

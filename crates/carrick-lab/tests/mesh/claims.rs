@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use carrick_lab::address::Family;
 use carrick_lab::wait;
 use carrick_topology::constants::ROUTING_TABLE;
@@ -64,6 +66,30 @@ fn an_older_node_that_claims_the_key_and_the_mesh_addresses_of_a_younger_one_doe
         Ok(is_cut_off(claimant, mesh.pod_address("a1-pod1", Family::V4)).then_some(()))
     })
     .unwrap();
+}
+
+/// A data path that identifies peers by their point would take both forms for one peer: to remove one would remove the other.
+#[test]
+fn a_second_form_of_a_key_takes_the_tunnel_from_nobody() {
+    let mesh = mesh_with_forger();
+    let victims = mesh.pods_only().into_iter().filter(|pod| !pod.name.starts_with("c1")).collect::<Vec<_>>();
+    let own = annotation(&mesh, "c1", "carrick.dev/public-key").unwrap();
+    let mut second = STANDARD.decode(annotation(&mesh, "b1", "carrick.dev/public-key").unwrap()).unwrap();
+    second[31] |= 0x80;
+    let second = STANDARD.encode(second);
+    let publish = |key: &str| mesh.kubernetes().annotate("c1", "carrick.dev/public-key", Some(key)).unwrap();
+
+    for _ in 0..3 {
+        publish(&second);
+        await_warning(&mesh, "is a second form of another WireGuard public key");
+        all_reach(&victims);
+        publish(&own);
+        wait::until("the tunnel to c1", || {
+            Ok(["a1", "b1"].iter().all(|node| !mesh.status(node)["peers"][&own].is_null()).then_some(()))
+        })
+        .unwrap();
+        all_reach(&victims);
+    }
 }
 
 /// Waits until the plans of `a1` and `b1` have a warning with this text.
