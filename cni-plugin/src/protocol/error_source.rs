@@ -60,6 +60,7 @@ impl From<StoreError> for Error {
                 Self::new(Code::Conflict, "a requested address or host port is in use", details)
             }
             StoreError::Damaged { .. } => Self::new(Code::DamagedState, "a record is damaged", details),
+            StoreError::Locked { .. } => Self::new(Code::TryAgainLater, "the records are locked", details),
             StoreError::InputOutput { .. } => Self::new(Code::InputOutput, "cannot read or write the records", details),
         }
     }

@@ -22,6 +22,7 @@
 mod claim;
 mod disk;
 mod error;
+mod lock;
 mod pool;
 mod record;
 mod reservation;

@@ -35,6 +35,14 @@ pub enum StoreError {
         /// Where and how the JSON is wrong.
         source: serde_json::Error,
     },
+    /// Another process does not release the lock.
+    #[error("another process has held the lock of {} for {seconds} s: `lslocks` shows which one; end it", path.display())]
+    Locked {
+        /// The file that is locked.
+        path: PathBuf,
+        /// How long this process has waited, in seconds.
+        seconds: u64,
+    },
     /// The file system failed.
     #[error("{}: {source}", path.display())]
     InputOutput {

@@ -1,6 +1,6 @@
 //! The store: records and claims as files. The module [`super`] describes the layout and the order of steps.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
@@ -12,6 +12,7 @@ use carrick_netlink::Family;
 use super::claim::{ADDRESSES, ATTACHMENTS, Claim, HOST_PORTS, names};
 use super::disk;
 use super::error::{StoreError, at};
+use super::lock;
 use super::pool::Pool;
 use super::record::Record;
 use super::reservation::Reservation;
@@ -300,12 +301,9 @@ impl Store {
         }
     }
 
-    /// Locks the store until the file is closed. The kernel also unlocks it when the process ends.
+    /// Locks the store until the file is closed.
     fn lock(&self) -> Result<File, StoreError> {
-        let path = self.lock_path();
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(at(&path))?;
-        file.lock().map_err(at(&path))?;
-        Ok(file)
+        lock::acquire(&self.lock_path(), lock::LIMIT)
     }
 
     /// Locks the store, and creates its files first if necessary. The lock file is created last: if it exists, the directories exist.
@@ -318,8 +316,7 @@ impl Store {
             let directory = self.directory.join(kind);
             DirBuilder::new().recursive(true).create(&directory).map_err(at(&directory))?;
         }
-        let path = self.lock_path();
-        OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(at(&path))?;
+        lock::create(&self.lock_path())?;
         self.lock()
     }
 
