@@ -13,6 +13,6 @@ mod repair;
 mod segment_size;
 mod source;
 mod source_check;
-mod transit;
+mod untracked;
 mod vxlan;
 mod wiring;

@@ -7,11 +7,15 @@ use std::net::UdpSocket;
 use carrick_dataplane::firewall::{Applied, TableChange};
 
 use crate::namespace::{Namespace, at_port, is_silent, socket_seen, source_seen};
-use crate::network::{INTERNET, MESH, NEAR_POD, NODE, Network, POD, REMOTE_POD, address, in_both, plan};
+use crate::network::{
+    INTERNET, MESH, NEAR_POD, NEIGHBOUR, NODE, Network, POD, Pair, REMOTE_POD, address, in_both, nets, plan,
+};
 
 /// So many datagrams, each to another port.
 const FLOOD: u16 = 2000;
 const FIRST_PORT: u16 = 20_000;
+/// The mesh address of another gateway.
+const FAR_MESH: Pair = Pair("10.4.0.9", "fdca::9");
 /// The port of a Service on the node.
 const NODE_PORT: u16 = 30_080;
 
@@ -41,6 +45,35 @@ fn pods_of_other_nodes_do_not_fill_the_connection_tracking_table() {
     }
     let after = tracked(&network.node);
     assert!(after < before + 50, "{before} connections have become {after}");
+}
+
+#[test]
+fn vxlan_is_not_tracked() {
+    const VXLAN: u16 = 51_822;
+    const HANDOVER: u16 = 51_823;
+    let far = nets(&["10.4.0.9/32", "fdca::9/128"]);
+    let mut in_handover = plan();
+    in_handover.carried_by.entry("carrick0".parse().unwrap()).or_default().extend(far);
+    let network = Network::with(&in_handover);
+    network.node.ip("route add 10.4.0.9 dev carrick0\nroute add fdca::9 dev carrick0");
+    let from_each_port = |from: &Namespace, source: &str, to: &str, port: u16| {
+        for source_port in FIRST_PORT..FIRST_PORT + FLOOD / 4 {
+            from.socket_at(source, source_port).send_to(b"x", at_port(to, port)).unwrap();
+        }
+    };
+    let before = tracked(&network.node);
+    for (neighbour, node) in in_both(NEIGHBOUR, NODE) {
+        from_each_port(&network.outside, neighbour, node, VXLAN);
+        from_each_port(&network.node, node, neighbour, VXLAN);
+    }
+    for (mesh, far) in in_both(MESH, FAR_MESH) {
+        from_each_port(&network.node, mesh, far, HANDOVER);
+    }
+    let after = tracked(&network.node);
+    assert!(after < before + 50, "{before} connections have become {after}");
+    // Other datagrams of the node are tracked.
+    from_each_port(&network.node, NODE.0, NEIGHBOUR.0, VXLAN + 2);
+    assert!(tracked(&network.node) >= before + u64::from(FLOOD / 4));
 }
 
 /// The Service proxy for a Service with `externalTrafficPolicy: Local` and for clients in the pods' networks: it keeps the source.
