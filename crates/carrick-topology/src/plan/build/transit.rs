@@ -15,7 +15,7 @@ use crate::resolve::{Member, Resolved};
 
 /// Pod CIDRs, mesh addresses and internal addresses of other nodes that the mesh carries. Internal addresses of the own location are none: packets out
 /// of tunnels to them get the address of this node. A network that overlaps one of these, a network of the host or an
-/// allowed-location CIDR of this node is left out as a whole.
+/// allowed-location CIDR of this node is no part of the result at all.
 pub(super) fn transit(resolved: &Resolved<'_>, me: &Member<'_>, destinations: &Destinations) -> BTreeSet<IpNet> {
     let neighbours =
         others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr));
