@@ -51,6 +51,8 @@ pub enum Fault {
     ApiLost,
     /// The API server refuses the annotations of the own Node; why.
     WriteRefused(String),
+    /// Another program changes again and again what this agent writes to the own Node.
+    AnnotationsOverwritten,
     /// An admission policy is not in force; what is wrong.
     PolicyMissing(String),
     /// No node that this node probes answers.
@@ -70,7 +72,7 @@ pub enum Consequence {
 
 impl Fault {
     /// The kinds of all faults, in the order of the variants.
-    pub const KINDS: [&'static str; 17] = [
+    pub const KINDS: [&'static str; 18] = [
         "ClusterUnknown",
         "NodeMissing",
         "NotAccepted",
@@ -86,6 +88,7 @@ impl Fault {
         "PodFirewallNotRestored",
         "ApiLost",
         "WriteRefused",
+        "AnnotationsOverwritten",
         "PolicyMissing",
         "AllNodesSilent",
     ];
@@ -109,6 +112,7 @@ impl Fault {
             Self::PodFirewallNotRestored(_) => "PodFirewallNotRestored",
             Self::ApiLost => "ApiLost",
             Self::WriteRefused(_) => "WriteRefused",
+            Self::AnnotationsOverwritten => "AnnotationsOverwritten",
             Self::PolicyMissing(_) => "PolicyMissing",
             Self::AllNodesSilent => "AllNodesSilent",
         }
@@ -134,6 +138,7 @@ impl Fault {
             | Self::PodFirewallNotRestored(_)
             | Self::ApiLost
             | Self::WriteRefused(_)
+            | Self::AnnotationsOverwritten
             | Self::PolicyMissing(_)
             | Self::AllNodesSilent => Consequence::Warning,
         }
@@ -189,6 +194,9 @@ impl Fault {
             }
             Self::PodFirewallNotRestored(_) => {
                 "remove what the text names from the table inet carrick-cni, or load the kernel module that it needs; the agent tries again".to_owned()
+            }
+            Self::AnnotationsOverwritten => {
+                "stop the other agent, or give its machine a name and a state directory of its own: delete the copied --state-dir there, and its agent makes a new key; if no copy of this node runs, find the program or webhook that changes carrick.dev annotations in the API server's audit log".to_owned()
             }
             Self::PolicyMissing(_) => "apply deploy/policy.yaml and deploy/rbac.yaml".to_owned(),
             Self::AllNodesSilent => {
@@ -254,6 +262,9 @@ impl fmt::Display for Fault {
             Self::WriteRefused(reason) => write!(
                 formatter,
                 "the API server refuses the annotations of this node, so other nodes do not learn what has changed: {reason}"
+            ),
+            Self::AnnotationsOverwritten => formatter.write_str(
+                "another program writes the annotations of this node again and again, perhaps an agent on a copy of its disk: both speak as this node, and the node's packets are lost while both run",
             ),
             Self::PolicyMissing(what) => {
                 write!(formatter, "{what}: a node can write annotations that speak for other nodes")

@@ -64,6 +64,7 @@ mod jitter;
 mod machine;
 mod name_choice;
 mod names;
+mod overwrites;
 mod own;
 mod peer_statuses;
 mod peers;

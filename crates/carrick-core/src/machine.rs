@@ -219,7 +219,7 @@ impl Core {
     /// When [`Core::handle_timeout`] must be called next, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Now> {
-        let publication = self.publication.not_before().filter(|_| self.is_publication_missing());
+        let publication = self.publication_due();
         let statuses = self.peer_statuses.due().filter(|_| self.api == ApiState::Synced);
         [
             self.inputs.disk_counts_from(),
@@ -227,6 +227,7 @@ impl Core {
             self.debounce.due(),
             self.applies.next_deadline(self.plan.is_some()),
             publication,
+            self.publication.look_due().filter(|_| self.api == ApiState::Synced),
             statuses,
             self.pod_files.due(),
             self.data_path.due(),
@@ -330,14 +331,22 @@ impl Core {
         }
     }
 
+    /// When what is missing at the API is written.
+    fn publication_due(&self) -> Option<Now> {
+        let missing = self.inputs.missing_publication().filter(|_| self.api == ApiState::Synced)?;
+        self.publication.not_before(&missing)
+    }
+
     fn publish_if_due(&mut self, now: Now) {
-        let may_begin = self.publication.not_before().is_some_and(|not_before| not_before <= now);
-        if !may_begin || self.api != ApiState::Synced {
+        if self.api != ApiState::Synced {
             return;
         }
-        if let Some(wanted) = self.inputs.missing_publication() {
-            self.effects.push_back(Effect::Publish(Box::new(wanted)));
-            self.publication.begin();
+        let missing = self.inputs.missing_publication();
+        self.publication.look(now, missing.as_ref());
+        let Some(wanted) = missing.map(Box::new) else { return };
+        if self.publication.not_before(&wanted).is_some_and(|not_before| not_before <= now) {
+            self.effects.push_back(Effect::Publish(wanted.clone()));
+            self.publication.begin(wanted);
         }
     }
 }

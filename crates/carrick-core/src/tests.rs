@@ -8,6 +8,7 @@ mod former_networks;
 mod former_pods;
 mod invariants;
 mod name_choice;
+mod overwrites;
 mod peers;
 mod publication;
 mod shared_settings;

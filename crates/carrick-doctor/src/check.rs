@@ -28,6 +28,8 @@ pub enum Check {
     ReversePathFilter,
     /// Forward chains of other programs accept the mesh's packets.
     ForwardPolicy,
+    /// Connection tracking tables have room for new connections.
+    ConntrackTable,
     /// Container runtimes use Carrick's CNI configuration.
     CniConfiguration,
     /// Pods have their gateways.
@@ -66,7 +68,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AgentReachable,
         Self::AgentReady,
         Self::AgentVersion,
@@ -77,6 +79,7 @@ impl Check {
         Self::IpForwarding,
         Self::ReversePathFilter,
         Self::ForwardPolicy,
+        Self::ConntrackTable,
         Self::CniConfiguration,
         Self::PodGateway,
         Self::KernelState,
@@ -110,6 +113,7 @@ impl Check {
             Self::IpForwarding => "ip-forwarding",
             Self::ReversePathFilter => "reverse-path-filter",
             Self::ForwardPolicy => "forward-policy",
+            Self::ConntrackTable => "conntrack-table",
             Self::CniConfiguration => "cni-configuration",
             Self::PodGateway => "pod-gateway",
             Self::KernelState => "kernel-state",

@@ -11,11 +11,12 @@ use crate::Finding;
 
 type NodeCheck = fn(&Subject<'_>) -> Vec<Finding>;
 
-const CHECKS: [NodeCheck; 11] = [
+const CHECKS: [NodeCheck; 12] = [
     host::ip_forwarding,
     host::reverse_path_filter,
     host::forward_policy,
     host::legacy_filters,
+    host::conntrack_table,
     host::api_server,
     pods::cni_configuration,
     pods::pod_gateway,

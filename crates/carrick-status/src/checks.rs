@@ -41,6 +41,9 @@ pub struct ChecksPage {
     /// The programs of iptables-legacy whose table `filter` is in use, such as `iptables-legacy`. Their rules cannot be examined.
     #[serde(default)]
     pub legacy_filters: BTreeSet<String>,
+    /// The kernel's connection tracking table; absent if the kernel has none, or none is in use.
+    #[serde(default)]
+    pub conntrack: Option<ConntrackTable>,
     /// The container runtime's directory of CNI configurations; absent if the agent does not write to it.
     #[serde(default)]
     pub cni: Option<CniDirectory>,
@@ -75,6 +78,15 @@ pub enum ApiAnswer {
     },
     /// The request failed or was refused; the reason.
     Failed(String),
+}
+
+/// The kernel's connection tracking table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConntrackTable {
+    /// The number of connections in the table of the agent's network namespace.
+    pub count: u64,
+    /// The largest number of connections. 0: there is no limit.
+    pub max: u64,
 }
 
 /// A directory of CNI configurations.

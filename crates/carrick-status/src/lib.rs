@@ -14,7 +14,9 @@ mod peer;
 mod time;
 mod traffic;
 
-pub use checks::{ApiAnswer, ChecksPage, CniDirectory, PodGatewayFault, WireGuardDevice, WireGuardState};
+pub use checks::{
+    ApiAnswer, ChecksPage, CniDirectory, ConntrackTable, PodGatewayFault, WireGuardDevice, WireGuardState,
+};
 pub use event::{AgentEvent, AgentEventKind};
 pub use fault::{FaultReport, FaultSeverity};
 pub use live_trace::{LiveHop, LiveReply, LiveTracePage, ReplyKind};

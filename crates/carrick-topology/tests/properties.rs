@@ -7,6 +7,8 @@ mod claims;
 #[path = "properties/former_networks.rs"]
 mod former_networks;
 mod generated;
+#[path = "properties/transit.rs"]
+mod transit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

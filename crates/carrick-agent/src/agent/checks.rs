@@ -1,5 +1,6 @@
 //! The page `/checks`: the agent looks at its own node when it is asked to. It writes nothing.
 
+mod conntrack;
 mod directory;
 mod kernel;
 mod legacy_tables;
@@ -128,6 +129,7 @@ impl Sources {
         if let Some(plan) = self.status.plan() {
             self.look_at_plan(&plan, &mut page);
         }
+        page.conntrack = noted(conntrack::table(), "connection tracking", &mut page.unreadable).flatten();
         let looked = self.cni_directory.as_deref().map(directory::read).transpose();
         page.cni = noted(looked, "the CNI configurations", &mut page.unreadable).flatten();
         if self.cni_directory.is_some() {

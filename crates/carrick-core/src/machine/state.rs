@@ -90,6 +90,7 @@ impl Core {
         };
         let not_applied = (self.plan.is_some() && !self.has_applied()).then_some(Fault::NotApplied);
         let api_lost = (self.api == ApiState::Lost && self.waiting() != Waiting::ForCluster).then_some(Fault::ApiLost);
-        [waiting, not_applied, api_lost].into_iter().flatten().collect()
+        let overwritten = self.publication.is_overwritten().then_some(Fault::AnnotationsOverwritten);
+        [waiting, not_applied, api_lost, overwritten].into_iter().flatten().collect()
     }
 }

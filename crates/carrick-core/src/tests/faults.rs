@@ -24,6 +24,7 @@ fn reported() -> Vec<Fault> {
         Fault::PodRoutesNotRestored(reason()),
         Fault::PodFirewallNotRestored(reason()),
         Fault::WriteRefused(reason()),
+        Fault::AnnotationsOverwritten,
         Fault::PolicyMissing("the ValidatingAdmissionPolicy carrick-nodes is not installed".to_owned()),
         Fault::AllNodesSilent,
     ]

@@ -4,6 +4,8 @@
 //! prerouting   decapsulate: an encapsulated packet of another gateway has an expected source
 //! prerouting   source-check: packets of other nodes' pods come in by devices of the mesh, where no plain packets are expected
 //! prerouting   source-check: containers of other programs send with no source of the mesh (chain container-sources)
+//! prerouting   untracked: what this node only forwards between other nodes, and VXLAN for this node, is not tracked as a connection
+//! output       untracked-output: neither is VXLAN of this node
 //! input        what pods and outside peers send to the ports of the mesh is dropped (chain mesh-ports)
 //! input        no message says that a packet of the mesh is too large (chain path-mtu)
 //! input        VXLAN is accepted from the own location only, at internal addresses, and through tunnels from the gateways that encapsulate
@@ -22,6 +24,7 @@
 mod containers;
 mod path_mtu;
 mod sets;
+mod untracked;
 mod vxlan;
 
 use std::collections::BTreeSet;
@@ -49,6 +52,8 @@ pub fn ruleset(plan: &FirewallPlan) -> Table {
         .with_chain("decapsulate", decapsulate(plan))
         .with_chain("source-check", source_check(plan))
         .with_chain(containers::CHAIN, containers::chain(plan))
+        .with_chain("untracked", untracked::received(plan))
+        .with_chain("untracked-output", untracked::sent(plan))
         .with_chain(MESH_PORTS, mesh_ports(plan))
         .with_chain(path_mtu::CHAIN, path_mtu::chain(plan))
         .with_chain("input", input(plan))
@@ -244,6 +249,7 @@ fn translate(plan: &FirewallPlan) -> Chain {
         let mut rules = leaving_for_location(plan, version);
         rules.extend(leaving_pods(plan, version));
         rules.extend(own_flows(plan, version));
+        rules.extend(untracked::redirected(plan, version));
         rules
     });
     Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT + 1).with_rules(rules)

@@ -234,6 +234,7 @@ impl Walk<'_> {
             Expression::Foreign(name) => return foreign(name, registers),
             Expression::SetMeta { .. }
             | Expression::Counter
+            | Expression::NoTrack
             | Expression::Masquerade
             | Expression::Nat { .. }
             | Expression::LowerSegmentSize { .. }
@@ -269,7 +270,7 @@ enum Mapped {
 /// Instructions outside the vocabulary: those that only write or load let the rule go on.
 fn foreign(name: &str, registers: &mut Registers) -> Truth {
     match name {
-        "log" | "last" | "notrack" | "objref" | "flow_offload" | "match comment" | "target LOG" | "target NFLOG"
+        "log" | "last" | "objref" | "flow_offload" | "match comment" | "target LOG" | "target NFLOG"
         | "target MARK" | "target CONNMARK" | "target TRACE" | "target TCPMSS" => Truth::True,
         "meta" | "ct" | "payload" | "fib" | "exthdr" | "rt" | "socket" | "osf" | "numgen" | "hash" | "tunnel"
         | "xfrm" | "bitwise" | "byteorder" | "immediate" | "inner" => {

@@ -256,7 +256,7 @@ fn a_chain_that_lets_pods_packets_pass_is_left_alone() {
         "table inet a { chain f { type filter hook forward priority 0; policy accept; tcp dport 25 reject; ct state invalid drop; } ; }",
         "table inet a { chain g { drop; } ; chain f { type filter hook forward priority 0; policy accept; iifname { eth0, eth1 } jump g; } ; }",
         "table ip a { chain f { type filter hook forward priority 0; policy accept; ip saddr 192.168.0.0/16 drop; limit rate 5/second log; } ; }",
-        "table inet a { chain f { type filter hook forward priority 0; policy accept; ct state vmap { invalid : drop, new : accept, established : accept }; reject; } ; }",
+        "table inet a { chain f { type filter hook forward priority 0; policy accept; ct state vmap { invalid : drop, new : accept, established : accept, untracked : accept }; reject; } ; }",
     ] {
         let mut network = Network::guarded();
         network.node.command("nft", &["-f", "-"], ruleset);

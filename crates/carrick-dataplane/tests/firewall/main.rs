@@ -13,5 +13,6 @@ mod repair;
 mod segment_size;
 mod source;
 mod source_check;
+mod untracked;
 mod vxlan;
 mod wiring;

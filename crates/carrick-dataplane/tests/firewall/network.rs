@@ -119,6 +119,7 @@ pub fn plan() -> FirewallPlan {
     let remote = nets(&["10.2.0.0/24", "fd02::/64", "172.31.0.9/32", "fd09::9/128"]);
     let near = nets(&["10.3.0.0/24", "fd03::/64"]);
     let mesh = nets(&["10.4.0.0/16", "fdca::/64"]);
+    let transit = [&remote[..], &near].concat().into_iter().collect();
     FirewallPlan {
         mesh_devices: MeshDevices::default(),
         vxlan_port: 51822,
@@ -146,6 +147,7 @@ pub fn plan() -> FirewallPlan {
         .into(),
         direct: [].into(),
         encapsulated_sources: nets(&["10.2.0.0/24", "fd02::/64"]).into_iter().collect(),
+        transit,
         container_devices: ["docker".to_owned(), "virbr".to_owned()].into(),
         allowed_location: AllowedLocation {
             destinations: nets(&["192.168.7.0/24", "fd07::/64"]).into_iter().collect(),

@@ -175,10 +175,15 @@ fn the_firewall_reads_as_planned_by_nft() {
                 "path-mtu",
                 "source-check",
                 "translate",
-                "translated"
+                "translated",
+                "untracked",
+                "untracked-output"
             ]
         );
         assert_eq!(table.sets["mesh_devices"], [HANDOVER_DEVICE, VXLAN_DEVICE, WIREGUARD_DEVICE]);
+        let exempted = |rule: &serde_json::Value| rule.as_array().unwrap().last().unwrap().get("notrack").is_some();
+        let exempted = |chain: &str| table.chains[chain].iter().filter(|rule| exempted(rule)).count();
+        assert_eq!((exempted("untracked"), exempted("untracked-output")), (6, 4));
         assert_eq!(table.sets["vxlan_sources4"], ["10.0.0.2"]);
         assert_eq!(table.sets["vxlan_sources6"], ["fd00::2"]);
         // Neighbouring networks are one interval.

@@ -63,6 +63,7 @@ fn is_problem(kind: &str) -> bool {
             | "PodFirewallNotRestored"
             | "ApiLost"
             | "WriteRefused"
+            | "AnnotationsOverwritten"
             | "AllNodesSilent"
             | "ClusterUnknown"
             | "NodeMissing"

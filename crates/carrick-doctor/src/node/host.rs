@@ -1,6 +1,6 @@
 //! What the mesh needs from the host.
 
-use carrick_status::{ApiAnswer, ApiConnection};
+use carrick_status::{ApiAnswer, ApiConnection, ConntrackTable};
 use carrick_topology::Family;
 
 use super::subject::Subject;
@@ -9,6 +9,8 @@ use crate::{Check, Finding};
 
 /// An API server that takes longer to answer is slow, in milliseconds.
 const SLOW_API_MS: u64 = 500;
+/// A connection tracking table with more connections is nearly full, in percent of the largest number.
+const FULL_TABLE_PERCENT: u64 = 80;
 
 /// The kernel forwards packets of all address families in the plan.
 pub(super) fn ip_forwarding(subject: &Subject<'_>) -> Vec<Finding> {
@@ -81,6 +83,21 @@ pub(super) fn legacy_filters(subject: &Subject<'_>) -> Vec<Finding> {
     )]
 }
 
+/// The connection tracking table has room for new connections.
+pub(super) fn conntrack_table(subject: &Subject<'_>) -> Vec<Finding> {
+    let Some(ConntrackTable { count, max }) = subject.checks.conntrack else { return Vec::new() };
+    if max == 0 || count.saturating_mul(100) < max.saturating_mul(FULL_TABLE_PERCENT) {
+        return Vec::new();
+    }
+    vec![Finding::warning(
+        Check::ConntrackTable,
+        format!(
+            "the connection tracking table holds {count} of {max} connections: when it is full, the kernel drops new connections of pods and of the host"
+        ),
+        "run `conntrack -L -o extended` on the node, and find the addresses with the most connections: a pod that opens or forges many connections, or a busy Service; stop the pod, or raise net.netfilter.nf_conntrack_max (kube-proxy: --conntrack-max-per-core)",
+    )]
+}
+
 /// The API server answers in time.
 pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
     let remedy = "check the API server, and whether this node reaches it without the mesh (--api-server)";
@@ -107,7 +124,7 @@ pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use crate::fixtures::{diagnosed, mesh};
-    use carrick_status::{ApiAnswer, ApiConnection};
+    use carrick_status::{ApiAnswer, ApiConnection, ConntrackTable};
     use carrick_topology::Family;
 
     #[test]
@@ -143,6 +160,20 @@ mod tests {
         });
         assert_eq!(findings.problems(), ["forward-policy a1"]);
         assert!(findings.texts().contains("ip filter FORWARD"));
+    }
+
+    #[test]
+    fn a_connection_tracking_table_that_is_nearly_full_is_a_warning() {
+        let with = |count, max| {
+            let findings = diagnosed(|mesh| mesh.checks("a1").conntrack = Some(ConntrackTable { count, max }));
+            (findings.warnings(), findings.texts())
+        };
+        let (warnings, texts) = with(209_716, 262_144);
+        assert_eq!(warnings, ["conntrack-table a1"]);
+        assert!(texts.contains("209716 of 262144 connections"), "{texts}");
+        assert_eq!(with(262_144, 262_144).0, ["conntrack-table a1"]);
+        assert_eq!(with(209_000, 262_144).0, [""; 0]);
+        assert_eq!(with(5, 0).0, [""; 0], "without a limit");
     }
 
     #[test]

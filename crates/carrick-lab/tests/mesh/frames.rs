@@ -8,6 +8,7 @@ const BROADCAST: Mac = [0xff; 6];
 /// The MAC address of all nodes, `ff02::1` (RFC 2464 §7).
 const ALL_NODES_MAC: Mac = [0x33, 0x33, 0, 0, 0, 1];
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
@@ -85,6 +86,27 @@ pub fn udp_with(content: &[u8], from: Mac, to: Mac, source: IpAddr, destination:
             ethernet(from, to, 0x86dd, &ipv6(source, destination, UDP, 64, &content))
         }
         _ => panic!("{source} and {destination} are of two families"),
+    }
+}
+
+/// A TCP segment (RFC 9293 §3.1) from the middle of a connection between these ports, without data.
+pub fn tcp_acknowledgement(from: Mac, to: Mac, source: (IpAddr, u16), destination: (IpAddr, u16)) -> Vec<u8> {
+    const ACKNOWLEDGEMENT: u8 = 0x10;
+    let mut segment = [source.1.to_be_bytes(), destination.1.to_be_bytes()].concat();
+    segment.extend([0, 0, 0, 7, 0, 0, 0, 9, 0x50, ACKNOWLEDGEMENT, 0x20, 0, 0, 0, 0, 0]);
+    match (source.0, destination.0) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => {
+            let size = u16::try_from(segment.len()).unwrap().to_be_bytes();
+            let pseudo = [&source.octets()[..], &destination.octets(), &[0, TCP], &size, &segment].concat();
+            let sum = checksum(&pseudo);
+            segment[16..18].copy_from_slice(&sum);
+            ethernet(from, to, 0x0800, &ipv4(source, destination, TCP, &segment))
+        }
+        (IpAddr::V6(source), IpAddr::V6(destination)) => {
+            let segment = with_checksum(source, destination, TCP, segment, 16);
+            ethernet(from, to, 0x86dd, &ipv6(source, destination, TCP, 64, &segment))
+        }
+        (source, destination) => panic!("{source} and {destination} are of two families"),
     }
 }
 

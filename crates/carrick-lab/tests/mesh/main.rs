@@ -48,4 +48,5 @@ mod several_uplinks;
 mod shared_settings;
 mod spoofing;
 mod state_directory;
+mod transit;
 mod uplinks;

@@ -125,6 +125,8 @@ pub enum Expression {
     },
     /// Counts packets and bytes. The counts are no part of a comparison.
     Counter,
+    /// Exempts the packet from connection tracking (`notrack`).
+    NoTrack,
     /// Gives the connection the address of the outgoing device as its source, and a random port (`fully-random`): connections that
     /// start at the same time on several processors rarely choose the same one, which would lose the packet of one of them.
     Masquerade,

@@ -14,6 +14,7 @@ mod into_location;
 mod mtu;
 mod probes;
 mod routes;
+mod transit;
 mod tunnels;
 
 use std::collections::BTreeSet;

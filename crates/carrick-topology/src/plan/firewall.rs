@@ -65,6 +65,10 @@ pub struct FirewallPlan {
     /// source, while the source is in [`Self::carried`] and not in [`Self::direct`], is forged.
     #[serde(default)]
     pub encapsulated_sources: BTreeSet<IpNet>,
+    /// Networks of other nodes between which this node only forwards: what goes from one of them to another is not tracked as a
+    /// connection. It contains nothing that this node has, translates, or reaches outside of the mesh.
+    #[serde(default)]
+    pub transit: BTreeSet<IpNet>,
     /// The beginnings of the names of devices that lead to containers of other programs. None if another plugin connects the pods.
     #[serde(default)]
     pub container_devices: BTreeSet<String>,

@@ -23,5 +23,6 @@ mod packet_sizes;
 mod paths;
 mod probes;
 mod shared_endpoints;
+mod transit;
 mod tunnels;
 mod warnings;

@@ -41,6 +41,7 @@ pub(super) struct SetNames {
     pub(super) carried: String,
     pub(super) direct: String,
     pub(super) encapsulated_sources: String,
+    pub(super) transit: String,
     pub(super) allowed_location: String,
     pub(super) host_networks: String,
     pub(super) location_addresses: String,
@@ -65,6 +66,7 @@ impl SetNames {
             carried: name("carried"),
             direct: name("direct"),
             encapsulated_sources: name("encapsulated_sources"),
+            transit: name("transit"),
             allowed_location: name("allowed_location"),
             host_networks: name("host_networks"),
             location_addresses: name("location_addresses"),
@@ -90,6 +92,7 @@ fn with_sets_of(table: Table, plan: &FirewallPlan, version: Family) -> Table {
         .with_set(names.carried, networks(version, &plan.carried))
         .with_set(names.direct, networks(version, &plan.direct))
         .with_set(names.encapsulated_sources, networks(version, &plan.encapsulated_sources))
+        .with_set(names.transit, networks(version, &plan.transit))
         .with_set(names.allowed_location, networks(version, &plan.allowed_location.destinations))
         .with_set(names.host_networks, networks(version, &plan.host_networks))
         .with_set(names.location_addresses, addresses(version, &plan.location_internal_addresses));

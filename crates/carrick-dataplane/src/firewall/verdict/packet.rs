@@ -12,10 +12,11 @@ const DEVICE_NAME_LENGTH: usize = 16;
 const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 
-/// The first packet of a connection.
+/// The first packet of a connection, or one of those that this node does not track.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) family: Family,
+    state: ConntrackState,
     protocol: u8,
     input: Device,
     output: Device,
@@ -35,7 +36,7 @@ enum Device {
 /// The first packets of connections that take the same way: one of TCP and one of UDP. A chain that drops one of both does so on purpose.
 pub(crate) type Way = [Packet; 2];
 
-/// Ways between two pods of the node, from a pod into the mesh, and out of the mesh to a pod.
+/// Ways between two pods of the node, from a pod into the mesh, out of the mesh to a pod, and between pods of other nodes.
 pub(crate) fn packets_of_pods(plan: &FirewallPlan) -> Vec<Way> {
     let pods = plan.pod_device_prefix.clone().map_or(Device::Unknown, Device::Prefixed);
     let mesh = [&plan.mesh_devices.wireguard, &plan.mesh_devices.vxlan];
@@ -45,6 +46,7 @@ pub(crate) fn packets_of_pods(plan: &FirewallPlan) -> Vec<Way> {
         let way = |input: &Device, output: &Device, source, destination| {
             [TCP, UDP].map(|protocol| Packet {
                 family: (*own).into(),
+                state: ConntrackState::New,
                 protocol,
                 input: input.clone(),
                 output: output.clone(),
@@ -58,7 +60,28 @@ pub(crate) fn packets_of_pods(plan: &FirewallPlan) -> Vec<Way> {
             ways.push(way(device, &pods, None, Some(*own)));
         }
     }
+    ways.extend(Family::BOTH.into_iter().filter(|family| is_between(plan, *family)).flat_map(|family| {
+        let [wireguard, vxlan] = &mesh;
+        [(wireguard, vxlan), (vxlan, wireguard)].map(|(input, output)| transit(family, input, output))
+    }));
     ways
+}
+
+fn is_between(plan: &FirewallPlan, family: Family) -> bool {
+    plan.transit.iter().any(|net| Family::from(*net) == family)
+}
+
+/// Untracked packets between other nodes.
+fn transit(family: Family, input: &Device, output: &Device) -> Way {
+    [TCP, UDP].map(|protocol| Packet {
+        family,
+        state: ConntrackState::Untracked,
+        protocol,
+        input: input.clone(),
+        output: output.clone(),
+        source: None,
+        destination: None,
+    })
 }
 
 impl Packet {
@@ -78,9 +101,9 @@ impl Packet {
 
     pub(super) fn conntrack(&self, key: ConntrackKey) -> Bytes {
         match key {
-            ConntrackKey::State => Bytes::known(&(ConntrackState::New as u32).to_ne_bytes()),
-            ConntrackKey::Direction => Bytes::known(&[0]),
-            ConntrackKey::Status | ConntrackKey::Mark => Bytes::unknown(),
+            ConntrackKey::State => Bytes::known(&(self.state as u32).to_ne_bytes()),
+            ConntrackKey::Direction if self.state != ConntrackState::Untracked => Bytes::known(&[0]),
+            ConntrackKey::Direction | ConntrackKey::Status | ConntrackKey::Mark => Bytes::unknown(),
         }
     }
 

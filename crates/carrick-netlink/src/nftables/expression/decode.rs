@@ -44,6 +44,7 @@ fn known(name: &str, attributes: Received<'_>) -> Option<Expression> {
         "ct" => conntrack(attributes),
         "fib" => address_type(attributes).or_else(|| reverse_path(attributes)),
         "counter" => Some(Expression::Counter),
+        "notrack" => Some(Expression::NoTrack),
         "masq" => masquerade(attributes),
         "nat" => nat(attributes),
         "rt" => route(attributes),

@@ -95,6 +95,7 @@ impl Expression {
                     .with_u32(fib::FLAGS, fib::FLAGS_REVERSE_PATH),
             ),
             Expression::Counter => ("counter", new),
+            Expression::NoTrack => ("notrack", new),
             Expression::Masquerade => ("masq", new.with_u32(masquerade::FLAGS, masquerade::FULLY_RANDOM)),
             Expression::Nat { direction, version, address, port, choice } => {
                 let mut attributes =

@@ -15,6 +15,13 @@ impl Rule {
         self.with([Expression::Counter])
     }
 
+    /// Exempts the packet from connection tracking. For chains that packets enter before connection tracking
+    /// ([`priority::RAW`](crate::nftables::priority::RAW)).
+    #[must_use]
+    pub fn no_track(self) -> Self {
+        self.with([Expression::NoTrack])
+    }
+
     /// Lowers the `MSS` option of a TCP segment to what the route's MTU allows, both ways.
     #[must_use]
     pub fn clamp_segment_size(self) -> Self {

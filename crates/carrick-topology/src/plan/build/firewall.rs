@@ -9,6 +9,7 @@ use super::host_sources::HostSources;
 use super::inside;
 use super::into_location::IntoLocation;
 use super::mtu::Mtus;
+use super::transit::transit;
 use crate::constants;
 use crate::handover::{HandoverFilter, HandoverPlan};
 use crate::model::{AllowedLocationMasquerade, DeviceName, Encapsulation, Family, Granularity, PodNetwork, Settings};
@@ -54,6 +55,7 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, carried_by_mesh: &
         mesh_devices: devices,
         direct: destinations.direct.clone(),
         encapsulated_sources: encapsulated_sources(resolved, me),
+        transit: transit(resolved, me, destinations),
         container_devices: match settings.pod_network {
             PodNetwork::Carrick => FirewallPlan::CONTAINER_DEVICES.map(str::to_owned).into(),
             PodNetwork::Foreign => BTreeSet::new(),
@@ -138,7 +140,10 @@ fn narrow(destinations: &Destinations, mtus: &Mtus) -> BTreeMap<u16, BTreeSet<Ip
     narrow
 }
 
-fn others_of_location<'r>(resolved: &'r Resolved<'r>, me: &Member<'_>) -> impl Iterator<Item = &'r Member<'r>> {
+pub(super) fn others_of_location<'r>(
+    resolved: &'r Resolved<'r>,
+    me: &Member<'_>,
+) -> impl Iterator<Item = &'r Member<'r>> {
     let own = me.index;
     let location = resolved.location_of(me);
     location.members.iter().filter(move |index| **index != own).map(|index| resolved.at(*index))
