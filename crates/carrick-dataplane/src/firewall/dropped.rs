@@ -44,13 +44,15 @@ pub enum DropReason {
     HandoverUnexpectedSource,
     /// A packet to a pod of this node leaves by a device that is no pod's.
     OwnPodByOtherDevice,
+    /// A packet of a pod of this node would leave the mesh with the pod's address: it belongs to no connection, and so no translation concerns it.
+    OwnPodSourceUntranslated,
     /// A packet to a destination of the mesh leaves by a device that the routes do not name for the destination.
     MeshDestinationInClear,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MeshPortFromPod,
         Self::MeshPortFromOutside,
         Self::MeshPortTranslated,
@@ -68,6 +70,7 @@ impl DropReason {
         Self::HandoverFromUnknownGateway,
         Self::HandoverUnexpectedSource,
         Self::OwnPodByOtherDevice,
+        Self::OwnPodSourceUntranslated,
         Self::MeshDestinationInClear,
     ];
 
@@ -92,6 +95,7 @@ impl DropReason {
             Self::HandoverFromUnknownGateway => "encapsulated packets of unknown gateways",
             Self::HandoverUnexpectedSource => "encapsulated packets with an unexpected source",
             Self::OwnPodByOtherDevice => "own pods by another device",
+            Self::OwnPodSourceUntranslated => "own pods' source outside the mesh",
             Self::MeshDestinationInClear => "mesh destination in clear",
         }
     }
@@ -117,6 +121,7 @@ impl DropReason {
             Self::HandoverFromUnknownGateway => "handover-from-unknown-gateway",
             Self::HandoverUnexpectedSource => "handover-unexpected-source",
             Self::OwnPodByOtherDevice => "own-pod-by-other-device",
+            Self::OwnPodSourceUntranslated => "own-pod-source-untranslated",
             Self::MeshDestinationInClear => "mesh-destination-in-clear",
         }
     }

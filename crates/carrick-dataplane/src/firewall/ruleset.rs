@@ -32,7 +32,7 @@ use std::net::IpAddr;
 
 use carrick_netlink::Family;
 use carrick_netlink::nftables::{
-    AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, Origin, Rule, Table, UDP, Verdict, priority,
+    AddressMatch, Chain, ChainKind, ConntrackState, Hook, InterfaceMatch, Origin, Rule, Table, UDP, Verdict, priority,
 };
 use carrick_topology::model::AllowedLocationMasquerade;
 use carrick_topology::plan::{FirewallPlan, MeshPorts};
@@ -238,10 +238,30 @@ fn leak_guard_rules(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
         .destination(version, AddressMatch::In(&names.direct));
     stray_pods
         .chain([to(&names.own_pods).accept(), dropped(pods_in_clear, DropReason::MeshDestinationInClear)])
+        .chain(untranslated(version))
         .chain([to(&names.direct).accept()])
         .chain(permitted)
         .chain([dropped(to(&names.carried), DropReason::MeshDestinationInClear)])
         .collect()
+}
+
+/// What pods send out of the mesh that belongs to no connection. The kernel translates the source only of what belongs to one.
+fn untranslated(version: Family) -> [Rule; 2] {
+    leaving(version)
+        .map(|rule| dropped(rule.connection_state(&[ConntrackState::Invalid]), DropReason::OwnPodSourceUntranslated))
+}
+
+/// What pods of this node send out of the mesh: to destinations that the mesh does not carry, and to those that are reached beside the mesh.
+fn leaving(version: Family) -> [Rule; 2] {
+    let names = SetNames::of(version);
+    let pods = || {
+        Rule::new()
+            .version(version)
+            .source(version, AddressMatch::In(&names.own_pods))
+            .destination(version, AddressMatch::NotIn(&names.own_pods))
+    };
+    let not_carried = pods().destination(version, AddressMatch::NotIn(&names.carried));
+    [not_carried, pods().destination(version, AddressMatch::In(&names.direct))]
 }
 
 fn translate(plan: &FirewallPlan) -> Chain {
@@ -330,17 +350,9 @@ fn first_of(addresses: &BTreeSet<IpAddr>, version: Family) -> Option<IpAddr> {
 
 /// Pods that leave for somewhere the mesh does not carry.
 fn leaving_pods(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
-    let names = SetNames::of(version);
-    let pods = || {
-        Rule::new()
-            .version(version)
-            .source(version, AddressMatch::In(&names.own_pods))
-            .destination(version, AddressMatch::NotIn(&names.own_pods))
-    };
-    let not_carried = pods().destination(version, AddressMatch::NotIn(&names.carried));
-    let direct = pods().destination(version, AddressMatch::In(&names.direct));
-    let leaving = masqueraded(plan, version, &not_carried, "pods leave the mesh");
-    leaving.into_iter().chain(masqueraded(plan, version, &direct, "pods leave beside the mesh")).collect()
+    let [not_carried, direct] = leaving(version);
+    let not_carried = masqueraded(plan, version, &not_carried, "pods leave the mesh");
+    not_carried.into_iter().chain(masqueraded(plan, version, &direct, "pods leave beside the mesh")).collect()
 }
 
 /// The host's own flows into the mesh: to internal addresses of nodes that answer to this node's internal address, and to all others.

@@ -5,6 +5,7 @@ mod dropped;
 mod foreign;
 mod handover;
 mod inbound;
+mod invalid;
 mod leak_guard;
 mod mesh_ports;
 mod namespace;
