@@ -22,13 +22,11 @@
 //! kube-proxy and egress gateways use: a packet that they translate keeps the source that they chose.
 
 mod containers;
+mod masquerade;
 mod path_mtu;
 mod sets;
 mod untracked;
 mod vxlan;
-
-use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use carrick_netlink::Family;
 use carrick_netlink::nftables::{
@@ -37,6 +35,7 @@ use carrick_netlink::nftables::{
 use carrick_topology::model::AllowedLocationMasquerade;
 use carrick_topology::plan::{FirewallPlan, MeshPorts};
 
+use self::masquerade::{first_of, masqueraded};
 use self::sets::{MESH_DEVICES, SetNames, TUNNEL_DEVICES, carried_by, carriers, narrow_set, with_sets};
 use super::dropped::{DropReason, dropped};
 use super::name::table_name;
@@ -307,18 +306,6 @@ fn leaving_for_location(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     networks.into_iter().flatten().chain(to_nodes_of_location(plan, version)).collect()
 }
 
-/// Gives what a rule selects the source that the default route names, where one does, and else the address of the device that it leaves
-/// by.
-fn masqueraded(plan: &FirewallPlan, version: Family, rule: &Rule, comment: &str) -> Vec<Rule> {
-    let names = SetNames::of(version);
-    let by_default_route = plan.default_sources.iter().filter_map(|(device, sources)| {
-        let address = first_of(sources, version)?;
-        let by_device = rule.clone().output_interface(InterfaceMatch::Is(device.as_str()));
-        Some(by_device.destination(version, AddressMatch::NotIn(&names.host_networks)).masquerade_as(address))
-    });
-    by_default_route.chain([rule.clone().masquerade()]).map(|rule| rule.comment(comment)).collect()
-}
-
 /// What comes out of tunnels for nodes of this location. Packets of nodes keep their source where the location's network takes it.
 fn to_nodes_of_location(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     let names = SetNames::of(version);
@@ -341,11 +328,6 @@ fn to_nodes_of_location(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
     };
     let plain = masqueraded(plan, version, &plain, comment);
     [vec![plain_from_node], plain, vec![encapsulated.comment(comment)]].concat()
-}
-
-/// The address of a family.
-fn first_of(addresses: &BTreeSet<IpAddr>, version: Family) -> Option<IpAddr> {
-    addresses.iter().copied().find(|address| Family::of(address) == version)
 }
 
 /// Pods that leave for somewhere the mesh does not carry.

@@ -11,8 +11,8 @@ use carrick_netlink::Family;
 use carrick_netlink::nftables::{AddressMatch, Chain, ChainKind, Hook, InterfaceMatch, Rule, UDP, priority};
 use carrick_topology::plan::FirewallPlan;
 
+use super::masquerade::{first_of, masqueraded};
 use super::sets::{MESH_DEVICES, SetNames};
-use super::{first_of, masqueraded};
 
 /// Exempts what comes in. Before connection tracking.
 pub(super) fn received(plan: &FirewallPlan) -> Chain {

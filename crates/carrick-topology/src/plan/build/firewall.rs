@@ -55,7 +55,7 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, carried_by_mesh: &
         mesh_devices: devices,
         direct: destinations.direct.clone(),
         encapsulated_sources: encapsulated_sources(resolved, me),
-        transit: transit(resolved, me, destinations),
+        transit: transit(resolved, me, &others, destinations),
         container_devices: match settings.pod_network {
             PodNetwork::Carrick => FirewallPlan::CONTAINER_DEVICES.map(str::to_owned).into(),
             PodNetwork::Foreign => BTreeSet::new(),
@@ -140,10 +140,7 @@ fn narrow(destinations: &Destinations, mtus: &Mtus) -> BTreeMap<u16, BTreeSet<Ip
     narrow
 }
 
-pub(super) fn others_of_location<'r>(
-    resolved: &'r Resolved<'r>,
-    me: &Member<'_>,
-) -> impl Iterator<Item = &'r Member<'r>> {
+fn others_of_location<'r>(resolved: &'r Resolved<'r>, me: &Member<'_>) -> impl Iterator<Item = &'r Member<'r>> {
     let own = me.index;
     let location = resolved.location_of(me);
     location.members.iter().filter(move |index| **index != own).map(|index| resolved.at(*index))

@@ -5,22 +5,27 @@
 //! destinations, and it contains nothing for which a rule of this node translates addresses.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use super::destinations::Destinations;
-use super::firewall::others_of_location;
 use crate::model::host_net;
 use crate::resolve::{Member, Resolved};
 
 /// Pod CIDRs, mesh addresses and internal addresses of other nodes that the mesh carries. Internal addresses of the own location are none: packets out
 /// of tunnels to them get the address of this node. A network that overlaps one of these, a network of the host or an
 /// allowed-location CIDR of this node is no part of the result at all.
-pub(super) fn transit(resolved: &Resolved<'_>, me: &Member<'_>, destinations: &Destinations) -> BTreeSet<IpNet> {
-    let neighbours =
-        others_of_location(resolved, me).flat_map(|other| other.internal_addresses.iter().map(IpNet::addr));
+pub(super) fn transit(
+    resolved: &Resolved<'_>,
+    me: &Member<'_>,
+    neighbours: &BTreeSet<IpAddr>,
+    destinations: &Destinations,
+) -> BTreeSet<IpNet> {
     let own = me.internal_addresses.iter().map(IpNet::addr).chain(me.mesh_addresses.iter().copied());
     let tracked: Vec<IpNet> = neighbours
+        .iter()
+        .copied()
         .chain(own)
         .map(host_net)
         .chain(me.pod_cidrs.iter().copied())
