@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderValue, Response, Uri};
 use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -23,6 +24,8 @@ use crate::connections::{Connections, RegisteredStream};
 
 /// The timeout for a new connection, with TLS and the proxy's part.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The part of it for TCP. The addresses of a name share it, so that one that does not answer leaves time for the others.
+const TCP_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`), and how long a connection may be silent before the kernel asks whether the
 /// other end is there.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -124,15 +127,21 @@ enum TcpError {
     Register(std::io::Error),
 }
 
+/// Opens TCP connections to the addresses that the resolver gives, one after the other.
+fn tcp<R>(resolver: R) -> HttpConnector<R> {
+    let mut http = HttpConnector::new_with_resolver(resolver);
+    http.enforce_http(false);
+    http.set_connect_timeout(Some(TCP_TIMEOUT));
+    http.set_keepalive(Some(SILENCE));
+    http.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
+    #[cfg(target_os = "linux")]
+    http.set_tcp_user_timeout(Some(SILENCE));
+    http
+}
+
 impl TcpConnector {
     fn new(connections: &Connections) -> Self {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_keepalive(Some(SILENCE));
-        http.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
-        #[cfg(target_os = "linux")]
-        http.set_tcp_user_timeout(Some(SILENCE));
-        Self { http, connections: connections.clone() }
+        Self { http: tcp(GaiResolver::new()), connections: connections.clone() }
     }
 
     /// Connects. Starts again when the host's network changes: the address that the kernel chose for this connection may be lost.
@@ -169,6 +178,9 @@ impl Service<Uri> for TcpConnector {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
+    use std::net::SocketAddr;
+
     use socket2::SockRef;
     use tokio::net::TcpListener;
 
@@ -197,15 +209,37 @@ mod tests {
         asking.map(|line| line[1].to_owned()).collect()
     }
 
+    /// One connection fills its queue, and the kernel answers no further one.
+    #[cfg(target_os = "linux")]
+    fn short_listener(address: SocketAddr) -> socket2::Socket {
+        let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        listener.bind(&address.into()).unwrap();
+        listener.listen(0).unwrap();
+        listener
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_address_of_a_name_that_does_not_answer_leaves_time_for_the_next_one() {
+        let living = TcpListener::bind("127.0.0.3:0").await.unwrap();
+        let port = living.local_addr().unwrap().port();
+        let silent = SocketAddr::from(([127, 0, 0, 2], port));
+        let full = short_listener(silent);
+        let _first = tokio::net::TcpStream::connect(silent).await.unwrap();
+        let resolver = tower::service_fn(move |_| async move {
+            let addresses = [silent, SocketAddr::from(([127, 0, 0, 3], port))];
+            Ok::<_, std::io::Error>(addresses.into_iter())
+        });
+        let url = format!("https://api.example:{port}").parse().unwrap();
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, tcp(resolver).call(url)).await;
+        assert_eq!(connected.unwrap().unwrap().inner().peer_addr().unwrap().ip().to_string(), "127.0.0.3");
+        drop(full);
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn a_change_of_the_network_starts_a_connection_again_that_is_being_established() {
-        use std::net::{Ipv4Addr, SocketAddr};
-
-        // One connection fills its queue, and the kernel answers no further one.
-        let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        full.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-        full.listen(0).unwrap();
+        let full = short_listener(([127, 0, 0, 1], 0).into());
         let address = full.local_addr().unwrap().as_socket().unwrap();
         let connections = Connections::default();
         let connect = || TcpConnector::new(&connections).call(format!("http://{address}").parse().unwrap());
