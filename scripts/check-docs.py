@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, the architecture page has a row for
 each crate, decision record 0001 has a row for each dependency of Cargo.toml, and the operations page has a row for each event that
-the programs log at the levels WARN and ERROR. The troubleshooting page names each check of `carrickctl doctor`. The table of the chart's values is that of the chart. Documents and sources contain no word of `words.py`. Prints what is wrong, and fails then.
+the programs log at the levels WARN and ERROR. The troubleshooting page names each check of `carrickctl doctor`. The tests and checks that the table of kinds names exist. The table of the chart's values is that of the chart. Documents and sources contain no word of `words.py`. Prints what is wrong, and fails then.
 """
 
 import re
@@ -24,8 +24,13 @@ DEPENDENCIES = ROOT / "docs/decisions/0001-workspace-and-dependencies.md"
 OPERATIONS = ROOT / "docs/operations.md"
 TROUBLESHOOTING = ROOT / "docs/troubleshooting.md"
 CHECKS = ROOT / "crates/carrick-doctor/src/check.rs"
+KINDS = ROOT / "docs/kinds.md"
+# A test: its attribute, others, and its name.
+TEST = re.compile(r"#\[(?:tokio::)?test[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)")
 # A log event: its level and its name.
 LOGGED = re.compile(r'tracing::(error|warn|info|debug|trace)!\(\s*event = "(\w+)"')
+# A check of `carrickctl doctor`: its identifier.
+CHECK = re.compile(r'Self::\w+ => "([a-z-]+)"')
 # A log line that needs attention, without an event.
 WITHOUT_EVENT = re.compile(r'\b(?:error|warn)!\((?!\s*event = ")')
 # Crates of which no program runs on the nodes of a cluster.
@@ -96,10 +101,32 @@ def wrong_events():
         yield f"has a row for the log event {event}, which no program logs"
 
 
+def wrong_kinds():
+    """Each kind of host or object has tests and, where it says so, checks that exist."""
+    sources = [source for folder in ("crates", "cni-plugin") for source in (ROOT / folder).glob("**/*.rs")]
+    tests = {name for source in sources for name in TEST.findall(source.read_text())}
+    checks = set(CHECK.findall(CHECKS.read_text()))
+    rows = [line.split("|") for line in KINDS.read_text().splitlines() if re.match(r"\| [A-Z]: ", line)]
+    if not rows:
+        yield "has no table of kinds"
+    for _, kind, _, _, named_tests, named_checks, documentation, _ in rows:
+        kind, named = kind.strip(), QUOTED.findall(named_tests)
+        if len(named) < 2:
+            yield f"names fewer than two tests for the kind {kind}"
+        for test in named:
+            if test not in tests:
+                yield f"names the test {test}, which does not exist"
+        for check in QUOTED.findall(named_checks):
+            if check not in checks:
+                yield f"names the check {check}, which does not exist"
+        if not LINK.search(documentation):
+            yield f"has no link to the documentation of the kind {kind}"
+
+
 def wrong_checks():
     """Each check of `carrickctl doctor` can be reached from a symptom."""
     named = set(QUOTED.findall(TROUBLESHOOTING.read_text()))
-    for check in re.findall(r'Self::\w+ => "([a-z-]+)"', CHECKS.read_text()):
+    for check in CHECK.findall(CHECKS.read_text()):
         if check not in named:
             yield f"names the check {check} at no symptom"
 
@@ -115,6 +142,7 @@ def main():
     wrong += [f"{ARCHITECTURE.relative_to(ROOT)} {fault}" for fault in wrong_crates()]
     wrong += [f"{OPERATIONS.relative_to(ROOT)} {fault}" for fault in wrong_events()]
     wrong += [f"{TROUBLESHOOTING.relative_to(ROOT)} {fault}" for fault in wrong_checks()]
+    wrong += [f"{KINDS.relative_to(ROOT)} {fault}" for fault in wrong_kinds()]
     wrong += chart_values.wrong()
     wrong += wrong_words(ROOT)
     if wrong:
