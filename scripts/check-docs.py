@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks the Markdown documents: links and their anchors lead somewhere, paths of this repository exist, the architecture page has a row for
 each crate, decision record 0001 has a row for each dependency of Cargo.toml, and the operations page has a row for each event that
-the programs log at the levels WARN and ERROR. The troubleshooting page names each check of `carrickctl doctor`. The table of the chart's values is that of the chart. Documents and sources contain no word of `words.py`. Prints what is wrong, and fails then.
+the programs log at the levels WARN and ERROR. The troubleshooting page names each check of `carrickctl doctor`. The tests and checks that the tables of kinds and of threats name exist. The table of the chart's values is that of the chart. Documents and sources contain no word of `words.py`. Prints what is wrong, and fails then.
 """
 
 import re
@@ -24,8 +24,16 @@ DEPENDENCIES = ROOT / "docs/decisions/0001-workspace-and-dependencies.md"
 OPERATIONS = ROOT / "docs/operations.md"
 TROUBLESHOOTING = ROOT / "docs/troubleshooting.md"
 CHECKS = ROOT / "crates/carrick-doctor/src/check.rs"
+KINDS = ROOT / "docs/kinds.md"
+SECURITY = ROOT / "docs/security.md"
+# A test: its attribute, others, and its name.
+TEST = re.compile(r"#\[(?:tokio::)?test[^\]]*\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)")
 # A log event: its level and its name.
 LOGGED = re.compile(r'tracing::(error|warn|info|debug|trace)!\(\s*event = "(\w+)"')
+# A step of a test: its name, and its function.
+STEP = re.compile(r'\("(\w+)", (?:\w+::)?\1\)')
+# A check of `carrickctl doctor`: its identifier.
+CHECK = re.compile(r'Self::\w+ => "([a-z-]+)"')
 # A log line that needs attention, without an event.
 WITHOUT_EVENT = re.compile(r'\b(?:error|warn)!\((?!\s*event = ")')
 # Crates of which no program runs on the nodes of a cluster.
@@ -96,10 +104,51 @@ def wrong_events():
         yield f"has a row for the log event {event}, which no program logs"
 
 
+def all_tests():
+    """The names of all tests in Rust, and of the steps of the test on a real cluster."""
+    sources = [source for folder in ("crates", "cni-plugin") for source in (ROOT / folder).glob("**/*.rs")]
+    texts = [source.read_text() for source in sources]
+    return {name for text in texts for name in TEST.findall(text) + STEP.findall(text)}
+
+
+def wrong_threats(tests):
+    """Each threat names the tests that show what stops it, in the last column. `…_END` continues the name before."""
+    threats = SECURITY.read_text().partition("\n## Threats\n")[2].partition("\n### ")[0]
+    rows = [line.strip("| ").split(" | ") for line in threats.splitlines() if line.startswith("| ")][1:]
+    if not rows:
+        yield "has no table of threats"
+    for row in rows:
+        if re.search(r"\bthe same\b", row[-1]):
+            yield f"names the test of another row for: {row[1]}"
+        for name in QUOTED.findall(row[-1]):
+            if re.fullmatch(r"\w+_\w+", name) and name not in tests:
+                yield f"names the test {name}, which does not exist"
+
+
+def wrong_kinds(tests):
+    """Each kind of host or object has tests and, where it says so, checks that exist."""
+    checks = set(CHECK.findall(CHECKS.read_text()))
+    rows = [line.split("|") for line in KINDS.read_text().splitlines() if re.match(r"\| [A-Z]: ", line)]
+    if not rows:
+        yield "has no table of kinds"
+    for _, kind, _, _, named_tests, named_checks, documentation, _ in rows:
+        kind, named = kind.strip(), QUOTED.findall(named_tests)
+        if len(named) < 2:
+            yield f"names fewer than two tests for the kind {kind}"
+        for test in named:
+            if test not in tests:
+                yield f"names the test {test}, which does not exist"
+        for check in QUOTED.findall(named_checks):
+            if check not in checks:
+                yield f"names the check {check}, which does not exist"
+        if not LINK.search(documentation):
+            yield f"has no link to the documentation of the kind {kind}"
+
+
 def wrong_checks():
     """Each check of `carrickctl doctor` can be reached from a symptom."""
     named = set(QUOTED.findall(TROUBLESHOOTING.read_text()))
-    for check in re.findall(r'Self::\w+ => "([a-z-]+)"', CHECKS.read_text()):
+    for check in CHECK.findall(CHECKS.read_text()):
         if check not in named:
             yield f"names the check {check} at no symptom"
 
@@ -115,6 +164,9 @@ def main():
     wrong += [f"{ARCHITECTURE.relative_to(ROOT)} {fault}" for fault in wrong_crates()]
     wrong += [f"{OPERATIONS.relative_to(ROOT)} {fault}" for fault in wrong_events()]
     wrong += [f"{TROUBLESHOOTING.relative_to(ROOT)} {fault}" for fault in wrong_checks()]
+    tests = all_tests()
+    wrong += [f"{KINDS.relative_to(ROOT)} {fault}" for fault in wrong_kinds(tests)]
+    wrong += [f"{SECURITY.relative_to(ROOT)} {fault}" for fault in wrong_threats(tests)]
     wrong += chart_values.wrong()
     wrong += wrong_words(ROOT)
     if wrong:

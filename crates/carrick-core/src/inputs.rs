@@ -8,6 +8,7 @@ use std::time::Duration;
 use carrick_backoff::Now;
 use carrick_topology::discovery::{
     DeviceMtus, HostFacts, Interface, OwnFacts, OwnNode, device_mtus, host_networks, own_facts, routed_networks,
+    unattached_devices,
 };
 use carrick_topology::model::{DnsName, KeyProof};
 use carrick_topology::{
@@ -303,6 +304,7 @@ impl Inputs {
             }
         }
         let local = &mut Arc::make_mut(&mut self.settings).local;
+        local.unattached_devices = unattached_devices(interfaces, &local.internal_devices);
         let DeviceMtus { uplink, internal } = device_mtus(interfaces, &local.internal_devices);
         (local.uplink_mtu, local.internal_mtus) = (uplink, internal);
         // The own Node's annotations are compared with the facts again in any case.

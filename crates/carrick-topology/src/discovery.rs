@@ -13,5 +13,5 @@ mod surroundings;
 mod tests;
 
 pub use facts::{OwnFacts, host_networks, own_facts, routed_networks};
-pub use interface::{AddressRank, HostFacts, Interface, InterfaceAddress};
-pub use surroundings::{DeviceMtus, OwnNode, device_mtus};
+pub use interface::{AddressRank, Attachment, HostFacts, Interface, InterfaceAddress};
+pub use surroundings::{DeviceMtus, OwnNode, device_mtus, unattached_devices};

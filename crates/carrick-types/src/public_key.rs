@@ -50,7 +50,7 @@ pub enum InvalidPublicKey {
     /// The text is no key.
     #[error("`{0}` is not a WireGuard public key (44 characters of base64 that hold 32 bytes)")]
     NotAKey(String),
-    /// The coordinate is 2^255 - 19 or more, or has bit 255: another form of a key that somebody else may have (RFC 7748, section 5).
+    /// The coordinate is 2^255 - 19 or more, or has bit 255: another form of a key that another node may have (RFC 7748, section 5).
     #[error("`{0}` is a second form of another WireGuard public key: only numbers below 2^255 - 19 are keys")]
     NotCanonical(String),
     /// The point has a low order.

@@ -26,9 +26,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::checks::Checks;
+use super::http::{self, PagesThread};
 use super::kernel::{Order, Outcome};
 use super::kernel_events::KernelEvent;
 use super::metrics::DropReader;
+use super::metrics::HttpListener;
 use super::name_resolution::{NameHandle, Resolved, SystemResolver, resolver};
 use super::pod_routes::PodRouteRestorer;
 use super::pods::PodNetworkFiles;
@@ -37,7 +39,7 @@ use super::probes::Probes;
 use super::reporter::Reporter;
 use super::saved_state::{self, Saver};
 use super::status::Status;
-use super::{AgentError, admission, http, kernel, kernel_events};
+use super::{AgentError, admission, kernel, kernel_events};
 use super::{pod_file_watch, pod_firewall};
 use crate::cli::{AgentOptions, Listen};
 use crate::key;
@@ -61,6 +63,7 @@ pub(super) struct EventLoop {
     status: Status,
     checks: Checks,
     internal_pages: InternalPages,
+    pages_thread: PagesThread,
     client: ApiClient,
     cluster_events: mpsc::Receiver<ClusterEvent>,
     api_servers: tokio::sync::watch::Receiver<BTreeSet<IpAddr>>,
@@ -178,6 +181,8 @@ impl EventLoop {
             keys: Keys { private, preshared: BTreeMap::new() },
             origin,
             internal_pages: InternalPages::Unknown,
+            pages_thread: PagesThread::start()
+                .map_err(|error| AgentError::Start(format!("thread of pages: {error}")))?,
             api_servers: client.server_addresses(),
             cluster_events,
             kernel_events,
@@ -206,7 +211,7 @@ impl EventLoop {
         let mut terminate = listen_to(SignalKind::terminate())?;
         let mut interrupt = listen_to(SignalKind::interrupt())?;
         self.status.read_paths_from(self.probes.path_reader());
-        http::start(&self.options, self.status.clone(), self.checks.clone()).await?;
+        http::start(&self.options, self.status.clone(), self.checks.clone(), &self.pages_thread).await?;
         self.read_interfaces();
         let addresses = self.api_servers.borrow_and_update().clone();
         self.event(Event::ApiServers(addresses));
@@ -269,7 +274,7 @@ impl EventLoop {
         match Listen::internal_address(&own_node.internal_ips) {
             Some(address) => {
                 self.internal_pages = InternalPages::Served;
-                tokio::spawn(http::serve_on_internal_address(address, self.status.clone()));
+                self.pages_thread.serve(address, self.status.clone(), HttpListener::Internal);
             }
             None if self.internal_pages == InternalPages::Unknown && !own_node.internal_ips.is_empty() => {
                 self.internal_pages = InternalPages::OnlyPublicAddresses;

@@ -1,5 +1,7 @@
 //! The host's network interfaces, for the discovery of the node's own addresses.
 
+mod attachment;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -37,6 +39,7 @@ pub fn find() -> Result<HostFacts, Error> {
         links.iter().filter_map(|link| Some((link.index, link.name.parse().ok()?))).collect();
     let sources: BTreeSet<IpAddr> =
         default_routes.iter().flatten().filter_map(|route| source_of(route, &addresses)).collect();
+    let controllers: BTreeSet<u32> = links.iter().filter_map(|link| link.controller).collect();
     let interfaces = links
         .into_iter()
         .filter(|link| link.up)
@@ -44,6 +47,7 @@ pub fn find() -> Result<HostFacts, Error> {
             let own = addresses.iter().filter(|address| address.link == link.index && !address.unusable);
             Some(Interface {
                 name: link.name.parse().ok()?,
+                attachment: attachment::of(&link, &controllers, &addresses, routes.iter().flatten()),
                 mtu: link.mtu,
                 addresses: own.map(|address| ranked(address, &sources)).collect(),
                 on_link: on_link(link.index, routes.iter().flatten()),

@@ -28,6 +28,9 @@ pub enum InvalidListen {
     /// The address stands for all addresses of the node.
     #[error("{0} includes the public addresses of the node: spell out each address, or use `loopback` or `internal`")]
     Unspecified(SocketAddr),
+    /// The address is that of no host.
+    #[error("{0} is a multicast or broadcast address: name an address of the node, or use `loopback` or `internal`")]
+    ManyHosts(SocketAddr),
 }
 
 impl Listen {
@@ -51,11 +54,16 @@ impl FromStr for Listen {
             "internal" => Ok(Self::Internal),
             _ => match text.parse::<SocketAddr>() {
                 Ok(address) if address.ip().to_canonical().is_unspecified() => Err(InvalidListen::Unspecified(address)),
+                Ok(address) if is_of_many_hosts(address.ip().to_canonical()) => Err(InvalidListen::ManyHosts(address)),
                 Ok(address) => Ok(Self::Address(address)),
                 Err(_) => Err(InvalidListen::Form),
             },
         }
     }
+}
+
+fn is_of_many_hosts(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 #[cfg(test)]
@@ -68,6 +76,9 @@ mod tests {
         assert_eq!("203.0.113.7:1107".parse(), Ok(Listen::Address("203.0.113.7:1107".parse().unwrap())));
         for text in ["0.0.0.0:1107", "[::]:1107", "[::ffff:0.0.0.0]:1107"] {
             assert_eq!(text.parse::<Listen>(), Err(InvalidListen::Unspecified(text.parse().unwrap())), "{text}");
+        }
+        for text in ["224.0.0.1:1107", "255.255.255.255:1107", "[ff02::1]:1107", "[::ffff:239.1.2.3]:1107"] {
+            assert_eq!(text.parse::<Listen>(), Err(InvalidListen::ManyHosts(text.parse().unwrap())), "{text}");
         }
         for text in ["", "public", "192.0.2.1", "node", "1107"] {
             assert_eq!(text.parse::<Listen>(), Err(InvalidListen::Form), "{text}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use carrick_topology::discovery::{Interface, InterfaceAddress, OwnFacts, OwnNode, own_facts};
+use carrick_topology::discovery::{Attachment, Interface, InterfaceAddress, OwnFacts, OwnNode, own_facts};
 use carrick_topology::model::{Family, Node};
 use carrick_topology::plan::Scope;
 use carrick_topology::{Change, Cluster, NodeName, PublicKey, Settings};
@@ -234,6 +234,7 @@ pub(super) fn own_node() -> OwnNode {
 pub(super) fn interfaces() -> Vec<Interface> {
     vec![Interface {
         name: "eth0".parse().unwrap(),
+        attachment: Attachment::Network,
         mtu: 1500,
         addresses: vec![InterfaceAddress::primary("198.51.100.1/24".parse().unwrap())],
         on_link: BTreeSet::new(),

@@ -176,12 +176,21 @@ struct Owner(Child);
 
 impl Owner {
     fn new(node: &Namespace) -> Self {
+        Self::of_chain(node, "policy drop;", &[])
+    }
+
+    /// Locks a table `locked` whose chain `f` has this policy and these rules.
+    fn of_chain(node: &Namespace, policy: &str, rules: &[&str]) -> Self {
         let mut child =
             node.run(|| Command::new("nft").arg("-i").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
-        let commands = "add table ip locked { flags owner; }\n\
-             add chain ip locked f { type filter hook forward priority 0; policy drop; }\n";
+        let mut commands = format!(
+            "add table ip locked {{ flags owner; }}\nadd chain ip locked refuse\nadd rule ip locked refuse drop\n\
+             add chain ip locked f {{ type filter hook forward priority 0; {policy} }}\n"
+        );
+        commands.extend(rules.iter().map(|rule| format!("add rule ip locked f {rule}\n")));
+        commands += "add chain ip locked complete\n";
         child.stdin.as_mut().unwrap().write_all(commands.as_bytes()).unwrap();
-        while !node.nft("list chains").contains("chain f {") {
+        while !node.nft("list chains").contains("chain complete {") {
             std::thread::yield_now();
         }
         Self(child)
@@ -217,6 +226,44 @@ fn a_locked_table_is_told_and_stops_nothing_else() {
     drop(owner);
     network.apply(&plan());
     assert_pods_reach_each_other(&network);
+}
+
+#[test]
+fn a_locked_chain_that_drops_pods_packets_is_told_however_it_drops() {
+    let established = "ct state { established, related } accept";
+    for (what, policy, rules, drops) in [
+        ("firewalld's last rule", "policy accept;", &[established, "reject with icmp admin-prohibited"][..], true),
+        ("a policy", "policy drop;", &[established], true),
+        (
+            "a jump to a chain that drops",
+            "policy accept;",
+            &["ip saddr 10.0.0.0/8 tcp dport 25 accept", "jump refuse"],
+            true,
+        ),
+        (
+            "Carrick's devices and those of pods are accepted",
+            "policy drop;",
+            &[
+                "iifname \"crk*\" accept",
+                "oifname \"crk*\" accept",
+                "iifname \"carrick*\" accept",
+                "oifname \"carrick*\" accept",
+            ],
+            false,
+        ),
+    ] {
+        let mut network = Network::guarded();
+        let owner = Owner::of_chain(&network.node, policy, rules);
+        let (pod, remote) = (network.pod.socket(POD.0), network.remote.socket(REMOTE_POD.0));
+        pod.send_to(b"x", remote.local_addr().unwrap()).unwrap();
+        assert_eq!(is_silent(&remote), drops, "{what}");
+        let refused = network.firewall.apply(&plan()).unwrap().refused;
+        let [refused] = refused.as_slice() else { panic!("{what}: {refused:?}") };
+        assert!(refused.is_not_permitted() && refused.to_string().contains("ip locked f"), "{what}: {refused}");
+        let expected = if drops { Certainty::Certain } else { Certainty::Undecided };
+        assert_eq!(network.firewall.locked_chains()["ip locked f"].certainty, expected, "{what}");
+        drop(owner);
+    }
 }
 
 /// Rulesets whose forward chain drops what no rule accepts, in ways that differ, and the number of rules that are put in.

@@ -8,6 +8,7 @@ use super::key::most_bytes_of_agents;
 use carrick_topology::Warning;
 use carrick_topology::model::Family;
 use carrick_topology::{ObjectName, WarningReason};
+use carrick_types::printable;
 
 /// Bad elements of one list that get a warning each; the rest share one.
 pub(crate) const MOST_WARNINGS_PER_LIST: usize = 8;
@@ -144,8 +145,8 @@ impl<'a> Reader<'a> {
 
 /// The value, cut to a length that logs and Events can bear, without characters that would break a line.
 fn shown(value: &str, most: usize) -> String {
-    let printable = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    let mut shown: String = value.chars().take(most).map(printable).collect();
+    let end = value.char_indices().nth(most).map_or(value.len(), |(end, _)| end);
+    let mut shown = printable(&value[..end]);
     if value.chars().nth(most).is_some() {
         shown.push('…');
     }

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use anyhow::Result;
 use carrick_kube::annotations::{NodeMetadata, parse_node};
 use carrick_topology::Liveness;
-use carrick_topology::discovery::{Interface, InterfaceAddress, OwnNode, own_facts};
+use carrick_topology::discovery::{Attachment, Interface, InterfaceAddress, OwnNode, own_facts};
 use carrick_topology::hash::stable_hash;
 use carrick_topology::mesh_address::choose_mesh_addresses;
 use carrick_topology::model::{InternalAddresses, Node};
@@ -82,7 +82,14 @@ fn interface(layout: &NodeLayout, mtu: u32) -> Result<Interface> {
     nets.extend(layout.public.list().into_iter().map(IpNet::from));
     let default_route = nets.iter().map(Family::of_net).collect();
     let addresses = nets.into_iter().map(InterfaceAddress::primary).collect();
-    Ok(Interface { name: "eth0".parse()?, mtu, addresses, on_link: BTreeSet::new(), default_route })
+    Ok(Interface {
+        name: "eth0".parse()?,
+        attachment: Attachment::Network,
+        mtu,
+        addresses,
+        on_link: BTreeSet::new(),
+        default_route,
+    })
 }
 
 /// A public key that differs from those of other nodes. No private key belongs to it.

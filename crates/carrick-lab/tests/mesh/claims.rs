@@ -70,7 +70,7 @@ fn an_older_node_that_claims_the_key_and_the_mesh_addresses_of_a_younger_one_doe
 
 /// A data path that identifies peers by their point would take both forms for one peer: to remove one would remove the other.
 #[test]
-fn a_second_form_of_a_key_takes_the_tunnel_from_nobody() {
+fn a_second_form_of_a_key_takes_no_tunnel_away() {
     let mesh = mesh_with_forger();
     let victims = mesh.pods_only().into_iter().filter(|pod| !pod.name.starts_with("c1")).collect::<Vec<_>>();
     let own = annotation(&mesh, "c1", "carrick.dev/public-key").unwrap();

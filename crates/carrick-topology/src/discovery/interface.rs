@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{DeviceName, Family, RoutedNetwork};
+use crate::model::{DeviceName, Family, RoutedNetwork, host_net};
 
 /// What an agent finds on its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,11 +27,24 @@ impl From<Vec<Interface>> for HostFacts {
     }
 }
 
+/// Whether a device leads to other hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attachment {
+    /// It leads to a network.
+    #[default]
+    Network,
+    /// It leads to no other host, such as the loopback device and dummy devices. Routers have addresses on such devices that are theirs on
+    /// every link: other hosts reach these addresses by the uplinks.
+    None,
+}
+
 /// A network interface of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Its name.
     pub name: DeviceName,
+    /// Whether it leads to other hosts.
+    pub attachment: Attachment,
     /// Its MTU in bytes.
     pub mtu: u32,
     /// Its addresses, in each family the one that was added first before others. Tentative and duplicate addresses are not among them.
@@ -87,5 +100,14 @@ impl Interface {
     #[must_use]
     pub fn carries(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.net.addr() == address)
+    }
+
+    /// An address of the interface with the length of the subnet that the interface leads to: a lone address, if it leads to none.
+    #[must_use]
+    pub fn in_subnet(&self, address: &InterfaceAddress) -> IpNet {
+        match self.attachment {
+            Attachment::Network => address.net,
+            Attachment::None => host_net(address.net.addr()),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::interface::{AddressRank, Interface, InterfaceAddress};
+use super::interface::{AddressRank, Attachment, Interface, InterfaceAddress};
 use crate::constants::{DEFAULT_UPLINK_MTU, LOOPBACK_DEVICE, POD_DEVICE_PREFIX};
 use crate::model::{DeviceName, Family, Node, Settings};
 use crate::plan::{FirewallPlan, MeshDevices};
@@ -58,8 +58,9 @@ impl<'a> Surroundings<'a> {
 
     /// The address with the length of its subnet, where an interface carries it and it lasts.
     pub(super) fn lasting(&self, address: IpAddr) -> Option<IpNet> {
-        let carried = self.carrier(address)?.addresses.iter().find(|own| own.net.addr() == address)?;
-        carried.rank.is_lasting().then_some(carried.net)
+        let carrier = self.carrier(address)?;
+        let carried = carrier.addresses.iter().find(|own| own.net.addr() == address)?;
+        carried.rank.is_lasting().then(|| carrier.in_subnet(carried))
     }
 
     /// Whether an interface carries the address and it does not last.
@@ -103,8 +104,8 @@ pub(super) struct Candidate<'a> {
 
 impl Candidate<'_> {
     /// The address with the length of its subnet.
-    pub(super) const fn net(&self) -> IpNet {
-        self.address.net
+    pub(super) fn net(&self) -> IpNet {
+        self.interface.in_subnet(&self.address)
     }
 
     /// Whether packets by the default route leave by the interface or have this source. A router's address is often on the loopback device.
@@ -132,13 +133,15 @@ pub struct DeviceMtus {
 /// The MTUs of the devices that lead to other nodes, for a node whose internal addresses are on these devices.
 #[must_use]
 pub fn device_mtus(interfaces: &[Interface], internal_devices: &BTreeMap<IpAddr, DeviceName>) -> DeviceMtus {
-    let mtu_of = |name: &DeviceName| interfaces.iter().find(|interface| interface.name == *name).map(|found| found.mtu);
     let uplinks = interfaces.iter().filter(|interface| !interface.default_route.is_empty());
     let uplink = uplinks.map(|interface| interface.mtu).min();
     let mut internal: BTreeMap<Family, u32> = BTreeMap::new();
     for (address, device) in internal_devices {
-        // Packets to other nodes never leave by a device without a network: such an address is reached by the uplinks.
-        let mtu = if leads_nowhere(device) { uplink } else { mtu_of(device) };
+        let carrier = interfaces.iter().find(|interface| interface.name == *device);
+        let mtu = carrier.and_then(|carrier| match carrier.attachment {
+            Attachment::Network => Some(carrier.mtu),
+            Attachment::None => uplink,
+        });
         if let Some(mtu) = mtu {
             let least = internal.entry(Family::of(address)).or_insert(mtu);
             *least = mtu.min(*least);
@@ -148,9 +151,15 @@ pub fn device_mtus(interfaces: &[Interface], internal_devices: &BTreeMap<IpAddr,
     DeviceMtus { uplink, internal }
 }
 
-/// The loopback and dummy devices, on which routers have addresses that are theirs on every link.
-fn leads_nowhere(device: &DeviceName) -> bool {
-    device.as_str() == LOOPBACK_DEVICE || device.as_str().starts_with("dummy")
+/// For [`crate::model::LocalFacts::unattached_devices`]: those of the devices of internal addresses that lead to no other host.
+#[must_use]
+pub fn unattached_devices(
+    interfaces: &[Interface],
+    internal_devices: &BTreeMap<IpAddr, DeviceName>,
+) -> BTreeSet<DeviceName> {
+    let unattached = interfaces.iter().filter(|interface| interface.attachment == Attachment::None);
+    let carries_internal = |name: &&DeviceName| internal_devices.values().any(|device| device == *name);
+    unattached.map(|interface| &interface.name).filter(carries_internal).cloned().collect()
 }
 
 /// The networks that the host is attached to, with their devices. Loopback and link-local networks are none, and neither are single

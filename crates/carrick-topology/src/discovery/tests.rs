@@ -3,7 +3,8 @@ use std::net::IpAddr;
 
 use crate::constants::DEFAULT_UPLINK_MTU;
 use crate::discovery::{
-    AddressRank, DeviceMtus, Interface, InterfaceAddress, OwnNode, device_mtus, host_networks, own_facts,
+    AddressRank, Attachment, DeviceMtus, Interface, InterfaceAddress, OwnNode, device_mtus, host_networks, own_facts,
+    unattached_devices,
 };
 use crate::model::{Family, InternalAddresses, Node, Settings};
 
@@ -27,6 +28,7 @@ fn own_as(annotate: impl FnOnce(&mut Node), internal: &[&str], external: &[&str]
 fn interface(name: &str, addresses: &[&str], default_route: &[Family]) -> Interface {
     Interface {
         name: name.parse().unwrap(),
+        attachment: if name == "lo" || name.starts_with("dummy") { Attachment::None } else { Attachment::Network },
         mtu: 1500,
         addresses: addresses.iter().map(|address| InterfaceAddress::primary(address.parse().unwrap())).collect(),
         on_link: BTreeSet::new(),
@@ -219,6 +221,25 @@ fn a_routers_address_on_the_loopback_device_stands_for_the_host() {
             assert_eq!(facts.1, [format!("{address}:51820")], "{device} {internal:?}");
         }
     }
+}
+
+#[test]
+fn an_address_on_a_device_that_leads_nowhere_is_in_no_subnet() {
+    for (device, address) in [("dummy0", "10.10.1.5/24"), ("dummy-node", "fd10::5/64"), ("lo", "10.10.1.5/32")] {
+        let net: ipnet::IpNet = address.parse().unwrap();
+        let text = net.addr().to_string();
+        let interfaces = [interface("eth0", &["172.31.0.2/30"], BOTH), interface(device, &[address], &[])];
+        let expected = [ipnet::IpNet::from(net.addr()).to_string()];
+        assert_eq!(found(&own(&[&text], &[]), &interfaces, &[]).0, expected, "{device} {address}");
+        let settings = settings(&[]);
+        let facts = own_facts(&own(&[&text], &[]), &interfaces, &settings);
+        let unattached = unattached_devices(&interfaces, &facts.internal_devices);
+        assert_eq!(unattached, [device.parse().unwrap()].into(), "{device}");
+    }
+    let bridge = [interface("br0", &["10.0.0.7/24"], V4), interface("dummy0", &["10.10.1.5/24"], &[])];
+    assert_eq!(found(&own(&["10.0.0.7"], &[]), &bridge, &[]).0, ["10.0.0.7/24"]);
+    let internal = BTreeMap::from([("10.0.0.7".parse().unwrap(), "br0".parse().unwrap())]);
+    assert!(unattached_devices(&bridge, &internal).is_empty(), "dummy0 has no internal address");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use carrick_types::{is_printable, printable};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -40,7 +41,7 @@ macro_rules! name_type {
             fn from_str(text: &str) -> Result<Self, InvalidName> {
                 let check: fn(&str) -> Option<&'static str> = $check;
                 match check(text) {
-                    Some(problem) => Err(InvalidName { kind: $kind, name: text.to_owned(), problem }),
+                    Some(problem) => Err(InvalidName { kind: $kind, name: printable(text), problem }),
                     None => Ok(Self(Arc::from(text))),
                 }
             }
@@ -99,7 +100,7 @@ name_type!(
     LocationName, "location", |text| match text {
         "" => Some("is empty"),
         text if text.len() > 253 => Some("is longer than 253 bytes"),
-        text if text.chars().any(char::is_control) => Some("holds a character that cannot be printed"),
+        text if !text.chars().all(is_printable) => Some("holds a character that cannot be printed"),
         _ => None,
     }
 );

@@ -30,6 +30,10 @@ pub struct LocalFacts {
     pub api_servers: BTreeSet<IpAddr>,
     /// The device of each internal address of the node.
     pub internal_devices: BTreeMap<IpAddr, DeviceName>,
+    /// Those of the devices of internal addresses that lead to no other host, such as the loopback device and dummy devices: packets to other
+    /// nodes leave by the uplinks.
+    #[serde(default)]
+    pub unattached_devices: BTreeSet<DeviceName>,
     /// The networks that the host is attached to, each with its device. The mesh takes none of them away.
     #[serde(default)]
     pub networks: BTreeMap<IpNet, DeviceName>,
@@ -84,6 +88,7 @@ impl Default for LocalFacts {
         Self {
             api_servers: BTreeSet::new(),
             internal_devices: BTreeMap::new(),
+            unattached_devices: BTreeSet::new(),
             networks: BTreeMap::new(),
             routed: BTreeMap::new(),
             default_sources: BTreeMap::new(),

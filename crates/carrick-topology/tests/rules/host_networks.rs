@@ -96,15 +96,37 @@ fn vxlan_is_limited_to_the_devices_of_the_internal_addresses() {
     assert_eq!(devices(&plain), Some(["eth0".parse().unwrap()].into()));
     let first = |device: &str| {
         let device = device.parse().unwrap();
-        plain
-            .clone()
-            .set(|settings| drop(settings.local.internal_devices.insert("192.168.1.1".parse().unwrap(), device)))
+        let address = "192.168.1.1".parse().unwrap();
+        plain.clone().set(|settings| drop(settings.local.internal_devices.insert(address, device)))
     };
     assert_eq!(devices(&first("eth7")), Some(["eth0".parse().unwrap(), "eth7".parse().unwrap()].into()));
-    assert_eq!(devices(&first("lo")), None, "the loopback device shows no way into the location");
+    for unattached in ["lo", "dummy0", "br-loop"] {
+        let device = unattached.parse().unwrap();
+        let mesh = first(unattached).set(|settings| settings.local.unattached_devices = [device].into());
+        assert_eq!(devices(&mesh), None, "{unattached} shows no way into the location");
+    }
     assert_eq!(devices(&plain.set(|settings| settings.local.internal_devices.clear())), None);
     let alone = mesh([node("a1").with(|node| node.internal_addresses = internal(&[])), node("a2")]);
     assert_eq!(devices(&alone), Some([].into()), "a node that is alone sends no VXLAN");
+}
+
+#[test]
+fn packets_never_leave_directly_by_a_device_that_leads_nowhere() {
+    let hop = |mesh: &Mesh| next_hop(&mesh.plan("a1"), "10.42.12.0/24").cloned();
+    let direct =
+        |device: &str| NextHop::Direct { via: "192.168.1.2".parse().unwrap(), device: device.parse().unwrap() };
+    for device in ["dummy0", "node0", "br-loop"] {
+        let on = |settings: &mut Settings| {
+            settings.encapsulation = Encapsulation::CrossSubnet;
+            for internal in settings.local.internal_devices.values_mut() {
+                *internal = device.parse().unwrap();
+            }
+        };
+        let mesh = mesh([node("a1"), node("a2")]).set(on);
+        assert_eq!(hop(&mesh), Some(direct(device)), "{device} leads to the subnet");
+        let unattached = mesh.set(|settings| settings.local.unattached_devices = [device.parse().unwrap()].into());
+        assert!(matches!(hop(&unattached), Some(NextHop::Vxlan { .. })), "{device}: {:?}", hop(&unattached));
+    }
 }
 
 #[test]

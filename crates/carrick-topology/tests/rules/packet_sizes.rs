@@ -129,12 +129,15 @@ fn a_tunnel_has_the_size_of_the_device_towards_its_endpoint() {
         let mtu = |net: &str| routes(&plan, net)[0].mtu;
         (plan.wireguard.mtu, mtu("10.42.21.0/24"), mtu("10.42.31.0/24"), plan.pod_mtu)
     };
-    assert_eq!(towards("198.51.2.1", 1450), (1440, Some(1390), None, 1390), "b1 is behind a narrow device");
+    assert_eq!(towards("198.51.2.1", 1450), (1440, Some(1376), None, 1376), "b1 is behind a narrow device");
+    for (device, route) in [(1492, Some(1432 / 16 * 16)), (1451, Some(1376)), (1452, Some(1392)), (1400, Some(1328))] {
+        assert_eq!(towards("198.51.2.1", device).1, route, "{device}: WireGuard pads to a multiple of 16");
+    }
     assert_eq!(towards("198.51.2.1", 9000), (1440, None, None, 1440));
     assert_eq!(towards("203.0.113.9", 1300), (1440, None, None, 1440), "no endpoint of the plan");
     let full = v4_only(world()).granularity(Granularity::Full);
     let full = full.set(|settings| settings.local.endpoint_mtus = [("192.168.1.2".parse().unwrap(), 1450)].into());
-    assert_eq!(routes(&full.plan("a1"), "10.42.12.0/24")[0].mtu, Some(1390), "a tunnel inside the location");
+    assert_eq!(routes(&full.plan("a1"), "10.42.12.0/24")[0].mtu, Some(1376), "a tunnel inside the location");
 }
 
 #[test]

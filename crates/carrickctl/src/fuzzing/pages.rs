@@ -5,6 +5,7 @@ use std::time::Duration;
 use carrick_doctor::{Observations, Pages, TimeRange, concerning, diagnose};
 use carrick_status::{ChecksPage, LiveTracePage, StatusPage};
 use carrick_topology::NodeName;
+use carrick_types::is_printable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -82,7 +83,7 @@ fn show(view: &impl View) {
 }
 
 fn check_text(text: &str) {
-    let moves = |character: char| character.is_control() && character != '\n';
+    let moves = |character: char| !is_printable(character) && character != '\n';
     assert!(!text.contains(moves), "{text:?}");
 }
 

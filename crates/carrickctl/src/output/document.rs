@@ -2,8 +2,10 @@
 
 use std::fmt::Display;
 
+use carrick_types::printable;
+
 use super::style::Style;
-use super::table::{Table, cut, printable};
+use super::table::{Table, cut};
 use super::terminal::Terminal;
 
 /// A text for people, line by line.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use carrick_types::printable;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::style::Style;
@@ -72,17 +73,6 @@ impl<T: Display> From<T> for Cell {
     fn from(text: T) -> Self {
         Self::plain(text)
     }
-}
-
-/// Replaces control characters. Any user may write the texts of objects and pages, and a control sequence must not reach the terminal.
-pub(super) fn printable(text: &str) -> String {
-    let replaced = |character: char| character.is_control() || changes_order(character);
-    text.chars().map(|character| if replaced(character) { '\u{fffd}' } else { character }).collect()
-}
-
-/// Whether the character makes a terminal show others in another order, or shows nothing (Unicode UAX #9, and the zero-width characters).
-const fn changes_order(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A table.

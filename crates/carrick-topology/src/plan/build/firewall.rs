@@ -82,10 +82,12 @@ fn networks_behind_default_routes(settings: &Settings) -> BTreeSet<IpNet> {
     behind.map(|(net, _)| net.trunc()).collect()
 }
 
+/// The devices that lead into the location. Not known if an internal address is on a device that leads to no other host.
 fn vxlan_devices(settings: &Settings, me: &Member<'_>) -> Option<BTreeSet<DeviceName>> {
-    let device = |net: &IpNet| settings.local.internal_devices.get(&net.addr());
-    let is_real = |device: &&DeviceName| device.as_str() != constants::LOOPBACK_DEVICE;
-    me.internal_addresses.iter().map(|net| device(net).filter(is_real).cloned()).collect()
+    let local = &settings.local;
+    let device = |net: &IpNet| local.internal_devices.get(&net.addr());
+    let is_attached = |device: &&DeviceName| !local.unattached_devices.contains(*device);
+    me.internal_addresses.iter().map(|net| device(net).filter(is_attached).cloned()).collect()
 }
 
 /// The sources of all nodes from which no packet comes without encapsulation. If another plugin connects the pods, it may carry packets between

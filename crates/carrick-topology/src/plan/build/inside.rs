@@ -89,8 +89,10 @@ fn shared_subnet<'r>(
     family: Family,
 ) -> Option<(IpAddr, &'r DeviceName)> {
     subnet_pairs(me, other, family).find_map(|(own, theirs)| {
-        let device = resolved.settings.local.internal_devices.get(&own.addr())?;
-        Some((theirs.addr(), device))
+        let local = &resolved.settings.local;
+        let device = local.internal_devices.get(&own.addr())?;
+        let is_attached = !local.unattached_devices.contains(device);
+        is_attached.then_some((theirs.addr(), device))
     })
 }
 

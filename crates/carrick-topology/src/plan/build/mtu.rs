@@ -13,6 +13,10 @@ use crate::model::{Endpoint, Family, MtuSetting, PublicKey, is_public};
 use crate::plan::{NextHop, PeerIdentity, WireGuardPeer};
 use crate::resolve::{Member, MemberIndex, Resolved};
 
+/// WireGuard pads packets to a multiple of these bytes, but not beyond the MTU of its device: so a packet of the size of a narrower tunnel is
+/// padded beyond that size, unless the size is a multiple.
+const WIREGUARD_PADDING: u32 = 16;
+
 /// Bytes of an IPv6 header and a TCP header without options.
 const IPV6_AND_TCP_HEADERS: u32 = 60;
 
@@ -130,7 +134,8 @@ fn narrow_tunnels(
         let overhead = if may_use_ipv6(me, peer) { WIREGUARD_OVERHEAD_V6 } else { WIREGUARD_OVERHEAD_V4 };
         Some((other.index, outer.saturating_sub(overhead)))
     };
-    peers.values().filter_map(tunnel).filter(|(_, mtu)| *mtu < wireguard).collect()
+    let narrow = peers.values().filter_map(tunnel).filter(|(_, mtu)| *mtu < wireguard);
+    narrow.map(|(index, mtu)| (index, mtu - mtu % WIREGUARD_PADDING)).collect()
 }
 
 /// Whether outer packets to a node cross the internet: it is dialled at a public address, or dials in from an address that is not known.
