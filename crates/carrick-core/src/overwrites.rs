@@ -14,7 +14,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// Other annotations than those written before wait no longer than this after the last write: other nodes may need them.
 const LONGEST_FOR_CHANGED: Duration = Duration::from_secs(30);
-/// When the API has shown the annotations for so long, no other program overwrites them. It is longer than the other agent's longest delay.
+/// When the API has shown the annotations for so long, no other program overwrites them. The time is longer than the other agent's longest delay.
 const QUIET: Duration = Duration::from_secs(600);
 /// So many repeated writes without such a time are no coincidence.
 const REPEATED: u32 = 5;

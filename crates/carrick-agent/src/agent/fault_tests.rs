@@ -68,6 +68,17 @@ fn told(source: FaultSource, fault: &Fault) -> Core {
     core
 }
 
+/// A core of a ready node whose annotations the API accepts and does not show.
+fn overwritten() -> Core {
+    let mut core = ready();
+    for round in 1..10 {
+        let now = NOW + Duration::from_secs(400) * round;
+        core.handle_timeout(now);
+        core.handle_event(now, Event::Published(WriteOutcome::Complete));
+    }
+    core
+}
+
 /// Every fault, each with a core of a node that has it.
 fn provoked() -> Vec<(Fault, Core)> {
     let reason = || "operation not permitted".to_owned();
@@ -87,6 +98,7 @@ fn provoked() -> Vec<(Fault, Core)> {
         (Fault::NotApplied, planned(Some("10.42.0.0/24"))),
         (Fault::PodCidrMissing, planned(None)),
         (Fault::ApiLost, without_api),
+        (Fault::AnnotationsOverwritten, overwritten()),
     ];
     let policy = "the ValidatingAdmissionPolicy carrick-nodes is not installed".to_owned();
     for (source, fault) in [
