@@ -80,6 +80,13 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 warning.field, warning.object
             ),
         ),
+        WarningReason::OutsideClusterCidrs => (
+            Check::IgnoredValues,
+            format!(
+                "add the pod CIDRs of {} to spec.clusterCIDRs of the Mesh {MESH_NAME}, or a network that contains those of all nodes",
+                warning.object
+            ),
+        ),
         WarningReason::RoutedElsewhere(_) | WarningReason::RoutedToInternet(_) => (
             Check::LocationNetwork,
             format!(

@@ -57,6 +57,8 @@ pub enum WarningReason {
     OutsidePermittedCidrs,
     /// The internal address is outside of the networks that the Mesh names for internal addresses.
     OutsideInternalCidrs,
+    /// The pods' network is outside of the networks that the Mesh names for all pods, and so it is not closed when the node is gone.
+    OutsideClusterCidrs,
     /// A link-local address cannot be an internal address.
     LinkLocalInternalAddress,
     /// The node has no mesh address of this family, so that nothing can be routed to it.
@@ -122,6 +124,7 @@ impl WarningReason {
             Self::PublicInternalAddress => "PublicInternalAddress",
             Self::OutsidePermittedCidrs => "OutsidePermittedCidrs",
             Self::OutsideInternalCidrs => "OutsideInternalCidrs",
+            Self::OutsideClusterCidrs => "OutsideClusterCidrs",
             Self::LinkLocalInternalAddress => "LinkLocalInternalAddress",
             Self::NoMeshAddress => "NoMeshAddress",
             Self::OutsideMeshCidr => "OutsideMeshCidr",
@@ -192,6 +195,10 @@ impl fmt::Display for WarningReason {
             Self::OutsideInternalCidrs => write!(
                 formatter,
                 "is outside of `spec.internalCIDRs` of the Mesh `{MESH_NAME}`: if it is an internal address, add its network there"
+            ),
+            Self::OutsideClusterCidrs => write!(
+                formatter,
+                "is outside of `spec.clusterCIDRs` of the Mesh `{MESH_NAME}`: packets to its pods may leave in clear when the node is gone. Add the network there"
             ),
             Self::LinkLocalInternalAddress => {
                 formatter.write_str("is link-local: write an address that the other nodes of the location can reach")

@@ -173,6 +173,9 @@ fn admit_pod_cidrs<'a>(
     for owner in ranges.owners() {
         if let RangeOwner::Pods(owner, cidr) = owner {
             members[owner.index.0].pod_cidrs.push(*cidr);
+            if !settings.cluster_cidrs.is_empty() && !settings.cluster_cidrs.iter().any(|net| net.contains(cidr)) {
+                warnings.insert(Warning::new(owner.object(), "pod-cidrs", cidr, WarningReason::OutsideClusterCidrs));
+            }
         }
     }
     for Refused { by, held_by } in refused {

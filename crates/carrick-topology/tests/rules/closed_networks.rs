@@ -83,11 +83,28 @@ fn what_the_host_reaches_otherwise_is_excepted_from_a_closed_network() {
 fn a_cluster_cidr_inside_a_network_of_the_host_is_not_closed() {
     let networks = [(net("172.16.0.0/12"), "tun0".parse().unwrap())];
     let mesh = mesh([node("a1"), node("b1")]).set(|settings| {
-        settings.cluster_cidrs = nets(&["172.22.0.0/16"]);
+        settings.cluster_cidrs = nets(&["172.22.0.0/16", "10.42.0.0/16", "fd42::/16"]);
         settings.local.networks = networks.into();
     });
     assert!(!is_closed(&mesh, "172.22.0.0/16"));
     let reason = WarningReason::OverlapsOwnSubnet("172.16.0.0/12 on tun0".to_owned());
     let expected = warning(node_object("a1"), "cluster-cidr", "172.22.0.0/16", reason);
     assert_eq!(mesh.plan("a1").warnings, [expected].into());
+}
+
+#[test]
+fn a_pod_cidr_outside_of_the_cluster_cidrs_counts_and_every_plan_says_what_is_missing() {
+    let outside = |cidrs: &[&str]| {
+        let mesh = mesh([node("a1"), node("b1")]).set(|settings| settings.cluster_cidrs = nets(cidrs));
+        let plan = mesh.plan("a1");
+        assert_eq!(plan.warnings, mesh.plan("b1").warnings);
+        assert_eq!(next_hop(&plan, "10.42.21.0/24"), Some(&NextHop::WireGuard));
+        let warnings = plan.warnings.into_iter().filter(|warning| warning.reason == WarningReason::OutsideClusterCidrs);
+        warnings.map(|warning| warning.value).collect::<Vec<_>>()
+    };
+    assert_eq!(outside(&["10.42.0.0/16", "fd42::/16"]), [""; 0]);
+    assert_eq!(outside(&[]), [""; 0]);
+    let two_of_ipv6 = outside(&["10.42.0.0/16"]);
+    assert!(two_of_ipv6.len() == 2 && two_of_ipv6.iter().all(|net| net.contains(':')), "{two_of_ipv6:?}");
+    assert_eq!(outside(&["10.244.0.0/16"]).len(), 4, "another network of pods, as in a copied line");
 }
