@@ -7,8 +7,6 @@ mod server;
 mod socket;
 mod thread;
 
-use std::time::Duration;
-
 use super::AgentError;
 use super::checks::Checks;
 use super::metrics::HttpListener;
@@ -19,9 +17,6 @@ use limits::Limits;
 
 pub use socket::SOCKET;
 pub(super) use thread::PagesThread;
-
-/// The time between two attempts to listen on an address that the host does not have yet.
-const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Serves the pages on the socket and on the addresses of `--listen`, but for the node's internal address, which is not known yet.
 ///

@@ -12,9 +12,12 @@ use tokio::runtime::{Builder, Handle};
 
 use super::bind::bind;
 use super::limits::Limits;
-use super::{RETRY_INTERVAL, pages, server};
+use super::{pages, server};
 use crate::agent::metrics::HttpListener;
 use crate::agent::status::Status;
+
+/// The time between two attempts to listen on an address that the host does not have yet.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The thread. It ends with the process.
 pub(in crate::agent) struct PagesThread(Handle);
