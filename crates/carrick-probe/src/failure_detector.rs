@@ -13,6 +13,7 @@ use carrick_topology::{Liveness, LocationName, NodeName};
 use crate::Now;
 use crate::flap_count::FlapCount;
 use crate::heard_peers::{HeardPeers, Reachability};
+use crate::path_use::PathUse;
 use crate::probed_path::PathState;
 use gateway_history::{DRAIN_NOTICE, GatewayHistory, State, Tunnel};
 pub(crate) use gateway_history::{Direction, Move, MovePhase};
@@ -75,6 +76,11 @@ impl FailureDetector {
     pub(crate) fn down(&self) -> BTreeSet<NodeName> {
         let down = self.histories.iter().filter(|(_, history)| history.state.is_down());
         down.map(|(name, _)| name).chain(self.outages.passed_over()).cloned().collect()
+    }
+
+    /// Whether this node counts a gateway of another location as live. It then uses its tunnel to the gateway, unless a detour leads around it.
+    pub(crate) fn path_use(&self, location: &LocationName, node: &NodeName) -> PathUse {
+        if self.counts_as_down(location, node) { PathUse::Unsaid } else { PathUse::Used }
     }
 
     /// The gateways that are down and to which this node sends through another gateway of their location.
@@ -277,6 +283,10 @@ impl FailureDetector {
         history.flap_count = history.flap_count.max(gateway.flap_count);
         let is_due = history.due(self.far_delay).is_some_and(|due| now >= due);
         history.state = match history.state {
+            // The other end did not notice the fault, or returned first: it accepts by the tunnel alone what this node sends, and sends by it.
+            State::Recovering { .. } if history.is_bypassed() && gateway.path_use == PathUse::Used => {
+                State::Live { since: now }
+            }
             State::Down | State::Drained { .. } => {
                 // A gateway that was well for longer was cut off from this node alone.
                 let recovered =

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carrick_topology::handover::{HandoverInForce, HandoverReport};
 use carrick_topology::model::Duty;
-use carrick_topology::plan::{PathKind, ProbePlan};
+use carrick_topology::plan::{PathKind, ProbePlan, ProbeTarget};
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
@@ -20,6 +20,7 @@ use crate::heard_peers::{Expected, HeardPeers, HeardSince, LastHeard};
 use crate::output::{ProberEvent, Transmit};
 use crate::pacing::Pacing;
 use crate::packet::{Announcement, AskedLocation, Condition, LocationTag, ProbeId};
+use crate::path_use::PathUse;
 use crate::position::Position;
 use crate::probed_path::{PathState, ProbedPath};
 use crate::target::{Observation, Target};
@@ -335,7 +336,8 @@ impl Prober {
         let shape = target.send(now, self.sequence, self.pacing.told_interval(), interval, extension, asks);
         let (from, to) = (target.planned().from, target.planned().to);
         let flap_count = self.failure_detector.flap_count(now, name);
-        let announcement = Announcement { flap_count, handover: target.handover().to_tell(), asks };
+        let announcement =
+            Announcement { flap_count, handover: target.handover().to_tell(), asks, path_use: target.path_use() };
         self.transmits.push_back(Transmit { from, to, id, announcement, shape });
         self.pacing.note_sent(now);
     }
@@ -381,6 +383,14 @@ impl Prober {
         self.handovers.evaluate(now, self.failure_detector.moves());
         for (name, target) in self.targets.iter_mut() {
             target.update_handover(now, self.handovers.flags_for(name), self.handovers.leads_to(name));
+            let ProbeTarget { location, kind, .. } = target.planned();
+            let path_use = match kind {
+                PathKind::Tunnel if !self.detours.lead_around(location) => {
+                    self.failure_detector.path_use(location, name)
+                }
+                PathKind::Tunnel | PathKind::Inside => PathUse::Unsaid,
+            };
+            target.set_path_use(now, path_use);
         }
         let liveness = Liveness {
             down: self.failure_detector.down(),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::mesh::{Mesh, name};
+use crate::short_outages::longest_outage;
 use crate::world::seconds;
 
 /// Which packets of a tunnel are lost.
@@ -29,16 +30,6 @@ fn break_tunnel(mesh: &mut Mesh, (one, other): (&str, &str), lost: Lost) {
         Lost::Back => vec![back],
         Lost::BothWays => vec![there, back],
     });
-}
-
-/// The longest time for which pods do not reach each other without a break.
-fn longest_outage(mesh: &mut Mesh, time: Duration) -> Duration {
-    let (mut longest, mut since) = (Duration::ZERO, None);
-    mesh.run(time, |mesh| {
-        since = (!mesh.cut_off().is_empty()).then(|| since.unwrap_or(mesh.now));
-        longest = longest.max(since.map_or(Duration::ZERO, |since| mesh.now - since));
-    });
-    longest
 }
 
 /// Breaks tunnels for 15 s, and checks that traffic goes another way and comes back.

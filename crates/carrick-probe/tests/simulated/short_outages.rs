@@ -1,0 +1,80 @@
+//! One tunnel carries nothing for a moment: one end may find the other one down, and the other end may notice nothing.
+
+use std::time::Duration;
+
+use crate::mesh::{Mesh, name};
+use crate::world::seconds;
+
+/// Packets flow again within this time after the tunnel works again.
+const LIMIT: Duration = Duration::from_secs(1);
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The longest time for which pods do not reach each other without a break.
+pub fn longest_outage(mesh: &mut Mesh, time: Duration) -> Duration {
+    let (mut longest, mut since) = (Duration::ZERO, None);
+    mesh.run(time, |mesh| {
+        since = (!mesh.cut_off().is_empty()).then(|| since.unwrap_or(mesh.now));
+        longest = longest.max(since.map_or(Duration::ZERO, |since| mesh.now - since));
+    });
+    longest
+}
+
+/// Breaks the tunnel between `a1` and `b1` for this time, and returns for how long pods do not reach each other afterwards.
+fn outage_after(mesh: &mut Mesh, broken: Duration, observed: Duration) -> Duration {
+    mesh.broken.extend([(name("a1"), name("b1")), (name("b1"), name("a1"))]);
+    mesh.run(broken, |_| ());
+    mesh.broken.clear();
+    longest_outage(mesh, observed)
+}
+
+/// An outage of each length, at each phase of the probes of both ends.
+fn survives_at_every_phase(up: impl Fn() -> Mesh) {
+    for phase in [0, 50, 100, 150, 200] {
+        for broken in (400..=1_200).step_by(100) {
+            let mut mesh = up();
+            mesh.delay("b1", ms(phase));
+            // After the time for which a delayed prober waits longer.
+            mesh.run(seconds(6) + ms(broken * 7 % 250), |_| ());
+            let outage = outage_after(&mut mesh, ms(broken), seconds(4));
+            assert!(outage <= LIMIT, "broken for {broken} ms, phase {phase} ms: {outage:?}");
+        }
+    }
+}
+
+/// Outages of all lengths, one every 15 s.
+fn survives_again_and_again(mut mesh: Mesh) {
+    mesh.delay("b1", ms(100));
+    for broken in [700, 800, 1_000, 600, 2_000, 750, 900, 1_500, 650, 850, 3_000, 700] {
+        mesh.run(ms(broken % 230), |_| ());
+        let outage = outage_after(&mut mesh, ms(broken), seconds(15));
+        assert!(outage <= LIMIT, "broken for {broken} ms at {:?}: {outage:?}", mesh.now);
+    }
+}
+
+#[test]
+fn gateways_agree_after_a_short_outage_of_their_tunnel() {
+    survives_at_every_phase(|| Mesh::up(&["a1", "a2", "b1", "b2", "b3"]));
+}
+
+#[test]
+fn nodes_with_tunnels_of_their_own_agree_after_a_short_outage() {
+    survives_at_every_phase(|| Mesh::cross(&["a1", "a2", "b1", "b2"]));
+}
+
+#[test]
+fn a_location_of_one_node_agrees_with_the_others_after_a_short_outage() {
+    survives_at_every_phase(|| Mesh::up(&["a1", "b1", "b2"]));
+}
+
+#[test]
+fn gateways_agree_after_each_of_many_outages() {
+    survives_again_and_again(Mesh::up(&["a1", "a2", "b1", "b2", "b3"]));
+}
+
+#[test]
+fn nodes_with_tunnels_of_their_own_agree_after_each_of_many_outages() {
+    survives_again_and_again(Mesh::cross(&["a1", "a2", "b1", "b2"]));
+}
