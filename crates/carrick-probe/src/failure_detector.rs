@@ -78,7 +78,7 @@ impl FailureDetector {
         down.map(|(name, _)| name).chain(self.outages.passed_over()).cloned().collect()
     }
 
-    /// Whether this node counts a gateway of another location as live. It then uses its tunnel to the gateway, unless a detour leads around it.
+    /// Whether this node counts a gateway as live, and sends by it unless a detour leads around it.
     pub(crate) fn path_use(&self, location: &LocationName, node: &NodeName) -> PathUse {
         if self.counts_as_down(location, node) { PathUse::Unsaid } else { PathUse::Used }
     }
@@ -276,6 +276,10 @@ impl FailureDetector {
                 history.tunnel = Tunnel::Used;
             }
         }
+        // The other end did not notice the fault, or returned first: it sends by the tunnel, and accepts by it alone what this node sends.
+        if gateway.path_use > PathUse::Unsaid {
+            history.tunnel = Tunnel::Used;
+        }
         if let Tunnel::Bypassed { counted_flaps, .. } = &mut history.tunnel {
             *counted_flaps = gateway.counted_flaps;
         }
@@ -283,8 +287,10 @@ impl FailureDetector {
         history.flap_count = history.flap_count.max(gateway.flap_count);
         let is_due = history.due(self.far_delay).is_some_and(|due| now >= due);
         history.state = match history.state {
-            // The other end did not notice the fault, or returned first: it accepts by the tunnel alone what this node sends, and sends by it.
-            State::Recovering { .. } if history.is_bypassed() && gateway.path_use == PathUse::Used => {
+            // The gateway's location sends by the gateway all that it carries, and the gateway sends it by this tunnel.
+            State::Recovering { .. }
+                if gateway.kind == PathKind::Tunnel && gateway.path_use == PathUse::UsedByLocation =>
+            {
                 State::Live { since: now }
             }
             State::Down | State::Drained { .. } => {

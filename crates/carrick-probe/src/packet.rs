@@ -5,7 +5,7 @@
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 2 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | probe: the probing node uses the tunnel that the probe goes through (bit 0); answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it drains (bit 4); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6); answer: the answering node hears the location that the probe asks about (bit 7) |
+//! | 6 | probe: the probing node sends by the path of the probe (bit 0), and its location sends by it (bit 1); answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it drains (bit 4); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6); answer: the answering node hears the location that the probe asks about (bit 7) |
 //! | 7 | probe: the flap count of the probed node, as the probing node counts; answer: the highest count that the answering node was told |
 //! | 8..16 | the token of the probing node, which an answer repeats |
 //! | 16..24 | the sequence number of the probe, which an answer repeats |
@@ -109,7 +109,7 @@ pub struct Announcement {
     pub handover: HandoverFlags,
     /// A location of which the probing node hears no gateway.
     pub asks: Option<LocationTag>,
-    /// Whether the probing node uses the tunnel that the probe goes through.
+    /// Whether the probing node sends by the path of the probe.
     pub path_use: PathUse,
 }
 

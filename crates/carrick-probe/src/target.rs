@@ -49,7 +49,7 @@ pub(crate) struct Target {
     path_use: PathUses,
 }
 
-/// What both ends of the tunnel say of it.
+/// What both ends say of the path.
 #[derive(Clone, Copy, Debug, Default)]
 struct PathUses {
     /// What this node has to say.
@@ -161,7 +161,7 @@ impl Target {
         }
     }
 
-    /// Whether this node uses its tunnel to the node from now on. News is sent at once.
+    /// Whether this node sends by the probed one from now on. News is sent at once.
     pub(crate) fn set_path_use(&mut self, now: Now, path_use: PathUse) {
         if path_use != self.path_use.own {
             self.path_use.own = path_use;
@@ -169,7 +169,7 @@ impl Target {
         }
     }
 
-    /// Whether this node uses its tunnel to the node.
+    /// Whether this node sends by the probed one.
     pub(crate) const fn path_use(&self) -> PathUse {
         self.path_use.own
     }

@@ -19,7 +19,7 @@ pub(crate) struct Report<'a> {
     pub(crate) flap_count: FlapCount,
     /// How often this node flapped, as the gateway counts.
     pub(crate) counted_flaps: FlapCount,
-    /// Whether the gateway says that it uses the tunnel to this node, in a probe that came since the gateway answers.
+    /// What the gateway says of the path to this node, in a probe that came since the gateway answers.
     pub(crate) path_use: PathUse,
     /// When the latest probe was sent that the gateway's agent answered.
     pub(crate) answered_at: Option<Now>,

@@ -8,13 +8,13 @@ use crate::world::seconds;
 
 /// Which packets of a tunnel are lost.
 #[derive(Clone, Copy, Debug)]
-enum Lost {
+pub enum Lost {
     There,
     Back,
     BothWays,
 }
 
-const DIRECTIONS: [Lost; 3] = [Lost::There, Lost::Back, Lost::BothWays];
+pub const DIRECTIONS: [Lost; 3] = [Lost::There, Lost::Back, Lost::BothWays];
 
 /// Until traffic goes another way.
 const DETECTION: Duration = Duration::from_millis(1_300);
@@ -23,7 +23,7 @@ const DETOUR: Duration = Duration::from_millis(2_100);
 /// Both ends go back to the tunnel within this time. Here no handover covers it.
 const APART: Duration = Duration::from_millis(300);
 
-fn break_tunnel(mesh: &mut Mesh, (one, other): (&str, &str), lost: Lost) {
+pub fn break_tunnel(mesh: &mut Mesh, (one, other): (&str, &str), lost: Lost) {
     let (there, back) = ((name(one), name(other)), (name(other), name(one)));
     mesh.broken.extend(match lost {
         Lost::There => vec![there],

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::mesh::{Mesh, name};
+use crate::broken_tunnels::{DIRECTIONS, Lost, break_tunnel};
+use crate::mesh::Mesh;
 use crate::world::seconds;
 
 /// Packets flow again within this time after the tunnel works again.
@@ -23,8 +24,8 @@ pub fn longest_outage(mesh: &mut Mesh, time: Duration) -> Duration {
 }
 
 /// Breaks the tunnel between `a1` and `b1` for this time, and returns for how long pods do not reach each other afterwards.
-fn outage_after(mesh: &mut Mesh, broken: Duration, observed: Duration) -> Duration {
-    mesh.broken.extend([(name("a1"), name("b1")), (name("b1"), name("a1"))]);
+fn outage_after(mesh: &mut Mesh, lost: Lost, broken: Duration, observed: Duration) -> Duration {
+    break_tunnel(mesh, ("a1", "b1"), lost);
     mesh.run(broken, |_| ());
     mesh.broken.clear();
     longest_outage(mesh, observed)
@@ -33,13 +34,17 @@ fn outage_after(mesh: &mut Mesh, broken: Duration, observed: Duration) -> Durati
 /// An outage of each length, at each phase of the probes of both ends.
 fn survives_at_every_phase(up: impl Fn() -> Mesh) {
     for phase in [0, 50, 100, 150, 200] {
-        for broken in (400..=1_200).step_by(100) {
+        for (broken, lost) in (400..=1_200)
+            .step_by(100)
+            .chain([1_500, 2_000, 3_000])
+            .flat_map(|broken| DIRECTIONS.map(|lost| (broken, lost)))
+        {
             let mut mesh = up();
             mesh.delay("b1", ms(phase));
             // After the time for which a delayed prober waits longer.
             mesh.run(seconds(6) + ms(broken * 7 % 250), |_| ());
-            let outage = outage_after(&mut mesh, ms(broken), seconds(4));
-            assert!(outage <= LIMIT, "broken for {broken} ms, phase {phase} ms: {outage:?}");
+            let outage = outage_after(&mut mesh, lost, ms(broken), seconds(4));
+            assert!(outage <= LIMIT, "{lost:?}, broken for {broken} ms, phase {phase} ms: {outage:?}");
         }
     }
 }
@@ -49,7 +54,7 @@ fn survives_again_and_again(mut mesh: Mesh) {
     mesh.delay("b1", ms(100));
     for broken in [700, 800, 1_000, 600, 2_000, 750, 900, 1_500, 650, 850, 3_000, 700] {
         mesh.run(ms(broken % 230), |_| ());
-        let outage = outage_after(&mut mesh, ms(broken), seconds(15));
+        let outage = outage_after(&mut mesh, Lost::BothWays, ms(broken), seconds(15));
         assert!(outage <= LIMIT, "broken for {broken} ms at {:?}: {outage:?}", mesh.now);
     }
 }
@@ -66,7 +71,7 @@ fn nodes_with_tunnels_of_their_own_agree_after_a_short_outage() {
 
 #[test]
 fn a_location_of_one_node_agrees_with_the_others_after_a_short_outage() {
-    survives_at_every_phase(|| Mesh::up(&["a1", "b1", "b2"]));
+    survives_at_every_phase(|| Mesh::up(&["a1", "b1", "b2", "b3"]));
 }
 
 #[test]
