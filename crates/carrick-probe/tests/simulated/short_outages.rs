@@ -86,3 +86,25 @@ fn gateways_agree_after_each_of_many_outages() {
 fn nodes_with_tunnels_of_their_own_agree_after_each_of_many_outages() {
     survives_again_and_again(Mesh::cross(&["a1", "a2", "b1", "b2"]));
 }
+
+#[test]
+fn a_tunnel_with_many_short_outages_moves_no_traffic_at_each_of_them() {
+    for phase in [50, 125, 200] {
+        let mut mesh = Mesh::cross(&["a1", "a2", "b1", "b2"]);
+        mesh.delay("b1", ms(phase));
+        let (mut moves, mut was_down) = (0, [false; 2]);
+        let mut count = |mesh: &Mesh| {
+            let is_down = ["a1", "b1"].map(|node| !mesh.down(node).is_empty());
+            moves += is_down.iter().zip(was_down).filter(|(is, was)| **is && !was).count();
+            was_down = is_down;
+        };
+        for broken in [700, 800, 600, 900, 750, 850, 650, 800, 700] {
+            break_tunnel(&mut mesh, ("a1", "b1"), Lost::BothWays);
+            mesh.run(ms(broken), &mut count);
+            mesh.broken.clear();
+            mesh.run(seconds(15), &mut count);
+        }
+        // Three at each end.
+        assert!(moves <= 6, "phase {phase} ms: {moves}");
+    }
+}
