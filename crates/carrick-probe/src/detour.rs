@@ -13,6 +13,7 @@ use crate::Now;
 use crate::failure_detector::Report;
 use crate::flap_count::FlapCount;
 use crate::packet::{AskedLocation, LocationTag};
+use crate::path_use::PathUse;
 use crate::probed_path::PathState;
 use crate::target::Target;
 use crate::targets::Targets;
@@ -93,6 +94,11 @@ impl Detours {
         until.filter(|until| *until > self.evaluated_at).min()
     }
 
+    /// Whether packets to the location go by a detour.
+    pub(crate) fn lead_around(&self, location: &LocationName) -> bool {
+        self.by_location.get(location).is_some_and(|missing| missing.through.is_some())
+    }
+
     /// The gateway through which packets to each location go.
     pub(crate) fn in_use(&self) -> BTreeMap<LocationName, NodeName> {
         let through = |missing: &Missing| missing.through.as_ref().map(|detour| detour.gateway.clone());
@@ -129,7 +135,8 @@ impl Missing {
     /// A gateway of the location answers: whether the detour stays for now.
     ///
     /// Through a third location, both ends go back at once. Through the own location, the gateways of the other location have found this node
-    /// down beside the gateway that it sends through, and accept its packets from there until the stable time is over.
+    /// down beside the gateway that it sends through, and accept its packets from there until the stable time is over, or until they say that they
+    /// use their tunnels.
     fn stays(&mut self, now: Now, well_since: Option<Now>, gateways: &[Report<'_>]) -> bool {
         let is_inside = self.through.as_ref().is_some_and(|detour| detour.kind == PathKind::Inside);
         let up = || gateways.iter().filter(|gateway| gateway.state == PathState::Up);
@@ -145,7 +152,7 @@ impl Missing {
         let counted = up().map(|gateway| gateway.counted_flaps).max().unwrap_or_default();
         let stable_time = if counted == FlapCount::default() { LEAST_STABLE_TIME } else { counted.stable_time() };
         self.phase = Phase::Answering { since, until: since + stable_time };
-        now < since + stable_time
+        now < since + stable_time && up().any(|gateway| gateway.path_use == PathUse::Unsaid)
     }
 }
 

@@ -13,6 +13,7 @@ use carrick_topology::{Liveness, LocationName, NodeName};
 use crate::Now;
 use crate::flap_count::FlapCount;
 use crate::heard_peers::{HeardPeers, Reachability};
+use crate::path_use::PathUse;
 use crate::probed_path::PathState;
 use gateway_history::{DRAIN_NOTICE, GatewayHistory, State, Tunnel};
 pub(crate) use gateway_history::{Direction, Move, MovePhase};
@@ -75,6 +76,11 @@ impl FailureDetector {
     pub(crate) fn down(&self) -> BTreeSet<NodeName> {
         let down = self.histories.iter().filter(|(_, history)| history.state.is_down());
         down.map(|(name, _)| name).chain(self.outages.passed_over()).cloned().collect()
+    }
+
+    /// Whether this node counts a gateway as live, and sends by it unless a detour leads around it.
+    pub(crate) fn path_use(&self, location: &LocationName, node: &NodeName) -> PathUse {
+        if self.counts_as_down(location, node) { PathUse::Unsaid } else { PathUse::Used }
     }
 
     /// The gateways that are down and to which this node sends through another gateway of their location.
@@ -270,6 +276,10 @@ impl FailureDetector {
                 history.tunnel = Tunnel::Used;
             }
         }
+        // The other end did not notice the fault, or returned first: it sends by the tunnel, and accepts by it alone what this node sends.
+        if gateway.path_use > PathUse::Unsaid {
+            history.tunnel = Tunnel::Used;
+        }
         if let Tunnel::Bypassed { counted_flaps, .. } = &mut history.tunnel {
             *counted_flaps = gateway.counted_flaps;
         }
@@ -277,6 +287,12 @@ impl FailureDetector {
         history.flap_count = history.flap_count.max(gateway.flap_count);
         let is_due = history.due(self.far_delay).is_some_and(|due| now >= due);
         history.state = match history.state {
+            // The gateway's location sends by the gateway all that it carries, and the gateway sends it by this tunnel.
+            State::Recovering { .. }
+                if gateway.kind == PathKind::Tunnel && gateway.path_use == PathUse::UsedByLocation =>
+            {
+                State::Live { since: now }
+            }
             State::Down | State::Drained { .. } => {
                 // A gateway that was well for longer was cut off from this node alone.
                 let recovered =

@@ -60,6 +60,11 @@
 //! tells. If both ends were well since before the silence, the tunnel was broken, and both ends bypass it until the gateway counts as live
 //! again. Otherwise the gateway is no longer bypassed: a node that was away uses its tunnels at once.
 //!
+//! Both ends of a tunnel must bypass it or neither, because each accepts the other's packets from one WireGuard peer only. After a short silence
+//! one end may have found the other one down, and the other end may not. So each probe says whether its sender uses the tunnel ([`PathUse`]). An
+//! end that bypasses a tunnel, and hears through it that the other end uses it, uses it again at once. This holds for returns too: the end that
+//! returns first ends the stable time of both.
+//!
 //! If no gateway of a location is heard, the node asks the gateways that it hears whether they hear one, and sends through one that
 //! does: a *detour*. Only an answer to a probe that was sent 500 ms after the location became silent counts.
 //!
@@ -137,6 +142,7 @@ mod pacing;
 mod packet;
 mod path_liveness;
 mod path_mtu;
+mod path_use;
 mod peers;
 mod position;
 mod probe_port;
@@ -157,6 +163,7 @@ pub use handover::HandoverFlags;
 pub use heard_peers::{HeardPeers, Reachability};
 pub use output::{ProberEvent, Transmit};
 pub use packet::{Announcement, AskedLocation, Condition, LocationTag, ProbeId};
+pub use path_use::PathUse;
 pub use position::Position;
 pub use probe_port::{Identity, Outgoing, ProbePort, Refusal};
 pub use probed_path::{PathState, ProbedPath, ROUND_TRIP_BOUNDS, RoundTrip, RoundTripCounts};

@@ -5,7 +5,7 @@
 //! | 0..4 | `CRKP` |
 //! | 4 | version, 2 |
 //! | 5 | 1: probe, 2: answer |
-//! | 6 | answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it drains (bit 4); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6); answer: the answering node hears the location that the probe asks about (bit 7) |
+//! | 6 | probe: the probing node sends by the path of the probe (bit 0), and its location sends by it (bit 1); answer: which peers the answering node hears (bits 0–1 through tunnels, bits 2–3 inside its location), and whether it drains (bit 4); probe and answer: "I encapsulate what I forward to you" (bit 5), "I decapsulate what you forward to me" (bit 6); answer: the answering node hears the location that the probe asks about (bit 7) |
 //! | 7 | probe: the flap count of the probed node, as the probing node counts; answer: the highest count that the answering node was told |
 //! | 8..16 | the token of the probing node, which an answer repeats |
 //! | 16..24 | the sequence number of the probe, which an answer repeats |
@@ -36,6 +36,7 @@ use crate::flap_count::FlapCount;
 use crate::handover::HandoverFlags;
 use crate::heard_peers::HeardPeers;
 use crate::keys::{PairKeys, TAG_BYTES};
+use crate::path_use::PathUse;
 
 /// Bytes of an answer, and of a probe without padding.
 pub(crate) const PACKET_BYTES: usize = SIGNED_BYTES + TAG_BYTES;
@@ -108,6 +109,8 @@ pub struct Announcement {
     pub handover: HandoverFlags,
     /// A location of which the probing node hears no gateway.
     pub asks: Option<LocationTag>,
+    /// Whether the probing node sends by the path of the probe.
+    pub path_use: PathUse,
 }
 
 /// What a datagram on the probe port says.
@@ -238,7 +241,8 @@ impl Packet {
         match kind {
             PROBE => {
                 let asks = NonZero::new(number_32).map(LocationTag);
-                Ok(Self::Probe(id, Announcement { flap_count, handover, asks }))
+                let path_use = PathUse::from_bits(bits);
+                Ok(Self::Probe(id, Announcement { flap_count, handover, asks, path_use }))
             }
             ANSWER => {
                 let (heard_peers, asked) = (HeardPeers::from_bits(bits), AskedLocation::from_bits(bits));
@@ -271,17 +275,19 @@ impl Packet {
     }
 
     fn fields(self, version: u8) -> [u8; SIGNED_BYTES] {
-        let (kind, id, condition) = match self {
-            Self::Probe(id, Announcement { flap_count, handover, asks }) => {
+        let (kind, id, condition, path_use) = match self {
+            Self::Probe(id, Announcement { flap_count, handover, asks, path_use }) => {
                 let number_32 = asks.map_or(0, |tag| tag.0.get());
-                (PROBE, id, Condition { flap_count, handover, well_ms: number_32, ..Condition::default() })
+                let condition = Condition { flap_count, handover, well_ms: number_32, ..Condition::default() };
+                (PROBE, id, condition, path_use)
             }
-            Self::Answer(id, condition) => (ANSWER, id, condition),
+            Self::Answer(id, condition) => (ANSWER, id, condition, PathUse::Unsaid),
         };
         let mut bytes = [0; SIGNED_BYTES];
         bytes[..4].copy_from_slice(&MAGIC);
         let Condition { heard_peers, duty, handover, asked, .. } = condition;
         let bits = heard_peers.to_bits() | duty::to_bits(duty) | handover.to_bits() | asked.to_bits();
+        let bits = bits | path_use.to_bits();
         bytes[4..8].copy_from_slice(&[version, kind, bits, condition.flap_count.to_byte()]);
         bytes[8..16].copy_from_slice(&id.token.to_be_bytes());
         bytes[16..24].copy_from_slice(&id.sequence.to_be_bytes());

@@ -17,6 +17,7 @@ use crate::output::{ProberEvent, Transmit};
 use crate::packet::{
     Addresses, Announcement, Condition, Datagram, NotAPacket, Packet, ProbeId, SessionNumber, SignedPacket,
 };
+use crate::path_use::PathUse;
 use crate::peers::{NextProbe, Peers, Speaks};
 use crate::position::Position;
 use crate::probed_path::ProbedPath;
@@ -202,6 +203,8 @@ impl ProbePort {
             Packet::Answer(..) if self.peers.format(peer) != ProbeFormat::V1 => return Err(Refusal::OldVersion),
             Packet::Probe(id, announcement) => {
                 limited(&mut self.limits_v1, now, addresses.from)?;
+                // Any host can say this without a code, and agents of this version do not.
+                let announcement = Announcement { path_use: PathUse::Unsaid, ..announcement };
                 self.prober.note_probe(now, addresses.from, peer.kind, announcement);
                 let answer = Packet::Answer(id, self.prober.condition(now, addresses.from, announcement.asks));
                 self.send(addresses.reversed(), answer.to_v1().to_vec(), Shape::Plain);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carrick_topology::handover::{HandoverInForce, HandoverReport};
 use carrick_topology::model::Duty;
-use carrick_topology::plan::{PathKind, ProbePlan};
+use carrick_topology::plan::{PathKind, ProbePlan, ProbeTarget};
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
@@ -20,6 +20,7 @@ use crate::heard_peers::{Expected, HeardPeers, HeardSince, LastHeard};
 use crate::output::{ProberEvent, Transmit};
 use crate::pacing::Pacing;
 use crate::packet::{Announcement, AskedLocation, Condition, LocationTag, ProbeId};
+use crate::path_use::{OwnLocation, PathUse};
 use crate::position::Position;
 use crate::probed_path::{PathState, ProbedPath};
 use crate::target::{Observation, Target};
@@ -86,6 +87,7 @@ pub struct Prober {
     handovers: Handovers,
     postponement: Postponement,
     own_flaps: ReportedFlaps,
+    own_location: OwnLocation,
     duty: OwnDuty,
     targets: Targets,
     last_heard: LastHeard,
@@ -115,6 +117,7 @@ impl Prober {
             handovers: Handovers::default(),
             postponement: Postponement::default(),
             own_flaps: ReportedFlaps::default(),
+            own_location: OwnLocation::default(),
             duty: OwnDuty::default(),
             targets: Targets::default(),
             last_heard: LastHeard::default(),
@@ -210,6 +213,9 @@ impl Prober {
     pub fn note_probe(&mut self, now: Now, from: IpAddr, kind: PathKind, announcement: Announcement) {
         self.last_heard.note(now, kind);
         self.own_flaps.note(now, announcement.flap_count);
+        if kind == PathKind::Inside {
+            self.own_location.note(now, self.round_inside(), announcement.path_use);
+        }
         let Some((name, target)) = self.targets.at_mut(from) else { return };
         let before = target.observation();
         target.note_probe(now, announcement);
@@ -236,6 +242,11 @@ impl Prober {
             flap_count: self.own_flaps.highest(now),
             asked,
         }
+    }
+
+    /// The time in which each node of the location probes this one, if it is a gateway; two probes may be lost.
+    fn round_inside(&self) -> Duration {
+        self.pacing.interval_inside() * SILENT_INTERVALS
     }
 
     fn heard_peers(&self, now: Now) -> HeardPeers {
@@ -325,6 +336,8 @@ impl Prober {
         if now < self.pacing.not_before() {
             return;
         }
+        let is_sole = !self.pacing.has_neighbours();
+        let location_agrees = is_sole || self.own_location.agrees(now, self.round_inside());
         let Some((name, target)) = self.targets.most_due(now) else { return };
         let interval = self.pacing.interval_of(target.planned().kind);
         let microseconds = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
@@ -335,7 +348,15 @@ impl Prober {
         let shape = target.send(now, self.sequence, self.pacing.told_interval(), interval, extension, asks);
         let (from, to) = (target.planned().from, target.planned().to);
         let flap_count = self.failure_detector.flap_count(now, name);
-        let announcement = Announcement { flap_count, handover: target.handover().to_tell(), asks };
+        let announcement = Announcement {
+            flap_count,
+            handover: target.handover().to_tell(),
+            asks,
+            path_use: match target.path_use() {
+                PathUse::Used if location_agrees => PathUse::UsedByLocation,
+                path_use => path_use,
+            },
+        };
         self.transmits.push_back(Transmit { from, to, id, announcement, shape });
         self.pacing.note_sent(now);
     }
@@ -381,6 +402,12 @@ impl Prober {
         self.handovers.evaluate(now, self.failure_detector.moves());
         for (name, target) in self.targets.iter_mut() {
             target.update_handover(now, self.handovers.flags_for(name), self.handovers.leads_to(name));
+            let ProbeTarget { location, kind, .. } = target.planned();
+            let path_use = match kind {
+                PathKind::Tunnel if self.detours.lead_around(location) => PathUse::Unsaid,
+                PathKind::Tunnel | PathKind::Inside => self.failure_detector.path_use(location, name),
+            };
+            target.set_path_use(now, path_use);
         }
         let liveness = Liveness {
             down: self.failure_detector.down(),

@@ -15,6 +15,7 @@ use crate::heard_peers::HeardPeers;
 use crate::packet::{Announcement, AskedLocation, Condition, LocationTag};
 use crate::path_liveness::PathLiveness;
 use crate::path_mtu::PathMtu;
+use crate::path_use::PathUse;
 use crate::probed_path::{PathState, ProbedPath};
 use crate::record::Record;
 
@@ -45,6 +46,16 @@ pub(crate) struct Target {
     questions: usize,
     /// How often this node flapped, as the probed node counts.
     counted_flaps: FlapCount,
+    path_use: PathUses,
+}
+
+/// What both ends say of the path.
+#[derive(Clone, Copy, Debug, Default)]
+struct PathUses {
+    /// What this node has to say.
+    own: PathUse,
+    /// What the other end said last, in a probe that came while the path was up.
+    other_end: PathUse,
 }
 
 /// The shape of a probe on the wire.
@@ -78,6 +89,7 @@ pub(crate) struct Observation {
     pub(crate) heard_peers: HeardPeers,
     is_draining: bool,
     handover: PeerObservation,
+    path_use: PathUse,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +125,7 @@ impl Target {
             hears: BTreeMap::new(),
             questions: 0,
             counted_flaps: FlapCount::default(),
+            path_use: PathUses::default(),
         }
     }
 
@@ -148,6 +161,19 @@ impl Target {
         }
     }
 
+    /// Whether this node sends by the probed one from now on. News is sent at once.
+    pub(crate) fn set_path_use(&mut self, now: Now, path_use: PathUse) {
+        if path_use != self.path_use.own {
+            self.path_use.own = path_use;
+            self.probe_now(now);
+        }
+    }
+
+    /// Whether this node sends by the probed one.
+    pub(crate) const fn path_use(&self) -> PathUse {
+        self.path_use.own
+    }
+
     /// The state of handovers with this node.
     pub(crate) const fn handover(&self) -> &HandoverPeer {
         &self.handover
@@ -181,6 +207,7 @@ impl Target {
             state: self.path_liveness.state(),
             flap_count: self.path_liveness.flap_count(),
             counted_flaps: self.counted_flaps,
+            path_use: self.path_use.other_end,
             answered_at: self.path_liveness.answered_at(),
             silent_since: self.path_liveness.silent_since(),
             well_since: self.path_liveness.well_since(),
@@ -197,6 +224,7 @@ impl Target {
             heard_peers: self.path_liveness.heard_peers(),
             is_draining: self.path_liveness.draining_since().is_some(),
             handover: self.handover.observation(),
+            path_use: self.path_use.other_end,
         }
     }
 
@@ -322,6 +350,11 @@ impl Target {
         self.counted_flaps = announcement.flap_count;
         if self.path_liveness.state() == PathState::Up {
             self.handover.hear(announcement.handover);
+            // An end that has begun to bypass the tunnel waits for what this node says.
+            if announcement.path_use != self.path_use.other_end {
+                self.path_use.other_end = announcement.path_use;
+                self.probe_now(now);
+            }
         } else if self.outstanding.back().is_none_or(|latest| now.saturating_sub(latest.sent_at) >= QUIET_TIME) {
             self.probe_now(now);
         }
@@ -370,6 +403,7 @@ impl Target {
         }
         if self.path_liveness.state() != PathState::Up {
             self.handover.forget();
+            self.path_use.other_end = PathUse::Unsaid;
         }
         if is_missed && self.path_liveness.is_suspected() {
             self.probe_now(now);

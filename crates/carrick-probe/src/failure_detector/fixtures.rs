@@ -9,6 +9,7 @@ use super::{FailureDetector, ISOLATION_TIME, Observer, Report};
 use crate::Now;
 use crate::flap_count::FlapCount;
 use crate::heard_peers::{HeardPeers, Reachability};
+use crate::path_use::PathUse;
 use crate::probed_path::PathState;
 
 pub(crate) const HEARS: HeardPeers = HeardPeers { tunnels: Reachability::SomePeer, inside: Reachability::SomePeer };
@@ -34,6 +35,8 @@ pub(crate) struct Fixture {
     pub(crate) connected_since: Now,
     /// Since when gateways say that they have been well.
     pub(crate) well_since: Option<Now>,
+    /// What gateways say of the tunnel to this node.
+    pub(crate) path_use: PathUse,
 }
 
 impl Fixture {
@@ -45,6 +48,7 @@ impl Fixture {
             now: Duration::from_secs(1000),
             connected_since: Now::ZERO,
             well_since: None,
+            path_use: PathUse::Unsaid,
         }
     }
 
@@ -63,6 +67,7 @@ impl Fixture {
             state,
             flap_count: FlapCount::default(),
             counted_flaps: FlapCount::default(),
+            path_use: self.path_use,
             answered_at: (state != PathState::Down).then_some(now),
             silent_since: (state == PathState::Down).then_some(now - ISOLATION_TIME),
             well_since: self.well_since,

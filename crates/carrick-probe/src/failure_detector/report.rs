@@ -5,6 +5,7 @@ use carrick_topology::{LocationName, NodeName};
 
 use crate::Now;
 use crate::flap_count::FlapCount;
+use crate::path_use::PathUse;
 use crate::probed_path::PathState;
 
 /// What is known of one gateway at the time of an evaluation.
@@ -18,6 +19,8 @@ pub(crate) struct Report<'a> {
     pub(crate) flap_count: FlapCount,
     /// How often this node flapped, as the gateway counts.
     pub(crate) counted_flaps: FlapCount,
+    /// What the gateway says of the path to this node, in a probe that came since the gateway answers.
+    pub(crate) path_use: PathUse,
     /// When the latest probe was sent that the gateway's agent answered.
     pub(crate) answered_at: Option<Now>,
     /// When the probes were sent of which none was answered.

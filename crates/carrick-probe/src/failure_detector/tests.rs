@@ -258,6 +258,7 @@ fn all_nodes_find_the_same_moment_for_a_return() {
             state: PathState::Up,
             flap_count,
             counted_flaps: FlapCount::default(),
+            path_use: PathUse::Unsaid,
             answered_at: Some(heard_at),
             silent_since: None,
             well_since: Some(well_since),
@@ -366,4 +367,38 @@ fn a_silent_gateway_is_passed_over_for_one_whose_agent_is_away() {
     assert_eq!(fixture.after(1, &[DOWN, AWAY]), ["a1"]);
     assert_eq!(fixture.after(60, &[DOWN, AWAY]), ["a1"]);
     assert_eq!(fixture.after(1, &[UP, AWAY]), [""; 0]);
+}
+
+/// What this node does with a gateway that was silent for a moment, a second after its first answer: whether the gateway counts as down, and
+/// whether it is bypassed. It has said this of the tunnel since then.
+fn after_a_moment_of_silence(well_since: Now, path_use: PathUse) -> (bool, bool) {
+    let mut fixture = Fixture::new();
+    fixture.well_since = Some(well_since);
+    fixture.after(1, &[UP, UP]);
+    assert_eq!(fixture.after(1, &[DOWN, UP]), ["a1"]);
+    assert_eq!(fixture.after(1, &[UP, UP]), ["a1"], "it has said nothing since it answers");
+    fixture.path_use = path_use;
+    let is_down = !fixture.after(1, &[UP, UP]).is_empty();
+    let own = fixture.failure_detector.path_use(&fixture.location, &fixture.gateways[0]);
+    assert_eq!(own == PathUse::Unsaid, is_down);
+    (is_down, !fixture.failure_detector.bypassed().is_empty())
+}
+
+#[test]
+fn a_tunnel_that_the_other_end_uses_is_not_bypassed() {
+    assert_eq!(
+        after_a_moment_of_silence(Now::ZERO, PathUse::Unsaid),
+        (true, true),
+        "as with an agent that says nothing"
+    );
+    assert_eq!(after_a_moment_of_silence(Now::ZERO, PathUse::Used), (true, false), "its location does not send by it");
+    assert_eq!(after_a_moment_of_silence(Now::ZERO, PathUse::UsedByLocation), (false, false));
+}
+
+#[test]
+fn a_gateway_that_was_dead_has_its_stable_time_until_its_location_sends_by_it() {
+    let rebooted = Duration::from_secs(1003);
+    assert_eq!(after_a_moment_of_silence(rebooted, PathUse::Unsaid), (true, false));
+    assert_eq!(after_a_moment_of_silence(rebooted, PathUse::Used), (true, false));
+    assert_eq!(after_a_moment_of_silence(rebooted, PathUse::UsedByLocation), (false, false));
 }

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use crate::mesh::{Mesh, name};
+use crate::short_outages::longest_outage;
 use crate::world::seconds;
 
 /// Which packets of a tunnel are lost.
 #[derive(Clone, Copy, Debug)]
-enum Lost {
+pub enum Lost {
     There,
     Back,
     BothWays,
 }
 
-const DIRECTIONS: [Lost; 3] = [Lost::There, Lost::Back, Lost::BothWays];
+pub const DIRECTIONS: [Lost; 3] = [Lost::There, Lost::Back, Lost::BothWays];
 
 /// Until traffic goes another way.
 const DETECTION: Duration = Duration::from_millis(1_300);
@@ -22,23 +23,13 @@ const DETOUR: Duration = Duration::from_millis(2_100);
 /// Both ends go back to the tunnel within this time. Here no handover covers it.
 const APART: Duration = Duration::from_millis(300);
 
-fn break_tunnel(mesh: &mut Mesh, (one, other): (&str, &str), lost: Lost) {
+pub fn break_tunnel(mesh: &mut Mesh, (one, other): (&str, &str), lost: Lost) {
     let (there, back) = ((name(one), name(other)), (name(other), name(one)));
     mesh.broken.extend(match lost {
         Lost::There => vec![there],
         Lost::Back => vec![back],
         Lost::BothWays => vec![there, back],
     });
-}
-
-/// The longest time for which pods do not reach each other without a break.
-fn longest_outage(mesh: &mut Mesh, time: Duration) -> Duration {
-    let (mut longest, mut since) = (Duration::ZERO, None);
-    mesh.run(time, |mesh| {
-        since = (!mesh.cut_off().is_empty()).then(|| since.unwrap_or(mesh.now));
-        longest = longest.max(since.map_or(Duration::ZERO, |since| mesh.now - since));
-    });
-    longest
 }
 
 /// Breaks tunnels for 15 s, and checks that traffic goes another way and comes back.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use carrick_probe::{Announcement, Condition, Now, PathKind, Position, ProbeId, Prober, ProberEvent};
 use carrick_topology::handover::HandoverReport;
-use carrick_topology::model::{AgentVersion, Cluster, Duty, InternalAddresses, Node, PublicKey, Settings};
+use carrick_topology::model::{AgentVersion, Cluster, Duty, Granularity, InternalAddresses, Node, PublicKey, Settings};
 use carrick_topology::plan::{NodePlan, PeerIdentity, Role};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{DeviceName, Liveness, NodeName, plan};
@@ -103,7 +103,12 @@ fn node(text: &str) -> Node {
 impl Mesh {
     /// These nodes, after their first sessions.
     pub fn up(names: &[&str]) -> Self {
-        Self::of(names.iter().map(|name| node(name)))
+        Self::of(names.iter().map(|name| node(name)), Granularity::Location)
+    }
+
+    /// The same, while each node has tunnels to all nodes of other locations.
+    pub fn cross(names: &[&str]) -> Self {
+        Self::of(names.iter().map(|name| node(name)), Granularity::Cross)
     }
 
     /// The same, while the agent of one of them is of an earlier release.
@@ -115,11 +120,11 @@ impl Mesh {
             outside_mesh: BTreeSet::new(),
         };
         let agent = |name: &&str| (*name == old).then(|| agent.clone());
-        Self::of(names.iter().map(|name| Node { agent: agent(name), ..node(name) }))
+        Self::of(names.iter().map(|name| Node { agent: agent(name), ..node(name) }), Granularity::Location)
     }
 
-    fn of(nodes: impl Iterator<Item = Node>) -> Self {
-        let (mut cluster, mut settings) = (Cluster::default(), Settings::default());
+    fn of(nodes: impl Iterator<Item = Node>, granularity: Granularity) -> Self {
+        let (mut cluster, mut settings) = (Cluster::default(), Settings { granularity, ..Settings::default() });
         for node in nodes {
             if let InternalAddresses::Advertised(nets) = &node.internal_addresses {
                 let device: DeviceName = "eth0".parse().unwrap();
@@ -174,6 +179,12 @@ impl Mesh {
         let tunnels = self.tunnels.get_mut();
         tunnels.sessions.retain(|(one, other)| *one != node && *other != node);
         self.apply(&node, Liveness::default());
+    }
+
+    /// Stops the agent of a node for this time, which moves the phase of its probes.
+    pub fn delay(&mut self, node: &str, time: Duration) {
+        self.asleep.insert(name(node), self.now + time);
+        self.run(time, |_| ());
     }
 
     /// Lets this time pass, and calls `check` every 50 ms.
