@@ -29,7 +29,7 @@ pub(crate) struct FormerNetworks {
 /// Who says that an internal address or a network was one of a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum FoundBy {
-    /// People, or the saved state.
+    /// People, or the saved state of an agent that did not know.
     Others,
     /// The agent of this node.
     Agent(NodeName),
@@ -48,7 +48,14 @@ impl FormerNetworks {
     pub(crate) fn restore(&mut self, now: Now, cluster: &Cluster) {
         let until = now + FORMER_NETWORK_LIFETIME;
         self.pod_cidrs.restore(until, cluster);
-        self.others = cluster.former_networks.keys().map(|net| ((*net, FoundBy::Others), until)).collect();
+        let of_agents = cluster.former_addresses_of_agents.iter();
+        let of_agents =
+            of_agents.flat_map(|(agent, nets)| nets.iter().map(|net| (*net, FoundBy::Agent(agent.clone()))));
+        let mut found: BTreeSet<_> = of_agents.filter(|(net, _)| cluster.former_networks.contains_key(net)).collect();
+        let of_agents: BTreeSet<IpNet> = found.iter().map(|(net, _)| *net).collect();
+        let of_others = cluster.former_networks.keys().filter(|net| !of_agents.contains(net));
+        found.extend(of_others.map(|net| (*net, FoundBy::Others)));
+        self.others = found.into_iter().map(|found| (found, until)).collect();
     }
 
     /// Makes a change in the cluster. What another node loses by it is a former network from now on: pod CIDRs, and those internal addresses and
@@ -82,6 +89,17 @@ impl FormerNetworks {
         }
     }
 
+    /// Tells the cluster, which is saved, which addresses agents alone found.
+    pub(crate) fn note_finders(&self, cluster: &mut Cluster) {
+        cluster.former_addresses_of_agents.clear();
+        for (net, found_by) in self.others.keys() {
+            let FoundBy::Agent(agent) = found_by else { continue };
+            if !self.others.contains_key(&(*net, FoundBy::Others)) {
+                cluster.former_addresses_of_agents.entry(agent.clone()).or_default().insert(*net);
+            }
+        }
+    }
+
     /// When the next one is forgotten.
     pub(crate) fn due(&self) -> Option<Now> {
         self.others.values().copied().chain(self.pod_cidrs.due()).min()
@@ -97,6 +115,7 @@ impl FormerNetworks {
         let cluster = Arc::make_mut(cluster);
         self.pod_cidrs.forget_due(now, cluster);
         cluster.former_networks.retain(|net, _| others.contains(net));
+        self.note_finders(cluster);
         true
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrick_topology::Cluster;
+use carrick_topology::model::InternalAddresses;
 use carrick_topology::plan::NextHop;
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -63,6 +65,11 @@ fn the_widest_and_earliest_pod_cidrs_of_a_node_stay_closed() {
     }
     let first: BTreeSet<IpNet> = [2].into_iter().chain(100..107).map(pods).collect();
     assert_eq!(closed(&fixture), first);
+    fixture = restart(&fixture);
+    for number in 120..140 {
+        publish(&mut fixture, [pods(number)]);
+    }
+    assert_eq!(closed(&fixture), first, "a restart begins no new count");
     publish(&mut fixture, [net("10.43.0.0/23")]);
     publish(&mut fixture, []);
     let mut wider: BTreeSet<IpNet> = [2].into_iter().chain(100..106).map(pods).collect();
@@ -107,6 +114,62 @@ fn what_another_node_had_stays_closed_whatever_a_node_publishes() {
     assert!(closed(&fixture).contains(&pods(3)));
     fixture.wait(FORMER_NETWORK_LIFETIME);
     assert!(closed(&fixture).is_empty());
+}
+
+/// The agent of node `b` finds this internal address.
+fn find(fixture: &mut Fixture, address: &str) {
+    let mut shown = Cluster::clone(fixture.core.cluster());
+    shown.nodes.get_mut("b").unwrap().internal_addresses = InternalAddresses::Advertised([net(address)].into());
+    fixture.show(&shown);
+    fixture.wait(MOMENT);
+}
+
+#[test]
+fn a_restart_begins_no_new_count_of_the_addresses_that_an_agent_found() {
+    // Node `c` had one address by its agent and one network by people, and is gone.
+    let mut with_c = published_cluster(&["a", "b", "c"]);
+    let gone = with_c.nodes.get_mut("c").unwrap();
+    gone.internal_addresses = InternalAddresses::Advertised([net("192.168.4.1/24")].into());
+    gone.allowed_location_cidrs = [net("172.20.0.1/32")].into();
+    let mut fixture = Fixture::steady_with(&with_c);
+    fixture.show(&published_cluster(&["a", "b"]));
+    fixture.wait(MOMENT);
+    let of_c = ["192.168.4.1/32", "172.20.0.1/32"].map(net);
+    // The agent of node `b` finds the same ones, and many others.
+    for address in ["192.168.4.1/24", "172.20.0.1/24"] {
+        find(&mut fixture, address);
+    }
+    find(&mut fixture, "192.168.9.1/24");
+    fixture = restart(&fixture);
+    for subnet in 10..14 {
+        for host in 1..=20 {
+            find(&mut fixture, &format!("192.168.{subnet}.{host}/24"));
+        }
+        fixture = restart(&fixture);
+        let latest = (12..20).map(|host| net(&format!("192.168.{subnet}.{host}/32")));
+        let former: BTreeSet<IpNet> = fixture.core.cluster().former_networks.keys().copied().collect();
+        let unknown: BTreeSet<IpNet> = former.iter().filter(|net| !of_c.contains(net)).copied().collect();
+        assert_eq!(unknown, latest.collect(), "after {subnet}");
+        assert!(of_c.iter().all(|net| former.contains(net)), "{former:?}");
+    }
+    fixture.wait(FORMER_NETWORK_LIFETIME);
+    assert!(fixture.core.cluster().former_networks.is_empty());
+    assert!(fixture.core.cluster().former_addresses_of_agents.is_empty());
+}
+
+#[test]
+fn a_network_of_people_is_forgotten_an_hour_after_a_restart() {
+    let network = net("172.20.0.0/16");
+    let mut shown = published_cluster(&["a", "b"]);
+    shown.nodes.get_mut("b").unwrap().allowed_location_cidrs = [network].into();
+    let mut fixture = Fixture::steady_with(&shown);
+    fixture.show(&published_cluster(&["a", "b"]));
+    fixture.wait(MOMENT);
+    fixture = restart(&fixture);
+    fixture.wait(FORMER_NETWORK_LIFETIME / 2);
+    assert_eq!(closed(&fixture), [network].into());
+    fixture.wait(FORMER_NETWORK_LIFETIME / 2);
+    assert!(closed(&fixture).is_empty() && fixture.core.cluster().former_networks.is_empty());
 }
 
 fn pod_cidr() -> impl Strategy<Value = IpNet> {

@@ -24,6 +24,9 @@ pub struct Cluster {
     /// that had it last: no packet from other locations to them leaves in clear.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub former_networks: BTreeMap<IpNet, LocationName>,
+    /// Those of the former networks that agents alone say were internal addresses of their nodes: how many of one agent count is limited.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former_addresses_of_agents: BTreeMap<NodeName, BTreeSet<IpNet>>,
     /// Values that were ignored when the objects were parsed.
     #[serde(default)]
     pub warnings: BTreeSet<Warning>,
