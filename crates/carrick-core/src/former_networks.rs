@@ -10,6 +10,8 @@ use carrick_topology::plan::NextHop;
 use carrick_topology::{Change, Cluster, LocationName, Node, NodeName, NodePlan};
 use ipnet::IpNet;
 
+use crate::former_pod_cidrs::FormerPodCidrs;
+
 /// How long no packet to a network of a node that is gone leaves in clear: pods and host programs still send to it.
 pub const FORMER_NETWORK_LIFETIME: Duration = Duration::from_secs(3600);
 
@@ -19,7 +21,7 @@ const MOST_ADDRESSES_OF_AN_AGENT: usize = 8;
 /// When each former network of the cluster is forgotten. The saved state has no times, so an agent that restarts begins them anew.
 #[derive(Debug, Default)]
 pub(crate) struct FormerNetworks {
-    pod_cidrs: BTreeMap<IpNet, Now>,
+    pod_cidrs: FormerPodCidrs,
     /// Internal addresses and allowed-location CIDRs.
     others: BTreeMap<(IpNet, FoundBy), Now>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct FormerNetworks {
 /// Who says that an internal address or a network was one of a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum FoundBy {
-    /// People, or the saved state.
+    /// People, or the saved state of an agent that did not know.
     Others,
     /// The agent of this node.
     Agent(NodeName),
@@ -35,6 +37,7 @@ enum FoundBy {
 
 /// What a node loses by a change.
 struct Lost {
+    node: NodeName,
     location: LocationName,
     pod_cidrs: BTreeSet<IpNet>,
     others: BTreeMap<IpNet, FoundBy>,
@@ -44,8 +47,15 @@ impl FormerNetworks {
     /// Takes over those of a saved state.
     pub(crate) fn restore(&mut self, now: Now, cluster: &Cluster) {
         let until = now + FORMER_NETWORK_LIFETIME;
-        self.pod_cidrs = cluster.former_pod_cidrs.iter().map(|cidr| (*cidr, until)).collect();
-        self.others = cluster.former_networks.keys().map(|net| ((*net, FoundBy::Others), until)).collect();
+        self.pod_cidrs.restore(until, cluster);
+        let of_agents = cluster.former_addresses_of_agents.iter();
+        let of_agents =
+            of_agents.flat_map(|(agent, nets)| nets.iter().map(|net| (*net, FoundBy::Agent(agent.clone()))));
+        let mut found: BTreeSet<_> = of_agents.filter(|(net, _)| cluster.former_networks.contains_key(net)).collect();
+        let of_agents: BTreeSet<IpNet> = found.iter().map(|(net, _)| *net).collect();
+        let of_others = cluster.former_networks.keys().filter(|net| !of_agents.contains(net));
+        found.extend(of_others.map(|net| (*net, FoundBy::Others)));
+        self.others = found.into_iter().map(|found| (found, until)).collect();
     }
 
     /// Makes a change in the cluster. What another node loses by it is a former network from now on: pod CIDRs, and those internal addresses and
@@ -60,11 +70,10 @@ impl FormerNetworks {
     ) {
         let lost = lost(&change, me, cluster);
         change.apply(cluster);
-        let Some(Lost { location, pod_cidrs, others }) = lost else { return };
+        let Some(Lost { node, location, pod_cidrs, others }) = lost else { return };
         let until = now + FORMER_NETWORK_LIFETIME;
         for cidr in pod_cidrs {
-            self.pod_cidrs.insert(cidr, until);
-            cluster.former_pod_cidrs.insert(cidr);
+            self.pod_cidrs.lose(&node, cidr, until, cluster);
         }
         for (net, found_by) in others {
             let is_former = cluster.former_networks.contains_key(&net);
@@ -80,9 +89,20 @@ impl FormerNetworks {
         }
     }
 
+    /// Tells the cluster, which is saved, which addresses agents alone found.
+    pub(crate) fn note_finders(&self, cluster: &mut Cluster) {
+        cluster.former_addresses_of_agents.clear();
+        for (net, found_by) in self.others.keys() {
+            let FoundBy::Agent(agent) = found_by else { continue };
+            if !self.others.contains_key(&(*net, FoundBy::Others)) {
+                cluster.former_addresses_of_agents.entry(agent.clone()).or_default().insert(*net);
+            }
+        }
+    }
+
     /// When the next one is forgotten.
     pub(crate) fn due(&self) -> Option<Now> {
-        self.pod_cidrs.values().chain(self.others.values()).min().copied()
+        self.others.values().copied().chain(self.pod_cidrs.due()).min()
     }
 
     /// Forgets those of nodes that have been gone for long. Returns whether there were any.
@@ -90,12 +110,12 @@ impl FormerNetworks {
         if self.due().is_none_or(|due| due > now) {
             return false;
         }
-        self.pod_cidrs.retain(|_, until| *until > now);
         self.others.retain(|_, until| *until > now);
         let others: BTreeSet<IpNet> = self.others.keys().map(|(net, _)| *net).collect();
         let cluster = Arc::make_mut(cluster);
-        cluster.former_pod_cidrs.retain(|cidr| self.pod_cidrs.contains_key(cidr));
+        self.pod_cidrs.forget_due(now, cluster);
         cluster.former_networks.retain(|net, _| others.contains(net));
+        self.note_finders(cluster);
         true
     }
 
@@ -129,7 +149,7 @@ fn lost(change: &Change, me: &NodeName, cluster: &Cluster) -> Option<Lost> {
     let mut others = held(before);
     others.retain(|net, _| !kept.contains_key(net));
     let pod_cidrs = before.pod_cidrs.iter().filter(|cidr| !has_pods(cidr)).copied().collect();
-    Some(Lost { location: before.location_name(), pod_cidrs, others })
+    Some(Lost { node: name.clone(), location: before.location_name(), pod_cidrs, others })
 }
 
 /// The internal addresses and allowed-location CIDRs of a node.

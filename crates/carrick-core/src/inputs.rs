@@ -140,6 +140,7 @@ impl Inputs {
         for change in changes {
             self.former_networks.apply(now, change, &self.me, cluster, plan);
         }
+        self.former_networks.note_finders(cluster);
         self.follow_mesh(before.as_ref());
     }
 

@@ -59,6 +59,7 @@ mod event;
 mod fault;
 mod fault_register;
 mod former_networks;
+mod former_pod_cidrs;
 mod inputs;
 mod jitter;
 mod machine;

@@ -4,6 +4,7 @@ mod applies;
 mod background;
 mod faults;
 mod fixture;
+mod former_limits;
 mod former_networks;
 mod former_pods;
 mod invariants;

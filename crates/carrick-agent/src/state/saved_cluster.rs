@@ -157,7 +157,10 @@ mod tests {
         let mut cluster = Cluster::default();
         cluster.insert_node(parsed.node);
         cluster.warnings = parsed.warnings;
-        cluster.former_networks = [("10.0.1.7/32".parse().unwrap(), "c".parse().unwrap())].into();
+        let address = "10.0.1.7/32".parse().unwrap();
+        cluster.former_networks = [(address, "c".parse().unwrap())].into();
+        cluster.former_addresses_of_agents = [("d".parse().unwrap(), [address].into())].into();
+        cluster.former_pod_cidrs = [("d".parse().unwrap(), ["10.42.7.0/24".parse().unwrap()].into())].into();
         cluster
     }
 
@@ -217,10 +220,13 @@ mod tests {
         let mut written: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let fields = written["cluster"].as_object_mut().unwrap();
         assert!(fields.remove("former_networks").is_some());
+        assert!(fields.remove("former_pod_cidrs_of_nodes").is_some());
+        fields.insert("former_pod_cidrs".to_owned(), vec!["10.42.8.0/24"].into());
         fields.insert("of_a_later_release".to_owned(), vec!["10.0.0.0/8"].into());
         fs::write(&path, written.to_string()).unwrap();
         let loaded = load(&path, &me, Some(&uid)).unwrap().unwrap().cluster;
-        assert_eq!(loaded, Cluster { former_networks: BTreeMap::new(), ..cluster() });
+        let (former_networks, former_pod_cidrs) = (BTreeMap::new(), BTreeMap::new());
+        assert_eq!(loaded, Cluster { former_networks, former_pod_cidrs, ..cluster() });
     }
 
     #[test]

@@ -33,7 +33,7 @@ fn the_pod_cidr_of_a_deleted_node_stays_closed_for_an_hour() {
     assert_eq!(next_hop(&fixture.core), Some(NextHop::Unreachable));
     let saved = effects
         .iter()
-        .any(|effect| matches!(effect, Effect::Persist(cluster) if cluster.former_pod_cidrs.contains(&pods_of_b())));
+        .any(|effect| matches!(effect, Effect::Persist(cluster) if cluster.former_pod_cidrs.values().flatten().any(|cidr| *cidr == pods_of_b())));
     assert!(saved, "the state on disk does not have it");
 
     fixture.wait(FORMER_NETWORK_LIFETIME - Duration::from_secs(20));

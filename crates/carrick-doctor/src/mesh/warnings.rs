@@ -114,6 +114,13 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
         WarningReason::SettingsDiffer(_) => {
             (Check::SharedSettings, "set them in the Mesh, or give all agents the same flags".to_owned())
         }
+        WarningReason::PreventsDrain(_) => (
+            Check::AgentVersion,
+            format!(
+                "upgrade the agent of {}. If it is not older than the others, find out what runs on that node: it publishes a wrong protocol",
+                warning.object
+            ),
+        ),
         _ => (
             Check::IgnoredValues,
             format!("correct {} of {}; docs/annotations.md describes the valid values", warning.field, warning.object),
@@ -174,6 +181,17 @@ mod tests {
             assert_eq!(found.warnings(), [on], "{reason:?}");
             assert!(found.remedies().contains("carrick.dev/endpoint"));
         }
+    }
+
+    #[test]
+    fn a_node_that_keeps_a_gateway_from_draining_is_named_on_the_gateway() {
+        let found = diagnosed(|mesh| {
+            let reason = WarningReason::PreventsDrain("a1".parse().unwrap());
+            let object = ObjectName::Node("b1".parse().unwrap());
+            mesh.plan("a1").warnings = [Warning::new(object, "agent", "protocol=3", reason)].into();
+        });
+        assert_eq!(found.warnings(), ["agent-version a1"]);
+        assert!(found.remedies().contains("upgrade the agent of node `b1`"), "{}", found.remedies());
     }
 
     #[test]

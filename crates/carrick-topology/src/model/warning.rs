@@ -107,6 +107,8 @@ pub enum WarningReason {
     OverriddenByMesh(String),
     /// The agent of the node has other settings than the agent of this one.
     SettingsDiffer(NodeName),
+    /// This gateway does not drain: the agent of the other node sends by it, and is older than drains.
+    PreventsDrain(NodeName),
 }
 
 impl WarningReason {
@@ -145,6 +147,7 @@ impl WarningReason {
             Self::NoUsableAddress => "NoUsableAddress",
             Self::OverriddenByMesh(_) => "OverriddenByMesh",
             Self::SettingsDiffer(_) => "SettingsDiffer",
+            Self::PreventsDrain(_) => "PreventsDrain",
         }
     }
 }
@@ -164,6 +167,7 @@ impl WarningReason {
                 | Self::FamilyMissing(_)
                 | Self::OwnAddress(_)
                 | Self::NoUsableAddress
+                | Self::PreventsDrain(_)
         )
     }
 }
@@ -255,6 +259,9 @@ impl fmt::Display for WarningReason {
             }
             Self::SettingsDiffer(other) => {
                 write!(formatter, "has other mesh settings than node `{other}`: set them in the Mesh `{MESH_NAME}`, or give all agents the same flags")
+            }
+            Self::PreventsDrain(gateway) => {
+                write!(formatter, "keeps gateway `{gateway}` from draining, because agents of this protocol go on to send by it: upgrade the agent")
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod cluster_networks;
 mod destinations;
+mod drains;
 mod exceptions;
 mod firewall;
 mod former_networks;
@@ -52,6 +53,7 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
     let sources = HostSources::new(resolved, me, &destinations, &mut warnings);
     let routes = routes::build(resolved, me, &destinations, &sources, &mtus, &mut warnings);
     let into_location = IntoLocation::new(resolved, me, &destinations, &mtus);
+    let probes = probes::build(resolved, me, &hops, &destinations, &mtus, &mut warnings);
     let handover = handovers.plan(resolved, me, &hops, &destinations, &mtus);
     NodePlan {
         node: me.node.name.clone(),
@@ -75,7 +77,7 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<
         ),
         handover,
         rules: Family::BOTH.into_iter().filter(|family| !missing.contains(family)).collect(),
-        probes: probes::build(resolved, me, &hops, &destinations, &mtus),
+        probes,
         routes,
         location_routes: into_location.routes,
         outside_mesh: destinations.outside_mesh,

@@ -8,7 +8,7 @@ use carrick_topology::walk::{DropReason, Outcome};
 use crate::fixtures::*;
 
 fn former(list: &'static [&'static str]) -> impl FnOnce(&mut Mesh) {
-    move |mesh| mesh.cluster.former_pod_cidrs = nets(list)
+    move |mesh| mesh.cluster.former_pod_cidrs = [("gone".parse().unwrap(), nets(list))].into()
 }
 
 fn is_closed(mesh: &Mesh, network: &str) -> bool {

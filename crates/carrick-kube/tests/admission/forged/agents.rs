@@ -178,6 +178,18 @@ pub(super) fn by_agents() -> Vec<Forged> {
         ),
         ("one pod of another node", Agent("a"), Merge(Node("a"), annotation("pod-cidrs", "10.244.2.7")), NOT_ASSIGNED),
         (
+            "a half of its pod CIDR",
+            Agent("a"),
+            Merge(Node("a"), annotation("pod-cidrs", "10.244.1.0/25")),
+            NOT_ASSIGNED,
+        ),
+        (
+            "single pods of its own beside a pod CIDR",
+            Agent("a"),
+            Merge(Node("a"), annotation("pod-cidrs", "10.244.1.0/24,fd00:10:1::7/128,fd00:10:1::8/128")),
+            NOT_ASSIGNED,
+        ),
+        (
             "another node's pod CIDR, applied",
             Agent("a"),
             Apply(Node("a"), applied("a", "pod-cidrs", "10.244.2.0/24")),

@@ -23,7 +23,8 @@ pub(super) fn closed_networks(resolved: &Resolved<'_>) -> BTreeSet<IpNet> {
     resolved
         .cluster
         .former_pod_cidrs
-        .iter()
+        .values()
+        .flatten()
         .chain(claimed)
         .map(IpNet::trunc)
         .filter(|net| !reserved.iter().any(|range| overlaps(range, net)))

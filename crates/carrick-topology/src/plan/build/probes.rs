@@ -3,17 +3,16 @@
 //! In `location`, a gateway probes the gateways of other locations, and every node probes the gateways of its own location. In `cross` and
 //! `full` every node is a gateway, and probes all others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::destinations::Destinations;
+use super::drains::duty;
 use super::hops::Hop;
 use super::mtu::Mtus;
-use crate::model::{Duty, Family, NodeName, host_net};
+use crate::Warning;
+use crate::model::{Family, NodeName, host_net};
 use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget};
 use crate::resolve::{Member, Resolved};
-
-/// Agents of this protocol and later ones know gateways that drain.
-const DRAINS_SINCE: u32 = 4;
 
 pub(super) fn build(
     resolved: &Resolved<'_>,
@@ -21,6 +20,7 @@ pub(super) fn build(
     hops: &[Hop],
     destinations: &Destinations,
     mtus: &Mtus,
+    warnings: &mut BTreeSet<Warning>,
 ) -> ProbePlan {
     let others = resolved.members.iter().zip(hops);
     let gateways = others.filter(|(other, _)| other.carrier == Some(other.index));
@@ -30,20 +30,12 @@ pub(super) fn build(
         Hop::Inside(_) | Hop::Nowhere => None,
     };
     let targets = gateways.filter_map(|(other, hop)| Some((other.node.name.clone(), target(other, *hop)?)));
+    let targets = targets.collect();
     ProbePlan {
-        targets: targets.collect(),
+        duty: duty(resolved, me, &targets, warnings),
+        targets,
         location_size: resolved.location_of(me).members.len(),
-        duty: duty(resolved, me),
         members: members(resolved, me),
-    }
-}
-
-/// A node drains once the agents of all members understand it: the others would go on to send by it while the new gateway carries for the rest.
-fn duty(resolved: &Resolved<'_>, me: &Member<'_>) -> Duty {
-    let protocols = resolved.members.iter().filter_map(|member| member.node.agent.as_ref()).map(|agent| agent.protocol);
-    match protocols.min() {
-        Some(..DRAINS_SINCE) => Duty::Serving,
-        Some(DRAINS_SINCE..) | None => me.node.duty,
     }
 }
 
