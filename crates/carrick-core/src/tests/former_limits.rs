@@ -183,8 +183,6 @@ fn pod_cidr() -> impl Strategy<Value = IpNet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
     #[test]
     fn one_node_closes_a_few_networks_whatever_its_agent_publishes(
         writes in prop::collection::vec((prop::collection::btree_set(pod_cidr(), 0..21), 0_u8..12), 1..40),
