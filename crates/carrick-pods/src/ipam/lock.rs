@@ -67,12 +67,11 @@ mod tests {
         assert!(matches!(error, StoreError::Locked { .. }), "{error}");
         assert!(error.to_string().contains("lslocks"), "{error}");
 
-        let waiting = thread::spawn({
-            let path = path.clone();
-            move || acquire(&path, LIMIT).map(drop)
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| acquire(&path, LIMIT).map(drop));
+            drop(held);
+            waiting.join().unwrap().unwrap();
         });
-        drop(held);
-        waiting.join().unwrap().unwrap();
     }
 
     #[test]
