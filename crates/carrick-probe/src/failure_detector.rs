@@ -78,9 +78,13 @@ impl FailureDetector {
         down.map(|(name, _)| name).chain(self.outages.passed_over()).cloned().collect()
     }
 
-    /// Whether this node counts a gateway as live, and sends by it unless a detour leads around it.
-    pub(crate) fn path_use(&self, location: &LocationName, node: &NodeName) -> PathUse {
-        if self.counts_as_down(location, node) { PathUse::Unsaid } else { PathUse::Used }
+    /// Whether this node uses the path to a gateway: a tunnel unless it is bypassed, a gateway of the own location unless it counts as down.
+    pub(crate) fn path_use(&self, kind: PathKind, location: &LocationName, node: &NodeName) -> PathUse {
+        let is_unused = match kind {
+            PathKind::Tunnel => self.histories.get(node).is_some_and(GatewayHistory::is_bypassed),
+            PathKind::Inside => self.counts_as_down(location, node),
+        };
+        if is_unused { PathUse::Unsaid } else { PathUse::Used }
     }
 
     /// The gateways that are down and to which this node sends through another gateway of their location.

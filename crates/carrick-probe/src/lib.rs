@@ -62,8 +62,8 @@
 //!
 //! Both ends of a tunnel must bypass it or neither, because each accepts the other's packets from one WireGuard peer only. After a short silence
 //! one end may have found the other one down, and the other end may not. So each probe says whether its sender uses the tunnel ([`PathUse`]). An
-//! end that bypasses a tunnel, and hears through it that the other end uses it, uses it again at once. This holds for returns too: the end that
-//! returns first ends the stable time of both.
+//! end that bypasses a tunnel, and hears through it that the other end uses it, uses it again at once. If the other end also says that its location
+//! sends by it, it counts as live again. This holds for returns too: the end that returns first ends the stable time of both.
 //!
 //! If no gateway of a location is heard, the node asks the gateways that it hears whether they hear one, and sends through one that
 //! does: a *detour*. Only an answer to a probe that was sent 500 ms after the location became silent counts.

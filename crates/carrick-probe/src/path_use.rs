@@ -11,10 +11,10 @@ const AGREED_FOR: Duration = Duration::from_secs(2);
 /// What a probe says of its sender and the probed node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathUse {
-    /// Nothing: its sender counts the probed node as down or sends around the tunnel to it, or its agent is of an earlier release.
+    /// Nothing: its sender sends around the tunnel, or counts a gateway of its own location as down, or its agent is of an earlier release.
     #[default]
     Unsaid,
-    /// Its sender sends by the path of the probe, and accepts by it all that the probed node carries.
+    /// Its sender sends by the path of the probe what is for the probed node itself, and accepts by it what that node sends for itself.
     Used,
     /// The same, and all nodes of the sender's location send by the sender.
     UsedByLocation,

@@ -405,7 +405,7 @@ impl Prober {
             let ProbeTarget { location, kind, .. } = target.planned();
             let path_use = match kind {
                 PathKind::Tunnel if self.detours.lead_around(location) => PathUse::Unsaid,
-                PathKind::Tunnel | PathKind::Inside => self.failure_detector.path_use(location, name),
+                PathKind::Tunnel | PathKind::Inside => self.failure_detector.path_use(*kind, location, name),
             };
             target.set_path_use(now, path_use);
         }

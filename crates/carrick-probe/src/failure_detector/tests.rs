@@ -379,9 +379,12 @@ fn after_a_moment_of_silence(well_since: Now, path_use: PathUse) -> (bool, bool)
     assert_eq!(fixture.after(1, &[UP, UP]), ["a1"], "it has said nothing since it answers");
     fixture.path_use = path_use;
     let is_down = !fixture.after(1, &[UP, UP]).is_empty();
-    let own = fixture.failure_detector.path_use(&fixture.location, &fixture.gateways[0]);
-    assert_eq!(own == PathUse::Unsaid, is_down);
-    (is_down, !fixture.failure_detector.bypassed().is_empty())
+    let is_bypassed = !fixture.failure_detector.bypassed().is_empty();
+    for (kind, is_unused) in [(PathKind::Tunnel, is_bypassed), (PathKind::Inside, is_down)] {
+        let own = fixture.failure_detector.path_use(kind, &fixture.location, &fixture.gateways[0]);
+        assert_eq!(own == PathUse::Unsaid, is_unused, "{kind:?}");
+    }
+    (is_down, is_bypassed)
 }
 
 #[test]
