@@ -20,8 +20,8 @@ pub const DIRECTIONS: [Lost; 3] = [Lost::There, Lost::Back, Lost::BothWays];
 const DETECTION: Duration = Duration::from_millis(1_300);
 /// The same if no gateway of the location is reached.
 const DETOUR: Duration = Duration::from_millis(2_100);
-/// Both ends go back to the tunnel within this time. Here no handover covers it.
-const APART: Duration = Duration::from_millis(300);
+/// Both ends go back to the tunnel within this time: an interval of probes, the latency, and the time to apply a plan. Here no handover covers it.
+const APART: Duration = Duration::from_millis(350);
 
 pub fn break_tunnel(mesh: &mut Mesh, (one, other): (&str, &str), lost: Lost) {
     let (there, back) = ((name(one), name(other)), (name(other), name(one)));
