@@ -59,8 +59,8 @@ fn probes_show_each_hop_and_where_the_path_ends() {
     let inside = ask(&mesh, &["trace", "a1", "a2", "--live"]);
     assert!(inside.code == 0 && inside.out.contains("probes arrive"), "{inside:?}");
 
-    // One gateway forwards nothing to its location, but it still answers for itself.
-    let harm = "table inet harm { chain forward { type filter hook forward priority 0; iifname carrick0 oifname carrick-vx drop; }; }";
+    // One gateway forwards nothing to its location, but it still answers for itself. The agent lets packets pass where forward chains drop them.
+    let harm = "table inet harm { chain out { type filter hook postrouting priority 0; iifname carrick0 oifname carrick-vx drop; }; }";
     mesh.node("b1").unwrap().exec(&["nft", harm]).unwrap();
     for family in [Family::V4, Family::V6] {
         let said = trace(&mesh, family, &["-o", "json"]);
