@@ -66,9 +66,15 @@ impl DiagnosedMesh {
         text
     }
 
-    /// As [`DiagnosedMesh::reports`], for a fault that the agent repairs: the test causes it again before each run.
-    pub fn reports_repeatedly(&self, finding: &str, cause: impl Fn(&Mesh)) -> String {
-        let text = self.diagnose_until(finding, |diagnosis| diagnosis.0 == [finding], || cause(&self.0));
+    /// Causes a fault that the agent repairs until it is among the findings, and returns the texts. Then the agent of the node starts anew, because
+    /// it says for ten minutes that another program undoes what it writes.
+    pub fn reports_before_the_repair(&self, finding: &str, node: &str, cause: impl Fn(&Mesh)) -> String {
+        let is_found = |diagnosis: &Diagnosis| diagnosis.0.iter().any(|found| found == finding);
+        let text = self.diagnose_until(finding, is_found, || cause(&self.0));
+        let node = self.0.node(node).unwrap();
+        node.kill_agent().unwrap();
+        node.start_agent().unwrap();
+        node.await_agent().unwrap();
         self.await_findings(&[]);
         text
     }

@@ -8,7 +8,7 @@ use crate::diagnosed_mesh::{DiagnosedMesh, data_path, run};
 fn kernel_state_that_differs_from_the_plan_is_a_problem() {
     let diagnosed = DiagnosedMesh::without_findings();
 
-    let text = diagnosed.reports_repeatedly("problem kernel-state b1", |mesh| {
+    let text = diagnosed.reports_before_the_repair("problem kernel-state b1", "b1", |mesh| {
         let peer = "wg set carrick0 peer $(wg show carrick0 peers | head -1) persistent-keepalive 7";
         run(mesh, "b1", peer);
     });
