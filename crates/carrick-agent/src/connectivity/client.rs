@@ -13,7 +13,8 @@ use super::target::{Question, Target};
 
 /// How long a connection, or a pause in the answer, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long refused connections are tried again: kube-proxy learns of the pods behind a Service a moment after they are ready.
+/// How long refused connections and names without an address are tried again: kube-proxy and the cluster's DNS learn of a Service and of the pods
+/// behind it a moment after they are ready.
 const PATIENCE_WITH_REFUSALS: Duration = Duration::from_secs(15);
 /// The time between two such attempts.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -63,8 +64,8 @@ fn ask_with(targets: &[Target], patience: Duration) -> Vec<Outcome> {
 
 /// How long the answer took, without the refusals before it.
 fn measure(target: &Target, patience: Duration) -> Result<Duration, String> {
-    let address = target.address()?;
     let deadline = Instant::now() + patience;
+    let address = resolved(|| target.address(), deadline)?;
     loop {
         let began = Instant::now();
         let result = match target.question {
@@ -74,6 +75,17 @@ fn measure(target: &Target, patience: Duration) -> Result<Duration, String> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && began < deadline => thread::sleep(PAUSE),
             other => return other.map(|()| began.elapsed()).map_err(|error| format!("{address}: {error}")),
+        }
+    }
+}
+
+/// The address of a target, which may be a name that the cluster's DNS does not know yet.
+fn resolved(resolve: impl Fn() -> Result<SocketAddr, String>, deadline: Instant) -> Result<SocketAddr, String> {
+    loop {
+        let began = Instant::now();
+        match resolve() {
+            Err(_) if began < deadline => thread::sleep(PAUSE),
+            other => return other,
         }
     }
 }
@@ -134,7 +146,23 @@ fn device_mtu(directory: &Path) -> io::Result<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[test]
+    fn a_name_that_is_not_known_yet_is_asked_for_again_until_the_deadline() {
+        let address: SocketAddr = "192.0.2.1:80".parse().unwrap();
+        let asked = Cell::new(0);
+        let at_the_third_time = || {
+            asked.set(asked.get() + 1);
+            if asked.get() < 3 { Err("try again".to_owned()) } else { Ok(address) }
+        };
+        assert_eq!(resolved(at_the_third_time, Instant::now() + PATIENCE_WITH_REFUSALS), Ok(address));
+        asked.set(0);
+        assert_eq!(resolved(at_the_third_time, Instant::now()), Err("try again".to_owned()));
+        assert_eq!(asked.get(), 1);
+    }
 
     #[test]
     fn the_mtu_is_the_smallest_of_the_devices_other_than_lo() {
