@@ -20,6 +20,15 @@ pub enum PathUse {
     UsedByLocation,
 }
 
+/// What both ends say of a path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PathUses {
+    /// What this node has to say.
+    pub(crate) own: PathUse,
+    /// What the other end said last, in a probe that came while the path was up.
+    pub(crate) other_end: PathUse,
+}
+
 /// What the nodes of this node's location say of it.
 #[derive(Debug, Default)]
 pub(crate) struct OwnLocation {

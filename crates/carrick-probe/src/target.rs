@@ -15,7 +15,7 @@ use crate::heard_peers::HeardPeers;
 use crate::packet::{Announcement, AskedLocation, Condition, LocationTag};
 use crate::path_liveness::PathLiveness;
 use crate::path_mtu::PathMtu;
-use crate::path_use::PathUse;
+use crate::path_use::{PathUse, PathUses};
 use crate::probed_path::{PathState, ProbedPath};
 use crate::record::Record;
 
@@ -47,15 +47,6 @@ pub(crate) struct Target {
     /// How often this node flapped, as the probed node counts.
     counted_flaps: FlapCount,
     path_use: PathUses,
-}
-
-/// What both ends say of the path.
-#[derive(Clone, Copy, Debug, Default)]
-struct PathUses {
-    /// What this node has to say.
-    own: PathUse,
-    /// What the other end said last, in a probe that came while the path was up.
-    other_end: PathUse,
 }
 
 /// The shape of a probe on the wire.

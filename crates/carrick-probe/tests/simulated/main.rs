@@ -9,6 +9,7 @@ mod encapsulation;
 mod faults;
 mod gateways;
 mod mesh;
+mod nodes;
 mod short_outages;
 mod versions;
 mod wire;

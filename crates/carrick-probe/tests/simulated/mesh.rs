@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use carrick_probe::{Announcement, Condition, Now, PathKind, Position, ProbeId, Prober, ProberEvent};
 use carrick_topology::handover::HandoverReport;
-use carrick_topology::model::{AgentVersion, Cluster, Duty, Granularity, InternalAddresses, Node, PublicKey, Settings};
+use carrick_topology::model::{AgentVersion, Cluster, Duty, Granularity, InternalAddresses, Node, Settings};
 use carrick_topology::plan::{NodePlan, PeerIdentity, Role};
 use carrick_topology::walk::{Link, Network, Origin, Outcome, Packet, Walk, sample_address};
 use carrick_topology::{DeviceName, Liveness, NodeName, plan};
 
+use crate::nodes::node;
 use crate::world::INTERVAL;
 
 const TICK: Duration = Duration::from_millis(5);
@@ -78,26 +79,6 @@ pub fn name(text: &str) -> NodeName {
 fn pair(one: &NodeName, other: &NodeName) -> Pair {
     let (low, high) = if one < other { (one, other) } else { (other, one) };
     (low.clone(), high.clone())
-}
-
-/// `b3` is the third node of location `b`. A location in capital letters is behind NAT.
-fn node(text: &str) -> Node {
-    let (letter, host) = (text.as_bytes()[0], text[1..].parse::<u8>().unwrap());
-    let location = letter.to_ascii_lowercase() - b'a' + 1;
-    let number = location * 10 + host;
-    let mut node = Node::new(name(&text.to_lowercase()), i64::from(number));
-    node.location = Some(text[..1].to_lowercase().parse().unwrap());
-    node.public_key = Some(PublicKey::from_bytes([number; 32]));
-    node.pod_cidrs = [format!("10.42.{number}.0/24").parse().unwrap()].into();
-    node.mesh_addresses = [format!("10.4.0.{number}").parse().unwrap()].into();
-    let internal = format!("192.168.{location}.{host}/24").parse().unwrap();
-    node.internal_addresses = InternalAddresses::Advertised([internal].into());
-    if letter.is_ascii_uppercase() {
-        node.persistent_keepalive = Some(25);
-    } else {
-        node.advertised_endpoints = [format!("198.51.{location}.{host}:51820").parse().unwrap()].into();
-    }
-    node
 }
 
 impl Mesh {
