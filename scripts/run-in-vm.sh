@@ -49,9 +49,9 @@ fi
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/carrick/vm
 mkdir -p "$cache"
 run=''
-# One at a time prepares; as many virtual machines run at a time as there are processors.
+# One virtual machine at a time, prepared once.
 exec 9>"$cache/.lock"
-flock -n 9 || { say "run-in-vm: another one prepares its virtual machine, waiting for it"; flock 9; }
+flock -n 9 || { say "run-in-vm: another one is running, waiting for it"; flock 9; }
 
 # Where apt keeps what it knows of another suite: this machine's own sources stay as they are.
 readonly APT=$cache/apt-$suite
@@ -108,28 +108,6 @@ prepare() { # DIRECTORY
   [ -e "$kernel" ] || die "there is no kernel in $package"
   uncompress_kernel "$kernel" "$1/kernel"
   make_first_stage "$1" "$version"
-}
-
-# What runs left that were killed: each run holds a lock in its folder.
-remove_former_runs() {
-  local folder
-  for folder in "$cache"/run.*; do
-    [ ! -d "$folder" ] || flock -n "$folder/lock" rm -rf "$folder" || true
-  done
-}
-
-# One of as many locks as there are processors, held while the virtual machine runs.
-await_processor() {
-  local number waits=''
-  while true; do
-    for number in $(seq "$(nproc)"); do
-      exec 7>"$cache/.machine-$number"
-      if flock -n 7; then return; fi
-    done
-    [ -n "$waits" ] || say "run-in-vm: others run on all $(nproc) processors, waiting for one of them"
-    waits=1
-    sleep 1
-  done
 }
 
 # The packages that a package depends on.
@@ -199,12 +177,9 @@ package=$cache/kernel-package${suite:+-$suite}
 version=$(cat "$package/version")
 
 # What goes in: the second stage and the command. What comes out beside its output: its exit code.
-remove_former_runs
+rm -rf "$cache"/run.*
 run=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$run"' EXIT
-exec 8>"$run/lock"
-flock 8
-flock -u 9
 printf '%s\n' "$command" >"$run/command"
 cat >"$run/init" <<INIT
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TMPDIR=/guest/tmp
@@ -237,7 +212,6 @@ INIT
 # emulated kernel misjudges the speed of its time stamp counter, and its clock with it, and finds that its timer does not work.
 acceleration=tcg model=max clock='clocksource=hpet no_timer_check'
 if grep -qwE 'vmx|svm' /proc/cpuinfo && [ -w /dev/kvm ]; then acceleration=kvm model=host clock=''; fi
-await_processor
 began=$SECONDS
 nice -n 5 timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -nodefaults -no-user-config -no-reboot -display none \
   -machine q35 -accel "$acceleration" -cpu "$model" -smp "$processors" -m "$memory" \
@@ -249,7 +223,7 @@ nice -n 5 timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -nodefaults -n
   -device virtio-rng-pci -device virtio-serial-pci \
   -add-fd fd=3,set=1 -chardev file,id=output,path=/dev/fdset/1,append=on -device virtserialport,chardev=output,name=output \
   -add-fd fd=4,set=2 -chardev file,id=errors,path=/dev/fdset/2,append=on -device virtserialport,chardev=errors,name=errors \
-  3>&1 4>&2 7>&- 8>&- 9>&- </dev/null &
+  3>&1 4>&2 9>&- </dev/null &
 machine=$!
 trap 'kill "$machine" 2>/dev/null' INT TERM
 ended=0

@@ -80,18 +80,9 @@ for part in "$@"; do
 done
 require_cargo
 require python3
-# The parts run side by side, as far as run-in-vm.sh has processors for them. The output of each is shown in one piece.
-output=$(mktemp -d)
-trap 'rm -rf "$output"' EXIT
-declare -A running=()
-for part in "$@"; do
-  "$part" >"$output/$part" 2>&1 &
-  running[$part]=$!
-done
 failed=()
 for part in "$@"; do
-  wait "${running[$part]}" || failed+=("$part")
   say "== $part, in a virtual machine"
-  cat "$output/$part"
+  "$part" || failed+=("$part")
 done
 if [ ${#failed[@]} -gt 0 ]; then say "FAILED: ${failed[*]}"; exit 1; fi
