@@ -147,7 +147,7 @@ impl<'a> Reader<'a> {
 fn shown(value: &str, most: usize) -> String {
     let end = value.char_indices().nth(most).map_or(value.len(), |(end, _)| end);
     let mut shown = printable(&value[..end]);
-    if value.chars().nth(most).is_some() {
+    if end < value.len() {
         shown.push('…');
     }
     shown
