@@ -113,7 +113,7 @@ def all_tests():
 
 def wrong_threats(tests):
     """Each threat names the tests that show what stops it, in the last column. `…_END` continues the name before."""
-    threats = SECURITY.read_text().partition("\n## Threats\n")[2].partition("\n### ")[0]
+    threats = SECURITY.read_text().partition("\n## Threats\n")[2].partition("\n## ")[0]
     rows = [line.strip("| ").split(" | ") for line in threats.splitlines() if line.startswith("| ")][1:]
     if not rows:
         yield "has no table of threats"
