@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use carrick_topology::plan::{PathKind, ProbeMember, ProbePeer, ProbePlan, Role};
+use carrick_topology::model::DeviceName;
 use carrick_topology::{LocationName, NodePlan};
 
 /// What the prober does until it is told otherwise.
@@ -17,6 +18,8 @@ pub struct Probing {
     pub targets: ProbePlan,
     /// The nodes that it exchanges packets with, by each of their addresses.
     pub peers: BTreeMap<IpAddr, ProbePeer>,
+    /// Its WireGuard device.
+    pub wireguard_device: DeviceName,
     /// Its own addresses on which it listens.
     pub listen: BTreeSet<IpAddr>,
 }
@@ -34,6 +37,7 @@ impl Probing {
                 members: BTreeMap::new(),
             },
             peers: peers(plan),
+            wireguard_device: plan.wireguard.device.clone(),
             listen: plan.mesh_addresses.iter().copied().chain(plan.vxlan.local).collect(),
         }
     }

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use carrick_probe::{Identity, Now, Outgoing, PathKind, Position, ProbeFormat, ProbePeer, ProbePort};
-use carrick_topology::plan::{ProbePlan, ProbeTarget};
+use carrick_topology::plan::{Egress, ProbePlan, ProbeTarget};
 use carrick_topology::{Liveness, PublicKey};
 use carrick_types::SecretKey;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -83,6 +83,7 @@ fn port(now: Now, number: usize, format: ProbeFormat) -> ProbePort {
             kind: PathKind::Tunnel,
             from: ADDRESSES[0],
             to: ADDRESSES[1],
+            egress: Egress::Route,
             device_mtu: 1420,
         };
         plan.targets.insert("b1".parse().unwrap(), target);

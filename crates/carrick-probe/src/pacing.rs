@@ -64,6 +64,12 @@ impl Pacing {
         }
     }
 
+    /// A probe to a node that is due within this time goes together with the answer to a probe of this node. Half of the interval: of two
+    /// nodes that probe each other, one always is that early, and keeps the other one's rhythm from then on.
+    pub(crate) fn joins_within(&self) -> Duration {
+        self.interval / 2
+    }
+
     /// When the first probe to the target at this position of a plan is due: spread over time as later ones are.
     pub(crate) fn first_probe(now: Now, position: u32) -> Now {
         now + LEAST_GAP * position

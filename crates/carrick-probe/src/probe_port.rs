@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use carrick_topology::Liveness;
 use carrick_topology::handover::HandoverInForce;
-use carrick_topology::plan::{ProbeFormat, ProbePeer, ProbePlan};
+use carrick_topology::plan::{Egress, ProbeFormat, ProbePeer, ProbePlan};
 use carrick_types::SecretKey;
 use thiserror::Error;
 
@@ -54,6 +54,8 @@ pub struct Outgoing {
     pub bytes: Vec<u8>,
     /// Its shape. The bytes have their padding already.
     pub shape: Shape,
+    /// How it leaves.
+    pub egress: Egress,
 }
 
 /// Why a datagram changes nothing and gets no answer.
@@ -291,7 +293,9 @@ impl ProbePort {
     }
 
     fn send(&mut self, addresses: Addresses, bytes: Vec<u8>, shape: Shape) {
-        self.outgoing.push_back(Outgoing { from: addresses.from, to: addresses.to, bytes, shape });
+        let Addresses { from, to } = addresses;
+        let egress = self.prober.egress(to);
+        self.outgoing.push_back(Outgoing { from, to, bytes, shape, egress });
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use carrick_topology::handover::HandoverInForce;
 use carrick_topology::model::Duty;
-use carrick_topology::plan::{PathKind, ProbePlan};
+use carrick_topology::plan::{Egress, PathKind, ProbePlan};
 use carrick_topology::{Liveness, LocationName, NodeName};
 
 use crate::Now;
@@ -48,12 +48,12 @@ const SILENT_INTERVALS: u32 = 3;
 ///
 /// use carrick_probe::{Condition, HeardPeers, PathKind, Position, Prober, ProberEvent, Reachability};
 /// use carrick_topology::{Liveness, LocationName};
-/// use carrick_topology::plan::{ProbePlan, ProbeTarget};
+/// use carrick_topology::plan::{Egress, ProbePlan, ProbeTarget};
 ///
 /// let [here, b1, b2] = [1, 2, 3].map(|host| IpAddr::from([10, 4, 0, host]));
 /// let location: LocationName = "b".parse()?;
 /// let target =
-///     |to| ProbeTarget { location: location.clone(), kind: PathKind::Tunnel, from: here, to, device_mtu: 1420 };
+///     |to| ProbeTarget { location: location.clone(), kind: PathKind::Tunnel, from: here, to, egress: Egress::Route, device_mtu: 1420 };
 /// let plan = ProbePlan { targets: [("b1".parse()?, target(b1)), ("b2".parse()?, target(b2))].into(), location_size: 1, ..ProbePlan::default() };
 ///
 /// let mut prober = Prober::new(Duration::from_millis(250), 7, Liveness::default());
@@ -192,6 +192,11 @@ impl Prober {
         self.targets.at(to).is_some_and(Target::is_answered)
     }
 
+    /// How packets to this address leave.
+    pub(crate) fn egress(&self, to: IpAddr) -> Egress {
+        self.targets.at(to).map_or_else(Egress::default, |target| target.planned().egress)
+    }
+
     /// Probes the node with this address without the wait for the interval.
     pub fn probe_now(&mut self, now: Now, to: IpAddr) {
         if let Some((_, target)) = self.targets.at_mut(to) {
@@ -220,7 +225,7 @@ impl Prober {
         }
         let Some((name, target)) = self.targets.at_mut(from) else { return };
         let before = target.observation();
-        target.note_probe(now, announcement);
+        target.note_probe(now, announcement, self.pacing.joins_within());
         self.take_observation(now, name, before);
     }
 

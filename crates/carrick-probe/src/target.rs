@@ -336,11 +336,15 @@ impl Target {
     }
 
     /// The node probed this one, and said this. Only an answer shows that the path to it is open.
-    /// If the path was down, the probe of the node gives a reason to find out at once.
-    pub(crate) fn note_probe(&mut self, now: Now, announcement: Announcement) {
+    /// If the path was down, the probe of the node gives a reason to find out at once. If the path is up, a probe that is due within
+    /// `joins_within` goes together with the answer, so that both ends wake up less often.
+    pub(crate) fn note_probe(&mut self, now: Now, announcement: Announcement, joins_within: Duration) {
         self.counted_flaps = announcement.flap_count;
         if self.path_liveness.state() == PathState::Up {
             self.handover.hear(announcement.handover);
+            if self.next_probe <= now + joins_within {
+                self.probe_now(now);
+            }
             // An end that has begun to bypass the tunnel waits for what this node says.
             if announcement.path_use != self.path_use.other_end {
                 self.path_use.other_end = announcement.path_use;

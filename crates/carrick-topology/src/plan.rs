@@ -15,7 +15,7 @@ use thiserror::Error;
 pub use firewall::{AllowedLocation, FirewallPlan, MeshDevices};
 pub use mesh_ports::MeshPorts;
 pub use node_plan::{LocationSummary, NodePlan, Role};
-pub use probe::{PathKind, ProbeFormat, ProbeMember, ProbePeer, ProbePlan, ProbeTarget};
+pub use probe::{Egress, PathKind, ProbeFormat, ProbeMember, ProbePeer, ProbePlan, ProbeTarget};
 pub use route::{NextHop, Route};
 pub use scope::Scope;
 pub use vxlan::{VxlanNeighbour, VxlanPlan};

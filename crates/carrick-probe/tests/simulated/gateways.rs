@@ -249,7 +249,7 @@ impl Network {
     fn send_all(&mut self, name: &str) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         let outgoing: Vec<_> = std::iter::from_fn(|| node.port.next_outgoing()).collect();
-        for Outgoing { from, to, bytes, shape } in outgoing {
+        for Outgoing { from, to, bytes, shape, .. } in outgoing {
             let form = match shape {
                 Shape::Plain | Shape::Padded { .. } => Form::Plain,
                 Shape::Encapsulated { .. } => Form::Encapsulated,

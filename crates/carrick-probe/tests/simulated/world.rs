@@ -11,7 +11,7 @@ use carrick_probe::{
 use carrick_topology::Liveness;
 use carrick_topology::NodeName;
 use carrick_topology::handover::Decapsulation;
-use carrick_topology::plan::{ProbePlan, ProbeTarget};
+use carrick_topology::plan::{Egress, ProbePlan, ProbeTarget};
 
 pub const INTERVAL: Duration = Duration::from_millis(250);
 pub const LONG_WELL: Condition = Condition {
@@ -56,7 +56,7 @@ pub struct World {
 
 /// A node that is probed. Its location has the first letter of its name.
 pub fn target(node: &str, kind: PathKind, from: IpAddr, to: IpAddr) -> ProbeTarget {
-    ProbeTarget { location: node[..1].parse().unwrap(), kind, from, to, device_mtu: 1420 }
+    ProbeTarget { location: node[..1].parse().unwrap(), kind, from, to, egress: Egress::Route, device_mtu: 1420 }
 }
 
 impl World {

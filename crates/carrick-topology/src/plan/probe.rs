@@ -28,6 +28,18 @@ impl PathKind {
     }
 }
 
+/// How the packets to a probed node leave this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Egress {
+    /// By the route to its address.
+    #[default]
+    Route,
+    /// By the WireGuard device, whatever the routes say: a network of the host contains the node's mesh address. The tunnel carries pods
+    /// nevertheless, and both ends must find the same of it.
+    Tunnel,
+}
+
 /// Which nodes are probed from one node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbePlan {
@@ -65,6 +77,9 @@ pub struct ProbeTarget {
     pub from: IpAddr,
     /// The address that is probed, of the same family.
     pub to: IpAddr,
+    /// How packets leave to it.
+    #[serde(default)]
+    pub egress: Egress,
     /// The largest packet to it that the devices of this node permit, in bytes.
     pub device_mtu: u32,
 }

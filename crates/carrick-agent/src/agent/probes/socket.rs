@@ -4,8 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use carrick_probe::Shape;
-use carrick_topology::constants::{HANDOVER_DEVICE, PROBE_PORT};
+use carrick_topology::constants::PROBE_PORT;
 use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
@@ -52,12 +51,12 @@ impl ProbeSocket {
         self.address
     }
 
-    /// Sends a datagram in this shape. It is padded already; the handover device encapsulates it.
-    pub(super) fn send(&self, to: IpAddr, datagram: &[u8], shape: Shape) -> io::Result<()> {
+    /// Sends a datagram. It has its shape already. Where it names no device, its route says by which one it leaves.
+    pub(super) fn send(&self, to: IpAddr, datagram: &[u8], device: Option<&str>) -> io::Result<()> {
         let to = SocketAddr::new(to, PROBE_PORT);
-        let send = || match shape {
-            Shape::Plain | Shape::Padded { .. } => self.socket.send_to(datagram, to).map(drop),
-            Shape::Encapsulated { .. } => self.send_encapsulated(to, datagram),
+        let send = || match device {
+            None => self.socket.send_to(datagram, to).map(drop),
+            Some(device) => self.send_by(device, to, datagram),
         };
         // A call fails once for each ICMP error that came before, whatever it was about, and sends nothing (ip(7), `IP_RECVERR`).
         let mut sent = send();
@@ -70,12 +69,13 @@ impl ProbeSocket {
         sent
     }
 
-    /// The packet names the device, because no route leads the host's own packets there.
-    fn send_encapsulated(&self, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
+    /// The packet names the device, because no route leads the host's own packets there. Over IPv4, the kernel takes the address for a
+    /// neighbour then.
+    fn send_by(&self, device: &str, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let SocketAddr::V4(to) = to else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 packets can be encapsulated"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 packets leave by a device without a route"));
         };
-        let device = if_nametoindex(HANDOVER_DEVICE)?;
+        let device = if_nametoindex(device)?;
         let by = libc::in_pktinfo {
             ipi_ifindex: device.cast_signed(),
             ipi_spec_dst: libc::in_addr { s_addr: 0 },
@@ -170,7 +170,7 @@ mod tests {
         let addresses = [Ipv4Addr::new(127, 17, 7, 1), Ipv4Addr::new(127, 17, 7, 2)].map(IpAddr::V4);
         let [one, two] = addresses.map(|address| ProbeSocket::bind(address).unwrap());
         let padded = [7; 1272];
-        one.send(addresses[1], &padded, Shape::Padded { ip_bytes: 1300 }).unwrap();
+        one.send(addresses[1], &padded, None).unwrap();
         let mut buffer = vec![0; LARGEST_DATAGRAM];
         let (from, datagram) =
             eventually(|| two.receive(&mut buffer).map(|(from, datagram)| (from, datagram.to_vec())));
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(one.next_refusal(&mut buffer), None);
 
         drop(two);
-        one.send(addresses[1], b"probe", Shape::Plain).unwrap();
+        one.send(addresses[1], b"probe", None).unwrap();
         assert_eq!(eventually(|| next_quote(&one)), (addresses[1], b"probe".to_vec()));
         assert_eq!(one.receive(&mut buffer), None);
     }
@@ -190,8 +190,8 @@ mod tests {
         let [one, two] = [one, two].map(|address| ProbeSocket::bind(address).unwrap());
         let mut buffer = vec![0; LARGEST_DATAGRAM];
         for round in 0..100_u8 {
-            one.send(nowhere, b"probe", Shape::Plain).unwrap();
-            one.send(two.address(), &[round], Shape::Plain).unwrap();
+            one.send(nowhere, b"probe", None).unwrap();
+            one.send(two.address(), &[round], None).unwrap();
             let received = eventually(|| two.receive(&mut buffer).map(|(_, datagram)| datagram.to_vec()));
             assert_eq!(received, [round]);
         }
@@ -204,7 +204,7 @@ mod tests {
         set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::PROBE).unwrap();
         setsockopt(&socket, Ipv6RecvErr, &true).unwrap();
         let socket = ProbeSocket { socket, address: loopback };
-        socket.send(loopback, b"probe", Shape::Plain).unwrap();
+        socket.send(loopback, b"probe", None).unwrap();
         assert_eq!(eventually(|| next_quote(&socket)), (loopback, b"probe".to_vec()));
     }
 }

@@ -10,9 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use carrick_core::Probing;
-use carrick_probe::{Identity, Position, ProbePort, ProbedPath, ProberEvent};
+use carrick_probe::{Identity, Position, ProbePort, ProbedPath, ProberEvent, Shape};
 use carrick_topology::Liveness;
+use carrick_topology::constants::HANDOVER_DEVICE;
 use carrick_topology::handover::HandoverInForce;
+use carrick_topology::model::DeviceName;
+use carrick_topology::plan::Egress;
 use carrick_types::SecretKey;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -46,6 +49,8 @@ struct State {
     port: ProbePort,
     /// The own addresses on which it listens.
     listen: BTreeSet<IpAddr>,
+    /// The WireGuard device, once there is a plan.
+    wireguard_device: Option<DeviceName>,
 }
 
 impl ProbeThread {
@@ -64,7 +69,7 @@ impl ProbeThread {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
             .map_err(|error| failed(error.to_string()))?;
         let identity = Identity { private_key, token: rand::random(), first_session: rand::random() };
-        let state = State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new() };
+        let state = State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new(), wireguard_device: None };
         let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake, metrics });
         let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, events };
         std::thread::Builder::new()
@@ -81,6 +86,7 @@ impl ProbeThread {
         let mut state = self.shared.lock();
         state.port.set_plan(now, position, &probing.targets, probing.peers.clone());
         state.listen.clone_from(&probing.listen);
+        state.wireguard_device = Some(probing.wireguard_device.clone());
         drop(state);
         self.shared.wake();
     }
@@ -131,14 +137,18 @@ impl Thread {
         while !self.events.is_closed() {
             let ready = self.wait(&shared);
             let mut state = shared.lock();
-            for socket in ready.iter().filter_map(|address| self.sockets.get(address)) {
+            for (address, readiness) in &ready {
+                let Some(socket) = self.sockets.get(address) else { continue };
                 take_datagrams(&shared, &mut state.port, socket, &mut buffer);
+                if readiness.contains(PollFlags::POLLERR) {
+                    take_icmp_errors(&shared, &mut state.port, socket, &mut buffer);
+                }
                 // Answers leave before the next socket is read.
-                send_datagrams(&mut state.port, &self.sockets);
+                send_datagrams(&mut state, &self.sockets);
             }
             self.bind(&state.listen);
             state.port.handle_timeout(shared.origin.elapsed());
-            send_datagrams(&mut state.port, &self.sockets);
+            send_datagrams(&mut state, &self.sockets);
             while let Some(event) = state.port.next_event() {
                 // The receiver is closed when the agent ends.
                 let _ = self.events.send(event);
@@ -146,8 +156,9 @@ impl Thread {
         }
     }
 
-    /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses whose sockets have something to read.
-    fn wait(&self, shared: &Shared) -> Vec<IpAddr> {
+    /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses whose sockets have something to read, and what:
+    /// a socket with ICMP errors has `POLLERR` (ip(7), `IP_RECVERR`).
+    fn wait(&self, shared: &Shared) -> Vec<(IpAddr, PollFlags)> {
         let deadline = shared.lock().port.next_deadline();
         let until = deadline.map_or(IDLE, |deadline| deadline.saturating_sub(shared.origin.elapsed()).min(IDLE));
         let until = self.bind_again.map_or(until, |again| until.min(again.saturating_duration_since(Instant::now())));
@@ -159,13 +170,13 @@ impl Thread {
         if poll(&mut waited, PollTimeout::from(timeout)).is_err() {
             return Vec::new();
         }
-        let is_ready = |polled: &PollFd<'_>| polled.any().unwrap_or(true);
-        if waited.last().is_some_and(is_ready) {
+        let readiness = |polled: &PollFd<'_>| polled.revents().unwrap_or(PollFlags::POLLERR);
+        if waited.last().is_some_and(|wake| !readiness(wake).is_empty()) {
             // Several wake-ups count as one.
             let _ = shared.wake.read();
         }
-        let ready = self.sockets.keys().zip(&waited).filter(|(_, polled)| is_ready(polled));
-        ready.map(|(address, _)| *address).collect()
+        let sockets = self.sockets.keys().copied().zip(waited.iter().map(readiness));
+        sockets.filter(|(_, readiness)| !readiness.is_empty()).collect()
     }
 
     fn bind(&mut self, listen: &BTreeSet<IpAddr>) {
@@ -205,6 +216,9 @@ fn take_datagrams(shared: &Shared, port: &mut ProbePort, socket: &ProbeSocket, b
             tracing::trace!(event = "packet_refused", %from, at = %socket.address(), %reason);
         }
     }
+}
+
+fn take_icmp_errors(shared: &Shared, port: &mut ProbePort, socket: &ProbeSocket, buffer: &mut [u8]) {
     for _ in 0..TAKEN_AT_ONCE {
         let Some((by, quoted)) = socket.next_refusal(buffer) else { break };
         if let Err(reason) = port.take_port_unreachable(shared.origin.elapsed(), by, quoted) {
@@ -213,10 +227,17 @@ fn take_datagrams(shared: &Shared, port: &mut ProbePort, socket: &ProbeSocket, b
     }
 }
 
-fn send_datagrams(port: &mut ProbePort, sockets: &BTreeMap<IpAddr, ProbeSocket>) {
-    while let Some(outgoing) = port.next_outgoing() {
+fn send_datagrams(state: &mut State, sockets: &BTreeMap<IpAddr, ProbeSocket>) {
+    while let Some(outgoing) = state.port.next_outgoing() {
         let Some(socket) = sockets.get(&outgoing.from) else { continue };
-        if let Err(error) = socket.send(outgoing.to, &outgoing.bytes, outgoing.shape) {
+        let device = match (outgoing.shape, outgoing.egress) {
+            (Shape::Encapsulated { .. }, _) => Some(HANDOVER_DEVICE),
+            (Shape::Plain | Shape::Padded { .. }, Egress::Tunnel) => {
+                state.wireguard_device.as_ref().map(DeviceName::as_str)
+            }
+            (Shape::Plain | Shape::Padded { .. }, Egress::Route) => None,
+        };
+        if let Err(error) = socket.send(outgoing.to, &outgoing.bytes, device) {
             tracing::trace!(event = "packet_not_sent", to = %outgoing.to, %error);
         }
     }

@@ -11,7 +11,7 @@ use super::hops::Hop;
 use super::mtu::Mtus;
 use crate::Warning;
 use crate::model::{Family, NodeName, host_net};
-use crate::plan::{PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget};
+use crate::plan::{Egress, PathKind, ProbeFormat, ProbeMember, ProbePlan, ProbeTarget};
 use crate::resolve::{Member, Resolved};
 
 pub(super) fn build(
@@ -49,7 +49,8 @@ fn members(resolved: &Resolved<'_>, me: &Member<'_>) -> BTreeMap<NodeName, Probe
     others.map(|other| (other.node.name.clone(), member(other))).collect()
 }
 
-/// Without a route to the mesh address, the probes would leave beside the tunnel.
+/// Where the host has a network that contains the mesh address, probes would leave beside the tunnel. Over IPv4, a packet can name its device
+/// without a route (ip(7), `IP_PKTINFO`). Over IPv6 it cannot.
 fn through_tunnel(
     resolved: &Resolved<'_>,
     me: &Member<'_>,
@@ -58,12 +59,16 @@ fn through_tunnel(
     mtus: &Mtus,
 ) -> Option<ProbeTarget> {
     let addresses = |family| {
-        let to = other.mesh_address(family).filter(|address| destinations.carries(&host_net(*address)))?;
-        Some((me.mesh_address(family)?, to))
+        let (from, to) = (me.mesh_address(family)?, other.mesh_address(family)?);
+        match (destinations.carries(&host_net(to)), family) {
+            (true, _) => Some((from, to, Egress::Route)),
+            (false, Family::V4) => Some((from, to, Egress::Tunnel)),
+            (false, Family::V6) => None,
+        }
     };
-    let (from, to) = Family::BOTH.into_iter().find_map(addresses)?;
+    let (from, to, egress) = Family::BOTH.into_iter().find_map(addresses)?;
     let location = resolved.location_of(other).name.clone();
-    Some(ProbeTarget { location, kind: PathKind::Tunnel, from, to, device_mtu: mtus.wireguard_device() })
+    Some(ProbeTarget { location, kind: PathKind::Tunnel, from, to, egress, device_mtu: mtus.wireguard_device() })
 }
 
 fn inside(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>) -> Option<ProbeTarget> {
@@ -71,5 +76,6 @@ fn inside(resolved: &Resolved<'_>, me: &Member<'_>, other: &Member<'_>) -> Optio
     let family = location.underlay;
     let (from, to) = (me.internal_address(family)?, other.internal_address(family)?);
     let device_mtu = resolved.settings.local.internal_mtu(family);
-    Some(ProbeTarget { location: location.name.clone(), kind: PathKind::Inside, from, to, device_mtu })
+    let egress = Egress::Route;
+    Some(ProbeTarget { location: location.name.clone(), kind: PathKind::Inside, from, to, egress, device_mtu })
 }
