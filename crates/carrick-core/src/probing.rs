@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use carrick_topology::plan::{PathKind, ProbeMember, ProbePeer, ProbePlan, Role};
 use carrick_topology::model::DeviceName;
+use carrick_topology::plan::{PathKind, ProbeMember, ProbePeer, ProbePlan, Role};
 use carrick_topology::{LocationName, NodePlan};
 
 /// What the prober does until it is told otherwise.

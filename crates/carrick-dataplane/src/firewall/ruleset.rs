@@ -231,10 +231,11 @@ fn leak_guard_rules(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
             .destination(version, AddressMatch::In(&carried_by(device, version)))
             .accept()
     });
-    // A network of the host, which a neighbour may have taught it, takes no packet of pods to other pods.
+    // A network of the host, which a neighbour may have taught it, takes no packet of pods to other pods: neither if it is inside a network
+    // that the mesh carries, nor if it contains one, which the mesh does not carry then.
     let pods_in_clear = to(&names.encapsulated_sources)
         .source(version, AddressMatch::In(&names.own_pods))
-        .destination(version, AddressMatch::In(&names.direct));
+        .output_interface(InterfaceMatch::NotIn(MESH_DEVICES));
     stray_pods
         .chain([to(&names.own_pods).accept(), dropped(pods_in_clear, DropReason::MeshDestinationInClear)])
         .chain(untranslated(version))

@@ -70,16 +70,23 @@ fn wireguards_own_packets_pass() {
 
 #[test]
 fn a_network_of_the_host_takes_no_packet_of_pods_to_other_pods() {
-    let mut plan = plan();
-    plan.direct = nets(&["10.2.0.4/31", "fd02::4/127"]).into_iter().collect();
-    let network = Network::with(&plan);
-    network.node.ip("link delete carrick0");
-    let ears = eavesdropper(&network.outside, REMOTE_POD);
-    send(&network.pod, POD, REMOTE_POD);
-    assert_eq!(network.counted(CLEAR), 2);
-    assert!(ears.iter().all(is_silent));
-    for (ear, node) in ears.iter().zip(NODE.both()) {
-        assert_eq!(source_seen(&network.node.socket(node), ear), address(node), "the host's own network works");
+    let mut inside = plan();
+    inside.direct = nets(&["10.2.0.4/31", "fd02::4/127"]).into_iter().collect();
+    // A pod CIDR that a network of the host contains is not carried.
+    let mut around = plan();
+    let pods = nets(&["10.2.0.0/24", "fd02::/64"]);
+    around.carried.retain(|net| !pods.contains(net));
+    around.carried_by.values_mut().for_each(|nets| nets.retain(|net| !pods.contains(net)));
+    for plan in [inside, around] {
+        let network = Network::with(&plan);
+        network.node.ip("link delete carrick0");
+        let ears = eavesdropper(&network.outside, REMOTE_POD);
+        send(&network.pod, POD, REMOTE_POD);
+        assert_eq!(network.counted(CLEAR), 2, "{:?}", plan.direct);
+        assert!(ears.iter().all(is_silent), "{:?}", plan.direct);
+        for (ear, node) in ears.iter().zip(NODE.both()) {
+            assert_eq!(source_seen(&network.node.socket(node), ear), address(node), "the host's own network works");
+        }
     }
 }
 

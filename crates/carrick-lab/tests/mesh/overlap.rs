@@ -1,11 +1,12 @@
 //! A node whose own LAN has the same subnet as another location.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use carrick_lab::capture::Capture;
 use carrick_lab::wait;
 
-use crate::mesh::{Mesh, all_reach, reaches};
+use crate::mesh::{Mesh, all_reach, is_cut_off, reaches};
 
 /// The second device of the home has the same address as the office's node.
 const SAME_NUMBERS: &str = "
@@ -137,5 +138,96 @@ locations:
     node.exec(&["ip", "link", "delete", "vpn0"]).unwrap();
     await_device(&mesh, "a1", &far, "carrick0");
     wait::until("no warning", || Ok(mesh.warnings("a1").is_empty().then_some(()))).unwrap();
+    mesh.all_reach();
+}
+
+/// For how long the ends of a tunnel could come to different findings of it.
+const OBSERVED: Duration = Duration::from_secs(5);
+
+/// The mesh address of a node over IPv4.
+fn mesh_address(mesh: &Mesh, node: &str) -> Ipv4Addr {
+    let addresses = &mesh.status(node)["plan"]["mesh_addresses"];
+    addresses.as_array().unwrap().iter().find_map(|address| address.as_str()?.parse().ok()).unwrap()
+}
+
+/// The state of a path as the node's prober finds it.
+fn path_state(mesh: &Mesh, from: &str, to: &str) -> String {
+    let status = mesh.status(from);
+    let paths = status["paths"].as_array().unwrap();
+    let path = paths.iter().find(|path| path["to"] == to).unwrap_or_else(|| panic!("{from} does not probe {to}"));
+    path["state"].as_str().unwrap().to_owned()
+}
+
+fn a_lan_around_a_mesh_address_cuts_off_no_pod(families: &str) {
+    let topology = "
+agent: {flags: ['--standby-gateways=1']}
+families: FAMILIES
+locations:
+  - {name: a, families: FAMILIES, nodes: [{name: a1}]}
+  - {name: b, families: FAMILIES, nodes: [{name: b1}, {name: b2}]}
+";
+    let mesh = Mesh::up(&topology.replace("FAMILIES", families));
+    mesh.all_reach();
+    let far = mesh_address(&mesh, "a1");
+    let own_of_lan = Ipv4Addr::from(u32::from(far) ^ 1);
+    let node = mesh.node_namespaces("b1");
+    node.exec(&["ip", "link", "add", "lan9", "type", "veth", "peer", "name", "lan9-peer"]).unwrap();
+    node.exec(&["ip", "link", "set", "lan9", "up"]).unwrap();
+    node.exec(&["ip", "link", "set", "lan9-peer", "up"]).unwrap();
+    node.exec(&["ip", "address", "add", &format!("{own_of_lan}/30"), "dev", "lan9"]).unwrap();
+    await_device(&mesh, "b1", &far.to_string(), "lan9");
+
+    std::thread::sleep(OBSERVED);
+    assert_eq!([path_state(&mesh, "a1", "b1"), path_state(&mesh, "b1", "a1")], ["up", "up"]);
+    all_reach(&mesh.pods_only());
+    for node in ["a1", "b1", "b2"] {
+        assert_eq!(mesh.logged(node, "event=\"gateway_down\""), Vec::<String>::new(), "{node}");
+    }
+}
+
+#[test]
+fn a_lan_around_a_mesh_address_cuts_off_no_pod_over_ipv4() {
+    a_lan_around_a_mesh_address_cuts_off_no_pod("v4");
+}
+
+#[test]
+fn a_lan_around_a_mesh_address_cuts_off_no_pod_over_both_families() {
+    a_lan_around_a_mesh_address_cuts_off_no_pod("dual");
+}
+
+/// A network that contains another node's pod CIDR, or is the same.
+#[test]
+fn a_lan_around_a_pod_cidr_gets_no_packet_of_pods() {
+    let mesh = Mesh::up(
+        "
+locations:
+  - {name: a, families: v4, nodes: [{name: a1}]}
+  - {name: b, families: v4, nodes: [{name: b1}]}
+",
+    );
+    mesh.all_reach();
+    let IpAddr::V4(pod) = mesh.pod_address("a1-pod1", carrick_topology::Family::V4) else { panic!("not IPv4") };
+    let node = mesh.node_namespaces("b1");
+    node.exec(&["ip", "link", "add", "lan9", "type", "veth", "peer", "name", "lan9-peer"]).unwrap();
+    node.exec(&["ip", "link", "set", "lan9", "up"]).unwrap();
+    node.exec(&["ip", "link", "set", "lan9-peer", "up"]).unwrap();
+    let capture = Capture::start(&node, "lan9", "arp or icmp").unwrap();
+    for prefix in [24, 25] {
+        let own = Ipv4Addr::from(u32::from(pod) | 0x40);
+        node.exec(&["ip", "address", "add", &format!("{own}/{prefix}"), "dev", "lan9"]).unwrap();
+        await_device(&mesh, "b1", &pod.to_string(), "lan9");
+        node.exec(&["ip", "neighbour", "replace", &pod.to_string(), "lladdr", "02:00:00:00:00:99", "dev", "lan9"])
+            .unwrap();
+        assert!(is_cut_off(mesh.pod("b1-pod1").unwrap().namespaces(), pod.into()));
+        node.exec(&["ip", "address", "del", &format!("{own}/{prefix}"), "dev", "lan9"]).unwrap();
+        await_device(&mesh, "b1", &pod.to_string(), "carrick0");
+    }
+    let packets = capture.stop().unwrap();
+    let to_pod: Vec<&String> = packets.iter().filter(|packet| packet.contains(&format!("> {pod}"))).collect();
+    assert!(to_pod.is_empty(), "packets of pods in clear: {to_pod:#?}");
+    assert!(
+        mesh.metric("b1", "carrick_dropped_packets_total{reason=\"mesh-destination-in-clear\"}")
+            .is_some_and(|count| count > 0.0)
+    );
     mesh.all_reach();
 }

@@ -180,12 +180,13 @@ impl<'a> Host<'a> {
 
     fn leak_guard_permits(&self, exit: &Exit<'_>, source: Option<IpAddr>, destination: IpAddr) -> bool {
         let host = host_net(destination);
-        if self.carried.get_lpm(&host).is_none() {
-            return true;
+        let is_pod = |source: IpAddr| self.plan.firewall.own_pods.iter().any(|net| net.contains(&source));
+        let leaves_mesh = matches!(exit, Exit::Plain { .. } | Exit::Uplink);
+        if leaves_mesh && source.is_some_and(is_pod) && self.is_encapsulated_source(destination) {
+            return false;
         }
-        if self.direct.get_lpm(&host).is_some() {
-            let is_pod = |source: IpAddr| self.plan.firewall.own_pods.iter().any(|net| net.contains(&source));
-            return !(source.is_some_and(is_pod) && self.is_encapsulated_source(destination));
+        if self.carried.get_lpm(&host).is_none() || self.direct.get_lpm(&host).is_some() {
+            return true;
         }
         let devices = &self.plan.firewall.mesh_devices;
         let device = match exit {

@@ -1,7 +1,7 @@
 //! The networks that the host is attached to.
 
 use carrick_topology::model::{Encapsulation, Family, Granularity, RoutedNetwork, Settings};
-use carrick_topology::plan::NextHop;
+use carrick_topology::plan::{Egress, NextHop};
 use carrick_topology::{Warning, WarningReason};
 
 use crate::fixtures::*;
@@ -55,7 +55,11 @@ fn a_host_network_inside_a_mesh_cidr_stays_outside_the_mesh() {
         ];
         assert_eq!(plan.warnings, expected.into(), "{granularity}");
         let probed = &plan.probes.targets["b1"];
-        assert!(probed.to.is_ipv6(), "probes go where the mesh has a route, not to {}", probed.to);
+        assert_eq!(
+            (probed.to.is_ipv4(), probed.egress),
+            (true, Egress::Tunnel),
+            "the routes lead to the host's network"
+        );
     }
 }
 

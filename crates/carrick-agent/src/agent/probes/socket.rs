@@ -73,7 +73,10 @@ impl ProbeSocket {
     /// neighbour then.
     fn send_by(&self, device: &str, to: SocketAddr, datagram: &[u8]) -> io::Result<()> {
         let SocketAddr::V4(to) = to else {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "only IPv4 packets leave by a device without a route"));
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "only IPv4 packets leave by a device without a route",
+            ));
         };
         let device = if_nametoindex(device)?;
         let by = libc::in_pktinfo {

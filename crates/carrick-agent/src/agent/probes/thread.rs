@@ -69,7 +69,8 @@ impl ProbeThread {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
             .map_err(|error| failed(error.to_string()))?;
         let identity = Identity { private_key, token: rand::random(), first_session: rand::random() };
-        let state = State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new(), wireguard_device: None };
+        let state =
+            State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new(), wireguard_device: None };
         let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake, metrics });
         let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, events };
         std::thread::Builder::new()
