@@ -238,17 +238,34 @@ fn leak_guard_rules(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
         .output_interface(InterfaceMatch::NotIn(MESH_DEVICES));
     stray_pods
         .chain([to(&names.own_pods).accept(), dropped(pods_in_clear, DropReason::MeshDestinationInClear)])
-        .chain(untranslated(version))
         .chain([to(&names.direct).accept()])
         .chain(permitted)
         .chain([dropped(to(&names.carried), DropReason::MeshDestinationInClear)])
         .collect()
 }
 
-/// What pods send out of the mesh that belongs to no connection. The kernel translates the source only of what belongs to one.
-fn untranslated(version: Family) -> [Rule; 2] {
-    leaving(version)
-        .map(|rule| dropped(rule.connection_state(&[ConntrackState::Invalid]), DropReason::OwnPodSourceUntranslated))
+/// What leaves the mesh with the source of a pod after the translation of sources. The kernel translates only what belongs to a connection, and
+/// a connection that began before its destination left the mesh keeps its source. Another plugin may carry packets between its pods
+/// without tracking them.
+fn untranslated(plan: &FirewallPlan, version: Family) -> Vec<Rule> {
+    let names = SetNames::of(version);
+    let leaving = leaving(version).map(|rule| {
+        let by_host = rule.output_interface(InterfaceMatch::NotIn(MESH_DEVICES));
+        match plan.allowed_location.masquerade {
+            AllowedLocationMasquerade::On => by_host,
+            AllowedLocationMasquerade::Off => {
+                by_host.destination(version, AddressMatch::NotIn(&names.allowed_location))
+            }
+        }
+    });
+    let rules = leaving.into_iter().flat_map(|rule| match plan.pod_device_prefix {
+        Some(_) => {
+            let untracked = [ConntrackState::Invalid, ConntrackState::Untracked];
+            vec![rule.clone().connection_state(&untracked), rule.is_no_reply()]
+        }
+        None => vec![rule.connection_state(&[ConntrackState::Invalid])],
+    });
+    rules.map(|rule| dropped(rule, DropReason::OwnPodSourceUntranslated)).collect()
 }
 
 /// What pods of this node send out of the mesh: to destinations that the mesh does not carry, and to those that are reached beside the mesh.
@@ -275,14 +292,15 @@ fn translate(plan: &FirewallPlan) -> Chain {
     Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT + 1).with_rules(rules)
 }
 
-/// If the translation has chosen a port of the mesh, the first packet is dropped, and its repetition gets another port. So a packet to such a port
+/// What the translation of sources has left or made. If it has chosen a port of the mesh, the first packet is dropped, and its repetition gets another port. So a packet to such a port
 /// is never an answer, which the chain [`MESH_PORTS`] relies on.
 fn translated(plan: &FirewallPlan) -> Chain {
     let rules = plan.mesh_ports.ports.iter().map(|port| {
         let first = Rule::new().protocol(UDP).source_port(*port).origin(Origin::Received).is_no_reply();
         dropped(first.source_was_translated(), DropReason::MeshPortAsSource)
     });
-    Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT + 2).with_rules(rules)
+    let untranslated = Family::BOTH.into_iter().flat_map(|version| untranslated(plan, version));
+    Chain::at(Hook::Postrouting, ChainKind::Filter, priority::SOURCE_NAT + 2).with_rules(rules).with_rules(untranslated)
 }
 
 /// What leaves the mesh here for networks or nodes of this location.
