@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::callers::Caller::{self, *};
 use crate::write::Target::{Node, NodeStatus, PeerStatus};
-use crate::write::Write::{self, Apply, Create, Merge, Strategic, Update};
+use crate::write::Write::{self, Apply, Create, Edit, Merge, Strategic, Update};
 use crate::{KEY, OTHER_KEY};
 
 /// A write that must be refused.
@@ -79,6 +79,18 @@ fn by_kubelets() -> Vec<Forged> {
             "a location whose owner is forgotten",
             Kubelet("a"),
             Merge(Node("a"), json!({"metadata": {"managedFields": [{}]}})),
+            OWNER,
+        ),
+        (
+            "a location whose owner is one of the status",
+            Kubelet("a"),
+            Edit(Node("a"), |node| each_owner(node, |owner| owner["subresource"] = "status".into())),
+            OWNER,
+        ),
+        (
+            "a location whose owner is one of another version",
+            Kubelet("a"),
+            Edit(Node("a"), |node| each_owner(node, |owner| owner["apiVersion"] = "v2".into())),
             OWNER,
         ),
         ("no location", Kubelet("a"), Merge(Node("a"), annotation("location", Value::Null)), PEOPLES),
@@ -238,4 +250,12 @@ fn of_peers() -> Vec<Forged> {
 
 fn table<const N: usize>(cases: [(&'static str, Caller, Write, &'static str); N]) -> Vec<Forged> {
     cases.into_iter().map(|(name, caller, write, reason)| Forged { name, caller, write, reason }).collect()
+}
+
+/// Changes the entries of `managedFields` that own something of the metadata.
+fn each_owner(node: &mut Value, change: fn(&mut Value)) {
+    let owners = node["metadata"]["managedFields"].as_array_mut().unwrap();
+    let of_metadata = owners.iter_mut().filter(|owner| owner["fieldsV1"].get("f:metadata").is_some());
+    let changed = of_metadata.map(change).count();
+    assert!(changed > 0, "the Node has no owners");
 }

@@ -24,6 +24,8 @@ pub enum Write {
     Apply(Target, Value),
     /// Reads the object, changes it by a merge patch, and sends all of it.
     Update(Target, Value),
+    /// Reads the object, changes it, and sends all of it.
+    Edit(Target, fn(&mut Value)),
     /// Creates a Node.
     Create(Value),
 }
@@ -41,6 +43,27 @@ impl Target {
             Self::Node(name) => ("/api/v1/nodes", name, None),
             Self::NodeStatus(name) => ("/api/v1/nodes", name, Some("status")),
             Self::PeerStatus(name) => ("/apis/carrick.dev/v1alpha1/peers", name, Some("status")),
+        }
+    }
+}
+
+impl Target {
+    async fn read(self, reader: &ApiClient) -> Result<Value, kube::Error> {
+        let (path, name, _) = self.parts();
+        let get = Request::new(path).get(name, &kube::api::GetParams::default()).unwrap();
+        reader.client().request(get).await
+    }
+
+    fn replace(
+        self,
+        parameters: &PostParams,
+        object: &Value,
+    ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
+        let (path, name, subresource) = self.parts();
+        let body = serde_json::to_vec(object).unwrap();
+        match subresource {
+            None => Request::new(path).replace(name, parameters, body),
+            Some(subresource) => Request::new(path).replace_subresource(subresource, name, parameters, body),
         }
     }
 }
@@ -63,15 +86,14 @@ impl Write {
             Self::Strategic(target, change) => patch(*target, Patch::Strategic(change), PatchParams::default()),
             Self::Apply(target, object) => patch(*target, Patch::Apply(object), PatchParams::apply("test").force()),
             Self::Update(target, change) => {
-                let (path, name, subresource) = target.parts();
-                let get = Request::new(path).get(name, &kube::api::GetParams::default()).unwrap();
-                let mut object: Value = reader.client().request(get).await?;
+                let mut object = target.read(reader).await?;
                 merge(&mut object, change);
-                let body = serde_json::to_vec(&object).unwrap();
-                match subresource {
-                    None => Request::new(path).replace(name, &parameters, body),
-                    Some(subresource) => Request::new(path).replace_subresource(subresource, name, &parameters, body),
-                }
+                target.replace(&parameters, &object)
+            }
+            Self::Edit(target, change) => {
+                let mut object = target.read(reader).await?;
+                change(&mut object);
+                target.replace(&parameters, &object)
             }
             Self::Create(node) => Request::new("/api/v1/nodes").create(&parameters, serde_json::to_vec(node).unwrap()),
         };

@@ -79,6 +79,26 @@ pub(super) fn by_agents() -> Vec<Forged> {
             ),
             OWNS_LABEL,
         ),
+        (
+            "a location whose owner is one of the status",
+            Agent("a"),
+            Edit(Node("a"), |node| each_owner(node, |owner| owner["subresource"] = "status".into())),
+            OWNER,
+        ),
+        (
+            "labels that stay when their owner removes them",
+            Agent("a"),
+            Edit(Node("a"), |node| each_owner(node, |owner| owner["fieldsV1"]["f:metadata"]["f:labels"] = json!({}))),
+            OWNS_LABEL,
+        ),
+        (
+            "a spec that stays when its owner removes it",
+            Agent("a"),
+            Edit(Node("a"), |node| {
+                each_owner(node, |owner| drop(owner["fieldsV1"].as_object_mut().unwrap().remove("f:spec")))
+            }),
+            OWNS_LABEL,
+        ),
         ("a key that does not exist yet", Agent("a"), Merge(Node("a"), annotation("future", "x")), OTHER_ANNOTATION),
         ("a node with very many annotations", Agent("e"), Merge(Node("e"), annotation("public-key", KEY)), TOO_MANY),
         (
@@ -136,7 +156,7 @@ pub(super) fn by_agents() -> Vec<Forged> {
         (
             "no taints",
             Agent("a"),
-            Merge(Node("a"), json!({"spec": {"taints": [{"key": "x", "effect": "NoExecute"}]}})),
+            Update(Node("a"), json!({"spec": {"taints": [{"key": "x", "effect": "NoExecute"}]}})),
             SPEC,
         ),
         ("new pods on a cordoned node", Agent("a"), Merge(Node("a"), json!({"spec": {"unschedulable": false}})), SPEC),
