@@ -17,6 +17,7 @@ use carrick_topology::{
 use ipnet::IpNet;
 
 use crate::former_networks::{self, FormerNetworks};
+use crate::overwrites::Shown;
 use crate::own::{self, Learned, OwnKey};
 
 /// How long to wait for the API before planning from the state on disk. The kernel already carries traffic, and a plan from stale state
@@ -261,6 +262,12 @@ impl Inputs {
         let shown = self.cluster.nodes.get(&self.me)?;
         let wanted = own::published(&self.cluster, &self.me, self.key, facts, self.learned(), &self.settings);
         (!own::shows(shown, &wanted)).then_some(wanted)
+    }
+
+    /// What the API shows of this node where it does not show what it should.
+    pub(crate) fn shown(&self) -> Shown {
+        let has_key = self.cluster.nodes.get(&self.me).is_some_and(|node| node.public_key.is_some());
+        if has_key { Shown::Different } else { Shown::Absent }
     }
 
     /// A node that carries nothing yet, such as after a reboot, has nothing to lose.

@@ -12,12 +12,24 @@ use carrick_topology::Published;
 const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest one.
 const LONGEST: Duration = Duration::from_secs(300);
+/// Where the API has shown the annotations and shows no key any more, they wait no longer than this after the last write: the node is out of the mesh,
+/// and no second agent removes them.
+const LONGEST_FOR_ABSENT: Duration = Duration::from_secs(10);
 /// Other annotations than those written before wait no longer than this after the last write: other nodes may need them.
 const LONGEST_FOR_CHANGED: Duration = Duration::from_secs(30);
 /// When the API has shown the annotations for so long, no other program overwrites them. The time is longer than the other agent's longest delay.
 const QUIET: Duration = Duration::from_secs(600);
 /// So many repeated writes without such a time are no coincidence.
 const REPEATED: u32 = 5;
+
+/// What the API shows instead of what this node has to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// No public key.
+    Absent,
+    /// Something else.
+    Different,
+}
 
 /// What was accepted, and how often the same had to be written again.
 #[derive(Debug)]
@@ -27,6 +39,8 @@ pub(crate) struct Overwrites {
     repetitions: u32,
     backoff: Backoff,
     shown_since: Option<Now>,
+    /// Whether the API has shown what it accepted last.
+    was_shown: bool,
 }
 
 impl Overwrites {
@@ -37,6 +51,7 @@ impl Overwrites {
             repetitions: 0,
             backoff: Backoff::new(SHORTEST, LONGEST),
             shown_since: None,
+            was_shown: false,
         }
     }
 
@@ -49,11 +64,15 @@ impl Overwrites {
         self.accepted = Some(written);
         self.accepted_at = now;
         self.shown_since = None;
+        self.was_shown = false;
     }
 
     /// When this may be written.
-    pub(crate) fn not_before(&self, wanted: &Published) -> Now {
+    pub(crate) fn not_before(&self, wanted: &Published, shown: Shown) -> Now {
         match self.accepted.as_deref() {
+            Some(accepted) if accepted == wanted && shown == Shown::Absent && self.was_shown => {
+                self.backoff.not_before().min(self.accepted_at + LONGEST_FOR_ABSENT)
+            }
             Some(accepted) if accepted == wanted => self.backoff.not_before(),
             Some(_) if self.are_repeated() => self.backoff.not_before().min(self.accepted_at + LONGEST_FOR_CHANGED),
             Some(_) | None => Now::ZERO,
@@ -66,6 +85,7 @@ impl Overwrites {
             self.shown_since = None;
             return;
         }
+        self.was_shown = true;
         let since = *self.shown_since.get_or_insert(now);
         if now >= since + QUIET {
             self.repetitions = 0;

@@ -6,7 +6,7 @@ use carrick_backoff::{Backoff, Now};
 use carrick_topology::Published;
 
 use crate::event::WriteOutcome;
-use crate::overwrites::Overwrites;
+use crate::overwrites::{Overwrites, Shown};
 
 /// Lets one publication be in progress at a time, and waits between them.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ impl Publication {
     }
 
     /// When the publication of this may begin; `None` while one is in progress.
-    pub(crate) fn not_before(&self, wanted: &Published) -> Option<Now> {
-        let waits = [self.backoff.not_before(), self.refusals.not_before(), self.overwrites.not_before(wanted)];
+    pub(crate) fn not_before(&self, wanted: &Published, shown: Shown) -> Option<Now> {
+        let waits = [self.backoff.not_before(), self.refusals.not_before(), self.overwrites.not_before(wanted, shown)];
         self.in_progress.is_none().then(|| waits.into_iter().max()).flatten()
     }
 
@@ -44,6 +44,7 @@ impl Publication {
         match outcome {
             WriteOutcome::Complete => {
                 // The watch needs a moment to show what was written.
+                self.backoff.reset();
                 self.backoff.delay(now, chance);
                 self.backoff.settle(now, Duration::ZERO);
                 self.refusals.reset();

@@ -176,3 +176,47 @@ fn what_is_accepted_and_never_shown_is_written_seldom() {
     assert_eq!(agent.core.cluster().nodes[&name("a")].public_key, None);
     agent.event(Event::Published(WriteOutcome::Failed));
 }
+
+/// A controller that removes the annotations of agents once a minute.
+#[test]
+fn a_node_whose_annotations_are_removed_again_and_again_comes_back_within_seconds() {
+    let shown = published_cluster(&["a", "b"]);
+    let mut api = Api::new(shown.clone());
+    let mut only = [agent("203.0.113.9", &shown)];
+    run(&mut api, &mut only, HOUR);
+    let kept = api.cluster.nodes["a"].clone();
+    for _ in 0..30 {
+        let node = api.cluster.nodes.get_mut("a").unwrap();
+        (node.public_key, node.public_key_proof) = (None, None);
+        let written = api.writes.len();
+        run(&mut api, &mut only, 11 * SECOND);
+        assert_eq!(api.writes.len(), written + 1, "one write");
+        assert_eq!(api.cluster.nodes["a"].public_key, kept.public_key, "the node is in the mesh again");
+        run(&mut api, &mut only, 49 * SECOND);
+    }
+    assert!(is_named(&only[0]));
+}
+
+#[test]
+fn failures_before_a_write_do_not_delay_the_next_one() {
+    let shown = published_cluster(&["a", "b"]);
+    let mut agent = agent("203.0.113.9", &shown);
+    for _ in 0..8 {
+        for effect in agent.effects_within(60 * SECOND) {
+            if matches!(effect, Effect::Publish(_)) {
+                agent.event(Event::Published(WriteOutcome::Failed));
+            } else {
+                agent.succeed(effect);
+            }
+        }
+    }
+    let mut api = Api::new(shown);
+    while api.writes.is_empty() {
+        run(&mut api, std::slice::from_mut(&mut agent), SECOND);
+    }
+    let moved = OwnNode { external_ips: vec!["192.0.2.77".parse().unwrap()], ..own_node() };
+    agent.event(Event::OwnNode(Box::new(moved)));
+    let written = api.writes.len();
+    run(&mut api, std::slice::from_mut(&mut agent), 2 * SECOND);
+    assert_eq!(api.writes.len(), written + 1);
+}

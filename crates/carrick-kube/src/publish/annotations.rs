@@ -19,16 +19,14 @@ pub fn needs_publishing(own: &OwnNode, published: &Published) -> bool {
     shown(&own.metadata.annotations) != published_annotations(published)
 }
 
-/// Applies the agent's own annotations to its Node, if it shows something else; people's are left alone.
+/// Applies the agent's own annotations to its Node; people's are left alone. The server changes nothing if it has them already: what this
+/// client has heard of the Node may be older than what the caller has.
 ///
 /// The write is bound to the Node's UID: on a Node that was deleted in the meantime it makes no new one.
 ///
 /// # Errors
 /// See [`PublishError`].
 pub async fn publish_annotations(api: &ApiClient, own: &OwnNode, published: &Published) -> Result<(), PublishError> {
-    if !needs_publishing(own, published) {
-        return Ok(());
-    }
     let nodes: Api<PartialObjectMeta<Node>> = Api::all(api.client());
     let (name, wanted) = (own.metadata.name.as_str(), published_annotations(published));
     let patch = json!({
