@@ -4,6 +4,8 @@
 //! - `net.ipv6.conf.*.accept_ra` becomes 2 wherever it is 1, before IPv6 forwarding is switched on: with 1,
 //!   the kernel drops the default route that it learned from router advertisements
 //!   (`Documentation/networking/ip-sysctl.rst`). Where it was 2 and becomes 1 later, it becomes 2 again.
+//! - `net.ipv4.conf.*.forwarding` is 1 on Carrick's devices: the kernel forwards no IPv4 packet that comes in by a device without it, whatever
+//!   `ip_forward` says.
 //! - `net.ipv4.conf.*.rp_filter` is 2 on Carrick's devices: with strict filters, packets die whose way back
 //!   leads through the other device.
 //! - `net.ipv6.conf.*.accept_ra` is 0 on Carrick's devices: no other node becomes this host's router.
@@ -206,6 +208,9 @@ pub(crate) fn device_differences(
     if values.get(&reverse_path_filter(source)).is_some_and(|value| *value != LOOSE_FILTER) {
         settings.push(Setting { path: reverse_path_filter(device.as_str()), value: LOOSE_FILTER });
     }
+    if families.contains(&Family::V4) && values.get(&forwarding(source)).is_some_and(|value| *value != 1) {
+        settings.push(Setting { path: forwarding(device.as_str()), value: 1 });
+    }
     if families.contains(&Family::V6) && values.get(&router_advertisements(source)).is_some_and(|value| *value != 0) {
         settings.push(Setting { path: router_advertisements(device.as_str()), value: 0 });
     }
@@ -239,12 +244,16 @@ pub(crate) fn is_told(setting: &Setting, strict: &BTreeMap<DeviceName, String>) 
     is_forwarding || is_filter || setting.path.ends_with("/accept_ra")
 }
 
-fn of_device(device: &str) -> [String; 3] {
-    [reverse_path_filter(device), disabled_v6(device), router_advertisements(device)]
+fn of_device(device: &str) -> [String; 4] {
+    [forwarding(device), reverse_path_filter(device), disabled_v6(device), router_advertisements(device)]
 }
 
 fn router_advertisements(device: &str) -> String {
     format!("{INTERFACES_V6}/{device}/accept_ra")
+}
+
+fn forwarding(device: &str) -> String {
+    format!("ipv4/conf/{device}/forwarding")
 }
 
 fn reverse_path_filter(device: &str) -> String {

@@ -89,6 +89,8 @@ fn a_setting_that_another_program_writes_is_found_by_the_next_look() {
             ("net.ipv4.ip_forward=0", "1"),
             ("net.ipv6.conf.all.forwarding=0", "1"),
             ("net.ipv4.conf.carrick0.rp_filter=1", "2"),
+            ("net.ipv4.conf.carrick0.forwarding=0", "1"),
+            ("net.ipv4.conf.carrick-vx.forwarding=0", "1"),
             ("net.ipv6.conf.carrick-vx.disable_ipv6=1", "0"),
             ("net.ipv6.conf.eth0.accept_ra=1", "2"),
             ("net.ipv6.conf.carrick-vx.accept_ra=2", "0"),
@@ -113,7 +115,12 @@ fn the_kernel_tells_of_forwarding_and_filters() {
         let plan = plans::mesh(20, 3);
         node.reach(&plan);
         let mut watch = node.dataplane.watch(&plan.wireguard.device, &plan.vxlan.device).unwrap();
-        for setting in ["ipv4.ip_forward=0", "ipv6.conf.all.forwarding=0", "ipv4.conf.carrick0.rp_filter=1"] {
+        for setting in [
+            "ipv4.conf.carrick-vx.forwarding=0",
+            "ipv4.ip_forward=0",
+            "ipv6.conf.all.forwarding=0",
+            "ipv4.conf.carrick0.rp_filter=1",
+        ] {
             run(&format!("sysctl -q -w net.{setting}"));
             assert!(watch.read().unwrap().contains(&Drift::Setting), "{setting}");
         }

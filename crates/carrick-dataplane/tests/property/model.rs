@@ -25,6 +25,7 @@ pub fn untouched() -> Observed {
             ("ipv4/ip_forward", 0),
             ("ipv6/conf/all/forwarding", 0),
             ("ipv6/conf/eth0/accept_ra", 1),
+            ("ipv4/conf/default/forwarding", 0),
             ("ipv4/conf/default/rp_filter", 1),
             ("ipv6/conf/default/disable_ipv6", 1),
         ]
@@ -132,7 +133,7 @@ pub fn delete(state: &mut Observed, device: &DeviceName) {
 }
 
 fn start(state: &mut Observed, device: &DeviceName) {
-    for (folder, setting) in [("ipv4/conf", "rp_filter"), ("ipv6/conf", "disable_ipv6")] {
+    for (folder, setting) in [("ipv4/conf", "forwarding"), ("ipv4/conf", "rp_filter"), ("ipv6/conf", "disable_ipv6")] {
         let value = state.sysctls[&format!("{folder}/default/{setting}")];
         state.sysctls.insert(format!("{folder}/{device}/{setting}"), value);
     }
