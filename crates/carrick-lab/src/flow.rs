@@ -136,13 +136,20 @@ fn run(pinger: &Pinger, interval: Duration, control: &Control) -> Result<Report>
         // A request that the kernel refuses is lost, as one that the network drops.
         let _sent = pinger.send(answers.first.len() as u64);
         answers.requested(Instant::now());
-        next += interval;
+        next = turn_after(next, interval, Instant::now());
         collect(pinger, next, &mut answers, control);
     }
     while let Some(late) = answers.outstanding_until(Instant::now()) {
         collect(pinger, (Instant::now() + interval).min(late), &mut answers, control);
     }
     Ok(report(&answers))
+}
+
+/// When to send the request after the one of `turn`. A flow that comes too late skips turns: if it sent them all at once, it would never
+/// collect answers on a machine on which a request takes longer than an interval.
+fn turn_after(turn: Instant, interval: Duration, now: Instant) -> Instant {
+    let next = turn + interval;
+    if next > now { next } else { now + interval }
 }
 
 /// The answers so far.
@@ -214,6 +221,15 @@ mod tests {
         assert_eq!(met.sent, 5);
         assert_eq!((met.lost, met.duplicates), (vec![2], 1));
         assert_eq!(met.longest_silence, Duration::from_millis(40));
+    }
+
+    #[test]
+    fn a_flow_that_is_late_skips_turns() {
+        let (turn, interval) = (Instant::now(), Duration::from_millis(10));
+        let after = |ms| turn + Duration::from_millis(ms);
+        assert_eq!(turn_after(turn, interval, after(1)), after(10));
+        assert_eq!(turn_after(turn, interval, after(9)), after(10));
+        assert_eq!(turn_after(turn, interval, after(35)), after(45));
     }
 
     #[test]
