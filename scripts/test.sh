@@ -35,6 +35,7 @@ usage() { sed -n '2,21p' "$0" | sed 's/^# \{0,1\}//' >&2; exit 2; }
 
 checks() {
   scripts/tests.py check "${TIERS[@]}" && cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings || return 1
+  cargo update --quiet --workspace --locked --manifest-path fuzz/Cargo.toml || { say "fuzz/Cargo.lock is stale: cargo update --workspace --manifest-path fuzz/Cargo.toml"; return 1; }
   scripts/crate-graph.py --quiet --level files && short_files && scripts/check-docs.py && scripts/check-image.py || return 1
   monitoring && workflows && chart || return 1
   if command -v cargo-deny >/dev/null; then

@@ -13,7 +13,7 @@ INSTEAD = {
     r"judges?|testimon(?:y|ies)|standings?|evidence|pulse": "failure detector, report, state, observation, liveness",
     r"falls?(?! back)|forgiv(?:e|es|en|eness)": "flap, flap count, flap decay",
     r"forbears?|hastens?": "extend the deadline, probe now",
-    r"standpoints?|hearing": "reachability, position, heard peers",
+    r"audience|standpoints?|hearing": "reachability, position, heard peers",
     r"greet(?:s|ed|ing|ings)?": "initiate a handshake",
     r"(?<!leak )(?<!wire )guards?": "leak guard",
     r"contracts?": "constants",

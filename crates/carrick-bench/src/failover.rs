@@ -166,7 +166,7 @@ fn return_gateway(lab: &mut Lab, failure: Failure) -> Result<Vec<Report>> {
     failure.undo(lab, GATEWAY)?;
     cpu_affinity::separate(lab, &CLOUDS)?;
     wait::until("the gateway's return", || Ok((!any_observer_lists(lab, &["down", "returning"])?).then_some(())))?;
-    flows.iter().try_for_each(|flow| flow.await_answers(2 * STEADY_ANSWERS))?;
+    Flow::await_answers_of_all(&flows, 2 * STEADY_ANSWERS)?;
     flows.into_iter().map(Flow::stop).collect()
 }
 

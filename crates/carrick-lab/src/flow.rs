@@ -135,23 +135,45 @@ fn run(pinger: &Pinger, interval: Duration, control: &Control) -> Result<Report>
     while !control.stop.load(Ordering::Relaxed) {
         // A request that the kernel refuses is lost, as one that the network drops.
         let _sent = pinger.send(answers.first.len() as u64);
-        answers.first.push(None);
-        next += interval;
+        answers.requested(Instant::now());
+        next = turn_after(next, interval, Instant::now());
         collect(pinger, next, &mut answers, control);
     }
-    let late = Instant::now() + LATE;
-    while answers.first.contains(&None) && Instant::now() < late {
+    while let Some(late) = answers.outstanding_until(Instant::now()) {
         collect(pinger, (Instant::now() + interval).min(late), &mut answers, control);
     }
     Ok(report(&answers))
 }
 
+/// When to send the request after the one of `turn`. A flow that comes too late skips turns: if it sent them all at once, it would never
+/// collect answers on a machine on which a request takes longer than an interval.
+fn turn_after(turn: Instant, interval: Duration, now: Instant) -> Instant {
+    let next = turn + interval;
+    if next > now { next } else { now + interval }
+}
+
 /// The answers so far.
 #[derive(Debug, Default)]
 struct Answers {
+    /// The time of each request.
+    sent: Vec<Instant>,
     /// The time of the first answer to each request.
     first: Vec<Option<Instant>>,
     duplicates: u64,
+}
+
+impl Answers {
+    fn requested(&mut self, now: Instant) {
+        self.sent.push(now);
+        self.first.push(None);
+    }
+
+    /// When the last request without an answer counts as lost; `None` if it already does, or there is no such request.
+    fn outstanding_until(&self, now: Instant) -> Option<Instant> {
+        let last = self.first.iter().rposition(Option::is_none)?;
+        let late = self.sent[last] + LATE;
+        (now < late).then_some(late)
+    }
 }
 
 fn collect(pinger: &Pinger, deadline: Instant, answers: &mut Answers, control: &Control) {
@@ -173,7 +195,7 @@ fn collect(pinger: &Pinger, deadline: Instant, answers: &mut Answers, control: &
 }
 
 fn report(answers: &Answers) -> Report {
-    let Answers { first: answers, duplicates } = answers;
+    let Answers { first: answers, duplicates, .. } = answers;
     let lost = answers.iter().zip(0..).filter(|(answer, _)| answer.is_none()).map(|(_, number)| number);
     let mut times: Vec<Instant> = answers.iter().flatten().copied().collect();
     times.sort();
@@ -194,9 +216,33 @@ mod tests {
     fn lost_requests_and_the_longest_silence_are_reported() {
         let start = Instant::now();
         let at = |ms| Some(start + Duration::from_millis(ms));
-        let met = report(&Answers { first: vec![at(0), at(20), None, at(60), at(75)], duplicates: 1 });
+        let first = vec![at(0), at(20), None, at(60), at(75)];
+        let met = report(&Answers { sent: vec![start; first.len()], first, duplicates: 1 });
         assert_eq!(met.sent, 5);
         assert_eq!((met.lost, met.duplicates), (vec![2], 1));
         assert_eq!(met.longest_silence, Duration::from_millis(40));
+    }
+
+    #[test]
+    fn a_flow_that_is_late_skips_turns() {
+        let (turn, interval) = (Instant::now(), Duration::from_millis(10));
+        let after = |ms| turn + Duration::from_millis(ms);
+        assert_eq!(turn_after(turn, interval, after(1)), after(10));
+        assert_eq!(turn_after(turn, interval, after(9)), after(10));
+        assert_eq!(turn_after(turn, interval, after(35)), after(45));
+    }
+
+    #[test]
+    fn a_stopped_flow_waits_only_for_answers_that_may_still_come() {
+        let start = Instant::now();
+        let mut answers = Answers::default();
+        assert_eq!(answers.outstanding_until(start), None);
+        answers.requested(start);
+        answers.requested(start + Duration::from_secs(1));
+        answers.first[1] = Some(start + Duration::from_secs(1));
+        assert_eq!(answers.outstanding_until(start + Duration::from_secs(1)), Some(start + LATE));
+        assert_eq!(answers.outstanding_until(start + LATE), None);
+        answers.first[1] = None;
+        assert_eq!(answers.outstanding_until(start + LATE), Some(start + Duration::from_secs(1) + LATE));
     }
 }

@@ -25,7 +25,7 @@ use crate::Liveness;
 use crate::model::{Cluster, NodeName, Settings};
 use crate::resolve::{PUBLIC_KEY_FIELD, Resolved};
 use crate::{ObjectName, Warning, WarningReason};
-use build::Handovers;
+use build::PlannedHandovers;
 
 /// Why there is no plan for a node.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -81,7 +81,7 @@ pub enum PlanError {
 /// ```
 pub fn plan(cluster: &Cluster, settings: &Settings, liveness: &Liveness, me: &NodeName) -> Result<NodePlan, PlanError> {
     let resolved = Resolved::new(cluster, settings, liveness);
-    plan_resolved(&resolved, &Handovers::new(&resolved, liveness), me)
+    plan_resolved(&resolved, &PlannedHandovers::new(&resolved, liveness), me)
 }
 
 /// Computes the plans of all members of the mesh.
@@ -94,12 +94,12 @@ pub fn plan_all(
     liveness: &Liveness,
 ) -> std::collections::BTreeMap<NodeName, NodePlan> {
     let resolved = Resolved::new(cluster, settings, liveness);
-    let handovers = Handovers::new(&resolved, liveness);
+    let handovers = PlannedHandovers::new(&resolved, liveness);
     let plan_of = |name: &NodeName| Some((name.clone(), plan_resolved(&resolved, &handovers, name).ok()?));
     cluster.nodes.keys().filter_map(plan_of).collect()
 }
 
-fn plan_resolved(resolved: &Resolved<'_>, handovers: &Handovers, me: &NodeName) -> Result<NodePlan, PlanError> {
+fn plan_resolved(resolved: &Resolved<'_>, handovers: &PlannedHandovers, me: &NodeName) -> Result<NodePlan, PlanError> {
     if !resolved.cluster.nodes.contains_key(me) {
         return Err(PlanError::UnknownNode(me.clone()));
     }

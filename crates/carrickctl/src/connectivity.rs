@@ -22,8 +22,8 @@ use crate::failure::Failure;
 use ends::{End, ends, servers};
 use report::Outcome;
 pub use report::{Asked, Connectivity};
+pub use targets::Check;
 use targets::targets;
-pub use targets::{Check, Family};
 
 /// The time between two looks at the pods.
 const INTERVAL: Duration = Duration::from_millis(500);

@@ -3,14 +3,20 @@
 use crate::end::{End, connected_pair, join};
 use crate::namespace::{KeyPair, Namespace, hexadecimal};
 
-#[test]
-fn changing_one_peer_leaves_the_others_alone() {
+/// One end with two peers, which wait to be dialled.
+fn one_with_two_peers() -> [End; 3] {
     let (first, second, third) = (End::new(1), End::new(2), End::new(3));
     join("outer2", &first, &["192.0.2.1/25"], &second, &["192.0.2.2/25"]);
     join("outer3", &first, &["192.0.2.129/25"], &third, &["192.0.2.130/25"]);
     first.configure(&[(&second, "192.0.2.2:51820"), (&third, "192.0.2.130:51820")]);
     second.configure(&[(&first, "")]);
     third.configure(&[(&first, "")]);
+    [first, second, third]
+}
+
+#[test]
+fn changing_one_peer_leaves_the_others_alone() {
+    let [first, second, third] = one_with_two_peers();
     first.reaches(&second);
     first.reaches(&third);
     let before = ["latest-handshakes", "transfer", "endpoints", "allowed-ips"].map(|kind| first.peer(kind, &second));
@@ -41,12 +47,7 @@ fn changing_one_peer_leaves_the_others_alone() {
 
 #[test]
 fn an_allowed_ip_moves_between_peers_and_stays_there() {
-    let (first, second, third) = (End::new(1), End::new(2), End::new(3));
-    join("outer2", &first, &["192.0.2.1/25"], &second, &["192.0.2.2/25"]);
-    join("outer3", &first, &["192.0.2.129/25"], &third, &["192.0.2.130/25"]);
-    first.configure(&[(&second, "192.0.2.2:51820"), (&third, "192.0.2.130:51820")]);
-    second.configure(&[(&first, "")]);
-    third.configure(&[(&first, "")]);
+    let [first, second, third] = one_with_two_peers();
     // Both ends have the moving address. The end that owns it on the first end's device answers.
     for end in [&second, &third] {
         end.namespace.run("ip address add 10.2.0.1/32 dev wg0");

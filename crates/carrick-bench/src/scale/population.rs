@@ -139,9 +139,11 @@ impl Node {
         self.location == 0
     }
 
-    /// Its WireGuard public key. Any 32 bytes are a valid key.
+    /// Its WireGuard public key: a number below 2^255 - 19, since other bytes are a second form of another key.
     pub(super) fn public_key(&self) -> [u8; 32] {
-        Sha256::digest(self.name()).into()
+        let mut key: [u8; 32] = Sha256::digest(self.name()).into();
+        key[31] &= 0x7f;
+        key
     }
 
     /// The endpoint of its WireGuard device. Several nodes share an address, and no two share address and port.
@@ -270,6 +272,8 @@ const fn internal_address(location: usize, place: usize) -> Ipv4Addr {
 
 #[cfg(test)]
 mod tests {
+    use carrick_types::PublicKey;
+
     use super::*;
 
     #[test]
@@ -283,6 +287,14 @@ mod tests {
                 assert!(claims.insert(annotations[format!("carrick.dev/{key}")].to_string()), "{node:?} {key}");
             }
             assert!(claims.insert(annotations["carrick.dev/advertised-internal-addresses"].to_string()), "{node:?}");
+        }
+    }
+
+    #[test]
+    fn agents_accept_the_key_of_each_node() {
+        for node in &Population::new(500).nodes {
+            let key = BASE64_STANDARD.encode(node.public_key()).parse::<PublicKey>();
+            assert_eq!(key, Ok(PublicKey::from_bytes(node.public_key())), "{node:?}");
         }
     }
 

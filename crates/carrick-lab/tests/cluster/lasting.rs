@@ -29,8 +29,8 @@ pub fn loses_nothing(lab: &Lab, event: &str, watched: &[Watched], happen: impl F
     let start = |(from, to, family): &Watched| (format!("{from} to {to}"), flow(lab, from, to, *family));
     let flows: Vec<_> = watched.iter().map(start).collect();
     happen();
+    Flow::await_answers_of_all(flows.iter().map(|(_, flow)| flow), 50).unwrap();
     for (name, flow) in flows {
-        flow.await_answers(50).unwrap();
         let report = flow.stop().unwrap();
         eprintln!("{event}: {name}: {} of {} lost", report.lost.len(), report.sent);
         assert!(report.lost.is_empty(), "{event}: {name}: {report:?}");

@@ -56,11 +56,11 @@ fn survives(lost: Lost) {
             ("b2-pod1", "a1-pod1", Family::V4),
         ];
         let flows: Vec<_> = pairs.map(|(from, to, family)| (from, to, mesh.flow(from, to, family))).into();
-        flows.iter().for_each(|(.., flow)| flow.await_answers(50).unwrap());
+        Flow::await_answers_of_all(flows.iter().map(|(.., flow)| flow), 50).unwrap();
         flows
     };
     let pauses = |flows: Vec<(&str, &str, Flow)>| {
-        flows.iter().for_each(|(.., flow)| flow.await_answers(200).unwrap());
+        Flow::await_answers_of_all(flows.iter().map(|(.., flow)| flow), 200).unwrap();
         for (from, to, flow) in flows {
             let report = flow.stop().unwrap();
             eprintln!("{from} to {to}: {} sent, {} lost, {:?}", report.sent, report.lost.len(), report.longest_silence);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use carrick_lab::address::Family;
+use carrick_lab::flow::Flow;
 use carrick_lab::{cpu_affinity, wait};
 
 use crate::failover::{await_down, await_paths, gateways};
@@ -37,16 +38,16 @@ fn lost_on_a_drain(mesh: &Mesh, round: usize) -> Option<usize> {
         flow("a1-pod1", "b2-pod1", Family::V4),
         flow("b1-pod1", "a1-pod1", Family::V6),
     ];
-    flows.iter().for_each(|(.., flow)| flow.await_answers(100).unwrap());
+    Flow::await_answers_of_all(flows.iter().map(|(.., flow)| flow), 100).unwrap();
     let (before, dropped) = (found_down(mesh), dropped_by_tunnels(mesh));
     mesh.kubernetes().annotate("a1", "carrick.dev/drain", Some("a new disk")).unwrap();
     await_drained(mesh, &["a1"]);
     await_down(mesh, &OBSERVERS, &["a1"]);
     let while_drained = gateways(mesh, "a4");
-    flows.iter().for_each(|(.., flow)| flow.await_answers(400).unwrap());
+    Flow::await_answers_of_all(flows.iter().map(|(.., flow)| flow), 1000).unwrap();
     mesh.kubernetes().annotate("a1", "carrick.dev/drain", None).unwrap();
     await_down(mesh, &OBSERVERS, &[]);
-    flows.iter().for_each(|(.., flow)| flow.await_answers(400).unwrap());
+    Flow::await_answers_of_all(flows.iter().map(|(.., flow)| flow), 1000).unwrap();
     let at_the_end = gateways(mesh, "a4");
     let mut all_lost = 0;
     for (from, to, flow) in flows {

@@ -59,7 +59,7 @@ fn comes_back(mesh: &Mesh, what: &str, fault: impl FnOnce(&Namespaces)) {
     let before = held(&node);
     let uplinks = Uplinks::watch(mesh);
     let flows = load(mesh);
-    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    Flow::await_answers_of_all(&flows, 200).unwrap();
     fault(&node);
     let start = Instant::now();
     wait::until(what, || {
@@ -68,7 +68,7 @@ fn comes_back(mesh: &Mesh, what: &str, fault: impl FnOnce(&Namespaces)) {
     })
     .unwrap();
     let restored = start.elapsed();
-    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    Flow::await_answers_of_all(&flows, 200).unwrap();
     let silence = longest_silence(flows);
     eprintln!("{what}: the kernel was as before after {restored:.0?}, the longest silence lasted {silence:.0?}");
     uplinks.saw_nothing();

@@ -2,6 +2,7 @@
 
 use carrick_lab::address::Family;
 use carrick_lab::failure::Failure;
+use carrick_lab::flow::Flow;
 use carrick_lab::wait;
 
 use crate::mesh::Mesh;
@@ -48,16 +49,16 @@ fn survives(failure: Failure) {
         mesh.flow("a3-pod1", "b2-pod1", Family::V6),
         mesh.flow("b2-pod1", "a3-pod1", Family::V4),
     ];
-    flows.iter().for_each(|flow| flow.await_answers(10).unwrap());
+    Flow::await_answers_of_all(&flows, 10).unwrap();
     failure.inject(&mut mesh, "a1").unwrap();
     // The gateway stays dead, and the answers go on.
     await_down(&mesh, &["a2", "a3", "b1", "b2"], &["a1"]);
-    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    Flow::await_answers_of_all(&flows, 200).unwrap();
     assert_eq!(gateways(&mesh, "a3"), (vec!["a2".to_owned()], vec!["a1".to_owned()]));
 
     failure.undo(&mut mesh, "a1").unwrap();
     await_down(&mesh, &["a2", "a3", "b1", "b2"], &[]);
-    flows.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    Flow::await_answers_of_all(&flows, 200).unwrap();
     assert_eq!(gateways(&mesh, "a3"), (vec!["a1".to_owned()], vec![]));
     mesh.all_endpoints_reach_each_other();
 }

@@ -39,7 +39,7 @@ fn flows(mesh: &Mesh) -> Vec<(&'static str, Flow)> {
         ("a3 to b1", mesh.flow("a3-pod1", "b1-pod1", Family::V4)),
         ("b2 to a4", mesh.flow("b2-pod1", "a4-pod1", Family::V6)),
     ];
-    flows.iter().for_each(|(_, flow)| flow.await_answers(50).unwrap());
+    Flow::await_answers_of_all(flows.iter().map(|(_, flow)| flow), 50).unwrap();
     flows
 }
 
@@ -53,7 +53,7 @@ fn two_gateways_that_die_together(failure: Failure) {
         failure.inject(&mut mesh, gateway).unwrap();
     }
     let between = first.elapsed();
-    running.iter().for_each(|(_, flow)| flow.await_answers(300).unwrap());
+    Flow::await_answers_of_all(running.iter().map(|(_, flow)| flow), 300).unwrap();
     none_paused_for(running, between + LONGEST_PAUSE);
     await_down(&mesh, &["a3", "a4", "b1", "b2"], &["a1", "a2"]);
     assert_eq!(gateways(&mesh, "a4"), (vec!["a3".to_owned()], vec!["a1".to_owned(), "a2".to_owned()]));
@@ -63,7 +63,7 @@ fn two_gateways_that_die_together(failure: Failure) {
         failure.undo(&mut mesh, gateway).unwrap();
     }
     await_down(&mesh, &["a1", "a2", "a3", "a4", "b1", "b2"], &[]);
-    running.iter().for_each(|(_, flow)| flow.await_answers(300).unwrap());
+    Flow::await_answers_of_all(running.iter().map(|(_, flow)| flow), 300).unwrap();
     none_paused_for(running, LONGEST_PAUSE);
     assert_eq!(gateways(&mesh, "a4"), (vec!["a1".to_owned()], vec![]));
     mesh.all_endpoints_reach_each_other();
@@ -91,7 +91,7 @@ fn gateways_that_die_in_turn_and_return_in_another_order() {
     for dead in [["a1"].as_slice(), &["a1", "a2"], &["a1", "a2", "a3"]] {
         Failure::CutOff.inject(&mut mesh, dead[dead.len() - 1]).unwrap();
         await_down(&mesh, &["a4", "b1", "b2"], dead);
-        running.iter().for_each(|(_, flow)| flow.await_answers(200).unwrap());
+        Flow::await_answers_of_all(running.iter().map(|(_, flow)| flow), 200).unwrap();
     }
     assert_eq!(gateways(&mesh, "a4").0, ["a4"]);
     for (returns, still_dead) in [("a2", ["a1", "a3"].as_slice()), ("a3", &["a1"]), ("a1", &[])] {
@@ -104,7 +104,7 @@ fn gateways_that_die_in_turn_and_return_in_another_order() {
             Ok(["a4", "b1", "b2"].into_iter().all(is_back).then_some(()))
         })
         .unwrap();
-        running.iter().for_each(|(_, flow)| flow.await_answers(200).unwrap());
+        Flow::await_answers_of_all(running.iter().map(|(_, flow)| flow), 200).unwrap();
     }
     none_paused_for(running, LONGEST_PAUSE);
     assert_eq!(gateways(&mesh, "a4"), (vec!["a1".to_owned()], vec![]));
@@ -152,17 +152,17 @@ fn a_relay_whose_location_dies_is_replaced() {
         ]
     };
     let running = flows(&mesh);
-    running.iter().for_each(|(_, flow)| flow.await_answers(50).unwrap());
+    Flow::await_answers_of_all(running.iter().map(|(_, flow)| flow), 50).unwrap();
     let dead = relay(&mesh);
     Failure::CutOff.inject(&mut mesh, dead).unwrap();
-    running.iter().for_each(|(_, flow)| flow.await_answers(300).unwrap());
+    Flow::await_answers_of_all(running.iter().map(|(_, flow)| flow), 300).unwrap();
     none_paused_for(running, LONGEST_PAUSE_OF_A_RELAY);
     assert_ne!(relay(&mesh), dead);
 
     let running = flows(&mesh);
     Failure::CutOff.undo(&mut mesh, dead).unwrap();
     await_down(&mesh, &["c1", "h1"], &[]);
-    running.iter().for_each(|(_, flow)| flow.await_answers(300).unwrap());
+    Flow::await_answers_of_all(running.iter().map(|(_, flow)| flow), 300).unwrap();
     none_paused_for(running, LONGEST_PAUSE_OF_A_RELAY);
     assert_eq!(relay(&mesh), dead);
     mesh.all_endpoints_reach_each_other();

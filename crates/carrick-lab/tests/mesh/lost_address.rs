@@ -38,6 +38,14 @@ impl Renumbering<'_> {
         self.ip(&format!("route replace default {}", self.default_route));
     }
 
+    fn is_survived_at_once(&self) {
+        self.mesh.all_reach();
+        self.remove_old();
+        self.add_new();
+        self.await_api();
+        self.mesh.all_reach();
+    }
+
     fn addresses(&self) -> (String, String) {
         let address = |net: &str| net.split('/').next().unwrap().to_owned();
         (address(&self.old), address(&self.new))
@@ -101,11 +109,7 @@ fn a_node_whose_public_ipv4_address_changes_talks_to_the_api_again_at_once() {
         new: "198.51.100.9/28".into(),
         default_route: "via 198.51.100.1 dev eth0 onlink src 198.51.100.9".into(),
     };
-    mesh.all_reach();
-    change.remove_old();
-    change.add_new();
-    change.await_api();
-    mesh.all_reach();
+    change.is_survived_at_once();
 }
 
 #[test]
@@ -128,11 +132,7 @@ fn a_node_with_ipv6_alone_whose_prefix_goes_at_once_talks_to_the_api_again_at_on
         new: "2001:db8:aa07::5/128".into(),
         default_route: format!("via {} dev eth0 src 2001:db8:aa07::5", lan.gateway.v6.unwrap()),
     };
-    mesh.all_reach();
-    change.remove_old();
-    change.add_new();
-    change.await_api();
-    mesh.all_reach();
+    change.is_survived_at_once();
 }
 
 #[test]

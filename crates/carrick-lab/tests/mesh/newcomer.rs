@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use carrick_lab::address::Family;
+use carrick_lab::flow::Flow;
 use carrick_lab::topology::Location;
 use serde_json::{Value, json};
 
@@ -32,8 +33,8 @@ fn a_node_in_a_new_location_that_sorts_first_loses_no_packet() {
     mesh.await_agents();
     mesh.all_endpoints_reach_each_other();
 
+    Flow::await_answers_of_all(&flows, 100).unwrap();
     for flow in flows {
-        flow.await_answers(100).unwrap();
         let report = flow.stop().unwrap();
         assert!(report.lost.is_empty(), "{report:?}");
     }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use carrick_lab::address::Family;
+use carrick_lab::flow::Flow;
 use carrick_lab::layout::UPLINK_LINK_LOCAL;
 use carrick_lab::wait;
 use serde_json::Value;
@@ -142,8 +143,8 @@ fn a_gateway_with_both_families_keeps_its_ipv4_sessions_while_its_ipv6_prefix_ch
     host.await_new(began);
     host.remove_old();
     assert!(host.endpoints().contains(&v4.to_string()), "{}", host.endpoints());
+    Flow::await_answers_of_all(&flows, 100).unwrap();
     for flow in flows {
-        flow.await_answers(100).unwrap();
         let report = flow.stop().unwrap();
         assert!(report.lost.is_empty(), "{report:?}");
     }

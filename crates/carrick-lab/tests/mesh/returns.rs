@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use carrick_lab::address::Family;
 use carrick_lab::failure::Failure;
+use carrick_lab::flow::Flow;
 use carrick_lab::{cpu_affinity, wait};
 use serde_json::{Value, json};
 
@@ -99,7 +100,7 @@ fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
         flow("a2-pod1", "b1-pod1", Family::V4),
         flow("b2-pod1", "a4-pod1", Family::V4),
     ];
-    flows.iter().for_each(|(.., flow)| flow.await_answers(100).unwrap());
+    Flow::await_answers_of_all(flows.iter().map(|(.., flow)| flow), 100).unwrap();
     let dropped = dropped_by_tunnels(mesh);
     Failure::CutOff.undo(mesh, "a1").unwrap();
     wait::until("encapsulating", || {
@@ -120,7 +121,7 @@ fn lost_on_return(mesh: &mut Mesh, round: usize) -> Option<usize> {
         assert_eq!(handover_routes(mesh, node), "", "{node}");
     }
     // A flow without answers has lost them.
-    let answers = flows.iter().all(|(.., flow)| flow.await_answers(200).is_ok());
+    let answers = Flow::await_answers_of_all(flows.iter().map(|(.., flow)| flow), 200).is_ok();
     let gateways_of_a4 = gateways(mesh, "a4");
     let mut all_lost = 0;
     for (from, to, flow) in flows {

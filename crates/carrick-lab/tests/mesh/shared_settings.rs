@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use carrick_lab::address::Family;
+use carrick_lab::flow::Flow;
 use carrick_lab::wait;
 use carrick_test_apiserver::proxy::Mode;
 use carrick_test_apiserver::{ApiServer, Key, Resource};
@@ -62,12 +63,12 @@ fn another_granularity_reaches_all_agents_under_traffic_and_the_flag_is_reported
         ]
     };
     let running = flows();
-    running.iter().for_each(|flow| flow.await_answers(50).unwrap());
+    Flow::await_answers_of_all(&running, 50).unwrap();
     create(&mesh, &json!({"granularity": "full"}));
     let spread = await_setting(&mesh, "granularity", &json!("full"));
     assert!(spread < SPREAD, "the agents took the change within {spread:?}");
     await_plans(&mesh, 4);
-    running.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    Flow::await_answers_of_all(&running, 200).unwrap();
     let reports = running.map(|flow| flow.stop().unwrap());
     let lost: Vec<_> = reports.iter().map(|report| report.lost.len()).collect();
     eprintln!("location to full: requests lost at 10 ms each {lost:?}, agents within {spread:?}");
@@ -82,11 +83,11 @@ fn another_granularity_reaches_all_agents_under_traffic_and_the_flag_is_reported
     }
 
     let running = flows();
-    running.iter().for_each(|flow| flow.await_answers(50).unwrap());
+    Flow::await_answers_of_all(&running, 50).unwrap();
     api(&mesh).delete(&Key::mesh()).unwrap();
     await_setting(&mesh, "granularity", &json!("location"));
     await_plans(&mesh, 0);
-    running.iter().for_each(|flow| flow.await_answers(200).unwrap());
+    Flow::await_answers_of_all(&running, 200).unwrap();
     let lost: Vec<_> = running.map(|flow| flow.stop().unwrap().lost.len()).into();
     eprintln!("full to location: requests lost at 10 ms each {lost:?}");
     mesh.all_endpoints_reach_each_other();

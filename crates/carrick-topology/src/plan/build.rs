@@ -28,13 +28,13 @@ use crate::resolve::{Member, MemberIndex, Resolved, warn_of_own};
 use crate::{Warning, WarningReason};
 use destinations::Destinations;
 use firewall::Carried;
-pub(super) use handover::Handovers;
+pub(super) use handover::PlannedHandovers;
 use hops::hops;
 use host_sources::HostSources;
 use into_location::IntoLocation;
 
 /// Builds the plan of member `me`.
-pub(super) fn build(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<'_>) -> NodePlan {
+pub(super) fn build(resolved: &Resolved<'_>, handovers: &PlannedHandovers, me: &Member<'_>) -> NodePlan {
     let mut warnings = resolved.warnings.clone();
     warn_of_other_settings(resolved, me, &mut warnings);
     warn_of_overridden_flags(resolved, me, &mut warnings);
@@ -110,7 +110,7 @@ fn warn_of_other_settings(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &m
     }
 }
 
-fn summary(resolved: &Resolved<'_>, handovers: &Handovers, me: &Member<'_>) -> LocationSummary {
+fn summary(resolved: &Resolved<'_>, handovers: &PlannedHandovers, me: &Member<'_>) -> LocationSummary {
     let location = resolved.location_of(me);
     let name_of = |index: MemberIndex| resolved.at(index).node.name.clone();
     let role = if resolved.settings.granularity != Granularity::Location || location.is_active(me.index) {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use carrick_topology::Family;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::ends::End;
-use super::targets::{Check, Family, Target};
+use super::targets::{Check, Target};
 use crate::doctor::Report;
 use crate::exit::Exit;
 use crate::output::{Cell, Column, Document, Style, Table, View};
@@ -30,6 +31,7 @@ pub struct Asked {
     /// The location of this node.
     pub to_location: String,
     /// The address family.
+    #[serde(serialize_with = "by_name")]
     pub family: Family,
     /// The way to reach the node.
     pub check: Check,
@@ -135,6 +137,10 @@ impl View for Connectivity {
     }
 }
 
+fn by_name<S: Serializer>(family: &Family, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(family)
+}
+
 fn cell(asked: Option<&Asked>) -> Cell {
     match asked {
         None => Cell::or_dash(None::<&str>),
@@ -159,6 +165,11 @@ mod tests {
             milliseconds: error.is_none().then_some(12.34),
             error: error.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn documents_name_the_family() {
+        assert_eq!(serde_json::to_value(asked(Check::Pod, None)).unwrap()["family"], "IPv4");
     }
 
     fn text(connectivity: &Connectivity) -> String {

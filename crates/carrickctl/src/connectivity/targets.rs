@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use carrick_kube::test_pods::TestAddresses;
+use carrick_topology::Family;
 use serde::Serialize;
 
 use super::ends::{End, HOST_PORT, POD_PORT, node_port};
@@ -51,26 +52,6 @@ impl Check {
     }
 }
 
-/// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Family {
-    /// IPv4.
-    #[serde(rename = "IPv4")]
-    V4,
-    /// IPv6.
-    #[serde(rename = "IPv6")]
-    V6,
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        })
-    }
-}
-
 /// A target of the client in a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
@@ -102,9 +83,9 @@ pub(super) fn targets(ends: &[End], from: usize, addresses: &TestAddresses, name
     for to in (0..ends.len()).filter(|to| *to != from) {
         let (pod, host) = (End::pod_name(to), End::host_name(to));
         let mut add = |check, found: Option<&Vec<IpAddr>>, port| {
-            for address in found.into_iter().flatten().filter(|address| own.contains(&family(address))) {
+            for address in found.into_iter().flatten().filter(|address| own.contains(&Family::of(address))) {
                 let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
-                targets.push(Target { to, family: family(address), check, host, port });
+                targets.push(Target { to, family: Family::of(address), check, host, port });
             }
         };
         for check in [Check::Pod, Check::Megabyte, Check::LargestPacket] {
@@ -121,12 +102,8 @@ pub(super) fn targets(ends: &[End], from: usize, addresses: &TestAddresses, name
     targets
 }
 
-fn family(address: &IpAddr) -> Family {
-    if address.is_ipv6() { Family::V6 } else { Family::V4 }
-}
-
 fn families(addresses: Option<&Vec<IpAddr>>) -> Vec<Family> {
-    addresses.into_iter().flatten().map(family).collect()
+    addresses.into_iter().flatten().map(Family::of).collect()
 }
 
 #[cfg(test)]

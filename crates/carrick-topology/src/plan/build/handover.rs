@@ -19,7 +19,7 @@ use routes::{EncapsulatedRoutes, UNDERLAY};
 
 /// The handovers of the mesh, as one prober reports them.
 #[derive(Debug)]
-pub(in crate::plan) struct Handovers {
+pub(in crate::plan) struct PlannedHandovers {
     /// `None` while no traffic moves.
     change: Option<CarrierChange>,
     /// Gateways that decapsulate what the planned node forwards to them.
@@ -28,7 +28,7 @@ pub(in crate::plan) struct Handovers {
     drained: BTreeSet<NodeName>,
 }
 
-impl Handovers {
+impl PlannedHandovers {
     pub(in crate::plan) fn new(resolved: &Resolved<'_>, liveness: &Liveness) -> Self {
         let Liveness { down, drained, handover: HandoverReport { returning, draining, decapsulating }, .. } = liveness;
         let is_moving = !(returning.is_empty() && draining.is_empty());

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::destinations::Destinations;
 use crate::model::host_net;
-use crate::resolve::{Member, Resolved};
+use crate::resolve::{Member, Resolved, order};
 
 /// Pod CIDRs, mesh addresses and internal addresses of other nodes that the mesh carries. Internal addresses of the own location are none: packets out
 /// of tunnels to them get the address of this node. A network that overlaps one of these, a network of the host or an
@@ -32,16 +32,27 @@ pub(super) fn transit(
         .chain(me.exit_cidrs.iter().copied())
         .chain(destinations.direct.iter().copied())
         .collect();
+    // All three lists are in the same order, so that each is read once, beside the others.
     let of_others = resolved.networks.iter().filter(|network| network.member != me.index).map(|network| network.net);
-    let carried = of_others.filter(|net| destinations.carries(net));
-    // Disjoint and sorted.
+    let mut destinations = destinations.carried.iter().map(|destination| destination.net).peekable();
+    let carried = of_others.filter(|net| {
+        while destinations.next_if(|other| order(other) < order(net)).is_some() {}
+        destinations.peek() == Some(net)
+    });
+    // Disjoint.
     let tracked = IpNet::aggregate(&tracked);
-    carried.filter(|net| !overlaps(&tracked, net)).collect()
+    let mut tracked = tracked.as_slice();
+    carried.filter(|net| !overlaps(&mut tracked, net)).collect()
 }
 
-fn overlaps(disjoint: &[IpNet], net: &IpNet) -> bool {
-    let next = disjoint.partition_point(|other| other.broadcast() < net.network());
-    disjoint.get(next).is_some_and(|other| other.network() <= net.broadcast())
+/// Whether a network overlaps one of the disjoint ones. Removes those that are before it.
+fn overlaps(disjoint: &mut &[IpNet], net: &IpNet) -> bool {
+    while let [first, later @ ..] = *disjoint
+        && first.broadcast() < net.network()
+    {
+        *disjoint = later;
+    }
+    disjoint.first().is_some_and(|other| other.network() <= net.broadcast())
 }
 
 #[cfg(test)]
@@ -56,7 +67,7 @@ mod tests {
         for overlapping in
             nets(&["10.2.0.0/24", "10.2.0.7/32", "10.4.9.0/24", "10.0.0.0/8", "fd04::1/128", "fd04::/48"])
         {
-            assert!(overlaps(&tracked, &overlapping), "{overlapping}");
+            assert!(overlaps(&mut tracked.as_slice(), &overlapping), "{overlapping}");
         }
         for apart in nets(&[
             "10.1.0.0/24",
@@ -67,7 +78,7 @@ mod tests {
             "fd03::/64",
             "::/128",
         ]) {
-            assert!(!overlaps(&tracked, &apart), "{apart}");
+            assert!(!overlaps(&mut tracked.as_slice(), &apart), "{apart}");
         }
     }
 }
