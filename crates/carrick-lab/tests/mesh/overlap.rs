@@ -172,6 +172,7 @@ fn a_routing_rule_that_comes_before_carricks_is_said_until_it_is_gone() {
 
     ip(&format!("rule add priority 80 to {pod} lookup 200"));
     await_said(&["`100: from all lookup 200` comes before", &format!("`80: from all to {pod}/32 lookup 200`")]);
+    ip("rule delete priority 2000");
     ip("rule delete priority 80");
     ip("rule delete priority 100");
     await_said(&[]);
