@@ -2,11 +2,11 @@
 
 mod attachment;
 mod preceding;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use carrick_dataplane::route::is_own_table;
 use carrick_netlink::address::{Address, Role, Scope};
 use carrick_netlink::link::Link;
 use carrick_netlink::route::{Kind, Route};
@@ -19,13 +19,11 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// The kernel's main routing table (`RT_TABLE_MAIN`).
-const MAIN_TABLE: u32 = 254;
+use tables::MAIN_TABLE;
+pub(super) use tables::is_of_host;
+
 /// The shortest prefix of a network. VPNs split a default route into routes with shorter ones.
 const SHORTEST_NETWORK: u8 = 7;
-
-/// The kernel's table of local addresses (`RT_TABLE_LOCAL`).
-const LOCAL_TABLE: u32 = 255;
 
 /// Finds the interfaces that are up, with their addresses, the networks behind them, and whether a default route leaves by them; and the
 /// networks behind gateways.
@@ -89,11 +87,6 @@ fn routes_of_host(socket: &mut Socket, rules: &[ListedRule], family: Family) -> 
         routes.extend(route::dump_next_hops(socket, family, table)?);
     }
     Ok(routes)
-}
-
-/// Whether a table holds routes that other programs made.
-pub(super) fn is_of_host(table: u32) -> bool {
-    table != LOCAL_TABLE && !is_own_table(table)
 }
 
 /// The networks that routes reach through gateways.

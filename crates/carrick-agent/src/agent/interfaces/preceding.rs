@@ -9,7 +9,7 @@ use carrick_topology::constants::{LOOPBACK_DEVICE, POD_DEVICE_PREFIX, RULE_PRIOR
 use carrick_topology::model::PrecedingRule;
 use ipnet::IpNet;
 
-use super::is_of_host;
+use super::tables::is_of_host;
 
 /// The names of Carrick's own devices begin so.
 const MESH_DEVICE_PREFIX: &str = "carrick";
