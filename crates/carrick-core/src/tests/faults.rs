@@ -23,6 +23,7 @@ fn reported() -> Vec<Fault> {
         Fault::PodFilesNotWritten(reason()),
         Fault::PodRoutesNotRestored(reason()),
         Fault::PodFirewallNotRestored(reason()),
+        Fault::StateNotWritten(reason()),
         Fault::WriteRefused(reason()),
         Fault::AnnotationsOverwritten,
         Fault::PolicyMissing("the ValidatingAdmissionPolicy carrick-nodes is not installed".to_owned()),
