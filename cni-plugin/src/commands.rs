@@ -27,6 +27,9 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
+/// The longest configuration that the plugin reads, in bytes. The list of attachments of GC is the longest part: some 100 bytes for each pod.
+const LONGEST_INPUT: u64 = 1 << 20;
+
 /// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -61,11 +64,15 @@ fn answer(version: Version, result: Result<Option<Value>, Error>) -> Answer {
     }
 }
 
-fn read(mut input: impl Read) -> Result<Vec<u8>, Error> {
+fn read(input: impl Read) -> Result<Vec<u8>, Error> {
     let mut content = Vec::new();
-    input.read_to_end(&mut content).map_err(|error| {
+    input.take(LONGEST_INPUT + 1).read_to_end(&mut content).map_err(|error| {
         Error::new(Code::InputOutput, "cannot read the configuration", format!("standard input: {error}"))
     })?;
+    if u64::try_from(content.len()).is_ok_and(|length| length > LONGEST_INPUT) {
+        let details = format!("standard input has more than {LONGEST_INPUT} bytes");
+        return Err(Error::new(Code::InvalidConfiguration, "the configuration is too large", details));
+    }
     Ok(content)
 }
 

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::json;
@@ -35,6 +36,31 @@ fn without_a_command_the_plugin_fails_without_reading_its_input() {
     assert!(!output.status.success());
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&answer["code"], &answer["details"]), (&json!(4), &json!("CNI_COMMAND: not set")));
+}
+
+#[test]
+fn a_configuration_of_any_length_ends_in_an_answer() {
+    // A runtime that never stops writing fills no memory: the plugin reads a mebibyte and answers.
+    for (padding, expected) in [(1000, None), ((1 << 20) + 1, Some(7)), (64 << 20, Some(7))] {
+        let mut plugin = Command::new(env!("CARGO_BIN_EXE_carrick-cni"))
+            .env_clear()
+            .env("CNI_COMMAND", "VERSION")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut input = plugin.stdin.take().unwrap();
+        let configuration = [br#"{"cniVersion":"1.1.0""#.to_vec(), vec![b' '; padding], b"}".to_vec()].concat();
+        let written = input.write_all(&configuration);
+        drop(input);
+        let output = plugin.wait_with_output().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer["code"].as_u64(), expected, "{answer}");
+        if expected.is_some() {
+            assert!(answer["details"].as_str().unwrap().contains("more than 1048576 bytes"), "{answer}");
+        }
+        assert!(written.is_ok() || expected.is_some(), "what the plugin takes is read as a whole");
+    }
 }
 
 #[test]

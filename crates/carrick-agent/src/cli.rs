@@ -1,11 +1,13 @@
 //! The command line of `carrick`.
 
 mod agent;
+mod environment;
 mod listen;
 
 use clap::{Args, Parser, Subcommand};
 
 pub use agent::{AgentOptions, WireGuardBackend};
+pub use environment::unknown_variables;
 pub use listen::{InvalidListen, Listen, PAGES_PORT};
 
 use crate::logging::LogFormat;

@@ -101,3 +101,16 @@ fn every_file_on_the_page_is_named_in_the_sources() {
         assert!(is_named, "no source names {path}");
     }
 }
+
+/// A Service with the name `carrick` sets `CARRICK_PORT` in pods of its namespace, and the agent refuses the value.
+#[test]
+fn pods_get_no_variables_of_services() {
+    let helpers = include_str!("../../../deploy/chart/templates/_helpers.tpl");
+    let agent = include_str!("../../../deploy/agent.yaml");
+    let userspace = include_str!("../../../deploy/userspace-wireguard/userspace-wireguard.yaml");
+    for manifest in [helpers, agent, userspace] {
+        let pods = manifest.matches("hostNetwork: true").count();
+        assert!(pods > 0);
+        assert_eq!(manifest.matches("enableServiceLinks: false").count(), pods, "{manifest}");
+    }
+}

@@ -47,6 +47,8 @@ pub enum Fault {
     PodRoutesNotRestored(String),
     /// The nftables table of the CNI plugin was changed by another program and cannot be restored; why.
     PodFirewallNotRestored(String),
+    /// What the agent knows cannot be written to the state directory; why.
+    StateNotWritten(String),
     /// Nothing is received from the API server.
     ApiLost,
     /// The API server refuses the annotations of the own Node; why.
@@ -72,7 +74,7 @@ pub enum Consequence {
 
 impl Fault {
     /// The kinds of all faults, in the order of the variants.
-    pub const KINDS: [&'static str; 18] = [
+    pub const KINDS: [&'static str; 19] = [
         "ClusterUnknown",
         "NodeMissing",
         "NotAccepted",
@@ -86,6 +88,7 @@ impl Fault {
         "PodFilesNotWritten",
         "PodRoutesNotRestored",
         "PodFirewallNotRestored",
+        "StateNotWritten",
         "ApiLost",
         "WriteRefused",
         "AnnotationsOverwritten",
@@ -110,6 +113,7 @@ impl Fault {
             Self::PodFilesNotWritten(_) => "PodFilesNotWritten",
             Self::PodRoutesNotRestored(_) => "PodRoutesNotRestored",
             Self::PodFirewallNotRestored(_) => "PodFirewallNotRestored",
+            Self::StateNotWritten(_) => "StateNotWritten",
             Self::ApiLost => "ApiLost",
             Self::WriteRefused(_) => "WriteRefused",
             Self::AnnotationsOverwritten => "AnnotationsOverwritten",
@@ -136,6 +140,7 @@ impl Fault {
             | Self::PodFilesNotWritten(_)
             | Self::PodRoutesNotRestored(_)
             | Self::PodFirewallNotRestored(_)
+            | Self::StateNotWritten(_)
             | Self::ApiLost
             | Self::WriteRefused(_)
             | Self::AnnotationsOverwritten
@@ -194,6 +199,9 @@ impl Fault {
             }
             Self::PodFirewallNotRestored(_) => {
                 "remove what the text names from the table inet carrick-cni, or load the kernel module that it needs; the agent tries again".to_owned()
+            }
+            Self::StateNotWritten(_) => {
+                "free space on the file system of --state-dir, or make it writable: `df -h` and `df -i` show what is full, `mount` what is read-only; the agent tries again".to_owned()
             }
             Self::AnnotationsOverwritten => {
                 "stop the other agent, or give its machine a name and a state directory of its own: delete the copied --state-dir there, and its agent makes a new key; if no copy of this node runs, find the program or webhook that changes carrick.dev annotations in the API server's audit log".to_owned()
@@ -257,6 +265,10 @@ impl fmt::Display for Fault {
             Self::PodFirewallNotRestored(reason) => write!(
                 formatter,
                 "the nftables table of the CNI plugin cannot be restored: {reason}: host ports do not work, and pods can send with forged source addresses"
+            ),
+            Self::StateNotWritten(reason) => write!(
+                formatter,
+                "the state of the cluster cannot be saved: {reason}: packets still flow, but after a reboot without the API server this node starts from an older state"
             ),
             Self::ApiLost => formatter.write_str("no changes arrive from the API server; packets still flow"),
             Self::WriteRefused(reason) => write!(

@@ -24,6 +24,8 @@ pub enum FaultSource {
     PodRoutes,
     /// The thread that restores the CNI plugin's nftables table.
     PodFirewall,
+    /// The writer of the saved state.
+    SavedState,
     /// The writer of the own annotations.
     Publication,
     /// The look at the admission policies.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use carrick_backoff::Now;
 use carrick_topology::discovery::{
-    DeviceMtus, HostFacts, Interface, OwnFacts, OwnNode, device_mtus, host_networks, own_facts, routed_networks,
-    unattached_devices,
+    DeviceMtus, HostFacts, Interface, OwnFacts, OwnNode, container_bridges, device_mtus, host_networks, own_facts,
+    routed_networks, unattached_devices,
 };
 use carrick_topology::model::{DnsName, KeyProof};
 use carrick_topology::{
@@ -299,6 +299,8 @@ impl Inputs {
         local.networks = networks;
         local.routed = routed_networks(host);
         local.default_sources.clone_from(&host.default_sources);
+        local.container_bridges = container_bridges(interfaces);
+        local.preceding_rules.clone_from(&host.preceding_rules);
         local.missing_families.clone_from(&host.missing_families);
         match &self.own_node {
             Some(own_node) => {

@@ -50,6 +50,8 @@ pub enum Check {
     OverlappingCidrs,
     /// Packets inside a location leave by devices of the location's network.
     LocationNetwork,
+    /// No routing rule of another program decides before Carrick's rules on packets of the mesh.
+    RoutingRules,
     /// The plans ignore no other value.
     IgnoredValues,
     /// Nodes use the keys that other nodes know.
@@ -68,7 +70,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AgentReachable,
         Self::AgentReady,
         Self::AgentVersion,
@@ -90,6 +92,7 @@ impl Check {
         Self::SharedEndpoint,
         Self::OverlappingCidrs,
         Self::LocationNetwork,
+        Self::RoutingRules,
         Self::IgnoredValues,
         Self::Keys,
         Self::UdpReachability,
@@ -124,6 +127,7 @@ impl Check {
             Self::SharedEndpoint => "shared-endpoint",
             Self::OverlappingCidrs => "overlapping-cidrs",
             Self::LocationNetwork => "location-network",
+            Self::RoutingRules => "routing-rules",
             Self::IgnoredValues => "ignored-values",
             Self::Keys => "keys",
             Self::UdpReachability => "udp-reachability",

@@ -57,8 +57,12 @@ impl Agent {
             .args(["--encapsulation", &settings.encapsulation.to_string()])
             .args(["--active-gateways", &settings.active_gateways.to_string()])
             .args(&settings.flags)
-            .args(&options.flags)
-            .envs(options.environment.iter().map(|(name, value)| (name, value)));
+            .args(&options.flags);
+        // Variables of the tests mean nothing to an agent, which would report them.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARRICK_")) {
+            command.env_remove(name);
+        }
+        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
         let process = Process::start_with_log(node, &mut command, log)?;
         Ok(Self { process, namespaces: node.clone(), log: log.to_path_buf() })
     }

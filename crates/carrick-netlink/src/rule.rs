@@ -1,6 +1,7 @@
 //! Policy rules: which packets look into which routing table.
 
 mod listed;
+mod selection;
 
 use std::fmt;
 
@@ -17,6 +18,7 @@ use carrick_types::Family;
 
 pub(crate) use listed::read as read_listed;
 pub use listed::{ListedRule, list};
+pub use selection::{Selection, SelectionAction};
 
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;

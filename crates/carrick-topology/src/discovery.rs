@@ -14,4 +14,4 @@ mod tests;
 
 pub use facts::{OwnFacts, host_networks, own_facts, routed_networks};
 pub use interface::{AddressRank, Attachment, HostFacts, Interface, InterfaceAddress};
-pub use surroundings::{DeviceMtus, OwnNode, device_mtus, unattached_devices};
+pub use surroundings::{DeviceMtus, OwnNode, container_bridges, device_mtus, unattached_devices};

@@ -25,6 +25,6 @@ pub use mesh::{MESH_NAME, Mesh};
 pub use name::{DeviceName, InvalidName, LocationName, NodeName, PeerName};
 pub use node::{AgentVersion, CreationTime, Duty, InternalAddresses, Node, Preference};
 pub use peer::{Peer, SecretReference};
-pub use settings::{LocalFacts, RoutedNetwork, Settings};
+pub use settings::{LocalFacts, PrecedingRule, RoutedNetwork, Settings};
 pub use shared_settings::SharedSettings;
 pub use warning::{ObjectName, Warning, WarningReason};

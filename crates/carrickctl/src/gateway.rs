@@ -112,7 +112,7 @@ impl View for Moved {
         let (node, seconds) = (&self.node, self.seconds);
         let style = if self.progress.is_reached() { Style::Good } else { Style::Bad };
         document.uncut(format_args!("{node}: {}, after {seconds} s", self.progress), style);
-        for line in self.progress.rest() {
+        for line in self.progress.rest(node) {
             document.uncut(line, Style::Warn);
         }
     }

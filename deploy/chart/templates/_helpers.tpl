@@ -67,6 +67,8 @@
 priorityClassName: {{ .Values.priorityClassName }}
 hostNetwork: true
 dnsPolicy: Default
+# A Service of the name `carrick` would set variables such as CARRICK_PORT.
+enableServiceLinks: false
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
 {{- toYaml . | nindent 0 }}

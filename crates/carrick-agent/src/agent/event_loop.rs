@@ -170,7 +170,7 @@ impl EventLoop {
         let own_keys = (private.clone(), public_key);
         Ok(Self {
             wireguard_maker,
-            saver: Saver::start(&state, &me),
+            saver: Saver::start(&state, &me, finished.0.clone()),
             _state: state,
             checks: Checks::new(me.clone(), &options, status.clone(), client.clone(), own_keys),
             status,

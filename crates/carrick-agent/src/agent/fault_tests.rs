@@ -110,6 +110,7 @@ fn provoked() -> Vec<(Fault, Core)> {
         (FaultSource::PodFiles, Fault::PodFilesNotWritten(reason())),
         (FaultSource::PodRoutes, Fault::PodRoutesNotRestored(reason())),
         (FaultSource::PodFirewall, Fault::PodFirewallNotRestored(reason())),
+        (FaultSource::SavedState, Fault::StateNotWritten(reason())),
         (FaultSource::AdmissionPolicies, Fault::PolicyMissing(policy)),
         (FaultSource::Probes, Fault::AllNodesSilent),
     ] {

@@ -1,13 +1,16 @@
 //! The host's network interfaces, for the discovery of the node's own addresses.
 
 mod attachment;
+mod preceding;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use carrick_dataplane::route::is_own_table;
 use carrick_netlink::address::{Address, Role, Scope};
+use carrick_netlink::link::Link;
 use carrick_netlink::route::{Kind, Route};
+use carrick_netlink::rule::ListedRule;
 use carrick_netlink::{Error, Protocol, Socket, address, link, route, rule};
 use carrick_topology::discovery::{AddressRank, HostFacts, Interface, InterfaceAddress};
 use carrick_topology::model::{RoutedNetwork, is_public};
@@ -16,13 +19,11 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// The kernel's main routing table (`RT_TABLE_MAIN`).
-const MAIN_TABLE: u32 = 254;
+use tables::MAIN_TABLE;
+pub(super) use tables::is_of_host;
+
 /// The shortest prefix of a network. VPNs split a default route into routes with shorter ones.
 const SHORTEST_NETWORK: u8 = 7;
-
-/// The kernel's table of local addresses (`RT_TABLE_LOCAL`).
-const LOCAL_TABLE: u32 = 255;
 
 /// Finds the interfaces that are up, with their addresses, the networks behind them, and whether a default route leaves by them; and the
 /// networks behind gateways.
@@ -32,14 +33,16 @@ const LOCAL_TABLE: u32 = 255;
 pub fn find() -> Result<HostFacts, Error> {
     let mut socket = Socket::open(Protocol::Route)?;
     let addresses = in_order_of_age(address::dump(&mut socket, None)?);
-    let routes = [routes_of_host(&mut socket, Family::V4)?, routes_of_host(&mut socket, Family::V6)?];
+    let rules = [rule::list(&mut socket, Family::V4)?, rule::list(&mut socket, Family::V6)?];
+    let routes =
+        [routes_of_host(&mut socket, &rules[0], Family::V4)?, routes_of_host(&mut socket, &rules[1], Family::V6)?];
     let default_routes = routes.each_ref().map(|routes| default_route(routes));
     let links = link::dump(&mut socket)?;
     let names: BTreeMap<u32, DeviceName> =
         links.iter().filter_map(|link| Some((link.index, link.name.parse().ok()?))).collect();
     let sources: BTreeSet<IpAddr> =
         default_routes.iter().flatten().filter_map(|route| source_of(route, &addresses)).collect();
-    let controllers: BTreeSet<u32> = links.iter().filter_map(|link| link.controller).collect();
+    let ports: Vec<Link> = links.iter().filter(|link| link.controller.is_some()).cloned().collect();
     let interfaces = links
         .into_iter()
         .filter(|link| link.up)
@@ -47,7 +50,7 @@ pub fn find() -> Result<HostFacts, Error> {
             let own = addresses.iter().filter(|address| address.link == link.index && !address.unusable);
             Some(Interface {
                 name: link.name.parse().ok()?,
-                attachment: attachment::of(&link, &controllers, &addresses, routes.iter().flatten()),
+                attachment: attachment::of(&link, &ports, &addresses, routes.iter().flatten()),
                 mtu: link.mtu,
                 addresses: own.map(|address| ranked(address, &sources)).collect(),
                 on_link: on_link(link.index, routes.iter().flatten()),
@@ -62,7 +65,8 @@ pub fn find() -> Result<HostFacts, Error> {
         .collect();
     let routed = routed(routes.iter().flatten(), &names);
     let default_sources = default_sources(default_routes.iter().flatten(), &addresses, &names);
-    Ok(HostFacts { interfaces, routed, default_sources, missing_families: missing_families() })
+    let preceding_rules = preceding::rules(&rules.concat(), routes.iter().flatten());
+    Ok(HostFacts { interfaces, routed, default_sources, preceding_rules, missing_families: missing_families() })
 }
 
 /// The addresses of all interfaces, also of those that are down.
@@ -75,19 +79,14 @@ pub fn assigned_addresses() -> Result<BTreeSet<IpAddr>, Error> {
 }
 
 /// The next hops of the routes in the tables that rules lead to, without those of Carrick.
-fn routes_of_host(socket: &mut Socket, family: Family) -> Result<Vec<Route>, Error> {
-    let rules = rule::dump(socket, family)?;
-    let tables: BTreeSet<u32> = rules.into_iter().map(|rule| rule.table).chain([MAIN_TABLE]).collect();
+fn routes_of_host(socket: &mut Socket, rules: &[ListedRule], family: Family) -> Result<Vec<Route>, Error> {
+    let tables: BTreeSet<u32> =
+        rules.iter().map(|rule| rule.table).filter(|table| *table != 0).chain([MAIN_TABLE]).collect();
     let mut routes = Vec::new();
     for table in tables.into_iter().filter(|table| is_of_host(*table)) {
         routes.extend(route::dump_next_hops(socket, family, table)?);
     }
     Ok(routes)
-}
-
-/// Whether a table holds routes that other programs made.
-pub(super) fn is_of_host(table: u32) -> bool {
-    table != LOCAL_TABLE && !is_own_table(table)
 }
 
 /// The networks that routes reach through gateways.

@@ -150,6 +150,20 @@ fn the_reasons_of_dropped_packets_are_documented() {
 }
 
 #[test]
+fn every_reason_of_dropped_packets_has_an_alert() {
+    let asked = ALERTS.split("reason=~\"").skip(1).filter_map(|rest| rest.split_once('"'));
+    let patterns: Vec<&str> = asked.flat_map(|(patterns, _)| patterns.split('|')).collect();
+    let matches = |pattern: &&str, reason: &str| match pattern.strip_suffix(".*") {
+        Some(start) => reason.starts_with(start),
+        None => *pattern == reason,
+    };
+    for reason in DropReason::ALL.map(DropReason::as_str) {
+        let matching = patterns.iter().filter(|pattern| matches(pattern, reason)).count();
+        assert_eq!(matching, 1, "{reason} belongs to one alert: {patterns:?}");
+    }
+}
+
+#[test]
 fn every_alert_has_its_section_and_its_test() {
     let alerts = values(ALERTS, "- alert: ");
     assert!(!alerts.is_empty());

@@ -8,7 +8,7 @@ use carrick_topology::model::{AllowedLocationMasquerade, Family, PodNetwork, Sha
 use ipnet::IpNet;
 
 use super::AgentError;
-use crate::cli::AgentOptions;
+use crate::cli::{AgentOptions, unknown_variables};
 
 /// Checks what the command line cannot check flag by flag.
 ///
@@ -43,7 +43,9 @@ pub(super) fn settings(options: &AgentOptions) -> Result<Settings, AgentError> {
         pod_network: if options.cni { PodNetwork::Carrick } else { PodNetwork::Foreign },
         ..Settings::for_interface(options.interface.clone())
     };
-    let settings = settings.with_flags(flags);
+    let mut settings = settings.with_flags(flags);
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    settings.local.unknown_variables = unknown_variables(variables);
     for mesh in &settings.mesh_cidrs {
         let overlaps = |other: &&IpNet| other.contains(mesh) || mesh.contains(*other);
         if let Some(service) = settings.service_cidrs.iter().find(overlaps) {

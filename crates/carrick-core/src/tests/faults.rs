@@ -23,6 +23,7 @@ fn reported() -> Vec<Fault> {
         Fault::PodFilesNotWritten(reason()),
         Fault::PodRoutesNotRestored(reason()),
         Fault::PodFirewallNotRestored(reason()),
+        Fault::StateNotWritten(reason()),
         Fault::WriteRefused(reason()),
         Fault::AnnotationsOverwritten,
         Fault::PolicyMissing("the ValidatingAdmissionPolicy carrick-nodes is not installed".to_owned()),
@@ -110,13 +111,22 @@ fn no_fault_that_all_nodes_share_makes_a_ready_node_not_ready() {
     fixture.event(Event::Faults(FaultSource::Probes, BTreeSet::from([Fault::AllNodesSilent])));
     let policy = Fault::PolicyMissing("the policy is not installed".to_owned());
     fixture.event(Event::Faults(FaultSource::AdmissionPolicies, BTreeSet::from([policy])));
+    let full = Fault::StateNotWritten("no space left on device".to_owned());
+    fixture.event(Event::Faults(FaultSource::SavedState, BTreeSet::from([full])));
     let effects = fixture.effects_within(FAULT_PATIENCE * 3);
     assert_eq!(fixture.core.readiness(), Readiness::Ready);
     assert_eq!(written(&effects), []);
     let kinds: BTreeSet<&str> = fixture.core.faults().iter().map(Fault::kind).collect();
     assert_eq!(
         kinds,
-        BTreeSet::from(["AllNodesSilent", "ApiLost", "KernelRefuses", "NodeMissing", "PolicyMissing"]),
+        BTreeSet::from([
+            "AllNodesSilent",
+            "ApiLost",
+            "KernelRefuses",
+            "NodeMissing",
+            "PolicyMissing",
+            "StateNotWritten"
+        ]),
         "the faults are reported all the same"
     );
 }

@@ -149,6 +149,7 @@ pub fn plan() -> FirewallPlan {
         encapsulated_sources: nets(&["10.2.0.0/24", "fd02::/64"]).into_iter().collect(),
         transit,
         container_devices: ["docker".to_owned(), "virbr".to_owned()].into(),
+        container_bridges: [].into(),
         allowed_location: AllowedLocation {
             destinations: nets(&["192.168.7.0/24", "fd07::/64"]).into_iter().collect(),
             masquerade: AllowedLocationMasquerade::On,

@@ -123,6 +123,20 @@ fn no_device_of_containers_brings_packets_in_the_name_of_nodes_and_pods() {
     assert!(arrives(&plain, "docker0", CONTAINER), "ordinary packets of the container");
     assert!(arrives(&plain, "virbr0", INSIDE), "packets of a node in a virtual machine");
 
+    // A bridge whose ports are all of containers, whatever its name.
+    let bridge = |name: &str| FirewallPlan { container_bridges: [name.parse().unwrap()].into(), ..plain.clone() };
+    for name in ["nerdctl0", "vmbr1"] {
+        assert!(!arrives(&bridge(name), name, NEIGHBOUR), "{name}");
+        assert!(arrives(&bridge(name), name, CONTAINER) && arrives(&bridge(name), name, INSIDE), "{name}");
+        assert!(arrives(&bridge(name), "eth1", NEIGHBOUR), "a device that may be an uplink");
+    }
+    assert!(arrives(&bridge("vmbr1"), "vmbr10", NEIGHBOUR), "a device of another name");
+    let carries_internal = FirewallPlan {
+        vxlan_devices: Some(["eth0".parse().unwrap(), "vmbr1".parse().unwrap()].into()),
+        ..bridge("vmbr1")
+    };
+    assert!(arrives(&carries_internal, "vmbr1", NEIGHBOUR), "the internal address is on the bridge");
+
     let internal = FirewallPlan {
         vxlan_devices: Some(["eth0".parse().unwrap(), "docker0".parse().unwrap()].into()),
         ..plain.clone()

@@ -1,7 +1,9 @@
 //! The faults that the agents report themselves.
 
+use carrick_probe::PathState;
 use carrick_status::{FaultReport, FaultSeverity, StatusPage};
 
+use super::probes::share_no_network;
 use crate::{Check, Finding, Observations};
 
 /// Every agent is ready and reports no fault but [`consequences`]. The text is the agent's, as in `/readyz` and in its Event.
@@ -14,10 +16,13 @@ pub(super) fn faults(observations: &Observations) -> Vec<Finding> {
     found.collect()
 }
 
-/// The faults that another problem of the node explains, if there is one.
+/// The faults that another problem of the node explains, if there is one. Nodes that share no network have a finding of their own.
 pub(super) fn consequences(observations: &Observations) -> impl Iterator<Item = Finding> {
     observations.answered().flat_map(|(node, pages)| {
-        pages.status.faults.iter().filter(|fault| is_consequence(fault)).map(|fault| finding(fault).on(node))
+        let down: Vec<_> = pages.status.paths.iter().filter(|path| path.state == PathState::Down).collect();
+        let is_explained = !down.is_empty() && down.iter().all(|path| share_no_network(observations, node, &path.to));
+        let unexplained = pages.status.faults.iter().filter(move |fault| is_consequence(fault) && !is_explained);
+        unexplained.map(|fault| finding(fault).on(node))
     })
 }
 
@@ -88,7 +93,10 @@ fn check(kind: &str) -> Check {
 mod tests {
     use carrick_status::{CniDirectory, FaultReport, FaultSeverity, StatusPage, WireGuardState};
 
-    use crate::fixtures::diagnosed;
+    use carrick_probe::{PathKind, PathState, ProbedPath};
+    use carrick_topology::{ObjectName, Warning, WarningReason};
+
+    use crate::fixtures::{diagnosed, path};
 
     fn fault(kind: &str, severity: FaultSeverity) -> FaultReport {
         FaultReport { kind: kind.to_owned(), severity, text: format!("{kind} is wrong"), remedy: "mend it".to_owned() }
@@ -114,6 +122,28 @@ mod tests {
             mesh.status("b1").faults = faults;
         });
         assert_eq!(explained.problems(), ["api-server b1"]);
+    }
+
+    #[test]
+    fn silence_of_nodes_that_share_no_network_is_no_closed_port() {
+        let found = |to: &'static str, reason: WarningReason| {
+            diagnosed(move |mesh| {
+                let down = ProbedPath { state: PathState::Down, ..path(to, PathKind::Inside, None) };
+                mesh.status("a1").paths = vec![down];
+                mesh.status("a1").faults = vec![fault("AllNodesSilent", FaultSeverity::Warning)];
+                let object = ObjectName::Node("a2".parse().unwrap());
+                mesh.plan("a1").warnings = [Warning::new(object, "internal-addresses", "10.0.0.2", reason)].into();
+            })
+        };
+        for reason in
+            [WarningReason::RoutedElsewhere("eth0".to_owned()), WarningReason::RoutedToInternet("eth0".to_owned())]
+        {
+            let explained = found("a2", reason.clone());
+            assert_eq!((explained.problems(), explained.warnings()), (vec![], vec!["location-network a1".to_owned()]));
+            assert_ne!(found("b1", reason).problems(), [""; 0], "another node is silent");
+        }
+        let other = found("a2", WarningReason::Unresolved);
+        assert_ne!(other.problems(), [""; 0], "nothing says that they share no network");
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) fn probe_port(observations: &Observations) -> Vec<Finding> {
 
 /// Whether one of the nodes reports that the other one is outside of the location's network. That is a finding of its own, and no port is
 /// the reason.
-fn share_no_network(observations: &Observations, one: &NodeName, other: &NodeName) -> bool {
+pub(super) fn share_no_network(observations: &Observations, one: &NodeName, other: &NodeName) -> bool {
     let reports = |node: &NodeName, far: &NodeName| {
         let plan = observations.pages(node).and_then(|pages| pages.plan());
         plan.into_iter().flat_map(|plan| &plan.warnings).any(|warning| {

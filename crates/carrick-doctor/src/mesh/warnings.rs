@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carrick_topology::NodeName;
+use carrick_topology::constants::{ROUTING_TABLE, RULE_PRIORITY};
 use carrick_topology::model::MESH_NAME;
 use carrick_topology::{ObjectName, Warning, WarningReason};
 
@@ -96,6 +97,33 @@ fn finding((warning, reporters): (&Warning, BTreeSet<&NodeName>)) -> Finding {
                 listed(&reporters)
             ),
         ),
+        WarningReason::NoMeshAddress => (
+            Check::IgnoredValues,
+            format!(
+                "set a mesh CIDR of this family with more addresses than nodes (spec.meshCIDRs of the Mesh {MESH_NAME}, or --mesh-cidr of all agents); if {} has just joined, wait until it has published its address",
+                warning.object
+            ),
+        ),
+        WarningReason::LocationMissing(label) => (
+            Check::LocationNetwork,
+            format!(
+                "give each node that shares no network with the others a location of its own: `kubectl label node {} {label}=LOCATION`",
+                listed(&reporters)
+            ),
+        ),
+        WarningReason::RuleBefore { .. } => (
+            Check::RoutingRules,
+            format!(
+                "find the program that made the rule, and let it use a priority above {RULE_PRIORITY}, or lead packets for the mesh past it: `ip rule add to NETWORK lookup {ROUTING_TABLE} priority PRIORITY` with a lower priority than that of the rule"
+            ),
+        ),
+        WarningReason::UnknownVariable(nearest) => (
+            Check::IgnoredValues,
+            format!(
+                "write `{nearest}` in the environment of the agent (deploy/settings.env, or settings.environment of the chart), or remove `{}`",
+                warning.value
+            ),
+        ),
         WarningReason::SharedEndpoint(_) | WarningReason::OwnAddress(_) => (
             Check::SharedEndpoint,
             format!(
@@ -167,6 +195,21 @@ mod tests {
             mesh.plan("a1").warnings = [warning("endpoint", WarningReason::Unreadable("host:port".to_owned()))].into();
         });
         assert_eq!(found.warnings(), ["ignored-values b1"]);
+    }
+
+    #[test]
+    fn what_is_wrong_on_one_host_has_a_check_and_a_remedy_that_names_what_to_set() {
+        let rule = WarningReason::RuleBefore { network: "10.42.2.0/24".parse().unwrap(), others: 2 };
+        for (reason, finding, remedy) in [
+            (rule, "routing-rules a1", "a priority above 1107"),
+            (WarningReason::UnknownVariable("CARRICK_MTU".to_owned()), "ignored-values b1", "write `CARRICK_MTU`"),
+            (WarningReason::LocationMissing("zone".to_owned()), "location-network b1", "zone=LOCATION"),
+            (WarningReason::NoMeshAddress, "ignored-values b1", "spec.meshCIDRs"),
+        ] {
+            let found = diagnosed(|mesh| mesh.plan("a1").warnings = [warning("field", reason.clone())].into());
+            assert_eq!(found.warnings(), [finding], "{reason:?}");
+            assert!(found.remedies().contains(remedy), "{reason:?}: {}", found.remedies());
+        }
     }
 
     #[test]

@@ -23,13 +23,13 @@ const NODES: [&str; 3] = [HOST, NODE, "b1"];
 const LATE: Duration = Duration::from_secs(10);
 
 /// Makes the bridge and the container on the node.
-fn container(mesh: &Mesh) -> Namespaces {
+fn container(mesh: &Mesh, bridge: &str) -> Namespaces {
     let host = mesh.node_namespaces(HOST);
     let path = network_path("container");
     host.make_network(&path).unwrap();
     run(
         &host,
-        "ip link add docker0 type bridge
+        &"ip link add docker0 type bridge
          ip address add 172.17.0.1/16 dev docker0
          ip address add fd17::1/64 dev docker0 nodad
          ip link set docker0 up
@@ -38,7 +38,8 @@ fn container(mesh: &Mesh) -> Namespaces {
          nft add table inet docker
          nft 'add chain inet docker postrouting { type nat hook postrouting priority srcnat; }'
          nft 'add rule inet docker postrouting ip saddr 172.17.0.0/16 oifname != docker0 masquerade'
-         nft 'add rule inet docker postrouting ip6 saddr fd17::/64 oifname != docker0 masquerade'",
+         nft 'add rule inet docker postrouting ip6 saddr fd17::/64 oifname != docker0 masquerade'"
+            .replace("docker0", bridge),
     );
     let own = Namespaces::network("container", &mesh.node(HOST).unwrap().path(&path).unwrap()).unwrap();
     let container = host.with_network_of(&own).unwrap();
@@ -66,8 +67,8 @@ fn ordinary_targets(mesh: &Mesh) -> Vec<IpAddr> {
 }
 
 /// Sends packets to all pods in the name of other pods and of nodes, as a program with raw sockets can.
-fn send_forged_sources(mesh: &Mesh, container: &Namespaces) {
-    let bridge = mac_of(&mesh.node_namespaces(HOST), "docker0");
+fn send_forged_sources(mesh: &Mesh, container: &Namespaces, bridge: &str) {
+    let bridge = mac_of(&mesh.node_namespaces(HOST), bridge);
     let own = mac_of(container, "eth0");
     let mesh_addresses =
         |node| -> Vec<IpAddr> { serde_json::from_value(mesh.status(node)["plan"]["mesh_addresses"].clone()).unwrap() };
@@ -89,10 +90,10 @@ fn send_forged_sources(mesh: &Mesh, container: &Namespaces) {
     send_frames_by(container, "eth0", &frames);
 }
 
-fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation: &str) {
+fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation: &str, bridge: &str) {
     let mesh = Mesh::up(&clouds(granularity, encapsulation));
     mesh.all_reach();
-    let container = container(&mesh);
+    let container = container(&mesh, bridge);
     for target in ordinary_targets(&mesh) {
         let answer = ping::until_answered(&container, target, LATE).unwrap();
         assert!(answer.is_some(), "{granularity}, {encapsulation}: no answer of {target}");
@@ -100,7 +101,7 @@ fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation:
     let sockets: Vec<UdpSocket> = PODS.into_iter().flat_map(|pod| pod_sockets(&mesh, pod, &[PORT])).collect();
 
     send_vxlan(&mesh, "a container", &container);
-    send_forged_sources(&mesh, &container);
+    send_forged_sources(&mesh, &container, bridge);
 
     let mut expected = Vec::new();
     for family in Family::BOTH {
@@ -123,20 +124,20 @@ fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation:
 #[test]
 fn crafted_packets_of_a_container_reach_no_pod_in_location() {
     for encapsulation in ["always", "cross-subnet", "never"] {
-        crafted_packets_of_a_container_reach_no_pod("location", encapsulation);
+        crafted_packets_of_a_container_reach_no_pod("location", encapsulation, "docker0");
     }
 }
 
 #[test]
 fn crafted_packets_of_a_container_reach_no_pod_in_cross() {
     for encapsulation in ["always", "cross-subnet", "never"] {
-        crafted_packets_of_a_container_reach_no_pod("cross", encapsulation);
+        crafted_packets_of_a_container_reach_no_pod("cross", encapsulation, "nerdctl0");
     }
 }
 
 #[test]
 fn crafted_packets_of_a_container_reach_no_pod_in_full() {
     for encapsulation in ["always", "cross-subnet", "never"] {
-        crafted_packets_of_a_container_reach_no_pod("full", encapsulation);
+        crafted_packets_of_a_container_reach_no_pod("full", encapsulation, "vmbr1");
     }
 }

@@ -231,3 +231,42 @@ locations:
     );
     mesh.all_reach();
 }
+
+#[test]
+fn a_routing_rule_that_comes_before_carricks_is_said_until_it_is_gone() {
+    let mesh = Mesh::up("locations: [{name: a, nodes: [{name: a1}]}, {name: b, nodes: [{name: b1}]}]");
+    mesh.all_reach();
+    let node = mesh.node_namespaces("a1");
+    let ip = |command: &str| node.exec(&[&["ip"], &command.split(' ').collect::<Vec<_>>()[..]].concat()).unwrap();
+    ip("link add vpn0 type veth peer name vpn1");
+    ip("link set vpn0 up");
+    ip("link set vpn1 up");
+    ip("route add default dev vpn0 table 200");
+    let await_said = |said: &[&str]| {
+        wait::until("the warnings", || {
+            let warnings = mesh.warnings("a1");
+            let is_said = said.iter().all(|text| warnings.iter().any(|warning| warning.contains(text)));
+            Ok((is_said && warnings.len() == said.len()).then_some(()))
+        })
+        .unwrap();
+    };
+    await_said(&[]);
+    // The kernel asks these after Carrick's rules, for no packets of the mesh, or for marked ones.
+    ip("rule add priority 2000 lookup 200");
+    ip("rule add priority 90 from 172.17.0.0/16 lookup 200");
+    ip("rule add priority 91 fwmark 0x77 lookup 200");
+    ip("rule add priority 100 lookup 200");
+    await_said(&["`100: from all lookup 200` comes before"]);
+    let readyz = mesh.node("a1").unwrap().agent_page("/readyz").unwrap();
+    assert!(readyz.body.contains("`100: from all lookup 200` comes before"), "the same words: {}", readyz.body);
+    let pod = mesh.pod_address("b1-pod1", carrick_topology::Family::V4);
+    assert_eq!(device_to(&mesh, "a1", &pod.to_string()), "vpn0", "packets for the mesh do take that way");
+
+    ip(&format!("rule add priority 80 to {pod} lookup 200"));
+    await_said(&["`100: from all lookup 200` comes before", &format!("`80: from all to {pod}/32 lookup 200`")]);
+    ip("rule delete priority 2000");
+    ip("rule delete priority 80");
+    ip("rule delete priority 100");
+    await_said(&[]);
+    mesh.all_reach();
+}

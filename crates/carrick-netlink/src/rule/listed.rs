@@ -31,7 +31,7 @@ pub struct ListedRule {
     pub protocol: u8,
     /// The rule, if [`Rule`] holds all of it.
     pub rule: Option<Rule>,
-    message: Vec<u8>,
+    pub(super) message: Vec<u8>,
 }
 
 /// Lists the rules of one family, whatever they select and do. A kernel without the family has none.

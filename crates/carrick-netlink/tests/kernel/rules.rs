@@ -1,5 +1,7 @@
+use std::process::Command;
+
 use carrick_netlink::Family;
-use carrick_netlink::rule::{self, InputDevice, Mark, PacketOrigin, Rule};
+use carrick_netlink::rule::{self, InputDevice, Mark, PacketOrigin, Rule, SelectionAction};
 
 use crate::namespace::{fresh, route_socket};
 
@@ -39,6 +41,34 @@ fn rules_come_and_go_beside_the_kernels_own() {
                 socket.execute(&rule::delete(rule)).unwrap();
             }
             assert_eq!(rule::dump(&mut socket, family).unwrap(), kernels);
+        }
+    });
+}
+
+#[test]
+fn what_rules_of_other_programs_select_is_read() {
+    fresh(|| {
+        for (arguments, expected) in [
+            ("lookup 200", Some("from all lookup 200")),
+            ("from 10.0.0.0/8 to 10.42.0.0/16 lookup 1000", Some("from 10.0.0.0/8 to 10.42.0.0/16 lookup 1000")),
+            ("iif lo lookup main suppress_prefixlength 0", Some("from all iif lo lookup 254 suppress_prefixlength 0")),
+            ("not fwmark 0xca6c lookup 51820", Some("not from all fwmark 0xca6c/0xffffffff lookup 51820")),
+            ("to 10.9.0.0/16 blackhole", Some("from all to 10.9.0.0/16 drop")),
+            ("ipproto tcp dport 443 lookup 200", None),
+            ("uidrange 1000-1000 lookup 200", None),
+            ("oif eth7 lookup 200", None),
+            ("tos 0x10 lookup 200", None),
+            ("goto 32766", None),
+        ] {
+            let arguments = ["rule", "add", "priority", "77"].into_iter().chain(arguments.split(' '));
+            assert!(Command::new("ip").args(arguments.clone()).status().unwrap().success(), "{arguments:?}");
+            let rules = rule::list(&mut route_socket(), Family::V4).unwrap();
+            let added = rules.iter().find(|rule| rule.priority == 77).unwrap();
+            let selection = added.selection();
+            assert_eq!(selection.as_ref().map(ToString::to_string).as_deref(), expected);
+            let drops = selection.is_some_and(|selection| selection.action == SelectionAction::Drop);
+            assert_eq!(drops, expected.is_some_and(|text| text.ends_with("drop")));
+            route_socket().execute(&added.delete()).unwrap();
         }
     });
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::model::{DeviceName, Family, RoutedNetwork, host_net};
+use crate::model::{DeviceName, Family, PrecedingRule, RoutedNetwork, host_net};
 
 /// What an agent finds on its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct HostFacts {
     pub routed: BTreeMap<IpNet, RoutedNetwork>,
     /// The source addresses that its default routes name, at most one for each device and family.
     pub default_sources: BTreeMap<DeviceName, BTreeSet<IpAddr>>,
+    /// The routing rules of other programs that its kernel asks before those of Carrick.
+    pub preceding_rules: BTreeSet<PrecedingRule>,
     /// The address families that its kernel does not have.
     pub missing_families: BTreeSet<Family>,
 }
@@ -33,6 +35,8 @@ pub enum Attachment {
     /// It leads to a network.
     #[default]
     Network,
+    /// It is a bridge that leads to containers or virtual machines of this host alone.
+    Containers,
     /// It leads to no other host, such as the loopback device and dummy devices. Routers have addresses on such devices that are theirs on
     /// every link: other hosts reach these addresses by the uplinks.
     None,
@@ -106,7 +110,7 @@ impl Interface {
     #[must_use]
     pub fn in_subnet(&self, address: &InterfaceAddress) -> IpNet {
         match self.attachment {
-            Attachment::Network => address.net,
+            Attachment::Network | Attachment::Containers => address.net,
             Attachment::None => host_net(address.net.addr()),
         }
     }

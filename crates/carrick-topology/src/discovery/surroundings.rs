@@ -139,7 +139,7 @@ pub fn device_mtus(interfaces: &[Interface], internal_devices: &BTreeMap<IpAddr,
     for (address, device) in internal_devices {
         let carrier = interfaces.iter().find(|interface| interface.name == *device);
         let mtu = carrier.and_then(|carrier| match carrier.attachment {
-            Attachment::Network => Some(carrier.mtu),
+            Attachment::Network | Attachment::Containers => Some(carrier.mtu),
             Attachment::None => uplink,
         });
         if let Some(mtu) = mtu {
@@ -160,6 +160,13 @@ pub fn unattached_devices(
     let unattached = interfaces.iter().filter(|interface| interface.attachment == Attachment::None);
     let carries_internal = |name: &&DeviceName| internal_devices.values().any(|device| device == *name);
     unattached.map(|interface| &interface.name).filter(carries_internal).cloned().collect()
+}
+
+/// For [`crate::model::LocalFacts::container_bridges`]: a bridge of the default route leads out through a container or a virtual machine.
+#[must_use]
+pub fn container_bridges(interfaces: &[Interface]) -> BTreeSet<DeviceName> {
+    let bridges = interfaces.iter().filter(|interface| interface.attachment == Attachment::Containers);
+    bridges.filter(|bridge| bridge.default_route.is_empty()).map(|bridge| bridge.name.clone()).collect()
 }
 
 /// The networks that the host is attached to, with their devices. Loopback and link-local networks are none, and neither are single

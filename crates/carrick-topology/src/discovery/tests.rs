@@ -3,8 +3,8 @@ use std::net::IpAddr;
 
 use crate::constants::DEFAULT_UPLINK_MTU;
 use crate::discovery::{
-    AddressRank, Attachment, DeviceMtus, Interface, InterfaceAddress, OwnNode, device_mtus, host_networks, own_facts,
-    unattached_devices,
+    AddressRank, Attachment, DeviceMtus, Interface, InterfaceAddress, OwnNode, container_bridges, device_mtus,
+    host_networks, own_facts, unattached_devices,
 };
 use crate::model::{Family, InternalAddresses, Node, Settings};
 
@@ -328,4 +328,20 @@ fn the_networks_of_the_host_are_those_of_all_interfaces_but_carricks_and_pods() 
     let networks = host_networks(&interfaces, &settings);
     let found: Vec<_> = networks.iter().map(|(network, device)| format!("{network} {device}")).collect();
     assert_eq!(found, ["10.0.0.0/24 eth0", "10.8.0.0/24 tun0", "172.17.0.0/16 docker0", "fd00::/64 eth0"]);
+}
+
+#[test]
+fn a_bridge_of_containers_is_one_unless_the_default_route_leaves_by_it() {
+    let bridge = |name: &str, default_route: &[Family]| Interface {
+        attachment: Attachment::Containers,
+        default_route: default_route.iter().copied().collect(),
+        ..interface(name, &["10.9.0.1/24"], &[])
+    };
+    let found = container_bridges(&[
+        bridge("nerdctl0", &[]),
+        bridge("vmbr1", &[]),
+        bridge("vmbr2", &[Family::V4]),
+        interface("vmbr0", &["10.8.0.1/24"], &[]),
+    ]);
+    assert_eq!(found, ["nerdctl0", "vmbr1"].map(|name| name.parse().unwrap()).into());
 }

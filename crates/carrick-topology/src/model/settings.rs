@@ -23,6 +23,19 @@ pub struct RoutedNetwork {
     pub via: BTreeSet<IpAddr>,
 }
 
+/// A routing rule of another program that the kernel asks before those of Carrick.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PrecedingRule {
+    /// Lower is asked first.
+    pub priority: u32,
+    /// The rule, as `ip rule` shows it.
+    pub text: String,
+    /// The source of the packets that it is for; `None` for all.
+    pub source: Option<IpNet>,
+    /// The destinations of the packets whose way it decides.
+    pub destinations: BTreeSet<IpNet>,
+}
+
 /// Facts about one node and the networks that it is attached to. They differ between nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LocalFacts {
@@ -43,6 +56,15 @@ pub struct LocalFacts {
     /// The source addresses that the host's default routes name, at most one for each device and family. Pods leave the mesh with them.
     #[serde(default)]
     pub default_sources: BTreeMap<DeviceName, BTreeSet<IpAddr>>,
+    /// Bridges whose ports all lead to containers or virtual machines of this host.
+    #[serde(default)]
+    pub container_bridges: BTreeSet<DeviceName>,
+    /// The routing rules of other programs that the kernel asks before those of Carrick.
+    #[serde(default)]
+    pub preceding_rules: BTreeSet<PrecedingRule>,
+    /// The environment variables of the agent that have no effect, each with the one that was probably meant.
+    #[serde(default)]
+    pub unknown_variables: BTreeMap<String, String>,
     /// The address families that the kernel does not have. The plan has nothing of them.
     #[serde(default)]
     pub missing_families: BTreeSet<Family>,
@@ -92,6 +114,9 @@ impl Default for LocalFacts {
             networks: BTreeMap::new(),
             routed: BTreeMap::new(),
             default_sources: BTreeMap::new(),
+            container_bridges: BTreeSet::new(),
+            preceding_rules: BTreeSet::new(),
+            unknown_variables: BTreeMap::new(),
             missing_families: BTreeSet::new(),
             stray_neighbours: BTreeMap::new(),
             internet_neighbours: BTreeMap::new(),

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mesh::MESH_NAME;
 use super::name::{LocationName, NodeName, PeerName};
+use crate::constants::RULE_PRIORITY;
 
 /// The object that a warning is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,6 +82,18 @@ pub enum WarningReason {
     RoutedElsewhere(String),
     /// Packets to the internal address leave by the default route of this device, which has a public address too.
     RoutedToInternet(String),
+    /// The node has no location, and the host's routes show that it may share no network with other nodes that have none; the label that
+    /// would name the location.
+    LocationMissing(String),
+    /// A routing rule of another program decides on packets of the mesh before those of Carrick do.
+    RuleBefore {
+        /// A destination of the mesh that it takes away.
+        network: IpNet,
+        /// The number of others.
+        others: usize,
+    },
+    /// The environment variable has no effect; the one that was probably meant.
+    UnknownVariable(String),
     /// Packets without encapsulation need a subnet that both nodes are attached to.
     NoSharedSubnet(NodeName),
     /// A node reaches this node's internal address outside the mesh, so that packets of the host itself to nodes of its location have the mesh
@@ -138,6 +151,9 @@ impl WarningReason {
             Self::PartOfOwnSubnet(_) => "PartOfOwnSubnet",
             Self::RoutedElsewhere(_) => "RoutedElsewhere",
             Self::RoutedToInternet(_) => "RoutedToInternet",
+            Self::LocationMissing(_) => "LocationMissing",
+            Self::RuleBefore { .. } => "RuleBefore",
+            Self::UnknownVariable(_) => "UnknownVariable",
             Self::NoSharedSubnet(_) => "NoSharedSubnet",
             Self::MeshAddressTowards { .. } => "MeshAddressTowards",
             Self::FamilyMissing(_) => "FamilyMissing",
@@ -164,6 +180,7 @@ impl WarningReason {
                 | Self::RoutedElsewhere(_)
                 | Self::MeshAddressTowards { .. }
                 | Self::RoutedToInternet(_)
+                | Self::RuleBefore { .. }
                 | Self::FamilyMissing(_)
                 | Self::OwnAddress(_)
                 | Self::NoUsableAddress
@@ -232,6 +249,24 @@ impl fmt::Display for WarningReason {
                 formatter,
                 "is reached by the default route of {device}, which has a public address too: packets to it inside the location may leave for the internet, and VXLAN is not encrypted. If the nodes share no network, give them different locations, by the label of `--topology-label` or by the annotation `carrick.dev/location`"
             ),
+            Self::LocationMissing(label) => write!(
+                formatter,
+                "is not set, so the node is in one location with all nodes that have none. If they share no network, give each of them a location: the label `{label}`, or the annotation `carrick.dev/location`"
+            ),
+            Self::RuleBefore { network, others } => {
+                let and = match others {
+                    0 => String::new(),
+                    1 => " and to another network of the mesh".to_owned(),
+                    others => format!(" and to {others} other networks of the mesh"),
+                };
+                write!(
+                    formatter,
+                    "comes before the rules of Carrick, and packets to {network}{and} leave as its table says, not through the mesh: give the rule a priority above {RULE_PRIORITY}"
+                )
+            }
+            Self::UnknownVariable(nearest) => {
+                write!(formatter, "has no effect: this version knows no such variable. The nearest that it knows is `{nearest}`")
+            }
             Self::NoSharedSubnet(other) => {
                 write!(formatter, "shares no subnet with node `{other}`, which encapsulation `never` needs")
             }

@@ -13,6 +13,7 @@ mod host_sources;
 mod inside;
 mod into_location;
 mod mtu;
+mod preceding_rules;
 mod probes;
 mod routes;
 mod transit;
@@ -39,6 +40,7 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &PlannedHandovers, me: &
     warn_of_other_settings(resolved, me, &mut warnings);
     warn_of_overridden_flags(resolved, me, &mut warnings);
     warn_of_missing_families(resolved, me, &mut warnings);
+    warn_of_unknown_variables(resolved, me, &mut warnings);
     let missing = &resolved.settings.local.missing_families;
     inside::warn_of_stray_neighbours(resolved, me, &mut warnings);
     let is_dialled = |other: &&Member<'_>| other.location != me.location && other.carrier == Some(other.index);
@@ -52,6 +54,7 @@ pub(super) fn build(resolved: &Resolved<'_>, handovers: &PlannedHandovers, me: &
     let tunnels = handovers.kept_tunnels(resolved, me).unwrap_or(tunnels);
     let sources = HostSources::new(resolved, me, &destinations, &mut warnings);
     let routes = routes::build(resolved, me, &destinations, &sources, &mtus, &mut warnings);
+    preceding_rules::warn(resolved, me, &routes, &mut warnings);
     let into_location = IntoLocation::new(resolved, me, &destinations, &mtus);
     let probes = probes::build(resolved, me, &hops, &destinations, &mtus, &mut warnings);
     let handover = handovers.plan(resolved, me, &hops, &destinations, &mtus);
@@ -97,6 +100,13 @@ fn warn_of_missing_families(resolved: &Resolved<'_>, me: &Member<'_>, warnings: 
     for cidr in resolved.settings.mesh_cidrs.iter().filter(|cidr| missing.contains(&Family::of_net(cidr))) {
         let reason = WarningReason::FamilyMissing(Family::of_net(cidr).to_string());
         warnings.insert(Warning::new(me.object(), "mesh-cidr", cidr, reason));
+    }
+}
+
+fn warn_of_unknown_variables(resolved: &Resolved<'_>, me: &Member<'_>, warnings: &mut BTreeSet<Warning>) {
+    for (variable, nearest) in &resolved.settings.local.unknown_variables {
+        let reason = WarningReason::UnknownVariable(nearest.clone());
+        warnings.insert(Warning::new(me.object(), "environment", variable, reason));
     }
 }
 

@@ -72,6 +72,9 @@ pub struct FirewallPlan {
     /// The beginnings of the names of devices that lead to containers of other programs. None if another plugin connects the pods.
     #[serde(default)]
     pub container_devices: BTreeSet<String>,
+    /// Bridges whose ports all lead to containers or virtual machines of the host. None if another plugin connects the pods.
+    #[serde(default)]
+    pub container_bridges: BTreeSet<DeviceName>,
     /// Networks of this location whose packets leave the mesh at this node.
     pub allowed_location: AllowedLocation,
     /// What leaves the mesh by one of these devices gets this source address, unless it is for one of [`Self::host_networks`]: the kernel's

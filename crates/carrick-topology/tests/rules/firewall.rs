@@ -99,6 +99,14 @@ fn the_firewall_plan_names_own_networks_and_devices() {
     assert_eq!(foreign.firewall.pod_device_prefix, None);
     let containers = |plan: &NodePlan| plan.firewall.container_devices.contains("docker");
     assert!(containers(&plan) && !containers(&foreign));
+    let bridges = |network| {
+        let host = world().set(|settings| {
+            settings.pod_network = network;
+            settings.local.container_bridges = ["vmbr1".parse().unwrap()].into();
+        });
+        host.plan("a3").firewall.container_bridges.len()
+    };
+    assert_eq!([PodNetwork::Carrick, PodNetwork::Foreign].map(bridges), [1, 0]);
 }
 
 #[test]

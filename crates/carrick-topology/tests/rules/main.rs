@@ -21,6 +21,7 @@ mod networks;
 mod outside_peers;
 mod packet_sizes;
 mod paths;
+mod preceding_rules;
 mod probes;
 mod shared_endpoints;
 mod transit;

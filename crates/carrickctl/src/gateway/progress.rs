@@ -5,7 +5,7 @@ use std::fmt;
 
 use carrick_topology::model::{Duty, Granularity};
 use carrick_topology::plan::PeerIdentity;
-use carrick_topology::{NodeName, NodePlan};
+use carrick_topology::{NodeName, NodePlan, ObjectName, WarningReason};
 use serde::Serialize;
 
 use crate::snapshot::{Agent, Snapshot};
@@ -47,6 +47,8 @@ pub struct Progress {
     pub waiting: BTreeSet<String>,
     /// The nodes whose agents do not answer, so that their traffic is not known.
     pub unknown: BTreeSet<String>,
+    /// The nodes whose agents are too old to let the gateway drain.
+    pub preventing: BTreeSet<String>,
     /// The outside peers that the gateway serves.
     pub outside_peers: BTreeSet<String>,
 }
@@ -60,6 +62,7 @@ pub(super) fn progress(snapshot: &Snapshot, node: &NodeName, goal: Goal) -> Prog
         moved: BTreeSet::new(),
         waiting: BTreeSet::new(),
         unknown: snapshot.unreachable().into_keys().filter(|name| name != node.as_str()).collect(),
+        preventing: own.map(preventing).unwrap_or_default(),
         outside_peers: own.map(outside_peers).unwrap_or_default(),
     };
     for (agent, page) in snapshot.pages().filter(|(agent, _)| agent.name != node.as_str()) {
@@ -99,6 +102,15 @@ fn outlook(snapshot: &Snapshot, node: &NodeName, own: Option<&NodePlan>, progres
     }
 }
 
+fn preventing(plan: &NodePlan) -> BTreeSet<String> {
+    let older = plan.warnings.iter().filter(|warning| matches!(warning.reason, WarningReason::PreventsDrain(_)));
+    let names = older.filter_map(|warning| match &warning.object {
+        ObjectName::Node(node) => Some(node.to_string()),
+        ObjectName::Peer(_) | ObjectName::Location(_) | ObjectName::Mesh => None,
+    });
+    names.collect()
+}
+
 fn outside_peers(plan: &NodePlan) -> BTreeSet<String> {
     let name = |identity: &PeerIdentity| match identity {
         PeerIdentity::Outside(name) => Some(name.to_string()),
@@ -123,7 +135,7 @@ impl Progress {
     }
 
     /// What the person should know beside the result.
-    pub(super) fn rest(&self) -> Vec<String> {
+    pub(super) fn rest(&self, node: &NodeName) -> Vec<String> {
         let mut lines = Vec::new();
         if self.goal == Goal::Drained && self.is_reached() {
             lines.push("still through the node: the traffic of its own pods and of its host".to_owned());
@@ -135,11 +147,11 @@ impl Progress {
             }
         }
         if self.outlook == Outlook::AgentBehind {
-            lines.push(
-                "the agent of the node has not taken the annotation: it does not reach the API server, or a node runs an agent of an earlier \
-                 release; `carrickctl doctor` names the cause"
-                    .to_owned(),
-            );
+            lines.push(if self.preventing.is_empty() {
+                format!("the agent of {node} has not taken the annotation: it does not answer or does not reach the API server; `carrickctl doctor {node}` names the cause")
+            } else {
+                format!("{node} drains once these nodes run agents of this release, which send by it now: {}", joined(&self.preventing))
+            });
         }
         if self.outlook == Outlook::NoAlternative {
             lines.push("the annotation carrick.dev/drain stays, and takes effect once another gateway of the location serves; `carrickctl gateway undrain` removes it".to_owned());
@@ -177,6 +189,8 @@ fn joined(names: &BTreeSet<String>) -> String {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use carrick_topology::Warning;
 
     use super::*;
     use crate::fetch_error::FetchError;
@@ -223,7 +237,7 @@ mod tests {
         drained(&mut snapshot, "a2");
         let end = progress(&snapshot, &name("a1"), Goal::Drained);
         assert_eq!((end.to_string().as_str(), end.is_reached()), ("traffic has left it on 2 of 2 nodes", true));
-        assert_eq!(end.rest(), ["still through the node: the traffic of its own pods and of its host"]);
+        assert_eq!(end.rest(&name("a1")), ["still through the node: the traffic of its own pods and of its host"]);
         let back = progress(&snapshot, &name("a1"), Goal::Serving);
         assert_eq!((back.outlook.clone(), back.is_reached()), (Outlook::AgentBehind, false), "the annotation is there");
     }
@@ -241,7 +255,22 @@ mod tests {
     fn a_gateway_without_an_alternative_ends_the_wait() {
         let end = progress(&mesh(false, true), &name("a1"), Goal::Drained);
         assert_eq!((end.outlook.clone(), end.is_over(), end.is_reached()), (Outlook::NoAlternative, true, false));
-        assert!(end.rest()[0].contains("`carrickctl gateway undrain` removes it"), "{:?}", end.rest());
+        let rest = end.rest(&name("a1"));
+        assert!(rest[0].contains("`carrickctl gateway undrain` removes it"), "{rest:?}");
+    }
+
+    #[test]
+    fn nodes_that_keep_a_gateway_from_draining_are_named() {
+        let mut snapshot = mesh(true, false);
+        let gateway = snapshot.agents.iter_mut().find(|agent| agent.name == "a1").unwrap();
+        let Answer::Page(page) = &mut gateway.answer else { panic!("a1 has no page") };
+        let mut plan = NodePlan::clone(page.plan.as_ref().unwrap());
+        let reason = WarningReason::PreventsDrain(name("a1"));
+        plan.warnings.insert(Warning::new(ObjectName::Node(name("b1")), "agent", "protocol=3", reason));
+        page.plan = Some(plan.into());
+        let end = progress(&snapshot, &name("a1"), Goal::Drained);
+        assert_eq!(end.outlook, Outlook::AgentBehind);
+        assert!(end.rest(&name("a1"))[0].ends_with("which send by it now: b1"), "{:?}", end.rest(&name("a1")));
     }
 
     #[test]
@@ -256,7 +285,12 @@ mod tests {
         snapshot.agents[2].answer = Answer::Unreachable(FetchError::Timeout(Duration::from_secs(2)));
         let end = progress(&snapshot, &name("a1"), Goal::Drained);
         assert_eq!((end.outlook.clone(), end.is_reached()), (Outlook::AgentBehind, false));
-        let rest = end.rest().join("\n");
-        assert!(rest.contains("carrickctl doctor") && rest.contains("do not answer: b1"), "{rest}");
+        let rest = end.rest(&name("a1")).join("\n");
+        assert!(
+            rest.contains("the agent of a1")
+                && rest.contains("carrickctl doctor a1")
+                && rest.contains("do not answer: b1"),
+            "{rest}"
+        );
     }
 }

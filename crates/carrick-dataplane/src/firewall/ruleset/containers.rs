@@ -25,7 +25,8 @@ pub(super) fn jumps(plan: &FirewallPlan) -> Vec<Rule> {
             .source(version, AddressMatch::NotIn(&names.direct));
         [of_nodes, of_mesh].map(|rule| rule.reverse_path_missing().verdict(Verdict::Jump(CHAIN.to_owned())))
     };
-    let is_checked = plan.vxlan_devices.is_some() && !plan.container_devices.is_empty();
+    let has_containers = !plan.container_devices.is_empty() || !plan.container_bridges.is_empty();
+    let is_checked = plan.vxlan_devices.is_some() && has_containers;
     is_checked.then(|| Family::BOTH.into_iter().flat_map(rules)).into_iter().flatten().collect()
 }
 
@@ -39,7 +40,10 @@ pub(super) fn chain(plan: &FirewallPlan) -> Chain {
     let by_container = plan.container_devices.iter().map(|prefix| {
         dropped(Rule::new().input_interface(InterfaceMatch::StartsWith(prefix)), DropReason::MeshSourceByOtherDevice)
     });
-    Chain::regular().with_rules(elsewhere).with_rules(by_container)
+    let by_bridge = plan.container_bridges.iter().map(|bridge| {
+        dropped(Rule::new().input_interface(InterfaceMatch::Is(bridge.as_str())), DropReason::MeshSourceByOtherDevice)
+    });
+    Chain::regular().with_rules(elsewhere).with_rules(by_container).with_rules(by_bridge)
 }
 
 fn from_elsewhere(version: Family) -> Rule {

@@ -60,6 +60,10 @@ pub(super) fn build(resolved: &Resolved<'_>, me: &Member<'_>, carried_by_mesh: &
             PodNetwork::Carrick => FirewallPlan::CONTAINER_DEVICES.map(str::to_owned).into(),
             PodNetwork::Foreign => BTreeSet::new(),
         },
+        container_bridges: match settings.pod_network {
+            PodNetwork::Carrick => settings.local.container_bridges.clone(),
+            PodNetwork::Foreign => BTreeSet::new(),
+        },
         allowed_location: AllowedLocation {
             destinations: me.exit_cidrs.iter().copied().collect(),
             masquerade: settings.allowed_location_masquerade,

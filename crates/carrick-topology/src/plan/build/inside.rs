@@ -43,6 +43,12 @@ pub(super) fn warn_of_stray_neighbours(resolved: &Resolved<'_>, me: &Member<'_>,
     }
     for (name, neighbour) in neighbours(resolved, me) {
         let address = neighbour.internal_address;
+        let is_outside = |addresses: &BTreeMap<IpAddr, DeviceName>| addresses.contains_key(&address);
+        let is_apart = is_outside(&settings.local.stray_neighbours) || is_outside(&settings.local.internet_neighbours);
+        if is_apart && me.node.location.is_none() {
+            let reason = WarningReason::LocationMissing(settings.topology_label.clone());
+            warnings.insert(Warning::new(me.object(), "location", "", reason));
+        }
         if let Some(device) = settings.local.stray_neighbours.get(&address) {
             let reason = WarningReason::RoutedElsewhere(device.to_string());
             warnings.insert(Warning::new(ObjectName::Node(name), "internal-addresses", address, reason));
