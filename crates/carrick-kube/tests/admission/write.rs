@@ -60,7 +60,7 @@ impl Target {
         object: &Value,
     ) -> Result<http::Request<Vec<u8>>, kube::core::request::Error> {
         let (path, name, subresource) = self.parts();
-        let body = serde_json::to_vec(object).unwrap();
+        let body = in_bytes(object);
         match subresource {
             None => Request::new(path).replace(name, parameters, body),
             Some(subresource) => Request::new(path).replace_subresource(subresource, name, parameters, body),
@@ -99,6 +99,10 @@ impl Write {
         };
         client.client().request(request.unwrap()).await
     }
+}
+
+fn in_bytes(object: &Value) -> Vec<u8> {
+    serde_json::to_vec(object).unwrap()
 }
 
 /// Applies a merge patch (RFC 7396).
