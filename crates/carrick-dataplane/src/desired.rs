@@ -42,6 +42,8 @@ pub struct Desired {
     /// In the order of [`by_identity`].
     pub(crate) routes: Arc<Vec<TableRoute>>,
     pub(crate) rules: BTreeSet<Family>,
+    /// The pod CIDRs of this node.
+    pub(crate) own_pods: BTreeSet<IpNet>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +95,7 @@ impl Desired {
             addresses: plan.mesh_addresses.iter().copied().map(IpNet::from).collect(),
             routes: Arc::new(routes),
             rules: plan.rules.clone(),
+            own_pods: plan.pod_cidrs.iter().map(IpNet::trunc).collect(),
         }
     }
 

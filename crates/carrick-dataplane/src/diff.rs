@@ -14,6 +14,8 @@ use carrick_netlink::Family;
 use carrick_netlink::rule::{ListedRule, Mark, PacketOrigin, Rule};
 use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
+use carrick_topology::constants::{MAIN_TABLE, OWN_PODS_RULE_PRIORITY};
+use ipnet::IpNet;
 
 pub(crate) use changes::Changes;
 pub use changes::Circumstances;
@@ -93,11 +95,31 @@ fn wanted_rules(desired: &Desired) -> Vec<Rule> {
         table: RoutingTable::MESH.number,
         protocol: RoutingTable::MESH.protocol,
         origin: PacketOrigin::Any,
+        destination: None,
+        suppressed: None,
         udp_port: None,
         mark: Some(Mark { value: mark, mask: mark }),
         invert: true,
     };
-    desired.rules.iter().map(rule).collect()
+    let own_pods = desired.own_pods.iter().filter(|cidr| desired.rules.contains(&Family::from(**cidr)));
+    own_pods.map(to_own_pods).chain(desired.rules.iter().map(rule)).collect()
+}
+
+/// A rule of another program could lead packets for this node's pods elsewhere, such as that of a VPN for all packets, or one by the source of the host.
+/// A route that is wider than the pod CIDR, such as the default route, does not count.
+fn to_own_pods(cidr: &IpNet) -> Rule {
+    Rule {
+        family: Family::from(*cidr),
+        priority: OWN_PODS_RULE_PRIORITY,
+        table: MAIN_TABLE,
+        protocol: RoutingTable::MESH.protocol,
+        origin: PacketOrigin::Any,
+        destination: Some(*cidr),
+        suppressed: u32::from(cidr.prefix_len()).checked_sub(1),
+        udp_port: None,
+        mark: None,
+        invert: false,
+    }
 }
 
 /// What differs in the rules of some tables. The last to be asked is removed first.

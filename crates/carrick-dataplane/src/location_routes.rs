@@ -117,6 +117,8 @@ fn wanted_rules(plan: &NodePlan) -> Vec<Rule> {
         table: RoutingTable::LOCATION.number,
         protocol: RoutingTable::LOCATION.protocol,
         origin: PacketOrigin::Device(device),
+        destination: None,
+        suppressed: None,
         udp_port: None,
         mark: None,
         invert: false,

@@ -1,5 +1,7 @@
 //! Routing policy rules.
 
+use std::net::IpAddr;
+
 use rtnetlink::IpVersion;
 use rtnetlink::packet_route::rule::{RuleAttribute, RuleFlags, RuleMessage};
 
@@ -22,6 +24,10 @@ pub struct Rule {
     pub invert: bool,
     /// The input device.
     pub input_device: Option<String>,
+    /// The destinations.
+    pub destination: Option<(IpAddr, u8)>,
+    /// Routes with prefixes of this length or shorter do not count.
+    pub suppressed: Option<u32>,
     /// The range of UDP or TCP destination ports.
     pub destination_ports: Option<(u16, u16)>,
 }
@@ -57,6 +63,8 @@ fn rule(message: RuleMessage, is_ipv6: bool) -> Rule {
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
             RuleAttribute::FwMark(value) => mark = Some(value),
             RuleAttribute::FwMask(value) => mask = value,
+            RuleAttribute::Destination(address) => rule.destination = Some((address, message.header.dst_len)),
+            RuleAttribute::SuppressPrefixLen(length) => rule.suppressed = (length != u32::MAX).then_some(length),
             RuleAttribute::Iifname(name) => rule.input_device = Some(name),
             RuleAttribute::DestinationPortRange(range) => rule.destination_ports = Some((range.start, range.end)),
             _ => {}

@@ -5,6 +5,7 @@ mod selection;
 
 use std::fmt;
 
+use ipnet::IpNet;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::IpProtocol;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange};
@@ -23,6 +24,8 @@ pub use selection::{Selection, SelectionAction};
 pub(crate) const RTM_NEWRULE: u16 = 32;
 pub(crate) const RTM_DELRULE: u16 = 33;
 const RTM_GETRULE: u16 = 34;
+/// What the kernel tells of a rule that suppresses nothing.
+const NO_SUPPRESSION: u32 = u32::MAX;
 /// The kernel takes what the host itself sends to come in by this device.
 const LOOPBACK: &str = "lo";
 
@@ -39,6 +42,10 @@ pub struct Rule {
     pub protocol: u8,
     /// Whose packets it is for.
     pub origin: PacketOrigin,
+    /// The destinations that it is for; `None` for all packets.
+    pub destination: Option<IpNet>,
+    /// Routes of the table with prefixes of this length or shorter do not count (`suppress_prefixlength`); `None`: all count.
+    pub suppressed: Option<u32>,
     /// The UDP destination port that it is for; `None` for all packets.
     pub udp_port: Option<u16>,
     /// Which firewall marks it is for; `None` for all packets.
@@ -151,6 +158,13 @@ fn to_message(rule: &Rule) -> RuleMessage {
         PacketOrigin::Host => message.attributes.push(RuleAttribute::Iifname(LOOPBACK.to_owned())),
         PacketOrigin::Device(device) => message.attributes.push(RuleAttribute::Iifname(device.name())),
     }
+    if let Some(destination) = rule.destination {
+        message.header.dst_len = destination.prefix_len();
+        message.attributes.push(RuleAttribute::Destination(destination.network()));
+    }
+    if let Some(suppressed) = rule.suppressed {
+        message.attributes.push(RuleAttribute::SuppressPrefixLen(suppressed));
+    }
     if let Some(port) = rule.udp_port {
         message.attributes.push(RuleAttribute::IpProtocol(IpProtocol::Udp));
         message.attributes.push(RuleAttribute::DestinationPortRange(RulePortRange { start: port, end: port }));
@@ -174,6 +188,8 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_cor
         table: header.table.into(),
         protocol: 0,
         origin: PacketOrigin::Any,
+        destination: None,
+        suppressed: None,
         udp_port: None,
         mark: None,
         invert: header.flags.contains(RuleFlags::Invert),
@@ -184,6 +200,8 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_cor
             RuleAttribute::Priority(priority) => rule.priority = priority,
             RuleAttribute::Table(table) => rule.table = table,
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
+            RuleAttribute::Destination(address) => rule.destination = IpNet::new(address, header.dst_len).ok(),
+            RuleAttribute::SuppressPrefixLen(length) => rule.suppressed = (length != NO_SUPPRESSION).then_some(length),
             RuleAttribute::Iifname(device) if device == LOOPBACK => rule.origin = PacketOrigin::Host,
             RuleAttribute::Iifname(device) => {
                 rule.origin = InputDevice::new(&device).map_or(PacketOrigin::Any, PacketOrigin::Device);

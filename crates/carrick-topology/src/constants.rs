@@ -44,6 +44,10 @@ pub const LOCATION_RULE_PRIORITY: u32 = 1104;
 pub const LOCATION_ROUTE_PROTOCOL: u8 = 110;
 /// Firewall mark of WireGuard's own outer packets, and its mask.
 pub const FIREWALL_MARK: u32 = 0x1000;
+/// The kernel's main routing table (`RT_TABLE_MAIN`).
+pub const MAIN_TABLE: u32 = 254;
+/// Priority of the rules that lead packets for pods of this node to their routes in table main, whatever rules and tables other programs have.
+pub const OWN_PODS_RULE_PRIORITY: u32 = 1103;
 /// Routing table that holds Carrick's routes.
 pub const ROUTING_TABLE: u32 = 1107;
 /// Priority of the rule, one for each family, that leads to [`ROUTING_TABLE`].

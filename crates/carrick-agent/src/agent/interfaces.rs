@@ -12,6 +12,7 @@ use carrick_netlink::link::Link;
 use carrick_netlink::route::{Kind, Route};
 use carrick_netlink::rule::ListedRule;
 use carrick_netlink::{Error, Protocol, Socket, address, link, route, rule};
+use carrick_topology::constants::MAIN_TABLE;
 use carrick_topology::discovery::{AddressRank, HostFacts, Interface, InterfaceAddress};
 use carrick_topology::model::{RoutedNetwork, is_public};
 use carrick_topology::{DeviceName, Family};
@@ -19,7 +20,6 @@ use ipnet::IpNet;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use tables::MAIN_TABLE;
 pub(super) use tables::is_of_host;
 
 /// The shortest prefix of a network. VPNs split a default route into routes with shorter ones.

@@ -5,11 +5,9 @@ use std::net::IpAddr;
 
 use carrick_netlink::route::{Filter, Kind};
 use carrick_netlink::{Error, Protocol, Socket, address, link, route};
+use carrick_topology::constants::MAIN_TABLE;
 use carrick_topology::model::{Family, is_public};
 use carrick_topology::{DeviceName, NodePlan};
-
-/// Linux's `RT_TABLE_MAIN`.
-const MAIN_TABLE: u32 = 254;
 
 /// The internal addresses of other nodes of the location to which packets leave the location's network, with the device.
 #[derive(Debug, Default)]

@@ -23,6 +23,8 @@ fn every_loss_is_told_and_nothing_else() {
         ("ip -6 route delete fd42:0:0:2::/64 table 1107 metric 100".to_owned(), "route"),
         ("ip route replace 10.128.1.0/24 dev eth0 table 1107 proto static metric 100".to_owned(), "route"),
         ("ip rule delete priority 1107".to_owned(), "rule"),
+        ("ip rule delete priority 1103".to_owned(), "rule"),
+        ("ip -6 rule delete priority 1103".to_owned(), "rule"),
         ("ip -6 rule delete priority 1107".to_owned(), "rule"),
         (format!("bridge fdb delete {mac} dev carrick-vx dst 10.0.0.12"), "neighbours"),
         ("ip neighbour delete 10.4.1.10 dev carrick-vx".to_owned(), "neighbours"),
@@ -151,5 +153,31 @@ fn own_transactions_on_nftables_are_no_drift() {
             assert!(firewall.apply(&plan).unwrap().is_change());
             assert_eq!(told(), [], "the repair");
         }
+    });
+}
+
+/// Such as the rule of a VPN for all packets, and the one of a cloud's network tools for the host's address.
+#[test]
+fn rules_of_other_programs_hide_no_route_to_this_nodes_pods() {
+    on_node(|node| {
+        node.reach(&plans::mesh(20, 3));
+        run("ip link add crk1 type veth peer name crk1-far");
+        run("ip link set crk1 up");
+        run("ip route add 10.42.0.7 dev crk1 proto 108");
+        run("ip -6 route add fd42::7 dev crk1 proto 108");
+        run("ip route add default dev eth0 table 52");
+        run("ip -6 route add default dev eth0 table 52");
+        run("ip rule add priority 5270 lookup 52");
+        run("ip -6 rule add priority 5270 lookup 52");
+        run("ip rule add priority 1200 from 10.0.0.1 lookup 52");
+        let device_to = |arguments: &str| {
+            let route = run(&format!("ip route get {arguments}"));
+            route.split_once("dev ").unwrap().1.split_whitespace().next().unwrap().to_owned()
+        };
+        for pod in ["10.42.0.7", "10.42.0.7 from 10.0.0.1", "fd42::7"] {
+            assert_eq!(device_to(pod), "crk1", "{pod}");
+        }
+        assert_eq!(device_to("10.42.0.8"), "eth0", "no pod has this address: the host's routes decide");
+        assert_eq!(device_to("198.51.100.7"), "eth0", "the other program's rules hold for all else");
     });
 }

@@ -6,8 +6,8 @@ use carrick_dataplane::HandoverDataplane;
 use carrick_dataplane::firewall::Firewall;
 use carrick_kernel_reader::{Forwarding, Neighbour, Reader, Route, Rule, Vxlan, nftables, wireguard};
 use carrick_topology::constants::{
-    FIREWALL_MARK, HANDOVER_DEVICE, HANDOVER_TABLE, ROUTE_PROTOCOL, ROUTING_TABLE, RULE_PRIORITY, UNREACHABLE_METRIC,
-    VXLAN_DEVICE, VXLAN_IDENTIFIER, VXLAN_PORT, WIREGUARD_DEVICE, WIREGUARD_PORT,
+    FIREWALL_MARK, HANDOVER_DEVICE, HANDOVER_TABLE, MAIN_TABLE, OWN_PODS_RULE_PRIORITY, ROUTE_PROTOCOL, ROUTING_TABLE,
+    RULE_PRIORITY, UNREACHABLE_METRIC, VXLAN_DEVICE, VXLAN_IDENTIFIER, VXLAN_PORT, WIREGUARD_DEVICE, WIREGUARD_PORT,
 };
 use carrick_topology::plan::{FirewallPlan, NextHop, NodePlan};
 use ipnet::IpNet;
@@ -80,8 +80,19 @@ fn assert_network_is_as_planned(plan: &NodePlan) {
         invert: true,
         ..Rule::default()
     };
-    let own: Vec<Rule> = reader.rules().into_iter().filter(|rule| rule.table == ROUTING_TABLE).collect();
-    assert_eq!(own, [rule(false), rule(true)]);
+    let to_own_pods = |cidr: &IpNet| Rule {
+        is_ipv6: cidr.addr().is_ipv6(),
+        priority: OWN_PODS_RULE_PRIORITY,
+        table: MAIN_TABLE,
+        protocol: ROUTE_PROTOCOL,
+        destination: Some((cidr.network(), cidr.prefix_len())),
+        suppressed: Some(u32::from(cidr.prefix_len()) - 1),
+        ..Rule::default()
+    };
+    let own: Vec<Rule> = reader.rules().into_iter().filter(|rule| rule.protocol == ROUTE_PROTOCOL).collect();
+    let planned: Vec<Rule> =
+        plan.pod_cidrs.iter().map(to_own_pods).chain([false, true].into_iter().map(rule)).collect();
+    assert_eq!(own, planned);
 
     let far = plan.vxlan.neighbours.values();
     let mut neighbours: Vec<Neighbour> = far

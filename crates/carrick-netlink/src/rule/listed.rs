@@ -5,7 +5,7 @@ use std::fmt;
 use netlink_packet_core::{DecodeError, DefaultNla, Nla as _, Parseable as _};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 
-use super::{InputDevice, RTM_DELRULE, RTM_GETRULE, Rule, read as read_rule, to_message};
+use super::{InputDevice, NO_SUPPRESSION, RTM_DELRULE, RTM_GETRULE, Rule, read as read_rule, to_message};
 use crate::error::none_without_family;
 use crate::family::KernelFamily as _;
 use crate::frame::Frame;
@@ -15,8 +15,6 @@ use carrick_types::Family;
 
 /// The bits of the destination port that count.
 const FRA_DPORT_MASK: u16 = 29;
-/// What the kernel tells of a rule that suppresses nothing.
-const NO_SUPPRESSION: u32 = u32::MAX;
 
 /// A rule as the kernel told it: conditions and actions included that [`Rule`] does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,8 +104,10 @@ fn is_whole(message: &RuleMessage) -> bool {
         | RuleAttribute::Table(_)
         | RuleAttribute::Protocol(_)
         | RuleAttribute::FwMark(_)
-        | RuleAttribute::FwMask(_) => true,
-        RuleAttribute::SuppressPrefixLen(value) | RuleAttribute::SuppressIfGroup(value) => *value == NO_SUPPRESSION,
+        | RuleAttribute::FwMask(_)
+        | RuleAttribute::SuppressPrefixLen(_) => true,
+        RuleAttribute::SuppressIfGroup(value) => *value == NO_SUPPRESSION,
+        RuleAttribute::Destination(_) => header.dst_len != 0,
         RuleAttribute::L3MDev(of_device) => !of_device,
         RuleAttribute::Iifname(device) => InputDevice::new(device).is_some(),
         RuleAttribute::IpProtocol(_) => has_udp && has_port,
@@ -116,7 +116,7 @@ fn is_whole(message: &RuleMessage) -> bool {
         RuleAttribute::Other(other) => has_port && other.kind() == FRA_DPORT_MASK && value_of(other) == [u8::MAX; 2],
         _ => false,
     };
-    header.dst_len == 0 && header.src_len == 0 && header.tos == 0 && message.attributes.iter().all(is_known)
+    header.src_len == 0 && header.tos == 0 && message.attributes.iter().all(is_known)
 }
 
 fn value_of(attribute: &DefaultNla) -> Vec<u8> {

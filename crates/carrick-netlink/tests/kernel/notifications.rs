@@ -50,6 +50,8 @@ fn every_change_is_told() {
                 table: 1107,
                 protocol: 107,
                 origin: PacketOrigin::Any,
+                destination: None,
+                suppressed: None,
                 udp_port: None,
                 mark: None,
                 invert: false,

@@ -153,6 +153,8 @@ fn lookup_follows_rules_and_reports_unreachable() {
                 table: TABLE,
                 protocol: PROTOCOL,
                 origin: PacketOrigin::Any,
+                destination: None,
+                suppressed: None,
                 udp_port: None,
                 mark: None,
                 invert: false,

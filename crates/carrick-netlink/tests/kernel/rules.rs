@@ -17,6 +17,8 @@ fn rules_come_and_go_beside_the_kernels_own() {
                 table: 1107,
                 protocol: 107,
                 origin: PacketOrigin::Any,
+                destination: None,
+                suppressed: None,
                 udp_port: None,
                 mark: Some(Mark { value: 0x1000, mask: 0x1000 }),
                 invert: true,

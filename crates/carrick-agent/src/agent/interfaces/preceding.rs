@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use carrick_netlink::route::{Kind, Route};
 use carrick_netlink::rule::{ListedRule, Selection, SelectionAction};
 use carrick_topology::Family;
-use carrick_topology::constants::{LOOPBACK_DEVICE, POD_DEVICE_PREFIX, RULE_PRIORITY};
+use carrick_topology::constants::{LOOPBACK_DEVICE, POD_DEVICE_PREFIX, ROUTE_PROTOCOL, RULE_PRIORITY};
 use carrick_topology::model::PrecedingRule;
 use ipnet::IpNet;
 
@@ -19,7 +19,7 @@ pub(super) fn rules<'r>(
     rules: &[ListedRule],
     routes: impl Iterator<Item = &'r Route> + Clone,
 ) -> BTreeSet<PrecedingRule> {
-    let before = rules.iter().filter(|rule| rule.priority < RULE_PRIORITY);
+    let before = rules.iter().filter(|rule| rule.priority < RULE_PRIORITY && rule.protocol != ROUTE_PROTOCOL);
     let preceding = before.filter_map(|rule| {
         let selection = rule.selection().filter(selects_mesh)?;
         let destinations = destinations(&selection, rule.family, routes.clone());
@@ -83,6 +83,8 @@ mod tests {
         table: 200,
         protocol: 3,
         origin: PacketOrigin::Any,
+        destination: None,
+        suppressed: None,
         udp_port: None,
         mark: None,
         invert: false,

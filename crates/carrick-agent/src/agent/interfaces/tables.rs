@@ -2,8 +2,6 @@
 
 use carrick_dataplane::route::is_own_table;
 
-/// The kernel's main routing table (`RT_TABLE_MAIN`).
-pub(super) const MAIN_TABLE: u32 = 254;
 /// The kernel's table of local addresses (`RT_TABLE_LOCAL`).
 const LOCAL_TABLE: u32 = 255;
 
