@@ -56,8 +56,8 @@ pub struct Applied {
     pub failures: Vec<ApplyFailure>,
     /// The WireGuard device, if another process must create it or answer for it first.
     pub waiting_for: Option<DeviceName>,
-    /// The WireGuard peers as they were before the apply changed them.
-    pub sightings: BTreeMap<PublicKey, Sighting>,
+    /// The WireGuard peers as they were before the apply changed them; `None` if the device could not be read.
+    pub sightings: Option<BTreeMap<PublicKey, Sighting>>,
     /// What the kernel holds of the plan's handover: nothing of one that failed.
     pub handover: HandoverInForce,
     /// Chains of other programs that drop packets by default and cannot be changed, each with the reason.
@@ -96,7 +96,7 @@ struct Progress {
     changes: Vec<String>,
     failures: Vec<ApplyFailure>,
     waiting_for: Option<DeviceName>,
-    sightings: BTreeMap<PublicKey, Sighting>,
+    sightings: Option<BTreeMap<PublicKey, Sighting>>,
     phases: Phases,
 }
 
@@ -179,7 +179,7 @@ impl Dataplane {
         let mut watch = StopWatch::start();
         let Poll::AsPlanned(sightings) = self.reconciler.poll(desired, now) else { return None };
         let phases = Phases { observe: watch.lap(), ..Phases::default() };
-        Some(Progress { sightings, phases, ..Progress::default() }.finish(self))
+        Some(Progress { sightings: Some(sightings), phases, ..Progress::default() }.finish(self))
     }
 
     /// The firewall for the time in which routes change; `None` if no destination moves to another device.

@@ -50,8 +50,8 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<String>,
     /// The faults that follow.
     pub(super) faults: BTreeSet<Fault>,
-    /// The WireGuard peers as they were seen.
-    pub(super) sightings: BTreeMap<PublicKey, Sighting>,
+    /// The WireGuard peers as they were seen; `None` if the device could not be read.
+    pub(super) sightings: Option<BTreeMap<PublicKey, Sighting>>,
     /// Which gateways this node encapsulates to and decapsulates from, now.
     pub(super) handover: HandoverInForce,
 }

@@ -101,14 +101,14 @@ impl Status {
         self.lock().events.add(kind, text);
     }
 
-    /// Sets the state of the peers.
-    pub(super) fn sighted(&self, core: &Core, sightings: &BTreeMap<PublicKey, Sighting>) {
+    /// Sets the state of the peers; `None` if the device could not be read.
+    pub(super) fn sighted(&self, core: &Core, sightings: Option<&BTreeMap<PublicKey, Sighting>>) {
         let Some(plan) = core.plan() else { return };
         let now = self.started_at.elapsed();
         self.metrics.mesh().with(|mesh| {
             mesh.locations = locations_of_peers(plan, core.cluster());
             mesh.traffic.take(now, &mesh.locations, sightings);
-            mesh.sightings.clone_from(sightings);
+            mesh.sightings = sightings.cloned().unwrap_or_default();
         });
     }
 

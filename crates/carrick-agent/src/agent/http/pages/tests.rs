@@ -26,7 +26,7 @@ fn outcome(cause: Cause, outcome: ApplyOutcome) -> Outcome {
         operations: 4,
         took: Duration::from_millis(3),
         phases: carrick_dataplane::Phases { firewall: Duration::from_millis(1), ..Default::default() },
-        sightings: std::collections::BTreeMap::new(),
+        sightings: None,
         handover: carrick_topology::handover::HandoverInForce::default(),
         failures: Vec::new(),
     }
