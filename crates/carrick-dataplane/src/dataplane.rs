@@ -54,8 +54,8 @@ pub struct Applied {
     pub changes: Vec<String>,
     /// What failed. The rest of the plan is applied; a later apply tries again.
     pub failures: Vec<ApplyFailure>,
-    /// The WireGuard device, if another process must create it or answer for it first.
-    pub waiting_for: Option<DeviceName>,
+    /// What must happen to the WireGuard device first, if another process makes it.
+    pub waiting_for: Option<Awaited>,
     /// The WireGuard peers as they were before the apply changed them; `None` if the device could not be read.
     pub sightings: Option<BTreeMap<PublicKey, Sighting>>,
     /// What the kernel holds of the plan's handover: nothing of one that failed.
@@ -64,6 +64,15 @@ pub struct Applied {
     pub locked_chains: BTreeMap<String, LockedChain>,
     /// How long each phase took.
     pub phases: Phases,
+}
+
+/// What another process must do for the WireGuard device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// It must start: the device does not exist, or no process speaks for it.
+    Process(DeviceName),
+    /// It runs, and must answer.
+    Answer(DeviceName),
 }
 
 /// One part of a plan that the kernel does not hold.
@@ -95,7 +104,7 @@ struct Progress {
     operations: usize,
     changes: Vec<String>,
     failures: Vec<ApplyFailure>,
-    waiting_for: Option<DeviceName>,
+    waiting_for: Option<Awaited>,
     sightings: Option<BTreeMap<PublicKey, Sighting>>,
     phases: Phases,
 }
@@ -253,10 +262,11 @@ impl Progress {
         self.sightings = report.sightings;
         self.phases = Phases { firewall: self.phases.firewall, ..report.phases };
         self.failures.extend(report.failures.into_iter().map(ApplyFailure::Operation));
-        self.waiting_for = report.waiting_for;
+        self.waiting_for = report.waiting_for.map(Awaited::Process);
         match report.unreadable_wireguard {
+            Some(error) if error.is_silence() => self.waiting_for = Some(Awaited::Answer(wireguard.clone())),
             // The device exists, and its process does not run yet.
-            Some(WireGuardError::Unreachable { .. }) => self.waiting_for = Some(wireguard.clone()),
+            Some(WireGuardError::Unreachable { .. }) => self.waiting_for = Some(Awaited::Process(wireguard.clone())),
             Some(error) => self.failures.push(ApplyFailure::WireGuard(error)),
             None => {}
         }

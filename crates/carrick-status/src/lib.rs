@@ -8,6 +8,7 @@
 mod checks;
 mod event;
 mod fault;
+mod fault_kind;
 mod live_trace;
 mod page;
 mod peer;
@@ -19,6 +20,7 @@ pub use checks::{
 };
 pub use event::{AgentEvent, AgentEventKind};
 pub use fault::{FaultReport, FaultSeverity};
+pub use fault_kind::FaultKind;
 pub use live_trace::{LiveHop, LiveReply, LiveTracePage, ReplyKind};
 pub use page::{ApiConnection, StatusPage};
 pub use peer::{PeerState, SESSION_SECONDS};

@@ -127,7 +127,7 @@ impl Kernel {
                 tracing::warn!(event = "drift_repeats", what, repairs, "another program changes this again and again");
             }
         }
-        let waiting = applied.waiting_for.as_ref().map(faults::missing_process);
+        let waiting = applied.waiting_for.as_ref().map(faults::description);
         let outcome = Outcome {
             cause: order.cause,
             scope,

@@ -150,7 +150,8 @@ impl Status {
         self.lock().turned_at.is_some_and(|at| at.elapsed() < LOOP_PATIENCE)
     }
 
-    /// The answer of `/readyz`: whether the node is ready, and the faults and the warnings about this node, one in each line.
+    /// The answer of `/readyz`: whether the node is ready, and the faults with their remedies, and the warnings about this node, one in
+    /// each line.
     #[must_use]
     pub fn readiness(&self) -> (Readiness, String) {
         let (readiness, warnings) = {
@@ -161,8 +162,8 @@ impl Status {
         let mut body = if readiness == Readiness::Ready { "ok\n".to_owned() } else { String::new() };
         for report in self.fault_reports() {
             body += &match report.severity {
-                FaultSeverity::NotReady => format!("{}\n", report.text),
-                FaultSeverity::Warning => format!("warning: {}\n", report.text),
+                FaultSeverity::NotReady => format!("{report}\n"),
+                FaultSeverity::Warning => format!("warning: {report}\n"),
             };
         }
         warnings.iter().for_each(|warning| body += &format!("warning: {warning}\n"));
@@ -180,8 +181,9 @@ impl Status {
     /// The faults in force, first those that make the node not ready.
     fn fault_reports(&self) -> Vec<FaultReport> {
         let content = self.lock();
+        let devices = content.plan.as_ref().map(|plan| plan.firewall.mesh_devices.clone()).unwrap_or_default();
         let report = |fault: &Fault| FaultReport {
-            kind: fault.kind().to_owned(),
+            kind: fault.kind().to_string(),
             severity: match (fault.consequence(), content.readiness) {
                 (Consequence::NoNewPods, _) | (Consequence::NotReadyAtStart, Some(Readiness::NotReady) | None) => {
                     FaultSeverity::NotReady
@@ -191,7 +193,7 @@ impl Status {
                 }
             },
             text: fault.to_string(),
-            remedy: fault.remedy(),
+            remedy: fault.remedy(&devices),
         };
         let mut reports: Vec<FaultReport> = content.faults.iter().map(report).collect();
         reports.sort_by_key(|report| report.severity);

@@ -62,8 +62,11 @@ pub(super) fn forward_policy(subject: &Subject<'_>) -> Vec<Finding> {
             "{} drops packets by default and has no accept rule for Carrick: packets from and to pods are lost",
             listed(chains)
         ),
-        "configure the program that owns the chain to accept carrick0, carrick-vx and crk* in both directions; the agent's \
-         log contains why the agent cannot add its rules (foreign_chain_refused)",
+        format!(
+            "configure the program that owns the chain to accept {}, crk* in both directions; the agent's log contains why the \
+             agent cannot add its rules (foreign_chain_refused)",
+            listed(subject.mesh_devices().all())
+        ),
     )]
 }
 
@@ -79,7 +82,10 @@ pub(super) fn legacy_filters(subject: &Subject<'_>) -> Vec<Finding> {
             "the table filter of {} is in use, and its rules cannot be examined: if its chain FORWARD drops packets of pods, they are lost",
             listed(programs)
         ),
-        "run `iptables-legacy -S FORWARD` and `ip6tables-legacy -S FORWARD`; if one drops by default, accept carrick0, carrick-vx and crk+ there in both directions, or use iptables-nft",
+        format!(
+            "run `iptables-legacy -S FORWARD` and `ip6tables-legacy -S FORWARD`; if one drops by default, accept {}, crk+ there in both directions, or use iptables-nft",
+            listed(subject.mesh_devices().all())
+        ),
     )]
 }
 
@@ -126,11 +132,16 @@ mod tests {
     use crate::fixtures::{diagnosed, mesh};
     use carrick_status::{ApiAnswer, ApiConnection, ConntrackTable};
     use carrick_topology::Family;
+    use carrick_topology::plan::MeshDevices;
 
     #[test]
     fn rules_of_iptables_legacy_are_never_ok() {
-        let found = diagnosed(|mesh| mesh.checks("a1").legacy_filters = ["iptables-legacy".to_owned()].into());
+        let found = diagnosed(|mesh| {
+            mesh.checks("a1").legacy_filters = ["iptables-legacy".to_owned()].into();
+            mesh.plan("a1").firewall.mesh_devices = MeshDevices::with_wireguard("wg-mesh".parse().unwrap());
+        });
         assert_eq!(found.warnings(), ["forward-policy a1"]);
+        assert!(found.remedies().contains("accept wg-mesh, carrick-vx, carrick-ho, crk+ there"), "{}", found.remedies());
         assert!(found.texts().contains("the table filter of iptables-legacy is in use"));
     }
 

@@ -46,7 +46,9 @@ pub(super) fn wireguard_device(subject: &Subject<'_>) -> Vec<Finding> {
     let device = &plan.wireguard.device;
     let text = match &subject.checks.wireguard {
         WireGuardState::Unplanned | WireGuardState::Present(_) => return Vec::new(),
-        WireGuardState::Missing => format!("the device {device} does not exist: no packets pass between locations"),
+        WireGuardState::Missing => {
+            format!("the device {device} does not exist: no packets pass through the tunnels of this node")
+        }
         WireGuardState::Unreadable(reason) => format!("the data path of {device} does not answer: {reason}"),
     };
     let remedy = format!("restart `carrick userspace-wireguard {device}`, or load the kernel module wireguard");

@@ -217,7 +217,7 @@ impl Metrics {
         set(&self.peers, core.cluster().peers.len());
         set(&self.ready, usize::from(core.readiness() == Readiness::Ready));
         set(&self.api_synced, usize::from(core.api_state() == ApiState::Synced));
-        set_by_kind(&self.faults, core.faults().iter().map(Fault::kind));
+        set_by_kind(&self.faults, core.faults().iter().map(|fault| fault.kind().as_str()));
     }
 
     /// Sets the number of warnings of each kind.
