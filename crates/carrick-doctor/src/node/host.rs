@@ -141,7 +141,11 @@ mod tests {
             mesh.plan("a1").firewall.mesh_devices = MeshDevices::with_wireguard("wg-mesh".parse().unwrap());
         });
         assert_eq!(found.warnings(), ["forward-policy a1"]);
-        assert!(found.remedies().contains("accept wg-mesh, carrick-vx, carrick-ho, crk+ there"), "{}", found.remedies());
+        assert!(
+            found.remedies().contains("accept wg-mesh, carrick-vx, carrick-ho, crk+ there"),
+            "{}",
+            found.remedies()
+        );
         assert!(found.texts().contains("the table filter of iptables-legacy is in use"));
     }
 
