@@ -258,7 +258,7 @@ impl fmt::Display for Fault {
                 formatter,
                 "the nftables table of the CNI plugin cannot be restored: {reason}: host ports do not work, and pods can send with forged source addresses"
             ),
-            Self::ApiLost => formatter.write_str("no changes arrive from the API server; packets still flow"),
+            Self::ApiLost => formatter.write_str("no changes arrive from the API server; the kernel keeps the plan in force"),
             Self::WriteRefused(reason) => write!(
                 formatter,
                 "the API server refuses the annotations of this node, so other nodes do not learn what has changed: {reason}"

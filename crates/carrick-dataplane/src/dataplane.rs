@@ -41,7 +41,7 @@ pub struct Dataplane {
     firewall: Firewall,
     location_routes: LocationRoutes,
     handover: HandoverDataplane,
-    /// What the firewall permits since the latest apply.
+    /// What the firewall permits: the latest plan of it that the kernel took.
     permitted: Option<FirewallPlan>,
 }
 
@@ -167,7 +167,6 @@ impl Dataplane {
         if transition.is_some() {
             self.apply_firewall(&plan.firewall, &mut progress);
         }
-        self.permitted = Some(plan.firewall.clone());
         progress.finish(self)
     }
 
@@ -192,15 +191,16 @@ impl Dataplane {
     }
 
     /// The firewall for the time in which routes change; `None` if no destination moves to another device.
-    fn transition_to(&mut self, firewall: &FirewallPlan) -> Option<FirewallPlan> {
-        let before = self.permitted.take().filter(|before| before.carried_by != firewall.carried_by)?;
-        Some(firewall.permitting_also(&before))
+    fn transition_to(&self, firewall: &FirewallPlan) -> Option<FirewallPlan> {
+        let before = self.permitted.as_ref().filter(|before| before.carried_by != firewall.carried_by)?;
+        Some(firewall.permitting_also(before))
     }
 
     fn apply_firewall(&mut self, firewall: &FirewallPlan, progress: &mut Progress) {
         let mut watch = StopWatch::start();
         match self.firewall.apply(firewall) {
             Ok(applied) => {
+                self.permitted = Some(firewall.clone());
                 // A chain that its owner has locked is no failure of the plan.
                 for refused in &applied.refused {
                     tracing::warn!(event = "foreign_chain_refused", error = %refused);

@@ -12,6 +12,7 @@ mod fault_kind;
 mod live_trace;
 mod page;
 mod peer;
+mod repeated_drift;
 mod time;
 mod traffic;
 
@@ -24,5 +25,6 @@ pub use fault_kind::FaultKind;
 pub use live_trace::{LiveHop, LiveReply, LiveTracePage, ReplyKind};
 pub use page::{ApiConnection, StatusPage};
 pub use peer::{PeerState, SESSION_SECONDS};
+pub use repeated_drift::{REPEATED_DRIFT_REMEDY, describe_repeated_drift};
 pub use time::unix_ms;
 pub use traffic::Traffic;

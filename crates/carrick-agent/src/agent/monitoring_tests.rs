@@ -96,7 +96,7 @@ fn full_page() -> String {
         faults: BTreeSet::new(),
         outcome: ApplyOutcome::Changed,
         operations: 1,
-        repeated: BTreeMap::new(),
+        first_change: None,
         took: Duration::ZERO,
         phases: Phases { firewall: MOMENT, observe: MOMENT, compare: MOMENT, apply: MOMENT },
         failures: Vec::new(),

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
 use carrick_status::{AgentEventKind, ApiConnection, FaultReport, FaultSeverity, StatusPage, Traffic, unix_ms};
+use carrick_status::{REPEATED_DRIFT_REMEDY, describe_repeated_drift};
 use carrick_topology::Liveness;
 use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
 use carrick_topology::{ObjectName, Warning};
@@ -16,7 +17,7 @@ use super::kernel::Outcome;
 use super::metrics::{DropReader, Metrics, PathReader};
 use super::sightings::{locations_of_peers, peer_states};
 use super::traffic::{Bytes, TrafficMeter};
-use carrick_core::{ApiState, Consequence, Core, Fault, Readiness};
+use carrick_core::{ApiState, Cause, Consequence, Core, Fault, Readiness};
 
 /// The loop counts as stuck when it has not turned for this long.
 const LOOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -43,9 +44,15 @@ struct Content {
     failures: Vec<String>,
     policy_faults: BTreeSet<String>,
     drift_repairs: u64,
-    repeated_drift: BTreeMap<String, usize>,
     liveness: Liveness,
     events: RecentEvents,
+}
+
+impl Content {
+    fn count_repair(&mut self, cause: Cause) {
+        self.drift_repairs += 1;
+        self.events.add(AgentEventKind::DriftRepair, format!("put right what others had changed: {cause}"));
+    }
 }
 
 impl Status {
@@ -112,19 +119,22 @@ impl Status {
         });
     }
 
+    /// Records that a part of the agent other than the kernel thread put right what another program had changed.
+    pub(super) fn repaired(&self, cause: Cause, what: String) {
+        self.lock().count_repair(cause);
+        self.metrics.repaired(cause);
+        self.metrics.repeated_drift().note([&what]);
+    }
+
     pub(super) fn applied(&self, outcome: &Outcome) {
         let mut content = self.lock();
         if outcome.is_repair() {
-            content
-                .events
-                .add(AgentEventKind::DriftRepair, format!("put right what others had changed: {}", outcome.cause));
+            content.count_repair(outcome.cause);
         }
         if let Some(failure) = outcome.failures.first().filter(|failure| content.failures.first() != Some(failure)) {
             content.events.add(AgentEventKind::Failure, failure.clone());
         }
         content.applies += 1;
-        content.drift_repairs += u64::from(outcome.is_repair());
-        content.repeated_drift = outcome.repeated.clone();
         content.failures = outcome.failures.clone();
         self.metrics.applied(outcome);
     }
@@ -165,6 +175,9 @@ impl Status {
                 FaultSeverity::NotReady => format!("{report}\n"),
                 FaultSeverity::Warning => format!("warning: {report}\n"),
             };
+        }
+        if let Some(drift) = describe_repeated_drift(&self.metrics.repeated_drift().in_force(Instant::now())) {
+            body += &format!("warning: {drift} -> {REPEATED_DRIFT_REMEDY}\n");
         }
         warnings.iter().for_each(|warning| body += &format!("warning: {warning}\n"));
         (readiness, body)
@@ -223,7 +236,7 @@ impl Status {
             },
             applies: content.applies,
             drift_repairs: content.drift_repairs,
-            repeated_drift: content.repeated_drift.clone(),
+            repeated_drift: self.metrics.repeated_drift().in_force(Instant::now()),
             failures: content.failures.clone(),
             warnings: warnings.unwrap_or_default(),
             policy_faults: content.policy_faults.clone(),

@@ -110,7 +110,7 @@ pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
     match (&subject.checks.api, subject.status.api) {
         (Some(ApiAnswer::Failed(reason)), _) => vec![Finding::problem(
             Check::ApiServer,
-            format!("the API server does not answer: {reason}; packets still flow, but changes do not arrive"),
+            format!("the API server does not answer: {reason}; the kernel keeps the plan in force, but changes do not arrive"),
             remedy,
         )],
         (Some(ApiAnswer::Answered { after_ms }), _) if *after_ms > SLOW_API_MS => vec![Finding::warning(
@@ -120,7 +120,7 @@ pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
         )],
         (_, ApiConnection::Lost) => vec![Finding::problem(
             Check::ApiServer,
-            "no changes arrive from the API server; packets still flow",
+            "no changes arrive from the API server; the kernel keeps the plan in force",
             remedy,
         )],
         (_, ApiConnection::Synced) => Vec::new(),

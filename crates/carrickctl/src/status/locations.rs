@@ -195,6 +195,7 @@ pub(super) fn draw(locations: &[LocationStatus], document: &mut Document) {
         let down: Vec<_> = location.down.iter().map(|node| location.seen(node)).collect();
         let down = match down.as_slice() {
             [] => Cell::or_dash(None::<&str>),
+            down if location.down.is_subset(&location.recovering) => Cell::of(down.join(", "), Style::Warn),
             down => Cell::of(down.join(", "), Style::Bad),
         };
         let standby = Cell::or_dash((!standby.is_empty()).then(|| listed(standby)));
@@ -224,6 +225,9 @@ impl LocationStatus {
 
     fn seen(&self, node: &str) -> String {
         let Some(seen) = self.seen_down.get(node) else { return node.to_owned() };
+        if self.recovering.contains(node) {
+            return format!("{node} (returning)");
+        }
         format!("{node} (seen down by {} of {})", seen.by.len(), seen.agents)
     }
 

@@ -137,6 +137,7 @@ fn a_node_that_is_well_and_answers_all_that_see_it_down_returns() {
     };
     let recovering = shown(&|_| ());
     assert!(recovering.contains(line) && recovering.contains("all nodes are healthy"), "{recovering}");
+    assert!(recovering.contains("b1 (returning)") && !recovering.contains("seen down by"), "{recovering}");
     let edits: [&dyn Fn(&mut Snapshot); 4] = [
         &|snapshot| change(snapshot, "a1", |page| page.paths[1].state = PathState::Down),
         &|snapshot| change(snapshot, "a1", |page| drop(page.paths.pop())),
