@@ -110,7 +110,9 @@ pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
     match (&subject.checks.api, subject.status.api) {
         (Some(ApiAnswer::Failed(reason)), _) => vec![Finding::problem(
             Check::ApiServer,
-            format!("the API server does not answer: {reason}; the kernel keeps the plan in force, but changes do not arrive"),
+            format!(
+                "the API server does not answer: {reason}; the kernel keeps the plan in force, but changes do not arrive"
+            ),
             remedy,
         )],
         (Some(ApiAnswer::Answered { after_ms }), _) if *after_ms > SLOW_API_MS => vec![Finding::warning(
