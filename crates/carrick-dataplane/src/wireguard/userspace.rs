@@ -160,7 +160,7 @@ mod tests {
         let mut client = UserspaceWireGuard::below(folder.path()).answering_within(Duration::from_millis(200));
         assert!(client.get("carrick0").unwrap_err().is_silence());
         drop(listener);
-        assert!(!client.get("carrick0").unwrap_err().is_silence(), "nobody listens");
+        assert!(!client.get("carrick0").unwrap_err().is_silence(), "no process listens");
         assert!(!client.get("carrick1").unwrap_err().is_silence(), "there is no socket");
     }
 

@@ -76,7 +76,7 @@ fn is_port_taken(subject: &Subject<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use carrick_status::{REPEATED_DRIFT_REMEDY, WireGuardState, describe_repeated_drift};
+    use carrick_status::WireGuardState;
 
     use crate::fixtures::diagnosed;
 
