@@ -92,3 +92,16 @@ fn report(result: Result<Restored, FirewallError>, trouble: Option<&String>) -> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_that_the_plugin_changes_too_are_no_drift() {
+        assert_eq!(drift(&Ok(Restored::Unchanged)), None);
+        assert_eq!(drift(&Ok(Restored::Elements)), None);
+        let what = drift(&Ok(Restored::Structure)).unwrap();
+        assert!(what.ends_with("inet carrick-cni"), "{what}");
+    }
+}
