@@ -1,13 +1,17 @@
 //! What is wrong with this node, in the words of every surface that reports it.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use carrick_topology::Family;
+use carrick_status::FaultKind;
+use carrick_topology::constants::PROBE_PORT;
+use carrick_topology::plan::MeshDevices;
+use carrick_topology::{DeviceName, Family};
 
 /// A fault that the agent can see. It stops packets of pods or of the host, or it keeps the node from learning or telling of changes.
 ///
-/// The page `/readyz`, the log, the page `/status`, `carrickctl doctor` and the Kubernetes Event show [`Fault::to_string`]; the metric
-/// `carrick_faults` and the Event's reason show [`Fault::kind`].
+/// The page `/readyz`, the log, the page `/status`, `carrickctl doctor` and the Kubernetes Event show [`Fault::to_string`] and
+/// [`Fault::remedy`]; the metric `carrick_faults` and the Event's reason show [`Fault::kind`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
     /// Neither the API nor the disk has told of the cluster.
@@ -22,6 +26,8 @@ pub enum Fault {
     PodCidrMissing,
     /// The WireGuard device is missing, or cannot be used; why.
     DeviceMissing(String),
+    /// The process of this WireGuard device runs, and does not answer.
+    DeviceSilent(DeviceName),
     /// The kernel does not forward packets of this family; why the agent cannot change that.
     ForwardingOff(Family, String),
     /// A chain of another program drops packets of pods, and refuses the rules that would accept them.
@@ -57,6 +63,8 @@ pub enum Fault {
     AnnotationsOverwritten,
     /// An admission policy is not in force; what is wrong.
     PolicyMissing(String),
+    /// Another program has the port of the probes at this address.
+    ProbePortTaken(IpAddr),
     /// No node that this node probes answers.
     AllNodesSilent,
 }
@@ -73,52 +81,31 @@ pub enum Consequence {
 }
 
 impl Fault {
-    /// The kinds of all faults, in the order of the variants.
-    pub const KINDS: [&'static str; 19] = [
-        "ClusterUnknown",
-        "NodeMissing",
-        "NotAccepted",
-        "NotApplied",
-        "PodCidrMissing",
-        "DeviceMissing",
-        "ForwardingOff",
-        "ForwardChainDrops",
-        "ForwardChainLocked",
-        "KernelRefuses",
-        "PodFilesNotWritten",
-        "PodRoutesNotRestored",
-        "PodFirewallNotRestored",
-        "StateNotWritten",
-        "ApiLost",
-        "WriteRefused",
-        "AnnotationsOverwritten",
-        "PolicyMissing",
-        "AllNodesSilent",
-    ];
-
-    /// The kind as one word: for metrics and for the `reason` of Kubernetes Events.
+    /// The kind: for metrics and for the `reason` of Kubernetes Events.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
+    pub const fn kind(&self) -> FaultKind {
         match self {
-            Self::ClusterUnknown => "ClusterUnknown",
-            Self::NodeMissing => "NodeMissing",
-            Self::NotAccepted => "NotAccepted",
-            Self::NotApplied => "NotApplied",
-            Self::PodCidrMissing => "PodCidrMissing",
-            Self::DeviceMissing(_) => "DeviceMissing",
-            Self::ForwardingOff(..) => "ForwardingOff",
-            Self::ForwardChainDrops { .. } => "ForwardChainDrops",
-            Self::ForwardChainLocked { .. } => "ForwardChainLocked",
-            Self::KernelRefuses(_) => "KernelRefuses",
-            Self::PodFilesNotWritten(_) => "PodFilesNotWritten",
-            Self::PodRoutesNotRestored(_) => "PodRoutesNotRestored",
-            Self::PodFirewallNotRestored(_) => "PodFirewallNotRestored",
-            Self::StateNotWritten(_) => "StateNotWritten",
-            Self::ApiLost => "ApiLost",
-            Self::WriteRefused(_) => "WriteRefused",
-            Self::AnnotationsOverwritten => "AnnotationsOverwritten",
-            Self::PolicyMissing(_) => "PolicyMissing",
-            Self::AllNodesSilent => "AllNodesSilent",
+            Self::ClusterUnknown => FaultKind::ClusterUnknown,
+            Self::NodeMissing => FaultKind::NodeMissing,
+            Self::NotAccepted => FaultKind::NotAccepted,
+            Self::NotApplied => FaultKind::NotApplied,
+            Self::PodCidrMissing => FaultKind::PodCidrMissing,
+            Self::DeviceMissing(_) => FaultKind::DeviceMissing,
+            Self::DeviceSilent(_) => FaultKind::DeviceSilent,
+            Self::ForwardingOff(..) => FaultKind::ForwardingOff,
+            Self::ForwardChainDrops { .. } => FaultKind::ForwardChainDrops,
+            Self::ForwardChainLocked { .. } => FaultKind::ForwardChainLocked,
+            Self::KernelRefuses(_) => FaultKind::KernelRefuses,
+            Self::PodFilesNotWritten(_) => FaultKind::PodFilesNotWritten,
+            Self::PodRoutesNotRestored(_) => FaultKind::PodRoutesNotRestored,
+            Self::PodFirewallNotRestored(_) => FaultKind::PodFirewallNotRestored,
+            Self::StateNotWritten(_) => FaultKind::StateNotWritten,
+            Self::ApiLost => FaultKind::ApiLost,
+            Self::WriteRefused(_) => FaultKind::WriteRefused,
+            Self::AnnotationsOverwritten => FaultKind::AnnotationsOverwritten,
+            Self::PolicyMissing(_) => FaultKind::PolicyMissing,
+            Self::ProbePortTaken(_) => FaultKind::ProbePortTaken,
+            Self::AllNodesSilent => FaultKind::AllNodesSilent,
         }
     }
 
@@ -134,7 +121,10 @@ impl Fault {
             | Self::NotAccepted
             | Self::NotApplied
             | Self::KernelRefuses(_) => Consequence::NotReadyAtStart,
-            Self::DeviceMissing(_) | Self::ForwardingOff(..) | Self::ForwardChainDrops { .. } => Consequence::NoNewPods,
+            Self::DeviceMissing(_)
+            | Self::DeviceSilent(_)
+            | Self::ForwardingOff(..)
+            | Self::ForwardChainDrops { .. } => Consequence::NoNewPods,
             Self::PodCidrMissing
             | Self::ForwardChainLocked { .. }
             | Self::PodFilesNotWritten(_)
@@ -145,6 +135,7 @@ impl Fault {
             | Self::WriteRefused(_)
             | Self::AnnotationsOverwritten
             | Self::PolicyMissing(_)
+            | Self::ProbePortTaken(_)
             | Self::AllNodesSilent => Consequence::Warning,
         }
     }
@@ -161,9 +152,9 @@ impl Fault {
         matches!(self, Self::PolicyMissing(_))
     }
 
-    /// What to do about it, for people.
+    /// What to do about it, for people. `devices` are the mesh's on this node.
     #[must_use]
-    pub fn remedy(&self) -> String {
+    pub fn remedy(&self, devices: &MeshDevices) -> String {
         match self {
             Self::ClusterUnknown | Self::ApiLost => {
                 "check the API server, and whether this node reaches it without the mesh (--api-server)".to_owned()
@@ -176,18 +167,28 @@ impl Fault {
             Self::PodCidrMissing => {
                 "let the controller manager assign pod CIDRs (--allocate-node-cidrs and --cluster-cidr)".to_owned()
             }
-            Self::DeviceMissing(_) => {
-                "start `carrick userspace-wireguard`, load the kernel module wireguard, or free its UDP port".to_owned()
+            Self::DeviceMissing(_) => format!(
+                "start `carrick userspace-wireguard {}`, load the kernel module wireguard, or free its UDP port",
+                devices.wireguard
+            ),
+            Self::DeviceSilent(device) => {
+                format!("restart the process or the container of `carrick userspace-wireguard {device}`")
             }
             Self::ForwardingOff(family, _) => {
                 format!("run `sysctl -w {}=1`, and find what turns forwarding off", forwarding_setting(*family))
             }
-            Self::ForwardChainDrops { chain, .. } | Self::ForwardChainLocked { chain, .. } if chain.contains("firewalld") => {
-                "run `firewall-cmd --permanent --zone=trusted --add-interface=carrick0 --add-interface=carrick-vx --add-interface=crk+`, then `firewall-cmd --reload`; or set NftablesTableOwner=no in /etc/firewalld/firewalld.conf".to_owned()
+            Self::ForwardChainDrops { chain, .. } | Self::ForwardChainLocked { chain, .. }
+                if chain.contains("firewalld") =>
+            {
+                let interfaces = devices.all().map(|device| format!("--add-interface={device}")).join(" ");
+                format!(
+                    "run `firewall-cmd --permanent --zone=trusted {interfaces} --add-interface=crk+`, then `firewall-cmd --reload`; or set NftablesTableOwner=no in /etc/firewalld/firewalld.conf"
+                )
             }
-            Self::ForwardChainDrops { .. } | Self::ForwardChainLocked { .. } => {
-                "configure the program that owns the chain to accept carrick0, carrick-vx and crk* in both directions".to_owned()
-            }
+            Self::ForwardChainDrops { .. } | Self::ForwardChainLocked { .. } => format!(
+                "configure the program that owns the chain to accept {} and crk* in both directions",
+                devices.all().map(ToString::to_string).join(", ")
+            ),
             Self::KernelRefuses(_) => {
                 "load the kernel module that the text names, or correct the object that it names; the agent tries again".to_owned()
             }
@@ -207,6 +208,9 @@ impl Fault {
                 "stop the other agent, or give its machine a name and a state directory of its own: delete the copied --state-dir there, and its agent makes a new key; if no copy of this node runs, find the program or webhook that changes carrick.dev annotations in the API server's audit log".to_owned()
             }
             Self::PolicyMissing(_) => "apply deploy/policy.yaml and deploy/rbac.yaml".to_owned(),
+            Self::ProbePortTaken(_) => format!(
+                "find the program with `ss -lunp 'sport = {PROBE_PORT}'`, and stop it or give it another port; the agent tries again"
+            ),
             Self::AllNodesSilent => {
                 "check whether the node's network and firewall let UDP of WireGuard and of probes pass".to_owned()
             }
@@ -239,8 +243,12 @@ impl fmt::Display for Fault {
                 "waiting for a pod CIDR (spec.podCIDRs of the Node; does the controller manager allocate them?)",
             ),
             Self::DeviceMissing(reason) => {
-                write!(formatter, "the WireGuard device cannot be used: {reason}: no packets pass between locations")
+                write!(formatter, "the WireGuard device cannot be used: {reason}: no packets pass through the tunnels of this node")
             }
+            Self::DeviceSilent(device) => write!(
+                formatter,
+                "the data path of the WireGuard device {device} does not answer: if it hangs, no packets pass through the tunnels of this node"
+            ),
             Self::ForwardingOff(family, reason) => write!(
                 formatter,
                 "the kernel does not forward {family}, and {} cannot be set: {reason}: packets from and to pods of this node are lost",
@@ -270,7 +278,7 @@ impl fmt::Display for Fault {
                 formatter,
                 "the state of the cluster cannot be saved: {reason}: packets still flow, but after a reboot without the API server this node starts from an older state"
             ),
-            Self::ApiLost => formatter.write_str("no changes arrive from the API server; packets still flow"),
+            Self::ApiLost => formatter.write_str("no changes arrive from the API server; the kernel keeps the plan in force"),
             Self::WriteRefused(reason) => write!(
                 formatter,
                 "the API server refuses the annotations of this node, so other nodes do not learn what has changed: {reason}"
@@ -281,6 +289,10 @@ impl fmt::Display for Fault {
             Self::PolicyMissing(what) => {
                 write!(formatter, "{what}: a node can write annotations that speak for other nodes")
             }
+            Self::ProbePortTaken(address) => write!(
+                formatter,
+                "another program has UDP port {PROBE_PORT} at {address}: this node sends and answers no probes, so other nodes find it down, and it does not notice when a gateway fails"
+            ),
             Self::AllNodesSilent => formatter.write_str("no node that this node probes answers"),
         }
     }

@@ -32,6 +32,8 @@ pub enum FaultSource {
     AdmissionPolicies,
     /// The prober.
     Probes,
+    /// The sockets of the prober.
+    ProbePort,
 }
 
 /// Keeps the faults of all sources.

@@ -41,7 +41,7 @@ pub struct Dataplane {
     firewall: Firewall,
     location_routes: LocationRoutes,
     handover: HandoverDataplane,
-    /// What the firewall permits since the latest apply.
+    /// What the firewall permits: the latest plan of it that the kernel took.
     permitted: Option<FirewallPlan>,
 }
 
@@ -54,16 +54,25 @@ pub struct Applied {
     pub changes: Vec<String>,
     /// What failed. The rest of the plan is applied; a later apply tries again.
     pub failures: Vec<ApplyFailure>,
-    /// The WireGuard device, if another process must create it or answer for it first.
-    pub waiting_for: Option<DeviceName>,
-    /// The WireGuard peers as they were before the apply changed them.
-    pub sightings: BTreeMap<PublicKey, Sighting>,
+    /// What must happen to the WireGuard device first, if another process makes it.
+    pub waiting_for: Option<Awaited>,
+    /// The WireGuard peers as they were before the apply changed them; `None` if the device could not be read.
+    pub sightings: Option<BTreeMap<PublicKey, Sighting>>,
     /// What the kernel holds of the plan's handover: nothing of one that failed.
     pub handover: HandoverInForce,
     /// Chains of other programs that drop packets by default and cannot be changed, each with the reason.
     pub locked_chains: BTreeMap<String, LockedChain>,
     /// How long each phase took.
     pub phases: Phases,
+}
+
+/// What another process must do for the WireGuard device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// It must start: the device does not exist, or no process speaks for it.
+    Process(DeviceName),
+    /// It runs, and must answer.
+    Answer(DeviceName),
 }
 
 /// One part of a plan that the kernel does not hold.
@@ -95,8 +104,8 @@ struct Progress {
     operations: usize,
     changes: Vec<String>,
     failures: Vec<ApplyFailure>,
-    waiting_for: Option<DeviceName>,
-    sightings: BTreeMap<PublicKey, Sighting>,
+    waiting_for: Option<Awaited>,
+    sightings: Option<BTreeMap<PublicKey, Sighting>>,
     phases: Phases,
 }
 
@@ -158,7 +167,6 @@ impl Dataplane {
         if transition.is_some() {
             self.apply_firewall(&plan.firewall, &mut progress);
         }
-        self.permitted = Some(plan.firewall.clone());
         progress.finish(self)
     }
 
@@ -179,19 +187,20 @@ impl Dataplane {
         let mut watch = StopWatch::start();
         let Poll::AsPlanned(sightings) = self.reconciler.poll(desired, now) else { return None };
         let phases = Phases { observe: watch.lap(), ..Phases::default() };
-        Some(Progress { sightings, phases, ..Progress::default() }.finish(self))
+        Some(Progress { sightings: Some(sightings), phases, ..Progress::default() }.finish(self))
     }
 
     /// The firewall for the time in which routes change; `None` if no destination moves to another device.
-    fn transition_to(&mut self, firewall: &FirewallPlan) -> Option<FirewallPlan> {
-        let before = self.permitted.take().filter(|before| before.carried_by != firewall.carried_by)?;
-        Some(firewall.permitting_also(&before))
+    fn transition_to(&self, firewall: &FirewallPlan) -> Option<FirewallPlan> {
+        let before = self.permitted.as_ref().filter(|before| before.carried_by != firewall.carried_by)?;
+        Some(firewall.permitting_also(before))
     }
 
     fn apply_firewall(&mut self, firewall: &FirewallPlan, progress: &mut Progress) {
         let mut watch = StopWatch::start();
         match self.firewall.apply(firewall) {
             Ok(applied) => {
+                self.permitted = Some(firewall.clone());
                 // A chain that its owner has locked is no failure of the plan.
                 for refused in &applied.refused {
                     tracing::warn!(event = "foreign_chain_refused", error = %refused);
@@ -253,10 +262,11 @@ impl Progress {
         self.sightings = report.sightings;
         self.phases = Phases { firewall: self.phases.firewall, ..report.phases };
         self.failures.extend(report.failures.into_iter().map(ApplyFailure::Operation));
-        self.waiting_for = report.waiting_for;
+        self.waiting_for = report.waiting_for.map(Awaited::Process);
         match report.unreadable_wireguard {
+            Some(error) if error.is_silence() => self.waiting_for = Some(Awaited::Answer(wireguard.clone())),
             // The device exists, and its process does not run yet.
-            Some(WireGuardError::Unreachable { .. }) => self.waiting_for = Some(wireguard.clone()),
+            Some(WireGuardError::Unreachable { .. }) => self.waiting_for = Some(Awaited::Process(wireguard.clone())),
             Some(error) => self.failures.push(ApplyFailure::WireGuard(error)),
             None => {}
         }

@@ -29,7 +29,7 @@ pub mod wireguard;
 
 pub use apply::{Failure, FailureCause};
 pub use cleanup::cleanup;
-pub use dataplane::{Applied, ApplyFailure, Dataplane};
+pub use dataplane::{Applied, ApplyFailure, Awaited, Dataplane};
 pub use desired::{Desired, Keys, WireGuardMaker};
 pub use diff::{Circumstances, Difference, diff};
 pub use drift::{Drift, DriftWatch};

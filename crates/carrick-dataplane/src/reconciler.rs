@@ -49,8 +49,8 @@ pub struct Report {
     pub unreadable_wireguard: Option<WireGuardError>,
     /// Why the wanted endpoints could not be written down.
     pub endpoint_memory: Option<io::Error>,
-    /// The WireGuard peers as they were seen before anything was changed.
-    pub sightings: BTreeMap<PublicKey, Sighting>,
+    /// The WireGuard peers as they were seen before anything was changed; `None` if the device could not be read.
+    pub sightings: Option<BTreeMap<PublicKey, Sighting>>,
     /// How long each phase took; the firewall is not part of a reconciliation.
     pub phases: Phases,
 }
@@ -156,8 +156,10 @@ impl Reconciler {
         // What could not be seen was not written either.
         let configuration = observation.observed.wireguard.and_then(|found| found.configuration);
         let configured = configuration.is_some();
-        let sightings = configuration.map(|device| sightings(device, now)).unwrap_or_default();
-        self.remember_seen(desired, &sightings);
+        let sightings = configuration.map(|device| sightings(device, now));
+        if let Some(seen) = &sightings {
+            self.remember_seen(desired, seen);
+        }
         initiate_handshake(&operations);
         let is_made = operations.iter().any(|operation| matches!(operation, Operation::CreateWireGuard { .. }));
         let endpoint_memory =

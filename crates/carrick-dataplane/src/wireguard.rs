@@ -82,6 +82,18 @@ impl WireGuardError {
         }
     }
 
+    /// Whether the device's process runs, and does not answer in time.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        match self {
+            // What a read that exceeds its timeout returns, and a connection for which the queue of the process has no room.
+            Self::Unreachable { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+            }
+            Self::Kernel(_) | Self::Refused { .. } | Self::Malformed { .. } => false,
+        }
+    }
+
     /// Whether the device is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {

@@ -11,7 +11,7 @@ use carrick_status::{
 };
 use carrick_topology::Liveness;
 use carrick_topology::model::InternalAddresses;
-use carrick_topology::plan::{PeerIdentity, plan_all};
+use carrick_topology::plan::{PeerIdentity, WireGuardPeer, plan_all};
 use carrick_topology::{Cluster, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use crate::{Agent, Finding, Observations, Pages, Severity, TimeRange, diagnose};
@@ -232,6 +232,12 @@ impl MeshFixture {
         let state = self.later(node, other);
         state.sent_bytes += sent;
         state.received_bytes += received;
+    }
+
+    /// One node in the plan of another node.
+    pub(crate) fn planned(&mut self, node: &str, other: &str) -> &mut WireGuardPeer {
+        let key = self.key(node, other);
+        self.plan(node).wireguard.peers.get_mut(&key).unwrap()
     }
 
     fn key(&mut self, node: &str, other: &str) -> PublicKey {

@@ -39,15 +39,36 @@ pub fn with_causes(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
+    let text = without_status(text);
     match certificate_advice(&text) {
         Some(advice) => format!("{text}; {advice}"),
         None => text,
     }
 }
 
+/// Removes what `kube` adds to an answer of the API server: the name of the type, and the whole answer as Rust would print it.
+fn without_status(text: String) -> String {
+    const DEBUG: &str = " (Status { ";
+    let Some((before, after)) = text.split_once(DEBUG) else { return text };
+    let rest = after.split_once(" })").map_or("", |(_, rest)| rest);
+    format!("{}{rest}", before.replacen("ApiError: ", "", 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("read the Peers: {0}")]
+    struct Reading(#[source] kube::Error);
+
+    #[test]
+    fn an_answer_of_the_api_server_is_its_message() {
+        let status = kube::core::Status::failure("peers.carrick.dev is forbidden", "Forbidden").with_code(403);
+        let text = with_causes(&Reading(kube::Error::Api(Box::new(status))));
+        assert!(text.starts_with("read the Peers: peers.carrick.dev is forbidden"), "{text}");
+        assert!(!text.contains("Status") && !text.contains("ApiError"), "{text}");
+    }
 
     #[derive(Debug, thiserror::Error)]
     #[error("the list cannot be read")]

@@ -160,9 +160,9 @@ impl Description {
         }
     }
 
-    /// The paths on this machine of the agents' Unix sockets.
-    pub fn agent_sockets(&self) -> impl Iterator<Item = PathBuf> {
-        self.nodes.values().map(|node| format!("/proc/{}/root{}", node.supervisor, agent::SOCKET).into())
+    /// The agents' Unix sockets as `carrickctl --socket` takes them: `NODE=PATH`, with the path on this machine.
+    pub fn agent_sockets(&self) -> impl Iterator<Item = String> {
+        self.nodes.iter().map(|(name, node)| format!("{name}=/proc/{}/root{}", node.supervisor, agent::SOCKET))
     }
 
     /// Runs kubectl as the administrator and returns its standard output.

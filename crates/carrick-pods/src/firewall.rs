@@ -9,7 +9,7 @@ mod table;
 
 use std::collections::BTreeSet;
 
-use carrick_netlink::nftables::{Batch, Nftables, Table, is_outdated};
+use carrick_netlink::nftables::{Batch, Difference, Nftables, Table, is_outdated};
 use carrick_netlink::{Error, Protocol, Socket, link};
 
 use crate::ipam::{Record, Records, Store, StoreError};
@@ -26,12 +26,14 @@ pub struct Firewall {
 }
 
 /// The result of a comparison of the table with the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Restored {
     /// The table was right. Nothing was written.
     Unchanged,
-    /// The table was wrong and is right now.
-    Repaired,
+    /// Elements of sets were wrong and are right now. The plugin itself may have been between two steps.
+    Elements,
+    /// The table was missing, or its chains, rules or sets were wrong: the plugin leaves it so at no time. It is right now.
+    Structure,
 }
 
 /// Why the table could not be reconciled with the store.
@@ -108,10 +110,13 @@ impl Firewall {
         let mut socket = Socket::open(Protocol::Route)?;
         let mut restored = Restored::Unchanged;
         // Compare again after a change: a DEL that read the old table has ended by then.
-        while self.change(|_| wanted_now(&mut socket, store).map(Some))? == Restored::Repaired {
-            restored = Restored::Repaired;
+        loop {
+            match self.change(|_| wanted_now(&mut socket, store).map(Some))? {
+                Restored::Unchanged => break,
+                now => restored = restored.max(now),
+            }
         }
-        if restored == Restored::Repaired {
+        if restored != Restored::Unchanged {
             connections::delete_untranslated(&store.records()?.readable)?;
         }
         Ok(restored)
@@ -160,13 +165,20 @@ impl Firewall {
         for _ in 0..ATTEMPTS {
             let (generation, present) = self.nftables.snapshot(|nftables| nftables.table(&table_name()))?;
             let Some(wanted) = wanted(present.as_ref())? else { return Ok(Restored::Unchanged) };
-            let batch = Batch::new().resolve(&wanted, &wanted.difference_from(present.as_ref()));
+            let difference = wanted.difference_from(present.as_ref());
+            let batch = Batch::new().resolve(&wanted, &difference);
             if batch.is_empty() {
                 return Ok(Restored::Unchanged);
             }
             match self.nftables.commit(batch, Some(generation)) {
                 Err(error) if is_outdated(&error) => {}
-                done => return done.map(|()| Restored::Repaired).map_err(E::from),
+                done => {
+                    let restored = match difference {
+                        Difference::Structure => Restored::Structure,
+                        Difference::Elements(_) | Difference::None => Restored::Elements,
+                    };
+                    return done.map(|()| restored).map_err(E::from);
+                }
             }
         }
         Err(E::from(Error::new("change nftables table", table_name().to_string(), carrick_netlink::Cause::Interrupted)))

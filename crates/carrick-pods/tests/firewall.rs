@@ -50,13 +50,13 @@ fn a_flushed_table_is_restored_for_the_pods_that_exist() {
         // As during an ADD that has created no device yet, or a DEL that has removed it.
         store.reserve(reservation("partial", 8081), &pools).unwrap();
         run("ip", &["link", "add", &stays.device, "type", "bridge"]);
-        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Structure);
         let whole = run("nft", &["list", "ruleset"]);
         assert!(whole.contains("tcp . 8080 : 10.42.0.2 . 80") && !whole.contains("8081"), "{whole}");
         assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Unchanged);
 
         run("nft", &["flush", "ruleset"]);
-        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Structure);
         assert_eq!(run("nft", &["list", "ruleset"]), whole);
 
         // A record that cannot be read belongs to a pod too.
@@ -65,15 +65,15 @@ fn a_flushed_table_is_restored_for_the_pods_that_exist() {
         let content = std::fs::read(&record).unwrap();
         std::fs::write(&record, "{").unwrap();
         run("nft", &["flush", "ruleset"]);
-        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Structure);
         let ruleset = run("nft", &["list", "ruleset"]);
         assert!(ruleset.contains("chain sources") && !ruleset.contains("8080"), "{ruleset}");
         std::fs::write(&record, content).unwrap();
-        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Elements, "as while the plugin adds a pod");
 
         run("nft", &["flush", "chain", "inet", "carrick-cni", "sources"]);
         run("nft", &["delete", "element", "inet", "carrick-cni", "ports-ipv4", "{ tcp . 8080 }"]);
-        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Repaired);
+        assert_eq!(firewall.reconcile(&store).unwrap(), Restored::Structure);
         assert_eq!(run("nft", &["list", "ruleset"]), whole);
     });
 }

@@ -8,9 +8,11 @@
 mod checks;
 mod event;
 mod fault;
+mod fault_kind;
 mod live_trace;
 mod page;
 mod peer;
+mod repeated_drift;
 mod time;
 mod traffic;
 
@@ -19,8 +21,10 @@ pub use checks::{
 };
 pub use event::{AgentEvent, AgentEventKind};
 pub use fault::{FaultReport, FaultSeverity};
+pub use fault_kind::FaultKind;
 pub use live_trace::{LiveHop, LiveReply, LiveTracePage, ReplyKind};
 pub use page::{ApiConnection, StatusPage};
 pub use peer::{PeerState, SESSION_SECONDS};
+pub use repeated_drift::{REPEATED_DRIFT_REMEDY, describe_repeated_drift};
 pub use time::unix_ms;
 pub use traffic::Traffic;

@@ -5,6 +5,7 @@
 //!                                        ──fetch─────▶ any page of one agent
 //! ```
 
+mod agent_socket;
 mod cluster;
 mod concurrency;
 mod files;
@@ -20,6 +21,7 @@ use carrick_kube::objects::Objects;
 use carrick_status::StatusPage;
 use serde::de::DeserializeOwned;
 
+pub use agent_socket::AgentSocket;
 pub use files::read_all as read_files;
 pub use options::AccessOptions;
 pub(crate) use options::seconds;
@@ -45,7 +47,7 @@ pub struct Access {
 
 enum Transport {
     Cluster(Box<ClusterAccess>),
-    Sockets(Vec<PathBuf>),
+    Sockets(Vec<AgentSocket>),
     /// There are only saved objects.
     Offline,
 }
@@ -59,7 +61,7 @@ impl Access {
         let saved = (!options.files.is_empty()).then(|| files::read_all(&options.files)).transpose()?;
         let mut sockets = options.sockets.clone();
         if options.local {
-            sockets.push(AGENT_SOCKET.into());
+            sockets.push(PathBuf::from(AGENT_SOCKET).into());
         }
         let transport = if !sockets.is_empty() {
             Transport::Sockets(sockets)
@@ -82,9 +84,9 @@ impl Access {
                 (targets, Some(self.saved.clone().unwrap_or(objects)))
             }
             Transport::Sockets(sockets) => {
-                let target = |socket: &PathBuf| Target {
-                    name: socket.display().to_string(),
-                    connection: Connection::Socket(socket.clone()),
+                let target = |socket: &AgentSocket| Target {
+                    name: socket.to_string(),
+                    connection: Connection::Socket(socket.path.clone()),
                 };
                 (sockets.iter().map(target).collect(), self.saved.clone())
             }

@@ -121,12 +121,14 @@ impl EventLoop {
         let (to_kernel, orders) = mpsc::channel(QUEUE);
         let (to_loop, outcomes) = mpsc::channel(QUEUE);
         let wireguard_maker = wireguard.maker();
-        let own = kernel::start(wireguard, &options.interface, options.run_dir.clone(), orders, to_loop)?;
+        let status = Status::new(me.clone());
+        let repeated = status.metrics().repeated_drift().clone();
+        let own = kernel::start(wireguard, &options.interface, options.run_dir.clone(), repeated, orders, to_loop)?;
         let finished = mpsc::channel(QUEUE);
         let pod_routes =
             if options.cni { Some(PodRouteRestorer::start(&options.run_dir, finished.0.clone())?) } else { None };
         if options.cni {
-            pod_firewall::start(&options.run_dir, finished.0.clone())?;
+            pod_firewall::start(&options.run_dir, status.clone(), finished.0.clone())?;
         }
         let (to_loop, kernel_events) = mpsc::channel(QUEUE);
         let pod_files = PodNetworkFiles::new(&options);
@@ -135,7 +137,6 @@ impl EventLoop {
         }
         kernel_events::start(own, &to_loop)?;
 
-        let status = Status::new(me.clone());
         let interval = Duration::from_millis(settings.failover_interval_ms.into());
         let probes = Probes::start(interval, private.clone(), &options.run_dir, status.metrics().probes().clone())?;
 

@@ -8,8 +8,11 @@ use carrick_doctor::{Agent, Observations, Pages, Severity, diagnose};
 use carrick_kube::annotations::NodeMetadata;
 use carrick_kube::own_node::OwnNode;
 use carrick_kube::publish::fault_event;
+use carrick_status::FaultKind;
+use carrick_topology::plan::MeshDevices;
 use carrick_topology::{Change, Family, Node, NodeName, PublicKey, Settings, discovery};
 
+use super::reporter::fault_note;
 use super::status::Status;
 
 const OPERATIONS: &str = include_str!("../../../../docs/operations.md");
@@ -103,6 +106,7 @@ fn provoked() -> Vec<(Fault, Core)> {
     let policy = "the ValidatingAdmissionPolicy carrick-nodes is not installed".to_owned();
     for (source, fault) in [
         (FaultSource::Kernel, Fault::DeviceMissing(reason())),
+        (FaultSource::Kernel, Fault::DeviceSilent("carrick0".parse().unwrap())),
         (FaultSource::Kernel, Fault::ForwardingOff(Family::V6, reason())),
         (FaultSource::Kernel, Fault::ForwardChainDrops { chain: chain(), reason: reason() }),
         (FaultSource::Kernel, Fault::ForwardChainLocked { chain: chain(), reason: reason() }),
@@ -112,6 +116,7 @@ fn provoked() -> Vec<(Fault, Core)> {
         (FaultSource::PodFirewall, Fault::PodFirewallNotRestored(reason())),
         (FaultSource::SavedState, Fault::StateNotWritten(reason())),
         (FaultSource::AdmissionPolicies, Fault::PolicyMissing(policy)),
+        (FaultSource::ProbePort, Fault::ProbePortTaken([10, 0, 0, 1].into())),
         (FaultSource::Probes, Fault::AllNodesSilent),
     ] {
         let core = told(source, &fault);
@@ -156,11 +161,13 @@ fn own_node() -> OwnNode {
 #[test]
 fn every_row_of_the_table_of_faults_says_the_same_everywhere() {
     let documented = documented();
-    assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(Fault::KINDS));
+    let kinds: BTreeSet<&str> = FaultKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    assert_eq!(documented.keys().map(String::as_str).collect::<BTreeSet<_>>(), kinds);
     let provoked = provoked();
-    assert_eq!(provoked.iter().map(|(fault, _)| fault.kind()).collect::<BTreeSet<_>>(), BTreeSet::from(Fault::KINDS));
+    assert_eq!(provoked.iter().map(|(fault, _)| fault.kind().as_str()).collect::<BTreeSet<_>>(), kinds);
     for (fault, core) in provoked {
-        let (kind, text) = (fault.kind(), fault.to_string());
+        let (kind, text) = (fault.kind().as_str(), fault.to_string());
+        let remedy = fault.remedy(&MeshDevices::default());
         assert!(core.faults().contains(&fault), "{kind}: {:?}", core.faults());
         let effect = match fault.consequence() {
             Consequence::NotReadyAtStart => "not ready at start",
@@ -180,7 +187,7 @@ fn every_row_of_the_table_of_faults_says_the_same_everywhere() {
         let expected = if is_of_a_start || effect == "no new pods" { Readiness::NotReady } else { Readiness::Ready };
         assert_eq!(readiness, expected, "{kind}: {body}");
         let is_warning = effect == "warning" || readiness == Readiness::Ready;
-        let line = if is_warning { format!("warning: {text}") } else { text.clone() };
+        let line = format!("{}{text} -> {remedy}", if is_warning { "warning: " } else { "" });
         assert!(body.lines().any(|found| found == line), "{kind}: {body}");
         assert_eq!(body.starts_with("ok\n"), readiness == Readiness::Ready, "{kind}: {body}");
 
@@ -193,9 +200,10 @@ fn every_row_of_the_table_of_faults_says_the_same_everywhere() {
         let findings = diagnose(&Observations { agents, ..Observations::default() });
         let found = findings.iter().find(|finding| finding.text.contains(&text));
         let found = found.unwrap_or_else(|| panic!("{kind}: {findings:#?}"));
-        assert!(found.severity > Severity::Ok && found.remedy.contains(&fault.remedy()), "{kind}: {found:?}");
+        assert!(found.severity > Severity::Ok && found.remedy.contains(&remedy), "{kind}: {found:?}");
 
-        let event = fault_event(&own_node(), kind, text.clone(), jiff::Timestamp::UNIX_EPOCH);
-        assert_eq!((event.reason.as_deref(), event.note), (Some(kind), Some(text)));
+        let note = fault_note(&fault, &MeshDevices::default());
+        let event = fault_event(&own_node(), kind, note, jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!((event.reason.as_deref(), event.note), (Some(kind), Some(format!("{text} -> {remedy}"))));
     }
 }

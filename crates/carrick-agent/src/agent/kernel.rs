@@ -41,8 +41,8 @@ pub(super) struct Outcome {
     pub(super) outcome: ApplyOutcome,
     /// Operations carried out, the firewall's included.
     pub(super) operations: usize,
-    /// What was repaired again and again, with the number of repairs in the last ten minutes.
-    pub(super) repeated: BTreeMap<String, usize>,
+    /// The first change, for the log.
+    pub(super) first_change: Option<String>,
     pub(super) took: Duration,
     /// The duration of each phase.
     pub(super) phases: Phases,
@@ -50,8 +50,8 @@ pub(super) struct Outcome {
     pub(super) failures: Vec<String>,
     /// The faults that follow.
     pub(super) faults: BTreeSet<Fault>,
-    /// The WireGuard peers as they were seen.
-    pub(super) sightings: BTreeMap<PublicKey, Sighting>,
+    /// The WireGuard peers as they were seen; `None` if the device could not be read.
+    pub(super) sightings: Option<BTreeMap<PublicKey, Sighting>>,
     /// Which gateways this node encapsulates to and decapsulates from, now.
     pub(super) handover: HandoverInForce,
 }
@@ -72,13 +72,14 @@ pub(super) fn start(
     wireguard: Box<dyn WireGuard>,
     interface: &DeviceName,
     run_directory: PathBuf,
+    repeated: RepeatedDrift,
     orders: mpsc::Receiver<Order>,
     outcomes: mpsc::Sender<Outcome>,
 ) -> Result<Watches, AgentError> {
     let mut kernel = Kernel {
         dataplane: Dataplane::open(wireguard, Sysctls::default(), run_directory)?,
         reported: Vec::new(),
-        repeated: RepeatedDrift::default(),
+        repeated,
     };
     let watches = Watches {
         routing: kernel.dataplane.watch(interface, &DeviceName::vxlan())?,
@@ -118,23 +119,20 @@ impl Kernel {
         let scope = if self.dataplane.has_locked_chains() { Scope::Everything } else { order.scope };
         let applied = self.dataplane.apply(&order.plan, &order.keys, scope, SystemTime::now());
         let outcome = outcome_of(&applied);
-        let now = Instant::now();
         let is_repair = order.cause.is_repair() && outcome == ApplyOutcome::Changed;
-        let known = self.repeated.in_force(now);
+        let known = self.repeated.in_force(Instant::now());
         let is_news = !is_repair || !applied.changes.iter().all(|change| known.contains_key(change));
         if is_repair {
-            for (what, repairs) in self.repeated.repaired(now, &applied.changes) {
-                tracing::warn!(event = "drift_repeats", what, repairs, "another program changes this again and again");
-            }
+            self.repeated.note(&applied.changes);
         }
-        let waiting = applied.waiting_for.as_ref().map(faults::missing_process);
+        let waiting = applied.waiting_for.as_ref().map(faults::description);
         let outcome = Outcome {
             cause: order.cause,
             scope,
             faults: faults::faults_of(&applied, &order.plan.wireguard.device),
             outcome,
             operations: applied.operations,
-            repeated: self.repeated.in_force(now),
+            first_change: applied.changes.first().cloned(),
             took: started.elapsed(),
             phases: applied.phases,
             failures: applied.failures.iter().map(ToString::to_string).chain(waiting).collect(),
@@ -175,7 +173,8 @@ fn report(outcome: &Outcome) {
         }
         ApplyOutcome::Unchanged => tracing::trace!(event = "nothing_differs", cause, took_ms),
         ApplyOutcome::Changed if outcome.cause.is_repair() => {
-            tracing::info!(event = "drift_repaired", cause, operations, took_ms);
+            let what = outcome.first_change.as_deref().unwrap_or_default();
+            tracing::info!(event = "drift_repaired", cause, operations, what, took_ms);
         }
         ApplyOutcome::Changed => tracing::info!(event = "plan_applied", cause, operations, took_ms),
     }

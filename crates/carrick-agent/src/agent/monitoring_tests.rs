@@ -9,11 +9,11 @@ use carrick_dataplane::Phases;
 use carrick_dataplane::firewall::DropReason;
 use carrick_kube::watch::ApiStatus;
 use carrick_pods::call_log::CallRecord;
-use carrick_probe::Refusal;
+use carrick_probe::{PathKind, PathState, ProbedPath, Refusal, RoundTripCounts};
 use carrick_topology::{Cluster, Liveness, Node, NodeName, NodePlan, PublicKey, Settings};
 
 use super::kernel::Outcome;
-use super::metrics::{DropReader, HttpClosed, HttpListener, Metrics};
+use super::metrics::{DropReader, HttpClosed, HttpListener, Metrics, PathReader};
 use carrick_core::{ApplyOutcome, Cause, Core, DriftKind, WriteOutcome};
 
 const ALERTS: &str = include_str!("../../../../deploy/monitoring/alerts.yaml");
@@ -96,11 +96,11 @@ fn full_page() -> String {
         faults: BTreeSet::new(),
         outcome: ApplyOutcome::Changed,
         operations: 1,
-        repeated: BTreeMap::new(),
+        first_change: None,
         took: Duration::ZERO,
         phases: Phases { firewall: MOMENT, observe: MOMENT, compare: MOMENT, apply: MOMENT },
         failures: Vec::new(),
-        sightings: BTreeMap::new(),
+        sightings: None,
         handover: carrick_topology::handover::HandoverInForce::default(),
     });
     metrics.published(WriteOutcome::Complete);
@@ -114,8 +114,56 @@ fn full_page() -> String {
     api.heard(Instant::now());
     let dropped = DropReader::new(|| [(DropReason::MeshPortFromPod, 1)].into());
     metrics.mesh().with(|mesh| mesh.drop_reader = Some(dropped));
+    metrics.mesh().with(|mesh| mesh.path_reader = Some(PathReader::new(|| vec![path()])));
     metrics.mesh().with(|mesh| (mesh.plan, mesh.api) = (Some(Arc::new(plan())), Some(Arc::new(api))));
     metrics.encode().unwrap()
+}
+
+fn path() -> ProbedPath {
+    ProbedPath {
+        to: "b1".parse().unwrap(),
+        location: "b".parse().unwrap(),
+        kind: PathKind::Tunnel,
+        address: "10.4.0.9".parse().unwrap(),
+        state: PathState::Up,
+        sent: 1,
+        answered: 1,
+        loss: Some(0.0),
+        round_trip: None,
+        histogram: RoundTripCounts::default(),
+        mtu: Some(1_420),
+    }
+}
+
+/// The upper bounds of the buckets of each histogram in a text, in their order, each once.
+fn bounds(text: &str) -> BTreeMap<String, Vec<String>> {
+    let mut bounds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in text.lines() {
+        let Some((before, after)) = line.split_once("_bucket{") else { continue };
+        let Some(bound) = after.split_once("le=\"").and_then(|(_, rest)| rest.split_once('"')) else { continue };
+        let name = before.rsplit(|character: char| !(character.is_ascii_alphanumeric() || character == '_')).next();
+        let of_name = bounds.entry(name.unwrap().to_owned()).or_default();
+        if !of_name.iter().any(|known| known == bound.0) {
+            of_name.push(bound.0.to_owned());
+        }
+    }
+    bounds
+}
+
+#[test]
+fn the_last_bucket_of_every_histogram_is_infinite_and_the_tests_of_alerts_use_no_bucket_that_no_page_has() {
+    let exported = bounds(&full_page());
+    let histograms: BTreeSet<_> = documented().into_iter().filter(|(_, kind)| kind == "histogram").collect();
+    assert_eq!(exported.len(), histograms.len(), "{:?}", exported.keys());
+    for (name, bounds) in &exported {
+        assert_eq!(bounds.last().map(String::as_str), Some("+Inf"), "{name}");
+    }
+    let asked = bounds(ALERT_TESTS);
+    assert!(!asked.is_empty());
+    for (name, bounds) in asked {
+        let unknown: Vec<_> = bounds.iter().filter(|bound| !exported[&name].contains(bound)).collect();
+        assert!(unknown.is_empty(), "alerts.test.yaml has buckets of {name} that no agent exports: {unknown:?}");
+    }
 }
 
 /// The plan of a node that knows no other node.

@@ -6,30 +6,39 @@
 use std::path::Path;
 use std::time::Duration;
 
-use carrick_core::{Event, Fault, FaultSource};
+use carrick_core::{Cause, DriftKind, Event, Fault, FaultSource};
 use carrick_netlink::Error;
 use carrick_netlink::monitor::Monitor;
-use carrick_pods::firewall::{Firewall, FirewallError, Restored};
+use carrick_pods::firewall::{Firewall, FirewallError, Restored, table_name};
 use carrick_pods::ipam::Store;
 use tokio::sync::mpsc;
 
 use super::AgentError;
+use super::status::Status;
 
 /// The time after which a comparison that failed is repeated.
 const RETRY: Duration = Duration::from_millis(1_500);
 
-/// Starts the thread that watches nftables, in the network namespace of the calling thread. It tells `events` what cannot be restored.
+/// Starts the thread that watches nftables, in the network namespace of the calling thread. It tells `events` what cannot be restored, and
+/// `status` what another program had changed.
 ///
 /// # Errors
 /// A socket or the thread cannot be created.
-pub(super) fn start(run_directory: &Path, events: mpsc::Sender<Event>) -> Result<(), AgentError> {
+pub(super) fn start(run_directory: &Path, status: Status, events: mpsc::Sender<Event>) -> Result<(), AgentError> {
     let mut monitor = Monitor::nftables()?;
     let mut firewall = Firewall::open()?;
     let store = Store::under(run_directory);
     let watch = move || {
         let mut trouble = None;
+        // Before the first comparison, the table is as an earlier boot or version left it.
+        let mut was_compared = false;
         loop {
-            let failure = report(firewall.reconcile(&store), trouble.as_ref());
+            let result = firewall.reconcile(&store);
+            if let Some(what) = drift(&result).filter(|_| was_compared) {
+                status.repaired(Cause::Drift(DriftKind::Nftables), what);
+            }
+            was_compared |= result.is_ok();
+            let failure = report(result, trouble.as_ref());
             if failure != trouble {
                 let fault = failure.clone().map(Fault::PodFirewallNotRestored);
                 if events.blocking_send(Event::Faults(FaultSource::PodFirewall, fault.into_iter().collect())).is_err() {
@@ -58,11 +67,19 @@ fn wait_to_retry(monitor: &mut Monitor) -> Result<(), Error> {
     Ok(())
 }
 
+/// What another program had changed. Elements alone can also differ while the plugin adds or removes a pod.
+fn drift(result: &Result<Restored, FirewallError>) -> Option<String> {
+    match result {
+        Ok(Restored::Structure) => Some(format!("change the nftables table {}", table_name())),
+        Ok(Restored::Elements | Restored::Unchanged) | Err(_) => None,
+    }
+}
+
 /// Logs the result of a comparison, and returns the error. An error that repeats is logged once.
 fn report(result: Result<Restored, FirewallError>, trouble: Option<&String>) -> Option<String> {
     match result {
         Ok(Restored::Unchanged) => None,
-        Ok(Restored::Repaired) => {
+        Ok(Restored::Elements | Restored::Structure) => {
             tracing::info!(event = "pod_firewall_restored");
             None
         }
@@ -73,5 +90,18 @@ fn report(result: Result<Restored, FirewallError>, trouble: Option<&String>) -> 
             }
             Some(error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_that_the_plugin_changes_too_are_no_drift() {
+        assert_eq!(drift(&Ok(Restored::Unchanged)), None);
+        assert_eq!(drift(&Ok(Restored::Elements)), None);
+        let what = drift(&Ok(Restored::Structure)).unwrap();
+        assert!(what.ends_with("inet carrick-cni"), "{what}");
     }
 }

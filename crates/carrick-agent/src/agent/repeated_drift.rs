@@ -1,6 +1,7 @@
 //! Repairs of the same thing again and again: another program writes what the agent writes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Repairs count together within this time.
@@ -10,11 +11,9 @@ const REPEATED: usize = 3;
 /// Later repairs are not counted one by one.
 const COUNTED: usize = 1_000;
 
-/// The latest repairs of each thing.
-#[derive(Debug, Default)]
-pub(super) struct RepeatedDrift {
-    repairs: BTreeMap<String, Repairs>,
-}
+/// The latest repairs of each thing. All threads that repair something share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RepeatedDrift(Arc<Mutex<BTreeMap<String, Repairs>>>);
 
 #[derive(Debug, Default)]
 struct Repairs {
@@ -24,17 +23,20 @@ struct Repairs {
 }
 
 impl RepeatedDrift {
+    /// Takes note of repairs, and logs those that are repeated.
+    pub(super) fn note<'a>(&self, things: impl IntoIterator<Item = &'a String>) {
+        for (what, repairs) in self.repaired(Instant::now(), things) {
+            tracing::warn!(event = "drift_repeats", what, repairs, "another program changes this again and again");
+        }
+    }
+
     /// Takes note of repairs. Returns what of them is worth a warning in the log, with the number of repairs: the third repair, and each
     /// time that the number has doubled.
-    pub(super) fn repaired<'a>(
-        &mut self,
-        now: Instant,
-        things: impl IntoIterator<Item = &'a String>,
-    ) -> Vec<(String, usize)> {
-        self.forget(now);
+    fn repaired<'a>(&self, now: Instant, things: impl IntoIterator<Item = &'a String>) -> Vec<(String, usize)> {
+        let mut all = self.since(now);
         let mut reports = Vec::new();
         for thing in things {
-            let repairs = self.repairs.entry(thing.clone()).or_default();
+            let repairs = all.entry(thing.clone()).or_default();
             repairs.at.push_back(now);
             if repairs.at.len() > COUNTED {
                 repairs.at.pop_front();
@@ -49,19 +51,22 @@ impl RepeatedDrift {
     }
 
     /// What is repaired again and again, with the number of repairs in the last ten minutes.
-    pub(super) fn in_force(&mut self, now: Instant) -> BTreeMap<String, usize> {
-        self.forget(now);
-        let repeated = self.repairs.iter().filter(|(_, repairs)| repairs.at.len() >= REPEATED);
+    pub(super) fn in_force(&self, now: Instant) -> BTreeMap<String, usize> {
+        let all = self.since(now);
+        let repeated = all.iter().filter(|(_, repairs)| repairs.at.len() >= REPEATED);
         repeated.map(|(thing, repairs)| (thing.clone(), repairs.at.len())).collect()
     }
 
-    fn forget(&mut self, now: Instant) {
-        self.repairs.retain(|_, repairs| {
+    /// The repairs that count at this moment.
+    fn since(&self, now: Instant) -> MutexGuard<'_, BTreeMap<String, Repairs>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, repairs| {
             while repairs.at.front().is_some_and(|at| now.saturating_duration_since(*at) > WINDOW) {
                 repairs.at.pop_front();
             }
             !repairs.at.is_empty()
         });
+        all
     }
 }
 
@@ -73,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_log_has_the_third_repair_and_each_doubling() {
-        let (mut repeated, start) = (RepeatedDrift::default(), Instant::now());
+        let (repeated, start) = (RepeatedDrift::default(), Instant::now());
         let setting = ["set net/ipv4/ip_forward to 1".to_owned()];
         let counts: Vec<usize> = (0..30)
             .flat_map(|second| repeated.repaired(start + SECOND * second, &setting))
@@ -85,7 +90,7 @@ mod tests {
 
     #[test]
     fn repairs_of_different_things_or_long_apart_are_not_repeated() {
-        let (mut repeated, start) = (RepeatedDrift::default(), Instant::now());
+        let (repeated, start) = (RepeatedDrift::default(), Instant::now());
         for (minute, thing) in ["a", "b", "a", "c"].into_iter().enumerate() {
             let at = start + SECOND * 60 * u32::try_from(minute).unwrap();
             assert_eq!(repeated.repaired(at, &[thing.to_owned()]), []);

@@ -8,7 +8,9 @@ use carrick_core::Fault;
 use carrick_kube::client::ApiClient;
 use carrick_kube::own_node::OwnNode;
 use carrick_kube::publish::{EventLimiter, PublishError, is_picked, is_reporter, publish_event, publish_fault};
+use carrick_status::FaultKind;
 use carrick_topology::Warning;
+use carrick_topology::plan::MeshDevices;
 use carrick_topology::{Cluster, NodeName};
 use tokio::sync::watch;
 
@@ -16,7 +18,7 @@ use tokio::sync::watch;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Item {
     Warning(Warning),
-    Fault(Fault),
+    Fault { kind: FaultKind, note: String },
 }
 
 /// What this node writes as Events, and the Node that it writes them for.
@@ -31,6 +33,8 @@ struct Report {
 pub(super) struct Reporter {
     warnings: Arc<BTreeSet<Warning>>,
     faults: BTreeSet<Fault>,
+    /// The mesh's devices on this node, which remedies name.
+    devices: MeshDevices,
     report: watch::Sender<Report>,
 }
 
@@ -39,7 +43,7 @@ impl Reporter {
     pub(super) fn start(client: ApiClient) -> Self {
         let (report, reports) = watch::channel(Report::default());
         tokio::spawn(tell(client, reports));
-        Self { warnings: Arc::default(), faults: BTreeSet::new(), report }
+        Self { warnings: Arc::default(), faults: BTreeSet::new(), devices: MeshDevices::default(), report }
     }
 
     /// Sets the own Node, which the Events name as their reporter.
@@ -64,28 +68,42 @@ impl Reporter {
     }
 
     /// The same for faults that last.
-    pub(super) fn update_faults(&mut self, faults: BTreeSet<Fault>, cluster: &Cluster, me: &NodeName) -> Vec<String> {
+    pub(super) fn update_faults(
+        &mut self,
+        faults: BTreeSet<Fault>,
+        devices: &MeshDevices,
+        cluster: &Cluster,
+        me: &NodeName,
+    ) -> Vec<String> {
         let mut told = Vec::new();
         for fault in faults.difference(&self.faults) {
-            tracing::warn!(event = "fault_raised", kind = fault.kind(), "{fault}");
+            let remedy = fault.remedy(devices);
+            tracing::warn!(event = "fault_raised", kind = fault.kind().as_str(), remedy, "{fault}");
             told.push(fault.to_string());
         }
         for fault in self.faults.difference(&faults) {
-            tracing::info!(event = "fault_cleared", kind = fault.kind(), "{fault}");
+            tracing::info!(event = "fault_cleared", kind = fault.kind().as_str(), "{fault}");
             told.push(format!("no longer: {fault}"));
         }
         self.faults = faults;
+        self.devices = devices.clone();
         self.pass_on(cluster, me);
         told
     }
 
     fn pass_on(&self, cluster: &Cluster, me: &NodeName) {
         let warnings = self.warnings.iter().filter(|warning| is_reporter(cluster, me, warning));
-        let is_own = |fault: &&Fault| !fault.is_of_cluster() || is_picked(cluster, me, fault.kind());
+        let is_own = |fault: &&Fault| !fault.is_of_cluster() || is_picked(cluster, me, fault.kind().as_str());
         let faults = self.faults.iter().filter(is_own);
-        let items = warnings.cloned().map(Item::Warning).chain(faults.cloned().map(Item::Fault)).collect();
+        let item = |fault: &Fault| Item::Fault { kind: fault.kind(), note: fault_note(fault, &self.devices) };
+        let items = warnings.cloned().map(Item::Warning).chain(faults.map(item)).collect();
         self.report.send_modify(|report| report.items = items);
     }
+}
+
+/// A fault and its remedy, as `/readyz` has them.
+pub(super) fn fault_note(fault: &Fault, devices: &MeshDevices) -> String {
+    format!("{fault} -> {}", fault.remedy(devices))
 }
 
 async fn tell(client: ApiClient, mut reports: watch::Receiver<Report>) {
@@ -118,6 +136,6 @@ async fn publish(client: &ApiClient, own_node: &OwnNode, item: &Item) -> Result<
     let now = jiff::Timestamp::now();
     match item {
         Item::Warning(warning) => publish_event(client, own_node, warning, now).await,
-        Item::Fault(fault) => publish_fault(client, own_node, fault.kind(), fault.to_string(), now).await,
+        Item::Fault { kind, note } => publish_fault(client, own_node, kind.as_str(), note.clone(), now).await,
     }
 }

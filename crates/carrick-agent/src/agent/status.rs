@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use carrick_dataplane::Sighting;
 use carrick_kube::watch::ApiStatus;
 use carrick_status::{AgentEventKind, ApiConnection, FaultReport, FaultSeverity, StatusPage, Traffic, unix_ms};
+use carrick_status::{REPEATED_DRIFT_REMEDY, describe_repeated_drift};
 use carrick_topology::Liveness;
 use carrick_topology::{LocationName, Node, NodeName, NodePlan, PublicKey, Settings};
 use carrick_topology::{ObjectName, Warning};
@@ -16,7 +17,7 @@ use super::kernel::Outcome;
 use super::metrics::{DropReader, Metrics, PathReader};
 use super::sightings::{locations_of_peers, peer_states};
 use super::traffic::{Bytes, TrafficMeter};
-use carrick_core::{ApiState, Consequence, Core, Fault, Readiness};
+use carrick_core::{ApiState, Cause, Consequence, Core, Fault, Readiness};
 
 /// The loop counts as stuck when it has not turned for this long.
 const LOOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -43,9 +44,15 @@ struct Content {
     failures: Vec<String>,
     policy_faults: BTreeSet<String>,
     drift_repairs: u64,
-    repeated_drift: BTreeMap<String, usize>,
     liveness: Liveness,
     events: RecentEvents,
+}
+
+impl Content {
+    fn count_repair(&mut self, cause: Cause) {
+        self.drift_repairs += 1;
+        self.events.add(AgentEventKind::DriftRepair, format!("put right what others had changed: {cause}"));
+    }
 }
 
 impl Status {
@@ -101,30 +108,33 @@ impl Status {
         self.lock().events.add(kind, text);
     }
 
-    /// Sets the state of the peers.
-    pub(super) fn sighted(&self, core: &Core, sightings: &BTreeMap<PublicKey, Sighting>) {
+    /// Sets the state of the peers; `None` if the device could not be read.
+    pub(super) fn sighted(&self, core: &Core, sightings: Option<&BTreeMap<PublicKey, Sighting>>) {
         let Some(plan) = core.plan() else { return };
         let now = self.started_at.elapsed();
         self.metrics.mesh().with(|mesh| {
             mesh.locations = locations_of_peers(plan, core.cluster());
             mesh.traffic.take(now, &mesh.locations, sightings);
-            mesh.sightings.clone_from(sightings);
+            mesh.sightings = sightings.cloned().unwrap_or_default();
         });
+    }
+
+    /// Records that a part of the agent other than the kernel thread put right what another program had changed.
+    pub(super) fn repaired(&self, cause: Cause, what: String) {
+        self.lock().count_repair(cause);
+        self.metrics.repaired(cause);
+        self.metrics.repeated_drift().note([&what]);
     }
 
     pub(super) fn applied(&self, outcome: &Outcome) {
         let mut content = self.lock();
         if outcome.is_repair() {
-            content
-                .events
-                .add(AgentEventKind::DriftRepair, format!("put right what others had changed: {}", outcome.cause));
+            content.count_repair(outcome.cause);
         }
         if let Some(failure) = outcome.failures.first().filter(|failure| content.failures.first() != Some(failure)) {
             content.events.add(AgentEventKind::Failure, failure.clone());
         }
         content.applies += 1;
-        content.drift_repairs += u64::from(outcome.is_repair());
-        content.repeated_drift = outcome.repeated.clone();
         content.failures = outcome.failures.clone();
         self.metrics.applied(outcome);
     }
@@ -150,7 +160,8 @@ impl Status {
         self.lock().turned_at.is_some_and(|at| at.elapsed() < LOOP_PATIENCE)
     }
 
-    /// The answer of `/readyz`: whether the node is ready, and the faults and the warnings about this node, one in each line.
+    /// The answer of `/readyz`: whether the node is ready, and the faults with their remedies, and the warnings about this node, one in
+    /// each line.
     #[must_use]
     pub fn readiness(&self) -> (Readiness, String) {
         let (readiness, warnings) = {
@@ -161,9 +172,12 @@ impl Status {
         let mut body = if readiness == Readiness::Ready { "ok\n".to_owned() } else { String::new() };
         for report in self.fault_reports() {
             body += &match report.severity {
-                FaultSeverity::NotReady => format!("{}\n", report.text),
-                FaultSeverity::Warning => format!("warning: {}\n", report.text),
+                FaultSeverity::NotReady => format!("{report}\n"),
+                FaultSeverity::Warning => format!("warning: {report}\n"),
             };
+        }
+        if let Some(drift) = describe_repeated_drift(&self.metrics.repeated_drift().in_force(Instant::now())) {
+            body += &format!("warning: {drift} -> {REPEATED_DRIFT_REMEDY}\n");
         }
         warnings.iter().for_each(|warning| body += &format!("warning: {warning}\n"));
         (readiness, body)
@@ -180,8 +194,9 @@ impl Status {
     /// The faults in force, first those that make the node not ready.
     fn fault_reports(&self) -> Vec<FaultReport> {
         let content = self.lock();
+        let devices = content.plan.as_ref().map(|plan| plan.firewall.mesh_devices.clone()).unwrap_or_default();
         let report = |fault: &Fault| FaultReport {
-            kind: fault.kind().to_owned(),
+            kind: fault.kind().to_string(),
             severity: match (fault.consequence(), content.readiness) {
                 (Consequence::NoNewPods, _) | (Consequence::NotReadyAtStart, Some(Readiness::NotReady) | None) => {
                     FaultSeverity::NotReady
@@ -191,7 +206,7 @@ impl Status {
                 }
             },
             text: fault.to_string(),
-            remedy: fault.remedy(),
+            remedy: fault.remedy(&devices),
         };
         let mut reports: Vec<FaultReport> = content.faults.iter().map(report).collect();
         reports.sort_by_key(|report| report.severity);
@@ -221,7 +236,7 @@ impl Status {
             },
             applies: content.applies,
             drift_repairs: content.drift_repairs,
-            repeated_drift: content.repeated_drift.clone(),
+            repeated_drift: self.metrics.repeated_drift().in_force(Instant::now()),
             failures: content.failures.clone(),
             warnings: warnings.unwrap_or_default(),
             policy_faults: content.policy_faults.clone(),

@@ -28,13 +28,21 @@ pub(super) struct TrafficMeter {
 }
 
 impl TrafficMeter {
-    /// Takes what was seen of the peers, of which those that are nodes stand in these locations. What they had moved before the first look is not counted.
+    /// Takes what was seen of the peers, of which those that are nodes stand in these locations. What they had moved before the first look is
+    /// not counted. A device that could not be read (`None`) says nothing: the next look counts from the last one.
     pub(super) fn take(
         &mut self,
         now: Now,
         locations: &BTreeMap<PublicKey, LocationName>,
-        sightings: &BTreeMap<PublicKey, Sighting>,
+        sightings: Option<&BTreeMap<PublicKey, Sighting>>,
     ) {
+        if let Some(sightings) = sightings {
+            self.count(locations, sightings);
+        }
+        self.remember(now);
+    }
+
+    fn count(&mut self, locations: &BTreeMap<PublicKey, LocationName>, sightings: &BTreeMap<PublicKey, Sighting>) {
         let is_first = self.counters.is_none();
         let before = self.counters.take().unwrap_or_default();
         let mut counters = BTreeMap::new();
@@ -51,7 +59,6 @@ impl TrafficMeter {
             total.received += since(last.received, bytes.received);
         }
         self.counters = Some(counters);
-        self.remember(now);
     }
 
     /// Bytes to and from each location since the first look.
@@ -96,7 +103,7 @@ mod tests {
         let locations = [(PublicKey::from_bytes([2; 32]), b.clone())].into();
         let mut meter = TrafficMeter::default();
         let take = |meter: &mut TrafficMeter, seconds, sent, received| {
-            meter.take(Duration::from_secs(seconds), &locations, &seen(sent, received));
+            meter.take(Duration::from_secs(seconds), &locations, Some(&seen(sent, received)));
         };
         take(&mut meter, 100, 5_000, 7_000);
         assert_eq!(meter.totals()[&b], Bytes::default(), "what was before the agent is not counted");
@@ -109,5 +116,21 @@ mod tests {
             take(&mut meter, seconds, 500, 0);
         }
         assert!(meter.rate(&b).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_device_that_cannot_be_read_for_some_time_does_not_count_its_bytes_again() {
+        let b: LocationName = "b".parse().unwrap();
+        let locations = [(PublicKey::from_bytes([2; 32]), b.clone())].into();
+        let mut meter = TrafficMeter::default();
+        let mut take = |seconds, sightings: Option<BTreeMap<PublicKey, Sighting>>| {
+            meter.take(Duration::from_secs(seconds), &locations, sightings.as_ref());
+            meter.totals().get(&b).copied().unwrap_or_default()
+        };
+        assert_eq!(take(90, None), Bytes::default());
+        assert_eq!(take(100, Some(seen(5_000, 7_000))), Bytes::default(), "the first look is the first that sees");
+        assert_eq!(take(110, Some(seen(6_000, 9_000))), Bytes { sent: 1_000, received: 2_000 });
+        assert_eq!(take(120, None), Bytes { sent: 1_000, received: 2_000 });
+        assert_eq!(take(130, Some(seen(6_500, 9_100))), Bytes { sent: 1_500, received: 2_100 });
     }
 }

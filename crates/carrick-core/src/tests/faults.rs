@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use carrick_status::FaultKind;
+use carrick_topology::plan::MeshDevices;
 use carrick_topology::{Cluster, Family};
 
 use super::fixture::{Fixture, cluster, published_cluster};
@@ -16,6 +18,7 @@ fn reported() -> Vec<Fault> {
     let reason = || "operation not permitted".to_owned();
     vec![
         Fault::DeviceMissing(reason()),
+        Fault::DeviceSilent("carrick0".parse().unwrap()),
         Fault::ForwardingOff(Family::V4, reason()),
         Fault::ForwardChainDrops { chain: chain(), reason: reason() },
         Fault::ForwardChainLocked { chain: chain(), reason: reason() },
@@ -27,6 +30,7 @@ fn reported() -> Vec<Fault> {
         Fault::WriteRefused(reason()),
         Fault::AnnotationsOverwritten,
         Fault::PolicyMissing("the ValidatingAdmissionPolicy carrick-nodes is not installed".to_owned()),
+        Fault::ProbePortTaken([10, 0, 0, 1].into()),
         Fault::AllNodesSilent,
     ]
 }
@@ -116,16 +120,16 @@ fn no_fault_that_all_nodes_share_makes_a_ready_node_not_ready() {
     let effects = fixture.effects_within(FAULT_PATIENCE * 3);
     assert_eq!(fixture.core.readiness(), Readiness::Ready);
     assert_eq!(written(&effects), []);
-    let kinds: BTreeSet<&str> = fixture.core.faults().iter().map(Fault::kind).collect();
+    let kinds: BTreeSet<FaultKind> = fixture.core.faults().iter().map(Fault::kind).collect();
     assert_eq!(
         kinds,
         BTreeSet::from([
-            "AllNodesSilent",
-            "ApiLost",
-            "KernelRefuses",
-            "NodeMissing",
-            "PolicyMissing",
-            "StateNotWritten"
+            FaultKind::NodeMissing,
+            FaultKind::KernelRefuses,
+            FaultKind::ApiLost,
+            FaultKind::PolicyMissing,
+            FaultKind::StateNotWritten,
+            FaultKind::AllNodesSilent,
         ]),
         "the faults are reported all the same"
     );
@@ -172,9 +176,27 @@ fn every_fault_has_its_kind_its_text_and_its_remedy() {
         Fault::PodCidrMissing,
         Fault::ApiLost,
     ]);
-    let kinds: BTreeSet<&str> = all.iter().map(Fault::kind).collect();
-    assert_eq!(kinds, BTreeSet::from(Fault::KINDS));
+    let kinds: BTreeSet<FaultKind> = all.iter().map(Fault::kind).collect();
+    assert_eq!(kinds, FaultKind::ALL.iter().copied().collect());
     for fault in all {
-        assert!(!fault.to_string().is_empty() && !fault.remedy().is_empty(), "{fault:?}");
+        assert!(!fault.to_string().is_empty() && !fault.remedy(&MeshDevices::default()).is_empty(), "{fault:?}");
+    }
+}
+
+#[test]
+fn the_remedy_for_a_chain_names_every_device_of_the_mesh_by_its_name_on_this_node() {
+    let devices = MeshDevices::with_wireguard("wg-mesh".parse().unwrap());
+    for chain in ["ip filter FORWARD", "inet firewalld filter_FORWARD"] {
+        let reason = || "operation not permitted".to_owned();
+        for fault in [
+            Fault::ForwardChainDrops { chain: chain.to_owned(), reason: reason() },
+            Fault::ForwardChainLocked { chain: chain.to_owned(), reason: reason() },
+        ] {
+            let remedy = fault.remedy(&devices);
+            for device in devices.all() {
+                assert!(remedy.contains(device.as_str()), "{device}: {remedy}");
+            }
+            assert!(!remedy.contains("carrick0"), "{remedy}");
+        }
     }
 }

@@ -280,6 +280,7 @@ fn silent_userspace_process_holds_up_only_its_peers() {
         assert!(!report.is_complete());
         assert!(report.failures.is_empty(), "{:?}", report.failures);
         assert!(report.unreadable_wireguard.as_ref().unwrap().is_not_found(), "{report:?}");
+        assert_eq!(report.sightings, None, "a device that cannot be read says nothing of its peers");
         assert!(run("ip route show table 1107").contains("dev carrick0"));
         assert!(!node.folder.path().join("endpoints").exists(), "nothing was written, so nothing is remembered");
     });

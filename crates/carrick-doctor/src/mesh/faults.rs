@@ -1,7 +1,7 @@
 //! The faults that the agents report themselves.
 
 use carrick_probe::PathState;
-use carrick_status::{FaultReport, FaultSeverity, StatusPage};
+use carrick_status::{FaultKind, FaultReport, FaultSeverity, StatusPage};
 
 use super::probes::share_no_network;
 use crate::{Check, Finding, Observations};
@@ -27,20 +27,25 @@ pub(super) fn consequences(observations: &Observations) -> impl Iterator<Item = 
 }
 
 fn is_consequence(fault: &FaultReport) -> bool {
-    fault.kind == "AllNodesSilent"
+    fault.known_kind().map(weight) == Some(Weight::Consequence)
 }
 
 /// The check of the admission policies reports these once for all nodes.
 fn is_of_cluster(fault: &FaultReport) -> bool {
-    fault.kind == "PolicyMissing"
+    fault.known_kind().map(weight) == Some(Weight::OfCluster)
 }
 
 fn finding(fault: &FaultReport) -> Finding {
-    let (check, text, remedy) = (check(&fault.kind), fault.text.as_str(), fault.remedy.as_str());
-    match fault.severity {
-        FaultSeverity::NotReady => Finding::problem(check, text, remedy),
-        FaultSeverity::Warning if is_problem(&fault.kind) => Finding::problem(check, text, remedy),
-        FaultSeverity::Warning => Finding::warning(check, text, remedy),
+    let kind = fault.known_kind();
+    let check = kind.map_or(Check::AgentReady, check);
+    let (text, remedy) = (fault.text.as_str(), fault.remedy.as_str());
+    match (fault.severity, kind.map(weight)) {
+        (FaultSeverity::NotReady, _) | (FaultSeverity::Warning, Some(Weight::Problem | Weight::Consequence)) => {
+            Finding::problem(check, text, remedy)
+        }
+        (FaultSeverity::Warning, Some(Weight::Warning | Weight::OfCluster) | None) => {
+            Finding::warning(check, text, remedy)
+        }
     }
 }
 
@@ -57,35 +62,64 @@ fn silent(status: &StatusPage) -> Option<Finding> {
     })
 }
 
-/// Something does not work, although the node stays ready.
-fn is_problem(kind: &str) -> bool {
-    matches!(
-        kind,
-        "PodCidrMissing"
-            | "KernelRefuses"
-            | "PodFilesNotWritten"
-            | "PodRoutesNotRestored"
-            | "PodFirewallNotRestored"
-            | "ApiLost"
-            | "WriteRefused"
-            | "AnnotationsOverwritten"
-            | "AllNodesSilent"
-            | "ClusterUnknown"
-            | "NodeMissing"
-    )
+/// What a fault counts as where the node stays ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weight {
+    /// Something does not work.
+    Problem,
+    /// Something may not work.
+    Warning,
+    /// It follows from another problem of the node, if there is one.
+    Consequence,
+    /// All nodes have it.
+    OfCluster,
 }
 
-fn check(kind: &str) -> Check {
+const fn weight(kind: FaultKind) -> Weight {
     match kind {
-        "DeviceMissing" => Check::WireguardDevice,
-        "ForwardingOff" => Check::IpForwarding,
-        "ForwardChainDrops" | "ForwardChainLocked" => Check::ForwardPolicy,
-        "ApiLost" => Check::ApiServer,
-        "KernelRefuses" | "PodFirewallNotRestored" => Check::KernelState,
-        "PodRoutesNotRestored" => Check::PodGateway,
-        "PodFilesNotWritten" => Check::CniConfiguration,
-        "AllNodesSilent" => Check::UdpReachability,
-        _ => Check::AgentReady,
+        FaultKind::ClusterUnknown
+        | FaultKind::NodeMissing
+        | FaultKind::PodCidrMissing
+        | FaultKind::DeviceMissing
+        | FaultKind::DeviceSilent
+        | FaultKind::ForwardingOff
+        | FaultKind::ForwardChainDrops
+        | FaultKind::KernelRefuses
+        | FaultKind::PodFilesNotWritten
+        | FaultKind::PodRoutesNotRestored
+        | FaultKind::PodFirewallNotRestored
+        | FaultKind::StateNotWritten
+        | FaultKind::ApiLost
+        | FaultKind::ProbePortTaken
+        | FaultKind::WriteRefused
+        | FaultKind::AnnotationsOverwritten => Weight::Problem,
+        FaultKind::NotAccepted | FaultKind::NotApplied | FaultKind::ForwardChainLocked => Weight::Warning,
+        FaultKind::AllNodesSilent => Weight::Consequence,
+        FaultKind::PolicyMissing => Weight::OfCluster,
+    }
+}
+
+/// The check that a fault belongs to.
+const fn check(kind: FaultKind) -> Check {
+    match kind {
+        FaultKind::DeviceMissing | FaultKind::DeviceSilent => Check::WireguardDevice,
+        FaultKind::ForwardingOff => Check::IpForwarding,
+        FaultKind::ForwardChainDrops | FaultKind::ForwardChainLocked => Check::ForwardPolicy,
+        FaultKind::ApiLost => Check::ApiServer,
+        FaultKind::KernelRefuses | FaultKind::PodFirewallNotRestored => Check::KernelState,
+        FaultKind::PodRoutesNotRestored => Check::PodGateway,
+        FaultKind::PodFilesNotWritten => Check::CniConfiguration,
+        FaultKind::ProbePortTaken => Check::ProbePort,
+        FaultKind::AllNodesSilent => Check::UdpReachability,
+        FaultKind::ClusterUnknown
+        | FaultKind::NodeMissing
+        | FaultKind::NotAccepted
+        | FaultKind::NotApplied
+        | FaultKind::PodCidrMissing
+        | FaultKind::StateNotWritten
+        | FaultKind::WriteRefused
+        | FaultKind::AnnotationsOverwritten
+        | FaultKind::PolicyMissing => Check::AgentReady,
     }
 }
 
@@ -150,6 +184,7 @@ mod tests {
     fn a_fault_is_reported_in_the_agents_words_by_the_check_that_it_belongs_to() {
         for (kind, check) in [
             ("DeviceMissing", "wireguard-device b1"),
+            ("DeviceSilent", "wireguard-device b1"),
             ("ForwardingOff", "ip-forwarding b1"),
             ("ForwardChainDrops", "forward-policy b1"),
             ("NotAccepted", "agent-ready b1"),

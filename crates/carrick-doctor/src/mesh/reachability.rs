@@ -13,13 +13,24 @@ use crate::{Check, Finding, Observations};
 pub(super) fn reachability(observations: &Observations) -> Vec<Finding> {
     let is_suspect =
         |tunnel: &Tunnel<'_>| tunnel.has_unanswered_probes() || (!tunnel.has_session() && tunnel.is_in_use());
-    let suspects: Vec<Tunnel<'_>> =
-        tunnels(observations).into_iter().filter(is_suspect).filter(|tunnel| !tunnel.dials_pods()).collect();
-    let blocked: Vec<Loss<'_>> = suspects.iter().flat_map(Tunnel::losses).map(|(from, to)| Loss { from, to }).collect();
+    let all = tunnels(observations);
+    let suspects: Vec<&Tunnel<'_>> =
+        all.iter().filter(|tunnel| is_suspect(tunnel)).filter(|tunnel| !tunnel.dials_pods()).collect();
+    let blocked: Vec<Loss<'_>> =
+        suspects.iter().flat_map(|tunnel| tunnel.losses()).map(|(from, to)| Loss { from, to }).collect();
     let unexplained = suspects.iter().filter(|tunnel| !tunnel.has_session() && tunnel.losses().next().is_none());
-    let mut findings = explained(blocked);
-    findings.extend(unexplained.map(without_session));
+    let mut findings = explained(blocked, &deliveries(&all));
+    findings.extend(unexplained.map(|tunnel| without_session(tunnel)));
     findings
+}
+
+/// The directions in which packets arrive, each from a sender to a receiver.
+fn deliveries<'a>(tunnels: &[Tunnel<'a>]) -> BTreeSet<(&'a NodeName, &'a NodeName)> {
+    let arrives = |tunnel: &Tunnel<'a>| {
+        let works = tunnel.has_session() && tunnel.losses().next().is_none();
+        tunnel.directions().into_iter().filter(move |(_, _, delivery)| *delivery == Delivery::Open || works)
+    };
+    tunnels.iter().flat_map(arrives).map(|(from, to, _)| (from.node, to.node)).collect()
 }
 
 /// A direction in which one end sends and the other one receives nothing.
@@ -30,12 +41,12 @@ struct Loss<'a> {
 }
 
 /// One finding for each node that several losses have in common.
-fn explained(mut losses: Vec<Loss<'_>>) -> Vec<Finding> {
+fn explained(mut losses: Vec<Loss<'_>>, delivered: &BTreeSet<(&NodeName, &NodeName)>) -> Vec<Finding> {
     let mut findings = Vec::new();
     while !losses.is_empty() {
         let Some((node, side)) = most_common(&losses) else { break };
         let (explained, rest): (Vec<_>, Vec<_>) = losses.into_iter().partition(|loss| side.of(loss).node == node);
-        findings.push(side.finding(&explained));
+        findings.push(side.finding(&explained, delivered));
         losses = rest;
     }
     findings
@@ -56,42 +67,78 @@ impl Side {
         }
     }
 
-    fn finding(self, losses: &[Loss<'_>]) -> Finding {
-        let others = losses.iter().map(|loss| match self {
-            Self::Sender => loss.to.node,
-            Self::Receiver => loss.from.node,
-        });
-        let others: BTreeSet<&NodeName> = others.collect();
-        let sends = listed(losses.iter().map(destination));
-        let (text, remedy) = match self {
-            Self::Sender => (
-                format!("no UDP packet from this node arrives at {}: {sends}", listed(&others)),
-                "allow outgoing UDP packets from this node (firewall, security group, router)".to_owned(),
-            ),
-            Self::Receiver => (
-                format!("no UDP packet arrives from {}: {sends}", listed(&others)),
-                match losses.iter().find(|loss| loss.from.planned.endpoint.is_none()) {
-                    Some(_) => {
-                        "set carrick.dev/persistent-keepalive to 25s if the node is behind NAT, and allow incoming UDP packets".to_owned()
-                    }
-                    None => "open the UDP port of this node (firewall, security group, router), or set carrick.dev/endpoint \
-                             to an address and port that reach it"
-                        .to_owned(),
-                },
-            ),
-        };
-        let finding = Finding::problem(Check::UdpReachability, text, remedy).towards(others);
-        match losses.first() {
-            Some(loss) => finding.on(self.of(loss).node),
-            None => finding,
+    const fn other(self) -> Self {
+        match self {
+            Self::Sender => Self::Receiver,
+            Self::Receiver => Self::Sender,
         }
     }
+
+    fn finding(self, losses: &[Loss<'_>], delivered: &BTreeSet<(&NodeName, &NodeName)>) -> Finding {
+        let others: BTreeSet<&NodeName> = losses.iter().map(|loss| self.other().of(loss).node).collect();
+        let sends = listed(losses.iter().map(destination));
+        let text = match self {
+            Self::Sender => format!("no UDP packet from this node arrives at {}: {sends}", listed(&others)),
+            Self::Receiver => format!("no UDP packet arrives from {}: {sends}", listed(&others)),
+        };
+        let Some(node) = losses.first().map(|loss| self.of(loss).node) else {
+            return Finding::problem(Check::UdpReachability, text, "");
+        };
+        let working: BTreeSet<&NodeName> = match self {
+            Self::Sender => delivered.iter().filter(|(from, _)| *from == node).map(|(_, to)| *to).collect(),
+            Self::Receiver => delivered.iter().filter(|(_, to)| *to == node).map(|(from, _)| *from).collect(),
+        };
+        let remedy = if working.is_empty() { self.remedy(losses) } else { self.remedy_between(&others, &working) };
+        Finding::problem(Check::UdpReachability, text, remedy + &route_hint(losses)).towards(others).on(node)
+    }
+
+    /// What to do where packets of other nodes pass.
+    fn remedy_between(self, others: &BTreeSet<&NodeName>, working: &BTreeSet<&NodeName>) -> String {
+        let (others, working) = (listed(others), listed(working));
+        match self {
+            Self::Sender => format!(
+                "the packets of this node arrive at {working}, so the fault lies between this node and {others}: check the routes and firewalls on the path, and the endpoint that this node dials"
+            ),
+            Self::Receiver => format!(
+                "packets from {working} arrive at this node, so the fault lies between {others} and this node: check the routes and firewalls on the path, and the endpoint that is dialled"
+            ),
+        }
+    }
+
+    fn remedy(self, losses: &[Loss<'_>]) -> String {
+        let undialled = losses.iter().find(|loss| loss.from.planned.endpoint.is_none());
+        match (self, undialled.map(|loss| loss.to.planned.persistent_keepalive)) {
+            (Self::Sender, _) => "allow outgoing UDP packets from this node (firewall, security group, router)",
+            (Self::Receiver, Some(None)) => {
+                "set carrick.dev/persistent-keepalive to 25s if the node is behind NAT, and allow incoming UDP packets"
+            }
+            (Self::Receiver, Some(Some(_))) => {
+                "check the uplink, the default route and the router of this node: it sends keepalives, which keep a NAT open, and no answer arrives"
+            }
+            (Self::Receiver, None) => {
+                "open the UDP port of this node (firewall, security group, router), or set carrick.dev/endpoint to an address and port that reach it"
+            }
+        }
+        .to_owned()
+    }
+}
+
+/// How to see where the packets of a loss leave their sender.
+fn route_hint(losses: &[Loss<'_>]) -> String {
+    let dialled = losses.iter().find_map(|loss| Some((loss.from, loss.from.dialled()?)));
+    dialled.map_or_else(String::new, |(from, endpoint)| {
+        let mark = from.firewall_mark().map(|mark| format!(" mark {mark:#x}")).unwrap_or_default();
+        format!(
+            "; on {}, `ip route get {}{mark}` shows by which device and gateway they leave",
+            from.node,
+            endpoint.ip()
+        )
+    })
 }
 
 /// Where the sender of a loss sends its packets.
 fn destination(loss: &Loss<'_>) -> String {
-    let endpoint = loss.from.state().and_then(|state| state.endpoint).or(loss.from.planned.endpoint);
-    match endpoint {
+    match loss.from.dialled() {
         Some(endpoint) => format!("{} sends to {endpoint}", loss.from.node),
         None => format!("{} knows no endpoint", loss.from.node),
     }
@@ -150,6 +197,49 @@ mod tests {
             "{}",
             found.texts()
         );
+    }
+
+    #[test]
+    fn where_other_nodes_reach_the_port_the_fault_lies_between_the_two() {
+        let blocked = |is_reached: bool| {
+            diagnosed(|mesh| {
+                mesh.forget_sessions("a1", "b1");
+                if !is_reached {
+                    mesh.forget_sessions("a1", "c1");
+                }
+                mesh.second_sample();
+                mesh.moved("a1", "b1", 296, 0);
+                mesh.moved("b1", "a1", 184, 296);
+            })
+        };
+        let between = blocked(true).remedies();
+        assert!(between.contains("packets from c1 arrive at this node, so the fault lies between b1 and this node"));
+        assert!(!between.contains("open the UDP port"), "{between}");
+        assert!(between.contains("on b1, `ip route get 198.51.100.1 mark 0x"), "{between}");
+        assert!(blocked(false).remedies().contains("open the UDP port of this node"));
+    }
+
+    #[test]
+    fn a_keepalive_that_is_set_is_not_advised() {
+        let remedies = |keepalive| {
+            let found = diagnosed(|mesh| {
+                for other in ["b1", "c1"] {
+                    mesh.forget_sessions("a1", other);
+                    mesh.planned(other, "a1").endpoint = None;
+                    mesh.planned("a1", other).persistent_keepalive = keepalive;
+                }
+                mesh.second_sample();
+                for other in ["b1", "c1"] {
+                    mesh.moved("a1", other, 0, 0);
+                    mesh.moved(other, "a1", 184, 0);
+                }
+            });
+            assert_eq!(found.problems(), ["udp-reachability a1"]);
+            found.remedies()
+        };
+        assert!(remedies(None).contains("set carrick.dev/persistent-keepalive"), "{}", remedies(None));
+        let set = remedies(Some(25));
+        assert!(!set.contains("persistent-keepalive") && set.contains("check the uplink"), "{set}");
     }
 
     #[test]

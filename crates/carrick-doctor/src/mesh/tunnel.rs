@@ -1,5 +1,7 @@
 //! Tunnels between nodes, seen from both ends.
 
+use std::net::SocketAddr;
+
 use carrick_probe::{PathKind, PathState, ProbedPath};
 use carrick_status::{ChecksPage, PeerState};
 use carrick_topology::plan::{PeerIdentity, WireGuardPeer};
@@ -47,6 +49,16 @@ impl<'a> End<'a> {
     /// WireGuard's state of the other end in the latest sample.
     pub(super) fn state(&self) -> Option<&'a PeerState> {
         self.pages.latest()?.wireguard_device()?.peers.get(&self.key)
+    }
+
+    /// Where this end sends packets for the other one.
+    pub(super) fn dialled(&self) -> Option<SocketAddr> {
+        self.state().and_then(|state| state.endpoint).or(self.planned.endpoint)
+    }
+
+    /// The mark of the packets that this end's WireGuard sends.
+    pub(super) fn firewall_mark(&self) -> Option<u32> {
+        self.pages.plan().map(|plan| plan.firewall.firewall_mark)
     }
 
     fn has_valid_session(&self) -> bool {

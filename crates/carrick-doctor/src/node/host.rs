@@ -62,8 +62,11 @@ pub(super) fn forward_policy(subject: &Subject<'_>) -> Vec<Finding> {
             "{} drops packets by default and has no accept rule for Carrick: packets from and to pods are lost",
             listed(chains)
         ),
-        "configure the program that owns the chain to accept carrick0, carrick-vx and crk* in both directions; the agent's \
-         log contains why the agent cannot add its rules (foreign_chain_refused)",
+        format!(
+            "configure the program that owns the chain to accept {}, crk* in both directions; the agent's log contains why the \
+             agent cannot add its rules (foreign_chain_refused)",
+            listed(subject.mesh_devices().all())
+        ),
     )]
 }
 
@@ -79,7 +82,10 @@ pub(super) fn legacy_filters(subject: &Subject<'_>) -> Vec<Finding> {
             "the table filter of {} is in use, and its rules cannot be examined: if its chain FORWARD drops packets of pods, they are lost",
             listed(programs)
         ),
-        "run `iptables-legacy -S FORWARD` and `ip6tables-legacy -S FORWARD`; if one drops by default, accept carrick0, carrick-vx and crk+ there in both directions, or use iptables-nft",
+        format!(
+            "run `iptables-legacy -S FORWARD` and `ip6tables-legacy -S FORWARD`; if one drops by default, accept {}, crk+ there in both directions, or use iptables-nft",
+            listed(subject.mesh_devices().all())
+        ),
     )]
 }
 
@@ -104,7 +110,9 @@ pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
     match (&subject.checks.api, subject.status.api) {
         (Some(ApiAnswer::Failed(reason)), _) => vec![Finding::problem(
             Check::ApiServer,
-            format!("the API server does not answer: {reason}; packets still flow, but changes do not arrive"),
+            format!(
+                "the API server does not answer: {reason}; the kernel keeps the plan in force, but changes do not arrive"
+            ),
             remedy,
         )],
         (Some(ApiAnswer::Answered { after_ms }), _) if *after_ms > SLOW_API_MS => vec![Finding::warning(
@@ -114,7 +122,7 @@ pub(super) fn api_server(subject: &Subject<'_>) -> Vec<Finding> {
         )],
         (_, ApiConnection::Lost) => vec![Finding::problem(
             Check::ApiServer,
-            "no changes arrive from the API server; packets still flow",
+            "no changes arrive from the API server; the kernel keeps the plan in force",
             remedy,
         )],
         (_, ApiConnection::Synced) => Vec::new(),
@@ -126,11 +134,20 @@ mod tests {
     use crate::fixtures::{diagnosed, mesh};
     use carrick_status::{ApiAnswer, ApiConnection, ConntrackTable};
     use carrick_topology::Family;
+    use carrick_topology::plan::MeshDevices;
 
     #[test]
     fn rules_of_iptables_legacy_are_never_ok() {
-        let found = diagnosed(|mesh| mesh.checks("a1").legacy_filters = ["iptables-legacy".to_owned()].into());
+        let found = diagnosed(|mesh| {
+            mesh.checks("a1").legacy_filters = ["iptables-legacy".to_owned()].into();
+            mesh.plan("a1").firewall.mesh_devices = MeshDevices::with_wireguard("wg-mesh".parse().unwrap());
+        });
         assert_eq!(found.warnings(), ["forward-policy a1"]);
+        assert!(
+            found.remedies().contains("accept wg-mesh, carrick-vx, carrick-ho, crk+ there"),
+            "{}",
+            found.remedies()
+        );
         assert!(found.texts().contains("the table filter of iptables-legacy is in use"));
     }
 

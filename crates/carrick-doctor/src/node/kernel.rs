@@ -1,6 +1,6 @@
 //! Carrick's objects in the kernel.
 
-use carrick_status::WireGuardState;
+use carrick_status::{REPEATED_DRIFT_REMEDY, WireGuardState, describe_repeated_drift};
 
 use super::subject::Subject;
 use crate::finding::listed;
@@ -25,19 +25,8 @@ pub(super) fn kernel_state(subject: &Subject<'_>) -> Vec<Finding> {
 
 /// No other program writes what the agent writes.
 pub(super) fn repeated_drift(subject: &Subject<'_>) -> Vec<Finding> {
-    let repeated = &subject.status.repeated_drift;
-    if repeated.is_empty() {
-        return Vec::new();
-    }
-    let things = repeated.iter().map(|(thing, repairs)| format!("{thing} ({repairs} times)"));
-    vec![Finding::warning(
-        Check::KernelState,
-        format!(
-            "another program undoes what the agent writes, and the agent repaired in the last 10 minutes: {}",
-            listed(things)
-        ),
-        "find the program and configure it to leave this alone; `ip monitor`, `nft monitor` and `auditctl -w /proc/sys/net` show its changes",
-    )]
+    let text = describe_repeated_drift(&subject.status.repeated_drift);
+    text.map(|text| Finding::warning(Check::KernelState, text, REPEATED_DRIFT_REMEDY)).into_iter().collect()
 }
 
 /// The WireGuard device exists and answers.
@@ -46,7 +35,9 @@ pub(super) fn wireguard_device(subject: &Subject<'_>) -> Vec<Finding> {
     let device = &plan.wireguard.device;
     let text = match &subject.checks.wireguard {
         WireGuardState::Unplanned | WireGuardState::Present(_) => return Vec::new(),
-        WireGuardState::Missing => format!("the device {device} does not exist: no packets pass between locations"),
+        WireGuardState::Missing => {
+            format!("the device {device} does not exist: no packets pass through the tunnels of this node")
+        }
         WireGuardState::Unreadable(reason) => format!("the data path of {device} does not answer: {reason}"),
     };
     let remedy = format!("restart `carrick userspace-wireguard {device}`, or load the kernel module wireguard");

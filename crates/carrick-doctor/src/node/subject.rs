@@ -2,6 +2,7 @@
 
 use carrick_status::{ChecksPage, StatusPage};
 use carrick_topology::NodePlan;
+use carrick_topology::plan::MeshDevices;
 
 /// The pages of a node.
 #[derive(Clone, Copy, Debug)]
@@ -13,5 +14,10 @@ pub(crate) struct Subject<'a> {
 impl Subject<'_> {
     pub(super) fn plan(&self) -> Option<&NodePlan> {
         self.status.plan.as_deref()
+    }
+
+    /// The mesh's devices on this node.
+    pub(super) fn mesh_devices(&self) -> MeshDevices {
+        self.plan().map(|plan| plan.firewall.mesh_devices.clone()).unwrap_or_default()
     }
 }

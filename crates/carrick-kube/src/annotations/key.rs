@@ -66,3 +66,18 @@ pub(crate) fn most_bytes_of_agents(key: &str) -> Option<usize> {
         _ => AGENTS.contains(&key).then_some(512),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_dictionary_of_the_fuzzer_has_every_key() {
+        let dictionary = include_str!("../../../../fuzz/dictionaries/annotations.dict");
+        let words = dictionary.lines().map(|line| line.trim_matches('"'));
+        let listed: BTreeSet<&str> = words.filter(|word| word.starts_with(PREFIX)).collect();
+        assert_eq!(listed, PEOPLES.into_iter().chain(AGENTS).collect());
+    }
+}

@@ -38,6 +38,7 @@ mod outside_peer;
 mod overlap;
 mod pages;
 mod pod_faults;
+mod probe_port;
 mod probe_wire;
 mod probes;
 mod reboot;

@@ -6,6 +6,8 @@ use std::time::Duration;
 use carrick_kube::agents;
 use clap::Args;
 
+use super::agent_socket::AgentSocket;
+
 /// Which agents are asked, and how.
 #[derive(Args, Clone, Debug)]
 pub struct AccessOptions {
@@ -21,9 +23,9 @@ pub struct AccessOptions {
     /// Ask the agent of this node through its socket, without the API server.
     #[arg(long, global = true, help_heading = "Access")]
     pub local: bool,
-    /// Ask the agent behind this socket, without the API server. May be repeated.
-    #[arg(long = "socket", global = true, value_name = "PATH", help_heading = "Access")]
-    pub sockets: Vec<PathBuf>,
+    /// Ask the agent behind this socket, without the API server. NODE is how it is named while it does not answer. May be repeated.
+    #[arg(long = "socket", global = true, value_name = "[NODE=]PATH", help_heading = "Access")]
+    pub sockets: Vec<AgentSocket>,
     /// Read Nodes and Peers from a file instead of the API (YAML or JSON, as written by
     /// `kubectl get nodes,peers.carrick.dev,meshes.carrick.dev -o yaml`). May be repeated. Without sockets, no agent is asked.
     #[arg(short = 'f', long = "filename", global = true, value_name = "FILE", help_heading = "Access")]

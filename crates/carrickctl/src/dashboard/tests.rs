@@ -178,7 +178,8 @@ fn an_address_that_other_machines_reach_needs_allow_remote() {
             allow_remote: false,
             interval: Duration::from_secs(1),
         };
-        let access = crate::access::AccessOptions { sockets: vec!["/nonexistent".into()], ..Default::default() };
+        let access =
+            crate::access::AccessOptions { sockets: vec!["/nonexistent".parse().unwrap()], ..Default::default() };
         let refusal = serve(&options, Access::open(&access).await.unwrap()).await.unwrap_err();
         assert!(matches!(&refusal, Failure::Usage(text) if text.contains("--allow-remote")), "{refusal}");
     });

@@ -16,7 +16,7 @@ use crate::snapshot::{Agent, Snapshot};
 pub struct LocationStatus {
     /// The name of the location.
     pub name: String,
-    /// The number of its nodes whose agents answer.
+    /// The number of its nodes in the plans of its agents, also of those whose agents do not answer.
     pub nodes: usize,
     /// Its gateways, according to most of its agents. If two views have as many agents, it is the view whose active gateways the fewest
     /// agents see down.
@@ -86,7 +86,7 @@ pub(super) fn locations(snapshot: &Snapshot) -> Vec<LocationStatus> {
     }
     for (name, status) in &mut locations {
         if let Some(views) = own_views.get(name) {
-            status.nodes = views.values().map(BTreeSet::len).sum();
+            status.nodes = size(snapshot, name);
             status.take_views(views.clone(), &seen_down);
         } else {
             status.unknown = Some(elsewhere::reason(snapshot));
@@ -94,6 +94,12 @@ pub(super) fn locations(snapshot: &Snapshot) -> Vec<LocationStatus> {
         }
     }
     locations.into_values().collect()
+}
+
+/// The number of nodes that the plans of a location's own agents count there. Agents may see it differently for a moment.
+fn size(snapshot: &Snapshot, location: &str) -> usize {
+    let plans = snapshot.agents.iter().filter_map(Agent::plan).filter(|plan| plan.location.name.as_str() == location);
+    plans.map(|plan| plan.probes.location_size).max().unwrap_or_default()
 }
 
 /// The views of each location's own agents.
@@ -195,6 +201,7 @@ pub(super) fn draw(locations: &[LocationStatus], document: &mut Document) {
         let down: Vec<_> = location.down.iter().map(|node| location.seen(node)).collect();
         let down = match down.as_slice() {
             [] => Cell::or_dash(None::<&str>),
+            down if location.down.is_subset(&location.recovering) => Cell::of(down.join(", "), Style::Warn),
             down => Cell::of(down.join(", "), Style::Bad),
         };
         let standby = Cell::or_dash((!standby.is_empty()).then(|| listed(standby)));
@@ -224,7 +231,8 @@ impl LocationStatus {
 
     fn seen(&self, node: &str) -> String {
         let Some(seen) = self.seen_down.get(node) else { return node.to_owned() };
-        format!("{node} (seen down by {} of {})", seen.by.len(), seen.agents)
+        let returning = if self.recovering.contains(node) { ", returning" } else { "" };
+        format!("{node} (seen down by {} of {}{returning})", seen.by.len(), seen.agents)
     }
 
     fn draw_unknown(&self, document: &mut Document) {

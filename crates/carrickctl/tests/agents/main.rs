@@ -92,8 +92,9 @@ async fn agents_that_do_not_answer_give_up_their_permits() {
     let all = page::MAX_CONCURRENT * 2 + 1;
     let directory = tempfile::tempdir().unwrap();
     let load = Arc::new(Load::of(all));
-    let sockets =
-        (0..all).map(|number| page::behind_socket(directory.path(), number, Duration::ZERO, load.clone())).collect();
+    let sockets = (0..all)
+        .map(|number| page::behind_socket(directory.path(), number, Duration::ZERO, load.clone()).into())
+        .collect();
     let timeout = 3 * TIMEOUT;
     let access = Access::open(&AccessOptions { sockets, timeout, ..AccessOptions::default() }).await.unwrap();
     let snapshot = access.snapshot().await.unwrap();
@@ -104,7 +105,8 @@ async fn agents_that_do_not_answer_give_up_their_permits() {
 async fn agents_behind_sockets_are_asked_a_limited_number_at_a_time() {
     let directory = tempfile::tempdir().unwrap();
     let load = Arc::new(Load::default());
-    let sockets = (0..40).map(|number| page::behind_socket(directory.path(), number, DELAY, load.clone())).collect();
+    let sockets =
+        (0..40).map(|number| page::behind_socket(directory.path(), number, DELAY, load.clone()).into()).collect();
     let access =
         Access::open(&AccessOptions { sockets, timeout: LONG_TIMEOUT, ..AccessOptions::default() }).await.unwrap();
     let snapshot = access.snapshot().await.unwrap();

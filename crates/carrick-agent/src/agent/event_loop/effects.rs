@@ -6,6 +6,7 @@ use carrick_kube::publish::{PublishError, publish_annotations};
 use carrick_kube::with_causes;
 use carrick_status::AgentEventKind;
 use carrick_topology::Published;
+use carrick_topology::plan::MeshDevices;
 
 use crate::agent::event_loop::EventLoop;
 use crate::agent::kernel::Order;
@@ -60,7 +61,8 @@ impl EventLoop {
                     }
                 }
                 Effect::TellFaults(faults) => {
-                    for text in self.reporter.update_faults(faults, self.core.cluster(), &self.me) {
+                    let devices = MeshDevices::with_wireguard(self.options.interface.clone());
+                    for text in self.reporter.update_faults(faults, &devices, self.core.cluster(), &self.me) {
                         self.status.add_event(AgentEventKind::Failure, text);
                     }
                 }

@@ -24,8 +24,8 @@ impl EventLoop {
         if outcome.scope > Scope::WireGuard || !outcome.faults.is_empty() {
             self.event(Event::Faults(FaultSource::Kernel, outcome.faults.clone()));
         }
-        self.status.sighted(&self.core, &outcome.sightings);
-        self.event(Event::Peers(observations(&outcome.sightings)));
+        self.status.sighted(&self.core, outcome.sightings.as_ref());
+        self.event(Event::Peers(outcome.sightings.as_ref().map(observations).unwrap_or_default()));
         if outcome.cause != Cause::WireGuardPoll {
             self.look_up_routes();
         }

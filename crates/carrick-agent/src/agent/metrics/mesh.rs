@@ -184,7 +184,7 @@ fn encode_paths(encoder: &mut DescriptorEncoder<'_>, own: &str, paths: &[ProbedP
     let mut family = encoder.encode_descriptor("path_round_trip", help, Some(&Unit::Seconds), MetricType::Histogram)?;
     for (pair, summary) in &pairs {
         let counts = summary.histogram.counts;
-        let bounds = ROUND_TRIP_BOUNDS.into_iter().chain([f64::MAX]);
+        let bounds = ROUND_TRIP_BOUNDS.into_iter().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let all = counts.iter().sum();
         family.encode_family(pair)?.encode_histogram::<NoLabelSet>(

@@ -8,6 +8,7 @@ mod probes;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Instant;
 
 use carrick_pods::call_log::CallRecord;
 use carrick_topology::LocationName;
@@ -27,7 +28,8 @@ use pods::PodMetrics;
 pub(super) use probes::ProbeMetrics;
 
 use super::kernel::Outcome;
-use carrick_core::{ApiState, ApplyOutcome, Core, Fault, Readiness, WriteOutcome};
+use super::repeated_drift::RepeatedDrift;
+use carrick_core::{ApiState, ApplyOutcome, Cause, Core, Readiness, WriteOutcome};
 
 /// Buckets for the duration of an apply, in seconds: from a comparison on a small node to a thousand new routes.
 const APPLY_BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
@@ -41,6 +43,7 @@ pub struct Metrics {
     operations: Counter,
     drift_repairs: Family<CauseLabel, Counter>,
     repeated_drift: Gauge,
+    repairs: RepeatedDrift,
     publications: Family<ResultLabel, Counter>,
     nodes: Gauge,
     peers: Gauge,
@@ -105,6 +108,7 @@ impl Metrics {
             operations: Counter::default(),
             drift_repairs: Family::default(),
             repeated_drift: Gauge::default(),
+            repairs: RepeatedDrift::default(),
             publications: Family::default(),
             nodes: Gauge::default(),
             peers: Gauge::default(),
@@ -171,10 +175,19 @@ impl Metrics {
             self.apply_seconds.get_or_create(&PhaseLabel { phase }).observe(took.as_secs_f64());
         }
         self.operations.inc_by(outcome.operations as u64);
-        self.repeated_drift.set(i64::try_from(outcome.repeated.len()).unwrap_or(i64::MAX));
         if outcome.is_repair() {
-            self.drift_repairs.get_or_create(&CauseLabel { cause: outcome.cause.as_str() }).inc();
+            self.repaired(outcome.cause);
         }
+    }
+
+    /// Counts a repair of what another program had changed.
+    pub(super) fn repaired(&self, cause: Cause) {
+        self.drift_repairs.get_or_create(&CauseLabel { cause: cause.as_str() }).inc();
+    }
+
+    /// What is repaired again and again. Clones share it.
+    pub(super) const fn repeated_drift(&self) -> &RepeatedDrift {
+        &self.repairs
     }
 
     pub(super) fn published(&self, outcome: WriteOutcome) {
@@ -217,7 +230,7 @@ impl Metrics {
         set(&self.peers, core.cluster().peers.len());
         set(&self.ready, usize::from(core.readiness() == Readiness::Ready));
         set(&self.api_synced, usize::from(core.api_state() == ApiState::Synced));
-        set_by_kind(&self.faults, core.faults().iter().map(Fault::kind));
+        set_by_kind(&self.faults, core.faults().iter().map(|fault| fault.kind().as_str()));
     }
 
     /// Sets the number of warnings of each kind.
@@ -235,6 +248,7 @@ impl Metrics {
     /// # Errors
     /// None in practice: writing into a string does not fail.
     pub fn encode(&self) -> Result<String, fmt::Error> {
+        set(&self.repeated_drift, self.repairs.in_force(Instant::now()).len());
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -21,13 +21,13 @@ use super::metrics::{PathReader, ProbeMetrics};
 use super::status::Status;
 
 use known_liveness::KnownLiveness;
-use thread::ProbeThread;
+use thread::{ProbeThread, ThreadEvent};
 
 /// The event loop's side of the probes.
 #[derive(Debug)]
 pub(super) struct Probes {
     thread: ProbeThread,
-    events: mpsc::UnboundedReceiver<ProberEvent>,
+    events: mpsc::UnboundedReceiver<ThreadEvent>,
     known: KnownLiveness,
     liveness: Liveness,
     followed: Option<Arc<Probing>>,
@@ -86,13 +86,23 @@ impl Probes {
         }
     }
 
-    /// The next event of the prober.
-    pub(super) async fn next(&mut self) -> Option<ProberEvent> {
+    /// The next event of the thread.
+    pub(super) async fn next(&mut self) -> Option<ThreadEvent> {
         self.events.recv().await
     }
 
     /// Logs and counts an event. Returns the event for the core, if the core needs one.
-    pub(super) fn take(&mut self, event: ProberEvent, status: &Status) -> Option<Event> {
+    pub(super) fn take(&mut self, event: ThreadEvent, status: &Status) -> Option<Event> {
+        match event {
+            ThreadEvent::Prober(event) => self.take_finding(event, status),
+            ThreadEvent::PortTaken(addresses) => {
+                let faults = addresses.into_iter().map(Fault::ProbePortTaken).collect();
+                Some(Event::Faults(FaultSource::ProbePort, faults))
+            }
+        }
+    }
+
+    fn take_finding(&mut self, event: ProberEvent, status: &Status) -> Option<Event> {
         match event {
             ProberEvent::ProbedPath { to, kind, state } => {
                 let state = in_words(state);

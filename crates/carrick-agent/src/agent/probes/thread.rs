@@ -4,6 +4,7 @@
 //! trip look longer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,7 +64,7 @@ impl ProbeThread {
         private_key: SecretKey,
         known: Liveness,
         metrics: ProbeMetrics,
-        events: mpsc::UnboundedSender<ProberEvent>,
+        events: mpsc::UnboundedSender<ThreadEvent>,
     ) -> Result<Self, AgentError> {
         let failed = |what: String| AgentError::Start(format!("probing: {what}"));
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
@@ -72,7 +73,13 @@ impl ProbeThread {
         let state =
             State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new(), wireguard_device: None };
         let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake, metrics });
-        let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, events };
+        let thread = Thread {
+            shared: Arc::clone(&shared),
+            sockets: BTreeMap::new(),
+            taken: BTreeSet::new(),
+            bind_again: None,
+            events,
+        };
         std::thread::Builder::new()
             .name("probes".to_owned())
             .spawn(move || thread.run())
@@ -123,12 +130,23 @@ impl Shared {
     }
 }
 
+/// What the thread tells.
+#[derive(Debug)]
+pub(in crate::agent) enum ThreadEvent {
+    /// The prober found something out.
+    Prober(ProberEvent),
+    /// Other programs have the port at these own addresses.
+    PortTaken(BTreeSet<IpAddr>),
+}
+
 struct Thread {
     shared: Arc<Shared>,
     sockets: BTreeMap<IpAddr, ProbeSocket>,
+    /// Own addresses at which another program has the port. As long as there are any, the node hears no other one, and finds nothing out of them.
+    taken: BTreeSet<IpAddr>,
     /// When missing addresses are tried again.
     bind_again: Option<Instant>,
-    events: mpsc::UnboundedSender<ProberEvent>,
+    events: mpsc::UnboundedSender<ThreadEvent>,
 }
 
 impl Thread {
@@ -148,11 +166,13 @@ impl Thread {
                 send_datagrams(&mut state, &self.sockets);
             }
             self.bind(&state.listen);
-            state.port.handle_timeout(shared.origin.elapsed());
+            if self.taken.is_empty() {
+                state.port.handle_timeout(shared.origin.elapsed());
+            }
             send_datagrams(&mut state, &self.sockets);
             while let Some(event) = state.port.next_event() {
                 // The receiver is closed when the agent ends.
-                let _ = self.events.send(event);
+                let _ = self.events.send(ThreadEvent::Prober(event));
             }
         }
     }
@@ -160,7 +180,7 @@ impl Thread {
     /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses whose sockets have something to read, and what:
     /// a socket with ICMP errors has `POLLERR` (ip(7), `IP_RECVERR`).
     fn wait(&self, shared: &Shared) -> Vec<(IpAddr, PollFlags)> {
-        let deadline = shared.lock().port.next_deadline();
+        let deadline = shared.lock().port.next_deadline().filter(|_| self.taken.is_empty());
         let until = deadline.map_or(IDLE, |deadline| deadline.saturating_sub(shared.origin.elapsed()).min(IDLE));
         let until = self.bind_again.map_or(until, |again| until.min(again.saturating_duration_since(Instant::now())));
         // Rounded up: a poll that ends too early finds nothing to do.
@@ -184,24 +204,28 @@ impl Thread {
         self.sockets.retain(|address, _| listen.contains(address));
         let missing: Vec<IpAddr> =
             listen.iter().filter(|address| !self.sockets.contains_key(address)).copied().collect();
-        if missing.is_empty() {
-            self.bind_again = None;
+        if !missing.is_empty() && self.bind_again.is_some_and(|again| Instant::now() < again) {
             return;
         }
-        if self.bind_again.is_some_and(|again| Instant::now() < again) {
-            return;
-        }
+        let mut taken = BTreeSet::new();
         for address in missing {
             match ProbeSocket::bind(address) {
                 Ok(socket) => {
                     self.sockets.insert(address, socket);
                 }
                 Err(error) => {
+                    if error.kind() == io::ErrorKind::AddrInUse {
+                        taken.insert(address);
+                    }
                     tracing::debug!(event = "probe_address_not_bound", %address, %error);
                 }
             }
         }
         self.bind_again = (self.sockets.len() < listen.len()).then(|| Instant::now() + BIND_INTERVAL);
+        if taken != self.taken {
+            self.taken.clone_from(&taken);
+            let _ = self.events.send(ThreadEvent::PortTaken(taken));
+        }
     }
 }
 

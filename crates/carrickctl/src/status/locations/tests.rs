@@ -34,7 +34,7 @@ fn a_node_is_down_if_most_agents_see_it_down_and_single_views_are_told_apart() {
     assert_eq!((&zurich.down, &zurich.seen_down["b1"].by), (&set(&[]), &set(&["a1"])));
 
     let shown = text(&status);
-    assert!(shown.contains("basel         2  a2      -        a1 (seen down by 2 of 2)\n"), "{shown}");
+    assert!(shown.contains("basel         2  a2      -        a1 (seen down by 2 of 2, returning)\n"), "{shown}");
     assert!(shown.contains("zürich        1  b1      -        -\n"), "{shown}");
     assert!(shown.contains("location basel, as a1 sees it: active a1, standby none\n"), "{shown}");
     assert!(shown.contains("location zürich: b1 is seen down only by a1 (1 of 2 agents)\n"), "{shown}");
@@ -147,4 +147,13 @@ fn a_node_that_is_well_and_answers_all_that_see_it_down_returns() {
         let shown = shown(edit);
         assert!(!shown.contains("answers again"), "{shown}");
     }
+}
+
+#[test]
+fn a_node_whose_agent_does_not_answer_still_counts_in_its_location() {
+    let mut snapshot = snapshot();
+    set_unreachable(&mut snapshot, "a2");
+    let status = Status::of(&snapshot);
+    let counted: Vec<_> = status.locations.iter().map(|location| (location.name.as_str(), location.nodes)).collect();
+    assert_eq!(counted, [("basel", 2), ("zürich", 1)]);
 }

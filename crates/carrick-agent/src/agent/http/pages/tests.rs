@@ -19,14 +19,14 @@ fn core() -> Core {
 fn outcome(cause: Cause, outcome: ApplyOutcome) -> Outcome {
     Outcome {
         cause,
-        repeated: std::collections::BTreeMap::new(),
+        first_change: None,
         outcome,
         scope: carrick_topology::plan::Scope::Everything,
         faults: std::collections::BTreeSet::new(),
         operations: 4,
         took: Duration::from_millis(3),
         phases: carrick_dataplane::Phases { firewall: Duration::from_millis(1), ..Default::default() },
-        sightings: std::collections::BTreeMap::new(),
+        sightings: None,
         handover: carrick_topology::handover::HandoverInForce::default(),
         failures: Vec::new(),
     }
@@ -137,4 +137,24 @@ async fn a_rotated_preshared_key_is_not_counted_as_drift() {
     assert!(answer.contains("carrick_applies_total{result=\"Changed\"} 1"), "{answer}");
     assert!(!answer.contains("carrick_drift_repairs_total{"), "{answer}");
     assert_eq!(status.page().drift_repairs, 0);
+}
+
+#[tokio::test]
+async fn repeated_repairs_of_any_part_of_the_agent_are_told_in_the_same_words() {
+    let status = Status::new("me".parse().unwrap());
+    status.turn(&core());
+    let repair =
+        || status.repaired(Cause::Drift(DriftKind::Nftables), "change the nftables table inet carrick-cni".to_owned());
+    let told = |status: &Status| (status.page().repeated_drift.len(), status.readiness().1);
+    repair();
+    repair();
+    assert!(told(&status).0 == 0 && !told(&status).1.contains("carrick-cni"), "twice is not again and again");
+    repair();
+    let (things, readyz) = told(&status);
+    let text = "warning: another program undoes what the agent writes, and the agent repaired in the last 10 minutes: \
+                change the nftables table inet carrick-cni (3 times) -> find the program";
+    assert!(things == 1 && readyz.contains(text), "{readyz}");
+    let (_, metrics) = fetch(public_pages(status), "/metrics").await;
+    assert!(metrics.contains("carrick_repeated_drift 1"), "{metrics}");
+    assert!(metrics.contains("carrick_drift_repairs_total{cause=\"nftables\"} 3"), "{metrics}");
 }
