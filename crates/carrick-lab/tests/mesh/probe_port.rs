@@ -44,7 +44,7 @@ locations:
         let told = format!("another program has UDP port {PROBE_PORT} at {address}");
         await_readiness(&mesh, node, "the fault", |body| body.contains(&told) && body.contains("ss -lunp"));
         std::thread::sleep(OBSERVED);
-        assert_eq!(mesh.status(node)["liveness"]["down"], serde_json::json!([]), "{node} judges nobody");
+        assert_eq!(mesh.status(node)["liveness"]["down"], serde_json::json!([]), "{node} finds no other node down");
         all_reach(&mesh.pods_only());
 
         drop(holder);
