@@ -58,6 +58,7 @@ fn the_policy_names_the_keys_of_the_code_and_of_the_documents() {
 #[test]
 fn each_key_of_the_code_has_one_writer() {
     let source = include_str!("../../src/annotations/key.rs");
+    let (source, _) = source.split_once("#[cfg(test)]").unwrap();
     let literals = source.split('"').skip(1).step_by(2);
     let keys: BTreeSet<_> = literals.filter(|text| *text != PREFIX).map(str::to_owned).collect();
     let listed: BTreeSet<_> =

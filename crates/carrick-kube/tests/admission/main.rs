@@ -153,6 +153,8 @@ async fn each_rule_is_needed(clients: &Clients) {
         for index in 0..rules.len() {
             let mut others = rules.clone();
             let rule = others.remove(index);
+            set_rules(&policies, name, &rules).await;
+            until_passing("no forged write passes with all rules", clients, &writes, |count| count == 0).await;
             set_rules(&policies, name, &others).await;
             let what = format!("a forged write passes without the rule {rule}");
             until_passing(&what, clients, &writes, |count| count > 0).await;

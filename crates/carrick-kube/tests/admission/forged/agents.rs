@@ -162,6 +162,18 @@ pub(super) fn by_agents() -> Vec<Forged> {
         ("new pods on a cordoned node", Agent("a"), Merge(Node("a"), json!({"spec": {"unschedulable": false}})), SPEC),
         ("another machine", Agent("b"), Merge(Node("b"), json!({"spec": {"providerID": "cloud://x"}})), SPEC),
         (
+            "another host name",
+            Agent("a"),
+            Update(Node("a"), json!({"metadata": {"labels": {"kubernetes.io/hostname": "b"}}})),
+            LABELS,
+        ),
+        (
+            "more processors than it has",
+            Agent("a"),
+            Update(NodeStatus("a"), json!({"status": {"capacity": {"cpu": "400"}}})),
+            STATUS,
+        ),
+        (
             "its own addresses",
             Agent("a"),
             Merge(
