@@ -13,7 +13,7 @@ use kube::core::Status;
 use thiserror::Error;
 use tokio::time::timeout;
 
-pub use annotations::{needs_publishing, publish_annotations};
+pub use annotations::publish_annotations;
 pub use event::{fault_event, is_picked, is_reporter, publish_event, publish_fault};
 pub use event_limiter::EventLimiter;
 pub use peer_status::{PeerReport, publish_peer_status};

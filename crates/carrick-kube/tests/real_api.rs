@@ -11,7 +11,7 @@ use carrick_kube::mesh::Mesh;
 use carrick_kube::nodes::{Deletion, Readiness};
 use carrick_kube::peer::{ConditionStatus, Peer};
 use carrick_kube::publish::{
-    FIELD_MANAGER, PeerReport, PublishError, needs_publishing, publish_annotations, publish_event, publish_peer_status,
+    FIELD_MANAGER, PeerReport, PublishError, publish_annotations, publish_event, publish_peer_status,
 };
 use carrick_kube::secrets::{NAMESPACE, preshared_key};
 use carrick_kube::watch::{ApiState, ClusterEvent};
@@ -283,7 +283,7 @@ async fn changes_are_received_and_publications_are_visible(api: &ApiClient) {
         ..Published::default()
     };
     publish_annotations(api, consumer.own.as_ref().unwrap(), &published).await.unwrap();
-    consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| !needs_publishing(own, &published))).await;
+    consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| support::shows(own, &published))).await;
     consumer.until(|consumer| consumer.cluster.nodes["a"].public_key.is_some()).await;
 
     let before = consumer.log.len();
@@ -348,7 +348,7 @@ async fn the_agent_owns_its_annotations_and_no_others(api: &ApiClient) {
     assert_eq!(json!(nodes.get("a").await.unwrap().metadata.annotations), all);
 
     // One write: the apply patch omits the mesh addresses, which the agent owns.
-    consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| !needs_publishing(own, &published))).await;
+    consumer.until(|consumer| consumer.own.as_ref().is_some_and(|own| support::shows(own, &published))).await;
     let before = writes_of(&nodes.get("a").await.unwrap());
     let fewer = Published { mesh_addresses: [].into(), ..published };
     publish_annotations(api, consumer.own.as_ref().unwrap(), &fewer).await.unwrap();

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use carrick_test_apiserver::proxy::{Backend, Mode, Proxy, Traffic};
 use nix::sched::{CloneFlags, unshare};
@@ -135,7 +136,15 @@ fn a_dropped_proxy_closes_its_connections() {
         echoes(&mut stream, b"before");
         drop(proxy);
         assert!(matches!(stream.read(&mut [0; 16]), Ok(0) | Err(_)));
-        let refused = TcpStream::connect(address).expect_err("the listener is closed");
+        // Another test may have got the port meanwhile, and keeps it for a moment.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let refused = loop {
+            match TcpStream::connect(address) {
+                Err(error) => break error,
+                Ok(_) => assert!(Instant::now() < deadline, "the listener is not closed"),
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     });
     test.join().expect("the test");

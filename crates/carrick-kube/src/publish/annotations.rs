@@ -13,12 +13,6 @@ use crate::annotations::{key, published_annotations};
 use crate::client::ApiClient;
 use crate::own_node::OwnNode;
 
-/// Whether the Node shows something else than what is to be published.
-#[must_use]
-pub fn needs_publishing(own: &OwnNode, published: &Published) -> bool {
-    shown(&own.metadata.annotations) != published_annotations(published)
-}
-
 /// Applies the agent's own annotations to its Node; people's are left alone. The server changes nothing if it has them already: what this
 /// client has heard of the Node may be older than what the caller has.
 ///

@@ -3,16 +3,18 @@
 
 pub mod control_plane;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carrick_kube::annotations::{key, published_annotations};
 use carrick_kube::client::ApiClient;
 use carrick_kube::own_node::OwnNode;
 use carrick_kube::watch::{ApiState, ApiStatus, ClusterEvent, ClusterUid, Limits, WatchConfig, watch};
 use carrick_test_apiserver::{ApiServer, Key, Resource};
-use carrick_topology::Cluster;
+use carrick_topology::{Cluster, Published};
 use kube::Config;
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
@@ -24,6 +26,13 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A WireGuard public key.
 pub const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// Whether a Node shows exactly this of its agent's annotations.
+pub fn shows(own: &OwnNode, published: &Published) -> bool {
+    let of_agent = own.metadata.annotations.iter().filter(|(name, _)| key::AGENTS.contains(&name.as_str()));
+    let of_agent: BTreeMap<String, String> = of_agent.map(|(name, value)| (name.clone(), value.clone())).collect();
+    of_agent == published_annotations(published)
+}
 
 pub fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
