@@ -291,7 +291,7 @@ impl fmt::Display for Fault {
             }
             Self::ProbePortTaken(address) => write!(
                 formatter,
-                "another program has UDP port {PROBE_PORT} at {address}: this node sends and answers no probes, so other nodes find it down, and it does not notice when a gateway fails"
+                "another program has UDP port {PROBE_PORT} at {address}: this node probes no node from there and answers none, so other nodes find it down, and it does not notice when a gateway fails that it would probe from there"
             ),
             Self::AllNodesSilent => formatter.write_str("no node that this node probes answers"),
         }

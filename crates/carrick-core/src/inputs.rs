@@ -10,7 +10,7 @@ use carrick_topology::discovery::{
     DeviceMtus, HostFacts, Interface, OwnFacts, OwnNode, container_bridges, device_mtus, host_networks, own_facts,
     routed_networks, unattached_devices,
 };
-use carrick_topology::model::{DnsName, KeyProof};
+use carrick_topology::model::{DnsName, KeyProof, Node};
 use carrick_topology::{
     Change, Cluster, DeviceName, Liveness, Mesh, NodeName, NodePlan, PlanError, PublicKey, Published, Settings, plan,
 };
@@ -264,10 +264,15 @@ impl Inputs {
         (!own::shows(shown, &wanted)).then_some(wanted)
     }
 
-    /// What the API shows of this node where it does not show what it should.
-    pub(crate) fn shown(&self) -> Shown {
-        let has_key = self.cluster.nodes.get(&self.me).is_some_and(|node| node.public_key.is_some());
-        if has_key { Shown::Different } else { Shown::Absent }
+    /// What the API shows of this node where it does not show all of this.
+    pub(crate) fn shown(&self, wanted: &Published) -> Shown {
+        let lacks = |node: &Node| {
+            node.public_key.is_none()
+                || (node.public_key_proof.is_none() && wanted.public_key_proof.is_some())
+                || (node.pod_cidrs.is_empty() && !wanted.pod_cidrs.is_empty())
+                || (node.mesh_addresses.is_empty() && !wanted.mesh_addresses.is_empty())
+        };
+        if self.cluster.nodes.get(&self.me).is_none_or(lacks) { Shown::Absent } else { Shown::Different }
     }
 
     /// A node that carries nothing yet, such as after a reboot, has nothing to lose.

@@ -334,7 +334,7 @@ impl Core {
     /// When what is missing at the API is written.
     fn publication_due(&self) -> Option<Now> {
         let missing = self.inputs.missing_publication().filter(|_| self.api == ApiState::Synced)?;
-        self.publication.not_before(&missing, self.inputs.shown())
+        self.publication.not_before(&missing, self.inputs.shown(&missing))
     }
 
     fn publish_if_due(&mut self, now: Now) {
@@ -344,7 +344,8 @@ impl Core {
         let missing = self.inputs.missing_publication();
         self.publication.look(now, missing.as_ref());
         let Some(wanted) = missing.map(Box::new) else { return };
-        if self.publication.not_before(&wanted, self.inputs.shown()).is_some_and(|not_before| not_before <= now) {
+        if self.publication.not_before(&wanted, self.inputs.shown(&wanted)).is_some_and(|not_before| not_before <= now)
+        {
             self.effects.push_back(Effect::Publish(wanted.clone()));
             self.publication.begin(wanted);
         }

@@ -12,7 +12,7 @@ use carrick_topology::Published;
 const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest one.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Where the API has shown the annotations and shows no key any more, they wait no longer than this after the last write: the node is out of the mesh,
+/// Where the API has shown the annotations and lacks one of them, they wait no longer than this after the last write: the node is out of the mesh,
 /// and no second agent removes them.
 const LONGEST_FOR_ABSENT: Duration = Duration::from_secs(10);
 /// Other annotations than those written before wait no longer than this after the last write: other nodes may need them.
@@ -25,7 +25,7 @@ const REPEATED: u32 = 5;
 /// What the API shows instead of what this node has to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
-    /// No public key.
+    /// Not all of it: what another program sets is not absent.
     Absent,
     /// Something else.
     Different,
@@ -41,6 +41,8 @@ pub(crate) struct Overwrites {
     shown_since: Option<Now>,
     /// Whether the API has shown what it accepted last.
     was_shown: bool,
+    /// Whether the API has shown what is being written since the write began: it may be gone again when the answer comes.
+    is_shown_meanwhile: bool,
 }
 
 impl Overwrites {
@@ -52,6 +54,7 @@ impl Overwrites {
             backoff: Backoff::new(SHORTEST, LONGEST),
             shown_since: None,
             was_shown: false,
+            is_shown_meanwhile: false,
         }
     }
 
@@ -64,7 +67,12 @@ impl Overwrites {
         self.accepted = Some(written);
         self.accepted_at = now;
         self.shown_since = None;
-        self.was_shown = false;
+        self.was_shown = self.is_shown_meanwhile;
+    }
+
+    /// A write begins.
+    pub(crate) const fn begin(&mut self) {
+        self.is_shown_meanwhile = false;
     }
 
     /// When this may be written.
@@ -86,6 +94,7 @@ impl Overwrites {
             return;
         }
         self.was_shown = true;
+        self.is_shown_meanwhile = true;
         let since = *self.shown_since.get_or_insert(now);
         if now >= since + QUIET {
             self.repetitions = 0;

@@ -37,6 +37,7 @@ impl Publication {
     /// A publication begins. [`Publication::finish`] must follow.
     pub(crate) fn begin(&mut self, wanted: Box<Published>) {
         self.in_progress = Some(wanted);
+        self.overwrites.begin();
     }
 
     pub(crate) fn finish(&mut self, now: Now, outcome: WriteOutcome, chance: f64) {

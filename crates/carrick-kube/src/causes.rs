@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use kube::core::Status;
+
 /// What to do about a certificate that the TLS library refuses and that `kubectl` may accept: a part of the library's text, and the advice.
 const CERTIFICATE_FAULTS: [(&str, &str); 5] = [
     (
@@ -33,29 +35,30 @@ pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
+        if let Some(status) = status_of(error) {
+            text = text.replace(&format!("ApiError: {status} ({status:?})"), &status.to_string());
+        }
         let reason = error.to_string();
         if !text.contains(&reason) {
             text = format!("{text}: {reason}");
         }
         cause = error.source();
     }
-    let text = without_status(text);
     match certificate_advice(&text) {
         Some(advice) => format!("{text}; {advice}"),
         None => text,
     }
 }
 
-/// Removes what `kube` adds to an answer of the API server: the name of the type, and the whole answer as Rust would print it.
-fn without_status(text: String) -> String {
-    const DEBUG: &str = " (Status { ";
-    let Some((before, after)) = text.split_once(DEBUG) else { return text };
-    let rest = after.split_once(" })").map_or("", |(_, rest)| rest);
-    format!("{}{rest}", before.replacen("ApiError: ", "", 1))
+/// The answer of the API server, which `kube` prints with the name of the type and as Rust would print it.
+fn status_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Status> {
+    error.downcast_ref::<Status>().or_else(|| error.downcast_ref::<Box<Status>>().map(AsRef::as_ref))
 }
 
 #[cfg(test)]
 mod tests {
+    use kube::core::ListMeta;
+
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -64,10 +67,12 @@ mod tests {
 
     #[test]
     fn an_answer_of_the_api_server_is_its_message() {
-        let status = kube::core::Status::failure("peers.carrick.dev is forbidden", "Forbidden").with_code(403);
+        let status = Status {
+            metadata: Some(ListMeta::default()),
+            ..Status::failure("peers.carrick.dev is forbidden", "Forbidden").with_code(403)
+        };
         let text = with_causes(&Reading(kube::Error::Api(Box::new(status))));
-        assert!(text.starts_with("read the Peers: peers.carrick.dev is forbidden"), "{text}");
-        assert!(!text.contains("Status") && !text.contains("ApiError"), "{text}");
+        assert_eq!(text, "read the Peers: peers.carrick.dev is forbidden: Forbidden");
     }
 
     #[derive(Debug, thiserror::Error)]

@@ -44,7 +44,8 @@ pub enum DropReason {
     HandoverUnexpectedSource,
     /// A packet to a pod of this node leaves by a device that is no pod's.
     OwnPodByOtherDevice,
-    /// A packet of a pod of this node would leave the mesh with the pod's address: it belongs to no connection, and so no translation concerns it.
+    /// A packet of a pod of this node would leave the mesh with the pod's address: it belongs to no connection, the kernel does not
+    /// track it, or its connection began while the mesh carried the destination.
     OwnPodSourceUntranslated,
     /// A packet to a destination of the mesh leaves by a device that the routes do not name for the destination.
     MeshDestinationInClear,

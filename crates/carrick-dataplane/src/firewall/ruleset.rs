@@ -15,6 +15,7 @@
 //! postrouting  leak-guard: nothing that the mesh carries leaves in clear
 //! postrouting  leak-guard: this node's VXLAN leaves only by devices that lead into the location
 //! postrouting  translate: which packets take this node's address
+//! postrouting  translated: nothing leaves the mesh with the source of a pod that the translation has not changed
 //! postrouting  translated: no source is translated to a port of the mesh, so nothing that goes there is an answer
 //! ```
 //!
@@ -292,8 +293,9 @@ fn translate(plan: &FirewallPlan) -> Chain {
     Chain::at(Hook::Postrouting, ChainKind::Nat, priority::SOURCE_NAT + 1).with_rules(rules)
 }
 
-/// What the translation of sources has left or made. If it has chosen a port of the mesh, the first packet is dropped, and its repetition gets another port. So a packet to such a port
-/// is never an answer, which the chain [`MESH_PORTS`] relies on.
+/// What the translation of sources has made or left. Packets of pods that leave the mesh untranslated are dropped. If the translation has chosen a
+/// port of the mesh, the first packet is dropped, and its repetition gets another port. So a packet to such a port is never an answer, which the chain
+/// [`MESH_PORTS`] relies on.
 fn translated(plan: &FirewallPlan) -> Chain {
     let rules = plan.mesh_ports.ports.iter().map(|port| {
         let first = Rule::new().protocol(UDP).source_port(*port).origin(Origin::Received).is_no_reply();

@@ -88,6 +88,12 @@ fn by_kubelets() -> Vec<Forged> {
             OWNER,
         ),
         (
+            "a location that its owner no longer owns, and owns another annotation instead",
+            Kubelet("a"),
+            Edit(Node("a"), |node| each_owner(node, swap_location)),
+            OWNER,
+        ),
+        (
             "a location whose owner is one of another version",
             Kubelet("a"),
             Edit(Node("a"), |node| each_owner(node, |owner| owner["apiVersion"] = "v2".into())),
@@ -258,4 +264,12 @@ fn each_owner(node: &mut Value, change: fn(&mut Value)) {
     let of_metadata = owners.iter_mut().filter(|owner| owner["fieldsV1"].get("f:metadata").is_some());
     let changed = of_metadata.map(change).count();
     assert!(changed > 0, "the Node has no owners");
+}
+
+/// The entry owns as many annotations as before.
+fn swap_location(owner: &mut Value) {
+    let Some(Value::Object(annotations)) = owner["fieldsV1"]["f:metadata"].get_mut("f:annotations") else { return };
+    if annotations.remove("f:carrick.dev/location").is_some() {
+        annotations.insert("f:carrick.dev/relay".to_owned(), json!({}));
+    }
 }

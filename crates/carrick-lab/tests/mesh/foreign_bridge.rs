@@ -94,6 +94,13 @@ fn crafted_packets_of_a_container_reach_no_pod(granularity: &str, encapsulation:
     let mesh = Mesh::up(&clouds(granularity, encapsulation));
     mesh.all_reach();
     let container = container(&mesh, bridge);
+    // The agent puts a new table in place when it learns of the bridge, and the counters begin again.
+    wait::until("the node's table knows the bridge", || {
+        let table = mesh.node_namespaces(HOST).exec(&["nft", "list", "table", "inet", "carrick"])?;
+        let knows = |name: &str| table.contains(&format!("\"{name}\""));
+        Ok((knows(bridge) || (bridge.starts_with("docker") && knows("docker*"))).then_some(()))
+    })
+    .unwrap();
     for target in ordinary_targets(&mesh) {
         let answer = ping::until_answered(&container, target, LATE).unwrap();
         assert!(answer.is_some(), "{granularity}, {encapsulation}: no answer of {target}");

@@ -7,10 +7,7 @@ use ipnet::IpNet;
 use netlink_packet_core::Parseable as _;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
-use super::{ListedRule, Mark};
-
-/// What the kernel tells of a rule that suppresses nothing.
-const NO_SUPPRESSION: u32 = u32::MAX;
+use super::{ListedRule, Mark, NO_SUPPRESSION};
 
 /// A rule that may decide on all packets of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]

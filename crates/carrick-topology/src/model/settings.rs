@@ -28,7 +28,7 @@ pub struct RoutedNetwork {
 pub struct PrecedingRule {
     /// Lower is asked first.
     pub priority: u32,
-    /// The rule, as `ip rule` shows it.
+    /// The rule in the words of `ip rule`, with the number of its table, and `drop` for each action that drops.
     pub text: String,
     /// The source of the packets that it is for; `None` for all.
     pub source: Option<IpNet>,

@@ -261,7 +261,7 @@ impl fmt::Display for WarningReason {
                 };
                 write!(
                     formatter,
-                    "comes before the rules of Carrick, and packets to {network}{and} leave as its table says, not through the mesh: give the rule a priority above {RULE_PRIORITY}"
+                    "comes before the rules of Carrick, and packets to {network}{and} are routed or dropped by it, and do not enter the mesh: give the rule a priority above {RULE_PRIORITY}"
                 )
             }
             Self::UnknownVariable(nearest) => {

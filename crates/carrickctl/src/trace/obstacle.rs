@@ -26,7 +26,7 @@ pub(super) fn of(cluster_plan: &ClusterPlan, walk: &Walk, destination: IpAddr) -
             )
         }
         DropReason::LeakGuard => format!(
-            "{node}: the chain `leak-guard` of table inet carrick: the mesh carries {destination}, and its route names another device"
+            "{node}: the chain `leak-guard` of table inet carrick: the packet to {destination} would leave outside the mesh, or by another device than its route names"
         ),
         DropReason::NoPeer => no_peer(cluster_plan, plan, destination),
         DropReason::NoEndpoint => {

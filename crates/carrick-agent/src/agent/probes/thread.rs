@@ -15,7 +15,6 @@ use carrick_probe::{Identity, Position, ProbePort, ProbedPath, ProberEvent, Shap
 use carrick_topology::Liveness;
 use carrick_topology::constants::HANDOVER_DEVICE;
 use carrick_topology::handover::HandoverInForce;
-use carrick_topology::model::DeviceName;
 use carrick_topology::plan::Egress;
 use carrick_types::SecretKey;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -48,10 +47,10 @@ struct Shared {
 #[derive(Debug)]
 struct State {
     port: ProbePort,
-    /// The own addresses on which it listens.
-    listen: BTreeSet<IpAddr>,
-    /// The WireGuard device, once there is a plan.
-    wireguard_device: Option<DeviceName>,
+    /// What the thread does until it is told otherwise.
+    plan: Option<Probing>,
+    /// Own addresses at which another program has the port. No target is probed from them: missing answers would look like failures of other nodes.
+    taken: BTreeSet<IpAddr>,
 }
 
 impl ProbeThread {
@@ -70,16 +69,9 @@ impl ProbeThread {
         let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)
             .map_err(|error| failed(error.to_string()))?;
         let identity = Identity { private_key, token: rand::random(), first_session: rand::random() };
-        let state =
-            State { port: ProbePort::new(interval, identity, known), listen: BTreeSet::new(), wireguard_device: None };
+        let state = State { port: ProbePort::new(interval, identity, known), plan: None, taken: BTreeSet::new() };
         let shared = Arc::new(Shared { origin: Instant::now(), state: Mutex::new(state), wake, metrics });
-        let thread = Thread {
-            shared: Arc::clone(&shared),
-            sockets: BTreeMap::new(),
-            taken: BTreeSet::new(),
-            bind_again: None,
-            events,
-        };
+        let thread = Thread { shared: Arc::clone(&shared), sockets: BTreeMap::new(), bind_again: None, events };
         std::thread::Builder::new()
             .name("probes".to_owned())
             .spawn(move || thread.run())
@@ -89,12 +81,9 @@ impl ProbeThread {
 
     /// Probes and answers according to this from now on.
     pub(super) fn follow(&self, probing: &Probing) {
-        let position = Position { location: probing.location.clone(), is_gateway: probing.is_gateway };
-        let now = self.shared.origin.elapsed();
         let mut state = self.shared.lock();
-        state.port.set_plan(now, position, &probing.targets, probing.peers.clone());
-        state.listen.clone_from(&probing.listen);
-        state.wireguard_device = Some(probing.wireguard_device.clone());
+        state.plan = Some(probing.clone());
+        state.set_plan(self.shared.origin.elapsed());
         drop(state);
         self.shared.wake();
     }
@@ -116,6 +105,21 @@ impl ProbeThread {
     /// What is known of each path.
     pub(super) fn paths(&self) -> Vec<ProbedPath> {
         self.shared.lock().port.paths()
+    }
+}
+
+impl State {
+    /// Probes the targets of the plan that this node can send to.
+    fn set_plan(&mut self, now: Duration) {
+        let Some(plan) = &self.plan else { return };
+        let position = Position { location: plan.location.clone(), is_gateway: plan.is_gateway };
+        let mut targets = plan.targets.clone();
+        targets.targets.retain(|_, target| !self.taken.contains(&target.from));
+        self.port.set_plan(now, position, &targets, plan.peers.clone());
+    }
+
+    fn listen(&self) -> BTreeSet<IpAddr> {
+        self.plan.as_ref().map(|plan| plan.listen.clone()).unwrap_or_default()
     }
 }
 
@@ -142,8 +146,6 @@ pub(in crate::agent) enum ThreadEvent {
 struct Thread {
     shared: Arc<Shared>,
     sockets: BTreeMap<IpAddr, ProbeSocket>,
-    /// Own addresses at which another program has the port. As long as there are any, the node hears no other one, and finds nothing out of them.
-    taken: BTreeSet<IpAddr>,
     /// When missing addresses are tried again.
     bind_again: Option<Instant>,
     events: mpsc::UnboundedSender<ThreadEvent>,
@@ -165,10 +167,8 @@ impl Thread {
                 // Answers leave before the next socket is read.
                 send_datagrams(&mut state, &self.sockets);
             }
-            self.bind(&state.listen);
-            if self.taken.is_empty() {
-                state.port.handle_timeout(shared.origin.elapsed());
-            }
+            self.bind(&mut state, shared.origin.elapsed());
+            state.port.handle_timeout(shared.origin.elapsed());
             send_datagrams(&mut state, &self.sockets);
             while let Some(event) = state.port.next_event() {
                 // The receiver is closed when the agent ends.
@@ -180,7 +180,7 @@ impl Thread {
     /// Waits for a datagram, a new plan, or the prober's deadline. Returns the addresses whose sockets have something to read, and what:
     /// a socket with ICMP errors has `POLLERR` (ip(7), `IP_RECVERR`).
     fn wait(&self, shared: &Shared) -> Vec<(IpAddr, PollFlags)> {
-        let deadline = shared.lock().port.next_deadline().filter(|_| self.taken.is_empty());
+        let deadline = shared.lock().port.next_deadline();
         let until = deadline.map_or(IDLE, |deadline| deadline.saturating_sub(shared.origin.elapsed()).min(IDLE));
         let until = self.bind_again.map_or(until, |again| until.min(again.saturating_duration_since(Instant::now())));
         // Rounded up: a poll that ends too early finds nothing to do.
@@ -200,7 +200,8 @@ impl Thread {
         sockets.filter(|(_, readiness)| !readiness.is_empty()).collect()
     }
 
-    fn bind(&mut self, listen: &BTreeSet<IpAddr>) {
+    fn bind(&mut self, state: &mut State, now: Duration) {
+        let listen = state.listen();
         self.sockets.retain(|address, _| listen.contains(address));
         let missing: Vec<IpAddr> =
             listen.iter().filter(|address| !self.sockets.contains_key(address)).copied().collect();
@@ -222,8 +223,9 @@ impl Thread {
             }
         }
         self.bind_again = (self.sockets.len() < listen.len()).then(|| Instant::now() + BIND_INTERVAL);
-        if taken != self.taken {
-            self.taken.clone_from(&taken);
+        if taken != state.taken {
+            state.taken.clone_from(&taken);
+            state.set_plan(now);
             let _ = self.events.send(ThreadEvent::PortTaken(taken));
         }
     }
@@ -258,7 +260,7 @@ fn send_datagrams(state: &mut State, sockets: &BTreeMap<IpAddr, ProbeSocket>) {
         let device = match (outgoing.shape, outgoing.egress) {
             (Shape::Encapsulated { .. }, _) => Some(HANDOVER_DEVICE),
             (Shape::Plain | Shape::Padded { .. }, Egress::Tunnel) => {
-                state.wireguard_device.as_ref().map(DeviceName::as_str)
+                state.plan.as_ref().map(|plan| plan.wireguard_device.as_str())
             }
             (Shape::Plain | Shape::Padded { .. }, Egress::Route) => None,
         };
