@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use carrick_probe::{Announcement, FlapCount, Now, PathKind, PathState, ProberEvent};
 
-use world::{Answering, LONG_WELL, WELL, World, seconds};
+use world::{Answering, INTERVAL, LONG_WELL, WELL, World, seconds};
 
 #[test]
 fn a_gateway_that_dies_is_down_within_a_second_and_back_after_ten() {
@@ -252,4 +252,25 @@ fn a_silent_node_that_probes_this_one_is_probed_at_once_and_ten_times_a_second_a
         world.sent.iter().filter(|(at, sent)| *at >= began && sent.to == b1).map(|(at, _)| *at).collect();
     assert!(probes[0] - began <= Duration::from_millis(300), "{probes:?} from {began:?}");
     assert!((5..=10).contains(&probes.len()), "{probes:?}");
+}
+
+#[test]
+fn a_probe_that_is_due_soon_goes_with_the_answer_to_a_probe_of_the_other_end() {
+    let mut world = World::with(&[("b1", WELL)]);
+    world.run(seconds(10));
+    let to = world.sent[0].1.to;
+    let sent = world.sent.len();
+    while world.sent.len() == sent {
+        world.run(Duration::from_millis(1));
+    }
+    let sent = world.sent.len();
+    let mut probed_after = |time: Duration| {
+        world.run(time);
+        world.prober.note_probe(world.now, to, PathKind::Tunnel, Announcement::default());
+        world.step();
+        world.sent.len() - sent
+    };
+    assert_eq!(probed_after(INTERVAL * 2 / 5), 0, "more than half of the interval is left");
+    assert_eq!(probed_after(INTERVAL / 5), 1, "less than half of the interval is left");
+    assert_eq!(probed_after(INTERVAL / 5), 1, "the next one is due a whole interval after the last");
 }
