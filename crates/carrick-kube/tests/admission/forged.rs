@@ -270,6 +270,8 @@ fn each_owner(node: &mut Value, change: fn(&mut Value)) {
 fn swap_location(owner: &mut Value) {
     let Some(Value::Object(annotations)) = owner["fieldsV1"]["f:metadata"].get_mut("f:annotations") else { return };
     if annotations.remove("f:carrick.dev/location").is_some() {
-        annotations.insert("f:carrick.dev/relay".to_owned(), json!({}));
+        let others = ["hold", "relay", "drain", "gateway"].map(|key| format!("f:carrick.dev/{key}"));
+        let other = others.into_iter().find(|key| !annotations.contains_key(key)).unwrap();
+        annotations.insert(other, json!({}));
     }
 }
