@@ -117,10 +117,6 @@ impl State {
         targets.targets.retain(|_, target| !self.taken.contains(&target.from));
         self.port.set_plan(now, position, &targets, plan.peers.clone());
     }
-
-    fn listen(&self) -> BTreeSet<IpAddr> {
-        self.plan.as_ref().map(|plan| plan.listen.clone()).unwrap_or_default()
-    }
 }
 
 impl Shared {
@@ -201,13 +197,14 @@ impl Thread {
     }
 
     fn bind(&mut self, state: &mut State, now: Duration) {
-        let listen = state.listen();
+        let Some(Probing { listen, .. }) = &state.plan else { return };
         self.sockets.retain(|address, _| listen.contains(address));
         let missing: Vec<IpAddr> =
             listen.iter().filter(|address| !self.sockets.contains_key(address)).copied().collect();
         if !missing.is_empty() && self.bind_again.is_some_and(|again| Instant::now() < again) {
             return;
         }
+        let wanted = listen.len();
         let mut taken = BTreeSet::new();
         for address in missing {
             match ProbeSocket::bind(address) {
@@ -222,7 +219,7 @@ impl Thread {
                 }
             }
         }
-        self.bind_again = (self.sockets.len() < listen.len()).then(|| Instant::now() + BIND_INTERVAL);
+        self.bind_again = (self.sockets.len() < wanted).then(|| Instant::now() + BIND_INTERVAL);
         if taken != state.taken {
             state.taken.clone_from(&taken);
             state.set_plan(now);
