@@ -231,7 +231,7 @@ fn a_refusal_of_a_probe_that_was_never_sent_is_ignored() {
     assert_ne!(world.path("b1").state, PathState::AgentAway);
     transmit.id.token -= 1;
     world.prober.take_refusal(world.now, transmit.to, transmit.id);
-    world.run(world::INTERVAL);
+    world.run(INTERVAL);
     assert_eq!(world.path("b1").state, PathState::AgentAway);
 }
 
