@@ -15,12 +15,12 @@ use carrick_netlink::link::{self, Change, VethEnd};
 use carrick_netlink::route::{self, Route};
 use carrick_netlink::{Protocol, Socket, address};
 use carrick_pods::node_data::NodeData;
+use carrick_topology::constants::MAIN_TABLE;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const MAIN_TABLE: u32 = 254;
 const STATIC_PROTOCOL: u8 = 4;
 const LOOPBACK: u32 = 1;
 const PARALLEL: usize = 50;

@@ -6,7 +6,8 @@ use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::route::{self, Filter, Route};
 use carrick_netlink::{Family, Socket, address, neighbour, queue};
 use carrick_pods::Rate;
-use carrick_pods::pod_routes::{HostEntries, MAIN_TABLE};
+use carrick_pods::pod_routes::HostEntries;
+use carrick_topology::constants::MAIN_TABLE;
 
 use super::veth::{Sockets, Wiring, bucket};
 use crate::protocol::{Error, PreviousResult};

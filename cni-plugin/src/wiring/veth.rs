@@ -10,7 +10,7 @@ use carrick_netlink::{Family, MacAddress, Protocol, Socket};
 use carrick_pods::Rate;
 use carrick_pods::ipam::Record;
 use carrick_pods::pod_gateways::gateway;
-use carrick_pods::pod_routes::MAIN_TABLE;
+use carrick_topology::constants::MAIN_TABLE;
 use ipnet::IpNet;
 
 use crate::namespace::PodNamespace;

@@ -11,7 +11,7 @@ pub(crate) mod routes;
 use std::collections::BTreeSet;
 
 use carrick_netlink::Family;
-use carrick_netlink::rule::{ListedRule, Mark, PacketOrigin, Rule};
+use carrick_netlink::rule::{ListedRule, Mark, Rule};
 use carrick_netlink::wireguard::Device;
 use carrick_topology::DeviceName;
 use carrick_topology::constants::{MAIN_TABLE, OWN_PODS_RULE_PRIORITY};
@@ -90,16 +90,9 @@ pub fn wireguard_differs(desired: &Desired, found: &Device, circumstances: &Circ
 fn wanted_rules(desired: &Desired) -> Vec<Rule> {
     let mark = desired.wireguard.firewall_mark;
     let rule = |family: &Family| Rule {
-        family: *family,
-        priority: RoutingTable::MESH.rule_priority,
-        table: RoutingTable::MESH.number,
-        protocol: RoutingTable::MESH.protocol,
-        origin: PacketOrigin::Any,
-        destination: None,
-        suppressed: None,
-        udp_port: None,
         mark: Some(Mark { value: mark, mask: mark }),
         invert: true,
+        ..RoutingTable::MESH.rule(*family)
     };
     let own_pods = desired.own_pods.iter().filter(|cidr| desired.rules.contains(&Family::from(**cidr)));
     own_pods.map(to_own_pods).chain(desired.rules.iter().map(rule)).collect()
@@ -109,16 +102,9 @@ fn wanted_rules(desired: &Desired) -> Vec<Rule> {
 /// A route that is wider than the pod CIDR, such as the default route, does not count.
 fn to_own_pods(cidr: &IpNet) -> Rule {
     Rule {
-        family: Family::from(*cidr),
-        priority: OWN_PODS_RULE_PRIORITY,
-        table: MAIN_TABLE,
-        protocol: RoutingTable::MESH.protocol,
-        origin: PacketOrigin::Any,
         destination: Some(*cidr),
-        suppressed: u32::from(cidr.prefix_len()).checked_sub(1),
-        udp_port: None,
-        mark: None,
-        invert: false,
+        suppressed: cidr.prefix_len().checked_sub(1),
+        ..Rule::new(Family::from(*cidr), OWN_PODS_RULE_PRIORITY, MAIN_TABLE, RoutingTable::MESH.protocol)
     }
 }
 

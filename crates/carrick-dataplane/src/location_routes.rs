@@ -111,17 +111,6 @@ fn wanted_rules(plan: &NodePlan) -> Vec<Rule> {
     let tunnels = plan.firewall.mesh_devices.tunnels();
     let devices: Vec<InputDevice> =
         tunnels.into_iter().filter_map(|device| InputDevice::new(device.as_str())).collect();
-    let rule = |family, device| Rule {
-        family,
-        priority: RoutingTable::LOCATION.rule_priority,
-        table: RoutingTable::LOCATION.number,
-        protocol: RoutingTable::LOCATION.protocol,
-        origin: PacketOrigin::Device(device),
-        destination: None,
-        suppressed: None,
-        udp_port: None,
-        mark: None,
-        invert: false,
-    };
+    let rule = |family, device| Rule { origin: PacketOrigin::Device(device), ..RoutingTable::LOCATION.rule(family) };
     families.into_iter().flat_map(|family| devices.iter().map(move |device| rule(family, *device))).collect()
 }

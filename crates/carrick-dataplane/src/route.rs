@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use carrick_netlink::Family;
 use carrick_netlink::route::{Filter, ListedRoute, PathMtu, ReceivedRoute};
+use carrick_netlink::rule::Rule;
 use carrick_topology::DeviceName;
 use carrick_topology::constants::{
     HANDOVER_OUTER_RULE_PRIORITY, HANDOVER_OUTER_TABLE, HANDOVER_ROUTE_PROTOCOL, HANDOVER_RULE_PRIORITY,
@@ -47,6 +48,11 @@ impl RoutingTable {
         Self { number: LOCATION_TABLE, rule_priority: LOCATION_RULE_PRIORITY, protocol: LOCATION_ROUTE_PROTOCOL };
     /// All of them, in the order in which a cleanup removes them.
     pub(crate) const ALL: [Self; 4] = [Self::HANDOVER, Self::HANDOVER_OUTER, Self::LOCATION, Self::MESH];
+
+    /// A rule that leads all packets of a family to it.
+    pub(crate) const fn rule(self, family: Family) -> Rule {
+        Rule::new(family, self.rule_priority, self.number, self.protocol)
+    }
 
     /// The routes in it, whichever program added them: the table is Carrick's.
     pub(crate) const fn routes(self, family: Family) -> Filter {

@@ -19,6 +19,7 @@ use carrick_topology::model::{CreationTime, Duty, InternalAddresses, LocationNam
 use carrick_topology::{Endpoint, PublicKey, Warning};
 
 pub use carrick_topology::Published;
+pub use ineffective::most_alike;
 use ineffective::warn_of_ineffective_keys;
 pub use key::PREFIX;
 pub use published::published_annotations;

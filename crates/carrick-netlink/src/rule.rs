@@ -10,11 +10,10 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::IpProtocol;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleHeader, RuleMessage, RulePortRange};
 
-use crate::error::none_without_family;
+use crate::Request;
 use crate::family::KernelFamily as _;
 use crate::frame::Frame;
 use crate::request::encode;
-use crate::{Error, Request, Socket};
 use carrick_types::Family;
 
 pub(crate) use listed::read as read_listed;
@@ -45,13 +44,32 @@ pub struct Rule {
     /// The destinations that it is for; `None` for all packets.
     pub destination: Option<IpNet>,
     /// Routes of the table with prefixes of this length or shorter do not count (`suppress_prefixlength`); `None`: all count.
-    pub suppressed: Option<u32>,
+    pub suppressed: Option<u8>,
     /// The UDP destination port that it is for; `None` for all packets.
     pub udp_port: Option<u16>,
     /// Which firewall marks it is for; `None` for all packets.
     pub mark: Option<Mark>,
     /// Whether it is for exactly the packets that do not match (`not`).
     pub invert: bool,
+}
+
+impl Rule {
+    /// A rule that leads all packets of a family into a table.
+    #[must_use]
+    pub const fn new(family: Family, priority: u32, table: u32, protocol: u8) -> Self {
+        Self {
+            family,
+            priority,
+            table,
+            protocol,
+            origin: PacketOrigin::Any,
+            destination: None,
+            suppressed: None,
+            udp_port: None,
+            mark: None,
+            invert: false,
+        }
+    }
 }
 
 /// Whose packets a rule is for.
@@ -115,19 +133,6 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Lists the rules of one family that lead to a table; others (`goto`, `nop`, …) are ignored. A kernel
-/// without the family has none.
-///
-/// # Errors
-///
-/// See [`Socket::query`].
-pub fn dump(socket: &mut Socket, family: Family) -> Result<Vec<Rule>, Error> {
-    let mut message = RuleMessage::default();
-    message.header.family = family.to_kernel();
-    let request = Request::dump("list", format!("{family} rules"), RTM_GETRULE, encode(&message));
-    none_without_family(socket.query(&request, |frame| read(frame).map_err(|cause| Error::new("list", "rules", cause))))
-}
-
 /// Adds a rule; an equal one is an error ([`Error::is_exists`]).
 #[must_use]
 pub fn add(rule: &Rule) -> Request {
@@ -163,7 +168,7 @@ fn to_message(rule: &Rule) -> RuleMessage {
         message.attributes.push(RuleAttribute::Destination(destination.network()));
     }
     if let Some(suppressed) = rule.suppressed {
-        message.attributes.push(RuleAttribute::SuppressPrefixLen(suppressed));
+        message.attributes.push(RuleAttribute::SuppressPrefixLen(suppressed.into()));
     }
     if let Some(port) = rule.udp_port {
         message.attributes.push(RuleAttribute::IpProtocol(IpProtocol::Udp));
@@ -176,24 +181,19 @@ fn to_message(rule: &Rule) -> RuleMessage {
     message
 }
 
+/// The longest prefix that does not count, as the kernel tells it. No prefix is longer than [`u8::MAX`].
+fn suppressed(length: u32) -> Option<u8> {
+    (length != NO_SUPPRESSION).then(|| u8::try_from(length).unwrap_or(u8::MAX))
+}
+
 pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_core::DecodeError> {
     let header = RuleHeader::parse(frame.payload)?;
     let Some(family) = Family::from_kernel(header.family) else { return Ok(None) };
     if header.action != RuleAction::ToTable {
         return Ok(None);
     }
-    let mut rule = Rule {
-        family,
-        priority: 0,
-        table: header.table.into(),
-        protocol: 0,
-        origin: PacketOrigin::Any,
-        destination: None,
-        suppressed: None,
-        udp_port: None,
-        mark: None,
-        invert: header.flags.contains(RuleFlags::Invert),
-    };
+    let mut rule = Rule::new(family, 0, header.table.into(), 0);
+    rule.invert = header.flags.contains(RuleFlags::Invert);
     let mut mark = Mark { value: 0, mask: 0 };
     for attribute in RuleMessage::parse(frame.payload)?.attributes {
         match attribute {
@@ -201,7 +201,7 @@ pub(crate) fn read(frame: &Frame<'_>) -> Result<Option<Rule>, netlink_packet_cor
             RuleAttribute::Table(table) => rule.table = table,
             RuleAttribute::Protocol(protocol) => rule.protocol = protocol.into(),
             RuleAttribute::Destination(address) => rule.destination = IpNet::new(address, header.dst_len).ok(),
-            RuleAttribute::SuppressPrefixLen(length) => rule.suppressed = (length != NO_SUPPRESSION).then_some(length),
+            RuleAttribute::SuppressPrefixLen(length) => rule.suppressed = suppressed(length),
             RuleAttribute::Iifname(device) if device == LOOPBACK => rule.origin = PacketOrigin::Host,
             RuleAttribute::Iifname(device) => {
                 rule.origin = InputDevice::new(&device).map_or(PacketOrigin::Any, PacketOrigin::Device);

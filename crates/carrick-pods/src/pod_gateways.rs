@@ -8,10 +8,11 @@ use std::fs;
 use carrick_netlink::link::{self, Link, LinkKind};
 use carrick_netlink::route::{self, Filter, Route};
 use carrick_netlink::{Error, Family, Socket, address, neighbour};
+use carrick_topology::constants::MAIN_TABLE;
 
 pub use crate::gateway::gateway;
 use crate::ipam::Record;
-use crate::pod_routes::{HostEntries, MAIN_TABLE};
+use crate::pod_routes::HostEntries;
 
 /// A pod whose gateway differs from what ADD configured.
 #[derive(Debug, Clone, PartialEq, Eq)]

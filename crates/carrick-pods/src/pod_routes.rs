@@ -12,15 +12,12 @@ use carrick_netlink::address::{Address, Scope};
 use carrick_netlink::link::{Link, LinkKind};
 use carrick_netlink::neighbour::Neighbour;
 use carrick_netlink::route::Route;
-use carrick_topology::constants::POD_ROUTE_PROTOCOL;
+use carrick_topology::constants::{MAIN_TABLE, POD_ROUTE_PROTOCOL};
 
 use ipnet::IpNet;
 
 use crate::gateway::gateway;
 use crate::ipam::Record;
-
-/// The kernel's main routing table (`RT_TABLE_MAIN`), which holds the routes to pods.
-pub const MAIN_TABLE: u32 = 254;
 
 /// The host's routing entries for one attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]

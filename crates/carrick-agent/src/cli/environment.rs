@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use carrick_kube::annotations::most_alike;
 use carrick_pods::installation::BINARY_VARIABLE;
 use clap::CommandFactory as _;
 
@@ -20,7 +21,7 @@ pub fn unknown_variables(names: impl Iterator<Item = String>) -> BTreeMap<String
         let is_of_others = OF_SERVICES.iter().any(|part| name.contains(part)) || name.ends_with("_PORT");
         name.starts_with(PREFIX) && !known.contains(name) && !is_of_others
     });
-    unknown.filter_map(|name| Some((name.clone(), nearest(&known, &name)?.clone()))).collect()
+    unknown.filter_map(|name| Some((name.clone(), nearest(&known, &name)?.to_owned()))).collect()
 }
 
 /// The variables of all commands.
@@ -31,10 +32,10 @@ fn known_variables() -> BTreeSet<String> {
     variables.chain([BINARY_VARIABLE.to_owned()]).collect()
 }
 
-fn nearest<'k>(known: &'k BTreeSet<String>, unknown: &str) -> Option<&'k String> {
+/// Of names that are equally like it, the last.
+fn nearest<'k>(known: &'k BTreeSet<String>, unknown: &str) -> Option<&'k str> {
     let word = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
-    let likeness = |known: &str| strsim::sorensen_dice(&word(unknown), &word(known));
-    known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))
+    most_alike(known.iter().rev().map(String::as_str), unknown, word)
 }
 
 #[cfg(test)]

@@ -80,18 +80,7 @@ fn outer_route(plan: &NodePlan, receiver: IpAddr) -> TableRoute {
 
 /// The rule for outer packets.
 fn outer_rule(handover: &HandoverPlan) -> Rule {
-    Rule {
-        family: Family::V4,
-        priority: RoutingTable::HANDOVER_OUTER.rule_priority,
-        table: RoutingTable::HANDOVER_OUTER.number,
-        protocol: RoutingTable::HANDOVER_OUTER.protocol,
-        origin: PacketOrigin::Host,
-        destination: None,
-        suppressed: None,
-        udp_port: Some(handover.port),
-        mark: None,
-        invert: false,
-    }
+    Rule { origin: PacketOrigin::Host, udp_port: Some(handover.port), ..RoutingTable::HANDOVER_OUTER.rule(Family::V4) }
 }
 
 fn vxlan(plan: &HandoverPlan) -> WantedVxlan {
@@ -126,16 +115,5 @@ fn exception(destination: &IpNet) -> TableRoute {
 
 /// The rule for forwarded packets: the host's own packets have the loopback device as input device.
 fn forwarding_rule(family: Family) -> Rule {
-    Rule {
-        family,
-        priority: RoutingTable::HANDOVER.rule_priority,
-        table: RoutingTable::HANDOVER.number,
-        protocol: RoutingTable::HANDOVER.protocol,
-        origin: PacketOrigin::Host,
-        destination: None,
-        suppressed: None,
-        udp_port: None,
-        mark: None,
-        invert: true,
-    }
+    Rule { origin: PacketOrigin::Host, invert: true, ..RoutingTable::HANDOVER.rule(family) }
 }

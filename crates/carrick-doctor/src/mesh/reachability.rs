@@ -46,7 +46,7 @@ fn explained(mut losses: Vec<Loss<'_>>, delivered: &BTreeSet<(&NodeName, &NodeNa
     while !losses.is_empty() {
         let Some((node, side)) = most_common(&losses) else { break };
         let (explained, rest): (Vec<_>, Vec<_>) = losses.into_iter().partition(|loss| side.of(loss).node == node);
-        findings.push(side.finding(&explained, delivered));
+        findings.push(side.finding(node, &explained, delivered));
         losses = rest;
     }
     findings
@@ -74,15 +74,13 @@ impl Side {
         }
     }
 
-    fn finding(self, losses: &[Loss<'_>], delivered: &BTreeSet<(&NodeName, &NodeName)>) -> Finding {
+    /// What all these losses say of the node that they have in common.
+    fn finding(self, node: &NodeName, losses: &[Loss<'_>], delivered: &BTreeSet<(&NodeName, &NodeName)>) -> Finding {
         let others: BTreeSet<&NodeName> = losses.iter().map(|loss| self.other().of(loss).node).collect();
         let sends = listed(losses.iter().map(destination));
         let text = match self {
             Self::Sender => format!("no UDP packet from this node arrives at {}: {sends}", listed(&others)),
             Self::Receiver => format!("no UDP packet arrives from {}: {sends}", listed(&others)),
-        };
-        let Some(node) = losses.first().map(|loss| self.of(loss).node) else {
-            return Finding::problem(Check::UdpReachability, text, "");
         };
         let working: BTreeSet<&NodeName> = match self {
             Self::Sender => delivered.iter().filter(|(from, _)| *from == node).map(|(_, to)| *to).collect(),

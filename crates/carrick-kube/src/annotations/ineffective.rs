@@ -34,8 +34,17 @@ fn known_keys() -> impl Iterator<Item = &'static str> {
 /// The known key that has most pairs of letters in common with `unknown`, in any case. Of equal ones the first, and people's before agents'.
 fn nearest(unknown: &str) -> &'static str {
     let word = |key: &str| key.strip_prefix(PREFIX).unwrap_or(key).to_lowercase();
+    most_alike(known_keys(), unknown, word).unwrap_or(key::LOCATION)
+}
+
+/// The known name that has most pairs of letters in common with `unknown`: of equal ones the first. `word` is the part of a name that counts.
+pub fn most_alike<'k>(
+    known: impl Iterator<Item = &'k str>,
+    unknown: &str,
+    word: impl Fn(&str) -> String,
+) -> Option<&'k str> {
     let likeness = |known: &str| strsim::sorensen_dice(&word(unknown), &word(known));
-    known_keys().min_by(|one, other| likeness(other).total_cmp(&likeness(one))).unwrap_or(key::LOCATION)
+    known.min_by(|one, other| likeness(other).total_cmp(&likeness(one)))
 }
 
 #[cfg(test)]

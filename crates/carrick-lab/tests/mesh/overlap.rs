@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use carrick_lab::capture::Capture;
+use carrick_lab::namespace::Namespaces;
 use carrick_lab::wait;
 
 use crate::mesh::{Mesh, all_reach, is_cut_off, reaches};
@@ -144,6 +145,13 @@ locations:
 /// For how long the ends of a tunnel could come to different findings of it.
 const OBSERVED: Duration = Duration::from_secs(5);
 
+/// A second network card of a node, `lan9`.
+fn add_lan(node: &Namespaces) {
+    node.exec(&["ip", "link", "add", "lan9", "type", "veth", "peer", "name", "lan9-peer"]).unwrap();
+    node.exec(&["ip", "link", "set", "lan9", "up"]).unwrap();
+    node.exec(&["ip", "link", "set", "lan9-peer", "up"]).unwrap();
+}
+
 /// The mesh address of a node over IPv4.
 fn mesh_address(mesh: &Mesh, node: &str) -> Ipv4Addr {
     let addresses = &mesh.status(node)["plan"]["mesh_addresses"];
@@ -171,9 +179,7 @@ locations:
     let far = mesh_address(&mesh, "a1");
     let own_of_lan = Ipv4Addr::from(u32::from(far) ^ 1);
     let node = mesh.node_namespaces("b1");
-    node.exec(&["ip", "link", "add", "lan9", "type", "veth", "peer", "name", "lan9-peer"]).unwrap();
-    node.exec(&["ip", "link", "set", "lan9", "up"]).unwrap();
-    node.exec(&["ip", "link", "set", "lan9-peer", "up"]).unwrap();
+    add_lan(&node);
     node.exec(&["ip", "address", "add", &format!("{own_of_lan}/30"), "dev", "lan9"]).unwrap();
     await_device(&mesh, "b1", &far.to_string(), "lan9");
 
@@ -208,9 +214,7 @@ locations:
     mesh.all_reach();
     let IpAddr::V4(pod) = mesh.pod_address("a1-pod1", carrick_topology::Family::V4) else { panic!("not IPv4") };
     let node = mesh.node_namespaces("b1");
-    node.exec(&["ip", "link", "add", "lan9", "type", "veth", "peer", "name", "lan9-peer"]).unwrap();
-    node.exec(&["ip", "link", "set", "lan9", "up"]).unwrap();
-    node.exec(&["ip", "link", "set", "lan9-peer", "up"]).unwrap();
+    add_lan(&node);
     let capture = Capture::start(&node, "lan9", "arp or icmp").unwrap();
     for prefix in [24, 25] {
         let own = Ipv4Addr::from(u32::from(pod) | 0x40);

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use netlink_packet_core::Parseable as _;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
 
-use super::{ListedRule, Mark, NO_SUPPRESSION};
+use super::{ListedRule, Mark};
 
 /// A rule that may decide on all packets of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +67,9 @@ impl ListedRule {
                 RuleAttribute::Iifname(device) => selection.input = Some(device.clone()),
                 RuleAttribute::FwMark(value) => mark.value = *value,
                 RuleAttribute::FwMask(mask) => mark.mask = *mask,
-                RuleAttribute::SuppressPrefixLen(NO_SUPPRESSION) => {}
                 RuleAttribute::SuppressPrefixLen(length) => {
                     if let SelectionAction::Table { suppressed, .. } = &mut selection.action {
-                        *suppressed = u8::try_from(*length).ok();
+                        *suppressed = super::suppressed(*length);
                     }
                 }
                 RuleAttribute::Oifname(_)

@@ -6,7 +6,7 @@ use carrick_netlink::link::{self, Change};
 use carrick_netlink::monitor::{Event, Group, Monitor, Verb};
 use carrick_netlink::neighbour::{self, Neighbour};
 use carrick_netlink::route::{self, Route};
-use carrick_netlink::rule::{self, PacketOrigin, Rule};
+use carrick_netlink::rule::{self, Rule};
 
 use crate::namespace::{fresh, make_device, route_socket};
 
@@ -44,18 +44,7 @@ fn every_change_is_told() {
             socket.execute(&route::delete(&route)).unwrap();
             await_event(&mut monitor, |event| *event == Event::Route(Verb::Deleted, route));
 
-            let rule = Rule {
-                family,
-                priority: 1107,
-                table: 1107,
-                protocol: 107,
-                origin: PacketOrigin::Any,
-                destination: None,
-                suppressed: None,
-                udp_port: None,
-                mark: None,
-                invert: false,
-            };
+            let rule = Rule::new(family, 1107, 1107, 107);
             socket.execute(&rule::add(&rule)).unwrap();
             await_event(&mut monitor, |event| matches!(event, Event::Rule(Verb::Set, told) if told.rule == Some(rule)));
             socket.execute(&rule::delete(&rule)).unwrap();

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use carrick_netlink::address::{self, Address};
 use carrick_netlink::route::{self, Filter, Kind, PathMtu, Route};
-use carrick_netlink::rule::{self, PacketOrigin, Rule};
+use carrick_netlink::rule::{self, Rule};
 use carrick_netlink::{Family, Socket};
 use ipnet::IpNet;
 
@@ -147,18 +147,7 @@ fn lookup_follows_rules_and_reports_unreachable() {
             assert!(route::lookup(&mut socket, destination, 0).is_err());
             let route = Route { source: Some(source), ..Route::through(destination.into(), TABLE, PROTOCOL, device) };
             socket.execute(&route::add(&route)).unwrap();
-            let rule = Rule {
-                family,
-                priority: 1107,
-                table: TABLE,
-                protocol: PROTOCOL,
-                origin: PacketOrigin::Any,
-                destination: None,
-                suppressed: None,
-                udp_port: None,
-                mark: None,
-                invert: false,
-            };
+            let rule = Rule::new(family, 1107, TABLE, PROTOCOL);
             socket.execute(&rule::add(&rule)).unwrap();
             let found = route::lookup(&mut socket, destination, 0).unwrap();
             assert_eq!((found.device, found.source), (Some(device), Some(source)));

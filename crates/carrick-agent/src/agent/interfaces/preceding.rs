@@ -77,18 +77,7 @@ mod tests {
 
     use super::*;
 
-    const PLAIN: Rule = Rule {
-        family: Family::V4,
-        priority: 100,
-        table: 200,
-        protocol: 3,
-        origin: PacketOrigin::Any,
-        destination: None,
-        suppressed: None,
-        udp_port: None,
-        mark: None,
-        invert: false,
-    };
+    const PLAIN: Rule = Rule::new(Family::V4, 100, 200, 3);
 
     fn route(net: &str, table: u32) -> Route {
         Route::through(net.parse().unwrap(), table, 2, 3)

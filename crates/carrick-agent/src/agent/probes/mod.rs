@@ -64,8 +64,8 @@ impl Probes {
 
     /// Probes and answers according to this from now on.
     pub(super) fn follow(&mut self, probing: Arc<Probing>) {
-        self.thread.follow(&probing);
-        self.followed = Some(probing);
+        self.followed = Some(Arc::clone(&probing));
+        self.thread.follow(probing);
     }
 
     /// Probes each target this often from now on.

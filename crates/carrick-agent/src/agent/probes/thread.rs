@@ -48,7 +48,7 @@ struct Shared {
 struct State {
     port: ProbePort,
     /// What the thread does until it is told otherwise.
-    plan: Option<Probing>,
+    plan: Option<Arc<Probing>>,
     /// Own addresses at which another program has the port. No target is probed from them: missing answers would look like failures of other nodes.
     taken: BTreeSet<IpAddr>,
 }
@@ -80,9 +80,9 @@ impl ProbeThread {
     }
 
     /// Probes and answers according to this from now on.
-    pub(super) fn follow(&self, probing: &Probing) {
+    pub(super) fn follow(&self, probing: Arc<Probing>) {
         let mut state = self.shared.lock();
-        state.plan = Some(probing.clone());
+        state.plan = Some(probing);
         state.set_plan(self.shared.origin.elapsed());
         drop(state);
         self.shared.wake();
@@ -197,7 +197,7 @@ impl Thread {
     }
 
     fn bind(&mut self, state: &mut State, now: Duration) {
-        let Some(Probing { listen, .. }) = &state.plan else { return };
+        let Some(listen) = state.plan.as_ref().map(|plan| &plan.listen) else { return };
         self.sockets.retain(|address, _| listen.contains(address));
         let missing: Vec<IpAddr> =
             listen.iter().filter(|address| !self.sockets.contains_key(address)).copied().collect();
@@ -223,6 +223,7 @@ impl Thread {
         if taken != state.taken {
             state.taken.clone_from(&taken);
             state.set_plan(now);
+            // The receiver is closed when the agent ends.
             let _ = self.events.send(ThreadEvent::PortTaken(taken));
         }
     }
